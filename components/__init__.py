@@ -1,0 +1,1 @@
+"""The middle floor: TFX components, one package each, with `component.py` beside `executor.py`."""

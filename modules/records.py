@@ -1,0 +1,47 @@
+"""Reading the examples that the pipeline writes: gzipped TFRecords of tf.Example, one folder per split.
+
+Two kinds, and their features:
+
+    raw          image bytes (JPEG or PNG) · label bytes (class name) · source · image_id · split_group · width · height
+    transformed  image bytes (raw uint8, height * width * 3) · label int64 (index into labels.txt)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+IMAGE, LABEL = "image", "label"
+SPLITS = ("train", "eval", "test")
+
+
+def split_files(examples_uri: str, split: str) -> list[str]:
+    """Sorted record files of one split of an `Examples` artifact (TFX writes them under `Split-<name>/`)."""
+    return sorted(tf.io.gfile.glob(f"{examples_uri}/Split-{split}/*"))
+
+
+def serialized(examples_uri: str, split: str) -> tf.data.Dataset:
+    """The split's serialized tf.Examples: scalar strings, in a fixed order."""
+    return tf.data.TFRecordDataset(split_files(examples_uri, split), compression_type="GZIP")
+
+
+def transformed(examples_uri: str, split: str, image_size: int) -> tf.data.Dataset:
+    """The split's transformed examples, in a fixed order.
+
+    Returns:
+        Pairs of an image, uint8 `[image_size, image_size, 3]` RGB, and a label, int64 scalar.
+    """
+    features = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL: tf.io.FixedLenFeature([], tf.int64)}
+
+    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        example = tf.io.parse_single_example(record, features)
+        pixels = tf.io.decode_raw(example[IMAGE], tf.uint8)
+        return tf.reshape(pixels, [image_size, image_size, 3]), example[LABEL]
+
+    return serialized(examples_uri, split).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def read_labels(saved_model: str) -> list[str]:
+    """Class names in the order of the model's outputs, from the vocabulary inside a SavedModel."""
+    return Path(saved_model, "assets", "labels.txt").read_text(encoding="utf-8").splitlines()

@@ -1,0 +1,152 @@
+"""Reading weights out of files of three formats, as plain arrays: nothing in a foreign file is ever executed.
+
+    safetensors    `.safetensors`, written by edgetune: `<layer name>/<variable name>`
+    weights_h5     `.weights.h5`, Keras 3's `save_weights`: layers by class and number
+    legacy_h5      `.h5`, Keras 1 and 2 and `keras.applications`: layers by name, in the order of the network
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+FORMATS = {".safetensors": "safetensors", ".weights.h5": "weights_h5", ".h5": "legacy_h5", ".hdf5": "legacy_h5"}
+
+
+class Unreadable(Exception):
+    """The bytes are not a file of the format, or it holds something that weights never hold."""
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """What a file holds for one layer."""
+
+    name: str
+    """The layer's name: in the file, where the file stores one."""
+    arrays: tuple[Any, ...]
+    """In the order of `layer.weights`. Each has `shape` and `dtype`; `array[()]` reads its values."""
+
+
+def file_format(path: str) -> str | None:
+    """Name of the format by the ending of `path`, or None."""
+    return next((name for ending, name in FORMATS.items() if path.lower().endswith(ending)), None)
+
+
+def weighted_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that have weights, in the order of the network."""
+    return [layer for layer in model.layers if layer.weights]
+
+
+@contextmanager
+def stored_layers(content: bytes, kind: str, model: keras.Model) -> Iterator[list[StoredLayer]]:
+    """The layers stored in `content`, in the order of the network, readable inside the context.
+
+    Shapes are known before values are read: a file that claims huge arrays costs nothing until it is asked for them.
+
+    Args:
+        content: The bytes of the file.
+        kind: What `file_format` said.
+        model: The network they are meant for. It gives the order to the formats that store none; what the file
+            holds beyond the network comes last.
+
+    Raises:
+        Unreadable: Cut off, of another format, or with values that lie in other files.
+    """
+    if kind == "safetensors":
+        try:
+            tensors = safetensors.numpy.load(content)
+        except (safetensors.SafetensorError, KeyError, ValueError) as error:
+            raise Unreadable(str(error)) from error
+        yield _by_layer_and_variable(tensors, model)
+        return
+    try:
+        file = h5py.File(io.BytesIO(content), "r")
+    except OSError as error:
+        raise Unreadable(f"it is not an HDF5 file, or is cut off: {error}") from error
+    with file:
+        datasets = _datasets(file)
+        yield _by_class_and_number(datasets, model) if kind == "weights_h5" else _by_layer_names(file, datasets)
+
+
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    found: dict[str, h5py.Dataset] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset):
+            return
+        if item.is_virtual or item.external:  # both make HDF5 read other files of this machine into the network
+            raise Unreadable(f"the dataset {name} takes its values from another file")
+        found[name] = item
+
+    try:
+        file.visititems(visit)  # soft and external links are not followed
+    except (OSError, RuntimeError) as error:
+        raise Unreadable(f"it is damaged: {error}") from error
+    return found
+
+
+def _by_layer_names(file: h5py.File, datasets: dict[str, h5py.Dataset]) -> list[StoredLayer]:
+    prefix = "" if "layer_names" in file.attrs else "model_weights/"  # a whole model in one file has them one deeper
+    try:
+        layers = [_text(name) for name in file[prefix or "/"].attrs["layer_names"]]
+        variables = {layer: [_text(v) for v in file[prefix + layer].attrs["weight_names"]] for layer in layers}
+        return [
+            StoredLayer(layer, tuple(datasets[f"{prefix}{layer}/{name}"] for name in names))
+            for layer, names in variables.items()
+            if names
+        ]
+    except (KeyError, OSError, RuntimeError) as error:
+        raise Unreadable(f"it is HDF5, but not a file of Keras weights: {error}") from error
+
+
+def _by_class_and_number(datasets: dict[str, h5py.Dataset], model: keras.Model) -> list[StoredLayer]:
+    groups: dict[str, dict[int, h5py.Dataset]] = defaultdict(dict)
+    for name, dataset in datasets.items():
+        if found := re.fullmatch(r"(?:.+/)?layers/([^/]+)/vars/(\d+)", name):
+            groups[found[1]][int(found[2])] = dataset
+        elif not name.startswith("optimizer/"):
+            raise Unreadable(f"the dataset {name} belongs to no layer of a flat network")
+    numbers: Counter[str] = Counter()
+    stored = []
+    for layer in model.layers:
+        kind = _snake_case(type(layer).__name__)
+        key = f"{kind}_{numbers[kind]}" if numbers[kind] else kind
+        numbers[kind] += 1
+        if arrays := groups.pop(key, None):
+            stored.append(StoredLayer(layer.name, tuple(arrays[i] for i in sorted(arrays))))
+    return stored + [StoredLayer(name, tuple(arrays.values())) for name, arrays in groups.items()]
+
+
+def _by_layer_and_variable(tensors: dict[str, np.ndarray], model: keras.Model) -> list[StoredLayer]:
+    groups: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
+    for name, array in tensors.items():
+        layer_name, _, variable = name.rpartition("/")
+        groups[layer_name][variable] = array
+    stored = []
+    for layer in weighted_layers(model):
+        if arrays := groups.pop(layer.name, None):
+            order = [variable.name for variable in layer.weights]
+            if missing := [name for name in order if name not in arrays]:
+                raise Unreadable(f"the layer {layer.name} lacks {', '.join(missing)}")
+            stored.append(StoredLayer(layer.name, tuple(arrays[name] for name in order)))
+    return stored + [StoredLayer(name, tuple(arrays.values())) for name, arrays in groups.items()]
+
+
+def _snake_case(name: str) -> str:
+    """`DepthwiseConv2D` to `depthwise_conv2d`, as Keras 3 names the groups of `.weights.h5`."""
+    return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -130,4 +130,4 @@ def assemble(settings: ModelSettings, weights: str | None = None) -> keras.Model
             "alpha scales the number of filters, which must stay at 1 or more (0.25 to 1.4 is usual); "
             "image_size must be at least 32",
         ) from error
-    return keras.Model(body.input, body.output, name=settings.backbone)
+    return keras.Model(image, body.output, name=settings.backbone)

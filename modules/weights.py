@@ -147,7 +147,7 @@ def _values(array: object, layer: str, path: str) -> np.ndarray:
     except (OSError, RuntimeError) as error:
         raise Unreadable(f"the values of the layer {layer} are damaged: {error}") from error
     if values.dtype.kind != "f":
-        raise WeightsError(f"{path} stores the layer {layer} as {values.dtype}", "give a file of floating point weights")
+        raise WeightsError(f"{path} stores the layer {layer} as {values.dtype}", "give a file of float weights")
     if not np.isfinite(values).all():
         raise WeightsError(f"{path} has values in the layer {layer} that are not finite", "get the file again")
     return values.astype(np.float32)

@@ -118,9 +118,7 @@ def assemble(settings: ModelSettings, weights: str | None = None) -> keras.Model
     image = keras.Input(shape, dtype="float32", name="image")
     normalised = architecture.normalisation()(image)
     try:
-        body = architecture.build(
-            input_shape=shape, input_tensor=normalised, alpha=settings.alpha, weights=weights
-        )
+        body = architecture.build(input_shape=shape, input_tensor=normalised, alpha=settings.alpha, weights=weights)
     except ValueError as error:
         if weights is not None:  # the download's own ValueError is not about the configuration
             raise

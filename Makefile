@@ -1,0 +1,43 @@
+# edgetune: `make help` lists the targets. Each builds the environment in .venv first, if it is not there.
+
+STAMP := .venv/.edgetune
+ARGS ?=
+
+.PHONY: help setup run test lint lock schema pretrain FORCE
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+setup: $(STAMP) ## Build the environment in .venv (EDGETUNE_PYTHON=... names the interpreter)
+
+run: $(STAMP) ## Run the whole pipeline on the embedded digits; ARGS="--data DIR" for your own images
+	.venv/bin/edgetune run $(ARGS)
+
+test: $(STAMP) ## Run all tests; ARGS="-k config" for some
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## Check style and types
+	scripts/lint.sh
+
+lock: $(STAMP) ## Resolve the locks anew; ARGS="--upgrade" takes the newest versions
+	scripts/lock.sh $(ARGS)
+
+schema: $(STAMP) ## Generate schemas/config.json and docs/configuration.md from the settings
+	.venv/bin/edgetune config --schema > schemas/config.json.part && mv schemas/config.json.part schemas/config.json
+	.venv/bin/edgetune config --reference > docs/configuration.md.part && mv docs/configuration.md.part docs/configuration.md
+
+pretrain: $(STAMP) ## Make the demo's backbone weights again
+	.venv/bin/python -m weights.pretrain $(ARGS)
+
+# The script compares contents, so a newer time stamp alone costs nothing.
+$(STAMP): requirements/tfx116.txt requirements/tfx121.txt setup.py scripts/setup_env.sh scripts/find_python.sh .venv/bin/python
+	@scripts/setup_env.sh
+
+# Where the interpreter behind the environment is gone, the environment is made anew.
+.venv/bin/python:
+
+ifdef EDGETUNE_PYTHON
+$(STAMP): FORCE
+endif
+FORCE:

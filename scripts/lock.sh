@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Resolves requirements/*.in into the locks and proves the lock of this machine's environment by importing what
+# conflicting protobuf generations break. Keeps the locked versions that still fit; `--upgrade` takes the newest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# No header, index or find-links lines: a lock names no machine. A private folder of wheels must not decide either.
+unset PIP_FIND_LINKS UV_FIND_LINKS VIRTUAL_ENV
+compile() {
+  .venv/bin/uv pip compile -q --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+    --python .venv/bin/python "$@"
+}
+compile --python-version 3.10 --python-platform x86_64-manylinux_2_28 \
+  requirements/tfx116.in -o requirements/tfx116.txt "$@"
+# `--universal` covers all of 3.11 to 3.13; [tool.uv] in pyproject.toml says where it ends.
+compile --python-version 3.11 --universal requirements/tfx121.in -o requirements/tfx121.txt "$@"
+
+scripts/setup_env.sh
+.venv/bin/uv pip check --python .venv/bin/python
+.venv/bin/python -c 'import tfx.v1, kfp, apache_beam.io.gcp.gcsfilesystem, google.cloud.aiplatform' 2>/dev/null || {
+  echo "edgetune: the packages of the new lock cannot be imported together:" >&2
+  exec .venv/bin/python -c 'import tfx.v1, kfp, apache_beam.io.gcp.gcsfilesystem, google.cloud.aiplatform'
+}

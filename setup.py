@@ -1,0 +1,50 @@
+"""Packaging of edgetune. The environment itself comes from the locks in requirements/, see the Makefile."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+TFX_116 = 'python_version < "3.11"'
+TFX_121 = 'python_version >= "3.11"'
+
+setup(
+    name="edgetune",
+    version="0.1.0",
+    description="From a folder of images to a blessed SavedModel and phone-ready LiteRT models, as a TFX pipeline",
+    long_description=Path("README.md").read_text(encoding="utf-8") if Path("README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    python_requires=">=3.10,<3.14",
+    # Named, so that an editable install is one path and not a table of packages.
+    package_dir={"": "."},
+    # Folders of data are packages too, so that they are found beside the code wherever it is installed.
+    packages=[
+        *find_packages(include=["modules", "components", "components.*", "pipeline", "pipeline.*", "weights"]),
+        "configs",
+        "schemas",
+    ],
+    package_data={"": ["*.yaml", "*.json", "*.pbtxt", "*.safetensors", "*.log", "*.html", "*.css", "*.js", "*.svg"]},
+    install_requires=[
+        f"tfx[kfp]==1.16.0; {TFX_116}",
+        f"keras==3.6.0; {TFX_116}",
+        f"dill; {TFX_116}",
+        f"google-api-core<2.28; {TFX_116}",
+        f"google-cloud-aiplatform<1.71; {TFX_116}",
+        f"tfx==1.21.0; {TFX_121}",
+        f"keras>=3.12; {TFX_121}",
+        f"kfp>=2.6,<2.17; {TFX_121}",
+        f"kfp-pipeline-spec>=0.3,<2.17; {TFX_121}",
+        f"tensorboard>=2.20,<2.22; {TFX_121}",
+        "ai-edge-litert>=2.3",
+        "jinja2>=3.1",
+        "matplotlib>=3.8",
+        "pillow>=11",
+        "pip",
+        "pydantic>=2.7",
+        "pyyaml>=6",
+        "rich>=13",
+        "safetensors>=0.4",
+        "scikit-learn>=1.5",
+        "setuptools<81",
+    ],
+    entry_points={"console_scripts": ["edgetune = pipeline.cli:main"]},
+)

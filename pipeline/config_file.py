@@ -1,8 +1,9 @@
 """Reading and writing configuration as YAML, with the line of every key.
 
-Plain scalars are read by the rules of YAML 1.2 (its core schema), which editors follow too: `1e-3` is a number, `no`
-and `on` are text, `010` is not eight. Aliases and tags are refused: a configuration needs neither, and a few lines of
-aliases can stand for gigabytes.
+Plain scalars are read by the rules of YAML 1.2, which editors follow too: `1e-3` is a number, `no` and `on` are text,
+`010` is not eight. Numbers are decimal, and `_` may group the digits of whole ones: `89_478_485`.
+
+Aliases and tags are refused: a configuration needs neither, and a few lines of aliases can stand for gigabytes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,143 @@
+"""The command line: what reaches the runner, what a user reads when something is wrong, and the exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from modules import errors
+from pipeline import cli
+from pipeline.config_file import parse
+
+
+@pytest.fixture
+def runner(monkeypatch):
+    """Stands in for the local runner: keeps what it is called with, and raises `runner.error` where that is set."""
+    stand_in = types.ModuleType("pipeline.local_runner")
+    stand_in.calls = []
+    stand_in.error = None
+
+    def run(settings, *, workdir, verbose, cache):
+        stand_in.calls.append((settings, workdir, verbose, cache))
+        if stand_in.error:
+            raise stand_in.error
+
+    stand_in.run = run
+    monkeypatch.setitem(sys.modules, "pipeline.local_runner", stand_in)
+    monkeypatch.setattr("pipeline.local_runner", stand_in, raising=False)
+    return stand_in
+
+
+def test_run_without_options_is_the_demo_in_workdir(runner):
+    assert cli.main(["run"]) == 0
+    [(settings, workdir, verbose, cache)] = runner.calls
+    assert (settings.name, workdir, verbose, cache) == ("demo", Path("workdir"), False, True)
+
+
+def test_every_option_of_run_reaches_the_runner(runner, tmp_path):
+    config = tmp_path / "birds.yaml"
+    config.write_text("name: birds\ndata: {path: there}\n", encoding="utf-8")
+    arguments = ["run", "--config", str(config), "--data", str(tmp_path / "here"), "--workdir", str(tmp_path / "w")]
+    arguments += ["--set", "model.alpha=0.35", "--set", "training.seed=7", "--verbose", "--no-cache"]
+    assert cli.main(arguments) == 0
+    [(settings, workdir, verbose, cache)] = runner.calls
+    assert (settings.name, settings.data.path) == ("birds", str(tmp_path / "here"))
+    assert (settings.model.alpha, settings.training.seed) == (0.35, 7)
+    assert (workdir, verbose, cache) == (tmp_path / "w", True, False)
+
+
+@pytest.mark.parametrize("kind", errors.EdgetuneError.__subclasses__(), ids=lambda kind: kind.__name__)
+def test_an_error_of_the_user_is_cause_and_remedy_and_its_own_exit_code(runner, capsys, kind):
+    runner.error = kind("the cause", "the remedy")
+    assert cli.main(["run"]) == kind.exit_code
+    assert capsys.readouterr().err == "edgetune: the cause\n  remedy: the remedy\n"
+
+
+def test_a_defect_is_called_one_and_shows_where_it_is(runner, capsys):
+    runner.error = ZeroDivisionError("oh")
+    assert cli.main(["run"]) == 1
+    written = capsys.readouterr().err
+    assert written.startswith("Traceback")
+    assert written.endswith("edgetune: a defect, please report it: ZeroDivisionError: oh\n")
+
+
+def test_a_broken_pipe_that_is_not_our_output_is_a_defect(runner, capfd):
+    runner.error = BrokenPipeError("a server went away")
+    assert cli.main(["run"]) == 1
+    assert capfd.readouterr().err.endswith("BrokenPipeError: a server went away\n")
+
+
+def test_an_interrupt_ends_quietly(runner, capsys):
+    runner.error = KeyboardInterrupt()
+    assert cli.main(["run"]) == 130
+    assert capsys.readouterr().err == "edgetune: interrupted\n"
+
+
+def test_a_configuration_that_cannot_be_used_stops_before_the_runner(runner, capsys):
+    assert cli.main(["run", "--set", "training.batch_size=0"]) == 2
+    assert runner.calls == []
+    written = capsys.readouterr().err
+    assert written.startswith(
+        "edgetune: training.batch_size: 0 (--set) must be a whole number of at least 1\n  remedy: "
+    )
+    assert "Traceback" not in written
+
+
+def test_a_workdir_that_is_a_file_is_refused(runner, capsys, tmp_path):
+    (tmp_path / "w").touch()
+    assert cli.main(["run", "--workdir", str(tmp_path / "w")]) == 2
+    assert runner.calls == []
+    assert "is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--nope"], ["config", "--schema", "--reference"]])
+def test_arguments_that_do_not_exist_exit_as_configuration_errors_do(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == errors.ConfigError.exit_code
+    assert "usage: edgetune" in capsys.readouterr().err
+
+
+def test_help_lists_every_exit_code(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help"])
+    assert caught.value.code == 0
+    _, _, listed = capsys.readouterr().out.partition("exit codes:\n")
+    codes = [int(line.split()[0]) for line in listed.splitlines()]
+    assert codes == [0, 1, *(kind.exit_code for kind in errors.EdgetuneError.__subclasses__()), 130]
+    assert len(set(codes)) == len(codes)
+
+
+def test_config_prints_what_a_run_would_have(capsys):
+    assert cli.main(["config", "--set", "evaluation.min_accuracy=0.5"]) == 0
+    printed = parse(capsys.readouterr().out, "printed").value
+    assert printed["name"] == "demo"
+    assert printed["evaluation"] == {"min_accuracy": 0.5, "max_regression": 0.001}
+
+
+def test_a_reader_that_goes_away_is_no_error(root):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "pipeline.cli", "config"]
+    try:
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=root)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_help_imports_nothing_heavy(root):
+    program = (
+        "import sys\nfrom pipeline.cli import main\ntry:\n    main(['run', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print('imported', *sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert "pipeline" in imported
+    heavy = {"tensorflow", "tfx", "keras", "apache_beam", "numpy", "pydantic", "yaml", "rich", "PIL"}
+    assert imported & heavy == set()

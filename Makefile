@@ -37,7 +37,9 @@ $(STAMP): requirements/tfx116.txt requirements/tfx121.txt setup.py scripts/setup
 # Where the interpreter behind the environment is gone, the environment is made anew.
 .venv/bin/python:
 
-ifdef EDGETUNE_PYTHON
+# So it is where the repository was moved (the scripts in .venv name its folder), or another interpreter is asked for.
+MOVED := $(if $(shell grep -xF "root $(CURDIR)" $(STAMP) 2>/dev/null),,moved)
+ifneq ($(MOVED)$(EDGETUNE_PYTHON),)
 $(STAMP): FORCE
 endif
 FORCE:

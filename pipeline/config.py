@@ -1,7 +1,7 @@
 """From a YAML file and the command line to the settings of a run.
 
-edgetune run --config flowers.yaml --data ./flowers --set training.fine_tune.epochs=5
-             └ load(Path("flowers.yaml"), ["training.fine_tune.epochs=5"], "./flowers")
+    edgetune run --config flowers.yaml --data ./flowers --set training.fine_tune.epochs=5
+                 └ load(Path("flowers.yaml"), ["training.fine_tune.epochs=5"], "./flowers")
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@
 # Where only the lock or setup.py changed, what is there is brought up to date.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+root=$(pwd -P)
 
 stamp=.venv/.edgetune
 say() { echo "edgetune set-up: $*"; }
@@ -12,11 +13,11 @@ fail() { echo "edgetune: $*" >&2; exit 1; }
 
 state() { # what the stamp must say for an interpreter ($1) and a lock ($2)
   "$1" -c 'import platform; print("python", platform.python_version())'
-  echo "root $PWD" # the scripts in .venv/bin name this folder
+  echo "root $root" # the scripts in .venv/bin name this folder
   sha256sum "requirements/$2.txt" setup.py
 }
 
-if [ -e "$stamp" ] && .venv/bin/python -c '' 2>/dev/null && grep -qxF "root $PWD" "$stamp"; then
+if [ -e "$stamp" ] && .venv/bin/python -c '' 2>/dev/null && grep -qxF "root $root" "$stamp"; then
   choice=$(EDGETUNE_PYTHON=${EDGETUNE_PYTHON:-.venv/bin/python} scripts/find_python.sh)
 else
   choice=$(scripts/find_python.sh)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = ("modules", "components", "pipeline")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def code_digest(*modules: str) -> str:
     """SHA-256 over the sources of `modules` and of all that they import from edgetune's own floors.
 

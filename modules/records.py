@@ -3,7 +3,9 @@
 Two kinds, and their features:
 
     raw          image bytes (JPEG or PNG) · label bytes (class name) · source · image_id · split_group · width · height
-    transformed  image bytes (raw uint8, height * width * 3) · label int64 (index into labels.txt)
+    transformed  image bytes (raw uint8, height * width * 3) · label_index int64 (index into labels.txt)
+
+The transformed label has a name of its own: under the same one, TFMA would slice by the index, not by the class name.
 """
 
 from __future__ import annotations
@@ -12,7 +14,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
-IMAGE, LABEL = "image", "label"
+from modules.images import CHANNELS, from_raw
+from modules.signatures import LABELS_FILE
+
+IMAGE, LABEL, LABEL_INDEX = "image", "label", "label_index"
+SOURCE, IMAGE_ID, SPLIT_GROUP = "source", "image_id", "split_group"
+WIDTH, HEIGHT = "width", "height"
 SPLITS = ("train", "eval", "test")
 
 
@@ -32,16 +39,27 @@ def transformed(examples_uri: str, split: str, image_size: int) -> tf.data.Datas
     Returns:
         Pairs of an image, uint8 `[image_size, image_size, 3]` RGB, and a label, int64 scalar.
     """
-    features = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL: tf.io.FixedLenFeature([], tf.int64)}
+    features = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
 
     def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         example = tf.io.parse_single_example(record, features)
-        pixels = tf.io.decode_raw(example[IMAGE], tf.uint8)
-        return tf.reshape(pixels, [image_size, image_size, 3]), example[LABEL]
+        image = from_raw(example[IMAGE], image_size)
+        return tf.ensure_shape(image, [image_size, image_size, CHANNELS]), example[LABEL_INDEX]
+
+    return serialized(examples_uri, split).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def raw(examples_uri: str, split: str) -> tf.data.Dataset:
+    """The split's raw examples, in a fixed order: pairs of an encoded image and a class name, string scalars."""
+    features = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL: tf.io.FixedLenFeature([], tf.string)}
+
+    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        example = tf.io.parse_single_example(record, features)
+        return example[IMAGE], example[LABEL]
 
     return serialized(examples_uri, split).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def read_labels(saved_model: str) -> list[str]:
     """Class names in the order of the model's outputs, from the vocabulary inside a SavedModel."""
-    return Path(saved_model, "assets", "labels.txt").read_text(encoding="utf-8").splitlines()
+    return Path(saved_model, "assets", LABELS_FILE).read_text(encoding="utf-8").splitlines()

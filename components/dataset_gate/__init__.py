@@ -1,0 +1,5 @@
+"""Stops a run on data that should not be trained on."""
+
+from components.dataset_gate.component import DatasetGate
+
+__all__ = ["DatasetGate"]

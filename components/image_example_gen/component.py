@@ -1,0 +1,93 @@
+"""The component ImageExampleGen: its interface."""
+
+from __future__ import annotations
+
+from tfx.components.example_gen.component import FileBasedExampleGen
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.proto import example_gen_pb2
+from tfx.types import standard_artifacts, standard_component_specs
+from tfx.types.channel import Channel
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
+
+from components.artifacts import IngestReport
+from components.image_example_gen.executor import REPORT_KEY, Executor
+from modules.code_digest import code_digest
+from modules.records import SPLIT_GROUP
+from modules.settings import DataSettings
+from modules.sources import Source
+
+
+class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
+    """FileBasedExampleGen's interface, with what reading images needs beside it."""
+
+    PARAMETERS = {
+        **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
+        "source_kind": ExecutionParameter(type=str),
+        "image_feature": ExecutionParameter(type=str),
+        "label_feature": ExecutionParameter(type=str),
+        "max_rejected": ExecutionParameter(type=float),
+        "max_pixels": ExecutionParameter(type=int),
+        "code_digest": ExecutionParameter(type=str),
+    }
+    OUTPUTS = {
+        **standard_component_specs.FileBasedExampleGenSpec.OUTPUTS,
+        REPORT_KEY: ChannelParameter(type=IngestReport),
+    }
+
+
+class ImageExampleGen(FileBasedExampleGen):
+    """A TFX component to ingest a folder of images, or TFRecords of tf.Examples that hold images.
+
+    Every image is read through Pillow and leaves as an upright 8-bit RGB JPEG or PNG, in an example as
+    `modules.records` describes. A file that cannot be read is left out and listed; above `max_rejected` of all files
+    the component fails. Where the data brings no splits of its own, each image goes to one by the hash of its pixels:
+    equal images are always in the same split, and adding images moves none.
+
+    As every FileBasedExampleGen, it is not executed again while names, sizes and times of the files stay the same.
+
+    ## Example
+    ```
+    settings = DataSettings(path="/photos")
+    example_gen = ImageExampleGen(source=discover(settings), settings=settings)
+    ```
+
+    Component `outputs` contains:
+     - `examples`: Channel of type `standard_artifacts.Examples` with the splits train, eval and test; its custom
+                   property `data_digest` stands for the images and labels in it.
+     - `report`: Channel of type `IngestReport`: `ingest.json` and `rejected.csv`.
+    """
+
+    SPEC_CLASS = ImageExampleGenSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(self, source: Source, settings: DataSettings) -> None:
+        """Construct an ImageExampleGen component.
+
+        Args:
+            source: What `modules.sources.discover` found.
+            settings: `splits` (where the source has none), `image_feature`, `label_feature`, `max_rejected` and
+                `max_pixels` are used.
+        """
+        splits = [example_gen_pb2.Input.Split(name=name, pattern=glob) for name, glob in source.patterns.items()]
+        output = example_gen_pb2.Output()
+        if not source.has_splits:
+            output.split_config.partition_feature_name = SPLIT_GROUP
+            for name in type(settings.splits).model_fields:
+                output.split_config.splits.add(name=name, hash_buckets=getattr(settings.splits, name))
+        spec = ImageExampleGenSpec(
+            input_base=source.base,
+            input_config=example_gen_pb2.Input(splits=splits),
+            output_config=output,
+            output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
+            output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
+            source_kind=source.kind,
+            image_feature=settings.image_feature,
+            label_feature=settings.label_feature,
+            max_rejected=settings.max_rejected,
+            max_pixels=settings.max_pixels,
+            code_digest=code_digest("components.image_example_gen.executor"),
+            examples=Channel(type=standard_artifacts.Examples),
+            report=Channel(type=IngestReport),
+        )
+        # FileBasedExampleGen's own constructor would build its own specification.
+        base_beam_component.BaseBeamComponent.__init__(self, spec=spec)

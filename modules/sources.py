@@ -1,0 +1,150 @@
+"""What a folder of data is, seen from outside, before anything is read: class folders, ready splits, or TFRecords.
+
+    DIR/<class>/*                      class folders: edgetune splits them
+    DIR/{train,eval,test}/<class>/*    class folders in ready splits; `val` or `validation` may stand for `eval`
+    DIR/*.tfrecord                     records of tf.Example: edgetune splits them
+    DIR/{train,eval,test}/*.tfrecord   records in ready splits
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import tensorflow as tf
+
+from modules.errors import DataError
+from modules.settings import DataSettings
+
+SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "eval": ("eval", "val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the images are, and in which form."""
+
+    kind: Literal["images", "tfrecords"]
+    base: str
+    """Folder that the patterns are relative to."""
+    patterns: dict[str, str]
+    """Glob pattern by split; the single key `all` where edgetune makes the splits."""
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether the data brings its own splits."""
+        return set(self.patterns) == set(SPLIT_FOLDERS)
+
+
+def ignored(name: str) -> bool:
+    """Whether a file or folder of this name is no data: hidden, or left behind by an operating system."""
+    return name.startswith(".") or name in IGNORED
+
+
+def discover(settings: DataSettings) -> Source:
+    """Finds out what lies under `settings.path`, and stops early on what no run could use.
+
+    Raises:
+        DataError: The folder is missing, is a file or cannot be read; holds no class folders and no TFRecords; fewer
+            than two classes; a class with fewer files than `min_examples_per_class`; some of the splits only.
+    """
+    base = settings.path.rstrip("/") or "/"
+    folders, files = _list(base)
+    if (splits := _split_folders(folders, base)) is not None:
+        return _ready_splits(base, splits, settings)
+    if folders:
+        _check_classes(Counter({folder: _count(f"{base}/{folder}") for folder in folders}), base, settings)
+        return Source("images", base, {"all": "*/*"})
+    if _matching(base, settings.tfrecord_pattern):
+        return Source("tfrecords", base, {"all": settings.tfrecord_pattern})
+    there = f"{len(files)} files directly inside" if files else "nothing inside"
+    raise DataError(
+        f"{base} has no class folders ({there}, and none that matches data.tfrecord_pattern "
+        f"{settings.tfrecord_pattern})",
+        "put the images of each class into a folder named after the class: DIR/<class>/*.jpg",
+    )
+
+
+def _list(base: str) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the files in `base`, sorted, without those that are no data."""
+    try:
+        if not tf.io.gfile.exists(base):
+            raise DataError(f"the folder of images {base} does not exist", "correct data.path or --data")
+        if not tf.io.gfile.isdir(base):
+            raise DataError(f"{base} is a file, not a folder of images", "give data.path or --data the folder")
+        names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(base))
+    except tf.errors.OpError as error:
+        raise DataError(f"{base} cannot be read: {error.message}", "check the folder and its permissions") from error
+    names = [name for name in names if name and not ignored(name)]
+    folders = [name for name in names if tf.io.gfile.isdir(f"{base}/{name}")]
+    return folders, [name for name in names if name not in folders]
+
+
+def _split_folders(folders: Iterable[str], base: str) -> dict[str, str] | None:
+    """Folder by split where all folders are splits; None where they are classes."""
+    split_of = {alias: split for split, aliases in SPLIT_FOLDERS.items() for alias in aliases}
+    names = list(folders)
+    if not names or any(name not in split_of for name in names):
+        return None
+    found = {split_of[name]: name for name in names}
+    if len(found) != len(names) or len(found) != len(SPLIT_FOLDERS):
+        raise DataError(
+            f"{base} has the splits {', '.join(names)}, but train, eval and test are needed, each once",
+            "add what is missing, or put all images as DIR/<class>/* and let edgetune split them",
+        )
+    return found
+
+
+def _ready_splits(base: str, splits: dict[str, str], settings: DataSettings) -> Source:
+    listed = {split: _list(f"{base}/{splits[split]}") for split in SPLIT_FOLDERS}
+    if not any(folders for folders, _ in listed.values()):
+        for folder in splits.values():
+            if not _matching(f"{base}/{folder}", settings.tfrecord_pattern):
+                raise DataError(
+                    f"{base}/{folder} has no class folders, and no file that matches data.tfrecord_pattern "
+                    f"{settings.tfrecord_pattern}",
+                    "put the images of each class into a folder named after the class: DIR/train/<class>/*.jpg",
+                )
+        return Source("tfrecords", base, {s: f"{splits[s]}/{settings.tfrecord_pattern}" for s in SPLIT_FOLDERS})
+    totals: Counter[str] = Counter()
+    for split, (folders, _) in listed.items():
+        for folder in folders:
+            totals[folder] += _count(f"{base}/{splits[split]}/{folder}")
+    for split, (folders, _) in listed.items():
+        if missing := sorted(set(totals) - set(folders)):
+            raise DataError(
+                f"{base}/{splits[split]} lacks the classes {', '.join(missing)}, which other splits have",
+                "every class needs images in train, eval and test; or put all images as DIR/<class>/*",
+            )
+    _check_classes(totals, base, settings)
+    return Source("images", base, {split: f"{splits[split]}/*/*" for split in SPLIT_FOLDERS})
+
+
+def _check_classes(counts: Counter[str], base: str, settings: DataSettings) -> None:
+    if len(counts) < 2:
+        raise DataError(
+            f"{base} has one class only: {', '.join(counts)}",
+            "a classifier needs at least two; is --data one folder too deep?",
+        )
+    smallest = settings.min_examples_per_class
+    small = {name: count for name, count in sorted(counts.items()) if count < smallest}
+    if small:
+        named = ", ".join(f"{name} ({count})" for name, count in list(small.items())[:10])
+        raise DataError(
+            f"{base} has {len(small)} classes with fewer than {smallest} images: {named}",
+            "add images or remove the class folder; data.min_examples_per_class sets the bound",
+        )
+
+
+def _count(folder: str) -> int:
+    return sum(not ignored(name.rstrip("/")) for name in tf.io.gfile.listdir(folder))
+
+
+def _matching(folder: str, pattern: str) -> bool:
+    return bool(tf.io.gfile.glob(f"{folder}/{pattern}"))

@@ -194,9 +194,9 @@ class PushSettings(Settings):
     """Where blessed models go."""
 
     saved_model: str | None = None
-    """Folder of SavedModel versions; null for `<workdir>/pushed/saved_model`."""
+    """Folder of SavedModel versions; null for `<workdir>/pushed/<name>/saved_model`."""
     edge: str | None = None
-    """Folder of edge bundle versions; null for `<workdir>/pushed/edge`."""
+    """Folder of edge bundle versions; null for `<workdir>/pushed/<name>/edge`."""
 
 
 class BeamSettings(Settings):

@@ -1,0 +1,5 @@
+"""Trains a classifier in two phases and exports it."""
+
+from components.two_phase_trainer.component import TwoPhaseTrainer
+
+__all__ = ["TwoPhaseTrainer"]

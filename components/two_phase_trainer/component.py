@@ -1,0 +1,101 @@
+"""The component TwoPhaseTrainer: its interface."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.channel import Channel
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.parameters import parameters_of
+from components.two_phase_trainer.executor import (
+    EXAMPLES_KEY,
+    GRAPH_KEY,
+    MODEL_KEY,
+    MODEL_PREFIX,
+    RUN_KEY,
+    TRAINING_PREFIX,
+    Executor,
+)
+from modules.code_digest import code_digest
+from modules.settings import ModelSettings, TrainingSettings, flatten
+from modules.weights import weights_digest
+
+
+class TwoPhaseTrainerSpec(ComponentSpec):
+    """TwoPhaseTrainer's interface: every setting of the network and of both phases is a typed property."""
+
+    PARAMETERS = {
+        **parameters_of(ModelSettings, MODEL_PREFIX),
+        **parameters_of(TrainingSettings, TRAINING_PREFIX),
+        "weights_digest": ExecutionParameter(type=str),
+        "code_digest": ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
+        GRAPH_KEY: ChannelParameter(type=standard_artifacts.TransformGraph),
+    }
+    OUTPUTS = {
+        MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
+        RUN_KEY: ChannelParameter(type=standard_artifacts.ModelRun),
+    }
+
+
+class TwoPhaseTrainer(base_component.BaseComponent):
+    """A TFX component to train an image classifier by two-phase transfer learning.
+
+    Phase 1 trains a new head on the frozen, pretrained backbone; phase 2 fine-tunes the top of the backbone with it, at
+    a lower rate. Both stop early on the split eval and keep their best weights; where phase 2 is no better than phase
+    1, phase 1's weights are exported. It stands where TFX's Trainer stands and has its outputs. It fails where a loss
+    is no number, and where the model is no better on eval than naming the commonest class.
+
+    ## Example
+    ```
+    trainer = TwoPhaseTrainer(
+        transformed_examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        model=ModelSettings(backbone="mobilenet_v2"),
+        training=TrainingSettings(batch_size=32),
+    )
+    ```
+
+    Component `outputs` contains:
+     - `model`: Channel of type `standard_artifacts.Model`: the SavedModel, with Transform's graph inside.
+     - `model_run`: Channel of type `standard_artifacts.ModelRun`: `history.json`, TensorBoard's logs, and with
+                    baselines `transfer.json`.
+    """
+
+    SPEC_CLASS = TwoPhaseTrainerSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        transformed_examples: types.BaseChannel,
+        transform_graph: types.BaseChannel,
+        model: ModelSettings,
+        training: TrainingSettings,
+    ) -> None:
+        """Construct a TwoPhaseTrainer component.
+
+        Args:
+            transformed_examples: Of type `standard_artifacts.Examples`, from Transform.
+            transform_graph: Of type `standard_artifacts.TransformGraph`.
+            model: The network. A file of weights is part of the cache's key by its content.
+            training: Both phases, augmentation, baselines.
+
+        Raises:
+            WeightsError: The file of weights is missing.
+        """
+        super().__init__(
+            spec=TwoPhaseTrainerSpec(
+                **flatten(model, MODEL_PREFIX),
+                **flatten(training, TRAINING_PREFIX),
+                weights_digest=weights_digest(model),
+                code_digest=code_digest("components.two_phase_trainer.executor"),
+                transformed_examples=transformed_examples,
+                transform_graph=transform_graph,
+                model=Channel(type=standard_artifacts.Model),
+                model_run=Channel(type=standard_artifacts.ModelRun),
+            )
+        )

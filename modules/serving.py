@@ -1,0 +1,88 @@
+"""Writing the SavedModel: one network, one graph of Transform, four signatures (`modules.signatures` lists them)."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from modules import images, records
+from modules import signatures as names
+from modules.errors import ExportError
+
+# Of a raw example, in the signatures that take one.
+_ENCODED = {records.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+_LABELLED = {**_ENCODED, records.LABEL: tf.io.FixedLenFeature([], tf.string)}
+
+
+def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, image_size: int, path: str) -> None:
+    """Writes `model` with its signatures, and Transform's graph and vocabulary inside.
+
+    Args:
+        model: Images float32 `[N, S, S, 3]` in 0..255 to probabilities float32 `[N, C]`.
+        transform: What Transform made; its vocabulary has C names.
+        image_size: S, in pixels.
+        path: Folder to write; must not exist.
+
+    Raises:
+        ExportError: The vocabulary did not come into the SavedModel, or has another number of classes.
+    """
+    classes = transform_labels(transform)
+    if len(classes) != model.output_shape[-1]:
+        raise ExportError(
+            f"the model has {model.output_shape[-1]} outputs, but Transform's labels.txt has {len(classes)} classes",
+            "run the pipeline again with --no-cache",
+        )
+    layer = transform.transform_features_layer()
+    labels = tf.constant(classes)
+
+    def predict(pixels: tf.Tensor) -> tf.Tensor:
+        return model(tf.cast(pixels, tf.float32), training=False)
+
+    def of_bytes(image_bytes: tf.Tensor) -> tf.Tensor:
+        transformed = layer({records.IMAGE: image_bytes})
+        return predict(images.from_raw(transformed[records.IMAGE], image_size))
+
+    def serving_default(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = of_bytes(image_bytes)
+        best = tf.argmax(probabilities, axis=-1)
+        return {
+            names.PROBABILITIES: probabilities,
+            names.LABEL: tf.gather(labels, best),
+            names.SCORE: tf.reduce_max(probabilities, axis=-1),
+        }
+
+    def serving_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {names.PROBABILITIES: of_bytes(tf.io.parse_example(examples, _ENCODED)[records.IMAGE])}
+
+    def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return layer(tf.io.parse_example(examples, _LABELLED))
+
+    def edge(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {names.PROBABILITIES: predict(image)}
+
+    # A batch of exactly one: converters and the accelerators of phones want no open dimension.
+    one_image = tf.TensorSpec([1, image_size, image_size, images.CHANNELS], tf.float32, name=names.IMAGE)
+    many_bytes = tf.TensorSpec([None], tf.string, name=names.IMAGE_BYTES)
+    many_examples = tf.TensorSpec([None], tf.string, name=names.SERIALIZED)
+    functions = {
+        names.SERVING: tf.function(serving_default, [many_bytes]),
+        names.EXAMPLES: tf.function(serving_examples, [many_examples]),
+        names.TRANSFORM: tf.function(transform_features, [many_examples]),
+        names.EDGE: tf.function(edge, [one_image]),
+    }
+    # The variables and Transform's graph, not the Keras model: a saved Keras 3 model can neither be converted nor be
+    # loaded everywhere. Keras's own ExportArchive does the same, but cannot keep the lookup table of the labels.
+    root = tf.Module()
+    root.variables_of_model = [variable.value for variable in model.variables]
+    root.transform = layer
+    tf.saved_model.save(root, path, signatures=functions)
+    if records.read_labels(path) != classes:
+        raise ExportError(f"{path}/assets/{names.LABELS_FILE} is not Transform's vocabulary", "report this defect")
+
+
+def transform_labels(transform: tft.TFTransformOutput) -> list[str]:
+    """Class names in the order of `label_index`, from the vocabulary that Transform wrote."""
+    path = f"{transform.transform_savedmodel_dir}/assets/{names.LABELS_FILE}"
+    with tf.io.gfile.GFile(path) as file:
+        return file.read().splitlines()

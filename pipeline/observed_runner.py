@@ -1,0 +1,93 @@
+"""TFX's BeamDagRunner, watched: when each node starts and ends, and which error it ended with.
+
+Beam copies the objects that it runs and wraps the errors that they raise, so what is seen goes through this module.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+from unittest import mock
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner, PipelineNodeAsDoFn
+from tfx.orchestration.pipeline import Pipeline
+
+from modules.errors import EdgetuneError
+from pipeline.console import State
+
+# Beam's in-process runner by its own name. `DirectRunner` would first look for another one on the network.
+IN_PROCESS = "FnApiRunner"
+
+
+class Observer(Protocol):
+    """Who is told."""
+
+    def started(self, node_id: str) -> None:
+        """A node begins."""
+
+    def finished(self, node_id: str, state: State) -> None:
+        """A node has ended."""
+
+
+_observer: Observer | None = None
+_errors: list[EdgetuneError] = []
+
+
+def run_observed(pipeline: Pipeline, observer: Observer) -> None:
+    """Runs a pipeline to its end in this process.
+
+    Raises:
+        EdgetuneError: The first one that a component raised, as it was raised.
+        Exception: Whatever else stopped the run.
+    """
+    _errors.clear()
+    with _watching(observer), mock.patch.object(sys, "argv", [sys.argv[0], f"--runner={IN_PROCESS}"]):
+        # BeamDagRunner takes no options for its own Beam pipeline: Beam reads them from the command line.
+        try:
+            _ObservedRunner().run(pipeline)
+        except Exception as error:
+            if _errors:
+                raise _errors[0] from error
+            raise
+
+
+@contextmanager
+def _watching(observer: Observer) -> Iterator[None]:
+    global _observer
+    _observer = observer
+    try:
+        yield
+    finally:
+        _observer = None
+
+
+class _ObservedNode(PipelineNodeAsDoFn):
+    def _run_node(self) -> None:
+        if _observer is None:
+            raise RuntimeError("nodes are run by run_observed only")
+        _observer.started(self._node_id)
+        try:
+            super()._run_node()
+        except Exception as error:
+            if isinstance(error, EdgetuneError):
+                _errors.append(error)
+            _observer.finished(self._node_id, "failed")
+            raise
+        _observer.finished(self._node_id, "cached" if self._was_cached() else "done")
+
+    def _was_cached(self) -> bool:
+        """Whether the node's latest execution took its outputs from an earlier one."""
+        with metadata.Metadata(self._mlmd_connection_config) as handle:
+            name = f"{self._pipeline_info.id}.{self._node_id}"
+            context = handle.store.get_context_by_type_and_name("node", name)
+            executions = handle.store.get_executions_by_context(context.id)
+        latest = max(executions, key=lambda execution: execution.id)
+        return latest.last_known_state == metadata_store_pb2.Execution.CACHED
+
+
+class _ObservedRunner(BeamDagRunner):
+    _PIPELINE_NODE_DO_FN_CLS = _ObservedNode

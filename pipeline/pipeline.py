@@ -1,0 +1,146 @@
+"""The pipeline: every component, and what it gets from which. This is the picture that the README draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx.components.evaluator.component import Evaluator
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.transform.component import Transform
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import transform_pb2
+from tfx.types import standard_artifacts
+from tfx.types.channel import Channel
+
+from components.baseline import LastBlessedBeforeCandidate
+from components.curated_schema import CuratedSchema
+from components.dataset_gate import DatasetGate
+from components.edge_evaluator import EdgeEvaluator
+from components.edge_exporter import EdgeExporter
+from components.edge_pusher import EdgePusher
+from components.image_example_gen import ImageExampleGen
+from components.saved_model_pusher import SavedModelPusher
+from components.two_phase_trainer import TwoPhaseTrainer
+from modules.code_digest import code_digest
+from modules.records import SPLITS
+from modules.settings import RunSettings
+from modules.sources import Source
+from pipeline.config import config_digest
+from pipeline.evaluation import eval_config
+
+SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "examples.pbtxt"
+_PREPROCESSING = "modules.preprocessing"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run keeps what it makes."""
+
+    root: str
+    """TFX's pipeline root: all artifacts."""
+    saved_model: str
+    """Folder of pushed SavedModel versions."""
+    edge: str
+    """Folder of pushed edge bundles."""
+
+
+def create_pipeline(
+    settings: RunSettings,
+    source: Source,
+    places: Places,
+    metadata: metadata_store_pb2.ConnectionConfig | None = None,
+    beam_args: Sequence[str] = (),
+    cache: bool = True,
+) -> Pipeline:
+    """Builds the pipeline; nothing is run.
+
+    Args:
+        settings: The run's configuration.
+        source: What `modules.sources.discover` found under `settings.data.path`.
+        places: Where artifacts and pushed models go.
+        metadata: Connection to ML Metadata; None where the platform has its own.
+        beam_args: Flags for Beam, for all components that use it.
+        cache: Whether results of earlier runs are taken where nothing they depend on has changed.
+
+    Raises:
+        WeightsError: The file of weights is missing.
+    """
+    example_gen = ImageExampleGen(source, settings.data)
+    examples = example_gen.outputs["examples"]
+
+    schema_gen = CuratedSchema(SCHEMA).with_id("ImportSchemaGen")
+    schema = schema_gen.outputs["schema"]
+    statistics_gen = StatisticsGen(examples=examples, schema=schema)
+    validator = ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
+    gate = DatasetGate(examples, validator.outputs["anomalies"], example_gen.outputs["report"], settings.data)
+
+    transform = Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn=f"{_PREPROCESSING}.preprocessing_fn",
+        # The vocabulary is that of all splits' classes, and each is in train: ImageExampleGen fails otherwise.
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=SPLITS),
+        # The digest re-runs Transform when the code changes: TFX itself sees only the function's name.
+        custom_config={"image_size": settings.model.image_size, "code_digest": code_digest(_PREPROCESSING)},
+    )
+    transform.add_upstream_node(gate)
+
+    trainer = TwoPhaseTrainer(
+        transformed_examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        model=settings.model,
+        training=settings.training,
+    )
+    model = trainer.outputs["model"]
+
+    baseline = Resolver(
+        strategy_class=LastBlessedBeforeCandidate,
+        candidate=model,
+        model=Channel(type=standard_artifacts.Model),
+        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id("Baseline")
+    evaluator = Evaluator(
+        examples=examples,
+        example_splits=["test"],
+        model=model,
+        baseline_model=baseline.outputs["model"],
+        eval_config=eval_config(settings.evaluation),
+    )
+    blessing = evaluator.outputs["blessing"]
+
+    edge_exporter = EdgeExporter(
+        model=model, transformed_examples=transform.outputs["transformed_examples"], settings=settings.edge
+    )
+    edge_model = edge_exporter.outputs["edge_model"]
+    edge_evaluator = EdgeEvaluator(edge_model=edge_model, model=model, examples=examples, settings=settings.edge)
+    edge_blessing = edge_evaluator.outputs["blessing"]
+
+    saved_model_pusher = SavedModelPusher(
+        model=model, model_blessing=blessing, edge_blessing=edge_blessing, destination=places.saved_model
+    )
+    edge_pusher = EdgePusher(
+        edge_model=edge_model,
+        edge_evaluation=edge_evaluator.outputs["evaluation"],
+        edge_blessing=edge_blessing,
+        model=model,
+        model_blessing=blessing,
+        destination=places.edge,
+        pipeline_name=settings.name,
+        config_digest=config_digest(settings),
+    )
+    nodes: list[BaseNode] = [example_gen, schema_gen, statistics_gen, validator, gate, transform, trainer, baseline]
+    nodes += [evaluator, edge_exporter, edge_evaluator, saved_model_pusher, edge_pusher]
+    return Pipeline(
+        pipeline_name=settings.name,
+        pipeline_root=places.root,
+        components=nodes,
+        enable_cache=cache,
+        metadata_connection_config=metadata,
+        beam_pipeline_args=list(beam_args),
+    )

@@ -1,0 +1,11 @@
+"""The report of a run: one self-contained page, and a few lines for the console.
+
+Importing this is cheap: matplotlib, jinja2 and TensorFlow are imported when a report is written.
+"""
+
+from __future__ import annotations
+
+from pipeline.report.report import write_report
+from pipeline.report.summary import summary
+
+__all__ = ["summary", "write_report"]

@@ -1,0 +1,108 @@
+"""The SavedModel on the test split: TFMA's results as the rows that the report shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.report.words import wilson
+
+MAX_CONFUSIONS = 12
+"""Pairs of classes that are named as the most frequent confusions."""
+
+
+def results(uri: str) -> dict[str, Any]:
+    """Accuracy with its 95% interval, loss, number of images, and the last blessed model's accuracy if there was one.
+
+    Args:
+        uri: Folder of an evaluation.
+    """
+    from modules import tfma_results
+
+    candidate = tfma_results.overall_metrics(uri)
+    baseline = tfma_results.overall_metrics(uri, baseline=True)
+    images, accuracy = int(candidate[tfma_results.EXAMPLES]), candidate[tfma_results.ACCURACY]
+    before = baseline.get(tfma_results.ACCURACY)
+    return {
+        "accuracy": accuracy,
+        "interval": wilson(round(accuracy * images), images),
+        "images": images,
+        "loss": candidate.get(tfma_results.LOSS),
+        "last_blessed_accuracy": before,
+        "last_blessed_interval": None if before is None else wilson(round(before * images), images),
+        "change": None if before is None else accuracy - before,
+    }
+
+
+def classes(uri: str, labels: list[str] | None) -> list[dict[str, Any]]:
+    """Each class with its accuracy and the class that it is most often taken for; the weakest first.
+
+    Args:
+        uri: Folder of an evaluation.
+        labels: Class names in the order of the model's outputs; None where they are not known.
+    """
+    from modules import tfma_results
+
+    found = tfma_results.per_class(uri)
+    taken: dict[str, tuple[str, int]] = {}
+    if (matrix := tfma_results.confusion_matrix(uri, labels)) is not None:
+        names, wrong = matrix[0], _off_diagonal(matrix[1])
+        for row, column in enumerate(wrong.argmax(axis=1) if len(wrong) else []):
+            if wrong[row, column]:
+                taken[names[row]] = (names[column], int(wrong[row, column]))
+    rows = []
+    for name in sorted({*found, *(labels or ())}):
+        values = found.get(name)
+        images = int(values["examples"]) if values else 0
+        accuracy = values["accuracy"] if values else None
+        rows.append(
+            {
+                "name": name,
+                "images": images,
+                "accuracy": accuracy,
+                "interval": None if accuracy is None else wilson(round(accuracy * images), images),
+                "taken_for": taken[name][0] if name in taken else None,
+                "taken_for_images": taken[name][1] if name in taken else 0,
+            }
+        )
+    return sorted(rows, key=lambda row: (row["accuracy"] is None, row["accuracy"], row["name"]))
+
+
+def confusion(uri: str, labels: list[str] | None) -> dict[str, Any] | None:
+    """The confusion matrix, and its largest entries beside the diagonal.
+
+    Args:
+        uri: Folder of an evaluation.
+        labels: Class names in the order of the model's outputs; None where they are not known.
+
+    Returns:
+        `labels`, `counts` (rows are the true classes) and `largest`; None where no matrix was computed.
+    """
+    from modules import tfma_results
+
+    matrix = tfma_results.confusion_matrix(uri, labels)
+    if matrix is None:
+        return None
+    names, counts = matrix
+    wrong = _off_diagonal(counts)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MAX_CONFUSIONS]
+    largest = [(int(row), int(column)) for row, column in zip(*np.unravel_index(order, wrong.shape), strict=True)]
+    return {
+        "labels": names,
+        "counts": counts.tolist(),
+        "largest": [
+            {
+                "true": names[row],
+                "predicted": names[column],
+                "images": int(wrong[row, column]),
+                "of": int(counts[row].sum()),
+            }
+            for row, column in largest
+            if wrong[row, column]
+        ],
+    }
+
+
+def _off_diagonal(counts: np.ndarray) -> np.ndarray:
+    return counts * (1 - np.eye(len(counts), dtype=counts.dtype))

@@ -1,0 +1,229 @@
+"""The report's plots, as SVG text to stand inside the page.
+
+Colours and font are the page's own: matplotlib draws with stand-in colours, and those are replaced by the page's CSS
+variables, so that one drawing is readable on a light and on a dark ground. Class names are hostile input here too:
+of any length, in any script, full of markup or of mathematics.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+# Stand-in colour: the CSS that takes its place.
+_CSS = {
+    "#010101": "currentColor",
+    "#020202": "var(--line)",
+    "#a10001": "var(--train)",
+    "#a20002": "var(--eval)",
+    "#a30003": "var(--test)",
+    "#a40004": "var(--wrong)",
+}
+INK, LINE, TRAIN, EVAL, TEST, WRONG = _CSS
+_SPLITS = {"train": TRAIN, "eval": EVAL, "test": TEST}
+_STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 9,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "grid.color": LINE,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+}
+MAX_BARS = 40
+"""Classes that the plot of the data shows."""
+MAX_NAMED = 60
+"""Classes up to which the confusion matrix names them."""
+_MAX_COUNTED = 24
+_MAX_NAME = 28
+_SHADES = 20
+
+
+def split_counts(splits: Mapping[str, Mapping[str, int]]) -> str:
+    """Images of each class as one bar, stacked by split. Of many classes, the `MAX_BARS` smallest are shown."""
+    totals: dict[str, int] = {}
+    for counts in splits.values():
+        for name, count in counts.items():
+            totals[name] = totals.get(name, 0) + count
+    names = sorted(sorted(totals, key=lambda name: (totals[name], name))[:MAX_BARS])
+    rows = np.arange(len(names))
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 0.9 + 0.24 * len(names)), layout="constrained")
+        axes = figure.subplots()
+        left = np.zeros(len(names))
+        for split, counts in splits.items():
+            widths = np.array([counts.get(name, 0) for name in names])
+            label = f"{split} ({sum(counts.values()):,})"
+            axes.barh(rows, widths, left=left, color=_SPLITS.get(split, WRONG), label=label, height=0.72)
+            left += widths
+        for row, total in enumerate(left):
+            # Set off in points: a leading space would be lost in SVG.
+            axes.annotate(f"{total:,.0f}", (total, row), (3, 0), textcoords="offset points", va="center")
+        axes.set_yticks(rows, [_short(name) for name in names])
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.set_xlim(0, max([1.0, *left]) * 1.06)
+        axes.xaxis.set_visible(False)
+        axes.spines["bottom"].set_visible(False)
+        if len(names) < len(totals):
+            axes.set_title(f"the {len(names)} smallest of {len(totals):,} classes")
+        figure.legend(loc="outside upper left", ncols=len(splits))
+        return _svg(figure, "counts", "Images of each class in each split")
+
+
+def training_curves(phases: Sequence[Mapping[str, Any]]) -> str:
+    """Loss, accuracy and learning rate over the epochs of all phases, with the border between the phases."""
+    ends = np.cumsum([len(phase["epochs"]) for phase in phases])
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(10.5, 3.1), layout="constrained")
+        loss, accuracy, rate = figure.subplots(1, 3, width_ratios=[5, 5, 3])
+        for axes, key in ((loss, "loss"), (accuracy, "accuracy")):
+            for prefix, name, colour in (("", "train", TRAIN), ("val_", "eval", EVAL)):
+                steps, values = _line(phases, prefix + key)
+                axes.plot(steps, values, color=colour, label=name, linewidth=1.8, marker="o", markersize=2.5)
+            axes.set_title(key)
+        steps, rates = _line(phases, "learning_rate")
+        rate.plot(steps, rates, color=INK, alpha=0.7, linewidth=1.8, drawstyle="steps-mid", marker="o", markersize=2.5)
+        if np.any(rates > 0):
+            rate.set_yscale("log")
+            rate.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            rate.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            rate.yaxis.set_minor_formatter(NullFormatter())
+        rate.set_title("learning rate")
+        for axes in (loss, accuracy, rate):
+            axes.grid(axis="y", linewidth=0.6)
+            axes.set_xlim(0.5, ends[-1] + 0.5)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+            axes.set_xlabel("epoch")
+            for border in ends[:-1]:
+                axes.axvline(border + 0.5, color=INK, linewidth=0.9, linestyle=(0, (3, 3)), alpha=0.6)
+        _name_phases(loss, phases)
+        _mark_best(accuracy, phases)
+        figure.legend(*loss.get_legend_handles_labels(), loc="outside upper right", ncols=2)
+        return _svg(figure, "curves", "Loss, accuracy and learning rate over the epochs")
+
+
+def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """The confusion matrix, shaded by the share of the true class; `counts` is `[C][C]`, rows are true classes."""
+    size, matrix = len(labels), np.asarray(counts)
+    shade = np.ceil(_SHADES * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)).astype(int)
+    diagonal = np.eye(size, dtype=bool)
+    with matplotlib.rc_context(_STYLE):
+        side = min(9.0, 2.2 + 0.42 * size)
+        figure = Figure(figsize=(side, side), layout="constrained")
+        axes = figure.subplots()
+        for colour, where in ((TRAIN, diagonal), (WRONG, ~diagonal)):
+            # One path for each shade and not one for each cell: of 300 classes there are 90,000 cells. Opacity and not
+            # a colour map, as it works on every ground; up to a half, so that the counts stay readable.
+            for level in range(1, _SHADES + 1):
+                cells = np.argwhere((shade == level) & where)
+                if len(cells):
+                    alpha = 0.12 + 0.43 * level / _SHADES
+                    axes.add_patch(PathPatch(_squares(cells), facecolor=colour, alpha=alpha, linewidth=0))
+        if size <= _MAX_COUNTED:
+            for row, column in np.argwhere(matrix):
+                axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", fontsize=8)
+        axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="true")
+        names = [_short(label) for label in labels] if size <= MAX_NAMED else []
+        axes.set_xticks(range(len(names)), names, rotation=90 if any(len(name) > 3 for name in names) else 0)
+        axes.set_yticks(range(len(names)), names)
+        for spine in axes.spines.values():
+            spine.set_visible(True)
+        return _svg(figure, "confusion", "Confusion matrix of the test split")
+
+
+def _squares(cells: np.ndarray) -> Path:
+    """One path of a square around each `(row, column)`."""
+    corners = 0.46 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
+    vertices = cells[:, None, ::-1] + corners
+    return Path(vertices.reshape(-1, 2), [Path.MOVETO, *[Path.LINETO] * 3, Path.CLOSEPOLY] * len(cells))
+
+
+def _name_phases(axes: Axes, phases: Sequence[Mapping[str, Any]]) -> None:
+    start = 0
+    for phase in phases:
+        if length := len(phase["epochs"]):
+            where = (start + (length + 1) / 2, 0.98)
+            name = phase["name"].replace("_", "-")
+            axes.text(*where, name, transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=8)
+            start += length
+
+
+def _mark_best(axes: Axes, phases: Sequence[Mapping[str, Any]]) -> None:
+    start = 0
+    for phase in phases:
+        best, values = phase.get("best_epoch"), _values(phase["epochs"], "val_accuracy")
+        if best is not None and 0 <= best < len(values):
+            axes.plot(start + best + 1, values[best], marker="o", markersize=8, fillstyle="none", color=INK, zorder=5)
+        start += len(values)
+
+
+def _line(phases: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Epochs counted from 1 and values, broken between the phases: the next one may not go on from where one ends."""
+    steps: list[float] = []
+    values: list[float] = []
+    start = 1
+    for phase in phases:
+        length = len(phase["epochs"])
+        steps += [*range(start, start + length), np.nan]
+        values += [*_values(phase["epochs"], key), np.nan]
+        start += length
+    return np.array(steps), np.array(values)
+
+
+def _values(epochs: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+    return np.array([np.nan if epoch.get(key) is None else epoch[key] for epoch in epochs], float)
+
+
+def _short(name: str) -> str:
+    name = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
+
+
+def _svg(figure: Figure, name: str, description: str) -> str:
+    """The drawing as an `<svg>` element whose ids begin with `name`, so that several can stand in one page."""
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
+        # Of glyphs that matplotlib's own font lacks, and of too little room for names: the browser draws the text.
+        warnings.simplefilter("ignore", UserWarning)
+        figure.savefig(text, format="svg", transparent=True)
+    svg = text.getvalue()
+    # The page is HTML: it needs no namespaces, and a <style> in here would hold for all of it.
+    svg = re.sub(r"(?s)<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg[svg.index("<svg") :])
+    # Only inside tags, where matplotlib escapes `<` and `>`: class names are text, and stay what they are.
+    svg = re.sub(r"<[^>]*>", lambda tag: _own(tag.group(), name), svg)
+    return svg.replace("<svg ", f'<svg class="plot" role="img" aria-label="{description}" ', 1)
+
+
+def _own(tag: str, name: str) -> str:
+    for stand_in, css in _CSS.items():
+        tag = tag.replace(stand_in, css)
+    # A hundredth of a point is enough, and halves the page of many classes.
+    tag = re.sub(r"(\.\d\d)\d+", r"\1", tag)
+    tag = re.sub(r' xmlns(:\w+)?="[^"]*"', "", tag)
+    tag = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--font)", tag)
+    tag = re.sub(r'\bid="', f'id="{name}-', tag)
+    tag = re.sub(r'\bxlink:href="#', f'href="#{name}-', tag)
+    return tag.replace("url(#", f"url(#{name}-")

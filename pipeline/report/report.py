@@ -1,0 +1,146 @@
+"""The report of a run: `index.html`, one file that needs nothing else, and `report.json` with the same numbers.
+
+    collect.py, evaluation.py   artifacts -> plain numbers and text, or why there are none
+    plots.py                    numbers -> SVG
+    page.html, style.css        numbers and SVG -> the page
+
+Nothing in the page is active and nothing is fetched: it can be mailed, archived, and opened without a network.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from modules.settings import RunSettings
+from pipeline.config import to_yaml
+from pipeline.console import duration
+from pipeline.outcome import GATES, NOT_RUN, PUSHERS, Outcome
+from pipeline.report import words
+from pipeline.report.collect import Collected, collect
+
+PAGE, NUMBERS = "index.html", "report.json"
+
+
+def write_report(
+    outcome: Outcome, folder: Path, *, settings: RunSettings, log: Path | None, error: str | None = None
+) -> Path:
+    """Writes the report of a run, wherever the run ended.
+
+    Args:
+        outcome: The run.
+        folder: Where to write, `<workdir>/reports/<run id>/`; made if it is missing.
+        settings: The configuration of the run.
+        log: The log of the run, to be named.
+        error: What stopped the run, as it was told to the user; ML Metadata does not keep it.
+
+    Returns:
+        The page, `index.html`. Either the old one stands or the whole new one, never a part.
+    """
+    collected = collect(outcome, settings)
+    facts = {
+        "verdict": _verdict(outcome, error),
+        **dict.fromkeys(collected.absent),
+        **collected.sections,
+        "absent": collected.absent,
+        "components": _components(outcome),
+        "configuration": settings.model_dump(mode="json"),
+        "log": None if log is None else str(log),
+    }
+    page = _render({**facts, "plots": _plots(collected), "yaml": to_yaml(settings)})
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / NUMBERS, json.dumps(facts, allow_nan=False) + "\n")
+    _write(folder / PAGE, page)
+    return folder / PAGE
+
+
+def _verdict(outcome: Outcome, error: str | None) -> dict[str, Any]:
+    started = min((node.started for node in outcome.nodes), default=0.0)
+    return {
+        "pipeline": outcome.pipeline_name,
+        "run": outcome.run_id,
+        "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds") if started else None,
+        "blessed": outcome.blessed,
+        "failed": outcome.failed,
+        "reasons": outcome.reasons,
+        "error": error,
+        "pushed": [str(path) for path in outcome.pushed],
+        "not_run": [node for node in (*GATES, *PUSHERS) if outcome.node(node).state == NOT_RUN],
+    }
+
+
+def _components(outcome: Outcome) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": node.id,
+            "state": node.state,
+            "seconds": node.seconds,
+            "computed_seconds": node.computed_seconds,
+            "artifacts": [
+                {"key": key, "type": artifact.type, "uri": artifact.uri}
+                for key, artifacts in node.outputs.items()
+                for artifact in artifacts
+            ],
+        }
+        for node in outcome.nodes
+    ]
+
+
+def _plots(collected: Collected) -> dict[str, str]:
+    """SVG by section; a section without a plot is absent."""
+    from pipeline.report import plots
+
+    data, training, matrix = (collected.get(name) for name in ("data", "training", "confusion"))
+    drawings: dict[str, Callable[[], str]] = {}
+    if data and any(data["splits"].values()):
+        drawings["data"] = lambda: plots.split_counts(data["splits"])
+    if training and any(phase["epochs"] for phase in training["phases"]):
+        drawings["training"] = lambda: plots.training_curves(training["phases"])
+    if matrix and matrix["labels"]:
+        drawings["confusion"] = lambda: plots.confusion(matrix["labels"], matrix["counts"])
+    drawn = {}
+    for name, draw in drawings.items():
+        try:
+            drawn[name] = draw()
+        except Exception:  # noqa: BLE001 - the numbers stand in the page all the same
+            logging.warning("report: no plot of %s", name, exc_info=True)
+    return drawn
+
+
+def _render(values: dict[str, Any]) -> str:
+    import jinja2
+    from markupsafe import Markup
+
+    here = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here),
+        # Names of classes and files come from the data: nothing of them may become markup.
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": words.percent,
+        "interval": words.interval,
+        "points": words.points,
+        "size": words.size,
+        "milliseconds": words.milliseconds,
+        "duration": lambda seconds: words.UNKNOWN if seconds is None else duration(seconds),
+        "count": lambda number: words.UNKNOWN if number is None else f"{number:,}",
+    }
+    ours = {name: Markup(svg) for name, svg in values["plots"].items()}
+    style = Markup((here / "style.css").read_text(encoding="utf-8"))
+    return environment.get_template("page.html").render({**values, "plots": ours, "style": style})
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    # A name that was not UTF-8 on the disk comes as lone surrogates, which UTF-8 does not take.
+    beside.write_text(text, encoding="utf-8", errors="backslashreplace")
+    beside.replace(path)

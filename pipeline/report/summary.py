@@ -1,0 +1,69 @@
+"""The last lines of a run on the console: what came out of it, and where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.console import duration
+from pipeline.outcome import Outcome
+from pipeline.report.collect import collect
+from pipeline.report.words import UNKNOWN, interval, milliseconds, percent, points, size
+
+
+def summary(outcome: Outcome, *, report: Path | None) -> list[str]:
+    """A dozen lines of plain text at most; fewer where the run ended early, and none is a guess.
+
+    Args:
+        outcome: The run.
+        report: The page of the report, if it was written.
+    """
+    collected = collect(outcome)
+    lines = []
+    if found := collected.get("results"):
+        lines.append(_accuracy(found))
+    lines += _table([_transfer(row) for row in collected.get("transfer") or []])
+    lines += _table([_variant(variant) for variant in (collected.get("edge") or {"variants": []})["variants"]])
+    lines += [f"pushed to  {path}" for path in outcome.pushed]
+    if not outcome.pushed and outcome.nodes:
+        lines.append("nothing was pushed")
+    if report is not None:
+        lines.append(f"report     {report}")
+    return lines
+
+
+def _accuracy(results: dict[str, Any]) -> str:
+    line = f"accuracy {percent(results['accuracy'])} on {results['images']:,} test images"
+    if results["interval"]:
+        line += f" (95% interval {interval(results['interval'])})"
+    if results["change"] is not None:
+        line += f", {points(results['change'], sign=True)} points against the last blessed model"
+    return line
+
+
+def _transfer(row: dict[str, Any]) -> list[str]:
+    seconds = UNKNOWN if row["seconds"] is None else duration(row["seconds"])
+    return [row["name"].replace("_", " "), percent(row["test_accuracy"]), f"trained in {seconds}"]
+
+
+def _variant(variant: dict[str, Any]) -> list[str]:
+    reasons = "; ".join(" ".join(reason.split()) for reason in variant["reasons"])
+    return [
+        variant["name"],
+        percent(variant["accuracy"]),
+        size(variant["bytes"]),
+        milliseconds(variant["latency"]["p50_ms"]),
+        "blessed" if variant["blessed"] else f"refused: {reasons or 'no reason given'}",
+    ]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with their columns aligned: names to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        name, *numbers, last = row
+        middle = [f"{number:>{width}}" for number, width in zip(numbers, widths[1:], strict=False)]
+        lines.append("  ".join(["", f"{name:<{widths[0]}}", *middle, last]))
+    return lines

@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-import tensorflow as tf
-
+from modules import folders as fs
 from modules.errors import DataError
 from modules.settings import DataSettings
 
@@ -61,7 +60,7 @@ def discover(settings: DataSettings) -> Source:
     if folders:
         _check_classes(Counter({folder: _count(f"{base}/{folder}") for folder in folders}), base, settings)
         return Source("images", base, {"all": "*/*"})
-    if _matching(base, settings.tfrecord_pattern):
+    if fs.matching(base, settings.tfrecord_pattern):
         return Source("tfrecords", base, {"all": settings.tfrecord_pattern})
     there = f"{len(files)} files directly inside" if files else "nothing inside"
     raise DataError(
@@ -74,15 +73,14 @@ def discover(settings: DataSettings) -> Source:
 def _list(base: str) -> tuple[list[str], list[str]]:
     """Names of the folders and of the files in `base`, sorted, without those that are no data."""
     try:
-        if not tf.io.gfile.exists(base):
+        if not fs.exists(base):
             raise DataError(f"the folder of images {base} does not exist", "correct data.path or --data")
-        if not tf.io.gfile.isdir(base):
+        if not fs.is_folder(base):
             raise DataError(f"{base} is a file, not a folder of images", "give data.path or --data the folder")
-        names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(base))
-    except tf.errors.OpError as error:
-        raise DataError(f"{base} cannot be read: {error.message}", "check the folder and its permissions") from error
-    names = [name for name in names if name and not ignored(name)]
-    folders = [name for name in names if tf.io.gfile.isdir(f"{base}/{name}")]
+        names = [name for name in fs.names(base) if name and not ignored(name)]
+    except OSError as error:
+        raise DataError(f"{base} cannot be read: {error.strerror}", "check the folder and its permissions") from error
+    folders = [name for name in names if fs.is_folder(f"{base}/{name}")]
     return folders, [name for name in names if name not in folders]
 
 
@@ -105,7 +103,7 @@ def _ready_splits(base: str, splits: dict[str, str], settings: DataSettings) -> 
     listed = {split: _list(f"{base}/{splits[split]}") for split in SPLIT_FOLDERS}
     if not any(folders for folders, _ in listed.values()):
         for folder in splits.values():
-            if not _matching(f"{base}/{folder}", settings.tfrecord_pattern):
+            if not fs.matching(f"{base}/{folder}", settings.tfrecord_pattern):
                 raise DataError(
                     f"{base}/{folder} has no class folders, and no file that matches data.tfrecord_pattern "
                     f"{settings.tfrecord_pattern}",
@@ -143,8 +141,4 @@ def _check_classes(counts: Counter[str], base: str, settings: DataSettings) -> N
 
 
 def _count(folder: str) -> int:
-    return sum(not ignored(name.rstrip("/")) for name in tf.io.gfile.listdir(folder))
-
-
-def _matching(folder: str, pattern: str) -> bool:
-    return bool(tf.io.gfile.glob(f"{folder}/{pattern}"))
+    return sum(not ignored(name) for name in fs.names(folder))

@@ -95,13 +95,14 @@ def _only_run_in(workdir: Path) -> Iterator[None]:
 def _preflight(settings: RunSettings, workdir: Path) -> Source:
     """Everything that can be found wrong in seconds is found before TFX is even imported."""
     from modules.digits import EMBEDDED, write_digits
-    from modules.preflight import check_network
     from modules.sources import discover
 
     data = settings.data
     if data.path == EMBEDDED:
         data = data.model_copy(update={"path": str(write_digits(workdir / "data" / "digits"))})
     source = discover(data)
+    from modules.preflight import check_network  # imports TensorFlow, which takes longer than all of the above
+
     check_network(settings.model, settings.training)
     return source
 

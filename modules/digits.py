@@ -39,8 +39,8 @@ def write_digits(folder: Path) -> Path:
             Image.fromarray(np.rint(pixels * (255.0 / _SHADES)).astype(np.uint8)).save(path)
         part.chmod(0o755)
         part.replace(folder)
-    except OSError:
+    except BaseException as error:  # an interrupt, too, leaves nothing behind
         shutil.rmtree(part, ignore_errors=True)
-        if not folder.is_dir():  # another run may have been faster
+        if not (isinstance(error, OSError) and folder.is_dir()):  # another run may have been faster
             raise
     return folder

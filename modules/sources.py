@@ -1,9 +1,9 @@
 """What a folder of data is, seen from outside, before anything is read: class folders, ready splits, or TFRecords.
 
-    DIR/<class>/*                      class folders: edgetune splits them
-    DIR/{train,eval,test}/<class>/*    class folders in ready splits; `val` or `validation` may stand for `eval`
-    DIR/*.tfrecord                     records of tf.Example: edgetune splits them
-    DIR/{train,eval,test}/*.tfrecord   records in ready splits
+DIR/<class>/*                      class folders: edgetune splits them
+DIR/{train,eval,test}/<class>/*    class folders in ready splits; `val` or `validation` may stand for `eval`
+DIR/*.tfrecord                     records of tf.Example: edgetune splits them
+DIR/{train,eval,test}/*.tfrecord   records in ready splits
 """
 
 from __future__ import annotations
@@ -50,10 +50,13 @@ def discover(settings: DataSettings) -> Source:
     """Finds out what lies under `settings.path`, and stops early on what no run could use.
 
     Raises:
-        DataError: The folder is missing, is a file or cannot be read; holds no class folders and no TFRecords; fewer
-            than two classes; a class with fewer files than `min_examples_per_class`; some of the splits only.
+        DataError: The folder is missing, is a file, cannot be read or has a name like a pattern; holds no class folders
+            and no TFRecords; fewer than two classes; a class with fewer files than `min_examples_per_class`; some of
+            the splits only.
     """
     base = settings.path.rstrip("/") or "/"
+    if special := [character for character in "*?[" if character in base]:
+        raise DataError(f"{base} has a {special[0]} in its name, which TFX reads as a pattern", "rename the folder")
     folders, files = _list(base)
     if (splits := _split_folders(folders, base)) is not None:
         return _ready_splits(base, splits, settings)
@@ -72,16 +75,20 @@ def discover(settings: DataSettings) -> Source:
 
 def _list(base: str) -> tuple[list[str], list[str]]:
     """Names of the folders and of the files in `base`, sorted, without those that are no data."""
+    names = _names(base)
+    folders = [name for name in names if fs.is_folder(f"{base}/{name}")]
+    return folders, [name for name in names if name not in folders]
+
+
+def _names(base: str) -> list[str]:
     try:
         if not fs.exists(base):
             raise DataError(f"the folder of images {base} does not exist", "correct data.path or --data")
         if not fs.is_folder(base):
             raise DataError(f"{base} is a file, not a folder of images", "give data.path or --data the folder")
-        names = [name for name in fs.names(base) if name and not ignored(name)]
+        return [name for name in fs.names(base) if name and not ignored(name)]
     except OSError as error:
         raise DataError(f"{base} cannot be read: {error.strerror}", "check the folder and its permissions") from error
-    folders = [name for name in names if fs.is_folder(f"{base}/{name}")]
-    return folders, [name for name in names if name not in folders]
 
 
 def _split_folders(folders: Iterable[str], base: str) -> dict[str, str] | None:
@@ -141,4 +148,4 @@ def _check_classes(counts: Counter[str], base: str, settings: DataSettings) -> N
 
 
 def _count(folder: str) -> int:
-    return sum(not ignored(name) for name in fs.names(folder))
+    return len(_names(folder))

@@ -62,6 +62,8 @@ def load_datasets(examples_uri: str, image_size: int, settings: TrainingSettings
         images = records.transformed(examples_uri, split, image_size).batch(settings.batch_size)
         return images.map(lambda image, label: (tf.cast(image, tf.float32), label)).prefetch(tf.data.AUTOTUNE)
 
+    # tf.data mixes TensorFlow's global seed into each seed that it is given, and what ran before may have set one.
+    keras.utils.set_random_seed(settings.seed)
     generator = tf.data.Dataset.random(settings.seed, rerandomize_each_iteration=True).batch(2)
     train = records.transformed(examples_uri, "train", image_size).shuffle(_SHUFFLED_AHEAD, settings.seed)
     train = tf.data.Dataset.zip((train, generator)).map(

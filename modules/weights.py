@@ -43,16 +43,6 @@ def load_weights(backbone: keras.Model, settings: ModelSettings) -> None:
         _load_file(backbone, settings)
 
 
-def check_weights(settings: ModelSettings) -> None:
-    """Builds the backbone and loads its weights, to find what is wrong with them before hours are spent.
-
-    Raises:
-        ConfigError: The architecture refuses `model.alpha` or `model.image_size`.
-        WeightsError: As `load_weights`.
-    """
-    load_weights(assemble(settings), settings)
-
-
 def weights_digest(settings: ModelSettings) -> str:
     """What stands for the weights in a cache key: SHA-256 of the file, or `imagenet` or `none`.
 

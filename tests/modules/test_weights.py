@@ -19,7 +19,7 @@ from modules.backbones import build_backbone
 from modules.errors import WeightsError
 from modules.settings import ModelSettings
 from modules.weight_files import weighted_layers
-from modules.weights import check_weights, load_weights, save_safetensors, weights_digest
+from modules.weights import load_weights, save_safetensors, weights_digest
 
 SIZE = 32
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "weights"
@@ -97,7 +97,7 @@ def test_pretrained_false_leaves_the_file_alone(tmp_path):
 def test_digest_is_that_of_the_file_and_the_pin_accepts_it(file):
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert weights_digest(settings(file)) == digest
-    check_weights(settings(file, weights_sha256=digest))
+    build_backbone(settings(file, weights_sha256=digest))
     assert [weights_digest(settings(name)) for name in ("none", "imagenet")] == ["none", "imagenet"]
 
 
@@ -119,7 +119,7 @@ def test_a_truncated_file_is_refused(file, keep):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    for action in (check_weights, weights_digest):
+    for action in (build_backbone, weights_digest):
         with pytest.raises(WeightsError, match="does not exist"):
             action(settings(tmp_path / "absent.h5"))
 

@@ -1,0 +1,78 @@
+"""The one place that decides whether a model may be pushed.
+
+Both gates must have blessed it: TFX's Evaluator the SavedModel, and EdgeEvaluator the LiteRT models made from it. A
+blessing counts only for the very artifact it was given for, and only if that is written in it: whatever is absent
+refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tfx import types
+from tfx.components.util import model_utils
+
+Artifacts = Mapping[str, Sequence[types.Artifact]]
+
+MODEL, EDGE_MODEL = "model", "edge_model"
+MODEL_BLESSING, EDGE_BLESSING, EDGE_EVALUATION = "model_blessing", "edge_blessing", "edge_evaluation"
+PUSHED, DESTINATION, VERSION, REASON = "pushed", "pushed_destination", "pushed_version", "reason"
+
+
+def refusal(inputs: Artifacts) -> str | None:
+    """Why nothing may be pushed, in one sentence; None where both gates blessed what is to be pushed.
+
+    Args:
+        inputs: A pusher's inputs by their keys. `edge_model` and `edge_evaluation` are looked at where they are there.
+    """
+    model, model_blessing, edge_blessing = (_single(inputs, key) for key in (MODEL, MODEL_BLESSING, EDGE_BLESSING))
+    if model is None:
+        return "there is no model to push"
+    if model_blessing is None:
+        return "the Evaluator gave no blessing"
+    if edge_blessing is None:
+        return "the EdgeEvaluator gave no blessing"
+    # Whom a blessing is for comes first: what it says of another model does not matter.
+    for artifact, gate, key in (
+        (model_blessing, "Evaluator", "current_model_id"),
+        (edge_blessing, "EdgeEvaluator", "model_id"),
+    ):
+        if not _is_for(artifact, key, model):
+            return f"the {gate}'s blessing is for another model"
+    if EDGE_MODEL in inputs:
+        edge_model = _single(inputs, EDGE_MODEL)
+        if edge_model is None:
+            return "there is no edge model to push"
+        if not _is_for(edge_blessing, "edge_model_id", edge_model):
+            return "the EdgeEvaluator's blessing is for another edge model"
+        evaluation = _single(inputs, EDGE_EVALUATION)
+        if evaluation is None or not _is_for(evaluation, "edge_model_id", edge_model):
+            return "there is no edge evaluation of this edge model"
+    if not model_utils.is_model_blessed(model_blessing):
+        return "the Evaluator refused the model"
+    if edge_blessing.get_int_custom_property("blessed") != 1:
+        return "the EdgeEvaluator refused the edge models"
+    return None
+
+
+def record_pushed(artifact: types.Artifact, destination: str, version: str) -> None:
+    """Writes onto a pusher's output where the model went, under the names of TFX's Pusher."""
+    artifact.set_int_custom_property(PUSHED, 1)
+    artifact.set_string_custom_property(DESTINATION, destination)
+    artifact.set_string_custom_property(VERSION, version)
+
+
+def record_refused(artifact: types.Artifact, reason: str) -> None:
+    """Writes onto a pusher's output that nothing was pushed, and why."""
+    artifact.set_int_custom_property(PUSHED, 0)
+    artifact.set_string_custom_property(REASON, reason)
+
+
+def _single(inputs: Artifacts, key: str) -> types.Artifact | None:
+    found = inputs.get(key) or ()
+    return found[0] if len(found) == 1 else None
+
+
+def _is_for(judgement: types.Artifact, key: str, judged: types.Artifact) -> bool:
+    # An absent property reads as 0, and so does the id of an artifact that was never stored.
+    return judgement.has_custom_property(key) and judgement.get_int_custom_property(key) == judged.id

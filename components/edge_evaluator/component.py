@@ -1,0 +1,90 @@
+"""The EdgeEvaluator component."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
+
+from components.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel
+from components.edge_evaluator import executor
+from components.parameters import parameters_of
+from modules.code_digest import code_digest
+from modules.settings import EdgeSettings, flatten
+
+USED = ("required", "max_accuracy_drop", "min_agreement", "max_bytes")
+
+
+class EdgeEvaluatorSpec(types.ComponentSpec):
+    """Inputs, outputs and execution properties of EdgeEvaluator."""
+
+    PARAMETERS = {
+        **{name: parameter for name, parameter in parameters_of(EdgeSettings).items() if name in USED},
+        "code_digest": ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "edge_model": ChannelParameter(type=EdgeModel),
+        "model": ChannelParameter(type=standard_artifacts.Model),
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+    }
+    OUTPUTS = {
+        "evaluation": ChannelParameter(type=EdgeEvaluation),
+        "blessing": ChannelParameter(type=EdgeBlessing),
+    }
+
+
+class EdgeEvaluator(base_component.BaseComponent):
+    """A TFX component that measures LiteRT models and blesses each for itself.
+
+    Every variant classifies the raw `test` split in the LiteRT interpreter, and is compared with the SavedModel that
+    classifies the same encoded images through `serving_default`. A variant is blessed if its accuracy, its agreement
+    with the SavedModel and its size keep within the settings, and if its file is what clients need; the whole is
+    blessed if every required variant is, and at least one. Without test images nothing is. A refusal is no failure:
+    the component succeeds, and the pushers do not push.
+
+    ```
+    edge_evaluator = EdgeEvaluator(
+        edge_model=edge_exporter.outputs["edge_model"],
+        model=trainer.outputs["model"],
+        examples=example_gen.outputs["examples"],
+        settings=settings.edge,
+    )
+    ```
+
+    Component `outputs` contains:
+     - `evaluation`: Channel of type `EdgeEvaluation`: `metrics.json` and `golden/`; the main figures also as custom
+       properties.
+     - `blessing`: Channel of type `EdgeBlessing`: custom properties `blessed` and `blessed_<variant>`, 1 or 0, and
+       `model_id` and `edge_model_id`, the artifacts that were judged.
+    """
+
+    SPEC_CLASS = EdgeEvaluatorSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        edge_model: types.BaseChannel,
+        model: types.BaseChannel,
+        examples: types.BaseChannel,
+        settings: EdgeSettings,
+    ) -> None:
+        """Constructs an EdgeEvaluator.
+
+        Args:
+            edge_model: Channel of type `EdgeModel`.
+            model: Channel of type `Model`, from which `edge_model` was made.
+            examples: Channel of type `Examples`: raw ones, with a split `test`.
+            settings: When a variant is blessed, and which are required.
+        """
+        values = flatten(settings)
+        spec = EdgeEvaluatorSpec(
+            edge_model=edge_model,
+            model=model,
+            examples=examples,
+            evaluation=types.Channel(type=EdgeEvaluation),
+            blessing=types.Channel(type=EdgeBlessing),
+            code_digest=code_digest(executor.__name__),
+            **{name: values[name] for name in USED if name in values},
+        )
+        super().__init__(spec=spec)

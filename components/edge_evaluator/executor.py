@@ -1,0 +1,85 @@
+"""What EdgeEvaluator does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import tensorflow as tf
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from modules import records
+from modules.edge_bundle import GOLDEN, METRICS
+from modules.edge_evaluation import evaluate
+from modules.edge_golden import Golden
+from modules.edge_verdict import Thresholds
+
+# The files TFX's own Evaluator leaves beside its blessing, for people who look into the folder.
+BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Measures, writes the figures, and sets the blessing."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Evaluates all variants.
+
+        Raises:
+            ExportError: The SavedModel cannot be evaluated at all.
+            DataError: An image of the test split has a class that the model does not know.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        model = artifact_utils.get_single_instance(input_dict["model"])
+        edge_model = artifact_utils.get_single_instance(input_dict["edge_model"])
+        examples = artifact_utils.get_single_uri(input_dict["examples"])
+        evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+
+        saved_model = path_utils.serving_model_path(model.uri)
+        thresholds = Thresholds(
+            required=tuple(exec_properties["required"]),
+            max_accuracy_drop=exec_properties["max_accuracy_drop"],
+            min_agreement=exec_properties["min_agreement"],
+            max_bytes=exec_properties.get("max_bytes"),
+        )
+        golden = Golden(f"{evaluation.uri}/{GOLDEN}", records.read_labels(saved_model))
+        metrics = evaluate(saved_model, edge_model.uri, examples, thresholds, golden)
+        _write(f"{evaluation.uri}/{METRICS}", json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
+
+        for artifact in (evaluation, blessing):
+            artifact.set_int_custom_property("blessed", int(metrics["blessed"]))
+            artifact.set_int_custom_property("model_id", model.id)
+            artifact.set_int_custom_property("edge_model_id", edge_model.id)
+        for name, facts in metrics["variants"].items():
+            blessing.set_int_custom_property(f"blessed_{name}", int(facts["blessed"]))
+        _record(evaluation, metrics)
+        evaluation.set_string_custom_property("code_digest", exec_properties["code_digest"])
+        _write(f"{blessing.uri}/{BLESSED_FILE if metrics['blessed'] else NOT_BLESSED_FILE}", "")
+
+
+def _record(evaluation: types.Artifact, metrics: dict[str, Any]) -> None:
+    """The main figures as properties, so that runs can be compared in ML Metadata without opening a file."""
+    evaluation.set_int_custom_property("test_images", metrics["test"]["images"])
+    if metrics["saved_model"]["accuracy"] is not None:
+        evaluation.set_float_custom_property("accuracy_saved_model", metrics["saved_model"]["accuracy"])
+    for name, facts in metrics["variants"].items():
+        evaluation.set_int_custom_property(f"bytes_{name}", facts["bytes"])
+        for figure in ("accuracy", "agreement"):
+            if facts[figure] is not None:
+                evaluation.set_float_custom_property(f"{figure}_{name}", facts[figure])
+        if facts["latency"]:
+            evaluation.set_float_custom_property(f"p50_ms_{name}", facts["latency"]["p50_ms"])
+
+
+def _write(path: str, text: str) -> None:
+    tf.io.gfile.makedirs(path.rpartition("/")[0])
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(text)

@@ -1,0 +1,76 @@
+"""The EdgeExporter component."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
+
+from components.artifacts import EdgeModel
+from components.edge_exporter import executor
+from components.parameters import parameters_of
+from modules.code_digest import code_digest
+from modules.settings import EdgeSettings, flatten
+
+# Not the thresholds: who changes one wants another verdict, not another model.
+USED = ("variants", "representative_images", "description", "author", "license")
+
+
+class EdgeExporterSpec(types.ComponentSpec):
+    """Inputs, outputs and execution properties of EdgeExporter."""
+
+    PARAMETERS = {
+        **{name: parameter for name, parameter in parameters_of(EdgeSettings).items() if name in USED},
+        "code_digest": ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "model": ChannelParameter(type=standard_artifacts.Model),
+        "transformed_examples": ChannelParameter(type=standard_artifacts.Examples),
+    }
+    OUTPUTS = {"edge_model": ChannelParameter(type=EdgeModel)}
+
+
+class EdgeExporter(base_component.BaseComponent):
+    """A TFX component that converts a SavedModel into LiteRT models for phones.
+
+    It converts the signature `edge` into every variant that the settings ask for, in a process of its own, and writes
+    the class names and a description into each file. Quantization is calibrated on images of the `train` split, as
+    many of each class. It does not measure what it made: EdgeEvaluator does, and nothing is pushed without it. It
+    fails if the converter fails, and if a file is not what clients need: an operation that is not built in, a second
+    subgraph, a wrong input or output, floating point inside `int8`.
+
+    ```
+    edge_exporter = EdgeExporter(
+        model=trainer.outputs["model"],
+        transformed_examples=transform.outputs["transformed_examples"],
+        settings=settings.edge,
+    )
+    ```
+
+    Component `outputs` contains:
+     - `edge_model`: Channel of type `EdgeModel`: `model_<variant>.tflite` for each variant, and `labels.txt`.
+    """
+
+    SPEC_CLASS = EdgeExporterSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self, model: types.BaseChannel, transformed_examples: types.BaseChannel, settings: EdgeSettings
+    ) -> None:
+        """Constructs an EdgeExporter.
+
+        Args:
+            model: Channel of type `Model`, with signatures as in `modules.signatures`.
+            transformed_examples: Channel of type `Examples`, with a split `train`.
+            settings: Variants, number of representative images, and the description of the model.
+        """
+        values = flatten(settings)
+        spec = EdgeExporterSpec(
+            model=model,
+            transformed_examples=transformed_examples,
+            edge_model=types.Channel(type=EdgeModel),
+            code_digest=code_digest(executor.__name__),
+            **{name: values[name] for name in USED},
+        )
+        super().__init__(spec=spec)

@@ -1,0 +1,63 @@
+"""What EdgeExporter does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from modules import records, saved_models, tflite_inspect
+from modules.edge_evaluation import model_file
+from modules.errors import ExportError
+from modules.representative import representative_images
+from modules.signatures import LABELS_FILE
+from modules.tflite_convert import convert
+from modules.tflite_metadata import Description, add_metadata
+
+NAME = "image_classifier"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Converts, checks what came out, describes it, and writes it."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes every variant of the model.
+
+        Raises:
+            ExportError: A variant cannot be converted, or is not what clients need.
+            DataError: The train split is empty.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+        examples = artifact_utils.get_single_uri(input_dict["transformed_examples"])
+        edge_model = artifact_utils.get_single_instance(output_dict["edge_model"])
+
+        labels = records.read_labels(saved_model)
+        image_size, classes = saved_models.edge_shape(saved_model)
+        if len(labels) != classes:
+            remedy = "the trainer must write as many labels as the model has outputs"
+            raise ExportError(f"{saved_model}: {len(labels)} labels for {classes} outputs", remedy)
+        images = representative_images(examples, image_size, exec_properties["representative_images"])
+        variants = exec_properties["variants"]
+        about = Description(NAME, *(exec_properties[name] for name in ("description", "author", "license")))
+        tf.io.gfile.makedirs(edge_model.uri)
+        for variant, content in convert(saved_model, variants, images).items():
+            facts = tflite_inspect.inspect(content)
+            if problems := tflite_inspect.problems(facts, variant, image_size, classes):
+                remedy = "change the model, or leave the variant out of edge.variants"
+                raise ExportError(f"edge variant {variant}: {'; '.join(problems)}", remedy)
+            with tf.io.gfile.GFile(f"{edge_model.uri}/{model_file(variant)}", "wb") as file:
+                file.write(add_metadata(content, labels, about))
+        with tf.io.gfile.GFile(f"{edge_model.uri}/{LABELS_FILE}", "wb") as file:
+            file.write("".join(f"{label}\n" for label in labels).encode())
+        edge_model.set_string_custom_property("variants", ", ".join(variants))
+        edge_model.set_string_custom_property("code_digest", exec_properties["code_digest"])

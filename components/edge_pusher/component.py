@@ -1,0 +1,102 @@
+"""The EdgePusher component."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
+
+from components.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, PushedBundle
+from components.edge_pusher import executor
+from modules.code_digest import code_digest
+
+
+class EdgePusherSpec(types.ComponentSpec):
+    """Inputs, outputs and execution properties of EdgePusher."""
+
+    PARAMETERS = {
+        "destination": ExecutionParameter(type=str),
+        "pipeline_name": ExecutionParameter(type=str),
+        "config_digest": ExecutionParameter(type=str),
+        "code_digest": ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        "edge_model": ChannelParameter(type=EdgeModel),
+        "edge_evaluation": ChannelParameter(type=EdgeEvaluation),
+        "edge_blessing": ChannelParameter(type=EdgeBlessing),
+        "model": ChannelParameter(type=standard_artifacts.Model),
+        "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+    }
+    OUTPUTS = {"pushed_bundle": ChannelParameter(type=PushedBundle)}
+
+
+class EdgePusher(base_component.BaseComponent):
+    """A TFX component that delivers the edge bundle.
+
+    It puts together what a phone needs, with only the blessed variants in it, and delivers it as a new version that
+    appears in one step. It does not push unless the Evaluator has blessed this model and the EdgeEvaluator this edge
+    model; then it says why, and succeeds.
+
+    ```
+    edge_pusher = EdgePusher(
+        edge_model=edge_exporter.outputs["edge_model"],
+        edge_evaluation=edge_evaluator.outputs["evaluation"],
+        edge_blessing=edge_evaluator.outputs["blessing"],
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        destination="bundles/flowers",
+        pipeline_name="flowers",
+        config_digest=config_digest(settings),
+    )
+    ```
+
+    Component `outputs` contains:
+     - `pushed_bundle`: Channel of type `PushedBundle`: custom properties `pushed` (1 or 0), and
+       `pushed_destination` and `pushed_version`, or `reason`.
+    """
+
+    SPEC_CLASS = EdgePusherSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        edge_model: types.BaseChannel,
+        edge_evaluation: types.BaseChannel,
+        edge_blessing: types.BaseChannel,
+        model: types.BaseChannel,
+        model_blessing: types.BaseChannel,
+        destination: str,
+        pipeline_name: str,
+        config_digest: str,
+    ) -> None:
+        """Constructs an EdgePusher.
+
+        Args:
+            edge_model: Channel of type `EdgeModel`.
+            edge_evaluation: Channel of type `EdgeEvaluation`, of that edge model.
+            edge_blessing: Channel of type `EdgeBlessing`, from the same EdgeEvaluator.
+            model: Channel of type `Model`, from which the edge model was made.
+            model_blessing: Channel of type `ModelBlessing`, from TFX's Evaluator.
+            destination: Folder or URL of versions; the bundle becomes `<destination>/<version>`.
+            pipeline_name: Written into the bundle's lineage.
+            config_digest: Digest of the run's configuration, written into the bundle's lineage.
+
+        Raises:
+            ValueError: `destination` is empty.
+        """
+        if not destination:
+            raise ValueError("EdgePusher needs a destination: the folder or URL of versions")
+        spec = EdgePusherSpec(
+            edge_model=edge_model,
+            edge_evaluation=edge_evaluation,
+            edge_blessing=edge_blessing,
+            model=model,
+            model_blessing=model_blessing,
+            pushed_bundle=types.Channel(type=PushedBundle),
+            destination=destination,
+            pipeline_name=pipeline_name,
+            config_digest=config_digest,
+            code_digest=code_digest(executor.__name__),
+        )
+        super().__init__(spec=spec)

@@ -1,0 +1,68 @@
+"""What EdgePusher does."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from components import blessings
+from modules import saved_models
+from modules.edge_bundle import Lineage, read_metrics, versions, write_bundle
+from modules.errors import ExportError
+from modules.push import push
+
+
+class Executor(base_executor.BaseExecutor):
+    """Asks for the blessings, and puts the bundle together and pushes it, or does not."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Pushes the bundle if it is blessed.
+
+        Raises:
+            ExportError: A model's files are not those that were measured.
+            PushError: The destination cannot be written.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        pushed_bundle = artifact_utils.get_single_instance(output_dict["pushed_bundle"])
+        if reason := blessings.refusal(input_dict):
+            logging.info("not pushed: %s", reason)
+            blessings.record_refused(pushed_bundle, reason)
+            return
+        evaluation = artifact_utils.get_single_uri(input_dict["edge_evaluation"])
+        metrics = read_metrics(evaluation)
+        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+        digest = saved_models.digest(saved_model)
+        if digest != metrics["saved_model"]["sha256"]:
+            remedy = "its files were changed after the evaluation: run the pipeline again"
+            raise ExportError(f"{saved_model}: is not the SavedModel that was measured", remedy)
+        lineage = Lineage(
+            pipeline=exec_properties["pipeline_name"],
+            config_digest=exec_properties["config_digest"],
+            saved_model_sha256=digest,
+            test_data_sha256=metrics["test"]["sha256"],
+            code=_code(input_dict),
+            versions=versions(),
+        )
+        with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
+            edge_model = artifact_utils.get_single_uri(input_dict["edge_model"])
+            write_bundle(Path(folder), edge_model, evaluation, lineage)
+            delivered = push(folder, exec_properties["destination"])
+        blessings.record_pushed(pushed_bundle, delivered.path, delivered.version)
+
+
+def _code(inputs: dict[str, list[types.Artifact]]) -> dict[str, str]:
+    """Digest of the code that made each input, where its component recorded it on the artifact."""
+    found = {key: artifacts[0].get_string_custom_property("code_digest") for key, artifacts in sorted(inputs.items())}
+    return {key: digest for key, digest in found.items() if digest}

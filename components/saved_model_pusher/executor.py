@@ -1,0 +1,39 @@
+"""What SavedModelPusher does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from absl import logging
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from components import blessings
+from modules.push import push
+
+
+class Executor(base_executor.BaseExecutor):
+    """Asks for the blessings, and pushes or does not."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Pushes the SavedModel if it is blessed.
+
+        Raises:
+            PushError: The destination cannot be written.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        pushed_model = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        if reason := blessings.refusal(input_dict):
+            logging.info("not pushed: %s", reason)
+            blessings.record_refused(pushed_model, reason)
+            return
+        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+        delivered = push(saved_model, exec_properties["destination"])
+        blessings.record_pushed(pushed_model, delivered.path, delivered.version)

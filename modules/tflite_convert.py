@@ -1,0 +1,140 @@
+"""From the SavedModel's `edge` signature to LiteRT models.
+
+The converter runs in a process of its own: on a graph that it does not understand it aborts instead of raising, and
+that must be an error message, not the end of the run. One process makes all variants, because importing TensorFlow
+costs more than converting. It reports by lines on its standard output that begin with `_MARK`.
+
+    python -m modules.tflite_convert --saved_model DIR --output DIR --representative FILE.npy float32 int8
+
+Of the variants, `float32` is the reference. `float16` halves the file and computes in float32 where the hardware has
+nothing better. `dynamic` has 8-bit weights and float activations. `int8` has no float inside at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from modules.code_digest import ROOT
+from modules.errors import ExportError
+from modules.progress import report
+from modules.signatures import EDGE
+
+_COMMAND = (sys.executable, "-m", "modules.tflite_convert")
+_MARK = "edgetune: "
+_NOISE = re.compile(r'Traceback|File "|\^+$|Fatal Python error|(Current )?[Tt]hread 0x|Extension modules|PLEASE submit')
+_TELLING = re.compile(r"LLVM ERROR|\berror:|Error: |ERROR: |(Custom|Flex) ops: |missing attribute")
+
+
+def convert(saved_model: str, variants: Sequence[str], representative: np.ndarray) -> dict[str, bytes]:
+    """Converts a SavedModel.
+
+    The same SavedModel and images give the same bytes again.
+
+    Args:
+        saved_model: Folder of the SavedModel, local or a URL that TensorFlow reads.
+        variants: Of `float32`, `float16`, `int8`, `dynamic`.
+        representative: uint8 `[N, S, S, 3]`, RGB: images that are typical of the model's input. They calibrate
+            `int8`, together with one image all 0 and one all 255: so the input's quantization is exactly scale 1.0
+            and zero point 0, as clients need that hand over raw bytes and never look at either.
+
+    Returns:
+        The content of each variant's file.
+
+    Raises:
+        ExportError: The converter failed or aborted; the cause names the variant and the converter's last word.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
+        images = Path(folder, "representative.npy")
+        np.save(images, representative)
+        where = saved_model if "://" in saved_model else str(Path(saved_model).resolve())
+        command = [*_COMMAND, "--saved_model", where, "--output", folder, "--representative", str(images), *variants]
+        _run(command, Path(folder, "log"))
+        return {variant: Path(folder, f"{variant}.tflite").read_bytes() for variant in variants}
+
+
+def _run(command: list[str], log: Path) -> None:
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    doing = ""
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}
+        ) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(_MARK):
+                doing = line.removeprefix(_MARK).strip()
+                report(f"converting to {doing}")
+    if process.returncode:
+        how = f"exit code {process.returncode}"
+        if process.returncode < 0:
+            how = f"it was stopped by {signal.Signals(-process.returncode).name}"
+        said = last_word(log.read_text(encoding="utf-8", errors="replace")) or "it said nothing"
+        raise ExportError(
+            f"edge variant {doing or 'none begun'}: the LiteRT converter failed ({how}): {said}",
+            "the model holds an operation that LiteRT cannot express in this variant: change the model, "
+            "or leave the variant out of edge.variants",
+        )
+
+
+def last_word(log: str) -> str:
+    """The last line of a log that tells what went wrong, or its last line at all; without traceback frames."""
+    lines = [line.strip() for line in log.splitlines()]
+    lines = [line for line in lines if line and not _NOISE.match(line)]
+    telling = [line for line in lines if _TELLING.search(line)] or lines
+    return telling[-1][:500] if telling else ""
+
+
+def _convert_one(saved_model: str, variant: str, representative: np.ndarray) -> bytes:
+    """Converts in this process, which may abort."""
+    import tensorflow as tf
+
+    # One signature only: each becomes a subgraph, and MediaPipe refuses a file with two.
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[EDGE])
+    if variant != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if variant == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if variant == "int8":
+
+        def images() -> Iterator[list[np.ndarray]]:
+            for image in (np.zeros_like(representative[0]), np.full_like(representative[0], 255), *representative):
+                yield [image[np.newaxis].astype(np.float32)]
+
+        converter.representative_dataset = images
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        # uint8 in, float out is what every client takes: int8 inputs are refused by some and misread by others.
+        converter.inference_input_type = tf.uint8
+        converter.inference_output_type = tf.float32
+    return bytes(converter.convert())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The process that converts."""
+    parser = argparse.ArgumentParser(prog="python -m modules.tflite_convert")
+    parser.add_argument("--saved_model", required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--representative", type=Path, required=True)
+    parser.add_argument("variants", nargs="+")
+    options = parser.parse_args(arguments)
+    representative = np.load(options.representative)
+    for variant in options.variants:
+        print(f"{_MARK}{variant}", flush=True)
+        content = _convert_one(options.saved_model, variant, representative)
+        (options.output / f"{variant}.tflite").write_bytes(content)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

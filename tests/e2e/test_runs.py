@@ -1,0 +1,225 @@
+"""The whole pipeline through the command line, as a user runs it, from a copy of the code that may be edited.
+
+    first run       every component is executed, and both models are pushed
+    second run      after an edit of one file of `modules/`: executed is what runs that file, and what comes after it
+    third run       unchanged: nothing is executed, nothing new is made
+    refused run     labels that no model can learn: nothing is pushed, and one line says why
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as pb
+from PIL import Image
+
+from modules.digits import write_digits
+from pipeline.outcome import CACHED, COMPLETE, Outcome, read_outcome
+
+CODE = ("modules", "components", "pipeline", "schemas", "configs", "weights")
+AFTER_TRAINING = {"Evaluator", "EdgeExporter", "EdgeEvaluator", "SavedModelPusher", "EdgePusher"}
+BEFORE_TRAINING = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "DatasetGate", "Transform"}
+NODES = BEFORE_TRAINING | {"TwoPhaseTrainer", "Baseline"} | AFTER_TRAINING
+# Resolvers are never cached: they ask ML Metadata anew.
+CACHEABLE = NODES - {"Baseline"}
+SETTINGS = (
+    "name=digits",
+    "model.image_size=48",
+    "training.batch_size=16",
+    "training.head.epochs=6",
+    "training.fine_tune.epochs=1",
+    "training.baselines=[]",
+    "evaluation.min_accuracy=0.9",
+    "evaluation.max_regression=0.1",
+    "edge.max_accuracy_drop=0.05",
+)
+
+
+class Machine:
+    """A copy of the code, a folder of images, a workdir."""
+
+    def __init__(self, folder: Path, root: Path, data: Path) -> None:
+        self.code, self.workdir, self.data = folder / "code", folder / "workdir", data
+        for name in CODE:
+            shutil.copytree(root / name, self.code / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        settings = [part for setting in SETTINGS for part in ("--set", setting)]
+        command = [sys.executable, "-m", "pipeline.cli", "run", "--config", "configs/demo.yaml"]
+        command += ["--data", str(self.data), "--workdir", str(self.workdir), *settings, *arguments]
+        return subprocess.run(
+            command,
+            cwd=self.code,
+            env={**os.environ, "PYTHONPATH": str(self.code)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+
+    @property
+    def metadata_db(self) -> Path:
+        return self.workdir / "tfx_metadata" / "digits" / "metadata.db"
+
+    def outcome(self) -> Outcome:
+        return read_outcome(self.metadata_db, "digits")
+
+    def counts(self) -> tuple[Counter[str], Counter[str]]:
+        """Executions by state, and artifacts by type, over all runs."""
+        config = pb.ConnectionConfig()
+        config.sqlite.filename_uri = str(self.metadata_db)
+        store = metadata_store.MetadataStore(config)
+        states = Counter(pb.Execution.State.Name(e.last_known_state) for e in store.get_executions())
+        return states, Counter(artifact.type for artifact in store.get_artifacts())
+
+    def pushed(self, kind: str) -> list[Path]:
+        folder = self.workdir / "pushed" / "digits" / kind
+        return sorted(folder.iterdir()) if folder.exists() else []
+
+
+def states(outcome: Outcome, state: str) -> set[str]:
+    return {node.id for node in outcome.nodes if node.state == state}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty of each of three digits that are easily told apart, as a user's folder, and one file that is no image."""
+    everything = write_digits(tmp_path_factory.mktemp("all") / "digits")
+    folder = tmp_path_factory.mktemp("data")
+    for digit in "014":
+        (folder / digit).mkdir()
+        for path in sorted((everything / digit).iterdir())[:40]:
+            shutil.copy(path, folder / digit)
+    (folder / "0" / "notes.txt").write_text("these are zeros\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory, root: Path, digits: Path) -> Machine:
+    return Machine(tmp_path_factory.mktemp("machine"), root, digits)
+
+
+@pytest.fixture(scope="module")
+def first(machine: Machine) -> Iterator[subprocess.CompletedProcess[str]]:
+    done = machine.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield done
+
+
+def test_first_run_executes_everything_and_pushes_both_models(machine, first):
+    outcome = machine.outcome()
+    assert states(outcome, COMPLETE) == NODES
+    assert outcome.blessed
+    executions, artifacts = machine.counts()
+    assert executions == {"COMPLETE": len(NODES)}
+    assert artifacts["Model"] == artifacts["EdgeModel"] == artifacts["PushedModel"] == artifacts["PushedBundle"] == 1
+    assert artifacts["Examples"] == 2
+    [version], [bundle] = machine.pushed("saved_model"), machine.pushed("edge")
+    assert (version / "saved_model.pb").is_file()
+    assert {path.name for path in bundle.glob("*.tflite")} >= {"model_float32.tflite"}
+
+
+def test_what_was_not_an_image_is_counted_and_named(machine, first):
+    report = machine.outcome().node("ImageExampleGen").artifact("report")
+    ingest = json.loads((report.path / "ingest.json").read_text())
+    assert (ingest["files"], ingest["accepted"], ingest["rejected"]) == (121, 120, 1)
+    assert "0/notes.txt" in (report.path / "rejected.csv").read_text()
+
+
+def test_settings_stand_as_typed_properties_in_ml_metadata(machine, first):
+    properties = machine.outcome().node("TwoPhaseTrainer").properties
+    assert properties["training_head_epochs"] == 6
+    assert properties["training_fine_tune_learning_rate"] == 1e-4
+    assert json.loads(properties["model_head_units"]) == [256, 128]
+
+
+def test_each_component_has_one_line_and_the_log_is_named(machine, first):
+    for node in NODES:
+        assert sum(line.split()[:2] == ["✓", node] for line in first.stdout.splitlines()) == 1, node
+    [log] = (machine.workdir / "logs").iterdir()
+    assert str(log) in first.stdout
+    assert "tfx" in log.read_text(encoding="utf-8", errors="replace").lower()
+    assert first.stderr == ""
+
+
+def test_pushed_models_agree_on_images_of_anyones(machine, first, digits):
+    [version], [bundle] = machine.pushed("saved_model"), machine.pushed("edge")
+    signature = tf.saved_model.load(str(version)).signatures["serving_default"]
+    labels = (bundle / "labels.txt").read_text().splitlines()
+    assert labels == ["0", "1", "4"]
+    interpreter = Interpreter(str(bundle / "model_float32.tflite"))
+    interpreter.allocate_tensors()
+    [given], [got] = interpreter.get_input_details(), interpreter.get_output_details()
+    right = 0
+    paths = [path for digit in labels for path in sorted((digits / digit).glob("*.png"))[:8]]
+    for path in paths:
+        served = signature(image_bytes=tf.constant([path.read_bytes()]))
+        # A phone's own way to the model's input: nothing of edgetune.
+        pixels = np.asarray(Image.open(path).convert("RGB").resize((48, 48), Image.Resampling.BILINEAR))
+        interpreter.set_tensor(given["index"], pixels[None].astype(np.float32))
+        interpreter.invoke()
+        probabilities = interpreter.get_tensor(got["index"])[0]
+        assert np.abs(probabilities - served["probabilities"].numpy()[0]).max() < 0.02
+        right += served["label"].numpy()[0].decode() == path.parent.name == labels[int(probabilities.argmax())]
+    assert right >= 0.9 * len(paths)
+
+
+def test_an_edit_re_runs_what_runs_the_edited_file_and_the_next_run_nothing(machine, first):
+    before = {node: machine.outcome().node(node).artifact("model") for node in ("TwoPhaseTrainer", "Baseline")}
+    with (machine.code / "modules" / "augmentation.py").open("a") as file:
+        file.write("# An edit.\n")
+    second = machine.run()
+    assert second.returncode == 0, second.stdout + second.stderr
+    outcome = machine.outcome()
+    assert states(outcome, CACHED) == BEFORE_TRAINING
+    assert states(outcome, COMPLETE) == NODES - BEFORE_TRAINING
+    assert before["Baseline"] is None
+    assert outcome.node("Baseline").artifact("model").id == before["TwoPhaseTrainer"].id
+    assert len(machine.pushed("saved_model")) == len(machine.pushed("edge")) == 2
+
+    executions, artifacts = machine.counts()
+    third = machine.run()
+    assert third.returncode == 0, third.stdout + third.stderr
+    assert states(machine.outcome(), CACHED) == CACHEABLE
+    now, artifacts_now = machine.counts()
+    assert now - executions == {"CACHED": len(CACHEABLE), "COMPLETE": 1}
+    assert artifacts_now == artifacts
+    assert len(machine.pushed("saved_model")) == len(machine.pushed("edge")) == 2
+
+
+def test_a_refused_model_is_not_pushed_and_one_line_says_why(tmp_path, root, digits):
+    data = tmp_path / "data"
+    shutil.copytree(digits / "0", data / "zero", ignore=shutil.ignore_patterns("*.txt"))
+    # The same digit under two names, with one pixel changed, which no gate of the data can object to.
+    for name in ("one", "uno"):
+        (data / name).mkdir()
+        for path in sorted((digits / "1").iterdir()):
+            pixels = np.array(Image.open(path))
+            pixels[0, 0] = pixels[0, 0] // 2 + (20 if name == "uno" else 0)
+            Image.fromarray(pixels).save(data / name / path.name)
+    machine = Machine(tmp_path, root, data)
+    done = machine.run()
+    assert done.returncode == 7, done.stdout + done.stderr
+    [why, remedy] = done.stderr.splitlines()
+    assert why.startswith("edgetune: accuracy 0.") and "is below evaluation.min_accuracy 0.9" in why
+    assert remedy.startswith("  remedy: nothing was pushed")
+    outcome = machine.outcome()
+    assert not outcome.blessed
+    assert outcome.node("Evaluator").artifact("blessing").custom_properties["blessed"] == 0
+    assert outcome.node("SavedModelPusher").artifact("pushed_model").custom_properties["pushed"] == 0
+    assert outcome.node("EdgePusher").artifact("pushed_bundle").custom_properties["pushed"] == 0
+    assert machine.pushed("saved_model") == machine.pushed("edge") == []
+    [report] = (machine.workdir / "reports" / "digits").glob("*/index.html")
+    assert "evaluation.min_accuracy" in report.read_text()

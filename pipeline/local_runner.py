@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from absl import logging
+
 from modules import progress
 from modules.errors import ConfigError, EdgetuneError, NotBlessed, PushError
 from modules.settings import RunSettings
@@ -53,6 +55,7 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
     log = workdir / "logs" / f"{settings.name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
     with _only_run_in(workdir), capture(log, verbose) as terminal:
         print(f"edgetune: {settings.name}, log in {log}", file=terminal, flush=True)
+        logging.set_verbosity(logging.INFO)
         source = _preflight(settings, workdir)
         pipeline, metadata_db = _build(settings, source, workdir, cache)
         nodes = [component.id for component in pipeline.components]

@@ -10,8 +10,6 @@ The transformed label has a name of its own: under the same one, TFMA would slic
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import tensorflow as tf
 
 from modules.images import CHANNELS, from_raw
@@ -62,4 +60,5 @@ def raw(examples_uri: str, split: str) -> tf.data.Dataset:
 
 def read_labels(saved_model: str) -> list[str]:
     """Class names in the order of the model's outputs, from the vocabulary inside a SavedModel."""
-    return Path(saved_model, "assets", LABELS_FILE).read_text(encoding="utf-8").splitlines()
+    with tf.io.gfile.GFile(f"{saved_model}/assets/{LABELS_FILE}") as file:
+        return file.read().splitlines()

@@ -83,6 +83,4 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
 
 def transform_labels(transform: tft.TFTransformOutput) -> list[str]:
     """Class names in the order of `label_index`, from the vocabulary that Transform wrote."""
-    path = f"{transform.transform_savedmodel_dir}/assets/{names.LABELS_FILE}"
-    with tf.io.gfile.GFile(path) as file:
-        return file.read().splitlines()
+    return records.read_labels(transform.transform_savedmodel_dir)

@@ -39,7 +39,7 @@ class Executor(base_executor.BaseExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         model = artifact_utils.get_single_instance(input_dict["model"])
         edge_model = artifact_utils.get_single_instance(input_dict["edge_model"])
-        examples = artifact_utils.get_single_uri(input_dict["examples"])
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
         evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
 
@@ -51,7 +51,7 @@ class Executor(base_executor.BaseExecutor):
             max_bytes=exec_properties.get("max_bytes"),
         )
         golden = Golden(f"{evaluation.uri}/{GOLDEN}", records.read_labels(saved_model))
-        metrics = evaluate(saved_model, edge_model.uri, examples, thresholds, golden)
+        metrics = evaluate(saved_model, edge_model.uri, examples.uri, thresholds, golden)
         _write(f"{evaluation.uri}/{METRICS}", json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
 
         for artifact in (evaluation, blessing):
@@ -62,6 +62,8 @@ class Executor(base_executor.BaseExecutor):
             blessing.set_int_custom_property(f"blessed_{name}", int(facts["blessed"]))
         _record(evaluation, metrics)
         evaluation.set_string_custom_property("code_digest", exec_properties["code_digest"])
+        # For the lineage of what is pushed: the pusher itself never sees the data.
+        evaluation.set_string_custom_property("data_digest", examples.get_string_custom_property("data_digest"))
         _write(f"{blessing.uri}/{BLESSED_FILE if metrics['blessed'] else NOT_BLESSED_FILE}", "")
 
 

@@ -52,6 +52,7 @@ class Executor(base_executor.BaseExecutor):
             config_digest=exec_properties["config_digest"],
             saved_model_sha256=digest,
             test_data_sha256=metrics["test"]["sha256"],
+            data_digest=input_dict["edge_evaluation"][0].get_string_custom_property("data_digest"),
             code=_code(input_dict),
             versions=versions(),
         )

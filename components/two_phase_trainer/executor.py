@@ -60,6 +60,7 @@ class Executor(BaseExecutor):
         }
         _write(f"{run.uri}/history.json", history)
         run.set_string_custom_property("exported_phase", result.exported)
+        model_artifact.set_string_custom_property("code_digest", exec_properties["code_digest"])
         progress.report("writing the SavedModel")
         serving.export_saved_model(
             network, transform, model.image_size, path_utils.serving_model_dir(model_artifact.uri)

@@ -30,8 +30,8 @@ from pipeline.outcome import CACHED, COMPLETE, Outcome, read_outcome
 
 CODE = ("modules", "components", "pipeline", "schemas", "configs", "weights")
 AFTER_TRAINING = {"Evaluator", "EdgeExporter", "EdgeEvaluator", "SavedModelPusher", "EdgePusher"}
-BEFORE_TRAINING = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "DatasetGate", "Transform"}
-NODES = BEFORE_TRAINING | {"TwoPhaseTrainer", "Baseline"} | AFTER_TRAINING
+DATA = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "DatasetGate", "Transform"}
+NODES = DATA | {"TwoPhaseTrainer", "Baseline"} | AFTER_TRAINING
 # Resolvers are never cached: they ask ML Metadata anew.
 CACHEABLE = NODES - {"Baseline"}
 SETTINGS = (
@@ -188,8 +188,8 @@ def test_an_edit_re_runs_what_runs_the_edited_file_and_the_next_run_nothing(mach
     second = machine.run()
     assert second.returncode == 0, second.stdout + second.stderr
     outcome = machine.outcome()
-    assert states(outcome, CACHED) == BEFORE_TRAINING
-    assert states(outcome, COMPLETE) == NODES - BEFORE_TRAINING
+    assert states(outcome, CACHED) == DATA
+    assert states(outcome, COMPLETE) == NODES - DATA
     assert baseline_id(before) is None
     assert baseline_id(outcome) == before.node("TwoPhaseTrainer").artifact("model").id
     assert len(machine.pushed("saved_model")) == len(machine.pushed("edge")) == 2

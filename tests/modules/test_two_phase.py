@@ -344,6 +344,14 @@ def test_train_is_shuffled_and_augmented_anew_in_every_epoch(data):
     assert not {image for image, _ in one} & {image for image, _ in other}
 
 
+def test_an_image_by_itself_is_changed_differently_in_every_epoch(tmp_path):
+    """One image: no order of a shuffle can make the difference."""
+    for split in ("train", "eval", "test"):
+        tiny_model.write_transformed(tmp_path, split, tiny_model.examples(1, ["red"]))
+    train = load_datasets(str(tmp_path), tiny_model.SIZE, training(augmentation={"brightness": 0.2})).train
+    assert len({epoch(train)[0].tobytes() for _ in range(4)}) == 4
+
+
 def test_without_augmentation_train_has_the_written_pairs_in_another_order(examples):
     data = load_datasets(examples, tiny_model.SIZE, training(augmentation=OFF))
     written = [(image.astype(np.float32), tiny_model.LABELS.index(label)) for image, label in tiny_model.examples(8)]

@@ -1,0 +1,193 @@
+"""The wiring of the pipeline: what comes after what, who gets what, and what a setting re-runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from ml_metadata.proto import metadata_store_pb2
+from tensorflow_model_analysis.proto import config_pb2
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration.pipeline import Pipeline
+
+from modules.errors import WeightsError
+from modules.settings import RunSettings
+from modules.sources import Source
+from pipeline.pipeline import Places, create_pipeline
+
+FOLDERS = Source("images", "/photos", {"all": "*/*"})
+BEFORE_THE_GATE = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator"}
+AFTER_THE_GATE = {
+    "Transform",
+    "TwoPhaseTrainer",
+    "Baseline",
+    "Evaluator",
+    "EdgeExporter",
+    "EdgeEvaluator",
+    "SavedModelPusher",
+    "EdgePusher",
+}
+
+
+def settings(**changes: Any) -> RunSettings:
+    values = {"name": "birds", "data": {"path": "/photos"}, "model": {"weights": "none"}, **changes}
+    return RunSettings.model_validate(values)
+
+
+def build(source: Source = FOLDERS, root: str = "/nowhere", **changes: Any) -> Pipeline:
+    places = Places(root=f"{root}/root", saved_model=f"{root}/served", edge=f"{root}/edge")
+    return create_pipeline(settings(**changes), source, places)
+
+
+def nodes(pipeline: Pipeline) -> dict[str, BaseNode]:
+    return {node.id: node for node in pipeline.components}
+
+
+@pytest.fixture(scope="module")
+def birds() -> dict[str, BaseNode]:
+    return nodes(build())
+
+
+def came_before(node: BaseNode) -> set[str]:
+    """Ids of all nodes that have to end before `node` begins."""
+    found: set[str] = set()
+    for upstream in node.upstream_nodes:
+        found |= {upstream.id} | came_before(upstream)
+    return found
+
+
+def source_of(node: BaseNode, key: str) -> tuple[str, str]:
+    """Which node's output an input is."""
+    channel = node.inputs[key]
+    return channel.producer_component_id, channel.output_key
+
+
+def test_there_are_these_nodes_and_each_once(birds):
+    ids = [node.id for node in build().components]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == BEFORE_THE_GATE | {"DatasetGate"} | AFTER_THE_GATE
+
+
+def test_transform_and_everything_after_it_waits_for_the_gate(birds):
+    for name in AFTER_THE_GATE:
+        assert "DatasetGate" in came_before(birds[name]), name
+    for name in AFTER_THE_GATE - {"Transform"}:
+        assert "Transform" in came_before(birds[name]), name
+    assert came_before(birds["DatasetGate"]) == BEFORE_THE_GATE
+
+
+@pytest.mark.parametrize("pusher", ["SavedModelPusher", "EdgePusher"])
+def test_a_pusher_takes_both_blessings_and_the_model_they_are_of(birds, pusher):
+    assert source_of(birds[pusher], "model_blessing") == ("Evaluator", "blessing")
+    assert source_of(birds[pusher], "edge_blessing") == ("EdgeEvaluator", "blessing")
+    assert source_of(birds[pusher], "model") == ("TwoPhaseTrainer", "model")
+
+
+def test_the_edge_pusher_takes_the_edge_model_that_was_evaluated(birds):
+    assert source_of(birds["EdgePusher"], "edge_model") == ("EdgeExporter", "edge_model")
+    assert source_of(birds["EdgeEvaluator"], "edge_model") == ("EdgeExporter", "edge_model")
+    assert source_of(birds["EdgePusher"], "edge_evaluation") == ("EdgeEvaluator", "evaluation")
+
+
+def test_pushers_deliver_to_the_places_that_were_named(birds):
+    assert birds["SavedModelPusher"].exec_properties["destination"] == "/nowhere/served"
+    assert birds["EdgePusher"].exec_properties["destination"] == "/nowhere/edge"
+
+
+def test_the_evaluator_sees_the_raw_test_split_only(birds):
+    evaluator = birds["Evaluator"]
+    assert json.loads(evaluator.exec_properties["example_splits"]) == ["test"]
+    assert source_of(evaluator, "examples") == ("ImageExampleGen", "examples")
+    assert source_of(evaluator, "model") == ("TwoPhaseTrainer", "model")
+    assert source_of(evaluator, "baseline_model") == ("Baseline", "model")
+
+
+def test_thresholds_hold_for_all_examples_together_and_for_no_slice():
+    pipeline = build(evaluation={"min_accuracy": 0.75, "max_regression": 0.02})
+    properties = nodes(pipeline)["Evaluator"].exec_properties
+    config = json_format.Parse(properties["eval_config"], config_pb2.EvalConfig())
+    overall, by_class = config.slicing_specs
+    assert (list(overall.feature_keys), list(by_class.feature_keys)) == ([], ["label"])
+    [specification] = config.metrics_specs
+    assert not specification.thresholds and not specification.per_slice_thresholds
+    judged = []
+    for metric in specification.metrics:
+        assert not metric.HasField("threshold")  # a plain one would be applied to every slice
+        assert not metric.cross_slice_thresholds
+        judged += [(metric.class_name, bound) for bound in metric.per_slice_thresholds]
+    [(name, bound)] = judged
+    assert name == "SparseCategoricalAccuracy"
+    assert list(bound.slicing_specs) == [config_pb2.SlicingSpec()]
+    assert bound.threshold.value_threshold.lower_bound.value == 0.75
+    assert bound.threshold.change_threshold.absolute.value == -0.02
+    assert bound.threshold.change_threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER
+
+
+def test_the_vocabulary_comes_from_train_alone_and_every_split_is_transformed(birds):
+    splits = json.loads(birds["Transform"].exec_properties["splits_config"])
+    assert splits == {"analyze": ["train"], "transform": ["train", "eval", "test"]}
+    configured = json.loads(birds["Transform"].exec_properties["custom_config"])
+    assert configured["image_size"] == 224 and len(configured["code_digest"]) == 64
+
+
+def changed(**changes: Any) -> set[str]:
+    """Ids of the nodes of which a property changes with a setting."""
+    before, after = nodes(build()), nodes(build(**changes))
+    return {name for name, node in before.items() if dict(node.exec_properties) != dict(after[name].exec_properties)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, set()),
+        ({"edge": {"max_accuracy_drop": 0.5, "min_agreement": 0.1, "max_bytes": 9}}, {"EdgeEvaluator"}),
+        ({"edge": {"required": ["int8"]}}, {"EdgeEvaluator"}),
+        ({"edge": {"variants": ["float32"]}}, {"EdgeExporter"}),
+        ({"evaluation": {"min_accuracy": 0.1}}, {"Evaluator"}),
+        ({"training": {"seed": 5}}, {"TwoPhaseTrainer"}),
+        ({"model": {"weights": "none", "image_size": 96}}, {"Transform", "TwoPhaseTrainer"}),
+        ({"data": {"path": "/photos", "max_rejected": 0.5}}, {"ImageExampleGen"}),
+        ({"data": {"path": "/photos", "min_examples_per_class": 3}}, {"DatasetGate"}),
+    ],
+)
+def test_a_setting_changes_the_properties_of_what_uses_it_and_of_the_bundle_that_names_it(changes, expected):
+    # The bundle's lineage holds the digest of the whole configuration.
+    assert changed(**changes) == (expected | {"EdgePusher"} if changes else set())
+
+
+@pytest.mark.parametrize("kind", ["images", "tfrecords"])
+def test_ready_splits_are_not_split_again(kind):
+    patterns = {"train": "train/*", "eval": "val/*", "test": "test/*"}
+    properties = nodes(build(Source(kind, "/photos", patterns)))["ImageExampleGen"].exec_properties
+    assert properties["source_kind"] == kind and properties["input_base"] == "/photos"
+    splits = json.loads(properties["input_config"])["splits"]
+    assert {split["name"]: split["pattern"] for split in splits} == patterns
+    assert "splits" not in json.loads(properties["output_config"]).get("split_config", {})
+
+
+def test_edgetunes_splits_have_the_sizes_of_the_configuration_and_keep_groups_together():
+    data = {"path": "/photos", "splits": {"train": 5, "eval": 2, "test": 3}}
+    config = json.loads(nodes(build(data=data))["ImageExampleGen"].exec_properties["output_config"])["split_config"]
+    assert config["partition_feature_name"] == "split_group"
+    sizes = {split["name"]: split["hash_buckets"] for split in config["splits"]}
+    assert sizes == {"train": 5, "eval": 2, "test": 3}
+
+
+def test_building_writes_nothing_and_hands_on_what_the_runner_needs(tmp_path):
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = str(tmp_path / "metadata.db")
+    places = Places(*(str(tmp_path / name) for name in ("root", "served", "edge")))
+    pipeline = create_pipeline(settings(), FOLDERS, places, connection, ["--runner=X"], cache=False)
+    assert (pipeline.pipeline_info.pipeline_name, pipeline.pipeline_info.pipeline_root) == ("birds", places.root)
+    assert pipeline.metadata_connection_config == connection
+    assert pipeline.beam_pipeline_args == ["--runner=X"] and not pipeline.enable_cache
+    assert build().enable_cache
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_of_weights_is_told_when_the_pipeline_is_built(tmp_path):
+    with pytest.raises(WeightsError, match="does not exist"):
+        build(model={"weights": str(Path(tmp_path, "absent.h5"))})

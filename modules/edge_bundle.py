@@ -40,11 +40,11 @@ class Lineage:
     saved_model_sha256: str
     test_data_sha256: str
     """Over the encoded images and labels of the test split."""
-    data_digest: str = ""
-    """Over the pixels and labels of all splits, as ImageExampleGen takes it; empty where it is not recorded."""
     code: dict[str, str] = field(default_factory=dict)
     """Digest of the code that made each artifact, by the artifact's name, where it is recorded."""
     versions: dict[str, str] = field(default_factory=dict)
+    data_digest: str = ""
+    """Over the pixels and labels of all splits, as ImageExampleGen takes it; empty where it is not recorded."""
 
 
 def versions() -> dict[str, str]:

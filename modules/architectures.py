@@ -1,131 +1,184 @@
-"""The architectures a backbone can have: one entry each, with its builder, its own normalisation and its blocks."""
+"""The architectures a backbone can have: one entry each, as data, so that settings can be checked without Keras."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-import keras
+RGB = tuple[float, float, float]
+Patterns = tuple[tuple[str, str], ...]
 
-from modules.errors import ConfigError
-from modules.settings import ModelSettings
+# Of the ImageNet photographs, in 0..1; and in 0..255 as Caffe's models subtracted them, in RGB.
+IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION: RGB = (0.229, 0.224, 0.225)
+_CAFFE_MEAN: RGB = (123.68, 116.779, 103.939)
 
-NORMALISATION = "normalisation"
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What happens to RGB in 0..255 before the first layer: `value * scale + offset` in each channel."""
+
+    scale: RGB
+    offset: RGB
+    reverse: bool = False
+    """Whether the channels go on as blue, green, red. Scale and offset are still those of red, green, blue."""
+
+
+def _rgb(values: Iterable[float]) -> RGB:
+    red, green, blue = values
+    return red, green, blue
+
+
+MINUS_ONE_TO_ONE = Normalisation((1 / 127.5,) * 3, (-1.0,) * 3)
+"""`preprocess_input` in its mode `tf`."""
+CAFFE = Normalisation((1.0,) * 3, _rgb(-mean for mean in _CAFFE_MEAN), reverse=True)
+"""`preprocess_input` in its mode `caffe`."""
+STANDARD = Normalisation(
+    _rgb(1 / 255 / deviation for deviation in IMAGENET_DEVIATION),
+    _rgb(-mean / deviation for mean, deviation in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)),
+)
+"""`preprocess_input` in its mode `torch`: the first layers of Keras's EfficientNets with ImageNet weights."""
 
 
 @dataclass(frozen=True)
 class Architecture:
     """What edgetune has to know of an architecture beyond what Keras knows."""
 
-    build: Callable[..., keras.Model]
-    """`build(input_shape=, input_tensor=, alpha=, weights=)`: the network without its classifier and without
-    normalisation."""
-    normalisation: Callable[[], keras.layers.Layer]
-    """A new layer that takes float32 RGB in 0..255 to what the architecture's ImageNet weights were trained on."""
-    blocks: tuple[tuple[str, str], ...]
+    build: Callable[..., Any]
+    """`build(input_shape=, input_tensor=, weights=)`, with `alpha=` and `minimalistic=` where it has them: the network
+    without its classifier."""
+    normalisation: Normalisation
+    """What its ImageNet weights were trained on."""
+    blocks: Patterns
     """Pairs of a regular expression that a layer's name matches from its beginning, and the name of the block that
-    such a layer belongs to (`\\1` is the expression's first group). A layer that matches none, because Keras
-    numbers it anew in every process, belongs to the block of the layer before it."""
-    imagenet_alphas: tuple[float, ...]
-    """Width multipliers for which Keras offers ImageNet weights."""
+    such a layer belongs to (`\\1` is the expression's first group). A layer that matches none belongs to the block of
+    the layer before it; with `closing`, the pairs name the last layer of each block instead."""
+    image_size: int
+    """Of the ImageNet training, in pixels: the default."""
+    unfreeze: int
+    """Layers to fine-tune by default, counted from the output: whole blocks with half of the weights or more."""
+    weighted_layers: int
+    """Layers with weights, by which a file of another architecture is recognised."""
+    features: int
+    """Channels of the last feature map at alpha 1, by which it is told from its siblings."""
+    imagenet_alphas: tuple[float, ...] = ()
+    """Width multipliers for which Keras offers ImageNet weights; empty where the architecture has no multiplier."""
+    min_image_size: int = 32
+    """Height and width that Keras asks for at least, in pixels."""
+    closing: bool = False
+    """Whether `blocks` matches the last layer of each block, for networks whose other layers have no name."""
+    weighted_layers_minimalistic: int | None = None
+    """As `weighted_layers`, of the variant without squeeze-and-excite, hard swish and 5x5 convolutions; None where
+    there is no such variant."""
+    own_normalisation: bool = False
+    """Whether Keras builds a normalisation into the model that cannot be left out: it is replaced by ours."""
 
 
-def _minus_one_to_one() -> keras.layers.Layer:
-    """0..255 to -1..1, as `preprocess_input` does in its mode `tf`."""
-    return keras.layers.Rescaling(1.0 / 127.5, offset=-1.0, name=NORMALISATION)
+def _keras(name: str, **fixed: object) -> Callable[..., Any]:
+    """The builder `keras.applications.<name>`. Keras is imported when the network is built, not when it is named."""
+
+    def build(**arguments: object) -> Any:
+        import keras
+
+        return getattr(keras.applications, name)(include_top=False, **fixed, **arguments)
+
+    return build
 
 
-def _mobilenet(**arguments: object) -> keras.Model:
-    return keras.applications.MobileNet(include_top=False, **arguments)
+_RESNET_BLOCKS = ((r"(?:conv1|pool1)_", "stem"), (r"(conv\d+_block\d+)_", r"\1"))
+_EFFICIENTNET_BLOCKS = ((r"stem_", "stem"), (r"(block\d+[a-z]+)_", r"\1"), (r"top_", "last"))
 
 
-def _mobilenet_v2(**arguments: object) -> keras.Model:
-    return keras.applications.MobileNetV2(include_top=False, **arguments)
+def _mobilenet_v3(name: str, unfreeze: int, weighted_layers: int, minimalistic: int, features: int) -> Architecture:
+    blocks = (
+        (r"conv(_bn)?$", "stem"),
+        (r"expanded_conv_(\d+)_", r"expanded_conv_\1"),
+        (r"expanded_conv_", "expanded_conv"),
+        (r"conv_1(_bn)?$", "last"),
+    )
+    # MobileNetV3 would bring its own Rescaling with a name that Keras numbers; ours has the same name everywhere.
+    build = _keras(name, include_preprocessing=False)
+    return Architecture(
+        build,
+        MINUS_ONE_TO_ONE,
+        blocks,
+        image_size=224,
+        unfreeze=unfreeze,
+        weighted_layers=weighted_layers,
+        features=features,
+        imagenet_alphas=(0.75, 1.0),
+        weighted_layers_minimalistic=minimalistic,
+    )
 
 
-# MobileNetV3 would bring its own Rescaling with a name that Keras numbers; ours has the same name everywhere.
-def _mobilenet_v3_small(**arguments: object) -> keras.Model:
-    return keras.applications.MobileNetV3Small(include_top=False, include_preprocessing=False, **arguments)
+def _resnet(name: str, unfreeze: int, weighted_layers: int) -> Architecture:
+    return Architecture(_keras(name), CAFFE, _RESNET_BLOCKS, 224, unfreeze, weighted_layers, features=2048)
 
 
-def _mobilenet_v3_large(**arguments: object) -> keras.Model:
-    return keras.applications.MobileNetV3Large(include_top=False, include_preprocessing=False, **arguments)
+def _efficientnet(number: int, image_size: int, unfreeze: int, weighted_layers: int, features: int) -> Architecture:
+    build = _keras(f"EfficientNetB{number}")
+    return Architecture(
+        build, STANDARD, _EFFICIENTNET_BLOCKS, image_size, unfreeze, weighted_layers, features, own_normalisation=True
+    )
 
 
-_V3_BLOCKS = (
-    (r"conv(_bn)?$", "stem"),
-    (r"expanded_conv_(\d+)_", r"expanded_conv_\1"),
-    (r"expanded_conv_", "expanded_conv"),
-    (r"conv_1(_bn)?$", "last"),
-)
+def _efficientnet_v2(number: int, image_size: int, unfreeze: int, weighted_layers: int, features: int) -> Architecture:
+    build = _keras(f"EfficientNetV2B{number}", include_preprocessing=False)
+    return Architecture(build, STANDARD, _EFFICIENTNET_BLOCKS, image_size, unfreeze, weighted_layers, features)
+
 
 ARCHITECTURES: dict[str, Architecture] = {
     "mobilenet": Architecture(
-        build=_mobilenet,
-        normalisation=_minus_one_to_one,
+        build=_keras("MobileNet"),
+        normalisation=MINUS_ONE_TO_ONE,
         blocks=((r"conv1(_|$)", "stem"), (r"conv_(?:pad|dw|pw)_(\d+)(?:_|$)", r"block_\1")),
+        image_size=224,
+        unfreeze=13,
+        weighted_layers=54,
+        features=1024,
         imagenet_alphas=(0.25, 0.5, 0.75, 1.0),
     ),
     "mobilenet_v2": Architecture(
-        build=_mobilenet_v2,
-        normalisation=_minus_one_to_one,
+        build=_keras("MobileNetV2"),
+        normalisation=MINUS_ONE_TO_ONE,
         blocks=(
             (r"(bn_)?Conv1(_relu)?$", "stem"),
             (r"expanded_conv_", "expanded_conv"),
             (r"block_(\d+)_", r"block_\1"),
             (r"(Conv_1(_bn)?|out_relu)$", "last"),
         ),
+        image_size=224,
+        unfreeze=40,
+        weighted_layers=104,
+        features=1280,
         imagenet_alphas=(0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
     ),
-    "mobilenet_v3_small": Architecture(
-        build=_mobilenet_v3_small,
-        normalisation=_minus_one_to_one,
-        blocks=_V3_BLOCKS,
-        imagenet_alphas=(0.75, 1.0),
-    ),
-    "mobilenet_v3_large": Architecture(
-        build=_mobilenet_v3_large,
-        normalisation=_minus_one_to_one,
-        blocks=_V3_BLOCKS,
-        imagenet_alphas=(0.75, 1.0),
+    "mobilenet_v3_small": _mobilenet_v3("MobileNetV3Small", 33, weighted_layers=86, minimalistic=68, features=576),
+    "mobilenet_v3_large": _mobilenet_v3("MobileNetV3Large", 33, weighted_layers=108, minimalistic=92, features=960),
+    "resnet50": _resnet("ResNet50", unfreeze=32, weighted_layers=106),
+    "resnet101": _resnet("ResNet101", unfreeze=92, weighted_layers=208),
+    "efficientnet_b0": _efficientnet(0, image_size=224, unfreeze=46, weighted_layers=130, features=1280),
+    "efficientnet_b1": _efficientnet(1, image_size=240, unfreeze=61, weighted_layers=184, features=1280),
+    "efficientnet_b2": _efficientnet(2, image_size=260, unfreeze=61, weighted_layers=184, features=1408),
+    "efficientnet_b3": _efficientnet(3, image_size=300, unfreeze=76, weighted_layers=208, features=1536),
+    "efficientnet_b4": _efficientnet(4, image_size=380, unfreeze=91, weighted_layers=256, features=1792),
+    "efficientnet_b5": _efficientnet(5, image_size=456, unfreeze=91, weighted_layers=310, features=2048),
+    "efficientnet_b6": _efficientnet(6, image_size=528, unfreeze=106, weighted_layers=358, features=2304),
+    "efficientnet_b7": _efficientnet(7, image_size=600, unfreeze=121, weighted_layers=436, features=2560),
+    "efficientnet_v2_b0": _efficientnet_v2(0, image_size=224, unfreeze=78, weighted_layers=150, features=1280),
+    "efficientnet_v2_b1": _efficientnet_v2(1, image_size=240, unfreeze=93, weighted_layers=184, features=1280),
+    "efficientnet_v2_b2": _efficientnet_v2(2, image_size=260, unfreeze=93, weighted_layers=192, features=1408),
+    "efficientnet_v2_b3": _efficientnet_v2(3, image_size=300, unfreeze=108, weighted_layers=224, features=1536),
+    "inception_v3": Architecture(
+        build=_keras("InceptionV3"),
+        normalisation=MINUS_ONE_TO_ONE,
+        blocks=((r"max_pooling2d_1$", "stem"), (r"(mixed\d+)$", r"\1")),
+        image_size=299,
+        unfreeze=62,
+        weighted_layers=188,
+        features=2048,
+        min_image_size=75,
+        closing=True,
     ),
 }
-
-
-def assemble(settings: ModelSettings, weights: str | None = None) -> keras.Model:
-    """The backbone's graph as one flat model: input, normalisation, the architecture's own layers.
-
-    Args:
-        settings: `backbone`, `alpha` and `image_size` are used.
-        weights: Handed to Keras: None for random weights, `imagenet` to let Keras find or download its own.
-
-    Returns:
-        Model named after the architecture. Input float32 `[N, S, S, 3]`, RGB in 0..255, `S = image_size`; output
-        float32 `[N, h, w, c]`, the last feature map.
-
-    Raises:
-        ConfigError: The architecture refuses `model.alpha` or `model.image_size`.
-        Exception: What Keras raises when `imagenet` cannot be downloaded; `modules.weights` translates it.
-    """
-    architecture = ARCHITECTURES[settings.backbone]
-    if weights == "imagenet" and settings.alpha not in architecture.imagenet_alphas:
-        allowed = ", ".join(str(alpha) for alpha in architecture.imagenet_alphas)
-        raise ConfigError(
-            f"model.alpha is {settings.alpha}, and there are no ImageNet weights of {settings.backbone} for it",
-            f"set model.alpha to one of {allowed}, or model.weights to `none` or to a file",
-        )
-    shape = (settings.image_size, settings.image_size, 3)
-    image = keras.Input(shape, dtype="float32", name="image")
-    normalised = architecture.normalisation()(image)
-    try:
-        body = architecture.build(input_shape=shape, input_tensor=normalised, alpha=settings.alpha, weights=weights)
-    except ValueError as error:
-        if weights is not None:  # the download's own ValueError is not about the configuration
-            raise
-        raise ConfigError(
-            f"{settings.backbone} cannot be built with model.alpha {settings.alpha} and model.image_size "
-            f"{settings.image_size}: {str(error).splitlines()[0]}",
-            "alpha scales the number of filters, which must stay at 1 or more (0.25 to 1.4 is usual); "
-            "image_size must be at least 32",
-        ) from error
-    return keras.Model(image, body.output, name=settings.backbone)

@@ -21,6 +21,9 @@ class Classifier:
     model: keras.Model
     """Input `image`, float32 `[N, S, S, 3]` in 0..255; output `probabilities`, float32 `[N, C]`."""
     backbone: keras.Model
+    """Input as the model's, output the last feature map."""
+    head: keras.Model
+    """Input pooled features, float32 `[N, c]`; output as the model's."""
 
 
 def build_classifier(
@@ -48,16 +51,23 @@ def build_classifier(
                 layer.momentum = _MOMENTUM
     image = keras.Input((settings.image_size, settings.image_size, 3), dtype="float32", name="image")
     features = backbone(image, training=None if backbone_in_training else False)
-    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(features)
-    return Classifier(keras.Model(image, _head(pooled, settings.head, classes), name="classifier"), backbone)
+    head = _head(backbone.output_shape[-1], settings.head, classes)
+    return Classifier(keras.Model(image, head(pool(features)), name="classifier"), backbone, head)
 
 
-def _head(features: keras.KerasTensor, settings: HeadSettings, classes: int) -> keras.KerasTensor:
+def pool(features: keras.KerasTensor) -> keras.KerasTensor:
+    """The mean over height and width: `[N, h, w, c]` to `[N, c]`."""
+    return keras.layers.GlobalAveragePooling2D()(features)
+
+
+def _head(width: int, settings: HeadSettings, classes: int) -> keras.Model:
     penalty = keras.regularizers.L2(settings.l2) if settings.l2 else None
+    pooled = features = keras.Input((width,), name="pooled")
     for number, (units, rate) in enumerate(zip(settings.units, settings.dropout, strict=True), start=1):
         dense = keras.layers.Dense(units, activation="relu", kernel_regularizer=penalty, name=f"head_{number}")
         features = keras.layers.Dropout(rate, name=f"head_{number}_dropout")(dense(features))
     # float32 also where the layers before compute in less: small probabilities would be rounded to nothing.
-    return keras.layers.Dense(
+    probabilities = keras.layers.Dense(
         classes, activation="softmax", kernel_regularizer=penalty, dtype="float32", name="probabilities"
     )(features)
+    return keras.Model(pooled, probabilities, name="head")

@@ -1,10 +1,13 @@
-"""One phase of training: compiled anew, stopped early, with its best weights and its history kept."""
+"""One phase of training: compiled anew, stopped early, with its best weights and its history kept.
+
+Where it was killed, it goes on from its last finished epoch as if nothing had happened.
+"""
 
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,6 +16,7 @@ import tensorflow as tf
 from modules import progress
 from modules.errors import TrainingError
 from modules.settings import FineTuneSettings, PhaseSettings
+from modules.training_state import TrainingState, training_key
 
 MONITORED = "val_loss"
 
@@ -47,6 +51,7 @@ def run_phase(
     loss: keras.losses.Loss,
     settings: PhaseSettings | FineTuneSettings,
     log_dir: str,
+    resume_dir: str | None = None,
 ) -> Phase:
     """Trains `model` as it is: what is trainable was decided before.
 
@@ -58,28 +63,41 @@ def run_phase(
         loss: The loss object, the same one in all phases.
         settings: Epochs, learning rate, patience.
         log_dir: Folder for TensorBoard.
+        resume_dir: Folder on a local disk for the checkpoint after every epoch, the same one for all phases of one
+            training and for no other training; None for no checkpoints. A phase that was killed goes on from there with
+            the weights, optimizer, counters, order of the data and history that it would have had; a phase that had
+            ended is not trained again. It is for the caller to remove when the whole training has succeeded.
 
     Raises:
         TrainingError: The loss is no number.
     """
+    stopping = keras.callbacks.EarlyStopping(MONITORED, patience=settings.patience, restore_best_weights=True)
+    plateau = keras.callbacks.ReduceLROnPlateau(MONITORED, factor=0.5, patience=max(1, settings.patience // 2))
+    state = TrainingState(stopping, plateau, settings.epochs)
+    if resume_dir is not None:
+        state.keep_in(Path(resume_dir), name, training_key(name, model, train, evaluation, loss, settings))
     model.compile(keras.optimizers.Adam(settings.learning_rate), loss=loss, metrics=["accuracy"])
-    started = time.monotonic()
-    callbacks = [
-        _Watch(name, settings.epochs),
-        keras.callbacks.EarlyStopping(MONITORED, patience=settings.patience, restore_best_weights=True),
-        keras.callbacks.ReduceLROnPlateau(MONITORED, factor=0.5, patience=max(1, settings.patience // 2)),
-        keras.callbacks.TensorBoard(log_dir, write_graph=False),
-    ]
-    history = model.fit(
-        train, validation_data=evaluation, epochs=settings.epochs, callbacks=callbacks, verbose=0
-    ).history
-    columns = {key: [float(value) for value in values] for key, values in history.items()}
-    epochs = tuple(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    state.restore(model, train)
+    if not state.finished:
+        model.fit(
+            train,
+            validation_data=evaluation,
+            initial_epoch=len(state.epochs),
+            epochs=settings.epochs,
+            callbacks=[
+                _Watch(name, settings.epochs, len(state.epochs)),
+                stopping,
+                plateau,
+                keras.callbacks.TensorBoard(log_dir, write_graph=False),
+                state,
+            ],
+            verbose=0,
+        )
     return Phase(
         name=name,
-        epochs=epochs,
-        best_epoch=int(np.argmin(columns[MONITORED])),
-        seconds=round(time.monotonic() - started, 2),
+        epochs=tuple(state.epochs),
+        best_epoch=int(np.argmin([epoch[MONITORED] for epoch in state.epochs])),
+        seconds=state.seconds,
         trainable_parameters=int(sum(math.prod(weight.shape) for weight in model.trainable_weights)),
     )
 
@@ -87,13 +105,13 @@ def run_phase(
 class _Watch(keras.callbacks.Callback):
     """Reports every epoch, and stops where the loss is no number: first of the callbacks, before any acts on it."""
 
-    def __init__(self, name: str, epochs: int) -> None:
+    def __init__(self, name: str, epochs: int, first: int) -> None:
         super().__init__()
-        self._name, self._epochs = name.replace("_", " "), epochs
+        self._name, self._epochs, self._first = name.replace("_", " "), epochs, first
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if epoch == 0:
-            progress.report(f"{self._name}: epoch 1/{self._epochs}")
+        if epoch == self._first:
+            progress.report(f"{self._name}: epoch {epoch + 1}/{self._epochs}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         values = logs or {}

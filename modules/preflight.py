@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from modules.architectures import assemble
-from modules.backbones import unfreeze_last
+from modules.assembly import assemble
+from modules.backbones import unfreeze
 from modules.settings import ModelSettings, TrainingSettings
 from modules.weights import load_weights
 
@@ -18,4 +18,4 @@ def check_network(model: ModelSettings, training: TrainingSettings) -> None:
     backbone = assemble(model)
     load_weights(backbone, model)
     if training.fine_tune.epochs:
-        unfreeze_last(backbone, training.fine_tune.unfreeze.last)
+        unfreeze(backbone, training.fine_tune.unfreeze)

@@ -2,28 +2,48 @@
 
 This tree is the only place where a setting is declared. From it come the YAML configuration
 (`pipeline.config`), its JSON schema (`schemas/config.json`), the reference in the documentation, and the typed
-execution properties of the components (`flatten` and `unflatten`).
+execution properties of the components (`flatten` and `unflatten`). Its larger branches stand in files of their own.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(ge=1)]
-Backbone = Literal["mobilenet", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"]
+from modules.model_settings import HeadSettings, ModelSettings
+from modules.settings_base import Fraction, Positive, Settings, flatten, unflatten
+from modules.training_settings import (
+    ActivationCacheSettings,
+    AugmentationSettings,
+    FineTuneSettings,
+    PhaseSettings,
+    TrainingSettings,
+    Unfreeze,
+)
+
+__all__ = [
+    "ActivationCacheSettings",
+    "AugmentationSettings",
+    "BeamSettings",
+    "DataSettings",
+    "EdgeSettings",
+    "EvaluationSettings",
+    "FineTuneSettings",
+    "HeadSettings",
+    "ModelSettings",
+    "PhaseSettings",
+    "PushSettings",
+    "RunSettings",
+    "Settings",
+    "Splits",
+    "TrainingSettings",
+    "Unfreeze",
+    "flatten",
+    "unflatten",
+]
+
 Variant = Literal["float32", "float16", "int8", "dynamic"]
-Baseline = Literal["fixed_features", "from_scratch"]
-
-S = TypeVar("S", bound="Settings")
-
-
-class Settings(BaseModel):
-    """Base of every group: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Splits(Settings):
@@ -56,100 +76,6 @@ class DataSettings(Settings):
     """Pixels of the largest image that is decoded (Pillow's own bound against decompression bombs)."""
     min_examples_per_class: Positive = 10
     """Images that every class needs, over all splits."""
-
-
-class HeadSettings(Settings):
-    """The classifier that is put on the backbone's pooled features."""
-
-    units: tuple[Positive, ...] = (256, 128)
-    """Units of each hidden layer, from the backbone outwards; empty for a linear classifier."""
-    dropout: tuple[Annotated[float, Field(ge=0.0, lt=1.0)], ...] = (0.5, 0.3)
-    """Dropout rate after each hidden layer; as many values as `units`."""
-    l2: Annotated[float, Field(ge=0.0)] = 0.0
-    """L2 penalty on the kernels of the head."""
-
-    @model_validator(mode="after")
-    def _one_rate_per_layer(self) -> HeadSettings:
-        if len(self.dropout) != len(self.units):
-            raise ValueError(f"{len(self.units)} hidden layers need {len(self.units)} rates, not {len(self.dropout)}")
-        return self
-
-
-class ModelSettings(Settings):
-    """The network."""
-
-    backbone: Backbone = "mobilenet_v2"
-    """Architecture of the pretrained part."""
-    weights: str = "imagenet"
-    """`imagenet` (downloaded as Keras does), `none` (random), or a `.h5` or `.safetensors` file, relative to the
-    configuration file."""
-    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """SHA-256 that the file of weights must have."""
-    alpha: Annotated[float, Field(gt=0.0, le=2.0)] = 1.0
-    """Width multiplier of the backbone."""
-    image_size: Annotated[int, Field(ge=32, le=1024)] = 224
-    """Height and width of the model's input, in pixels."""
-    head: HeadSettings = HeadSettings()
-    """The classifier on top."""
-
-
-class PhaseSettings(Settings):
-    """Phase 1: a new head on the frozen backbone."""
-
-    epochs: Positive = 10
-    """Passes over the train split, at most."""
-    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-3
-    """Adam's learning rate at the start of the phase."""
-    patience: Positive = 5
-    """Epochs without a better loss on `eval` before the phase ends; the rate is halved at half of that."""
-
-
-class Unfreeze(Settings):
-    """Which part of the backbone is fine-tuned."""
-
-    last: Positive = 40
-    """Layers of the backbone to unfreeze, counted from its output and rounded down to whole blocks."""
-
-
-class FineTuneSettings(Settings):
-    """Phase 2: the top of the backbone and the head, at a tenth of the rate."""
-
-    epochs: Annotated[int, Field(ge=0)] = 20
-    """Passes over the train split, at most; 0 leaves the phase out."""
-    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-4
-    """Adam's learning rate at the start of the phase."""
-    patience: Positive = 5
-    """Epochs without a better loss on `eval` before the phase ends; the rate is halved at half of that."""
-    unfreeze: Unfreeze = Unfreeze()
-    """Which part of the backbone is fine-tuned."""
-
-
-class AugmentationSettings(Settings):
-    """Random changes of the training images, made in the trainer and never in Transform."""
-
-    flip_horizontal: bool = True
-    """Mirror half of the images; false where left and right carry meaning."""
-    brightness: Fraction = 0.1
-    """Largest change of brightness, as a fraction of the full range."""
-    translation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
-    """Largest shift in each direction, as a fraction of the image's side."""
-
-
-class TrainingSettings(Settings):
-    """How the network is trained."""
-
-    batch_size: Positive = 32
-    """Images per step."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
-    """Seed of the initial weights, of shuffling and of augmentation."""
-    head: PhaseSettings = PhaseSettings()
-    """Phase 1: a new head on the frozen backbone."""
-    fine_tune: FineTuneSettings = FineTuneSettings()
-    """Phase 2: the top of the backbone and the head."""
-    augmentation: AugmentationSettings = AugmentationSettings()
-    """Random changes of the training images."""
-    baselines: tuple[Baseline, ...] = ()
-    """What the result is compared with in the report: `fixed_features` (phase 1 alone), `from_scratch`."""
 
 
 class EvaluationSettings(Settings):
@@ -218,30 +144,3 @@ class RunSettings(Settings):
     edge: EdgeSettings = EdgeSettings()
     push: PushSettings = PushSettings()
     beam: BeamSettings = BeamSettings()
-
-
-def flatten(settings: Settings, prefix: str = "") -> dict[str, Any]:
-    """Leaves of the tree by their dotted name with `_` for the dots: `{"head_units": [256, 128], ...}`.
-
-    Returns:
-        Only int, float, str, bool and lists of them, as execution properties can be; fields that are None are left out.
-    """
-    flat: dict[str, Any] = {}
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, Settings):
-            flat.update(flatten(value, f"{prefix}{name}_"))
-        elif value is not None:
-            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
-    return flat
-
-
-def unflatten(cls: type[S], flat: dict[str, Any], prefix: str = "") -> S:
-    """The settings that `flatten` took apart; keys of other settings in `flat` are left alone."""
-    values: dict[str, Any] = {}
-    for name, field in cls.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-            values[name] = unflatten(field.annotation, flat, f"{prefix}{name}_")
-        elif prefix + name in flat:
-            values[name] = flat[prefix + name]
-    return cls(**values)

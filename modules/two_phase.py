@@ -2,38 +2,43 @@
 
 Method: the transfer learning guide of Keras (https://keras.io/guides/transfer_learning/): batch normalisation stays in
 inference mode in both phases, and the model is compiled anew before fine-tuning.
+
+The frozen part of the network gives the same in every epoch. With the activation cache it is computed once: phase 1
+trains the head alone, phase 2 the head and the part of the backbone behind the cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
-from modules import progress, records
-from modules.augmentation import augment
-from modules.backbones import unfreeze_last
-from modules.errors import TrainingError
-from modules.network import Classifier, build_classifier
+from modules.backbones import cut_backbone, unfreeze
+from modules.code_digest import code_digest
+from modules.datasets import Datasets
+from modules.frozen_features import CUT, POOLED, FrozenFeatures, frozen_features
+from modules.network import Classifier, build_classifier, pool
 from modules.phases import Phase, run_phase
-from modules.settings import ModelSettings, PhaseSettings, TrainingSettings
+from modules.settings import FineTuneSettings, ModelSettings, PhaseSettings, TrainingSettings
+from modules.weights import weights_digest
 
-_SHUFFLED_AHEAD = 2048
-HEAD, FINE_TUNE, FROM_SCRATCH = "head", "fine_tune", "from_scratch"
+HEAD, FINE_TUNE = "head", "fine_tune"
 
 
 @dataclass(frozen=True)
-class Datasets:
-    """The splits as batches: images float32 `[n, S, S, 3]` in 0..255, labels int64 `[n]`."""
+class Folders:
+    """Where a training keeps what it needs on the way."""
 
-    train: tf.data.Dataset
-    """Shuffled and augmented anew in every epoch."""
-    evaluation: tf.data.Dataset
-    test: tf.data.Dataset
+    logs: str
+    """TensorBoard's logs, a folder for each phase."""
+    cache: Path | None = None
+    """Activation caches, on a local disk; None trains the whole network in every epoch."""
+    resume: Path | None = None
+    """Checkpoints that a training killed on the way is resumed from, on a local disk; None keeps none."""
 
 
 @dataclass(frozen=True)
@@ -48,105 +53,138 @@ class Result:
     """Why those, in one sentence."""
     after_head: list[np.ndarray]
     """All weights as they were after phase 1: what fixed features are worth."""
+    frozen_seconds: float
+    """What computing or opening the activation cache took."""
 
     @property
     def seconds(self) -> float:
-        """Of all phases."""
-        return sum(phase.seconds for phase in self.phases)
+        """Of everything."""
+        return self.frozen_seconds + sum(phase.seconds for phase in self.phases)
 
 
-def load_datasets(examples_uri: str, image_size: int, settings: TrainingSettings) -> Datasets:
-    """The splits of an artifact of transformed examples; nothing is held in memory but the shuffle's buffer."""
+@dataclass(frozen=True)
+class _Part:
+    """What a phase trains, and on what."""
 
-    def evaluated(split: str) -> tf.data.Dataset:
-        images = records.transformed(examples_uri, split, image_size).batch(settings.batch_size)
-        return images.map(lambda image, label: (tf.cast(image, tf.float32), label)).prefetch(tf.data.AUTOTUNE)
-
-    # tf.data mixes TensorFlow's global seed into each seed that it is given, and what ran before may have set one.
-    keras.utils.set_random_seed(settings.seed)
-    generator = tf.data.Dataset.random(settings.seed, rerandomize_each_iteration=True).batch(2)
-    train = records.transformed(examples_uri, "train", image_size).shuffle(_SHUFFLED_AHEAD, settings.seed)
-    train = tf.data.Dataset.zip((train, generator)).map(
-        lambda example, seed: (augment(example[0], seed, settings.augmentation), example[1]),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-    train = train.batch(settings.batch_size).prefetch(tf.data.AUTOTUNE)
-    return Datasets(train, evaluated("eval"), evaluated("test"))
+    model: keras.Model
+    train: tf.data.Dataset
+    evaluation: tf.data.Dataset
 
 
 def train_two_phases(
-    data: Datasets, classes: int, model: ModelSettings, settings: TrainingSettings, log_dir: Callable[[str], str]
+    examples_uri: str,
+    data: Datasets,
+    classes: int,
+    model: ModelSettings,
+    settings: TrainingSettings,
+    loss: keras.losses.Loss,
+    folders: Folders,
 ) -> Result:
     """Trains the classifier.
 
     Args:
-        data: The test split is not touched.
+        examples_uri: Artifact of transformed examples.
+        data: The same examples as batches; the test split is not touched.
         classes: Number of classes.
         model: The network.
-        settings: Both phases.
-        log_dir: TensorBoard's folder for a phase's name.
+        settings: Both phases, augmentation, cache.
+        loss: The loss object, the same one in both phases.
+        folders: Where logs, caches and checkpoints go.
 
     Raises:
-        ConfigError: The architecture refuses the settings, or fewer layers can be unfrozen than are asked for.
+        ConfigError: The architecture refuses the settings, or has no such part to unfreeze.
         WeightsError: The weights cannot be had, or do not fit.
-        TrainingError: A loss is no number.
+        TrainingError: A loss is no number; the disk is full.
     """
+    started = time.monotonic()
     classifier = build_classifier(model, classes, settings.seed)
-    loss = keras.losses.SparseCategoricalCrossentropy()
-    classifier.backbone.trainable = False
-    head = run_phase(HEAD, classifier.model, data.train, data.evaluation, loss, settings.head, log_dir(HEAD))
-    after_head = classifier.model.get_weights()
-    if not settings.fine_tune.epochs:
-        return Result(classifier, (head,), HEAD, "training.fine_tune.epochs is 0", after_head)
+    trained = _mixed_twin(classifier, model, classes, settings.seed) if settings.mixed_precision else classifier
+    head, tail = _parts(classifier, trained, examples_uri, data, model, settings, folders)
+    frozen_seconds = round(time.monotonic() - started, 2)
 
-    opened = unfreeze_last(classifier.backbone, settings.fine_tune.unfreeze.last)
-    logging.info("trainable in phase 2: %s", ", ".join(layer.name for layer in opened))
-    tuned = run_phase(
-        FINE_TUNE, classifier.model, data.train, data.evaluation, loss, settings.fine_tune, log_dir(FINE_TUNE)
-    )
-    before, after = head.best["val_loss"], tuned.best["val_loss"]
+    resume = None if folders.resume is None else str(folders.resume)
+
+    def run(name: str, part: _Part, phase: PhaseSettings | FineTuneSettings) -> Phase:
+        return run_phase(
+            name, part.model, part.train, part.evaluation, loss, phase, f"{folders.logs}/{name}", resume
+        )
+
+    trained.backbone.trainable = False
+    first = run(HEAD, head, settings.head)
+    after_head = trained.model.get_weights()
+    if tail is None:
+        classifier.model.set_weights(after_head)
+        return Result(classifier, (first,), HEAD, "training.fine_tune.epochs is 0", after_head, frozen_seconds)
+
+    unfreeze(trained.backbone, settings.fine_tune.unfreeze)
+    second = run(FINE_TUNE, tail, settings.fine_tune)
+    phases, before, after = (first, second), first.best["val_loss"], second.best["val_loss"]
     if after < before:
+        classifier.model.set_weights(trained.model.get_weights())
         why = f"fine-tuning lowered the loss on eval from {before:.4f} to {after:.4f}"
-        return Result(classifier, (head, tuned), FINE_TUNE, why, after_head)
+        return Result(classifier, phases, FINE_TUNE, why, after_head, frozen_seconds)
     classifier.model.set_weights(after_head)
     why = f"fine-tuning did not lower the loss on eval: {before:.4f} before, {after:.4f} after"
-    return Result(classifier, (head, tuned), HEAD, why, after_head)
+    return Result(classifier, phases, HEAD, why, after_head, frozen_seconds)
 
 
-def train_from_scratch(
-    data: Datasets, classes: int, model: ModelSettings, settings: TrainingSettings, log_dir: Callable[[str], str]
-) -> tuple[Classifier, Phase]:
-    """The baseline without transfer: the same network from random weights, all of it trained, in as many epochs."""
-    classifier = build_classifier(model, classes, settings.seed, pretrained=False, backbone_in_training=True)
-    epochs = settings.head.epochs + settings.fine_tune.epochs
-    patience = max(settings.head.patience, settings.fine_tune.patience)
-    phase = PhaseSettings(epochs=epochs, learning_rate=settings.head.learning_rate, patience=patience)
-    loss = keras.losses.SparseCategoricalCrossentropy()
-    log = log_dir(FROM_SCRATCH)
-    return classifier, run_phase(FROM_SCRATCH, classifier.model, data.train, data.evaluation, loss, phase, log)
+def _mixed_twin(classifier: Classifier, model: ModelSettings, classes: int, seed: int) -> Classifier:
+    """The same network, computing in bfloat16 where that loses nothing; its variables are float32.
 
-
-def accuracy(model: keras.Model, dataset: tf.data.Dataset) -> float:
-    """Share of images of which the most probable class is the right one."""
-    progress.report("measuring accuracy")
-    right = total = 0
-    for images, labels in dataset:
-        right += int(np.sum(np.argmax(model.predict_on_batch(images), axis=-1) == labels.numpy()))
-        total += len(labels)
-    return right / total
-
-
-def check_learned(model: keras.Model, evaluation: tf.data.Dataset) -> None:
-    """Stops where nothing was learned.
-
-    Raises:
-        TrainingError: On `eval`, the model is no better than naming the commonest class.
+    What is exported is the float32 network: converters know no bfloat16, and phones none.
     """
-    labels = np.concatenate([labels.numpy() for _, labels in evaluation])
-    majority = float(np.bincount(labels).max() / len(labels))
-    reached = accuracy(model, evaluation)
-    if reached <= majority:
-        raise TrainingError(
-            f"accuracy on eval is {reached:.3f}, no better than always naming the commonest class ({majority:.3f})",
-            "check the labels; train for more epochs, or with other weights or another learning rate",
-        )
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        twin = build_classifier(model, classes, seed, pretrained=False)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    twin.model.set_weights(classifier.model.get_weights())
+    return twin
+
+
+def _parts(
+    classifier: Classifier,
+    trained: Classifier,
+    examples_uri: str,
+    data: Datasets,
+    model: ModelSettings,
+    settings: TrainingSettings,
+    folders: Folders,
+) -> tuple[_Part, _Part | None]:
+    """What phase 1 and phase 2 train, of `trained`; no phase 2 where it has no epochs. The cache is `classifier`'s."""
+    if folders.cache is None or not settings.activation_cache.enabled:
+        whole = _Part(trained.model, data.train, data.evaluation)
+        return whole, whole if settings.fine_tune.epochs else None
+    if not settings.fine_tune.epochs:
+        outputs = {POOLED: pool(classifier.backbone.output)}
+        features = _features(classifier, outputs, examples_uri, model, settings, folders.cache)
+        return _part(trained.head, features, POOLED), None
+
+    first_block = unfreeze(trained.backbone, settings.fine_tune.unfreeze).first_block
+    frozen, tail = cut_backbone(classifier.backbone, first_block)
+    outputs = {CUT: frozen.output, POOLED: pool(tail(frozen.output, training=False))}
+    features = _features(classifier, outputs, examples_uri, model, settings, folders.cache)
+    _, tail = cut_backbone(trained.backbone, first_block)
+    activations = keras.Input(tail.input_shape[1:], name="activations")
+    behind_cut = keras.Model(activations, trained.head(pool(tail(activations, training=False))), name="behind_cut")
+    return _part(trained.head, features, POOLED), _part(behind_cut, features, CUT)
+
+
+def _part(model: keras.Model, features: FrozenFeatures, kind: str) -> _Part:
+    return _Part(model, features.train(kind), features.evaluation(kind))
+
+
+def _features(
+    classifier: Classifier,
+    outputs: dict[str, keras.KerasTensor],
+    examples_uri: str,
+    model: ModelSettings,
+    settings: TrainingSettings,
+    cache: Path,
+) -> FrozenFeatures:
+    network = keras.Model(classifier.backbone.input, outputs)
+    used = model.model_dump(mode="json", exclude={"head", "weights"})
+    # A backbone of random weights has those of the seed, which is part of the cache's key anyway.
+    key = {"backbone": used, "weights": weights_digest(model), "code": code_digest("modules.frozen_features")}
+    return frozen_features(cache, examples_uri, model.image_size, network, str(key), settings)

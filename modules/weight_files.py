@@ -48,6 +48,24 @@ def weighted_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in model.layers if layer.weights]
 
 
+def stable_names(model: keras.Model) -> dict[int, str]:
+    """Names of the layers by their `id`, the same in every process.
+
+    Keras numbers layers without a name of their own through everything that a process builds: the third convolution of
+    a network may be `conv2d_96`. Here it is `conv2d_2`, as in a process that builds nothing else.
+    """
+    numbers: Counter[str] = Counter()
+    names = {}
+    for layer in model.layers:
+        kind = _snake_case(type(layer).__name__)
+        if re.fullmatch(rf"{kind}(_\d+)?", layer.name):
+            names[id(layer)] = f"{kind}_{numbers[kind]}" if numbers[kind] else kind
+            numbers[kind] += 1
+        else:
+            names[id(layer)] = layer.name
+    return names
+
+
 @contextmanager
 def stored_layers(content: bytes, kind: str, model: keras.Model) -> Iterator[list[StoredLayer]]:
     """The layers stored in `content`, in the order of the network, readable inside the context.
@@ -134,8 +152,9 @@ def _by_layer_and_variable(tensors: dict[str, np.ndarray], model: keras.Model) -
         layer_name, _, variable = name.rpartition("/")
         groups[layer_name][variable] = array
     stored = []
+    names = stable_names(model)
     for layer in weighted_layers(model):
-        if arrays := groups.pop(layer.name, None):
+        if arrays := groups.pop(names[id(layer)], None):
             order = [variable.name for variable in layer.weights]
             if missing := [name for name in order if name not in arrays]:
                 raise Unreadable(f"the layer {layer.name} lacks {', '.join(missing)}")

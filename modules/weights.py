@@ -12,12 +12,19 @@ import numpy as np
 import safetensors.numpy
 import tensorflow as tf
 
-from modules.architectures import assemble
+from modules import saved_models
+from modules.assembly import assemble
 from modules.errors import WeightsError
 from modules.settings import ModelSettings
-from modules.weight_files import FORMATS, StoredLayer, Unreadable, file_format, stored_layers, weighted_layers
+from modules.weight_files import FORMATS, Unreadable, file_format, stable_names, stored_layers, weighted_layers
+from modules.weight_fit import put_in
+from modules.weight_folders import HUB, hub_folder, saved_model_folder, stored_in_folder
 
 BY_NAME = ("imagenet", "none")
+_SOURCES = (
+    f"use `imagenet`, `none`, a file that ends in {', '.join(FORMATS)}, the folder of a SavedModel, or a handle "
+    f"{HUB}...; relative to the configuration file"
+)
 
 
 def load_weights(backbone: keras.Model, settings: ModelSettings) -> None:
@@ -25,32 +32,41 @@ def load_weights(backbone: keras.Model, settings: ModelSettings) -> None:
 
     Args:
         backbone: What `modules.architectures.assemble` returned for the same settings. It is changed.
-        settings: `weights` is `imagenet`, `none` or the path of a file of one of `weight_files.FORMATS`.
-            `weights_sha256` is compared before the file is parsed.
+        settings: `weights` is `imagenet`, `none`, the path of a file of one of `weight_files.FORMATS`, of a folder as
+            in `modules.weight_folders`, or a handle of TF Hub. `weights_sha256` is compared before anything is parsed;
+            for `imagenet`, whose file Keras finds itself, with the digest of the weights as `save_safetensors` writes
+            them.
 
     Raises:
         ConfigError: There are no ImageNet weights for `alpha`.
         WeightsError: Missing, altered or damaged file; weights of another architecture or width; no download.
     """
-    if settings.weights_sha256 and settings.weights in BY_NAME:
+    if settings.weights_sha256 and settings.weights == "none":
         raise WeightsError(
-            f"model.weights_sha256 pins a file, but model.weights is `{settings.weights}`",
-            "name the file in model.weights, or leave model.weights_sha256 out",
+            "model.weights_sha256 pins weights, but model.weights is `none`",
+            "say in model.weights which, or leave model.weights_sha256 out",
         )
     if settings.weights == "imagenet":
         _load_imagenet(backbone, settings)
+    elif _is_folder(settings.weights):
+        _load_folder(backbone, settings)
     elif settings.weights != "none":
         _load_file(backbone, settings)
 
 
 def weights_digest(settings: ModelSettings) -> str:
-    """What stands for the weights in a cache key: SHA-256 of the file, or `imagenet` or `none`.
+    """What stands for the weights in a cache key: SHA-256 of the file or folder, or `imagenet` or `none`.
+
+    It is what `weights_sha256` is compared with. A folder's is that of `modules.saved_models.digest`: over the relative
+    paths and contents of its files, and for a pushed version the same that its edge bundle states.
 
     Raises:
-        WeightsError: The file is missing.
+        WeightsError: The file or folder is missing.
     """
     if settings.weights in BY_NAME:
         return settings.weights
+    if _is_folder(settings.weights):
+        return saved_models.digest(_folder(settings.weights))
     return hashlib.sha256(_read(settings.weights)).hexdigest()
 
 
@@ -60,14 +76,33 @@ def save_safetensors(backbone: keras.Model, path: str | Path) -> str:
     Returns:
         SHA-256 of the file. Equal weights give equal bytes.
     """
+    content = _as_safetensors(backbone)
+    Path(path).write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _as_safetensors(backbone: keras.Model) -> bytes:
+    names = stable_names(backbone)
     tensors = {
-        f"{layer.name}/{variable.name}": np.ascontiguousarray(keras.ops.convert_to_numpy(variable), np.float32)
+        f"{names[id(layer)]}/{variable.name}": np.ascontiguousarray(keras.ops.convert_to_numpy(variable), np.float32)
         for layer in weighted_layers(backbone)
         for variable in layer.weights
     }
-    content = safetensors.numpy.save(tensors, metadata={"backbone": backbone.name})
-    Path(path).write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
+    return safetensors.numpy.save(tensors, metadata={"backbone": backbone.name})
+
+
+def _digest_of(backbone: keras.Model) -> str:
+    return hashlib.sha256(_as_safetensors(backbone)).hexdigest()
+
+
+def _is_folder(weights: str) -> bool:
+    return weights.startswith(HUB) or (
+        weights not in BY_NAME and file_format(weights) is None and tf.io.gfile.isdir(weights)
+    )
+
+
+def _folder(weights: str) -> str:
+    return hub_folder(weights) if weights.startswith(HUB) else saved_model_folder(weights)
 
 
 def _read(path: str) -> bytes:
@@ -79,72 +114,40 @@ def _read(path: str) -> bytes:
         reason = "does not exist" if isinstance(error, tf.errors.NotFoundError) else f"cannot be read: {error.message}"
         raise WeightsError(
             f"the file of weights {path} {reason}",
-            "correct model.weights: `imagenet`, `none`, or a file, relative to the configuration file",
+            f"correct model.weights: {_SOURCES}",
         ) from error
 
 
+def _load_folder(backbone: keras.Model, settings: ModelSettings) -> None:
+    folder = _folder(settings.weights)
+    if settings.weights_sha256:  # all of the folder is read for it
+        _check_pin(f"the folder of weights {folder}", saved_models.digest(folder), settings)
+    try:
+        put_in(backbone, stored_in_folder(folder, backbone), folder, settings)
+    except Unreadable as error:
+        raise WeightsError(f"{folder} cannot be used as weights: {error}", _SOURCES) from error
+
+
 def _load_file(backbone: keras.Model, settings: ModelSettings) -> None:
-    path, pin = settings.weights, settings.weights_sha256
+    path = settings.weights
     kind = file_format(path)
     if kind is None:
-        raise WeightsError(
-            f"model.weights is `{path}`, which is no known source of weights",
-            f"use `imagenet`, `none`, or a file that ends in {', '.join(FORMATS)}",
-        )
+        raise WeightsError(f"model.weights is `{path}`, which is no known source of weights", _SOURCES)
     content = _read(path)
-    found = hashlib.sha256(content).hexdigest()
-    if pin and found != pin:
-        raise WeightsError(
-            f"the file of weights {path} has SHA-256 {found}, but model.weights_sha256 is {pin}",
-            "get the file again from its source; change the pin only if you trust the new file",
-        )
+    _check_pin(f"the file of weights {path}", hashlib.sha256(content).hexdigest(), settings)
     try:
         with stored_layers(content, kind, backbone) as stored:
-            _assign(backbone, stored, path, settings)
+            put_in(backbone, stored, path, settings)
     except Unreadable as error:
         raise WeightsError(f"{path} is not a readable file of weights: {error}", "get the file again") from error
 
 
-def _assign(backbone: keras.Model, stored: list[StoredLayer], path: str, settings: ModelSettings) -> None:
-    """Checks every layer before the first is changed. Layers are paired in order: old files spell names otherwise."""
-    layers = weighted_layers(backbone)
-    model = f"{settings.backbone} with alpha {settings.alpha}"
-    remedy = f"give model.weights the weights of {model} without its classifier, or correct backbone and alpha"
-    if len(stored) != len(layers):
+def _check_pin(what: str, found: str, settings: ModelSettings) -> None:
+    if settings.weights_sha256 and found != settings.weights_sha256:
         raise WeightsError(
-            f"{path} holds {len(stored)} layers with weights, but {model} has {len(layers)}: "
-            "it is of another architecture, or has a classifier",
-            remedy,
+            f"{what} has SHA-256 {found}, but model.weights_sha256 is {settings.weights_sha256}",
+            "get the weights again from their source; change the pin only if you trust the new ones",
         )
-    for layer, entry in zip(layers, stored, strict=True):
-        expected = [tuple(variable.shape) for variable in layer.weights]
-        shapes = [tuple(array.shape) for array in entry.arrays]
-        if shapes != expected:
-            raise WeightsError(
-                f"{path} does not fit {model}: the layer {layer.name} expects {_shapes(expected)}, and the file has "
-                f"{_shapes(shapes)} (as {entry.name})",
-                remedy,
-            )
-    values = [[_values(array, entry.name, path) for array in entry.arrays] for entry in stored]
-    for layer, arrays in zip(layers, values, strict=True):
-        for variable, array in zip(layer.weights, arrays, strict=True):
-            variable.assign(array)
-
-
-def _values(array: object, layer: str, path: str) -> np.ndarray:
-    try:
-        values = np.asarray(array[()])  # type: ignore[index]
-    except (OSError, RuntimeError) as error:
-        raise Unreadable(f"the values of the layer {layer} are damaged: {error}") from error
-    if values.dtype.kind != "f":
-        raise WeightsError(f"{path} stores the layer {layer} as {values.dtype}", "give a file of float weights")
-    if not np.isfinite(values).all():
-        raise WeightsError(f"{path} has values in the layer {layer} that are not finite", "get the file again")
-    return values.astype(np.float32)
-
-
-def _shapes(shapes: list[tuple[int, ...]]) -> str:
-    return ", ".join("x".join(map(str, shape)) or "scalar" for shape in shapes) or "nothing"
 
 
 def _load_imagenet(backbone: keras.Model, settings: ModelSettings) -> None:
@@ -166,5 +169,7 @@ def _load_imagenet(backbone: keras.Model, settings: ModelSettings) -> None:
             f"put {name} into {cache}, or give model.weights the path of a downloaded file "
             f"(from a machine with a network: {url[0]})",
         ) from error
+    if settings.weights_sha256:
+        _check_pin(f"what Keras loaded as ImageNet weights of {settings.backbone}", _digest_of(donor), settings)
     for target, source in zip(weighted_layers(backbone), weighted_layers(donor), strict=True):
         target.set_weights(source.get_weights())

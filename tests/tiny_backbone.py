@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import pytest
 
@@ -26,11 +28,8 @@ def _build(
 
 def use(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts it in the place of MobileNetV2."""
-    tiny = architectures.Architecture(
-        build=_build,
-        normalisation=architectures._minus_one_to_one,
-        blocks=((r"block_(\d+)_", r"block_\1"),),
-        imagenet_alphas=(),
+    tiny = dataclasses.replace(
+        architectures.ARCHITECTURES["mobilenet_v2"], build=_build, blocks=((r"block_(\d+)_", r"block_\1"),)
     )
     monkeypatch.setitem(architectures.ARCHITECTURES, "mobilenet_v2", tiny)
 

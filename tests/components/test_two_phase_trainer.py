@@ -20,7 +20,7 @@ from components.two_phase_trainer import TwoPhaseTrainer
 from components.two_phase_trainer.component import TwoPhaseTrainerSpec
 from components.two_phase_trainer.executor import MODEL_PREFIX, TRAINING_PREFIX, Executor
 from modules import records
-from modules.errors import TrainingError, WeightsError
+from modules.errors import DataError, TrainingError, WeightsError
 from modules.settings import EdgeSettings, ModelSettings, TrainingSettings, flatten, unflatten
 from tests import tiny_backbone, tiny_model, tiny_transform
 
@@ -129,12 +129,22 @@ class Trained:
         return json.loads(Path(self.run.uri, name).read_text())
 
 
-def train(folder: Path, eval_labels: Iterable[str] = tiny_model.LABELS, **training: object) -> Trained:
-    """Trains on colours, with the network of two blocks and the graph that Transform really made."""
+def train(
+    folder: Path, eval_labels: Iterable[str] = tiny_model.LABELS, blank: bool = False, **training: object
+) -> Trained:
+    """Trains on colours, with the network of two blocks and the graph that Transform really made.
+
+    Args:
+        folder: For everything.
+        eval_labels: Classes of the split eval.
+        blank: All images are the same grey.
+        training: Settings.
+    """
     values = {"batch_size": 8, "seed": 3, "head": {"epochs": 12, "learning_rate": 0.03}, **training}
     for split, each in (("train", 8), ("eval", 4), ("test", 3)):
         labels = eval_labels if split == "eval" else tiny_model.LABELS
-        tiny_model.write_transformed(folder / "examples", split, tiny_model.examples(each, labels))
+        pairs = [(pixels * 0 + 128 if blank else pixels, label) for pixels, label in tiny_model.examples(each, labels)]
+        tiny_model.write_transformed(folder / "examples", split, pairs)
     inputs = {
         "transformed_examples": standard_artifacts.Examples(),
         "transform_graph": standard_artifacts.TransformGraph(),
@@ -144,8 +154,8 @@ def train(folder: Path, eval_labels: Iterable[str] = tiny_model.LABELS, **traini
     inputs["transform_graph"].uri = str(Path(graph.transform_savedmodel_dir).parent)
     made = Trained(standard_artifacts.Model(), standard_artifacts.ModelRun())
     for name, artifact in (("model", made.model), ("model_run", made.run)):
-        artifact.uri = str(folder / name)
-        Path(artifact.uri).mkdir()
+        artifact.uri = str(folder / "TwoPhaseTrainer" / name / "1")
+        Path(artifact.uri).mkdir(parents=True)
     properties = dict(component(tiny_backbone.settings(), TrainingSettings(**values)).exec_properties)
     Executor().Do(
         {name: [artifact] for name, artifact in inputs.items()},
@@ -211,7 +221,19 @@ def test_the_saved_model_has_the_accuracy_that_was_measured(trained):
 
 def test_what_learned_nothing_is_an_error_and_leaves_no_model(tmp_path, monkeypatch):
     tiny_backbone.use(monkeypatch)
-    # No model is better than naming the commonest class where there is only that one.
     with pytest.raises(TrainingError, match="no better than always naming the commonest class"):
-        train(tmp_path, eval_labels=["red"], head={"epochs": 1}, fine_tune={"epochs": 0})
-    assert list((tmp_path / "model").iterdir()) == []
+        train(tmp_path, blank=True, head={"epochs": 1}, fine_tune={"epochs": 0})
+    assert list((tmp_path / "TwoPhaseTrainer" / "model" / "1").iterdir()) == []
+
+
+def test_a_class_absent_from_eval_is_an_error_before_anything_is_trained(tmp_path, monkeypatch):
+    tiny_backbone.use(monkeypatch)
+    with pytest.raises(DataError, match="the split eval has no image of 10, 2 b"):
+        train(tmp_path, eval_labels=["red"])
+    assert list((tmp_path / "TwoPhaseTrainer" / "model_run" / "1").iterdir()) == []
+
+
+def test_after_success_the_cache_stays_for_the_next_run_and_checkpoints_do_not(trained):
+    folder = Path(trained.model.uri).parents[1]
+    assert len(list((folder / "activation_cache").iterdir())) == 1
+    assert not (folder / "resume").exists()

@@ -1,67 +1,54 @@
-"""Every architecture: its normalisation is Keras's, its cuts are between whole blocks, its refusals name the key."""
+"""Every architecture: its cuts are between whole blocks, its top is unfrozen as the settings say, batch norm never."""
 
 from __future__ import annotations
 
-from typing import get_args
+import logging
 
 import keras
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from modules.architectures import ARCHITECTURES, NORMALISATION
-from modules.backbones import blocks, build_backbone, unfreeze_last
+from modules.architectures import ARCHITECTURES
+from modules.assembly import NORMALISATION
+from modules.backbones import Unfrozen, blocks, build_backbone, cut_backbone, unfreeze
 from modules.errors import ConfigError
-from modules.settings import Backbone, ModelSettings
+from modules.settings import ModelSettings, Unfreeze
+from tests.built_backbones import VARIANTS, built
 
-NAMES = get_args(Backbone)
-APPLICATIONS = {
-    "mobilenet": (keras.applications.MobileNet, keras.applications.mobilenet),
-    "mobilenet_v2": (keras.applications.MobileNetV2, keras.applications.mobilenet_v2),
-    "mobilenet_v3_small": (keras.applications.MobileNetV3Small, keras.applications.mobilenet_v3),
-    "mobilenet_v3_large": (keras.applications.MobileNetV3Large, keras.applications.mobilenet_v3),
+# Blocks between stem and last layers, and those of them with an addition, from the tables of the papers (arXiv
+# 1704.04861, 1801.04381, 1905.02244, 1512.03385, 1905.11946, 2104.00298); Inception's are its mixed layers.
+BLOCKS_IN_PAPER = {
+    "mobilenet": (13, 0),
+    "mobilenet_v2": (17, 10),
+    "mobilenet_v3_small": (11, 6),
+    "mobilenet_v3_large": (15, 10),
+    "resnet50": (3 + 4 + 6 + 3, 16),
+    "resnet101": (3 + 4 + 23 + 3, 33),
+    "efficientnet_b0": (16, 9),
+    "efficientnet_b7": (55, 48),
+    "efficientnet_v2_b0": (21, 15),
+    "inception_v3": (11, 0),
 }
-SIZE = 64
-# Blocks between stem and last layers, from the tables of the papers (arXiv 1704.04861, 1801.04381, 1905.02244).
-BLOCKS_IN_PAPER = {"mobilenet": 13, "mobilenet_v2": 17, "mobilenet_v3_small": 11, "mobilenet_v3_large": 15}
-RESIDUAL_BLOCKS_IN_PAPER = {"mobilenet": 0, "mobilenet_v2": 10, "mobilenet_v3_small": 6, "mobilenet_v3_large": 10}
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=VARIANTS)
 def backbone(request: pytest.FixtureRequest) -> keras.Model:
-    keras.utils.set_random_seed(1)
-    return build_backbone(ModelSettings(backbone=request.param, image_size=SIZE), pretrained=False)
+    return built(request.param)
 
 
-def pixels(count: int = 2) -> np.ndarray:
-    return np.random.default_rng(1).integers(0, 256, (count, SIZE, SIZE, 3)).astype(np.float32)
+@pytest.fixture
+def mobilenet_v2() -> keras.Model:
+    return built("mobilenet_v2")
 
 
-def test_every_name_in_the_settings_has_an_entry():
-    assert set(ARCHITECTURES) == set(NAMES)
+def pixels(backbone: keras.Model, count: int = 2) -> np.ndarray:
+    shape = (count, *backbone.input_shape[1:])
+    return np.random.default_rng(1).integers(0, 256, shape).astype(np.float32)
 
 
-def test_features_are_those_of_keras_with_its_own_preprocessing(backbone):
-    build, module = APPLICATIONS[backbone.name]
-    original = build(input_shape=(SIZE, SIZE, 3), include_top=False, weights=None)
-    original.set_weights(backbone.get_weights())
-    expected = original(module.preprocess_input(pixels().copy()), training=False)
-    found = backbone(pixels(), training=False)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * float(np.abs(expected).max()))
-    assert float(np.std(expected)) > 0
-
-
-def test_normalisation_equals_preprocess_input_to_float_precision(backbone):
-    every_value = np.arange(256, dtype=np.float32).repeat(3).reshape(1, 16, 16, 3)
-    found = backbone.get_layer(NORMALISATION)(every_value)
-    # MobileNetV3's own preprocess_input changes nothing, because the network does; the scale is the same.
-    module = keras.applications.mobilenet_v2 if "v3" in backbone.name else APPLICATIONS[backbone.name][1]
-    np.testing.assert_allclose(found, module.preprocess_input(every_value.copy()), rtol=0, atol=2e-7)
-
-
-def test_the_input_is_plain_rgb_of_the_size_and_the_model_is_flat(backbone):
-    assert backbone.input_shape == (None, SIZE, SIZE, 3)
-    assert not [layer for layer in backbone.layers if isinstance(layer, keras.Model)]
-    assert len(backbone.output_shape) == 4
+def additions(block: object) -> list[keras.layers.Layer]:
+    return [layer for layer in block.layers if isinstance(layer, keras.layers.Add)]
 
 
 def test_blocks_hold_every_layer_once_and_are_those_of_the_paper(backbone):
@@ -70,7 +57,8 @@ def test_blocks_hold_every_layer_once_and_are_those_of_the_paper(backbone):
     assert layers == [x for x in backbone.layers if x.name not in ("image", NORMALISATION)]
     assert len({block.name for block in found}) == len(found)
     inner = [block for block in found if block.name not in ("stem", "last")]
-    assert len(inner) == BLOCKS_IN_PAPER[backbone.name]
+    if backbone.name in BLOCKS_IN_PAPER:
+        assert (len(inner), sum(bool(additions(block)) for block in inner)) == BLOCKS_IN_PAPER[backbone.name]
 
 
 def leads_past(cut: keras.KerasTensor, backbone: keras.Model) -> bool:
@@ -89,85 +77,143 @@ def leads_past(cut: keras.KerasTensor, backbone: keras.Model) -> bool:
 
 
 def test_all_paths_go_through_every_cut(backbone):
+    """So nothing that is computed before the cut, other than the cut itself, is used behind it."""
     for block in blocks(backbone):
         assert not leads_past(block.layers[-1].output, backbone), block.name
 
 
 def test_a_cut_inside_a_residual_block_would_be_found(backbone):
-    """The check above can fail: within a block with an addition, only the addition's own output will do."""
-    residual = [b for b in blocks(backbone) if any(isinstance(layer, keras.layers.Add) for layer in b.layers)]
-    assert len(residual) == RESIDUAL_BLOCKS_IN_PAPER[backbone.name]
-    for block in residual:
-        assert isinstance(block.layers[-1], keras.layers.Add)
-        for layer in block.layers[:-1]:
-            assert leads_past(layer.output, backbone), layer.name
+    """The check above can fail: within a block with an addition, only what follows the addition will do."""
+    for block in blocks(backbone):
+        for addition in additions(block)[:1]:
+            for layer in block.layers[: block.layers.index(addition)]:
+                assert leads_past(layer.output, backbone), layer.name
 
 
-def test_a_network_cut_in_two_computes_the_same(backbone):
-    expected = backbone(pixels(), training=False)
-    for block in blocks(backbone)[:-1:4]:
-        cut = block.layers[-1].output
-        lower, upper = keras.Model(backbone.input, cut), keras.Model(cut, backbone.output)
-        np.testing.assert_allclose(upper(lower(pixels()), training=False), expected, rtol=1e-4, atol=1e-5)
+def test_the_frozen_part_and_the_tail_compute_the_same_to_the_last_bit(backbone):
+    unfrozen = unfreeze(backbone, Unfreeze())
+    frozen, tail = cut_backbone(backbone, unfrozen.first_block)
+    images = pixels(backbone)
+    found = tail(frozen(images, training=False), training=False)
+    np.testing.assert_array_equal(found, backbone(images, training=False))
+    assert not frozen.trainable_weights
+    assert [id(w) for w in tail.trainable_weights] == [id(w) for w in backbone.trainable_weights]
+    assert {id(w) for w in frozen.weights} | {id(w) for w in tail.weights} == {id(w) for w in backbone.weights}
+    assert not {id(w) for w in frozen.weights} & {id(w) for w in tail.weights}
 
 
-def test_forty_layers_of_mobilenet_v2_are_everything_after_block_12():
-    backbone = build_backbone(ModelSettings(alpha=0.35, image_size=SIZE), pretrained=False)
-    names = [layer.name for layer in backbone.layers]
-    trainable = unfreeze_last(backbone, 40)
-    assert names[names.index(trainable[0].name) - 1] == "block_12_add"
-    assert trainable[0].name == "block_13_expand" and trainable[-1].name == "Conv_1"
-    assert [layer for layer in backbone.layers if layer.trainable_weights] == trainable
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet50", "efficientnet_b0", "inception_v3"])
+def test_every_cut_computes_the_same(name):
+    backbone = built(name)
+    images = pixels(backbone)
+    expected = backbone(images, training=False)
+    for block in blocks(backbone):
+        frozen, tail = cut_backbone(backbone, block.name)
+        np.testing.assert_array_equal(tail(frozen(images, training=False), training=False), expected, block.name)
+
+
+def test_cutting_leaves_the_backbone_as_it_was(mobilenet_v2):
+    names, before = [layer.name for layer in mobilenet_v2.layers], blocks(mobilenet_v2)
+    cut_backbone(mobilenet_v2, "block_5")
+    assert [layer.name for layer in mobilenet_v2.layers] == names and blocks(mobilenet_v2) == before
+
+
+def test_a_block_that_does_not_exist_cannot_be_cut_at(mobilenet_v2):
+    with pytest.raises(KeyError, match="block_99"):
+        cut_backbone(mobilenet_v2, "block_99")
+
+
+def test_names_of_blocks_do_not_depend_on_what_was_built_before():
+    again = build_backbone(ModelSettings(backbone="inception_v3", image_size=75), pretrained=False)
+    assert [block.name for block in blocks(again)] == ["stem", *(f"mixed{i}" for i in range(11))]
+
+
+def test_the_default_is_whole_blocks_of_each_architecture(backbone):
+    default = ARCHITECTURES[backbone.name].unfreeze
+    unfrozen = unfreeze(backbone, Unfreeze())
+    assert unfrozen == unfreeze(backbone, Unfreeze(last=default))
+    share = unfrozen.parameters / backbone.count_params()
+    assert 0.3 < share < 0.85
+
+
+def test_forty_layers_of_mobilenet_v2_are_everything_after_block_12(mobilenet_v2):
+    for settings in (Unfreeze(), Unfreeze(last=40), Unfreeze(from_block="block_13"), Unfreeze(fraction=0.26)):
+        unfrozen = unfreeze(mobilenet_v2, settings)
+        assert unfrozen.first_block == "block_13"
+        assert unfrozen.layers[0].name == "block_13_expand" and unfrozen.layers[-1].name == "Conv_1"
+        assert [layer for layer in mobilenet_v2.layers if layer.trainable_weights] == list(unfrozen.layers)
 
 
 def test_unfreezing_is_rounded_down_to_whole_blocks(backbone):
-    sizes = [len(block.layers) for block in blocks(backbone)]
+    whole = blocks(backbone)
+    sizes = [len(block.layers) for block in whole]
     two = sizes[-1] + sizes[-2]
-    assert unfreeze_last(backbone, two - 1)[0] in blocks(backbone)[-1].layers
-    assert unfreeze_last(backbone, two)[0] in blocks(backbone)[-2].layers
-    assert unfreeze_last(backbone, two + 1)[0] in blocks(backbone)[-2].layers
-    assert unfreeze_last(backbone, sum(sizes))[0] in blocks(backbone)[0].layers
+    expected = {two - 1: -1, two: -2, two + 1: -2 if sizes[-3] > 1 else -3, sum(sizes): 0}
+    for last, position in expected.items():
+        assert unfreeze(backbone, Unfreeze(last=last)).first_block == whole[position].name
+        fraction = last / sum(sizes)
+        assert unfreeze(backbone, Unfreeze(fraction=fraction)).first_block == whole[position].name
+
+
+def test_every_block_can_be_named(backbone):
+    for block in blocks(backbone):
+        unfrozen = unfreeze(backbone, Unfreeze(from_block=block.name))
+        assert unfrozen.first_block == block.name
 
 
 def test_batch_normalisation_stays_in_inference_mode(backbone):
-    unfreeze_last(backbone, sum(len(block.layers) for block in blocks(backbone)))
-    before = backbone.get_weights()
-    training, inference = backbone(pixels(8), training=True), backbone(pixels(8), training=False)
-    np.testing.assert_array_equal(training, inference)
-    for old, new in zip(before, backbone.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
+    """All of the network unfrozen, called as in training: nothing moves the statistics or uses the batch's."""
+    unfreeze(backbone, Unfreeze(fraction=1.0))
     assert backbone.trainable_weights
+    normalisations = [x for x in backbone.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert normalisations and not any(layer.trainable_weights for layer in normalisations)
+    before = [value for layer in normalisations for value in layer.get_weights()]
+    training = backbone(pixels(backbone), training=True)
+    for old, new in zip(before, (v for layer in normalisations for v in layer.get_weights()), strict=True):
+        np.testing.assert_array_equal(old, new)
+    if not any(isinstance(layer, keras.layers.Dropout) for layer in backbone.layers):  # EfficientNets drop blocks
+        np.testing.assert_array_equal(training, backbone(pixels(backbone), training=False))
 
 
-def test_a_frozen_backbone_can_be_unfrozen(backbone):
-    backbone.trainable = False
-    trainable = unfreeze_last(backbone, len(blocks(backbone)[-1].layers))
-    assert [w.path for layer in trainable for w in layer.trainable_weights] == [
-        w.path for w in backbone.trainable_weights
-    ]
+def test_a_frozen_backbone_can_be_unfrozen(mobilenet_v2):
+    mobilenet_v2.trainable = False
+    layers = unfreeze(mobilenet_v2, Unfreeze(last=3)).layers
+    assert [w.path for x in layers for w in x.trainable_weights] == [w.path for w in mobilenet_v2.trainable_weights]
+
+
+def test_the_log_says_which_layers_became_trainable_and_how_many_parameters(mobilenet_v2, caplog):
+    with caplog.at_level(logging.INFO, logger="absl"):
+        unfrozen = unfreeze(mobilenet_v2, Unfreeze(last=3))
+    assert unfrozen == Unfrozen("last", (mobilenet_v2.get_layer("Conv_1"),), 320 * 1280)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message == (
+        "mobilenet_v2: trainable from last on, 1 of 153 layers with 409600 of 2257984 parameters: Conv_1"
+    )
 
 
 def test_too_many_and_too_few_layers_are_refused_with_the_allowed_range(backbone):
     sizes = [len(block.layers) for block in blocks(backbone)]
     for last in (sum(sizes) + 1, sizes[-1] - 1):
-        with pytest.raises(ConfigError, match="training.fine_tune.unfreeze.last") as error:
-            unfreeze_last(backbone, last)
+        with pytest.raises(ConfigError, match=f"training.fine_tune.unfreeze.last is {last}") as error:
+            unfreeze(backbone, Unfreeze(last=last))
         assert f"{sizes[-1]} .. {sum(sizes)}" in error.value.remedy
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_imagenet_weights_for_an_alpha_that_keras_has_not_are_refused(name):
-    with pytest.raises(ConfigError, match="model.alpha is 0.6") as error:
-        build_backbone(ModelSettings(backbone=name, alpha=0.6, image_size=SIZE))
-    assert "1.0" in error.value.remedy
+def test_a_fraction_below_the_last_block_is_refused_and_the_lowest_that_is_named_works(backbone):
+    with pytest.raises(ConfigError, match="training.fine_tune.unfreeze.fraction is 0.001") as error:
+        unfreeze(backbone, Unfreeze(fraction=0.001))
+    lowest = float(error.value.remedy.split()[3])
+    assert unfreeze(backbone, Unfreeze(fraction=lowest)).first_block == blocks(backbone)[-1].name
 
 
-def test_an_alpha_that_leaves_no_filters_is_refused():
-    with pytest.raises(ConfigError, match="model.alpha 0.01"):
-        build_backbone(ModelSettings(backbone="mobilenet", alpha=0.01, image_size=SIZE), pretrained=False)
+def test_a_block_that_does_not_exist_is_refused_with_those_that_do(backbone):
+    with pytest.raises(ConfigError, match="from_block is 'block_99', and .* has no such block") as error:
+        unfreeze(backbone, Unfreeze(from_block="block_99"))
+    for block in blocks(backbone):
+        assert block.name in error.value.remedy
 
 
-def test_an_image_size_that_the_architecture_refuses_is_refused():
-    settings = ModelSettings().model_copy(update={"image_size": 16})  # below what the settings themselves allow
-    with pytest.raises(ConfigError, match="model.image_size 16"):
-        build_backbone(settings, pretrained=False)
+@pytest.mark.parametrize("two", [{"last": 3, "fraction": 0.5}, {"last": 3, "from_block": "last"}])
+def test_two_ways_of_unfreezing_at_once_are_refused(two):
+    with pytest.raises(ValidationError, match=" and .*give one of them"):
+        Unfreeze(**two)

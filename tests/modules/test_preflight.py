@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modules import preflight
-from modules.architectures import assemble
+from modules.assembly import assemble
 from modules.errors import ConfigError, WeightsError
 from modules.preflight import check_network
 from modules.settings import ModelSettings, TrainingSettings
@@ -44,6 +44,21 @@ def test_weights_that_are_not_the_pinned_ones_are_refused(weights):
 def test_a_width_that_cannot_be_built_is_refused():
     with pytest.raises(ConfigError, match=r"model.alpha 0.001"):
         check_network(model(alpha=0.001, backbone="mobilenet"), training())
+
+
+def test_an_image_size_below_what_inception_takes_is_refused():
+    settings = ModelSettings(backbone="inception_v3", image_size=74, weights="none")
+    with pytest.raises(ConfigError, match="model.image_size 74 is too small for inception_v3"):
+        check_network(settings, training())
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "words"),
+    [({"from_block": "block_99"}, "has no such block"), ({"fraction": 0.001}, "unfreeze.fraction is 0.001")],
+)
+def test_the_other_ways_of_unfreezing_are_checked_too(unfreeze, words):
+    with pytest.raises(ConfigError, match=words):
+        check_network(model(), TrainingSettings(fine_tune={"epochs": 1, "unfreeze": unfreeze}))
 
 
 @pytest.mark.parametrize("last", [1, 1000])

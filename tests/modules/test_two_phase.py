@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from modules import phases, progress, two_phase
+from modules import phases, two_phase
 from modules.backbones import blocks
-from modules.errors import TrainingError
-from modules.network import build_classifier
-from modules.settings import ModelSettings, PhaseSettings, TrainingSettings
-from modules.two_phase import Datasets, Result, load_datasets, train_two_phases
+from modules.datasets import load_datasets
+from modules.network import Classifier, build_classifier
+from modules.settings import ModelSettings, TrainingSettings
+from modules.two_phase import Folders, Result, train_two_phases
 from tests import tiny_backbone, tiny_model
+from tests.spied import variables
 
 CLASSES = len(tiny_model.LABELS)
 LAST = 19  # in the middle of block_15
-OFF = {"flip_horizontal": False, "brightness": 0.0}
 
 
 @dataclass
@@ -38,24 +36,6 @@ class Spied:
     def changed(self) -> set[str]:
         """Paths of the variables that the phase changed."""
         return {path for path in self.before if not np.array_equal(self.before[path], self.after[path])}
-
-
-def variables(model: keras.Model) -> dict[str, np.ndarray]:
-    found = {f"{owner.name}/{variable.path}": variable.numpy() for owner, variable in _owned(model)}
-    assert len(found) == len(model.variables) - _seeds(model)
-    return found
-
-
-def _owned(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.Variable]]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _owned(layer)
-        else:
-            yield from ((layer, variable) for variable in layer.weights)
-
-
-def _seeds(model: keras.Model) -> int:
-    return sum("seed_generator" in variable.path for variable in model.variables)
 
 
 def layers_of(paths: set[str]) -> set[str]:
@@ -83,34 +63,44 @@ def training(**changes: object) -> TrainingSettings:
 
 
 def train(
-    examples: str, logs: Path, settings: TrainingSettings, model: ModelSettings | None = None
+    examples: str, folder: Path, settings: TrainingSettings, model: ModelSettings | None = None, cached: bool = False
 ) -> tuple[Result, list[Spied]]:
-    """Trains, with a spy around every phase."""
+    """Trains, with a spy around every phase that looks at the whole network, whatever part of it is trained."""
     spied: list[Spied] = []
+    built: list[Classifier] = []
 
-    def spy(name, classifier, train, evaluation, loss, settings, log_dir):
-        before = variables(classifier)
-        phase = phases.run_phase(name, classifier, train, evaluation, loss, settings, log_dir)
-        assert isinstance(classifier.optimizer, keras.optimizers.Adam) and classifier.loss is loss
-        rate = classifier.optimizer.get_config()["learning_rate"]
-        spied.append(Spied(name, loss, before, variables(classifier), rate))
+    def build(*arguments, **keywords):
+        built.append(build_classifier(*arguments, **keywords))
+        return built[-1]
+
+    def spy(name, part, train, evaluation, loss, settings, log_dir, resume_dir=None):
+        whole = built[-1].model
+        before = variables(whole)
+        phase = phases.run_phase(name, part, train, evaluation, loss, settings, log_dir, resume_dir)
+        assert isinstance(part.optimizer, keras.optimizers.Adam) and part.loss is loss
+        assert (part is whole) is not cached
+        rate = part.optimizer.get_config()["learning_rate"]
+        spied.append(Spied(name, part.loss, before, variables(whole), rate))
         return phase
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(two_phase, "run_phase", spy)
+        patch.setattr(two_phase, "build_classifier", build)
         data = load_datasets(examples, tiny_model.SIZE, settings)
-        result = train_two_phases(
-            data, CLASSES, model or tiny_backbone.settings(), settings, lambda phase: str(logs / phase)
-        )
+        loss = keras.losses.SparseCategoricalCrossentropy()
+        folders = Folders(logs=str(folder / "logs"), cache=folder / "cache" if cached else None)
+        result = train_two_phases(examples, data, CLASSES, model or tiny_backbone.settings(), settings, loss, folders)
     return result, spied
 
 
 # --- on the real network
 
 
-@pytest.fixture(scope="module")
-def real(examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, list[Spied]]:
-    """Both phases on MobileNetV2 with the weights that are committed."""
+@pytest.fixture(scope="module", params=[False, True], ids=["whole network", "activation cache"])
+def real(
+    examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> tuple[Result, list[Spied]]:
+    """Both phases on MobileNetV2 with the weights that are committed, either way."""
     model = ModelSettings(
         alpha=0.35,
         image_size=tiny_model.SIZE,
@@ -121,7 +111,7 @@ def real(examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory) ->
         head={"epochs": 1, "learning_rate": 0.01},
         fine_tune={"epochs": 1, "learning_rate": 0.002, "unfreeze": {"last": LAST}},
     )
-    return train(examples, tmp_path_factory.mktemp("logs"), settings, model)
+    return train(examples, tmp_path_factory.mktemp("logs"), settings, model, request.param)
 
 
 def test_batch_normalisation_is_the_same_before_and_after_both_phases(real):
@@ -199,7 +189,7 @@ def test_where_phase_2_is_better_its_weights_are_returned_and_phase_1s_are_kept_
     assert result.why == f"fine-tuning lowered the loss on eval from {before:.4f} to {after:.4f}"
     for path, value in variables(result.classifier.model).items():
         np.testing.assert_array_equal(value, tuned.after[path], err_msg=path)
-    assert result.seconds == sum(phase.seconds for phase in result.phases)
+    assert result.seconds == result.frozen_seconds + sum(phase.seconds for phase in result.phases)
     result.classifier.model.set_weights(result.after_head)
     for path, value in variables(result.classifier.model).items():
         np.testing.assert_array_equal(value, head.after[path], err_msg=path)
@@ -212,161 +202,38 @@ def test_without_epochs_phase_2_is_left_out(tiny, examples, tmp_path):
     assert (result.exported, result.why) == ("head", "training.fine_tune.epochs is 0")
 
 
-def test_from_scratch_trains_everything_and_batch_normalisation_with_it(tiny, examples, tmp_path, monkeypatch):
-    settings = training(head={"epochs": 1, "learning_rate": 0.01}, fine_tune={"epochs": 2})
-    seen: list[PhaseSettings] = []
-    began: list[dict[str, np.ndarray]] = []
-
-    def spy(name, model, train, evaluation, loss, phase, log_dir):
-        seen.append(phase)
-        began.append(variables(model))
-        return phases.run_phase(name, model, train, evaluation, loss, phase.model_copy(update={"epochs": 1}), log_dir)
-
-    monkeypatch.setattr(two_phase, "run_phase", spy)
-    data = load_datasets(examples, tiny_model.SIZE, settings)
-    classifier, phase = two_phase.train_from_scratch(
-        data, CLASSES, tiny_backbone.settings(), settings, lambda name: str(tmp_path / name)
-    )
-    assert (seen[0].epochs, seen[0].learning_rate) == (3, 0.01)  # as many epochs as both phases together
-    found = variables(classifier.model)
-    assert {path for path, value in found.items() if np.array_equal(value, began[0][path])} == set()
-    assert any(path.endswith("moving_variance") for path in found)
-    assert phase.trainable_parameters == sum(
-        value.size for path, value in found.items() if "moving_" not in path and "seed" not in path
-    )
+def test_with_the_cache_a_phase_measures_what_the_whole_network_does(tiny, examples, tmp_path):
+    """The kept weights, put behind the frozen part, give the loss on eval that the phase on cached activations saw."""
+    result, _ = train(examples, tmp_path, training(), cached=True)
+    phase = next(phase for phase in result.phases if phase.name == result.exported)
+    model = result.classifier.model
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"])
+    loss, accuracy = model.evaluate(load_datasets(examples, tiny_model.SIZE, training()).evaluation, verbose=0)
+    assert loss == pytest.approx(phase.best["val_loss"], rel=2e-3)
+    assert accuracy == pytest.approx(phase.best["val_accuracy"])
 
 
-# --- one phase
+def test_with_the_cache_the_same_seed_gives_the_same_weights_too(tiny, examples, tmp_path):
+    one, same = (train(examples, tmp_path / name, training(), cached=True)[0] for name in "ab")
+    for value, expected in zip(one.classifier.model.get_weights(), same.classifier.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, expected)
 
 
-def net() -> keras.Model:
-    keras.utils.set_random_seed(1)
-    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+def test_without_phase_2_the_cache_holds_pooled_features_alone(tiny, examples, tmp_path):
+    settings = training(head={"epochs": 1}, fine_tune={"epochs": 0})
+    result, _ = train(examples, tmp_path, settings, cached=True)
+    assert result.exported == "head"
+    assert {path.stem for path in tmp_path.rglob("*.bin")} == {
+        f"{split}_{kind}" for split in ("train", "eval") for kind in ("pooled", "label")
+    }
 
 
-def batches(*batches: tuple[list[list[float]], list[int]]) -> tf.data.Dataset:
-    parts = [
-        tf.data.Dataset.from_tensors((np.array(inputs, np.float32), np.array(labels, np.int64)))
-        for inputs, labels in batches
-    ]
-    dataset = parts[0]
-    for part in parts[1:]:
-        dataset = dataset.concatenate(part)
-    return dataset
-
-
-GOOD = ([[1.0, 0.0], [0.0, 1.0]], [0, 1])
-SWAPPED = ([[1.0, 0.0], [0.0, 1.0]], [1, 0])
-NOT_A_NUMBER = ([[float("nan"), 0.0]], [0])
-
-
-def phase_of(model: keras.Model, train: tf.data.Dataset, evaluation: tf.data.Dataset, logs: Path, **settings: object):
-    loss = keras.losses.SparseCategoricalCrossentropy()
-    return phases.run_phase("a_phase", model, train, evaluation, loss, PhaseSettings(**settings), str(logs))
-
-
-@pytest.mark.parametrize(
-    ("train", "evaluation", "key"), [(NOT_A_NUMBER, GOOD, "loss"), (GOOD, NOT_A_NUMBER, "val_loss")]
-)
-def test_a_loss_that_is_no_number_is_an_error_after_the_first_epoch(tmp_path, train, evaluation, key):
-    with pytest.raises(TrainingError, match=f"^a phase: {key} is nan after epoch 1") as caught:
-        phase_of(net(), batches(train), batches(evaluation), tmp_path, epochs=5)
-    assert "learning_rate" in caught.value.remedy
-
-
-def test_a_phase_keeps_the_weights_of_its_best_epoch_and_stops_early(tmp_path):
-    """The better the model learns what is trained, the worse it is on eval: the first epoch is the best."""
-    model = net()
-    evaluation = batches(SWAPPED)
-    said: list[str] = []
-    with progress.listening(said.append):
-        phase = phase_of(model, batches(GOOD), evaluation, tmp_path, epochs=20, patience=2, learning_rate=0.5)
-    assert phase.best_epoch == 0 and len(phase.epochs) == 3
-    assert model.evaluate(evaluation, verbose=0)[0] == pytest.approx(phase.best["val_loss"], rel=1e-5)
-    assert [epoch["val_loss"] for epoch in phase.epochs] == sorted(epoch["val_loss"] for epoch in phase.epochs)
-    assert set(phase.best) == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
-    assert phase.epochs[0]["learning_rate"] == 0.5 and phase.epochs[2]["learning_rate"] < 0.5  # on the plateau
-    assert phase.trainable_parameters == 6
-    assert said[0] == "a phase: epoch 1/20" and said[-1].startswith("a phase: epoch 3/20, accuracy ")
-    assert any(path.name.startswith("events") for path in tmp_path.rglob("*"))
-
-
-def test_a_model_no_better_than_the_commonest_class_has_not_learned():
-    pixels = np.stack([image for image, _ in tiny_model.examples(2)]).astype(np.float32)
-    labels = np.array([tiny_model.LABELS.index(label) for _, label in tiny_model.examples(2)])
-    model = tiny_model.colour_net()
-
-    def evaluation(labels: np.ndarray) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices((pixels, labels.astype(np.int64))).batch(4)
-
-    assert two_phase.accuracy(model, evaluation(labels)) == 1.0
-    two_phase.check_learned(model, evaluation(labels))
-    mostly = np.where(labels == labels[0], (labels[0] + 1) % 3, labels[0])  # four of the first class, two of another
-    with pytest.raises(TrainingError, match=r"accuracy on eval is 0.000, .* commonest class \(0.667\)"):
-        two_phase.check_learned(model, evaluation(mostly))
-    model.layers[-1].set_weights([np.zeros((3, 3)), np.array([5.0, 0.0, 0.0])])  # always the same class
-    with pytest.raises(TrainingError, match=r"0.333, no better than always naming the commonest class \(0.333\)"):
-        two_phase.check_learned(model, evaluation(labels))
-
-
-# --- the datasets
-
-
-def epoch(dataset: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = zip(*((image.numpy(), label.numpy()) for image, label in dataset), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
-
-
-def sorted_pairs(images: np.ndarray, labels: np.ndarray) -> list[tuple[bytes, int]]:
-    return sorted((image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True))
-
-
-@pytest.fixture(scope="module")
-def data(examples: str) -> Datasets:
-    return load_datasets(examples, tiny_model.SIZE, training())
-
-
-def test_eval_and_test_are_the_same_in_every_epoch_and_as_they_were_written(data):
-    for dataset, each, inverted in ((data.evaluation, 4, False), (data.test, 2, True)):
-        written = list(tiny_model.examples(each))
-        pixels = np.stack([255 - image if inverted else image for image, _ in written]).astype(np.float32)
-        for _ in range(2):
-            images, labels = epoch(dataset)
-            np.testing.assert_array_equal(images, pixels)
-            assert [tiny_model.LABELS[label] for label in labels] == [label for _, label in written]
-
-
-def test_train_is_shuffled_and_augmented_anew_in_every_epoch(data):
-    (first, first_labels), (second, second_labels) = epoch(data.train), epoch(data.train)
-    assert first.dtype == np.float32 and first.shape == second.shape == (24, tiny_model.SIZE, tiny_model.SIZE, 3)
-    assert not np.array_equal(first_labels, second_labels)
-    one, other = (sorted_pairs(*pair) for pair in ((first, first_labels), (second, second_labels)))
-    assert not {image for image, _ in one} & {image for image, _ in other}
-
-
-def test_an_image_by_itself_is_changed_differently_in_every_epoch(tmp_path):
-    """One image: no order of a shuffle can make the difference."""
-    for split in ("train", "eval", "test"):
-        tiny_model.write_transformed(tmp_path, split, tiny_model.examples(1, ["red"]))
-    train = load_datasets(str(tmp_path), tiny_model.SIZE, training(augmentation={"brightness": 0.2})).train
-    assert len({epoch(train)[0].tobytes() for _ in range(4)}) == 4
-
-
-def test_without_augmentation_train_has_the_written_pairs_in_another_order(examples):
-    data = load_datasets(examples, tiny_model.SIZE, training(augmentation=OFF))
-    written = [(image.astype(np.float32), tiny_model.LABELS.index(label)) for image, label in tiny_model.examples(8)]
-    expected = np.stack([image for image, _ in written]), np.array([label for _, label in written])
-    found = epoch(data.train)
-    assert sorted_pairs(*found) == sorted_pairs(*expected)
-    assert not np.array_equal(found[1], expected[1])
-
-
-def test_the_seed_decides_the_epochs_whatever_ran_before(examples):
-    def epochs(seed: int) -> list[bytes]:
-        train = load_datasets(examples, tiny_model.SIZE, training(seed=seed)).train
-        return [epoch(train)[0].tobytes() for _ in range(2)]
-
-    first = epochs(3)
-    tf.random.set_seed(99)
-    assert epochs(3) == first
-    assert epochs(4) != first
+def test_mixed_precision_trains_in_bfloat16_and_returns_a_float32_network(tiny, examples, tmp_path):
+    before = keras.config.dtype_policy().name
+    result, (head, tuned) = train(examples, tmp_path, training(mixed_precision=True), cached=True)
+    assert keras.config.dtype_policy().name == before == "float32"
+    assert {layer.compute_dtype for layer in result.classifier.backbone.layers} == {"float32"}
+    expected = tuned.after if result.exported == "fine_tune" else head.after
+    for path, value in variables(result.classifier.model).items():
+        np.testing.assert_array_equal(value, expected[path], err_msg=path)
+    assert head.changed and tuned.changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import urllib.error
 from pathlib import Path
@@ -14,12 +15,14 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from modules.architectures import assemble
+from modules.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
+from modules.assembly import assemble
 from modules.backbones import build_backbone
 from modules.errors import WeightsError
 from modules.settings import ModelSettings
 from modules.weight_files import weighted_layers
 from modules.weights import load_weights, save_safetensors, weights_digest
+from tests.built_backbones import built
 
 SIZE = 32
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "weights"
@@ -139,6 +142,70 @@ def test_weights_of_another_alpha_name_the_layer_and_both_shapes(file):
 def test_weights_of_another_architecture_name_the_number_of_layers(file):
     cause = refused(settings(file, backbone="mobilenet", alpha=0.25)).cause
     assert "104 layers" in cause and "mobilenet with alpha 0.25 has 54" in cause
+    assert cause.endswith("it is of another architecture, by its layers mobilenet_v2")
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "words"),
+    [
+        ("efficientnet_b1", "efficientnet_b2", "by its layers it is efficientnet_b1 or efficientnet_v2_b1"),
+        ("resnet50", "resnet101", "by its layers resnet50"),
+        ("inception_v3", "mobilenet_v3_small", "by its layers inception_v3"),
+        ("mobilenet_v3_small minimalistic", "mobilenet_v3_small", "by its layers mobilenet_v3_small minimalistic"),
+    ],
+)
+def test_the_architecture_that_a_file_is_of_is_named(stored, asked, words, tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_safetensors(built(stored), path)
+    size = ARCHITECTURES[asked].min_image_size
+    cause = refused(ModelSettings(backbone=asked, weights=str(path), image_size=size)).cause
+    assert cause.endswith(words)
+
+
+def test_a_classifier_on_top_is_named(tmp_path):
+    backbone = built("resnet50")
+    logits = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(backbone.output))
+    path = tmp_path / "whole.h5"
+    write_legacy(keras.Model(backbone.input, logits), path)
+    assert "has a classifier" in refused(ModelSettings(backbone="resnet50", weights=str(path), image_size=32)).cause
+    cause = refused(ModelSettings(backbone="resnet101", weights=str(path), image_size=32)).cause
+    assert cause.endswith("and has a classifier, by its layers resnet50")
+
+
+@pytest.mark.parametrize("name", ["resnet50", "efficientnet_b0", "efficientnet_v2_b0", "inception_v3"])
+@pytest.mark.parametrize("ending", ["safetensors", "weights.h5", "h5"])
+def test_every_family_can_be_written_and_read(name, ending, tmp_path):
+    source, path = built(name), tmp_path / f"file.{ending}"
+    if ending == "safetensors":
+        save_safetensors(source, path)
+    elif ending == "h5":
+        write_legacy(source, path)
+    else:
+        source.save_weights(path)
+    size = ARCHITECTURES[name].min_image_size
+    found = build_backbone(ModelSettings(backbone=name, weights=str(path), image_size=size))
+    for one, other in zip(found.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("ending", ["weights.h5", "h5"])
+@pytest.mark.parametrize("variance", [IMAGENET_DEVIATION, tuple(x**2 for x in IMAGENET_DEVIATION), (1.0, 1.0, 1.0)])
+def test_the_normalisation_in_an_efficientnet_of_keras_is_checked_and_left_out(ending, variance, tmp_path):
+    own = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(32, 32, 3))
+    layer = next(x for x in own.layers if isinstance(x, keras.layers.Normalization))
+    layer.set_weights([np.asarray(IMAGENET_MEAN), np.asarray(variance), np.asarray(0)])
+    path = tmp_path / f"own.{ending}"
+    if ending == "h5":
+        write_legacy(own, path)
+    else:
+        own.save_weights(path)
+    asked = ModelSettings(backbone="efficientnet_b0", weights=str(path), image_size=32)
+    if variance == (1.0, 1.0, 1.0):
+        assert "normalised" in refused(asked).cause
+        return
+    found = build_backbone(asked).get_weights()
+    for one, other in zip(found, own.get_weights()[3:], strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_tensor_too_many_or_too_few_is_refused(source, tmp_path):
@@ -207,17 +274,34 @@ def keras_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["mobilenet", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mobilenet", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"),
+        *("resnet50", "efficientnet_b0", "efficientnet_v2_b0", "inception_v3"),
+    ],
+)
 def test_without_a_network_imagenet_names_the_two_ways_out(keras_home, name):
-    error = refused(settings("imagenet", backbone=name, alpha=1.0, image_size=224))
+    error = refused(settings("imagenet", backbone=name, alpha=1.0, image_size=96))
     assert "network" in error.cause
-    assert str(keras_home / "models") in error.remedy and "_no_top" in error.remedy and "model.weights" in error.remedy
+    assert str(keras_home / "models") in error.remedy and "model.weights" in error.remedy
+    assert re.search(r"put \S+no_?top\S*\.h5 into", error.remedy)
 
 
 def test_a_broken_file_in_keras_own_cache_is_named(keras_home):
     (keras_home / "models" / V2_1).write_bytes(b"cut off")
     error = refused(settings("imagenet", alpha=1.0, image_size=224))
     assert "cannot be read" in error.cause and "delete" in error.remedy
+
+
+def test_what_keras_loads_as_imagenet_can_be_pinned(keras_home, source, tmp_path):
+    """The digest is that of the weights as `save_safetensors` writes them: Keras finds its file itself."""
+    (keras_home / "models" / V2_1.replace("1.0_224", "0.35_128")).write_bytes(b"")
+    path = keras_home / "models" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
+    write_legacy(source, path)
+    digest = save_safetensors(source, tmp_path / "same.safetensors")
+    build_backbone(settings("imagenet", image_size=224, weights_sha256=digest))
+    assert digest in refused(settings("imagenet", image_size=224, weights_sha256="0" * 64)).cause
 
 
 def test_imagenet_comes_out_of_keras_own_cache(keras_home):

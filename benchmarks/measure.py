@@ -1,0 +1,45 @@
+"""What this process needs, and what it runs on."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+from types import TracebackType
+
+_EVERY_SECONDS = 0.05
+
+
+class Memory:
+    """The highest anonymous memory inside the context: pages of mapped files are the kernel's to take back."""
+
+    peak_mb = 0.0
+
+    def __enter__(self) -> Memory:
+        self._before, self._highest = _anonymous_kb(), 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.peak_mb = (self._highest - self._before) / 1024
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_EVERY_SECONDS):
+            self._highest = max(self._highest, _anonymous_kb())
+
+
+def cpu_name() -> str:
+    """The processor, as Linux calls it."""
+    found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
+    return found[1] if found else "unknown CPU"
+
+
+def _anonymous_kb() -> int:
+    found = re.search(r"^RssAnon:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"), re.M)
+    return int(found[1]) if found else 0

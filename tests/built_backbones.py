@@ -1,0 +1,30 @@
+"""Every architecture that can be named, built once for all tests: the largest take seconds."""
+
+from __future__ import annotations
+
+import functools
+from typing import get_args
+
+import keras
+
+from modules.architectures import ARCHITECTURES
+from modules.assembly import assemble
+from modules.settings import Backbone, ModelSettings
+
+NAMES: tuple[str, ...] = get_args(Backbone)
+VARIANTS = NAMES + tuple(f"{name} minimalistic" for name in NAMES if ARCHITECTURES[name].weighted_layers_minimalistic)
+"""Names, and those of the minimalistic variants."""
+
+
+def settings_of(variant: str) -> ModelSettings:
+    """Settings of a variant at the smallest image size that it takes."""
+    name, _, minimalistic = variant.partition(" ")
+    size = ARCHITECTURES[name].min_image_size
+    return ModelSettings(backbone=name, weights="none", image_size=size, minimalistic=bool(minimalistic))
+
+
+@functools.cache
+def built(variant: str) -> keras.Model:
+    """The backbone, with random weights. Tests may freeze and unfreeze it, and nothing else."""
+    keras.utils.set_random_seed(1)
+    return assemble(settings_of(variant))

@@ -1,0 +1,26 @@
+"""The variables of a model by name, those of nested models too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+
+def variables(model: keras.Model) -> dict[str, np.ndarray]:
+    found = {f"{owner.name}/{variable.path}": variable.numpy() for owner, variable in _owned(model)}
+    assert len(found) == len(model.variables) - _seeds(model)
+    return found
+
+
+def _owned(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.Variable]]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _owned(layer)
+        else:
+            yield from ((layer, variable) for variable in layer.weights)
+
+
+def _seeds(model: keras.Model) -> int:
+    return sum("seed_generator" in variable.path for variable in model.variables)

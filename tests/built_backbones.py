@@ -9,7 +9,7 @@ import keras
 
 from modules.architectures import ARCHITECTURES
 from modules.assembly import assemble
-from modules.settings import Backbone, ModelSettings
+from modules.model_settings import Backbone, ModelSettings
 
 NAMES: tuple[str, ...] = get_args(Backbone)
 VARIANTS = NAMES + tuple(f"{name} minimalistic" for name in NAMES if ARCHITECTURES[name].weighted_layers_minimalistic)

@@ -186,5 +186,6 @@ def _features(
     network = keras.Model(classifier.backbone.input, outputs)
     used = model.model_dump(mode="json", exclude={"head", "weights"})
     # A backbone of random weights has those of the seed, which is part of the cache's key anyway.
-    key = {"backbone": used, "weights": weights_digest(model), "code": code_digest("modules.frozen_features")}
+    code = code_digest("modules.frozen_features", "modules.backbones")
+    key = {"backbone": used, "weights": weights_digest(model), "code": code}
     return frozen_features(cache, examples_uri, model.image_size, network, str(key), settings)

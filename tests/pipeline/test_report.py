@@ -412,7 +412,8 @@ def test_what_is_no_number_or_no_utf8_does_not_stop_the_report(tmp_path: Path) -
 def test_an_older_report_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "index.html").write_text("old")
-    written(Outcome("trees", "run-1", ()), tmp_path / "report")
+    page, _ = written(Outcome("trees", "run-1", ()), tmp_path / "report")
+    assert "trees" in page.text and (tmp_path / "report" / "index.html").read_text() != "old"
 
 
 def test_summary_of_a_blessed_run(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ run: $(STAMP) ## Run the whole pipeline on the embedded digits; ARGS="--data DIR
 	.venv/bin/edgetune run $(ARGS)
 
 test: $(STAMP) ## Run all tests; ARGS="-k config" for some
-	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## Check style and types
 	scripts/lint.sh

@@ -3,8 +3,9 @@
     python -m weights.pretrain
 
 writes `mobilenet_v2_0.35_96_letters.safetensors` and `pretrain.log` into `--out`. Every epoch sees new drawings, the
-first ones at half size, where a step takes a third of the time. On one type of machine and with the versions in the
-log, the same seed gives the same bytes; one thread computes, for that.
+first ones at half size, where a step takes a third of the time. The same seed gives the same drawings, the same
+first weights and the same order; rounding still differs from run to run, so the bytes differ and what they are worth
+does not.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def pretrain(out: Path, images: int) -> None:
 
     started = time.monotonic()
     tf.config.experimental.enable_op_determinism()
-    # Some of TensorFlow's kernels add up in the order in which their threads come, deterministic operations or not.
+    # Some of TensorFlow's kernels add up in the order in which their threads come, deterministic operations or not:
+    # one thread leaves less of that, though not nothing.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     keras.utils.set_random_seed(SEED)
     log: list[str] = []

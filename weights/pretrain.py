@@ -3,9 +3,8 @@
     python -m weights.pretrain
 
 writes `mobilenet_v2_0.35_96_letters.safetensors` and `pretrain.log` into `--out`. Every epoch sees new drawings, the
-first ones at half size, where a step takes a third of the time. The same seed gives the same drawings, the same
-first weights and the same order; rounding still differs from run to run, so the bytes differ and what they are worth
-does not.
+first ones at half size, where a step takes a third of the time. With the same seed, versions and kind of processor the
+file is the same to the byte.
 """
 
 from __future__ import annotations
@@ -98,8 +97,9 @@ def pretrain(out: Path, images: int) -> None:
     started = time.monotonic()
     tf.config.experimental.enable_op_determinism()
     # Some of TensorFlow's kernels add up in the order in which their threads come, deterministic operations or not:
-    # one thread leaves less of that, though not nothing.
+    # with one thread there is one order.
     tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     keras.utils.set_random_seed(SEED)
     log: list[str] = []
 

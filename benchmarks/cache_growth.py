@@ -86,7 +86,7 @@ def _measure(folder: Path, weights: str, images: int) -> Row:
             result = train_two_phases(examples, data, 1 + max(p.label for p in train), model, training, loss, folders)
         size = sum(path.stat().st_size for path in (Path(place) / "cache").rglob("*") if path.is_file())
     head, tune = (phase.seconds / _EPOCHS for phase in result.phases)
-    return Row(images, result.frozen_seconds, head, tune, size / 1e6, memory.peak_mb)
+    return Row(images, sum(result.frozen_seconds), head, tune, size / 1e6, memory.peak_mb)
 
 
 def _plot(rows: list[Row], path: Path) -> None:

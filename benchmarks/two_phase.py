@@ -152,11 +152,9 @@ def _ours(found: dict[str, list[Photograph]], model: ModelSettings, training: Tr
         result = train_two_phases(examples, data, classes, model, training, loss, folders)
         total = time.monotonic() - started
         reached = accuracy(result.classifier.model, data.test)
-    head, *rest = (phase.seconds for phase in result.phases)
-    parts = {"prepare": prepared, "frozen": result.frozen_seconds, "head": head, "fine_tune": sum(rest)}
-    return Measured(
-        "ours", training.seed, prepared + result.frozen_seconds + head, total, reached, memory.peak_mb, parts
-    )
+    (head, tune), (frozen, rest) = (phase.seconds for phase in result.phases), result.frozen_seconds
+    parts = {"prepare": prepared, "frozen": frozen, "head": head, "frozen_rest": rest, "fine_tune": tune}
+    return Measured("ours", training.seed, prepared + frozen + head, total, reached, memory.peak_mb, parts)
 
 
 def _summary(measured: list[Measured]) -> None:

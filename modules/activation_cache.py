@@ -1,9 +1,9 @@
 """Arrays on disk that one training after the other may read: written once, checked before every use, never half.
 
-    <folder>/<key>/manifest.json     key, and of each array: shape, dtype, bytes, CRC-32
-    <folder>/<key>/<name>.bin        the array's bytes, row after row
+    <folder>/<key>/<part>/manifest.json     key, part, and of each array: shape, dtype, bytes, CRC-32
+    <folder>/<key>/<part>/<name>.bin        the array's bytes, row after row
 
-The key stands for everything that the content depends on. Rows are appended, so nobody has to know their number before;
+The key stands for everything that the content depends on; parts of one key are built when they are wanted. Rows are appended, so nobody has to know their number before;
 they are read through a memory map, so memory does not grow with their number.
 """
 
@@ -27,7 +27,7 @@ from modules.errors import TrainingError
 
 _MANIFEST = "manifest.json"
 _KEPT = 2
-"""Caches that stay in the folder, this one included: switching between two settings costs nothing."""
+"""Keys that stay in the folder, this one included: switching between two settings costs nothing."""
 _CHUNK_BYTES = 1 << 24
 
 Arrays = dict[str, np.ndarray]
@@ -62,64 +62,69 @@ class Writer:
         return self._facts
 
 
-def open_or_build(folder: Path, key: str, build: Callable[[Writer], None]) -> Arrays:
-    """The arrays of `key`, memory-mapped and read-only: from the folder where they are whole, else built anew.
+def open_or_build(folder: Path, key: str, part: str, build: Callable[[Writer], None]) -> Arrays:
+    """The arrays of a part, memory-mapped and read-only: from the folder where they are whole, else built anew.
 
     Args:
-        folder: Of all caches; made where it is missing. The least recently used ones in it are removed.
+        folder: Of all caches; made where it is missing. The least recently used keys in it are removed.
         key: Hexadecimal digest of everything that the arrays depend on.
-        build: Writes them.
+        part: Name of the part.
+        build: Writes its arrays.
 
     Raises:
         TrainingError: The disk is full, or cannot be written.
     """
-    place = folder / key
-    arrays = _open(place, key)
+    place = folder / key / part
+    manifest = {"key": key, "part": part}
+    arrays = _open(place, manifest)
     if arrays is None:
-        _build(place, key, build)
-        arrays = _open(place, key)
+        _build(place, manifest, build)
+        arrays = _open(place, manifest)
         if arrays is None:
             raise TrainingError(f"{place}: what was written is not what can be read", "check the disk")
-    os.utime(place)
+    os.utime(place.parent)
     _remove_old(folder)
     return arrays
 
 
-def _build(place: Path, key: str, build: Callable[[Writer], None]) -> None:
-    part: Path | None = None
+def _build(place: Path, manifest: dict[str, str], build: Callable[[Writer], None]) -> None:
+    unfinished: Path | None = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{key[:8]}-", dir=place.parent))
-        writer = Writer(part)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+        writer = Writer(unfinished)
         try:
             build(writer)
         finally:
             facts = writer.close()
-        (part / _MANIFEST).write_text(json.dumps({"key": key, "arrays": facts}), encoding="utf-8")
+        (unfinished / _MANIFEST).write_text(json.dumps({**manifest, "arrays": facts}), encoding="utf-8")
         shutil.rmtree(place, ignore_errors=True)
-        part.replace(place)
+        unfinished.replace(place)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else f"cannot be written: {error.strerror or error}"
         raise TrainingError(
-            f"{place.parent}: {reason} (activations of the frozen part of the network are kept there)",
+            f"{place.parent.parent}: {reason} (activations of the frozen part of the network are kept there)",
             "make room, lower training.activation_cache.views, or set training.activation_cache.enabled to false",
         ) from error
     finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        with contextlib.suppress(OSError):  # parts are in it
+            place.parent.rmdir()
 
 
-def _open(place: Path, key: str) -> Arrays | None:
+def _open(place: Path, expected: dict[str, str]) -> Arrays | None:
     """None where there is nothing, or something that is not whole: it is built again, never trained on."""
     if not place.is_dir():
         return None
     try:
         manifest = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))
-        if manifest["key"] != key:
-            raise ValueError("it is of another key")
-        return {name: _map(place / f"{name}.bin", facts) for name, facts in manifest["arrays"].items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        arrays = manifest.pop("arrays")
+        if manifest != expected:
+            raise ValueError(f"it is of {manifest}")
+        return {name: _map(place / f"{name}.bin", facts) for name, facts in arrays.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         logging.warning("%s is not whole and is built again: %s", place, error)
         return None
 

@@ -1,15 +1,16 @@
 """What the frozen part of the network makes of the images, computed once for all epochs of both phases.
 
 Phase 1 trains on the pooled features of the whole backbone, phase 2 on the activations at the cut. Augmentation
-survives as several views of each training image: an epoch takes one of them at random.
+survives as several views of each training image: an epoch takes one of them at random. A view costs a forward pass of
+all images, so it is computed when a phase first wants it: the head learns from fewer of them than fine-tuning needs.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -22,130 +23,137 @@ from modules.augmentation import augment, changes
 from modules.settings import TrainingSettings
 
 CUT, POOLED, LABEL = "cut", "pooled", "label"
+EVAL = "eval"
 _BATCH = 32
 _REPORT_EVERY = 10
+_MOST_VIEWS = 64
+"""Of one image, as the settings bound it: image and view make one number, the seed of the view's change."""
 
 
-@dataclass(frozen=True)
+def view(number: int) -> str:
+    """Name of the part of the cache that holds this view of all training images."""
+    return f"view-{number}"
+
+
 class FrozenFeatures:
-    """The cached arrays, as datasets of batches."""
-
-    arrays: Arrays
-    """`train_cut` float16 `[N * K, h, w, c]`, `train_pooled` float32 `[N * K, C]`, `train_label` int64 `[N]`, where
-    row `i * K + k` is view `k` of image `i`; and the same of eval with K = 1. Without a cut there is no `cut`."""
-    views: int
-    settings: TrainingSettings
-
-    def train(self, kind: str) -> tf.data.Dataset:
-        """Batches of `CUT` or `POOLED`, float32, and labels: every image once, one of its views, in a new order."""
-        return self._batches("train", kind, self.views, shuffled=True)
-
-    def evaluation(self, kind: str) -> tf.data.Dataset:
-        """The same of eval, without change and in a fixed order."""
-        return self._batches("eval", kind, 1, shuffled=False)
-
-    def _batches(self, split: str, kind: str, views: int, shuffled: bool) -> tf.data.Dataset:
-        features, labels = self.arrays[f"{split}_{kind}"], self.arrays[f"{split}_{LABEL}"]
-        images, size = len(labels), self.settings.batch_size
-        chosen = tf.data.Dataset.range(images)
-        if shuffled:
-            # tf.data mixes the global seed into each seed that it is given, and what ran before may have set one.
-            keras.utils.set_random_seed(self.settings.seed)
-            numbers = tf.data.Dataset.random(self.settings.seed, rerandomize_each_iteration=True)
-            chosen = tf.data.Dataset.zip((chosen.shuffle(images, self.settings.seed), numbers))
-            chosen = chosen.map(lambda image, number: (image, image * views + number % views))
-        else:
-            chosen = chosen.map(lambda image: (image, image * views))
-
-        def fetch(image: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            return features[row], labels[image]
-
-        def batch(image: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            rows, label = tf.numpy_function(fetch, [image, row], [features.dtype, labels.dtype], stateful=False)
-            rows = tf.ensure_shape(rows, [None, *features.shape[1:]])
-            return tf.cast(rows, tf.float32), tf.ensure_shape(label, [None])
-
-        batches = chosen.batch(size).map(batch).prefetch(tf.data.AUTOTUNE)
-        return batches.apply(tf.data.experimental.assert_cardinality(-(-images // size)))
-
-
-def frozen_features(
-    folder: Path,
-    examples_uri: str,
-    image_size: int,
-    network: keras.Model,
-    network_key: str,
-    settings: TrainingSettings,
-) -> FrozenFeatures:
-    """Opens the cache, or fills it.
+    """The cached arrays, as datasets of batches; what is missing is computed when it is first asked for.
 
     Args:
         folder: Of all caches, on a local disk.
         examples_uri: Artifact of transformed examples.
         image_size: S, in pixels.
         network: Images float32 `[N, S, S, 3]` in 0..255 to a dictionary of `POOLED` and, where there is a phase 2,
-            `CUT`. Its weights are not changed.
+            `CUT`. Its weights are not changed, but they may be after all that is wanted was computed.
         network_key: Stands for `network` and its weights.
-        settings: Seed, batch size, augmentation and the number of views, K, are used.
-
-    Raises:
-        TrainingError: The disk is full.
+        settings: Seed, batch size, augmentation and the numbers of views are used.
     """
-    # Without augmentation all views would be equal.
-    views = settings.activation_cache.views if changes(settings.augmentation) else 1
-    files = {split: records.split_files(examples_uri, split) for split in ("train", "eval")}
-    key = {
-        "network": network_key,
-        "outputs": {name: str(output.shape) for name, output in network.output.items()},
-        "records": [[path, tf.io.gfile.stat(path).length] for paths in files.values() for path in paths],
-        "augmentation": settings.augmentation.model_dump(mode="json"),
-        "seed": settings.seed,
-        "views": views,
-        "versions": [tf.__version__, keras.__version__],
-    }
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
-    def build(writer: Writer) -> None:
-        function = _frozen_function(network)
-        for split, count in (("train", views), ("eval", 1)):
-            _extract(writer, split, _views(examples_uri, split, image_size, settings, count), count, function)
+    def __init__(
+        self,
+        folder: Path,
+        examples_uri: str,
+        image_size: int,
+        network: keras.Model,
+        network_key: str,
+        settings: TrainingSettings,
+    ) -> None:
+        self._folder, self._examples_uri, self._image_size = folder, examples_uri, image_size
+        self._network, self._settings = network, settings
+        files = {split: records.split_files(examples_uri, split) for split in ("train", EVAL)}
+        key = {
+            "network": network_key,
+            "outputs": {name: str(output.shape) for name, output in network.output.items()},
+            "records": [[path, tf.io.gfile.stat(path).length] for paths in files.values() for path in paths],
+            "augmentation": settings.augmentation.model_dump(mode="json"),
+            "seed": settings.seed,
+            "versions": [tf.__version__, keras.__version__],
+        }
+        self._key = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        cache = settings.activation_cache
+        # Without augmentation all views would be equal.
+        views = cache.views if changes(settings.augmentation) else 1
+        self.views = {CUT: views, POOLED: min(views, cache.head_views)}
+        """How many views of each image an epoch chooses from."""
 
-    return FrozenFeatures(open_or_build(folder, digest, build), views, settings)
+    def arrays(self, part: str) -> Arrays:
+        """`cut` float16 `[N, h, w, c]`, `pooled` float32 `[N, C]`, `label` int64 `[N]`: row `i` is of image `i`.
 
+        Args:
+            part: `EVAL`, or a `view` of the train split. Without a phase 2 there is no `cut`.
 
-def _views(examples_uri: str, split: str, image_size: int, settings: TrainingSettings, views: int) -> tf.data.Dataset:
-    """Batches of images float32, labels, and rows of the array that they belong to, in their order."""
+        Raises:
+            TrainingError: The disk is full.
+        """
+        return open_or_build(self._folder, self._key, part, functools.partial(self._extract, part))
 
-    def rows(number: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tf.data.Dataset:
-        return tf.data.Dataset.range(number * views, (number + 1) * views).map(lambda row: (*example, row))
+    def train(self, kind: str) -> tf.data.Dataset:
+        """Batches of `CUT` or `POOLED`, float32, and labels: every image once, one of its views, in a new order."""
+        parts = [self.arrays(view(number)) for number in range(self.views[kind])]
+        return self._batches([part[kind] for part in parts], parts[0][LABEL], shuffled=True)
 
-    def change(image: tf.Tensor, label: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        if split == "train":
-            seed = tf.stack([tf.constant(settings.seed, tf.int64), row])
-            return augment(image, seed, settings.augmentation), label, row
-        return tf.cast(image, tf.float32), label, row
+    def evaluation(self, kind: str) -> tf.data.Dataset:
+        """The same of eval, without change and in a fixed order."""
+        part = self.arrays(EVAL)
+        return self._batches([part[kind]], part[LABEL], shuffled=False)
 
-    examples = records.transformed(examples_uri, split, image_size).enumerate().flat_map(rows)
-    examples = examples.map(change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return examples.batch(_BATCH).prefetch(tf.data.AUTOTUNE)
+    def _batches(self, views: list[np.ndarray], labels: np.ndarray, shuffled: bool) -> tf.data.Dataset:
+        images, size = len(labels), self._settings.batch_size
+        chosen = tf.data.Dataset.range(images)
+        if shuffled:
+            # tf.data mixes the global seed into each seed that it is given, and what ran before may have set one.
+            keras.utils.set_random_seed(self._settings.seed)
+            numbers = tf.data.Dataset.random(self._settings.seed, rerandomize_each_iteration=True)
+            chosen = tf.data.Dataset.zip((chosen.shuffle(images, self._settings.seed), numbers))
+            chosen = chosen.map(lambda image, number: (image, number % len(views)))
+        else:
+            chosen = chosen.map(lambda image: (image, tf.zeros_like(image)))
 
+        def fetch(image: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            rows = np.empty((len(image), *views[0].shape[1:]), views[0].dtype)
+            for number, features in enumerate(views):
+                rows[which == number] = features[image[which == number]]
+            return rows, labels[image]
 
-def _extract(
-    writer: Writer,
-    split: str,
-    batches: tf.data.Dataset,
-    views: int,
-    function: Callable[[tf.Tensor], dict[str, tf.Tensor]],
-) -> None:
-    for number, (images, labels, rows) in enumerate(batches):
-        outputs = function(images)
-        writer.append(f"{split}_{POOLED}", outputs[POOLED].numpy())
-        if CUT in outputs:
-            # Half the bytes. Of float16's rounding, 0.05 %, nothing is seen beside dropout and augmentation.
-            writer.append(f"{split}_{CUT}", outputs[CUT].numpy().astype(np.float16))
-        writer.append(f"{split}_{LABEL}", labels.numpy()[rows.numpy() % views == 0])
-        if number % _REPORT_EVERY == 0:
-            progress.report(f"frozen part: {rows.numpy()[-1] + 1} views of {split}")
+        def batch(image: tf.Tensor, which: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            rows, label = tf.numpy_function(fetch, [image, which], [views[0].dtype, labels.dtype], stateful=False)
+            rows = tf.ensure_shape(rows, [None, *views[0].shape[1:]])
+            return tf.cast(rows, tf.float32), tf.ensure_shape(label, [None])
+
+        batches = chosen.batch(size).map(batch).prefetch(tf.data.AUTOTUNE)
+        return batches.apply(tf.data.experimental.assert_cardinality(-(-images // size)))
+
+    def _extract(self, part: str, writer: Writer) -> None:
+        seen = 0
+        for number, (images, labels) in enumerate(self._changed_images(part)):
+            outputs = self._function(images)
+            writer.append(POOLED, outputs[POOLED].numpy())
+            if CUT in outputs:
+                # Half the bytes. Of float16's rounding, 0.05 %, nothing is seen beside dropout and augmentation.
+                writer.append(CUT, outputs[CUT].numpy().astype(np.float16))
+            writer.append(LABEL, labels.numpy())
+            seen += len(labels)
+            if number % _REPORT_EVERY == 0:
+                progress.report(f"frozen part: {seen} images of {part}")
+
+    def _changed_images(self, part: str) -> tf.data.Dataset:
+        """Batches of images float32 `[n, S, S, 3]` and labels, in their order."""
+        if part == EVAL:
+            examples = records.transformed(self._examples_uri, EVAL, self._image_size)
+            examples = examples.map(lambda image, label: (tf.cast(image, tf.float32), label))
+        else:
+            which = next(number for number in range(_MOST_VIEWS) if view(number) == part)
+
+            def change(number: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+                seed = tf.stack([tf.constant(self._settings.seed, tf.int64), number * _MOST_VIEWS + which])
+                return augment(example[0], seed, self._settings.augmentation), example[1]
+
+            examples = records.transformed(self._examples_uri, "train", self._image_size).enumerate()
+            examples = examples.map(change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return examples.batch(_BATCH).prefetch(tf.data.AUTOTUNE)
+
+    @functools.cached_property
+    def _function(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        return _frozen_function(self._network)
 
 
 def _frozen_function(network: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:

@@ -10,6 +10,7 @@ trains the head alone, phase 2 the head and the part of the backbone behind the 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import tensorflow as tf
 from modules.backbones import cut_backbone, unfreeze
 from modules.code_digest import code_digest
 from modules.datasets import Datasets
-from modules.frozen_features import CUT, POOLED, FrozenFeatures, frozen_features
+from modules.frozen_features import CUT, POOLED, FrozenFeatures
 from modules.network import Classifier, build_classifier, pool
 from modules.phases import Phase, run_phase
 from modules.settings import FineTuneSettings, ModelSettings, PhaseSettings, TrainingSettings
@@ -53,13 +54,13 @@ class Result:
     """Why those, in one sentence."""
     after_head: list[np.ndarray]
     """All weights as they were after phase 1: what fixed features are worth."""
-    frozen_seconds: float
-    """What computing or opening the activation cache took."""
+    frozen_seconds: tuple[float, ...]
+    """What came before each phase: building the network, computing or opening the activation cache."""
 
     @property
     def seconds(self) -> float:
         """Of everything."""
-        return self.frozen_seconds + sum(phase.seconds for phase in self.phases)
+        return sum(self.frozen_seconds) + sum(phase.seconds for phase in self.phases)
 
 
 @dataclass(frozen=True)
@@ -100,32 +101,35 @@ def train_two_phases(
     classifier = build_classifier(model, classes, settings.seed)
     trained = _mixed_twin(classifier, model, classes, settings.seed) if settings.mixed_precision else classifier
     head, tail = _parts(classifier, trained, examples_uri, data, model, settings, folders)
-    frozen_seconds = round(time.monotonic() - started, 2)
-
     resume = None if folders.resume is None else str(folders.resume)
+    frozen_seconds: list[float] = []
 
-    def run(name: str, part: _Part, phase: PhaseSettings | FineTuneSettings) -> Phase:
+    def run(name: str, prepare: Callable[[], _Part], phase: PhaseSettings | FineTuneSettings, since: float) -> Phase:
+        part = prepare()
+        frozen_seconds.append(round(time.monotonic() - since, 2))
         return run_phase(
             name, part.model, part.train, part.evaluation, loss, phase, f"{folders.logs}/{name}", resume
         )
 
     trained.backbone.trainable = False
-    first = run(HEAD, head, settings.head)
+    first = run(HEAD, head, settings.head, started)
     after_head = trained.model.get_weights()
-    if tail is None:
+    if not settings.fine_tune.epochs:
         classifier.model.set_weights(after_head)
-        return Result(classifier, (first,), HEAD, "training.fine_tune.epochs is 0", after_head, frozen_seconds)
+        why = "training.fine_tune.epochs is 0"
+        return Result(classifier, (first,), HEAD, why, after_head, tuple(frozen_seconds))
 
     unfreeze(trained.backbone, settings.fine_tune.unfreeze)
-    second = run(FINE_TUNE, tail, settings.fine_tune)
-    phases, before, after = (first, second), first.best["val_loss"], second.best["val_loss"]
+    second = run(FINE_TUNE, tail, settings.fine_tune, time.monotonic())
+    before, after = first.best["val_loss"], second.best["val_loss"]
     if after < before:
-        classifier.model.set_weights(trained.model.get_weights())
+        exported, weights = FINE_TUNE, trained.model.get_weights()
         why = f"fine-tuning lowered the loss on eval from {before:.4f} to {after:.4f}"
-        return Result(classifier, phases, FINE_TUNE, why, after_head, frozen_seconds)
-    classifier.model.set_weights(after_head)
-    why = f"fine-tuning did not lower the loss on eval: {before:.4f} before, {after:.4f} after"
-    return Result(classifier, phases, HEAD, why, after_head, frozen_seconds)
+    else:
+        exported, weights = HEAD, after_head
+        why = f"fine-tuning did not lower the loss on eval: {before:.4f} before, {after:.4f} after"
+    classifier.model.set_weights(weights)
+    return Result(classifier, (first, second), exported, why, after_head, tuple(frozen_seconds))
 
 
 def _mixed_twin(classifier: Classifier, model: ModelSettings, classes: int, seed: int) -> Classifier:
@@ -151,41 +155,32 @@ def _parts(
     model: ModelSettings,
     settings: TrainingSettings,
     folders: Folders,
-) -> tuple[_Part, _Part | None]:
-    """What phase 1 and phase 2 train, of `trained`; no phase 2 where it has no epochs. The cache is `classifier`'s."""
+) -> tuple[Callable[[], _Part], Callable[[], _Part]]:
+    """What phase 1 and phase 2 train, of `trained`: made when a phase begins. The cache is of `classifier`'s weights,
+    of which phase 1 changes none that are cached."""
     if folders.cache is None or not settings.activation_cache.enabled:
         whole = _Part(trained.model, data.train, data.evaluation)
-        return whole, whole if settings.fine_tune.epochs else None
-    if not settings.fine_tune.epochs:
-        outputs = {POOLED: pool(classifier.backbone.output)}
-        features = _features(classifier, outputs, examples_uri, model, settings, folders.cache)
-        return _part(trained.head, features, POOLED), None
-
-    first_block = unfreeze(trained.backbone, settings.fine_tune.unfreeze).first_block
-    frozen, tail = cut_backbone(classifier.backbone, first_block)
-    outputs = {CUT: frozen.output, POOLED: pool(tail(frozen.output, training=False))}
-    features = _features(classifier, outputs, examples_uri, model, settings, folders.cache)
-    _, tail = cut_backbone(trained.backbone, first_block)
-    activations = keras.Input(tail.input_shape[1:], name="activations")
-    behind_cut = keras.Model(activations, trained.head(pool(tail(activations, training=False))), name="behind_cut")
-    return _part(trained.head, features, POOLED), _part(behind_cut, features, CUT)
-
-
-def _part(model: keras.Model, features: FrozenFeatures, kind: str) -> _Part:
-    return _Part(model, features.train(kind), features.evaluation(kind))
-
-
-def _features(
-    classifier: Classifier,
-    outputs: dict[str, keras.KerasTensor],
-    examples_uri: str,
-    model: ModelSettings,
-    settings: TrainingSettings,
-    cache: Path,
-) -> FrozenFeatures:
-    network = keras.Model(classifier.backbone.input, outputs)
+        return lambda: whole, lambda: whole
+    outputs = {POOLED: pool(classifier.backbone.output)}
+    first_block = ""
+    if settings.fine_tune.epochs:
+        first_block = unfreeze(trained.backbone, settings.fine_tune.unfreeze).first_block
+        frozen, tail = cut_backbone(classifier.backbone, first_block)
+        outputs = {CUT: frozen.output, POOLED: pool(tail(frozen.output, training=False))}
     used = model.model_dump(mode="json", exclude={"head", "weights"})
     # A backbone of random weights has those of the seed, which is part of the cache's key anyway.
     code = code_digest("modules.frozen_features", "modules.backbones")
     key = {"backbone": used, "weights": weights_digest(model), "code": code}
-    return frozen_features(cache, examples_uri, model.image_size, network, str(key), settings)
+    network = keras.Model(classifier.backbone.input, outputs)
+    features = FrozenFeatures(folders.cache, examples_uri, model.image_size, network, str(key), settings)
+
+    def part(model: keras.Model, kind: str) -> _Part:
+        return _Part(model, features.train(kind), features.evaluation(kind))
+
+    def behind_cut() -> _Part:
+        _, tail = cut_backbone(trained.backbone, first_block)
+        activations = keras.Input(tail.input_shape[1:], name="activations")
+        outputs = trained.head(pool(tail(activations, training=False)))
+        return part(keras.Model(activations, outputs, name="behind_cut"), CUT)
+
+    return lambda: part(trained.head, POOLED), behind_cut

@@ -22,7 +22,7 @@ from modules.label_counts import check_labels, label_counts
 from modules.losses import build_loss
 from modules.phases import Phase
 from modules.settings import ModelSettings, TrainingSettings, unflatten
-from modules.two_phase import Folders, Result, train_two_phases
+from modules.two_phase import FINE_TUNE, HEAD, Folders, Result, train_two_phases
 
 EXAMPLES_KEY, GRAPH_KEY = "transformed_examples", "transform_graph"
 MODEL_KEY, RUN_KEY = "model", "model_run"
@@ -72,7 +72,7 @@ class Executor(BaseExecutor):
             "phases": [phase.as_json() for phase in result.phases],
             "exported": result.exported,
             "why": result.why,
-            "frozen_seconds": result.frozen_seconds,
+            "frozen_seconds": dict(zip((HEAD, FINE_TUNE), result.frozen_seconds, strict=False)),
         }
         _write(f"{run.uri}/history.json", history)
         run.set_string_custom_property("exported_phase", result.exported)
@@ -102,11 +102,11 @@ def _transfer(
 ) -> list[dict[str, Any]]:
     """What the transfer is worth: the exported model beside the baselines, all on the test split."""
 
-    def row(name: str, model: keras.Model, frozen_seconds: float, phases: tuple[Phase, ...]) -> dict[str, Any]:
+    def row(name: str, model: keras.Model, frozen_seconds: tuple[float, ...], phases: tuple[Phase, ...]) -> dict[str, Any]:
         return {
             "name": name,
             "test_accuracy": baselines.accuracy(model, data.test),
-            "seconds": round(frozen_seconds + sum(phase.seconds for phase in phases), 2),
+            "seconds": round(sum(frozen_seconds) + sum(phase.seconds for phase in phases), 2),
             "epochs": sum(len(phase.epochs) for phase in phases),
         }
 
@@ -114,11 +114,11 @@ def _transfer(
     rows = [row("fine_tuned", network, result.frozen_seconds, result.phases)]
     if "fixed_features" in training.baselines:
         network.set_weights(result.after_head)
-        rows.append(row("fixed_features", network, result.frozen_seconds, result.phases[:1]))
+        rows.append(row("fixed_features", network, result.frozen_seconds[:1], result.phases[:1]))
     if "from_scratch" in training.baselines:
         logs = f"{folders.logs}/{baselines.FROM_SCRATCH}"
         scratch, phase = baselines.train_from_scratch(data, classes, model, training, loss, logs)
-        rows.append(row("from_scratch", scratch.model, 0.0, (phase,)))
+        rows.append(row("from_scratch", scratch.model, (), (phase,)))
     return rows
 
 

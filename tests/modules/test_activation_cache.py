@@ -37,7 +37,7 @@ def build() -> Build:
 
 def test_what_was_appended_is_read_back_through_a_map_and_built_once(tmp_path, build):
     for _ in range(2):
-        arrays = open_or_build(tmp_path / "caches", "ab12", build)
+        arrays = open_or_build(tmp_path / "caches", "ab12", "train", build)
         assert isinstance(arrays["train_cut"], np.memmap)
         np.testing.assert_array_equal(arrays["train_cut"], ROWS)
         assert arrays["train_cut"].dtype == np.float16
@@ -49,15 +49,15 @@ def test_what_was_appended_is_read_back_through_a_map_and_built_once(tmp_path, b
 
 def test_another_key_is_another_cache_and_both_stay(tmp_path, build):
     for key in ("aa", "bb", "aa", "bb"):
-        open_or_build(tmp_path, key, build)
+        open_or_build(tmp_path, key, "train", build)
     assert build.times == 2
 
 
 def test_the_least_recently_used_one_is_removed(tmp_path, build):
     for number, key in enumerate(("aa", "bb", "aa", "cc")):
-        open_or_build(tmp_path, key, build)
+        open_or_build(tmp_path, key, "train", build)
         os.utime(tmp_path / key, (number, number))
-    open_or_build(tmp_path, "cc", build)
+    open_or_build(tmp_path, "cc", "train", build)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["aa", "cc"]
 
 
@@ -65,8 +65,8 @@ def test_the_least_recently_used_one_is_removed(tmp_path, build):
     "damage", ["flipped", "short", "long", "absent", "no manifest", "half a manifest", "other key"]
 )
 def test_a_cache_that_is_not_whole_is_built_again(tmp_path, build, damage):
-    open_or_build(tmp_path, "aa", build)
-    data, manifest = tmp_path / "aa" / "train_cut.bin", tmp_path / "aa" / "manifest.json"
+    open_or_build(tmp_path, "aa", "train", build)
+    data, manifest = tmp_path / "aa" / "train" / "train_cut.bin", tmp_path / "aa" / "train" / "manifest.json"
     content = bytearray(data.read_bytes())
     if damage == "flipped":
         content[5] ^= 1
@@ -83,7 +83,7 @@ def test_a_cache_that_is_not_whole_is_built_again(tmp_path, build, damage):
         manifest.write_text(manifest.read_text()[:20])
     else:
         manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "key": "bb"}))
-    arrays = open_or_build(tmp_path, "aa", build)
+    arrays = open_or_build(tmp_path, "aa", "train", build)
     assert build.times == 2
     np.testing.assert_array_equal(arrays["train_cut"], ROWS)
 
@@ -94,7 +94,7 @@ def test_a_full_disk_is_an_error_that_says_what_to_do_and_leaves_nothing(tmp_pat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.raises(TrainingError, match="the disk is full") as caught:
-        open_or_build(tmp_path / "caches", "aa", full)
+        open_or_build(tmp_path / "caches", "aa", "train", full)
     assert "training.activation_cache.views" in caught.value.remedy
     assert list((tmp_path / "caches").iterdir()) == []
 
@@ -111,7 +111,7 @@ def test_a_disk_that_is_really_full_is_seen(tmp_path, build, monkeypatch):
 
     monkeypatch.setattr(Writer, "append", append)
     with pytest.raises(TrainingError, match="the disk is full"):
-        open_or_build(tmp_path / "caches", "aa", build)
+        open_or_build(tmp_path / "caches", "aa", "train", build)
     assert list((tmp_path / "caches").iterdir()) == []
 
 
@@ -121,7 +121,7 @@ def test_a_build_that_fails_leaves_nothing_and_its_error_is_seen(tmp_path):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        open_or_build(tmp_path / "caches", "aa", fail)
+        open_or_build(tmp_path / "caches", "aa", "train", fail)
     assert list((tmp_path / "caches").iterdir()) == []
 
 
@@ -131,7 +131,7 @@ def test_rows_of_another_shape_are_refused(tmp_path):
         writer.append("train_cut", ROWS[:, :1])
 
     with pytest.raises(ValueError, match="train_cut"):
-        open_or_build(tmp_path, "aa", mixed)
+        open_or_build(tmp_path, "aa", "train", mixed)
 
 
 def test_opening_needs_no_memory_for_the_arrays(tmp_path):
@@ -142,11 +142,11 @@ def test_opening_needs_no_memory_for_the_arrays(tmp_path):
         for number in range(64):
             writer.append("train_cut", rows + number)
 
-    open_or_build(tmp_path, "aa", large)
+    open_or_build(tmp_path, "aa", "train", large)
     import tracemalloc
 
     tracemalloc.start()
-    arrays = activation_cache.open_or_build(tmp_path, "aa", large)
+    arrays = activation_cache.open_or_build(tmp_path, "aa", "train", large)
     assert [float(arrays["train_cut"][[number]].max()) for number in range(0, 64, 2)] == list(range(0, 64, 2))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

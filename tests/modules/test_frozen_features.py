@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules import frozen_features as module
 from modules import records
 from modules.augmentation import augment
-from modules.frozen_features import CUT, POOLED, FrozenFeatures, frozen_features
+from modules.frozen_features import CUT, EVAL, LABEL, POOLED, FrozenFeatures, view
 from modules.settings import TrainingSettings
 from tests import tiny_model
 
-VIEWS = 3
+VIEWS, HEAD_VIEWS = 3, 2
+CACHE = {"views": VIEWS, "head_views": HEAD_VIEWS}
 
 
 @pytest.fixture(scope="module")
@@ -38,27 +38,27 @@ def network() -> keras.Model:
 
 
 def settings(**changes: object) -> TrainingSettings:
-    return TrainingSettings(**{"batch_size": 4, "seed": 5, "activation_cache": {"views": VIEWS}, **changes})
+    return TrainingSettings(**{"batch_size": 4, "seed": 5, "activation_cache": CACHE, **changes})
 
 
 def cached(
     folder: Path, examples: str, network: keras.Model, training: TrainingSettings, key: str = "net"
 ) -> FrozenFeatures:
-    return frozen_features(folder, examples, tiny_model.SIZE, network, key, training)
+    return FrozenFeatures(folder, examples, tiny_model.SIZE, network, key, training)
 
 
-def test_row_i_k_holds_view_k_of_image_i(tmp_path, examples, network):
-    arrays = cached(tmp_path, examples, network, settings()).arrays
+def test_row_i_of_a_view_is_of_image_i_changed_in_a_way_of_its_own(tmp_path, examples, network):
+    features = cached(tmp_path, examples, network, settings())
     images = list(records.transformed(examples, "train", tiny_model.SIZE))
-    assert arrays["train_cut"].shape == (len(images) * VIEWS, *network.output[CUT].shape[1:])
-    np.testing.assert_array_equal(arrays["train_label"], [int(label) for _, label in images])
-    for number in (0, 1, len(images) - 1):
-        for view in range(VIEWS):
-            row = number * VIEWS + view
-            changed = augment(images[number][0], tf.constant([5, row], tf.int64), settings().augmentation)
+    for number in range(VIEWS):
+        arrays = features.arrays(view(number))
+        assert arrays[CUT].shape == (len(images), *network.output[CUT].shape[1:])
+        np.testing.assert_array_equal(arrays[LABEL], [int(label) for _, label in images])
+        for row in (0, 1, len(images) - 1):
+            changed = augment(images[row][0], tf.constant([5, row * 64 + number], tf.int64), settings().augmentation)
             expected = network(changed[None], training=False)
-            np.testing.assert_allclose(arrays["train_pooled"][row], expected[POOLED][0], atol=1e-5)
-            np.testing.assert_allclose(arrays["train_cut"][row], expected[CUT][0], rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(arrays[POOLED][row], expected[POOLED][0], atol=1e-5)
+            np.testing.assert_allclose(arrays[CUT][row], expected[CUT][0], rtol=1e-3, atol=1e-4)
 
 
 def test_eval_has_each_image_once_and_as_it_is(tmp_path, examples, network):
@@ -72,66 +72,86 @@ def test_eval_has_each_image_once_and_as_it_is(tmp_path, examples, network):
         assert int(label) == int(found)
 
 
-def rows_of(features: FrozenFeatures, epoch: list[tuple[tf.Tensor, tf.Tensor]]) -> list[int]:
-    """Which rows of the array an epoch consisted of."""
+def rows_of(features: FrozenFeatures, kind: str, epoch: list[tuple[tf.Tensor, tf.Tensor]]) -> list[tuple[int, int]]:
+    """Image and view of each row that an epoch consisted of."""
+    parts = [features.arrays(view(number)) for number in range(features.views[kind])]
+    every = np.stack([part[kind].astype(np.float32) for part in parts])
     found = []
-    for pooled, label in epoch:
-        for value, expected in zip(pooled.numpy(), label.numpy(), strict=True):
-            [row] = np.flatnonzero((features.arrays["train_pooled"] == value).all(axis=1))
-            assert features.arrays["train_label"][row // VIEWS] == expected
-            found.append(int(row))
+    for rows, labels in epoch:
+        for row, label in zip(rows.numpy(), labels.numpy(), strict=True):
+            [(number, image)] = np.argwhere((every == row).reshape(*every.shape[:2], -1).all(axis=2))
+            assert parts[0][LABEL][image] == label
+            found.append((int(image), int(number)))
     return found
 
 
-def test_an_epoch_has_every_image_once_in_a_new_order_and_with_other_views(tmp_path, examples, network):
+@pytest.mark.parametrize(("kind", "views"), [(POOLED, HEAD_VIEWS), (CUT, VIEWS)])
+def test_an_epoch_has_every_image_once_in_a_new_order_and_with_other_views(tmp_path, examples, network, kind, views):
     features = cached(tmp_path, examples, network, settings())
-    train = features.train(POOLED)
-    first, second = (rows_of(features, list(train)) for _ in range(2))
-    images = len(features.arrays["train_label"])
-    for rows in (first, second):
-        assert sorted(row // VIEWS for row in rows) == list(range(images))
-    assert [row // VIEWS for row in first] != [row // VIEWS for row in second]
-    assert set(first) != set(second)
+    train = features.train(kind)
+    epochs = [rows_of(features, kind, list(train)) for _ in range(4)]
+    images = len(features.arrays(EVAL)[LABEL]) * 5 // 2
+    for rows in epochs:
+        assert sorted(image for image, _ in rows) == list(range(images))
+    assert [image for image, _ in epochs[0]] != [image for image, _ in epochs[1]]
+    assert set(epochs[0]) != set(epochs[1])
+    assert {number for rows in epochs for _, number in rows} == set(range(views))
     assert len(train) == -(-images // 4)
+
+
+def test_phase_1_computes_no_view_that_only_phase_2_wants(tmp_path, examples, network):
+    features = cached(tmp_path, examples, network, settings())
+    features.train(POOLED)
+    features.evaluation(POOLED)
+    [place] = tmp_path.iterdir()
+    assert sorted(path.name for path in place.iterdir()) == [EVAL, view(0), view(1)]
+    features.train(CUT)
+    assert sorted(path.name for path in place.iterdir()) == [EVAL, view(0), view(1), view(2)]
 
 
 def test_the_same_seed_gives_the_same_cache_and_the_same_epochs(tmp_path, examples, network):
     one, two = (cached(tmp_path / name, examples, network, settings()) for name in "ab")
-    for name, array in one.arrays.items():
-        assert array.tobytes() == two.arrays[name].tobytes(), name
+    for part in (EVAL, *map(view, range(VIEWS))):
+        for name, array in one.arrays(part).items():
+            assert array.tobytes() == two.arrays(part)[name].tobytes(), (part, name)
     epochs = []
     for features in (one, two):
         tf.random.set_seed(len(epochs))  # what ran before must not matter
-        epochs.append([rows_of(features, list(features.train(POOLED))) for _ in range(2)])
+        train = features.train(POOLED)
+        epochs.append([rows_of(features, POOLED, list(train)) for _ in range(2)])
     assert epochs[0] == epochs[1]
 
 
 def test_the_same_training_opens_the_cache_and_another_one_fills_its_own(tmp_path, examples, network, monkeypatch):
     filled: list[str] = []
-    extract = module._extract
+    extract = FrozenFeatures._extract
 
-    def spy(writer, split, *arguments):
-        filled.append(split)
-        extract(writer, split, *arguments)
+    def spy(self, part, writer):
+        filled.append(part)
+        extract(self, part, writer)
 
-    monkeypatch.setattr(module, "_extract", spy)
-    cached(tmp_path, examples, network, settings())
-    assert filled == ["train", "eval"]
-    cached(tmp_path, examples, network, settings(batch_size=2, head={"epochs": 3}))
-    assert filled == ["train", "eval"]
-    others = (
+    monkeypatch.setattr(FrozenFeatures, "_extract", spy)
+
+    def open_all(training: TrainingSettings, key: str = "net") -> list[str]:
+        filled.clear()
+        features = cached(tmp_path, examples, network, training, key)
+        features.train(CUT)
+        features.evaluation(CUT)
+        return list(filled)
+
+    assert open_all(settings()) == [*map(view, range(VIEWS)), EVAL]
+    assert open_all(settings(batch_size=2, head={"epochs": 3})) == []
+    assert open_all(settings(activation_cache={"views": 2})) == []
+    assert open_all(settings(activation_cache={"views": VIEWS + 1})) == [view(VIEWS)]
+    for changes, key in (
         ({"seed": 6}, "net"),
-        ({"activation_cache": {"views": 2}}, "net"),
         ({"augmentation": {"brightness": 0.3}}, "net"),
         ({}, "another net"),
-    )
-    for number, (changes, key) in enumerate(others, start=2):
-        cached(tmp_path, examples, network, settings(**changes), key)
-        assert len(filled) == 2 * number, (changes, key)
+    ):
+        assert len(open_all(settings(**changes), key)) == VIEWS + 1, (changes, key)
 
 
 def test_without_augmentation_one_view_is_enough(tmp_path, examples, network):
     plain = settings(augmentation={"flip_horizontal": False, "brightness": 0.0})
     features = cached(tmp_path, examples, network, plain)
-    assert features.views == 1
-    assert len(features.arrays["train_cut"]) == len(features.arrays["train_label"])
+    assert features.views == {CUT: 1, POOLED: 1}

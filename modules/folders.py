@@ -32,17 +32,57 @@ def names(folder: str) -> list[str]:
 
 def matching(folder: str, pattern: str) -> list[str]:
     """Paths below `folder` that match a glob pattern, sorted."""
-    if _is_remote(folder):
+    if is_remote(folder):
         return sorted(_local_or_remote(f"{folder}/{pattern}", str, "glob"))
     return sorted(str(path) for path in Path(folder).glob(pattern))
 
 
-def _is_remote(path: str) -> bool:
+def read(path: str, most: int | None = None) -> bytes:
+    """The content of a file that the user named, such as a list; `modules.safe_read` is for whatever lies in a folder.
+
+    Args:
+        path: The file.
+        most: How many bytes are read at most; None for all.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if not is_remote(path):
+        with open(path, "rb") as file:
+            return file.read(most)
+    import tensorflow as tf
+
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return bytes(file.read() if most is None else file.read(most))
+    except tf.errors.OpError as error:
+        raise OSError(error.error_code, error.message, path) from error
+
+
+def size_and_time(path: str) -> tuple[int, int] | None:
+    """Bytes and time of the last change, in nanoseconds since the epoch; None where there is no such file."""
+    if not is_remote(path):
+        try:
+            found = os.stat(path)  # noqa: PTH116 - as it is: a pathlib.Path drops a trailing slash
+        except OSError:
+            return None
+        return found.st_size, found.st_mtime_ns
+    import tensorflow as tf
+
+    try:
+        remote = tf.io.gfile.stat(path)
+    except tf.errors.OpError:
+        return None
+    return int(remote.length), int(remote.mtime_nsec)
+
+
+def is_remote(path: str) -> bool:
+    """Whether it is a URL."""
     return "://" in path
 
 
 def _local_or_remote(path: str, local: Callable[[str], Any], remote: str) -> Any:
-    if not _is_remote(path):
+    if not is_remote(path):
         return local(path)
     import tensorflow as tf
 

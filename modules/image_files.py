@@ -1,26 +1,46 @@
-"""Reading one image file of anyone's: what leaves here is upright 8-bit RGB that TensorFlow decodes.
+"""Reading one image file of anyone's: what leaves here is upright 8-bit sRGB that TensorFlow decodes.
 
-A file that already is keeps its bytes. Everything else that Pillow reads is encoded anew: a JPEG as a JPEG, which the
-original's losses allow, anything else as a PNG.
+A JPEG or PNG that already is, and is not too large, keeps its bytes. Everything else that Pillow reads is encoded
+anew: as a JPEG what was compressed with losses, anything else as a PNG.
+
+HEIC needs `pillow-heif`, which brings codecs of its own; AVIF needs a Pillow that was built with it, as its wheels are.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import warnings
 from dataclasses import dataclass
 
 import tensorflow as tf
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, TiffTags, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
+
+from modules import image_headers, perceptual_hash
+from modules.image_colour import UnknownColours, check_mode, is_srgb, plain, to_srgb
 
 # A decoder that is not asked cannot be attacked: Pillow knows dozens of formats that nobody photographs in.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
+HEIF_INSTALL = "pip install pillow-heif"
 # MPO is what Pillow calls a JPEG that carries further images behind the first, as phones write.
-_KEPT = {(kind, mode) for kind in ("JPEG", "MPO", "PNG") for mode in ("RGB", "L")}
-_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+_JPEG = ("JPEG", "MPO")
+_LOSSY = (*_JPEG, "HEIF", "AVIF")
 _ORIENTATION = 0x0112
+_TILE = tuple(n for n, tag in TiffTags.TAGS_V2.items() if tag.name in ("TileWidth", "TileLength"))
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _JPEG_QUALITY = 95
+# How much larger than the result the cheap steps of making an image small leave it, so that the last step decides.
+_GAP = 2
 
 
 class Unusable(Exception):
@@ -38,58 +58,124 @@ class ReadImage:
     height: int
     """Pixels, upright."""
     digest: str
-    """SHA-256 of size and decoded RGB pixels, in hexadecimal: equal pixels have equal digests in any format."""
+    """SHA-256 of size and RGB pixels as TensorFlow decodes `encoded`, in hexadecimal: equal pixels have equal digests
+    in any lossless format, and reading `encoded` again gives the same one."""
+    look: perceptual_hash.Look
+    """What the search for duplicates and the statistics see of it."""
 
 
-def read_image(content: bytes, max_pixels: int) -> ReadImage:
+def read_image(content: bytes, max_pixels: int, max_side: int | None = None, background: str = "#ffffff") -> ReadImage:
     """Reads an image file.
 
     Args:
         content: The bytes of the file.
         max_pixels: Images with more pixels are refused before any is decoded.
+        max_side: Images with a longer side, in pixels, are made that small; None leaves them.
+        background: What shows through transparent pixels: `#rrggbb`, in sRGB.
 
     Raises:
         Unusable: Empty, no image, of an unknown format or mode, damaged, or too large.
     """
     if not content:
         raise Unusable("the file is empty")
+    # Pillow refuses what has twice as many pixels as this, also in what it reserves before it tells an image's size.
+    Image.MAX_IMAGE_PIXELS = max_pixels
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which is not used
-            return _read(content, max_pixels)
+            return _read(content, max_pixels, max_side, background)
     except Unusable:
         raise
+    except UnknownColours as error:
+        raise Unusable(str(error)) from error
     except Image.DecompressionBombError as error:
-        raise Unusable("more pixels than any image should have") from error
+        raise Unusable(f"more pixels than data.max_pixels {max_pixels}") from error
     except UnidentifiedImageError as error:
-        raise Unusable(f"not an image of a known format ({', '.join(FORMATS)})") from error
+        raise Unusable(_unidentified(content)) from error
+    except MemoryError as error:
+        raise Unusable("decoding it takes more memory than there is (data.max_pixels bounds it)") from error
     except Exception as error:  # decoders raise almost anything on damaged files
-        raise Unusable(f"damaged: {error}".splitlines()[0]) from error
+        raise Unusable(f"damaged: {str(error) or type(error).__name__}".splitlines()[0]) from error
 
 
-def _read(content: bytes, max_pixels: int) -> ReadImage:
-    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > max_pixels:
-            raise Unusable(f"{width} x {height} pixels are more than data.max_pixels {max_pixels}")
-        if image.mode not in _MODES:
-            raise Unusable(f"pixels of mode {image.mode} are not supported")
-        kept = (image.format, image.mode) in _KEPT and image.getexif().get(_ORIENTATION, 1) == 1
-        lossy = image.format in ("JPEG", "MPO")
-        rgb = _to_rgb(ImageOps.exif_transpose(image))
-    encoded = content if kept and _tensorflow_decodes(content) else _encode(rgb, lossy)
-    digest = hashlib.sha256(f"{rgb.width}x{rgb.height}:".encode())
-    digest.update(rgb.tobytes())
-    return ReadImage(encoded, rgb.width, rgb.height, digest.hexdigest())
+def _read(content: bytes, max_pixels: int, max_side: int | None, background: str) -> ReadImage:
+    _check_size(image_headers.peeked_size(content), max_pixels)
+    with Image.open(io.BytesIO(content), formats=(*FORMATS, *_extra_formats())) as image:
+        _check_size(image.size, max_pixels)
+        if isinstance(image, TiffImageFile):  # a tile may be larger than its image, and is decoded whole
+            _check_size(tuple(image.tag_v2.get(tag, 1) for tag in _TILE), max_pixels)
+        if image.format in _JPEG and image_headers.too_many_scans(content):
+            raise Unusable(f"a JPEG of more than {image_headers.MAX_SCANS} scans, which takes minutes to decode")
+        check_mode(image.mode)
+        orientation = _orientation(image, content)
+        if orientation not in _UPRIGHT and _keeps_its_bytes(image, content, max_side):
+            kept = _as_it_leaves(content)
+            if kept is not None:
+                return kept
+        encoded = _encode(_upright_srgb(image, orientation, max_side, background), _is_lossy(image, content))
+    read = _as_it_leaves(encoded)
+    if read is None:
+        raise Unusable("it has more pixels than TensorFlow decodes; set data.max_side")
+    return read
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    if image.mode in ("LA", "PA", "RGBA"):  # what is behind transparent pixels is arbitrary: white, as paper is
-        paper = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
+def _check_size(size: tuple[int, ...] | None, max_pixels: int) -> None:
+    if size is None:
+        return
+    width, height = size
+    if width < 1 or height < 1:
+        raise Unusable(f"damaged: {width} x {height} pixels")
+    if width * height > max_pixels:
+        raise Unusable(f"{width} x {height} pixels are more than data.max_pixels {max_pixels}")
+
+
+def _keeps_its_bytes(image: Image.Image, content: bytes, max_side: int | None) -> bool:
+    if image.format == "PNG" and (image_headers.bits_per_channel(content) > 8 or getattr(image, "is_animated", False)):
+        return False
+    return (
+        image.format in (*_JPEG, "PNG")
+        and image.mode in ("RGB", "L")
+        and "transparency" not in image.info
+        and (max_side is None or max(image.size) <= max_side)
+        and is_srgb(image)
+    )
+
+
+def _upright_srgb(image: Image.Image, orientation: int, max_side: int | None, background: str) -> Image.Image:
+    size = _size_within(image.size, max_side)
+    if size != image.size and image.format in _JPEG:
+        # libjpeg decodes straight to an eighth, a quarter or a half of the size, at that much of the cost.
+        image.draft(image.mode, (size[0] * _GAP, size[1] * _GAP))
+    profile = image.info.get("icc_profile")
+    pixels = plain(image)
+    if pixels.size != size:
+        pixels = pixels.resize(size, Image.Resampling.LANCZOS, reducing_gap=_GAP)
+    pixels = to_srgb(pixels, profile, background)
+    return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
+
+
+def _size_within(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
+    longest = max(size)
+    if max_side is None or longest <= max_side:
+        return size
+    width, height = (max(1, round(side * max_side / longest)) for side in size)
+    return width, height
+
+
+def _orientation(image: Image.Image, content: bytes) -> int:
+    """EXIF's (or XMP's) number of how the image has to be turned; 1, upright, where nothing readable says so."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns these itself
+    if image.format == "PNG" and not any(word in content for word in (b"eXIf", b"exif", b"xmp")):
+        return 1  # Pillow would decode all of a PNG to look for it at its end
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - as many kinds of error as there are kinds of damage, in what is mere metadata
+        return 1
+
+
+def _is_lossy(image: Image.Image, content: bytes) -> bool:
+    return image.format in _LOSSY or (image.format == "WEBP" and b"VP8L" not in content)
 
 
 def _encode(image: Image.Image, lossy: bool) -> bytes:
@@ -101,10 +187,29 @@ def _encode(image: Image.Image, lossy: bool) -> bytes:
     return buffer.getvalue()
 
 
-def _tensorflow_decodes(content: bytes) -> bool:
-    """Pillow reads some files that TensorFlow refuses; those are encoded anew."""
+def _as_it_leaves(encoded: bytes) -> ReadImage | None:
+    """The image as all that comes after will see it; None where TensorFlow refuses what Pillow reads."""
     try:
-        tf.io.decode_image(content, channels=3, expand_animations=False)
+        pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
     except tf.errors.InvalidArgumentError:
-        return False
-    return True
+        return None
+    height, width, _ = pixels.shape
+    digest = hashlib.sha256(f"{width}x{height}:".encode())
+    digest.update(pixels)
+    return ReadImage(encoded, width, height, digest.hexdigest(), perceptual_hash.look(pixels))
+
+
+@functools.cache
+def _extra_formats() -> tuple[str, ...]:
+    try:
+        import pillow_heif
+    except ImportError:
+        return ()
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return ("HEIF",)
+
+
+def _unidentified(content: bytes) -> str:
+    if image_headers.heif_brand(content) and not _extra_formats():
+        return f"a HEIC image, which needs an extra: {HEIF_INSTALL}"
+    return image_headers.what_it_is(content) or f"not an image of a known format ({', '.join(FORMATS)})"

@@ -1,9 +1,10 @@
-"""What a folder of data is, seen from outside, before anything is read: class folders, ready splits, or TFRecords.
+"""What the data is, seen from outside, before any image is read: class folders, ready splits, TFRecords, or a list.
 
 DIR/<class>/*                      class folders: edgetune splits them
-DIR/{train,eval,test}/<class>/*    class folders in ready splits; `val` or `validation` may stand for `eval`
+DIR/{train,eval,test}/<class>/*    class folders in ready splits; `val`, `validation` or `dev` may stand for `eval`
 DIR/*.tfrecord                     records of tf.Example: edgetune splits them
 DIR/{train,eval,test}/*.tfrecord   records in ready splits
+LIST.csv, LIST.parquet             a list of images with their labels, and perhaps splits: see `modules.manifests`
 """
 
 from __future__ import annotations
@@ -15,25 +16,32 @@ from typing import Literal
 
 from modules import folders as fs
 from modules.errors import DataError
+from modules.listing import ignored
+from modules.manifests import is_manifest, read_manifest
 from modules.settings import DataSettings
 
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
-    "eval": ("eval", "val", "valid", "validation"),
+    "eval": ("eval", "val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
+SPLIT_OF = {alias: split for split, aliases in SPLIT_FOLDERS.items() for alias in aliases}
+"""Split by each name that it goes under."""
+
+
+ALL = "all"
+_FOLDER_OR_LIST = "give data.path or --data the folder, or a list of images that ends in .csv or .parquet"
 
 
 @dataclass(frozen=True)
 class Source:
     """Where the images are, and in which form."""
 
-    kind: Literal["images", "tfrecords"]
+    kind: Literal["images", "tfrecords", "manifest"]
     base: str
-    """Folder that the patterns are relative to."""
+    """Folder that the patterns are relative to, and that no file may be outside of."""
     patterns: dict[str, str]
-    """Glob pattern by split; the single key `all` where edgetune makes the splits."""
+    """Glob pattern by split; the single key `all` where edgetune makes the splits. Of a list: `<name>#<split>`."""
 
     @property
     def has_splits(self) -> bool:
@@ -41,30 +49,27 @@ class Source:
         return set(self.patterns) == set(SPLIT_FOLDERS)
 
 
-def ignored(name: str) -> bool:
-    """Whether a file or folder of this name is no data: hidden, or left behind by an operating system."""
-    return name.startswith(".") or name in IGNORED
-
-
 def discover(settings: DataSettings) -> Source:
     """Finds out what lies under `settings.path`, and stops early on what no run could use.
 
     Raises:
-        DataError: The folder is missing, is a file, cannot be read or has a name like a pattern; holds no class folders
-            and no TFRecords; fewer than two classes; a class with fewer files than `min_examples_per_class`; some of
-            the splits only.
+        DataError: The folder is missing, is no folder and no list, cannot be read or has a name like a pattern; holds
+            no class folders and no TFRecords; fewer than two classes; a class with fewer files than
+            `min_examples_per_class`; some of the splits only; a list that `modules.manifests` refuses.
     """
     base = settings.path.rstrip("/") or "/"
     if special := [character for character in "*?[" if character in base]:
         raise DataError(f"{base} has a {special[0]} in its name, which TFX reads as a pattern", "rename the folder")
+    if is_manifest(base) and fs.exists(base) and not fs.is_folder(base):
+        return _listed(base, settings)
     folders, files = _list(base)
     if (splits := _split_folders(folders, base)) is not None:
         return _ready_splits(base, splits, settings)
     if folders:
         _check_classes(Counter({folder: _count(f"{base}/{folder}") for folder in folders}), base, settings)
-        return Source("images", base, {"all": "*/*"})
+        return Source("images", base, {ALL: "*/*"})
     if fs.matching(base, settings.tfrecord_pattern):
-        return Source("tfrecords", base, {"all": settings.tfrecord_pattern})
+        return Source("tfrecords", base, {ALL: settings.tfrecord_pattern})
     there = f"{len(files)} files directly inside" if files else "nothing inside"
     raise DataError(
         f"{base} has no class folders ({there}, and none that matches data.tfrecord_pattern "
@@ -85,7 +90,7 @@ def _names(base: str) -> list[str]:
         if not fs.exists(base):
             raise DataError(f"the folder of images {base} does not exist", "correct data.path or --data")
         if not fs.is_folder(base):
-            raise DataError(f"{base} is a file, not a folder of images", "give data.path or --data the folder")
+            raise DataError(f"{base} is a file, not a folder of images", _FOLDER_OR_LIST)
         return [name for name in fs.names(base) if name and not ignored(name)]
     except OSError as error:
         raise DataError(f"{base} cannot be read: {error.strerror}", "check the folder and its permissions") from error
@@ -93,11 +98,10 @@ def _names(base: str) -> list[str]:
 
 def _split_folders(folders: Iterable[str], base: str) -> dict[str, str] | None:
     """Folder by split where all folders are splits; None where they are classes."""
-    split_of = {alias: split for split, aliases in SPLIT_FOLDERS.items() for alias in aliases}
     names = list(folders)
-    if not names or any(name not in split_of for name in names):
+    if not names or any(name not in SPLIT_OF for name in names):
         return None
-    found = {split_of[name]: name for name in names}
+    found = {SPLIT_OF[name]: name for name in names}
     if len(found) != len(names) or len(found) != len(SPLIT_FOLDERS):
         raise DataError(
             f"{base} has the splits {', '.join(names)}, but train, eval and test are needed, each once",
@@ -117,21 +121,50 @@ def _ready_splits(base: str, splits: dict[str, str], settings: DataSettings) -> 
                     "put the images of each class into a folder named after the class: DIR/train/<class>/*.jpg",
                 )
         return Source("tfrecords", base, {s: f"{splits[s]}/{settings.tfrecord_pattern}" for s in SPLIT_FOLDERS})
-    totals: Counter[str] = Counter()
-    for split, (folders, _) in listed.items():
-        for folder in folders:
-            totals[folder] += _count(f"{base}/{splits[split]}/{folder}")
-    for split, (folders, _) in listed.items():
-        if missing := sorted(set(totals) - set(folders)):
-            raise DataError(
-                f"{base}/{splits[split]} lacks the classes {', '.join(missing)}, which other splits have",
-                "every class needs images in train, eval and test; or put all images as DIR/<class>/*",
-            )
-    _check_classes(totals, base, settings)
+    counts = {
+        split: Counter({name: _count(f"{base}/{splits[split]}/{name}") for name in folders})
+        for split, (folders, _) in listed.items()
+    }
+    _check_splits(counts, base, {split: f"{base}/{splits[split]}" for split in SPLIT_FOLDERS}, settings)
     return Source("images", base, {split: f"{splits[split]}/*/*" for split in SPLIT_FOLDERS})
 
 
+def _listed(path: str, settings: DataSettings) -> Source:
+    entries = read_manifest(path, SPLIT_OF)
+    base, _, name = path.rpartition("/")
+    counts: dict[str, Counter[str]] = {}
+    for entry in entries:
+        counts.setdefault(entry.split or ALL, Counter())[entry.label] += 1
+    if set(counts) <= {ALL}:
+        _check_classes(counts.get(ALL, Counter()), path, settings)
+    elif missing := [split for split in SPLIT_FOLDERS if split not in counts]:
+        raise DataError(
+            f"{path} has no line with the split {' and none with '.join(missing)}",
+            "train, eval and test are all needed; without the column split, edgetune splits the images",
+        )
+    else:
+        _check_splits(counts, path, {split: f"the split {split} of {path}" for split in counts}, settings)
+    patterns = {split: f"{name}#{split}" for split in (ALL, *SPLIT_FOLDERS) if split in counts}
+    return Source("manifest", base or ".", patterns)
+
+
+def _check_splits(counts: dict[str, Counter[str]], base: str, names: dict[str, str], settings: DataSettings) -> None:
+    """Stops at a class that some of the ready splits lack; `names` says what to call each split."""
+    totals: Counter[str] = Counter()
+    for found in counts.values():
+        totals.update(found)
+    for split, found in counts.items():
+        if missing := sorted(set(totals) - set(found)):
+            raise DataError(
+                f"{names[split]} lacks the classes {', '.join(missing)}, which other splits have",
+                "every class needs images in train, eval and test; or let edgetune split them",
+            )
+    _check_classes(totals, base, settings)
+
+
 def _check_classes(counts: Counter[str], base: str, settings: DataSettings) -> None:
+    if not counts:
+        raise DataError(f"{base} names no images", "add one line for each image")
     if len(counts) < 2:
         raise DataError(
             f"{base} has one class only: {', '.join(counts)}",

@@ -81,7 +81,7 @@ def _sentence(error: ErrorDetails, schema: dict[str, Schema], sources: Sources) 
     if error["type"] == "missing":
         return f"{key} is missing ({sources.of(key)}): it must be {allowed(field)}"
     if error["type"] == "value_error":
-        return f"{key} ({sources.of(key)}): {error['ctx']['error']}"
+        return f"{key or 'the settings'} ({sources.of(key)}): {error['ctx']['error']}"
     item = ""
     for index in (part for part in error["loc"] if isinstance(part, int)):
         item += f" item {index + 1}:"

@@ -11,8 +11,9 @@ import pytest
 
 from modules import folders
 from modules.errors import DataError
+from modules.listing import ignored
 from modules.settings import DataSettings
-from modules.sources import Source, discover, ignored
+from modules.sources import Source, discover
 
 
 def settings(base: Path | str, **changes: object) -> DataSettings:

@@ -1,0 +1,148 @@
+"""Colours of anyone's image files to 8-bit sRGB: depth, palette, alpha, CMYK, LAB and embedded ICC profiles.
+
+Two steps, so that a large image can be made small between them: `plain` leaves 8 bits a channel in a mode whose
+neighbouring pixels may be averaged, `to_srgb` leaves RGB over a background.
+
+Where a file does not say what its numbers mean, they are taken as sRGB (as viewers do): without a profile, with one
+that is damaged, and with one that is made for another kind of pixels.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+
+import numpy as np
+from PIL import Image, ImageCms, TiffTags
+
+_BITS_PER_SAMPLE = next(number for number, tag in TiffTags.TAGS_V2.items() if tag.name == "BitsPerSample")
+_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
+_MODES_16 = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_READ = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", *_MODES_16)
+# Levels of 255 by which a profile may differ from sRGB and still be taken for it: what rounding makes.
+_SAME = 2
+_ROWS = 256
+
+
+class UnknownColours(Exception):
+    """The pixels cannot be shown, because nothing says what is black and what is white."""
+
+
+def check_mode(mode: str) -> None:
+    """Stops at pixels that `plain` would not take.
+
+    Raises:
+        UnknownColours: Floating-point or otherwise unusual pixels.
+    """
+    if mode == "F":
+        raise UnknownColours("floating-point pixels have no defined white; save it with 8 or 16 bits a channel")
+    if mode not in _READ:
+        raise UnknownColours(f"pixels of mode {mode} are not supported; save it as RGB")
+
+
+def is_srgb(image: Image.Image) -> bool:
+    """Whether an opened image of mode RGB or L is sRGB already, by its profile or for lack of one."""
+    profile = image.info.get("icc_profile")
+    return not profile or _transform(profile, image.mode) is None
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """An opened image with 8 bits a channel and no palette: mode L, LA, RGB, RGBA, CMYK, YCbCr or LAB.
+
+    16 bits are scaled by their full range, not by what one image uses of it: brightness carries meaning.
+
+    Raises:
+        UnknownColours: 32-bit integers beyond 16 bits.
+    """
+    if image.mode in _MODES_16:
+        return _from_16_bits(image)
+    if "transparency" in image.info or image.mode in ("PA", "RGBa"):
+        return image.convert("RGBA")
+    if image.mode in ("P", "RGBX"):
+        return image.convert("RGB")
+    if image.mode == "La":
+        return image.convert("LA")
+    return image.convert("L") if image.mode == "1" else image
+
+
+def to_srgb(image: Image.Image, profile: bytes | None, background: str) -> Image.Image:
+    """What `plain` made, as RGB in sRGB.
+
+    Args:
+        image: The pixels.
+        profile: The ICC profile that the file carries; None for none.
+        background: What shows through transparent pixels, as Pillow names colours, in sRGB.
+    """
+    alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
+    if image.mode == "LAB":
+        opaque = _lab_transform().apply(image)
+    else:
+        opaque = _opaque(image)
+        transform = _transform(profile, opaque.mode) if profile else None
+        opaque = transform.apply(opaque) if transform else opaque.convert("RGB")
+    opaque.info.clear()
+    if alpha is None:
+        return opaque
+    paper = Image.new("RGB", image.size, background)
+    paper.paste(opaque, mask=alpha)
+    return paper
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if image.mode in ("L", "RGB", "CMYK"):
+        return image
+    return image.getchannel("L") if image.mode == "LA" else image.convert("RGB")
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    white = 65535
+    tags = getattr(image, "tag_v2", None)
+    if tags is not None and image.mode != "I" and tags.get(_BITS_PER_SAMPLE, (16,))[0] == 12:
+        white = 4095
+    deep = np.asarray(image)
+    if image.mode == "I" and (deep.min() < 0 or deep.max() > white):
+        raise UnknownColours("32-bit integers have no defined white; save it with 8 or 16 bits a channel")
+    scaled = np.empty(deep.shape, np.uint8)
+    for row in range(0, len(deep), _ROWS):  # by rows, so that no wider copy of the whole is made
+        part = np.minimum(deep[row : row + _ROWS].astype(np.uint32), white)
+        scaled[row : row + _ROWS] = (part * 255 + white // 2) // white
+    grey = Image.fromarray(scaled)
+    key = image.info.get("transparency")
+    if isinstance(key, int):  # the one level that a PNG of 16 bits declares to be transparent
+        grey.putalpha(Image.fromarray(np.where(deep == key, 0, 255).astype(np.uint8)))
+    return grey
+
+
+@functools.lru_cache(maxsize=8)  # the images of a folder come from few cameras, and a profile takes time to work out
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From a profile's colours to sRGB; None where that changes nothing or the profile is not for such pixels."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space.strip() != _SPACES.get(mode):
+            return None
+        transform = ImageCms.buildTransform(
+            source,
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+    return None if mode != "CMYK" and _changes_nothing(transform, mode) else transform
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether a grid of colours stays what it is: more than a profile's name can tell, of which there are hundreds."""
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    if mode == "RGB":
+        levels = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+    before = Image.fromarray(np.atleast_2d(levels))
+    after = np.asarray(transform.apply(before), dtype=int)
+    return bool(np.abs(after - np.asarray(before.convert("RGB"), dtype=int)).max() <= _SAME)
+
+
+@functools.cache
+def _lab_transform() -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")

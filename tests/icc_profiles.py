@@ -1,0 +1,55 @@
+"""Small ICC profiles whose effect is easily told: made from the one that comes with Pillow, or by hand."""
+
+from __future__ import annotations
+
+import struct
+
+from PIL import ImageCms
+
+_HEADER, _TAG = 128, 12
+
+
+def srgb() -> bytes:
+    """sRGB itself."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def red_is_green() -> bytes:
+    """RGB in which the number for red is the light that sRGB calls green, and the other way round."""
+    return srgb().replace(b"rXYZ", b"----", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"----", b"gXYZ", 1)
+
+
+def linear_grey() -> bytes:
+    """Grey whose numbers are proportional to light: 128 of it is 188 in sRGB."""
+    profile = bytearray(srgb().replace(b"rTRC", b"kTRC", 1))
+    profile[16:20] = b"GRAY"
+    entry = profile.index(b"kTRC", _HEADER)
+    (offset,) = struct.unpack_from(">I", profile, entry + 4)
+    curve = struct.pack(">4sIIH", b"curv", 0, 1, 0x0100)
+    profile[offset : offset + len(curve)] = curve
+    struct.pack_into(">I", profile, entry + 8, len(curve))
+    return bytes(profile)
+
+
+def cyan_is_black() -> bytes:
+    """CMYK in which cyan alone is ink: it goes from white to black, the other three do nothing."""
+    tables = bytes(range(256))
+    white, black = bytes((255, 128, 128)), bytes((0, 128, 128))  # L, a, b
+    identity = struct.pack(">9i", *(65536 * (place % 4 == 0) for place in range(9)))
+    lut = struct.pack(">4sIBBBB", b"mft1", 0, 4, 3, 2, 0) + identity
+    lut += tables * 4 + white * 8 + black * 8 + tables * 3
+    point = struct.pack(">4sI3i", b"XYZ ", 0, 63190, 65536, 54061)  # D50
+    tags = ((b"A2B0", lut), (b"wtpt", point))
+    offset = _HEADER + 4 + _TAG * len(tags)
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, content in tags:
+        padded = content + bytes(-len(content) % 4)
+        table += struct.pack(">4sII", name, offset + len(body), len(content))
+        body += padded
+    header = bytearray(_HEADER)
+    struct.pack_into(">I", header, 0, offset + len(body))
+    header[8:12] = b"\x02\x10\0\0"
+    header[12:24] = b"prtrCMYKLab "
+    header[36:40] = b"acsp"
+    struct.pack_into(">3i", header, 68, 63190, 65536, 54061)
+    return bytes(header) + table + body

@@ -1,0 +1,137 @@
+"""Lists of images: both forms of file, and every error with file, line and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from modules.errors import DataError
+from modules.manifests import Entry, is_manifest, read_manifest
+from modules.settings import DataSettings
+from modules.sources import SPLIT_OF, Source, discover
+
+
+def write(folder: Path, text: str | bytes) -> str:
+    path = folder / "list.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return str(path)
+
+
+def parquet(folder: Path, **columns: list) -> str:
+    path = folder / "list.parquet"
+    pyarrow.parquet.write_table(pa.table(columns), path)
+    return str(path)
+
+
+def refused(path: str) -> str:
+    with pytest.raises(DataError) as caught:
+        read_manifest(path, SPLIT_OF)
+    assert caught.value.remedy
+    assert caught.value.cause.startswith(path)
+    return caught.value.cause.removeprefix(path)
+
+
+def test_a_csv_is_read_with_its_quotes_and_in_any_order_of_columns(tmp_path):
+    text = '\ufefflabel,note,path\r\noak,x,a.jpg\r\n"a ""big"" elm",y,"b,\nc.jpg"\r\n\r\noak,z,./sub//../d.jpg\r\n'
+    assert read_manifest(write(tmp_path, text), SPLIT_OF) == [
+        Entry("a.jpg", "oak", None),
+        Entry("b,\nc.jpg", 'a "big" elm', None),
+        Entry("d.jpg", "oak", None),
+    ]
+
+
+def test_splits_go_under_their_usual_names(tmp_path):
+    names = ("train", "Training", "eval", "val", "validation", "dev", "test", "testing ")
+    text = "path,label,split\n" + "".join(f"{number}.jpg,oak,{name}\n" for number, name in enumerate(names))
+    found = [entry.split for entry in read_manifest(write(tmp_path, text), SPLIT_OF)]
+    assert found == ["train"] * 2 + ["eval"] * 4 + ["test"] * 2
+
+
+def test_a_parquet_is_read_with_labels_of_any_kind(tmp_path):
+    path = parquet(tmp_path, path=["a.jpg", "b.jpg"], label=[7, 0], split=["train", "test"], other=[1.5, None])
+    assert read_manifest(path, SPLIT_OF) == [Entry("a.jpg", "7", "train"), Entry("b.jpg", "0", "test")]
+    assert refused(parquet(tmp_path, path=["a.jpg", None], label=["x", "y"])) == ", row 2: the path is empty"
+    assert refused(parquet(tmp_path, path=["a.jpg"])) == " has no column label; it has path"
+    (tmp_path / "list.parquet").write_bytes(b"PAR1 no")
+    assert refused(str(tmp_path / "list.parquet")).startswith(" is not a Parquet file: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("", " has no column path and no column label; it has none"),
+        ("path;label\na;b\n", " has no column path and no column label; it has path;label"),
+        ("path,class\na,b\n", " has no column label; it has path, class"),
+        ("path,label\na.jpg,oak\n,elm\n", ", line 3: the path is empty"),
+        ("path,label\na.jpg, \n", ", line 2: the label is empty"),
+        ('path,label\n"a\nb",oak\nc,\n', ", line 4: the label is empty"),
+        ("path,label,split\na.jpg,oak,trian\n", ", line 2: the split 'trian' is not known"),
+        ("path,label,split\na.jpg,oak,\n", ", line 2: the split '' is not known"),
+        ("path,label\na.jpg,oak\nb.jpg,oak\n./a.jpg,elm\n", ", line 4: a.jpg stands in line 2 already"),
+        ("path,label\na.jpg,oak,elm\n", ", line 2: 3 values where the first line names 2 columns"),
+        ("path,label\na.jpg\n", ", line 2: 1 values where the first line names 2 columns"),
+        ('path,label\na.jpg,"oak\n', ", line 2: not valid CSV: unexpected end of data"),
+        (b"path,label\na.jpg,oak\n\xff.jpg,elm\n", ", line 3: not UTF-8"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(tmp_path, text, cause):
+    assert refused(write(tmp_path, text)) == cause
+
+
+@pytest.mark.parametrize("path", ["../a.jpg", "b/../../a.jpg", "/etc/passwd", ".", "gs://bucket/a.jpg", ".."])
+def test_a_path_that_leaves_the_folder_is_an_error(tmp_path, path):
+    cause = refused(write(tmp_path, f"path,label\n{path},oak\n"))
+    assert cause == f", line 2: the path {path} leaves the folder {tmp_path} of the list"
+
+
+def test_a_path_from_the_root_may_lead_into_the_folder(tmp_path):
+    path = write(tmp_path, f"path,label\n{tmp_path}/cat/a.jpg,oak\n")
+    assert read_manifest(path, SPLIT_OF) == [Entry("cat/a.jpg", "oak", None)]
+
+
+def test_a_list_is_known_by_its_name():
+    assert is_manifest("/a/B.CSV") and is_manifest("gs://a/b.parquet") and is_manifest("b.pq")
+    assert not is_manifest("/a/b.txt") and not is_manifest("/a/csv")
+
+
+# --- as the data of a run
+
+
+def found(path: str, smallest: int = 1) -> Source:
+    return discover(DataSettings(path=path, min_examples_per_class=smallest))
+
+
+def cause(path: str, smallest: int = 1) -> str:
+    with pytest.raises(DataError) as caught:
+        found(path, smallest)
+    return caught.value.cause.removeprefix(path)
+
+
+def test_a_list_is_a_source_with_or_without_splits(tmp_path):
+    path = write(tmp_path, "path,label\na.jpg,oak\nb.jpg,elm\n")
+    assert found(path) == Source("manifest", str(tmp_path), {"all": "list.csv#all"})
+    lines = [f"{label}{split}.jpg,{label},{split}\n" for label in ("oak", "elm") for split in ("dev", "test", "train")]
+    source = found(write(tmp_path, "path,label,split\n" + "".join(lines)))
+    assert source.has_splits
+    assert source.patterns == {split: f"list.csv#{split}" for split in ("train", "eval", "test")}
+
+
+def test_a_list_with_too_little_in_it_is_an_error(tmp_path):
+    assert cause(write(tmp_path, "path,label\n")) == " names no images"
+    assert cause(write(tmp_path, "path,label\na.jpg,oak\n")) == " has one class only: oak"
+    path = write(tmp_path, "path,label\na.jpg,oak\nb.jpg,elm\nc.jpg,elm\n")
+    assert cause(path, 2) == " has 1 classes with fewer than 2 images: oak (1)"
+    path = write(tmp_path, "path,label,split\na.jpg,oak,train\nb.jpg,elm,train\n")
+    assert cause(path) == " has no line with the split eval and none with test"
+    lines = [f"{label}{split}.jpg,{label},{split}\n" for label in ("oak", "elm") for split in ("eval", "test", "train")]
+    path = write(tmp_path, "path,label,split\n" + "".join(lines[:-1]))
+    assert cause(path) == f"the split train of {path} lacks the classes elm, which other splits have"
+
+
+def test_a_file_that_is_no_list_and_a_list_that_is_absent_are_errors(tmp_path):
+    (tmp_path / "list.txt").touch()
+    assert cause(f"{tmp_path}/list.txt") == " is a file, not a folder of images"
+    assert cause(f"{tmp_path}/absent.csv").endswith("does not exist")

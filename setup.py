@@ -44,7 +44,9 @@ setup(
         "rich>=13",
         "safetensors>=0.4",
         "scikit-learn>=1.5",
+        "scipy>=1.11",
         "setuptools<81",
     ],
+    extras_require={"heif": ["pillow-heif>=1.0"]},
     entry_points={"console_scripts": ["edgetune = pipeline.cli:main"]},
 )

@@ -2,7 +2,8 @@
 
 Two kinds, and their features:
 
-    raw          image bytes (JPEG or PNG) · label bytes (class name) · source · image_id · split_group · width · height
+    raw          image bytes (JPEG or PNG) · label bytes (class name) · source · image_id · split_group, and what
+                 statistics are taken of: width · height · aspect · bytes · red · green · blue
     transformed  image bytes (raw uint8, height * width * 3) · label_index int64 (index into labels.txt)
 
 The transformed label has a name of its own: under the same one, TFMA would slice by the index, not by the class name.
@@ -17,7 +18,11 @@ from modules.signatures import LABELS_FILE
 
 IMAGE, LABEL, LABEL_INDEX = "image", "label", "label_index"
 SOURCE, IMAGE_ID, SPLIT_GROUP = "source", "image_id", "split_group"
-WIDTH, HEIGHT = "width", "height"
+SIGNATURE = "signature"
+"""Of an image, until the groups are known: no written example has it."""
+WIDTH, HEIGHT, BYTES = "width", "height", "bytes"
+ASPECT, RED, GREEN, BLUE = "aspect", "red", "green", "blue"
+"""Width by height; means of the channels, 0..255."""
 SPLITS = ("train", "eval", "test")
 
 

@@ -10,6 +10,7 @@ from tfx.types.channel import Channel
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from components.artifacts import IngestReport
+from components.image_example_gen.driver import Driver
 from components.image_example_gen.executor import REPORT_KEY, Executor
 from modules.code_digest import code_digest
 from modules.records import SPLIT_GROUP
@@ -27,6 +28,11 @@ class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
         "label_feature": ExecutionParameter(type=str),
         "max_rejected": ExecutionParameter(type=float),
         "max_pixels": ExecutionParameter(type=int),
+        "max_side": ExecutionParameter(type=int),
+        "background": ExecutionParameter(type=str),
+        "on_duplicates": ExecutionParameter(type=str),
+        "duplicate_distance": ExecutionParameter(type=int),
+        "split_memory": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
     }
     OUTPUTS = {
@@ -36,14 +42,14 @@ class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
 
 
 class ImageExampleGen(FileBasedExampleGen):
-    """A TFX component to ingest a folder of images, or TFRecords of tf.Examples that hold images.
+    """A TFX component to ingest a folder of images, a list of images, or TFRecords of tf.Examples that hold images.
 
     Every image is read through Pillow and leaves as an upright 8-bit RGB JPEG or PNG, in an example as
     `modules.records` describes. A file that cannot be read is left out and listed; above `max_rejected` of all files
-    the component fails. Where the data brings no splits of its own, each image goes to one by the hash of its pixels:
-    equal images are always in the same split, and adding images moves none.
+    the component fails. Where the data brings no splits of its own, near-duplicates always share one, each class has
+    its shares in each, and an image that an earlier run of the pipeline placed stays where it is.
 
-    As every FileBasedExampleGen, it is not executed again while names, sizes and times of the files stay the same.
+    It is not executed again while paths, sizes and times of the files stay the same: see `Driver`.
 
     ## Example
     ```
@@ -59,14 +65,16 @@ class ImageExampleGen(FileBasedExampleGen):
 
     SPEC_CLASS = ImageExampleGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+    DRIVER_CLASS = Driver
 
-    def __init__(self, source: Source, settings: DataSettings) -> None:
+    def __init__(self, source: Source, settings: DataSettings, split_memory: str = "") -> None:
         """Construct an ImageExampleGen component.
 
         Args:
             source: What `modules.sources.discover` found.
-            settings: `splits` (where the source has none), `image_feature`, `label_feature`, `max_rejected` and
-                `max_pixels` are used.
+            settings: `splits` (where the source has none), `image_feature`, `label_feature`, `max_rejected`,
+                `max_pixels`, `on_duplicates` and `duplicate_distance` are used.
+            split_memory: Folder in which runs of the pipeline remember the split of each image; empty for none.
         """
         splits = [example_gen_pb2.Input.Split(name=name, pattern=glob) for name, glob in source.patterns.items()]
         output = example_gen_pb2.Output()
@@ -85,6 +93,11 @@ class ImageExampleGen(FileBasedExampleGen):
             label_feature=settings.label_feature,
             max_rejected=settings.max_rejected,
             max_pixels=settings.max_pixels,
+            max_side=settings.max_side or 0,
+            background="#{:02x}{:02x}{:02x}".format(*settings.background),
+            on_duplicates=settings.on_duplicates,
+            duplicate_distance=settings.duplicate_distance,
+            split_memory=split_memory,
             code_digest=code_digest("components.image_example_gen.executor"),
             examples=Channel(type=standard_artifacts.Examples),
             report=Channel(type=IngestReport),

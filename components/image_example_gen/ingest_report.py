@@ -1,6 +1,7 @@
 """The report of ImageExampleGen: put together from what Beam's workers wrote, and judged.
 
-ingest.json     files, accepted, rejected; images of each class in each split; digest of the data
+ingest.json     files, accepted, rejected; images of each class in each split, and where that is off its share;
+                digest of the data
 rejected.csv    path and reason of every file that was not taken
 """
 
@@ -8,15 +9,19 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import tensorflow as tf
 
 from modules.errors import DataError
 from modules.records import SPLITS
+from modules.splits import deviations
 
+REJECTED_FILE = "rejected.csv"
 _NAMED = 10
 
 
@@ -32,9 +37,13 @@ class Ingest:
     data_digest: str
     """Stands for the images, their labels and their splits: 64 hexadecimal digits."""
     lost_classes: tuple[str, ...]
-    """Class folders whose every file was rejected."""
+    """Classes whose every file was rejected."""
     first_rejected: tuple[tuple[str, str], ...]
-    """Path and reason of the first ones, by path."""
+    """Path and reason of the first ones that are not usable, by path."""
+    left_out: int = 0
+    """Files among the rejected ones that are usable, and left out because of what they resemble."""
+    deviations: Mapping[str, Mapping[str, tuple[int, float]]] = field(default_factory=dict)
+    """Images, and what the share would be, by split by class, where those differ by more than one image."""
 
 
 def counts_path(report_uri: str, split: str) -> str:
@@ -47,15 +56,33 @@ def rejected_prefix(report_uri: str, pattern: str) -> str:
     return f"{report_uri}/parts/rejected-{hashlib.sha256(pattern.encode()).hexdigest()[:8]}"
 
 
-def assemble(report_uri: str, folders_are_classes: bool) -> Ingest:
+def images_prefix(report_uri: str, split: str) -> str:
+    """Beginning of the names of the files with the images that were read of one input split."""
+    return f"{report_uri}/parts/images-{split}"
+
+
+def placed_prefix(report_uri: str) -> str:
+    """Beginning of the names of the files that say where each image goes."""
+    return f"{report_uri}/parts/placed"
+
+
+def left_out_prefix(report_uri: str) -> str:
+    """Beginning of the names of the files with what is left out because of what it resembles, as JSON lines."""
+    return f"{report_uri}/parts/left_out"
+
+
+def assemble(report_uri: str, shares: Mapping[str, int] | None = None) -> Ingest:
     """Writes `ingest.json` and `rejected.csv` from the parts, and removes those."""
     tallies = {split: json.loads(_read(counts_path(report_uri, split))) for split in SPLITS}
     rejected: list[dict[str, str]] = []
     for path in sorted(tf.io.gfile.glob(f"{report_uri}/parts/rejected-*")):
         rejected += [json.loads(line) for line in _read(path).splitlines()]
+    unusable = sorted(rejected, key=lambda row: row["path"])
+    for path in tf.io.gfile.glob(f"{left_out_prefix(report_uri)}*"):
+        rejected += [json.loads(line) for line in _read(path).splitlines()]
     rejected.sort(key=lambda row: row["path"])
     accepted = sum(sum(tally["classes"].values()) for tally in tallies.values())
-    folders = {row["path"].split("/")[-2] for row in rejected} if folders_are_classes else set()
+    labels = {row["label"] for row in unusable if row["label"]}
     digests = "".join(f"{split}:{tally['digest']}\n" for split, tally in tallies.items())
     ingest = Ingest(
         files=accepted + len(rejected),
@@ -63,19 +90,30 @@ def assemble(report_uri: str, folders_are_classes: bool) -> Ingest:
         rejected=len(rejected),
         splits={split: tally["classes"] for split, tally in tallies.items()},
         data_digest=hashlib.sha256(digests.encode()).hexdigest(),
-        lost_classes=tuple(sorted(folders.difference(*(tally["classes"] for tally in tallies.values())))),
-        first_rejected=tuple((row["path"], row["reason"]) for row in rejected[:_NAMED]),
+        lost_classes=tuple(sorted(labels.difference(*(tally["classes"] for tally in tallies.values())))),
+        first_rejected=tuple((row["path"], row["reason"]) for row in unusable[:_NAMED]),
+        left_out=len(rejected) - len(unusable),
+        deviations=deviations({split: tally["classes"] for split, tally in tallies.items()}, shares) if shares else {},
     )
-    with tf.io.gfile.GFile(f"{report_uri}/rejected.csv", "w") as file:
-        writer = csv.DictWriter(file, ["path", "reason"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rejected)
+    with tf.io.gfile.GFile(f"{report_uri}/{REJECTED_FILE}", "wb") as file:
+        file.write(_as_csv(rejected))
     content: dict[str, Any] = asdict(ingest)
     del content["first_rejected"]
     with tf.io.gfile.GFile(f"{report_uri}/ingest.json", "w") as file:
         file.write(json.dumps(content, indent=2) + "\n")
     tf.io.gfile.rmtree(f"{report_uri}/parts")
     return ingest
+
+
+def keep_rejected(report_uri: str) -> str:
+    """Copies `rejected.csv` beside the report, which TFX removes when the component fails.
+
+    Returns:
+        Where it is now.
+    """
+    kept = f"{report_uri.rstrip('/')}-{REJECTED_FILE}"
+    tf.io.gfile.copy(f"{report_uri}/{REJECTED_FILE}", kept, overwrite=True)
+    return kept
 
 
 def check(ingest: Ingest, max_rejected: float) -> None:
@@ -85,11 +123,12 @@ def check(ingest: Ingest, max_rejected: float) -> None:
         DataError: Nothing was readable; more than `max_rejected` of the files were not; a class of which nothing was;
             a class is absent from a split; a name of a class that no line of a text file can hold.
     """
-    share = ingest.rejected / max(ingest.files, 1)
+    unusable = ingest.rejected - ingest.left_out
+    share = unusable / max(ingest.files, 1)
     if share > max_rejected or not ingest.accepted:
-        named = "".join(f"\n    {path}: {reason}" for path, reason in ingest.first_rejected)
+        named = "".join(f"\n    {_printable(path)}: {_printable(reason)}" for path, reason in ingest.first_rejected)
         raise DataError(
-            f"{ingest.rejected} of {ingest.files} files ({share:.1%}) cannot be used as images, more than "
+            f"{unusable} of {ingest.files} files ({share:.1%}) cannot be used as images, more than "
             f"data.max_rejected {max_rejected:.1%} allows. The first ones:{named}",
             "repair or remove the files, or raise data.max_rejected",
         )
@@ -110,6 +149,19 @@ def check(ingest: Ingest, max_rejected: float) -> None:
                 f"the split {split} has no image of {', '.join(missing[:_NAMED])}",
                 "add images of the class; where edgetune splits, data.splits can give the split a larger share",
             )
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)
+
+
+def _as_csv(rejected: list[dict[str, str]]) -> bytes:
+    """All values quoted, for names that have line breaks or commas; what is not UTF-8 in a name as an escape."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, ["path", "reason"], extrasaction="ignore", lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writeheader()
+    writer.writerows(rejected)
+    return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _read(path: str) -> str:

@@ -39,7 +39,9 @@ def test_the_schema_of_this_repository_names_every_feature_of_a_raw_example(root
     schema = text_format.Parse((root / "schemas" / "examples.pbtxt").read_text(), schema_pb2.Schema())
     features = {feature.name: feature for feature in schema.feature}
     texts = {records.IMAGE, records.LABEL, records.SOURCE, records.IMAGE_ID, records.SPLIT_GROUP}
-    assert set(features) == texts | {records.WIDTH, records.HEIGHT}
+    wholes = {records.WIDTH, records.HEIGHT, records.BYTES}
+    assert set(features) == texts | wholes | {records.ASPECT, records.RED, records.GREEN, records.BLUE}
     for name, feature in features.items():
-        assert feature.type == (schema_pb2.BYTES if name in texts else schema_pb2.INT)
+        kind = schema_pb2.INT if name in wholes else schema_pb2.FLOAT
+        assert feature.type == (schema_pb2.BYTES if name in texts else kind)
         assert feature.presence.min_fraction == 1.0

@@ -1,0 +1,120 @@
+"""Pairs of near-duplicates, as a Beam pipeline: each worker compares a few of the hashes, and none holds all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+
+from modules import duplicates, perceptual_hash
+from modules.duplicates import Edge, Image
+
+_SHARDS = 64
+"""Among which the images of one band are distributed: each fits into a worker's memory."""
+_BATCH = 4096
+_ROW = perceptual_hash.SIGNATURE
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of the data."""
+
+    source: str
+    label: str
+    split: str
+    """Where the data has splits of its own; else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An image, and all files with its pixels."""
+
+    id: bytes
+    files: tuple[File, ...]
+    signature: bytes
+    split: str
+    """Where an earlier run put it; empty for a new one."""
+
+
+class NearDuplicates(beam.PTransform):
+    """Items to one element, all edges between them."""
+
+    def __init__(self, distance: int) -> None:
+        super().__init__()
+        self._distance = distance
+
+    def expand(self, input_or_inputs: beam.PCollection) -> beam.PCollection:
+        equal = (
+            input_or_inputs
+            | "WithSignature" >> beam.Filter(lambda item: item.signature)
+            | "BySignature" >> beam.Map(lambda item: (item.signature, Image(item.id, item.split)))
+            | "Equal" >> beam.GroupByKey()
+            | "Collapse" >> beam.ParDo(_Collapse()).with_outputs("edges", main="distinct")
+        )
+        near = (
+            equal["distinct"]
+            | "Bands" >> beam.ParDo(_Bands(self._distance))
+            | "ByBand" >> beam.GroupByKey()
+            | "Compare" >> beam.FlatMap(_compare, self._distance)
+        )
+        return (
+            [equal["edges"], near]
+            | beam.Flatten()
+            | "Together" >> beam.Map(lambda edge: (None, edge))
+            | "AllEdges" >> beam.GroupByKey()
+        )
+
+
+class _Collapse(beam.DoFn):
+    """Images of one signature to one that stands for them, and the edges from it to the others."""
+
+    def process(self, element: tuple[bytes, Iterable[Image]]) -> Iterator[Any]:
+        signature, images = element
+        first, *others = sorted(images, key=lambda image: (not image.split, image.id))
+        yield signature, first
+        yield from (beam.pvalue.TaggedOutput("edges", Edge(first, other)) for other in others)
+
+
+class _Bands(beam.DoFn):
+    """Distinct images to packed batches by band and shard: an element for each image and band would be thirteen times
+    as many elements as images, and their handling would cost more than all comparisons."""
+
+    def __init__(self, distance: int) -> None:
+        super().__init__()
+        self._distance = distance
+
+    def start_bundle(self) -> None:
+        self._batch: list[tuple[bytes, Image]] = []
+
+    def process(self, element: tuple[bytes, Image]) -> Iterator[tuple[tuple[int, int], tuple[bytes, list[Image]]]]:
+        self._batch.append(element)
+        if len(self._batch) >= _BATCH:
+            yield from self._packed()
+            self._batch = []
+
+    def finish_bundle(self) -> Iterator[Any]:
+        for element in self._packed() if self._batch else ():
+            yield beam.transforms.window.GlobalWindows.windowed_value(element)
+
+    def _packed(self) -> Iterator[tuple[tuple[int, int], tuple[bytes, list[Image]]]]:
+        signatures = perceptual_hash.as_array([signature for signature, _ in self._batch])
+        for band in range(self._distance + 1):
+            values = duplicates.band_values(duplicates.bands(signatures, self._distance, band), self._distance)
+            shards = values % np.uint64(_SHARDS)
+            for shard in np.unique(shards):
+                rows = np.flatnonzero(shards == shard)
+                yield (band, int(shard)), (signatures[rows].tobytes(), [self._batch[row][1] for row in rows])
+
+
+def _compare(element: tuple[tuple[int, int], Iterable[tuple[bytes, list[Image]]]], distance: int) -> Iterator[Edge]:
+    (band, _), batches = element
+    packed: list[bytes] = []
+    images: list[Image] = []
+    for signatures, some in batches:
+        packed.append(signatures)
+        images += some
+    array = np.frombuffer(b"".join(packed), np.uint8).reshape(-1, _ROW)
+    yield from duplicates.forest(images, duplicates.near_pairs(array, duplicates.was_there(images), distance, band))

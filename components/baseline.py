@@ -1,14 +1,17 @@
-"""Which model a candidate has to compete with."""
+"""Which model a candidate has to compete with, and which data new data are compared with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from ml_metadata import MetadataStore
+from ml_metadata.proto.metadata_store_pb2 import Event
 from tfx import types
 from tfx.dsl.components.common.resolver import ResolverStrategy
+from tfx.types import standard_artifacts
 
 CANDIDATE_KEY, MODEL_KEY, BLESSING_KEY = "candidate", "model", "model_blessing"
+STATISTICS_KEY = "statistics"
 
 
 class LastBlessedBeforeCandidate(ResolverStrategy):
@@ -46,3 +49,85 @@ class LastBlessedBeforeCandidate(ResolverStrategy):
             model = max(older, key=lambda artifact: artifact.id)
             resolved[MODEL_KEY], resolved[BLESSING_KEY] = [model], [blessings[model.id]]
         return resolved
+
+
+class StatisticsOfLastBlessed(ResolverStrategy):
+    """The statistics of the data that the latest blessed model was made of, among those older than the candidate.
+
+    Drift is measured against them. As above, only older ones count: those are the same in every run of unchanged data.
+
+    ## Example
+    ```
+    baseline = Resolver(
+        strategy_class=StatisticsOfLastBlessed,
+        candidate=statistics_gen.outputs["statistics"],
+        statistics=Channel(type=ExampleStatistics),
+        model_blessing=Channel(type=ModelBlessing),
+    )
+    ```
+    """
+
+    def resolve_artifacts(
+        self, store: MetadataStore, input_dict: Mapping[str, list[types.Artifact]]
+    ) -> dict[str, list[types.Artifact]]:
+        """The baseline under `statistics`; empty where no older one belongs to a blessed model."""
+        resolved: dict[str, list[types.Artifact]] = {key: [] for key in input_dict}
+        resolved[CANDIDATE_KEY] = list(input_dict[CANDIDATE_KEY])
+        oldest = min(artifact.id for artifact in resolved[CANDIDATE_KEY])
+        # Transform, too, puts out statistics, which hold something else.
+        makers = _maker_types(store, oldest)
+        older = {
+            artifact.id: artifact
+            for artifact in input_dict[STATISTICS_KEY]
+            if artifact.id < oldest and _maker_types(store, artifact.id) & makers
+        }
+        # Statistics and model descend from the same examples: those are what tells which belong together.
+        kind = {artifact.id for artifact in store.get_artifacts_by_type(standard_artifacts.Examples.TYPE_NAME)}
+        examples = {identifier: _inputs(store, {identifier}) & kind for identifier in older}
+        blessed = sorted(
+            blessing.get_int_custom_property("current_model_id")
+            for blessing in input_dict[BLESSING_KEY]
+            if blessing.get_int_custom_property("blessed") == 1
+        )
+        for model in reversed(blessed):
+            ancestors = _ancestors(store, model)
+            if belonging := [identifier for identifier in older if examples[identifier] & ancestors]:
+                resolved[STATISTICS_KEY] = [older[max(belonging)]]
+                break
+        return resolved
+
+
+def _ancestors(store: MetadataStore, artifact_id: int) -> set[int]:
+    """Ids of all artifacts that went into one, over any number of executions."""
+    found: set[int] = set()
+    waiting = {artifact_id}
+    while waiting:
+        waiting = _inputs(store, waiting) - found
+        found |= waiting
+    return found
+
+
+def _maker_types(store: MetadataStore, artifact_id: int) -> set[int]:
+    """Ids of the types of the executions that put out an artifact: one for each kind of component."""
+    return {execution.type_id for execution in store.get_executions_by_id(sorted(_makers(store, {artifact_id})))}
+
+
+def _makers(store: MetadataStore, artifact_ids: set[int]) -> set[int]:
+    """Ids of the executions that put out any of these artifacts."""
+    return {
+        event.execution_id
+        for event in store.get_events_by_artifact_ids(sorted(artifact_ids))
+        if event.type in (Event.OUTPUT, Event.DECLARED_OUTPUT)
+    }
+
+
+def _inputs(store: MetadataStore, artifact_ids: set[int]) -> set[int]:
+    """Ids of the artifacts that the executions read which put out these."""
+    made_by = _makers(store, artifact_ids)
+    if not made_by:
+        return set()
+    return {
+        event.artifact_id
+        for event in store.get_events_by_execution_ids(sorted(made_by))
+        if event.type in (Event.INPUT, Event.DECLARED_INPUT)
+    }

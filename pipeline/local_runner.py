@@ -1,11 +1,11 @@
 """Running the pipeline on this machine: TFX's BeamDagRunner, with ML Metadata in a sqlite file in the workdir.
 
-    <workdir>/tfx_pipeline_output/<name>/     all artifacts, as TFX lays them out
-    <workdir>/tfx_metadata/<name>/            metadata.db
-    <workdir>/pushed/<name>/                  saved_model/<version>/ and edge/<version>/
-    <workdir>/reports/<name>/<run id>/        index.html
-    <workdir>/logs/                           everything that TFX, Beam and TensorFlow say
-    <workdir>/data/                           the embedded digits, once they are asked for
+<workdir>/tfx_pipeline_output/<name>/     all artifacts, as TFX lays them out
+<workdir>/tfx_metadata/<name>/            metadata.db
+<workdir>/pushed/<name>/                  saved_model/<version>/ and edge/<version>/
+<workdir>/reports/<name>/<run id>/        index.html
+<workdir>/logs/                           everything that TFX, Beam and TensorFlow say
+<workdir>/data/                           the embedded digits, once they are asked for
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from absl import logging
 
 from modules import progress
 from modules.errors import ConfigError, EdgetuneError, NotBlessed, PushError
+from modules.findings import Refused
 from modules.settings import RunSettings
 from pipeline.console import Console
 from pipeline.log_capture import capture
@@ -63,7 +64,15 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
             error = _execute(pipeline, console)
         outcome = read_outcome(metadata_db, settings.name)
         folder = workdir / "reports" / settings.name / outcome.run_id
-        report = write_report(outcome, folder, settings=settings, log=log, error=str(error) if error else None)
+        # Of a component that fails, TFX removes what it wrote: its findings are in the error.
+        report = write_report(
+            outcome,
+            folder,
+            settings=settings,
+            log=log,
+            error=str(error) if error else None,
+            findings=error.found if isinstance(error, Refused) else None,
+        )
         print("", *summary(outcome, report=report), sep="\n", file=terminal, flush=True)
     if error is not None:
         raise error
@@ -104,8 +113,9 @@ def _preflight(settings: RunSettings, workdir: Path) -> Source:
     if data.path == EMBEDDED:
         data = data.model_copy(update={"path": str(write_digits(workdir / "data" / "digits"))})
     source = discover(data)
-    from modules.preflight import check_network  # imports TensorFlow, which takes longer than all of the above
+    from modules.preflight import check_network, check_push  # imports TensorFlow, which takes longer than all above
 
+    check_push(settings.push)
     check_network(settings.model, settings.training)
     return source
 
@@ -136,4 +146,3 @@ def _execute(pipeline: Pipeline, console: Console) -> EdgetuneError | None:
     except EdgetuneError as error:
         return error
     return None
-

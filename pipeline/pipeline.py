@@ -18,7 +18,7 @@ from tfx.proto import transform_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
-from components.baseline import LastBlessedBeforeCandidate
+from components.baseline import LastBlessedBeforeCandidate, StatisticsOfLastBlessed
 from components.curated_schema import CuratedSchema
 from components.dataset_gate import DatasetGate
 from components.edge_evaluator import EdgeEvaluator
@@ -71,14 +71,27 @@ def create_pipeline(
     Raises:
         WeightsError: The file of weights is missing.
     """
-    example_gen = ImageExampleGen(source, settings.data)
+    example_gen = ImageExampleGen(source, settings.data, split_memory=f"{places.root}/split_memory")
     examples = example_gen.outputs["examples"]
 
     schema_gen = CuratedSchema(SCHEMA).with_id("ImportSchemaGen")
     schema = schema_gen.outputs["schema"]
     statistics_gen = StatisticsGen(examples=examples, schema=schema)
     validator = ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
-    gate = DatasetGate(examples, validator.outputs["anomalies"], example_gen.outputs["report"], settings.data)
+    baseline_statistics = Resolver(
+        strategy_class=StatisticsOfLastBlessed,
+        candidate=statistics_gen.outputs["statistics"],
+        statistics=Channel(type=standard_artifacts.ExampleStatistics),
+        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id("BaselineStatistics")
+    gate = DatasetGate(
+        examples=examples,
+        anomalies=validator.outputs["anomalies"],
+        report=example_gen.outputs["report"],
+        statistics=statistics_gen.outputs["statistics"],
+        settings=settings.data,
+        baseline_statistics=baseline_statistics.outputs["statistics"],
+    )
 
     transform = Transform(
         examples=examples,
@@ -133,9 +146,13 @@ def create_pipeline(
         destination=places.edge,
         pipeline_name=settings.name,
         config_digest=config_digest(settings),
+        ingest_report=example_gen.outputs["report"],
+        push=settings.push,
+        edge=settings.edge,
+        card=settings.card,
     )
-    nodes: list[BaseNode] = [example_gen, schema_gen, statistics_gen, validator, gate, transform, trainer, baseline]
-    nodes += [evaluator, edge_exporter, edge_evaluator, saved_model_pusher, edge_pusher]
+    nodes: list[BaseNode] = [example_gen, schema_gen, statistics_gen, validator, baseline_statistics, gate, transform]
+    nodes += [trainer, baseline, evaluator, edge_exporter, edge_evaluator, saved_model_pusher, edge_pusher]
     return Pipeline(
         pipeline_name=settings.name,
         pipeline_root=places.root,

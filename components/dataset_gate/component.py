@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import json
+
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
@@ -9,7 +12,15 @@ from tfx.types.channel import Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.artifacts import DatasetFindings, IngestReport
-from components.dataset_gate.executor import ANOMALIES_KEY, EXAMPLES_KEY, FINDINGS_KEY, REPORT_KEY, Executor
+from components.dataset_gate.executor import (
+    ANOMALIES_KEY,
+    BASELINE_KEY,
+    EXAMPLES_KEY,
+    FINDINGS_KEY,
+    REPORT_KEY,
+    STATISTICS_KEY,
+    Executor,
+)
 from modules.code_digest import code_digest
 from modules.settings import DataSettings
 
@@ -19,12 +30,21 @@ class DatasetGateSpec(ComponentSpec):
 
     PARAMETERS = {
         "min_examples_per_class": ExecutionParameter(type=int),
+        "max_imbalance": ExecutionParameter(type=float),
+        "min_side": ExecutionParameter(type=int),
+        "max_label_drift": ExecutionParameter(type=float),
+        "max_image_drift": ExecutionParameter(type=float),
+        "on_duplicates": ExecutionParameter(type=str),
+        "allow": ExecutionParameter(type=str),
+        "allowed_by": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
     }
     INPUTS = {
         EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
         ANOMALIES_KEY: ChannelParameter(type=standard_artifacts.ExampleAnomalies),
         REPORT_KEY: ChannelParameter(type=IngestReport),
+        STATISTICS_KEY: ChannelParameter(type=standard_artifacts.ExampleStatistics),
+        BASELINE_KEY: ChannelParameter(type=standard_artifacts.ExampleStatistics, optional=True),
     }
     OUTPUTS = {FINDINGS_KEY: ChannelParameter(type=DatasetFindings)}
 
@@ -32,9 +52,11 @@ class DatasetGateSpec(ComponentSpec):
 class DatasetGate(base_beam_component.BaseBeamComponent):
     """A TFX component that stops a run on data that should not be trained on.
 
-    It fails on anomalies that ExampleValidator found, on classes with too few usable images, and on images of equal
-    pixels that stand under two labels or in two splits. What comes after it in a pipeline has to name it as upstream
-    node; nothing reads its output.
+    It fails on anomalies that ExampleValidator found, on classes with too few usable images or far fewer than others,
+    on small images, on near-duplicates that stand under two labels or in two splits, and on data that are not
+    distributed as those of the last blessed model. A finding passes if `data.allow` names it, and the artifact says who
+    let it.
+    What comes after it in a pipeline has to name it as upstream node; nothing reads its output.
 
     ## Example
     ```
@@ -42,13 +64,15 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
         examples=example_gen.outputs["examples"],
         anomalies=example_validator.outputs["anomalies"],
         report=example_gen.outputs["report"],
+        statistics=statistics_gen.outputs["statistics"],
         settings=DataSettings(path="/photos"),
     )
     transform.add_upstream_node(gate)
     ```
 
     Component `outputs` contains:
-     - `findings`: Channel of type `DatasetFindings`: `findings.json`, an empty list where the data passed.
+     - `findings`: Channel of type `DatasetFindings`: `findings.json`, a list of those that were let pass. Custom
+                   properties: `findings`, their number; where there are any, `allowed` and `allowed_by`.
     """
 
     SPEC_CLASS = DatasetGateSpec
@@ -59,7 +83,9 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
         examples: types.BaseChannel,
         anomalies: types.BaseChannel,
         report: types.BaseChannel,
+        statistics: types.BaseChannel,
         settings: DataSettings,
+        baseline_statistics: types.BaseChannel | None = None,
     ) -> None:
         """Construct a DatasetGate component.
 
@@ -67,14 +93,26 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
             examples: Raw examples, of type `standard_artifacts.Examples`.
             anomalies: ExampleValidator's, of type `standard_artifacts.ExampleAnomalies`.
             report: ImageExampleGen's, of type `IngestReport`.
-            settings: `min_examples_per_class` is used.
+            statistics: StatisticsGen's, of type `standard_artifacts.ExampleStatistics`.
+            settings: The bounds, `on_duplicates` and `allow` are used.
+            baseline_statistics: Those of the data that drift is measured against; without any, it is not measured.
         """
         super().__init__(
             spec=DatasetGateSpec(
                 examples=examples,
                 anomalies=anomalies,
                 report=report,
+                statistics=statistics,
+                baseline_statistics=baseline_statistics,
                 min_examples_per_class=settings.min_examples_per_class,
+                max_imbalance=settings.max_imbalance,
+                min_side=settings.min_side,
+                max_label_drift=settings.max_label_drift,
+                max_image_drift=settings.max_image_drift,
+                on_duplicates=settings.on_duplicates,
+                allow=json.dumps(sorted(settings.allow)),
+                # Who lets nothing pass is nobody: then the same data are served from the cache whoever runs it.
+                allowed_by=getpass.getuser() if settings.allow else "",
                 code_digest=code_digest("components.dataset_gate.executor"),
                 findings=Channel(type=DatasetFindings),
             )

@@ -1,8 +1,9 @@
-"""The component DatasetGate: its work. Equal images are found by a Beam pipeline, so no process holds all of them."""
+"""The component DatasetGate: its work. Images are looked at by a Beam pipeline, so no process holds all of them."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -14,16 +15,28 @@ from tfx import types
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 
+from components.dataset_gate.drift import drifted
 from modules import records
 from modules.errors import DataError
-from modules.findings import Copy, Finding, anomalies, identical_images, small_classes
+from modules.findings import (
+    Copy,
+    Finding,
+    Refused,
+    anomalies,
+    imbalance,
+    is_allowed,
+    same_images,
+    small_classes,
+    small_images,
+)
 
 EXAMPLES_KEY, ANOMALIES_KEY, REPORT_KEY, FINDINGS_KEY = "examples", "anomalies", "report", "findings"
+STATISTICS_KEY, BASELINE_KEY = "statistics", "baseline_statistics"
 _NAMED = 10
 
 
 class Executor(BaseBeamExecutor):
-    """Collects all findings, writes them, and fails if there are any."""
+    """Collects all findings, writes them, and fails if there are any that nobody let pass."""
 
     def Do(
         self,
@@ -34,22 +47,36 @@ class Executor(BaseBeamExecutor):
         """Judges the data.
 
         Raises:
-            DataError: There is a finding; up to ten are named.
+            Refused: There is a finding; up to ten are named.
+            DataError: A split was not validated.
         """
-        inputs = {key: artifact_utils.get_single_instance(artifacts) for key, artifacts in input_dict.items()}
+        inputs = {key: artifact_utils.get_single_instance(found) for key, found in input_dict.items() if found}
         output = artifact_utils.get_single_instance(output_dict[FINDINGS_KEY])
         with tf.io.gfile.GFile(f"{inputs[REPORT_KEY].uri}/ingest.json") as file:
             ingest = json.load(file)
         found = small_classes(ingest["splits"], exec_properties["min_examples_per_class"])
+        found += imbalance(ingest["splits"], exec_properties["max_imbalance"])
         for split in records.SPLITS:
             found += anomalies(split, _described(f"{inputs[ANOMALIES_KEY].uri}/Split-{split}/SchemaDiff.pb"))
-        found += self._identical_images(inputs[EXAMPLES_KEY].uri, f"{output.uri}/identical")
+        if BASELINE_KEY in inputs:
+            bounds = exec_properties["max_label_drift"], exec_properties["max_image_drift"]
+            found += drifted(inputs[STATISTICS_KEY].uri, inputs[BASELINE_KEY].uri, *bounds)
+        found += self._images(inputs[EXAMPLES_KEY].uri, f"{output.uri}/images", exec_properties)
+        allowed = json.loads(exec_properties["allow"])
+        passed = [is_allowed(finding, allowed) for finding in found]
+        listed = [{**asdict(finding), "allowed": let} for finding, let in zip(found, passed, strict=True)]
         with tf.io.gfile.GFile(f"{output.uri}/findings.json", "w") as file:
-            file.write(json.dumps({"findings": [asdict(finding) for finding in found]}, indent=2) + "\n")
+            file.write(json.dumps({"findings": listed}, indent=2) + "\n")
+        if refused := [finding for finding, let in zip(found, passed, strict=True) if not let]:
+            raise Refused(refused)
+        output.set_int_custom_property("findings", len(found))
         if found:
-            raise DataError(_sentence(found), found[0].remedy if len(found) == 1 else "each is named with its remedy")
+            output.set_string_custom_property("allowed", exec_properties["allow"])
+            output.set_string_custom_property("allowed_by", exec_properties["allowed_by"])
 
-    def _identical_images(self, examples_uri: str, prefix: str) -> list[Finding]:
+    def _images(self, examples_uri: str, prefix: str, exec_properties: dict[str, Any]) -> list[Finding]:
+        """What is wrong with single images, and with groups of them."""
+        smallest = exec_properties["min_side"]
         with self._make_beam_pipeline() as pipeline:
             places = [
                 pipeline
@@ -57,32 +84,63 @@ class Executor(BaseBeamExecutor):
                 | f"Place[{split}]" >> beam.Map(_place, split)
                 for split in records.SPLITS
             ]
+            images = places | beam.Flatten()
             (
-                places
-                | beam.Flatten()
-                | "ByPixels" >> beam.GroupByKey()
-                | "Judge" >> beam.FlatMap(_judge)
-                | "Write" >> beam.io.WriteToText(prefix)
+                images
+                | "Copy" >> beam.MapTuple(lambda group, copy, _: (group, copy))
+                | "ByGroup" >> beam.GroupByKey()
+                | "Judge" >> beam.FlatMap(_judge, exec_properties["on_duplicates"] == "fail")
+                | "Write" >> beam.io.WriteToText(f"{prefix}-same")
             )
-        lines: list[str] = []
-        for path in tf.io.gfile.glob(f"{prefix}*"):
-            with tf.io.gfile.GFile(path) as file:
-                lines += file.read().splitlines()
-            tf.io.gfile.remove(path)
-        return [Finding(**{**finding, "files": tuple(finding["files"])}) for finding in map(json.loads, sorted(lines))]
+            small = (
+                images
+                | "Small" >> beam.Filter(lambda image: image[2] < smallest)
+                | "Source" >> beam.MapTuple(lambda _, copy, side: os.fsencode(copy.source))
+            )
+            for what, combine in (
+                ("count", beam.combiners.CountCombineFn()),
+                ("first", beam.combiners.TopCombineFn(_NAMED, reverse=True)),
+            ):
+                (
+                    small
+                    | f"Combine[{what}]" >> beam.CombineGlobally(combine)
+                    | f"Json[{what}]" >> beam.Map(_as_json)
+                    | f"Write[{what}]" >> beam.io.WriteToText(f"{prefix}-{what}")
+                )
+        same = [json.loads(line) for line in sorted(_take(f"{prefix}-same*"))]
+        [count], [first] = ([json.loads(line) for line in _take(f"{prefix}-{what}*")] for what in ("count", "first"))
+        found = [Finding(**{**finding, "files": tuple(finding["files"])}) for finding in same]
+        return found + small_images(count, first, smallest)
 
 
-def _place(record: bytes, split: str) -> tuple[bytes, tuple[str, str, str]]:
+def _place(record: bytes, split: str) -> tuple[bytes, Copy, int]:
+    """Its group, where it stands, and its shorter side."""
     features = tf.train.Example.FromString(record).features.feature
-    label, source, image_id = (
-        features[key].bytes_list.value[0] for key in (records.LABEL, records.SOURCE, records.IMAGE_ID)
+    label, source, image_id, group = (
+        features[key].bytes_list.value[0]
+        for key in (records.LABEL, records.SOURCE, records.IMAGE_ID, records.SPLIT_GROUP)
     )
-    return image_id, (split, label.decode("utf-8"), source.decode("utf-8", "replace"))
+    side = min(features[key].int64_list.value[0] for key in (records.WIDTH, records.HEIGHT))
+    return group, Copy(split, label.decode("utf-8"), os.fsdecode(source), image_id.decode()), side
 
 
-def _judge(group: tuple[bytes, Iterable[tuple[str, str, str]]]) -> Iterator[str]:
-    for finding in identical_images(Copy(*place) for place in group[1]):
+def _judge(group: tuple[bytes, Iterable[Copy]], one_only: bool) -> Iterator[str]:
+    for finding in same_images(group[1], one_only):
         yield json.dumps(asdict(finding))
+
+
+def _as_json(value: int | list[bytes]) -> str:
+    return json.dumps(value if isinstance(value, int) else [os.fsdecode(source) for source in value])
+
+
+def _take(pattern: str) -> list[str]:
+    """The lines of all files that match; they are removed."""
+    lines: list[str] = []
+    for path in tf.io.gfile.glob(pattern):
+        with tf.io.gfile.GFile(path) as file:
+            lines += file.read().splitlines()
+        tf.io.gfile.remove(path)
+    return lines
 
 
 def _described(path: str) -> dict[str, str]:
@@ -99,11 +157,3 @@ def _described(path: str) -> dict[str, str]:
     if found.HasField("dataset_anomaly_info"):
         described[""] = found.dataset_anomaly_info.description
     return described
-
-
-def _sentence(found: list[Finding]) -> str:
-    if len(found) == 1:
-        return found[0].cause
-    named = "".join(f"\n    {finding.cause}; {finding.remedy}" for finding in found[:_NAMED])
-    more = f"\n    and {len(found) - _NAMED} more, see the report" if len(found) > _NAMED else ""
-    return f"the data has {len(found)} findings:{named}{more}"

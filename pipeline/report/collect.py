@@ -7,34 +7,22 @@ so that a file of another shape is found here and not while the page is drawn.
 
 from __future__ import annotations
 
-import csv
-import itertools
-import json
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from modules.findings import Finding
 from modules.settings import RunSettings
 from modules.signatures import LABELS_FILE
-from pipeline.outcome import NOT_RUN, Node, Outcome
+from pipeline.outcome import Outcome
+from pipeline.report.artifacts import Absent, folder, number, read_json
+from pipeline.report.data import counted, data, listed
+from pipeline.report.data import findings as found_by_the_gate
 from pipeline.report.evaluation import classes, confusion, results
 
-INGEST, FINDINGS, TRAINER, EVALUATOR, EDGE = (
-    "ImageExampleGen",
-    "DatasetGate",
-    "TwoPhaseTrainer",
-    "Evaluator",
-    "EdgeEvaluator",
-)
+TRAINER, EVALUATOR, EDGE = "TwoPhaseTrainer", "Evaluator", "EdgeEvaluator"
 TRANSFER_NAMES = ("fixed_features", "fine_tuned", "from_scratch")
-MAX_REJECTED = 50
-"""Rejected files that the report names; it counts all."""
-
-
-class Absent(Exception):
-    """A section has nothing to show, and the message says why."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +38,25 @@ class Collected:
         return self.sections.get(name)
 
 
-def collect(outcome: Outcome, settings: RunSettings | None = None) -> Collected:
+def collect(
+    outcome: Outcome, settings: RunSettings | None = None, findings: Sequence[Finding] | None = None
+) -> Collected:
     """Reads every section that the run left something for.
 
     Args:
         outcome: The run.
         settings: Its configuration; orders the edge variants, and tells whether a comparison was wanted.
+        findings: What DatasetGate refused, where it did.
     """
     readers: dict[str, Callable[[], Any]] = {
         "results": lambda: results(_evaluation(outcome)),
         "transfer": lambda: _transfer(outcome, settings),
         "edge": lambda: _edge(outcome, settings),
-        "data": lambda: _data(outcome),
-        "findings": lambda: _findings(outcome),
+        "data": lambda: data(outcome),
+        "statistics": lambda: counted(outcome),
+        "findings": lambda: (
+            found_by_the_gate(outcome) if findings is None else listed(asdict(found) for found in findings)
+        ),
         "training": lambda: _training(outcome),
         "classes": lambda: _classes(outcome),
         "confusion": lambda: _confusion(outcome),
@@ -79,51 +73,15 @@ def collect(outcome: Outcome, settings: RunSettings | None = None) -> Collected:
     return collected
 
 
-def _data(outcome: Outcome) -> dict[str, Any]:
-    folder = _folder(outcome.node(INGEST), "report", "ingest.json")
-    ingest = _json(folder / "ingest.json")
-    return {
-        "files": int(ingest["files"]),
-        "accepted": int(ingest["accepted"]),
-        "rejected": int(ingest["rejected"]),
-        "splits": {
-            split: {str(name): int(count) for name, count in counts.items()}
-            for split, counts in ingest["splits"].items()
-        },
-        "rejected_files": _rejected(folder / "rejected.csv"),
-    }
-
-
-def _rejected(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        rows = itertools.islice(csv.DictReader(file), MAX_REJECTED)
-        return [{"path": row["path"], "reason": row["reason"] or ""} for row in rows]
-
-
-def _findings(outcome: Outcome) -> list[dict[str, Any]]:
-    found = _json(_folder(outcome.node(FINDINGS), "findings", "findings.json") / "findings.json")["findings"]
-    return [
-        {
-            "name": str(item["name"]),
-            "cause": str(item.get("cause", "")),
-            "remedy": str(item.get("remedy", "")),
-            "files": [str(name) for name in item.get("files", [])],
-        }
-        for item in found
-    ]
-
-
 def _training(outcome: Outcome) -> dict[str, Any]:
-    history = _json(_folder(outcome.node(TRAINER), "model_run", "history.json") / "history.json")
+    history = read_json(folder(outcome.node(TRAINER), "model_run", "history.json") / "history.json")
     keys = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
     phases = [
         {
             "name": str(phase["name"]),
-            "epochs": [{key: _number(epoch.get(key)) for key in keys} for epoch in phase["epochs"]],
+            "epochs": [{key: number(epoch.get(key)) for key in keys} for epoch in phase["epochs"]],
             "best_epoch": phase.get("best_epoch"),
-            "seconds": _number(phase.get("seconds")),
+            "seconds": number(phase.get("seconds")),
             "trainable_parameters": phase.get("trainable_parameters"),
         }
         for phase in history["phases"]
@@ -134,7 +92,7 @@ def _training(outcome: Outcome) -> dict[str, Any]:
 def _transfer(outcome: Outcome, settings: RunSettings | None) -> list[dict[str, Any]]:
     node = outcome.node(TRAINER)
     try:
-        folder = _folder(node, "model_run", "transfer.json")
+        place = folder(node, "model_run", "transfer.json")
     except Absent:
         if node.succeeded and settings and not settings.training.baselines:
             raise Absent("No comparison was asked for: training.baselines is empty.") from None
@@ -143,11 +101,11 @@ def _transfer(outcome: Outcome, settings: RunSettings | None) -> list[dict[str, 
     rows = [
         {
             "name": str(row["name"]),
-            "test_accuracy": _number(row["test_accuracy"]),
-            "seconds": _number(row.get("seconds")),
+            "test_accuracy": number(row["test_accuracy"]),
+            "seconds": number(row.get("seconds")),
             "epochs": row.get("epochs"),
         }
-        for row in _json(folder / "transfer.json")
+        for row in read_json(place / "transfer.json")
     ]
     if not rows:
         raise Absent("The training compared nothing.")
@@ -155,10 +113,10 @@ def _transfer(outcome: Outcome, settings: RunSettings | None) -> list[dict[str, 
 
 
 def _edge(outcome: Outcome, settings: RunSettings | None) -> dict[str, Any]:
-    metrics = _json(_folder(outcome.node(EDGE), "evaluation", "metrics.json") / "metrics.json")
+    metrics = read_json(folder(outcome.node(EDGE), "evaluation", "metrics.json") / "metrics.json")
     wanted = list(settings.edge.variants) if settings else []
     names = sorted(metrics["variants"], key=lambda name: wanted.index(name) if name in wanted else len(wanted))
-    reference = _number(metrics["saved_model"]["accuracy"])
+    reference = number(metrics["saved_model"]["accuracy"])
     return {
         "accuracy": reference,
         "images": metrics["test"]["images"],
@@ -171,15 +129,15 @@ def _edge(outcome: Outcome, settings: RunSettings | None) -> dict[str, Any]:
 
 def _variant(name: str, metrics: dict[str, Any], reference: float | None) -> dict[str, Any]:
     # A variant that could not be run has neither of these.
-    accuracy, latency = _number(metrics["accuracy"]), metrics["latency"] or {}
+    accuracy, latency = number(metrics["accuracy"]), metrics["latency"] or {}
     return {
         "name": name,
         "accuracy": accuracy,
         "accuracy_drop": None if accuracy is None or reference is None else reference - accuracy,
-        "agreement": _number(metrics["agreement"]),
+        "agreement": number(metrics["agreement"]),
         "bytes": metrics["bytes"],
         "latency": {
-            **{key: _number(latency.get(key)) for key in ("p50_ms", "p95_ms")},
+            **{key: number(latency.get(key)) for key in ("p50_ms", "p95_ms")},
             **{key: latency.get(key) for key in ("runs", "threads", "cpu")},
         },
         "blessed": metrics.get("blessed") is True,
@@ -203,7 +161,7 @@ def _confusion(outcome: Outcome) -> dict[str, Any]:
 
 def _evaluation(outcome: Outcome) -> str:
     """URI of what TFMA wrote."""
-    return str(_folder(outcome.node(EVALUATOR), "evaluation", "eval_config.json"))
+    return str(folder(outcome.node(EVALUATOR), "evaluation", "eval_config.json"))
 
 
 def _labels(outcome: Outcome) -> list[str] | None:
@@ -213,27 +171,3 @@ def _labels(outcome: Outcome) -> list[str] | None:
     path = artifact.path / "Format-Serving" / "assets" / LABELS_FILE if artifact else None
     # Not `splitlines`: a class name may hold a character that Unicode calls a line separator.
     return path.read_text(encoding="utf-8").removesuffix("\n").split("\n") if path and path.is_file() else None
-
-
-def _folder(node: Node, key: str, name: str) -> Path:
-    """Folder of the node's output that holds a file of that name.
-
-    Raises:
-        Absent: there is none; the message tells the node's state.
-    """
-    if not node.succeeded:
-        raise Absent(f"{node.id} {'did not run' if node.state == NOT_RUN else 'did not succeed'}.")
-    artifact = node.artifact(key)
-    if artifact is None or not (artifact.path / name).is_file():
-        raise Absent(f"{node.id} left no {name}.")
-    return artifact.path
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _number(value: Any) -> float | None:
-    """A float; None for what is absent or not a number, which strict JSON cannot hold."""
-    number = float("nan") if value is None else float(value)
-    return number if abs(number) < float("inf") else None

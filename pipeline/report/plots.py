@@ -31,8 +31,8 @@ _CSS = {
     "#a40004": "var(--wrong)",
 }
 INK, LINE, TRAIN, EVAL, TEST, WRONG = _CSS
-_SPLITS = {"train": TRAIN, "eval": EVAL, "test": TEST}
-_STYLE = {
+SPLIT_COLOURS = {"train": TRAIN, "eval": EVAL, "test": TEST}
+STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 9,
@@ -70,14 +70,14 @@ def split_counts(splits: Mapping[str, Mapping[str, int]]) -> str:
             totals[name] = totals.get(name, 0) + count
     names = sorted(sorted(totals, key=lambda name: (totals[name], name))[:MAX_BARS])
     rows = np.arange(len(names))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 0.9 + 0.24 * len(names)), layout="constrained")
         axes = figure.subplots()
         left = np.zeros(len(names))
         for split, counts in splits.items():
             widths = np.array([counts.get(name, 0) for name in names])
             label = f"{split} ({sum(counts.values()):,})"
-            axes.barh(rows, widths, left=left, color=_SPLITS.get(split, WRONG), label=label, height=0.72)
+            axes.barh(rows, widths, left=left, color=SPLIT_COLOURS.get(split, WRONG), label=label, height=0.72)
             left += widths
         for row, total in enumerate(left):
             # Set off in points: a leading space would be lost in SVG.
@@ -90,13 +90,13 @@ def split_counts(splits: Mapping[str, Mapping[str, int]]) -> str:
         if len(names) < len(totals):
             axes.set_title(f"the {len(names)} smallest of {len(totals):,} classes")
         figure.legend(loc="outside upper left", ncols=len(splits))
-        return _svg(figure, "counts", "Images of each class in each split")
+        return svg(figure, "counts", "Images of each class in each split")
 
 
 def training_curves(phases: Sequence[Mapping[str, Any]]) -> str:
     """Loss, accuracy and learning rate over the epochs of all phases, with the border between the phases."""
     ends = np.cumsum([len(phase["epochs"]) for phase in phases])
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.5, 3.1), layout="constrained")
         loss, accuracy, rate = figure.subplots(1, 3, width_ratios=[5, 5, 3])
         for axes, key in ((loss, "loss"), (accuracy, "accuracy")):
@@ -122,7 +122,7 @@ def training_curves(phases: Sequence[Mapping[str, Any]]) -> str:
         _name_phases(loss, phases)
         _mark_best(accuracy, phases)
         figure.legend(*loss.get_legend_handles_labels(), loc="outside upper right", ncols=2)
-        return _svg(figure, "curves", "Loss, accuracy and learning rate over the epochs")
+        return svg(figure, "curves", "Loss, accuracy and learning rate over the epochs")
 
 
 def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
@@ -130,7 +130,7 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     size, matrix = len(labels), np.asarray(counts)
     shade = np.ceil(_SHADES * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)).astype(int)
     diagonal = np.eye(size, dtype=bool)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         side = min(9.0, 2.2 + 0.42 * size)
         figure = Figure(figsize=(side, side), layout="constrained")
         axes = figure.subplots()
@@ -151,7 +151,7 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
         axes.set_yticks(range(len(names)), names)
         for spine in axes.spines.values():
             spine.set_visible(True)
-        return _svg(figure, "confusion", "Confusion matrix of the test split")
+        return svg(figure, "confusion", "Confusion matrix of the test split")
 
 
 def _squares(cells: np.ndarray) -> Path:
@@ -202,7 +202,7 @@ def _short(name: str) -> str:
     return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
 
 
-def _svg(figure: Figure, name: str, description: str) -> str:
+def svg(figure: Figure, name: str, description: str) -> str:
     """The drawing as an `<svg>` element whose ids begin with `name`, so that several can stand in one page."""
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():

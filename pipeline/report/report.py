@@ -1,8 +1,8 @@
 """The report of a run: `index.html`, one file that needs nothing else, and `report.json` with the same numbers.
 
-    collect.py, evaluation.py   artifacts -> plain numbers and text, or why there are none
-    plots.py                    numbers -> SVG
-    page.html, style.css        numbers and SVG -> the page
+    collect.py, data.py, evaluation.py, statistics.py   artifacts -> plain numbers and text, or why there are none
+    plots.py, distributions.py                          numbers -> SVG
+    page.html, style.css                                numbers and SVG -> the page
 
 Nothing in the page is active and nothing is fetched: it can be mailed, archived, and opened without a network.
 """
@@ -12,23 +12,31 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from modules.findings import Finding
 from modules.settings import RunSettings
 from pipeline.config import to_yaml
 from pipeline.console import duration
 from pipeline.outcome import GATES, NOT_RUN, PUSHERS, Outcome
 from pipeline.report import words
 from pipeline.report.collect import Collected, collect
+from pipeline.report.statistics import FEATURES
 
 PAGE, NUMBERS = "index.html", "report.json"
 
 
 def write_report(
-    outcome: Outcome, folder: Path, *, settings: RunSettings, log: Path | None, error: str | None = None
+    outcome: Outcome,
+    folder: Path,
+    *,
+    settings: RunSettings,
+    log: Path | None,
+    error: str | None = None,
+    findings: Sequence[Finding] | None = None,
 ) -> Path:
     """Writes the report of a run, wherever the run ended.
 
@@ -38,11 +46,12 @@ def write_report(
         settings: The configuration of the run.
         log: The log of the run, to be named.
         error: What stopped the run, as it was told to the user; ML Metadata does not keep it.
+        findings: What DatasetGate refused, if it did: then its artifact is gone.
 
     Returns:
         The page, `index.html`. Either the old one stands or the whole new one, never a part.
     """
-    collected = collect(outcome, settings)
+    collected = collect(outcome, settings, findings)
     facts = {
         "verdict": _verdict(outcome, error),
         **dict.fromkeys(collected.absent),
@@ -52,7 +61,7 @@ def write_report(
         "configuration": settings.model_dump(mode="json"),
         "log": None if log is None else str(log),
     }
-    page = _render({**facts, "plots": _plots(collected), "yaml": to_yaml(settings)})
+    page = _render({**facts, "feature_names": FEATURES, "plots": _plots(collected), "yaml": to_yaml(settings)})
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / NUMBERS, json.dumps(facts, allow_nan=False) + "\n")
     _write(folder / PAGE, page)
@@ -93,12 +102,14 @@ def _components(outcome: Outcome) -> list[dict[str, Any]]:
 
 def _plots(collected: Collected) -> dict[str, str]:
     """SVG by section; a section without a plot is absent."""
-    from pipeline.report import plots
+    from pipeline.report import distributions, plots
 
-    data, training, matrix = (collected.get(name) for name in ("data", "training", "confusion"))
+    data, training, matrix, counted = (collected.get(name) for name in ("data", "training", "confusion", "statistics"))
     drawings: dict[str, Callable[[], str]] = {}
     if data and any(data["splits"].values()):
         drawings["data"] = lambda: plots.split_counts(data["splits"])
+    if counted:
+        drawings["statistics"] = lambda: distributions.distributions(counted, FEATURES)
     if training and any(phase["epochs"] for phase in training["phases"]):
         drawings["training"] = lambda: plots.training_curves(training["phases"])
     if matrix and matrix["labels"]:

@@ -19,7 +19,7 @@ from modules.sources import Source
 from pipeline.pipeline import Places, create_pipeline
 
 FOLDERS = Source("images", "/photos", {"all": "*/*"})
-BEFORE_THE_GATE = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator"}
+BEFORE_THE_GATE = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "BaselineStatistics"}
 AFTER_THE_GATE = {
     "Transform",
     "TwoPhaseTrainer",
@@ -103,6 +103,15 @@ def test_the_evaluator_sees_the_raw_test_split_only(birds):
     assert source_of(evaluator, "examples") == ("ImageExampleGen", "examples")
     assert source_of(evaluator, "model") == ("TwoPhaseTrainer", "model")
     assert source_of(evaluator, "baseline_model") == ("Baseline", "model")
+
+
+def test_the_gate_measures_drift_between_the_statistics_of_now_and_of_the_last_blessed_model(birds):
+    assert source_of(birds["DatasetGate"], "statistics") == ("StatisticsGen", "statistics")
+    assert source_of(birds["DatasetGate"], "baseline_statistics") == ("BaselineStatistics", "statistics")
+
+
+def test_the_memory_of_the_splits_is_in_the_pipelines_root(birds):
+    assert birds["ImageExampleGen"].exec_properties["split_memory"] == "/nowhere/root/split_memory"
 
 
 def test_thresholds_hold_for_all_examples_together_and_for_no_slice():

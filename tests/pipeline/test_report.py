@@ -124,6 +124,29 @@ def record_evaluation(folder: Path, labels: Sequence[str], counts: Any, baseline
     return ("ModelEvaluation", str(folder), {})
 
 
+def record_statistics(folder: Path) -> Made:
+    """Writes what StatisticsGen would: of three splits, one of which has no image."""
+    from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
+
+    for split, images in (("train", 100), ("eval", 10), ("test", 0)):
+        counted = pb.DatasetFeatureStatisticsList()
+        features = counted.datasets.add().features
+        for name, mean in (("label", 0.0), ("width", 12345.0), ("red", 127.5)):
+            feature = features.add()
+            feature.path.step.append(name)
+            numbers = feature.num_stats
+            numbers.common_stats.num_non_missing = images
+            numbers.mean, numbers.std_dev, numbers.min, numbers.median, numbers.max = mean, 2.5, 1.0, mean, 2 * mean
+            for kind in (pb.Histogram.QUANTILES, pb.Histogram.STANDARD):
+                histogram = numbers.histograms.add(type=kind)
+                histogram.buckets.add(low_value=1.0, high_value=mean, sample_count=images * 0.75)
+                histogram.buckets.add(low_value=mean, high_value=2 * mean, sample_count=images * 0.25)
+        path = folder / f"Split-{split}" / "FeatureStats.pb"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(counted.SerializeToString())
+    return ("ExampleStatistics", str(folder), {})
+
+
 def record_files(folder: Path, kind: str, **files: Any) -> Made:
     """An artifact of JSON files; of text where text is given. `__` in a name stands for the dot."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -211,6 +234,7 @@ def record_run(
     found = record_files(folder / "findings", "DatasetFindings", findings__json={"findings": list(findings)})
     report = record_files(folder / "ingest", "IngestReport", ingest__json=ingest, rejected__csv=reject)
     recorder.node("ImageExampleGen", outputs={"report": report})
+    recorder.node("StatisticsGen", outputs={"statistics": record_statistics(folder / "statistics")})
     recorder.node("DatasetGate", outputs={"findings": found})
     model_run = record_files(folder / "model_run", "ModelRun", history__json=history, **runs)
     model: Made = ("Model", str(folder / "model"), {})
@@ -289,7 +313,7 @@ def test_a_blessed_run(tmp_path: Path) -> None:
     ):
         assert text in page.text
     assert page.text.count("not an image") == 50
-    assert [tag for tag, _ in page.tags].count("svg") == 3
+    assert [tag for tag, _ in page.tags].count("svg") == 4
 
     assert numbers["verdict"]["blessed"] and numbers["absent"] == {} and numbers["log"] == "/logs/run-1.log"
     assert [numbers["results"][key] for key in ("accuracy", "change")] == pytest.approx([0.95, 0.025])
@@ -332,6 +356,7 @@ def test_a_run_that_failed_at_its_first_node(tmp_path: Path) -> None:
         "edge": "EdgeEvaluator did not run.",
         "data": "ImageExampleGen did not succeed.",
         "findings": "DatasetGate did not run.",
+        "statistics": "StatisticsGen did not run.",
         "training": "TwoPhaseTrainer did not run.",
         "classes": "Evaluator did not run.",
         "confusion": "Evaluator did not run.",
@@ -352,6 +377,52 @@ def test_a_cached_component_tells_what_it_once_took(tmp_path: Path) -> None:
     assert numbers["components"][0]["artifacts"] == [{"key": "graph", "type": "TransformGraph", "uri": "/graph/1"}]
 
 
+def test_sizes_and_colours_are_shown_for_each_split_that_has_images(tmp_path: Path) -> None:
+    page, numbers = written(record_run(tmp_path), tmp_path / "report")
+    assert page.row("width, pixels") == ["train", "12,345", "2.5", "1", "12,345", "24,690"]
+    assert page.row("mean of red, 0 to 255") == ["train", "127.5", "2.5", "1", "127.5", "255"]
+    assert {feature: set(splits) for feature, splits in numbers["statistics"].items()} == {
+        "width": {"train", "eval"},
+        "red": {"train", "eval"},
+    }
+    assert numbers["statistics"]["red"]["eval"]["histogram"] == [[1.0, 127.5, 7.5], [127.5, 255.0, 2.5]]
+
+
+def test_what_the_gate_refused_is_shown_although_its_artifact_is_gone(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "metadata.db", "trees")
+    recorder.run("run-1")
+    recorder.node("DatasetGate", state="FAILED")
+    outcome = read_outcome(tmp_path / "metadata.db", "trees")
+    found = [Finding("two_labels", "one image, two labels", "choose one", ("a/1.jpg", "b/<i>1</i>.jpg"))]
+    path = write_report(outcome, tmp_path / "report", settings=settings(), log=None, error="e", findings=found)
+    page = Page(path)
+    assert "one image, two labels" in page.text and "b/<i>1</i>.jpg" in page.text and "choose one" in page.text
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["findings"][0]["name"] == "two_labels"
+
+
+def test_who_let_a_finding_pass_is_named(tmp_path: Path) -> None:
+    finding = {**asdict(Finding("drift", "it drifted", "do not", subject="label")), "allowed": True}
+    recorder = Recorder(tmp_path / "metadata.db", "trees")
+    recorder.run("run-1")
+    kind, uri, _ = record_files(tmp_path / "findings", "DatasetFindings", findings__json={"findings": [finding]})
+    recorder.node("DatasetGate", outputs={"findings": (kind, uri, {"allowed_by": "ada"})})
+    page, numbers = written(read_outcome(tmp_path / "metadata.db", "trees"), tmp_path / "report")
+    assert "Let pass by ada" in page.text and "Remedy" not in page.text
+    assert numbers["findings"][0]["allowed_by"] == "ada"
+
+
+def test_classes_off_their_shares_are_listed(tmp_path: Path) -> None:
+    outcome = record_run(tmp_path)
+    path = tmp_path / "ingest" / "ingest.json"
+    ingest = json.loads(path.read_text())
+    off = {"ash": {"train": [24, 22.4], "eval": [3, 2.8], "test": [1, 2.8]}}
+    path.write_text(json.dumps({**ingest, "deviations": off}))
+    page, _ = written(outcome, tmp_path / "report")
+    assert [row for row in page.rows if row[0] == "ash" and len(row) == 7] == [
+        ["ash", "24", "22.4", "3", "2.8", "1", "2.8"]
+    ]
+
+
 def test_a_run_that_did_nothing_at_all(tmp_path: Path) -> None:
     page, _ = written(Outcome("trees", "run-1", ()), tmp_path / "report")
     assert "Not blessed" in page.text and "Evaluator did not run" in page.text
@@ -366,7 +437,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     for label in labels:
         assert label in page.text and label in named, "whole, in the table of classes"
     assert "49" not in "".join(named)
-    assert sum(tag == "svg" for tag, _ in page.tags) == 3
+    assert sum(tag == "svg" for tag, _ in page.tags) == 4
     assert numbers["confusion"]["labels"] == labels
 
 

@@ -1,0 +1,59 @@
+"""How far the data are from those of the last blessed model, as TensorFlow Data Validation measures it."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+
+from modules import records
+from modules.findings import Finding, drift
+
+NUMBERS = (
+    records.WIDTH,
+    records.HEIGHT,
+    records.ASPECT,
+    records.BYTES,
+    records.RED,
+    records.GREEN,
+    records.BLUE,
+)
+"""Features that are compared by their distribution."""
+# The split that is large enough for its distribution to mean something, and that the model learns from.
+_SPLIT = "train"
+
+
+def drifted(now_uri: str, before_uri: str, max_label_drift: float, max_image_drift: float) -> list[Finding]:
+    """What is not distributed as it was.
+
+    Args:
+        now_uri: StatisticsGen's artifact of these data.
+        before_uri: The same of those that are compared with.
+        max_label_drift: Bound on the L-infinity distance of the labels.
+        max_image_drift: Bound on the Jensen-Shannon divergence of each of `NUMBERS`.
+    """
+    schema = schema_pb2.Schema()
+    label = schema.feature.add(name=records.LABEL, type=schema_pb2.BYTES)
+    label.drift_comparator.infinity_norm.threshold = max_label_drift
+    for name in NUMBERS:
+        kind = schema_pb2.INT if name in (records.WIDTH, records.HEIGHT, records.BYTES) else schema_pb2.FLOAT
+        feature = schema.feature.add(name=name, type=kind)
+        feature.drift_comparator.jensen_shannon_divergence.threshold = max_image_drift
+    found = tfdv.validate_statistics(_read(now_uri), schema, previous_statistics=_read(before_uri))
+    findings = []
+    for info in found.drift_skew_info:
+        [feature_name] = info.path.step
+        for measured in info.drift_measurements:
+            if measured.value > measured.threshold:
+                how = (
+                    ("L-infinity distance", "data.max_label_drift")
+                    if feature_name == records.LABEL
+                    else ("Jensen-Shannon divergence", "data.max_image_drift")
+                )
+                findings.append(drift(feature_name, how[0], measured.value, measured.threshold, how[1]))
+    return sorted(findings, key=lambda finding: finding.subject)
+
+
+def _read(uri: str) -> statistics_pb2.DatasetFeatureStatisticsList:
+    with tf.io.gfile.GFile(f"{uri}/Split-{_SPLIT}/FeatureStats.pb", "rb") as file:
+        return statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read())

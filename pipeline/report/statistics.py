@@ -1,0 +1,50 @@
+"""What TensorFlow Data Validation counted: sizes and colours of the images, by split.
+
+Its own page, Facets, fetches its code from two hosts at the moment it is opened, so the report draws the same numbers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+FEATURES = {
+    "width": "width, pixels",
+    "height": "height, pixels",
+    "aspect": "width by height",
+    "bytes": "bytes of the file",
+    "red": "mean of red, 0 to 255",
+    "green": "mean of green, 0 to 255",
+    "blue": "mean of blue, 0 to 255",
+}
+"""Features that are shown, and what each is."""
+
+
+def statistics(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Reads StatisticsGen's artifact.
+
+    Returns:
+        By feature, by split: `mean`, `std_dev`, `min`, `median`, `max`, and `histogram`, a list of
+        `[low, high, images]`. Features and splits that are absent, or of which there is no image, are left out.
+    """
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for split in ("train", "eval", "test"):
+        path = folder / f"Split-{split}" / "FeatureStats.pb"
+        if not path.is_file():
+            continue
+        counted = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
+        by_name = {(feature.path.step or [feature.name])[0]: feature for feature in counted.datasets[0].features}
+        for name in FEATURES:
+            if name in by_name and by_name[name].num_stats.common_stats.num_non_missing:
+                found.setdefault(name, {})[split] = _numbers(by_name[name].num_stats)
+    return {name: found[name] for name in FEATURES if name in found}
+
+
+def _numbers(counted: Any) -> dict[str, Any]:
+    numbers = {key: float(getattr(counted, key)) for key in ("mean", "std_dev", "min", "median", "max")}
+    # The other kind that TFDV keeps has as many images in each bucket, and buckets of any width.
+    standard = next((h for h in counted.histograms if h.type == h.STANDARD), None)
+    buckets = standard.buckets if standard else ()
+    return {**numbers, "histogram": [[float(b.low_value), float(b.high_value), float(b.sample_count)] for b in buckets]}

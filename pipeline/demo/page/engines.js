@@ -1,0 +1,88 @@
+// The engines, brought to one shape: open a model, classify pixels, close.
+// Both compute on the CPU in one thread, as the times in bundle.json were measured.
+
+export const ENGINES = {
+  litert: { title: "LiteRT.js", package: "@litertjs/core", open: openInLiteRt },
+  mediapipe: { title: "MediaPipe", package: "@mediapipe/tasks-vision", open: openInMediaPipe },
+};
+
+/**
+ * @typedef {object} Session One model in one engine.
+ * @property {(pixels: ImageData) => Promise<Float32Array>} classify Probabilities in the order of the labels.
+ * @property {() => void} close
+ */
+
+let litert; // its wasm is loaded once, and only when it is asked for
+
+async function openInLiteRt(bytes) {
+  litert ??= import("@litertjs/core").then(async (module) => {
+    await module.loadLiteRt("/engines/litert/wasm/");
+    return module;
+  });
+  let module;
+  try {
+    module = await litert;
+  } catch (error) {
+    litert = undefined; // so that another attempt is one
+    throw error;
+  }
+  const model = await module.loadAndCompile(bytes, { accelerator: "wasm" });
+  const [{ dtype, shape }] = model.getInputDetails();
+  const Values = { float32: Float32Array, uint8: Uint8Array }[dtype];
+  if (!Values) throw new Error(`its input is ${dtype}, and this page can only give float32 or uint8`);
+  return {
+    async classify(pixels) {
+      const tensor = new module.Tensor(rgb(pixels, Values), shape);
+      try {
+        const [output] = await model.run([tensor]);
+        const probabilities = Float32Array.from(output.toTypedArray());
+        output.delete();
+        return probabilities;
+      } finally {
+        tensor.delete();
+      }
+    },
+    close: () => model.delete(),
+  };
+}
+
+let mediapipe;
+
+async function openInMediaPipe(bytes, labels) {
+  mediapipe ??= import("/engines/vision/vision_bundle.mjs");
+  let module;
+  try {
+    module = await mediapipe;
+  } catch (error) {
+    mediapipe = undefined;
+    throw error;
+  }
+  const classifier = await module.ImageClassifier.createFromOptions(
+    await module.FilesetResolver.forVisionTasks("/engines/vision/wasm"),
+    { baseOptions: { modelAssetBuffer: bytes.slice(), delegate: "CPU" }, runningMode: "IMAGE", maxResults: -1 },
+  );
+  return {
+    async classify(pixels) {
+      const [{ categories }] = classifier.classify(pixels).classifications;
+      const probabilities = new Float32Array(labels.length);
+      for (const { index, score, categoryName } of categories) {
+        if (categoryName !== labels[index]) {
+          throw new Error(`the model calls class ${index} "${categoryName}", and bundle.json "${labels[index]}"`);
+        }
+        probabilities[index] = score;
+      }
+      return probabilities;
+    },
+    close: () => classifier.close(),
+  };
+}
+
+function rgb({ data, width, height }, Values) {
+  const values = new Values(width * height * 3);
+  for (let from = 0, to = 0; from < data.length; from += 4) {
+    values[to++] = data[from];
+    values[to++] = data[from + 1];
+    values[to++] = data[from + 2];
+  }
+  return values;
+}

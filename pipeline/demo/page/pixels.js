@@ -1,0 +1,116 @@
+// From an image file to the pixels that the model takes: upright RGB, stretched to the square.
+
+// More pixels than this a phone's canvas does not hold; such a photograph is made smaller first, by the browser.
+const MOST_PIXELS = 16_000_000;
+
+export const RESIZES = {
+  training: { title: "as in training", resize: resizeAsTraining },
+  browser: { title: "by the browser", resize: resizeByBrowser },
+};
+
+/**
+ * Decodes an image file.
+ *
+ * Upright by its EXIF orientation, in sRGB, and white behind what is transparent: as training reads images.
+ *
+ * @param {Blob} file
+ * @returns {Promise<ImageData>} RGBA, all of it opaque.
+ */
+export async function decode(file) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+  } catch {
+    throw new Error(`${file.name || "this file"} is not an image that this browser can read.`);
+  }
+  const shrink = Math.min(1, Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height)));
+  const width = Math.max(1, Math.floor(bitmap.width * shrink));
+  const height = Math.max(1, Math.floor(bitmap.height * shrink));
+  const pixels = draw(bitmap, width, height).getImageData(0, 0, width, height);
+  bitmap.close();
+  return pixels;
+}
+
+/**
+ * Brings an image to the size of the model.
+ *
+ * @param {ImageData} image RGBA, opaque.
+ * @param {number} size Height and width of the result.
+ * @param {string} how A key of `RESIZES`. At the exact size there is nothing to do, and none does anything.
+ * @returns {Promise<ImageData>}
+ */
+export async function toModelSize(image, size, how) {
+  return image.width === size && image.height === size ? image : RESIZES[how].resize(image, size);
+}
+
+async function resizeByBrowser(image, size) {
+  const bitmap = await createImageBitmap(image);
+  const pixels = draw(bitmap, size, size).getImageData(0, 0, size, size);
+  bitmap.close();
+  return pixels;
+}
+
+// Bilinear with antialiasing as tf.image.resize does it: a triangle as wide as one pixel of the result (of the source,
+// where that is made larger), centres at half pixels, weights that sum to one also at the borders, no rounding between
+// the two directions, and halves rounded to the even number.
+async function resizeAsTraining(image, size) {
+  const columns = triangles(image.width, size);
+  const rows = triangles(image.height, size);
+  const { data, width, height } = image;
+  const narrow = new Float32Array(height * size * 3);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < size; x++) {
+      const { first, weights } = columns[x];
+      let [r, g, b] = [0, 0, 0];
+      for (let i = 0, at = 4 * (y * width + first); i < weights.length; i++, at += 4) {
+        r += weights[i] * data[at];
+        g += weights[i] * data[at + 1];
+        b += weights[i] * data[at + 2];
+      }
+      const to = 3 * (y * size + x);
+      narrow[to] = r;
+      narrow[to + 1] = g;
+      narrow[to + 2] = b;
+    }
+  }
+  const result = new ImageData(size, size);
+  result.data.fill(255);
+  for (let y = 0; y < size; y++) {
+    const { first, weights } = rows[y];
+    for (let x = 0; x < size; x++) {
+      for (let channel = 0; channel < 3; channel++) {
+        let sum = 0;
+        for (let i = 0; i < weights.length; i++) sum += weights[i] * narrow[3 * ((first + i) * size + x) + channel];
+        result.data[4 * (y * size + x) + channel] = sum; // an ImageData rounds and clips just so
+      }
+    }
+  }
+  return result;
+}
+
+/** For each pixel of the result: the first pixel of the source that counts, and the weights of it and those after it. */
+function triangles(source, result) {
+  const scale = source / result;
+  const reach = Math.max(1, scale);
+  return Array.from({ length: result }, (_, index) => {
+    const centre = (index + 0.5) * scale;
+    const first = Math.max(0, Math.ceil(centre - reach - 0.5));
+    const last = Math.min(source - 1, Math.floor(centre + reach - 0.5));
+    const weights = [];
+    for (let at = first; at <= last; at++) weights.push(Math.max(0, 1 - Math.abs(at + 0.5 - centre) / reach));
+    const sum = weights.reduce((a, b) => a + b, 0);
+    return { first, weights: weights.map((weight) => weight / sum) };
+  });
+}
+
+function draw(bitmap, width, height) {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, width, height);
+  return context;
+}

@@ -1,0 +1,66 @@
+"""The demo: what is served where, until the user has seen enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.demo.bundle import bundle_files
+from pipeline.demo.npm import installed
+from pipeline.demo.server import DemoServer
+
+HERE = Path(__file__).parent
+PAGE_FILES = (".css", ".html", ".js", ".svg")
+# Of @litertjs/core the build for one thread, and the one for browsers without relaxed SIMD.
+_ENGINES = {
+    "litert": ("@litertjs/core/dist", ("index.js",)),
+    "litert/wasm": ("@litertjs/core/wasm", ("litert_wasm_internal.*", "litert_wasm_compat_internal.*")),
+    "wasm-utils": ("@litertjs/wasm-utils/dist", ("index.js",)),
+    "vision": ("@mediapipe/tasks-vision", ("vision_bundle.mjs",)),
+    "vision/wasm": ("@mediapipe/tasks-vision/wasm", ("*.js", "*.wasm")),
+}
+
+
+def served_files(bundle: Path, modules: Path) -> dict[str, Path]:
+    """All that a browser may ask for, by the path of its URL.
+
+    Args:
+        bundle: An edge bundle.
+        modules: Folder `node_modules` with the engines.
+
+    Raises:
+        BundleError: `bundle` is no complete bundle.
+    """
+    page = HERE / "page"
+    files = {"/": page / "index.html", "/engines/package.json": HERE / "package.json"}
+    files |= {f"/page/{path.name}": path for path in page.iterdir() if path.suffix in PAGE_FILES}
+    files |= {f"/bundle/{name}": path for name, path in bundle_files(bundle).items()}
+    for place, (folder, patterns) in _ENGINES.items():
+        found = [path for pattern in patterns for path in (modules / folder).glob(pattern)]
+        files |= {f"/engines/{place}/{path.name}": path for path in found}
+    return files
+
+
+def make_server(bundle: Path, host: str, port: int) -> DemoServer:
+    """A server of the page for one bundle, listening but not yet answering: `serve_forever` does that.
+
+    Args:
+        bundle: An edge bundle.
+        host: Name or address to listen at.
+        port: Port; 0 for any that is free.
+
+    Raises:
+        ConfigError: The engines cannot be installed, or the port cannot be had.
+        BundleError: `bundle` is no complete bundle.
+    """
+    bundle_files(bundle)  # before anything is installed
+    return DemoServer(served_files(bundle, installed(HERE)), host, port)
+
+
+def serve(bundle: Path, host: str, port: int) -> None:
+    """Serves the page until it is interrupted. Raises what `make_server` raises."""
+    with make_server(bundle, host, port) as server:
+        print(f"edgetune demo of {bundle}\n  open {server.url}\n  Ctrl-C ends it", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("\nended")

@@ -6,12 +6,14 @@ bundle.json              input and output contract, what was measured of each va
 golden/                  images of the exact size, and the probabilities each variant must give
 MODEL_CARD.md            the same for people
 SHA256SUMS               digests of all other files, for `sha256sum -c`; written last
+model.sig                the signature of all of them, where EdgePusher has a key
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -19,15 +21,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from modules.edge_golden import EXPECTED, SAVED_MODEL
+from modules.bundle_format import BUNDLE_JSON, CHECKSUMS, EXPECTED, FORMAT, GOLDEN, MODEL_CARD
+from modules.edge_golden import SAVED_MODEL
 from modules.errors import ExportError
 from modules.model_card import model_card
-from modules.push import CHECKSUMS
 from modules.signatures import LABELS_FILE
 
-FORMAT = 1
 METRICS = "metrics.json"
-GOLDEN = "golden"
 _PACKAGES = ("edgetune", "tensorflow", "keras", "tfx", "ai-edge-litert")
 
 
@@ -71,7 +71,14 @@ def read_metrics(evaluation: str) -> dict[str, Any]:
         raise ExportError(f"{path}: cannot be read ({type(error).__name__})", "evaluate the edge model again") from None
 
 
-def write_bundle(folder: Path, edge_model: str, evaluation: str, lineage: Lineage) -> dict[str, Any]:
+def write_bundle(
+    folder: Path,
+    edge_model: str,
+    evaluation: str,
+    lineage: Lineage,
+    about: Mapping[str, str] | None = None,
+    images: Mapping[str, Mapping[str, int]] | None = None,
+) -> dict[str, Any]:
     """Writes a bundle.
 
     Args:
@@ -79,6 +86,9 @@ def write_bundle(folder: Path, edge_model: str, evaluation: str, lineage: Lineag
         edge_model: Folder of `model_<variant>.tflite` and `labels.txt`.
         evaluation: Folder of `metrics.json` and `golden/`, measured on just these files.
         lineage: Where all of it comes from.
+        about: What people say of the model, for its card: `description`, `author`, `license`, `data`, `intended_use`
+            and `limits`; what is absent or empty was not said.
+        images: Number of images by class name by split, where it is known.
 
     Returns:
         What stands in `bundle.json`.
@@ -117,10 +127,12 @@ def write_bundle(folder: Path, edge_model: str, evaluation: str, lineage: Lineag
         "test": metrics["test"],
         "runtime": metrics["runtime"],
         "thresholds": metrics["thresholds"],
+        "about": {name: text for name, text in (about or {}).items() if text},
+        "images": images or {},
         "lineage": asdict(lineage),
     }
-    (folder / "bundle.json").write_bytes((json.dumps(bundle, indent=1, ensure_ascii=False) + "\n").encode())
-    (folder / "MODEL_CARD.md").write_bytes(model_card(bundle).encode())
+    (folder / BUNDLE_JSON).write_bytes((json.dumps(bundle, indent=1, ensure_ascii=False) + "\n").encode())
+    (folder / MODEL_CARD).write_bytes(model_card(bundle).encode())
     write_checksums(folder)
     return bundle
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from modules.bundle_format import EXPECTED
 from modules.edge_runtime import runtime
 
 MOST = 10
-EXPECTED = "expected.json"
 SAVED_MODEL = "saved_model"
 
 

@@ -7,7 +7,8 @@
     ├── TrainingError            5   the loss is not a number, or nothing was learned
     ├── ExportError              6   SavedModel or LiteRT conversion, or what came out of it
     ├── NotBlessed               7   the run ended, and a gate refused the model
-    └── PushError                8   the destination of a push
+    ├── PushError                8   the destination of a push
+    └── BundleError              9   an edge bundle: a file missing or altered, or not what it says it is
 
 Each carries a cause and a remedy, both in one sentence. The command line prints them without a traceback and
 exits with the class's `exit_code`; any other exception is a defect of edgetune and exits with 1.
@@ -75,3 +76,9 @@ class PushError(EdgetuneError):
     """A blessed model could not be delivered."""
 
     exit_code = 8
+
+
+class BundleError(EdgetuneError):
+    """An edge bundle, or a LiteRT model, is not what it should be."""
+
+    exit_code = 9

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from modules.assembly import assemble
 from modules.backbones import unfreeze
-from modules.settings import ModelSettings, TrainingSettings
+from modules.settings import ModelSettings, PushSettings, TrainingSettings
+from modules.signing import check_signer
 from modules.weights import load_weights
 
 
@@ -19,3 +20,13 @@ def check_network(model: ModelSettings, training: TrainingSettings) -> None:
     load_weights(backbone, model)
     if training.fine_tune.epochs:
         unfreeze(backbone, training.fine_tune.unfreeze)
+
+
+def check_push(push: PushSettings) -> None:
+    """Signs in trial, where bundles are to be signed.
+
+    Raises:
+        ConfigError: The key, or the tool that signs, cannot be used.
+    """
+    if push.sign_key is not None:
+        check_signer(push.sign_key, push.sign_tool)

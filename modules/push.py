@@ -19,10 +19,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from modules.bundle_format import CHECKSUMS
 from modules.errors import PushError
 from modules.saved_models import SAVED_MODEL_FILE, files_of
 
-CHECKSUMS = "SHA256SUMS"
 LAST = (SAVED_MODEL_FILE, CHECKSUMS)
 """Files without which no reader takes a version for complete."""
 _BLOCK = 1 << 20

@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import select
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from modules.errors import ConfigError, EdgetuneError
+from pipeline import bundle_commands, demo_command
 
 if TYPE_CHECKING:
     from modules.settings import RunSettings
@@ -55,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if options.allow:
+        options.set = [*options.set, f"data.allow={json.dumps(options.allow)}"]
     settings = _load(options)
     if options.workdir.exists() and not options.workdir.is_dir():
         raise ConfigError(f"--workdir {options.workdir}: is a file", "name a folder; it is made where it is missing")
@@ -99,6 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", parents=[settings], help="run the whole pipeline on this machine")
     run.add_argument("--workdir", type=Path, default=Path("workdir"), metavar="DIR", help="default: ./%(default)s")
     run.add_argument("--verbose", action="store_true", help="show the log of TFX and TensorFlow too")
+    run.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="FINDING",
+        help="let a finding in the data pass, as two_labels:cats/1.jpg; stands for data.allow; repeatable",
+    )
     run.add_argument("--no-cache", dest="cache", action="store_false", help="run every component again")
     run.set_defaults(command=_run)
 
@@ -107,6 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--schema", action="store_true", help="print the JSON schema of configuration files instead")
     what.add_argument("--reference", action="store_true", help="print the table of all keys instead")
     config.set_defaults(command=_config)
+
+    bundle_commands.add_to(commands)
+    demo_command.add_to(commands)
     return parser
 
 

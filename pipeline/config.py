@@ -23,7 +23,13 @@ from pipeline.config_file import dump, parse
 DEFAULT = Path(__file__).resolve().parent.parent / "configs" / "demo.yaml"
 
 # Keys that may hold a path, and the words that are none.
-_PATHS = {"data.path": (), "model.weights": ("imagenet", "none"), "push.saved_model": (), "push.edge": ()}
+_PATHS = {
+    "data.path": (),
+    "model.weights": ("imagenet", "none"),
+    "push.saved_model": (),
+    "push.edge": (),
+    "push.sign_key": (),
+}
 
 
 def load(config: Path | None, overrides: list[str], data: str | None) -> RunSettings:

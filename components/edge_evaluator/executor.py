@@ -12,7 +12,8 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from modules import records
-from modules.edge_bundle import GOLDEN, METRICS
+from modules.bundle_format import GOLDEN
+from modules.edge_bundle import METRICS
 from modules.edge_evaluation import evaluate
 from modules.edge_golden import Golden
 from modules.edge_verdict import Thresholds

@@ -11,7 +11,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from modules import records, saved_models, tflite_inspect
-from modules.edge_evaluation import model_file
+from modules.bundle_format import model_file
 from modules.errors import ExportError
 from modules.representative import representative_images
 from modules.signatures import LABELS_FILE

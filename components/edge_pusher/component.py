@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
-from components.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, PushedBundle
+from components.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, IngestReport, PushedBundle
 from components.edge_pusher import executor
 from modules.code_digest import code_digest
+from modules.settings import CardSettings, EdgeSettings, PushSettings, flatten
 
 
 class EdgePusherSpec(types.ComponentSpec):
@@ -19,6 +22,9 @@ class EdgePusherSpec(types.ComponentSpec):
         "destination": ExecutionParameter(type=str),
         "pipeline_name": ExecutionParameter(type=str),
         "config_digest": ExecutionParameter(type=str),
+        **{name: ExecutionParameter(type=str) for name in executor.ABOUT},
+        "sign_key": ExecutionParameter(type=str, optional=True),
+        "sign_tool": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -27,6 +33,7 @@ class EdgePusherSpec(types.ComponentSpec):
         "edge_blessing": ChannelParameter(type=EdgeBlessing),
         "model": ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "ingest_report": ChannelParameter(type=IngestReport, optional=True),
     }
     OUTPUTS = {"pushed_bundle": ChannelParameter(type=PushedBundle)}
 
@@ -34,9 +41,9 @@ class EdgePusherSpec(types.ComponentSpec):
 class EdgePusher(base_component.BaseComponent):
     """A TFX component that delivers the edge bundle.
 
-    It puts together what a phone needs, with only the blessed variants in it, and delivers it as a new version that
-    appears in one step. It does not push unless the Evaluator has blessed this model and the EdgeEvaluator this edge
-    model; then it says why, and succeeds.
+    It puts together what a phone needs, with only the blessed variants in it, signs it where it has a key, and delivers
+    it as a new version that appears in one step. It does not push unless the Evaluator has blessed this model and the
+    EdgeEvaluator this edge model; then it says why, and succeeds.
 
     ```
     edge_pusher = EdgePusher(
@@ -69,6 +76,10 @@ class EdgePusher(base_component.BaseComponent):
         destination: str,
         pipeline_name: str,
         config_digest: str,
+        ingest_report: types.BaseChannel | None = None,
+        push: PushSettings | None = None,
+        edge: EdgeSettings | None = None,
+        card: CardSettings | None = None,
     ) -> None:
         """Constructs an EdgePusher.
 
@@ -81,12 +92,19 @@ class EdgePusher(base_component.BaseComponent):
             destination: Folder or URL of versions; the bundle becomes `<destination>/<version>`.
             pipeline_name: Written into the bundle's lineage.
             config_digest: Digest of the run's configuration, written into the bundle's lineage.
+            ingest_report: Channel of type `IngestReport`, from ImageExampleGen: the model card counts its images.
+            push: Whether, with which key and by which tool the bundle is signed; by default it is not.
+            edge: What the model is, who made it and its licence, written into the model card.
+            card: What only people know of the model, written into the model card.
 
         Raises:
             ValueError: `destination` is empty.
         """
         if not destination:
             raise ValueError("EdgePusher needs a destination: the folder or URL of versions")
+        push, about = push or PushSettings(), flatten(card or CardSettings()) | flatten(edge or EdgeSettings())
+        optional: dict[str, Any] = {"ingest_report": ingest_report} if ingest_report is not None else {}
+        optional |= {"sign_key": push.sign_key} if push.sign_key is not None else {}
         spec = EdgePusherSpec(
             edge_model=edge_model,
             edge_evaluation=edge_evaluation,
@@ -98,5 +116,8 @@ class EdgePusher(base_component.BaseComponent):
             pipeline_name=pipeline_name,
             config_digest=config_digest,
             code_digest=code_digest(executor.__name__),
+            sign_tool=push.sign_tool,
+            **{name: about[name] for name in executor.ABOUT},
+            **optional,
         )
         super().__init__(spec=spec)

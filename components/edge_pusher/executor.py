@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_executor
@@ -17,6 +19,10 @@ from modules import saved_models
 from modules.edge_bundle import Lineage, read_metrics, versions, write_bundle
 from modules.errors import ExportError
 from modules.push import push
+from modules.signing import sign
+
+ABOUT = ("description", "author", "license", "data", "intended_use", "limits")
+"""Texts for the model card: of `modules.settings.EdgeSettings`, then of `CardSettings`."""
 
 
 class Executor(base_executor.BaseExecutor):
@@ -32,7 +38,8 @@ class Executor(base_executor.BaseExecutor):
 
         Raises:
             ExportError: A model's files are not those that were measured.
-            PushError: The destination cannot be written.
+            ConfigError: The tool that signs is not there.
+            PushError: The bundle cannot be signed, or the destination not be written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         pushed_bundle = artifact_utils.get_single_instance(output_dict["pushed_bundle"])
@@ -58,9 +65,20 @@ class Executor(base_executor.BaseExecutor):
         )
         with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
             edge_model = artifact_utils.get_single_uri(input_dict["edge_model"])
-            write_bundle(Path(folder), edge_model, evaluation, lineage)
+            about = {name: exec_properties.get(name) or "" for name in ABOUT}
+            write_bundle(Path(folder), edge_model, evaluation, lineage, about, _images(input_dict))
+            if key := exec_properties.get("sign_key"):
+                sign(Path(folder), key, exec_properties["sign_tool"])
             delivered = push(folder, exec_properties["destination"])
         blessings.record_pushed(pushed_bundle, delivered.path, delivered.version)
+
+
+def _images(inputs: dict[str, list[types.Artifact]]) -> dict[str, dict[str, int]]:
+    """Images by class name by split, as ImageExampleGen counted them; empty where its report is not wired."""
+    if not inputs.get("ingest_report"):
+        return {}
+    with tf.io.gfile.GFile(f"{artifact_utils.get_single_uri(inputs['ingest_report'])}/ingest.json", "rb") as file:
+        return dict(json.loads(file.read())["splits"])
 
 
 def _code(inputs: dict[str, list[types.Artifact]]) -> dict[str, str]:

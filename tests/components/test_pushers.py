@@ -9,13 +9,14 @@ import pytest
 from tfx import types
 from tfx.types import standard_artifacts
 
-from components.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, PushedBundle
+from components.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, IngestReport, PushedBundle
 from components.edge_evaluator.executor import Executor as EdgeEvaluatorExecutor
 from components.edge_pusher import EdgePusher
 from components.edge_pusher.executor import Executor as EdgePusherExecutor
 from components.saved_model_pusher import SavedModelPusher
 from components.saved_model_pusher.executor import Executor as SavedModelPusherExecutor
-from modules.errors import ExportError, PushError
+from modules.errors import ConfigError, ExportError, PushError
+from modules.settings import PushSettings
 from tests import tiny_edge
 
 MODEL, EDGE_MODEL = 21, 22
@@ -56,9 +57,9 @@ def inputs(measured) -> dict[str, list[types.Artifact]]:
     return {key: [artifact] for key, artifact in {**measured, **own}.items()}
 
 
-def push_bundle(inputs, destination: Path) -> types.Artifact:
+def push_bundle(inputs, destination: Path, **more: str) -> types.Artifact:
     made = PushedBundle()
-    properties = {"destination": str(destination), "pipeline_name": "colours", "config_digest": "c" * 64}
+    properties = {"destination": str(destination), "pipeline_name": "colours", "config_digest": "c" * 64, **more}
     EdgePusherExecutor().Do(inputs, {"pushed_bundle": [made]}, properties)
     return made
 
@@ -96,6 +97,26 @@ def test_the_bundle_names_the_code_that_made_it(inputs, tmp_path):
     bundle = json.loads(Path(made.get_string_custom_property("pushed_destination"), "bundle.json").read_text())
     assert bundle["lineage"]["code"] == {"edge_evaluation": "f" * 64, "edge_model": "e" * 64}
     assert bundle["lineage"]["config_digest"] == "c" * 64
+
+
+def test_the_card_has_what_people_said_and_the_images_that_were_counted(inputs, tmp_path):
+    report = IngestReport()
+    report.uri = str(tmp_path / "report")
+    Path(report.uri).mkdir()
+    splits = {"train": {"blue": 41, "green": 40, "red": 40}, "test": {"blue": 4, "green": 4, "red": 4}}
+    Path(report.uri, "ingest.json").write_text(json.dumps({"splits": splits}))
+    said = {"intended_use": "Sorting paint pots.", "data": "Photographs of paint.", "limits": "Not for pastels."}
+    made = push_bundle({**inputs, "ingest_report": [report]}, tmp_path / "pushed", author="Ada", license="CC0", **said)
+    card = Path(made.get_string_custom_property("pushed_destination"), "MODEL_CARD.md").read_text()
+    for expected in (*said.values(), "- author: Ada", "- licence: CC0", "| blue | 41 | 4 |", "| all | 121 | 12 |"):
+        assert expected in card
+
+
+def test_a_bundle_that_cannot_be_signed_is_not_pushed(inputs, tmp_path):
+    with pytest.raises(ConfigError, match="the tool for signatures is not installed") as caught:
+        push_bundle(inputs, tmp_path / "pushed", sign_key=str(tmp_path / "key.pem"), sign_tool="no-such-tool")
+    assert "pip install model-signing==1.1.1 pyopenssl" in caught.value.remedy
+    assert not (tmp_path / "pushed").exists()
 
 
 def without(key):
@@ -191,7 +212,14 @@ def test_their_properties_and_outputs():
     assert set(model_pusher.exec_properties) == {"destination", "code_digest"}
     assert model_pusher.outputs["pushed_model"].type is standard_artifacts.PushedModel
     bundle_pusher = EdgePusher(**channel, **edge, destination="bundles", pipeline_name="p", config_digest="d")
-    assert set(bundle_pusher.exec_properties) == {"destination", "pipeline_name", "config_digest", "code_digest"}
+    texts = {"description", "author", "license", "data", "intended_use", "limits"}
+    own = {"destination", "pipeline_name", "config_digest", "code_digest", "sign_tool"}
+    assert set(bundle_pusher.exec_properties) == own | texts
+    assert bundle_pusher.exec_properties["description"] == "Image classifier"
+    signing = EdgePusher(
+        **channel, **edge, destination="b", pipeline_name="p", config_digest="d", push=PushSettings(sign_key="key.pem")
+    )
+    assert signing.exec_properties["sign_key"] == "key.pem"
     assert bundle_pusher.outputs["pushed_bundle"].type is PushedBundle
     with pytest.raises(ValueError, match="SavedModelPusher needs a destination"):
         SavedModelPusher(**channel, destination="")

@@ -106,6 +106,14 @@ def test_the_card_names_classes_figures_limits_and_lineage(bundle):
     for expected in ("3 classes", "blue, green, red", "| int8 |", "| green | 4 | 1.0000 |", "12 test images"):
         assert expected in card
     assert "not calibrated" in card and LINEAGE.config_digest in card
+    for part in ("Intended use", "Input and output", "Data", "Variants", "Accuracy by class", "Limits", "Lineage"):
+        assert f"\n## {part}\n\n" in card
+
+
+def test_where_nobody_said_anything_the_card_says_just_that(bundle):
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert "- author: Not stated.\n- licence: Not stated.\n" in card
+    assert "## Intended use\n\nNot stated." in card and "## Data\n\nNot stated." in card
 
 
 def test_a_file_that_is_not_the_one_measured_is_refused(measured, tmp_path):

@@ -51,6 +51,20 @@ def test_every_option_of_run_reaches_the_runner(runner, tmp_path):
     assert (workdir, verbose, cache) == (tmp_path / "w", True, False)
 
 
+def test_findings_that_may_pass_stand_for_data_allow(runner):
+    assert (
+        cli.main(["run", "--allow", "two_labels:cats/a, b: 1.jpg", "--allow", "drift", "--set", "data.allow=[leakage]"])
+        == 0
+    )
+    [(settings, *_)] = runner.calls
+    assert settings.data.allow == ("two_labels:cats/a, b: 1.jpg", "drift")
+
+
+def test_a_finding_that_does_not_exist_is_no_permission(runner, capsys):
+    assert cli.main(["run", "--allow", "two_lables"]) == 2
+    assert runner.calls == [] and "data.allow" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", errors.EdgetuneError.__subclasses__(), ids=lambda kind: kind.__name__)
 def test_an_error_of_the_user_is_cause_and_remedy_and_its_own_exit_code(runner, capsys, kind):
     runner.error = kind("the cause", "the remedy")

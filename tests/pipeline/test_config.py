@@ -309,3 +309,17 @@ def test_committed_configurations_fit_the_json_schema(root, name):
     jsonschema.Draft202012Validator(schema).validate(tree)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(schema).validate({**tree, "trainig": {}})
+
+
+def test_images_may_not_be_made_smaller_than_the_model_sees_them():
+    values = {"name": "birds", "data": {"path": "x", "max_side": 223}, "model": {"image_size": 224}}
+    with pytest.raises(ValueError, match="max_side 223 is less than model.image_size 224"):
+        RunSettings.model_validate(values)
+    for side in (224, None):
+        RunSettings.model_validate({**values, "data": {"path": "x", "max_side": side}})
+
+
+@pytest.mark.parametrize("background", [[0, 0], [0, 0, 256], [0, 0, 0, 0], "white"])
+def test_a_background_is_three_levels(background):
+    with pytest.raises(ValueError, match="background"):
+        RunSettings.model_validate({"name": "birds", "data": {"path": "x", "background": background}})

@@ -1,0 +1,31 @@
+"""A pushed edge bundle of the tiny model, made once for all tests of a process."""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+from pathlib import Path
+
+from modules.edge_bundle import Lineage, versions, write_bundle
+from modules.edge_evaluation import evaluate
+from modules.edge_golden import Golden
+from modules.edge_verdict import Thresholds
+from tests import tiny_edge, tiny_model
+
+_folder = tempfile.TemporaryDirectory(prefix="edgetune-tests-")
+
+
+@functools.cache
+def bundle(variants: tuple[str, ...] = ("float32",)) -> Path:
+    """The bundle's folder; a test that changes it takes a copy."""
+    folder = Path(_folder.name, "-".join(variants))
+    examples = tiny_edge.write_test_images(folder / "examples")
+    contents = {variant: tiny_edge.converted()[variant] for variant in variants}
+    edge_model = tiny_edge.write_edge_model(folder / "edge_model", contents)
+    golden = Golden(str(folder / "evaluation" / "golden"), tiny_model.LABELS)
+    metrics = evaluate(tiny_edge.saved_model(), edge_model, examples, Thresholds(), golden)
+    (folder / "evaluation" / "metrics.json").write_text(json.dumps(metrics))
+    lineage = Lineage("colours", "c" * 64, "5" * 64, "d" * 64, {"edge_model": "e" * 64}, versions())
+    write_bundle(folder / "bundle", edge_model, str(folder / "evaluation"), lineage)
+    return folder / "bundle"

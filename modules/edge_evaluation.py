@@ -14,7 +14,8 @@ from typing import Any, get_args
 import numpy as np
 import tensorflow as tf
 
-from modules import records, saved_models, tflite_inspect, tflite_metadata
+from modules import records, saved_models, tflite_declared, tflite_inspect, tflite_metadata
+from modules.bundle_format import model_file
 from modules.edge_golden import Golden
 from modules.edge_runtime import EdgeRunner, cores, runtime
 from modules.edge_verdict import Tally, Thresholds, overall, refusals
@@ -28,11 +29,6 @@ BATCH = 32
 SPLIT = "test"
 # One thread: two on a machine with other work to do are often slower, and always harder to repeat.
 LATENCY_THREADS = 1
-
-
-def model_file(variant: str) -> str:
-    """Name of a variant's file."""
-    return f"model_{variant}.tflite"
 
 
 def variants_in(edge_model: str) -> dict[str, bytes]:
@@ -57,12 +53,7 @@ class _Variant:
         try:
             self.facts = tflite_inspect.inspect(content)
             self.reasons += tflite_inspect.problems(self.facts, name, image_size, len(labels))
-            if not tflite_metadata.has_metadata(content):
-                self.reasons.append("has no metadata, so MediaPipe and ML Kit refuse it")
-            elif inside is None:
-                self.reasons.append(f"has no {LABELS_FILE} inside, so MediaPipe and ML Kit cannot name the classes")
-            elif inside != list(labels):
-                self.reasons.append(f"{LABELS_FILE} inside the file is not the SavedModel's")
+            self.reasons += tflite_declared.metadata_problems(content, labels)
             # Wrong labels are measured all the same, the numbers tell how wrong; a wrong shape or type cannot be.
             if not self.reasons or self.facts.inputs[0].shape[1:3] == (image_size, image_size):
                 self.runner = EdgeRunner(content, BATCH)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from modules.findings import NAMES as FINDINGS
 from modules.model_settings import HeadSettings, ModelSettings
 from modules.settings_base import Fraction, Positive, Settings, flatten, unflatten
 from modules.training_settings import (
@@ -26,6 +27,7 @@ __all__ = [
     "ActivationCacheSettings",
     "AugmentationSettings",
     "BeamSettings",
+    "CardSettings",
     "DataSettings",
     "EdgeSettings",
     "EvaluationSettings",
@@ -43,6 +45,7 @@ __all__ = [
     "unflatten",
 ]
 
+Level = Annotated[int, Field(ge=0, le=255)]
 Variant = Literal["float32", "float16", "int8", "dynamic"]
 
 
@@ -61,9 +64,10 @@ class DataSettings(Settings):
     """What is read, and when it is refused."""
 
     path: str
-    """Folder `<class>/*` or `{train,eval,test}/<class>/*`, folder of TFRecords, or `embedded:digits`."""
+    """Folder `<class>/*` or `{train,eval,test}/<class>/*`, folder of TFRecords, list of images (`path,label[,split]` as
+    CSV or Parquet), or `embedded:digits`."""
     splits: Splits = Splits()
-    """Relative sizes of the splits."""
+    """Relative sizes of the splits; images that an earlier run of the same name placed stay where they are."""
     tfrecord_pattern: str = "*.tfrecord*"
     """Which files of a folder of TFRecords are read, as a glob pattern."""
     image_feature: str = "image"
@@ -74,8 +78,26 @@ class DataSettings(Settings):
     """Largest fraction of unreadable files; above it the run stops."""
     max_pixels: Positive = 89_478_485
     """Pixels of the largest image that is decoded (Pillow's own bound against decompression bombs)."""
+    max_side: Positive | None = 1024
+    """Longer side, in pixels, to which larger images are made small once, when they are read; null never does."""
+    background: Annotated[tuple[Level, ...], Field(min_length=3, max_length=3)] = (255, 255, 255)
+    """Red, green and blue of what shows through transparent pixels; three numbers."""
+    on_duplicates: Literal["group", "drop", "fail"] = "group"
+    """What becomes of near-duplicates: `group` keeps them in one split, `drop` keeps one of them, `fail` stops."""
+    duplicate_distance: Annotated[int, Field(ge=0, le=24)] = 12
+    """How many of the 256 bits of two near-duplicates' hashes may differ; 0 for images of equal pixels only."""
     min_examples_per_class: Positive = 10
     """Images that every class needs, over all splits."""
+    max_imbalance: Annotated[float, Field(ge=1)] = 20.0
+    """Most images of the largest class for each image of the smallest."""
+    min_side: Positive = 8
+    """Pixels that the shorter side of an image needs."""
+    max_label_drift: Fraction = 0.3
+    """Largest change of a class's share against the data of the last blessed model (L-infinity distance)."""
+    max_image_drift: Fraction = 0.3
+    """Largest change of sizes and colours against those data (Jensen-Shannon divergence, of each statistic)."""
+    allow: tuple[Annotated[str, Field(pattern=f"^({'|'.join(FINDINGS)})(:.+)?$")], ...] = ()
+    """Findings that may pass, each by its name, alone or with a file, class or feature: `two_labels:cats/1.jpg`."""
 
 
 class EvaluationSettings(Settings):
@@ -123,6 +145,21 @@ class PushSettings(Settings):
     """Folder of SavedModel versions; null for `<workdir>/pushed/<name>/saved_model`."""
     edge: str | None = None
     """Folder of edge bundle versions; null for `<workdir>/pushed/<name>/edge`."""
+    sign_key: str | None = None
+    """Private key that signs edge bundles: PEM file, on an elliptic curve, not encrypted; null for no signature."""
+    sign_tool: str = "model_signing"
+    """Command of sigstore's model-signing, by name or path; it cannot be installed beside TFX."""
+
+
+class CardSettings(Settings):
+    """What only people know of a model, written into the model card of its edge bundle."""
+
+    data: str = ""
+    """What the images show, who took them, where and when, and under which licence."""
+    intended_use: str = ""
+    """What the model is made for, by whom it may be used, and what it must not be used for."""
+    limits: str = ""
+    """Known weaknesses, and whom they affect."""
 
 
 class BeamSettings(Settings):
@@ -143,4 +180,14 @@ class RunSettings(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     edge: EdgeSettings = EdgeSettings()
     push: PushSettings = PushSettings()
+    card: CardSettings = CardSettings()
     beam: BeamSettings = BeamSettings()
+
+    @model_validator(mode="after")
+    def _images_are_large_enough(self) -> RunSettings:
+        if self.data.max_side is not None and self.data.max_side < self.model.image_size:
+            raise ValueError(
+                f"data.max_side {self.data.max_side} is less than model.image_size {self.model.image_size}: "
+                "images would be made small and large again"
+            )
+        return self

@@ -12,9 +12,10 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from modules.errors import ExportError
-from modules.images import CHANNELS
 
 IDENTIFIER = b"TFL3"
+# RGB. Not taken from `modules.images`: looking into a file must not cost the seconds that TensorFlow takes to import.
+CHANNELS = 3
 MIN_RUNTIME = "min_runtime_version"
 
 _OPERATORS = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}

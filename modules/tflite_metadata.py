@@ -6,7 +6,8 @@ file as a zip archive, which a reader of flatbuffers never sees and a reader of 
 writes this can be installed beside TFX, so the few tables needed are written here; the numbers of the fields are their
 positions in the schema.
 
-The normalisation that is declared is none (mean 0, deviation 1): it is a layer inside the model.
+The normalisation that is declared is none (mean 0, deviation 1): it is a layer inside the model. What a file declares
+is read back by `modules.tflite_declared`.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from modules.signatures import LABELS_FILE
 from modules.tflite_inspect import IDENTIFIER, parse
 
 METADATA = "TFLITE_METADATA"
-_METADATA_IDENTIFIER = b"M001"
+METADATA_IDENTIFIER = b"M001"
 _PARSER_VERSION = "1.0.0"  # the first version of the schema has all that is written here
-_NORMALIZATION, _IMAGE, _FEATURE = 1, 2, 1  # members of the schema's unions
+NORMALIZATION, _IMAGE, _FEATURE = 1, 2, 1  # members of the schema's unions
+MEAN, STD = 0.0, 1.0
 _RGB = 1
-_AXIS_LABELS = 2
+AXIS_LABELS = 2
 # The oldest date that a zip can hold: with today's, the same model would have other bytes tomorrow.
 _DATE = (1980, 1, 1, 0, 0, 0)
 _ALIGNMENT = 16  # of buffers, which the schema asks for and the Python writer would not give
@@ -128,8 +130,8 @@ def _metadata(labels: Sequence[str], about: Description, height: int, width: int
     size = _table(builder, {0: ("Uint32", width), 1: ("Uint32", height)}, 2)
     image = _table(builder, {0: ("Int8", _RGB), 1: size}, 2)
     pixels = _table(builder, {0: ("Uint8", _IMAGE), 1: image}, 3)
-    options = _table(builder, {0: _floats(builder, [0.0]), 1: _floats(builder, [1.0])}, 2)
-    unit = _table(builder, {0: ("Uint8", _NORMALIZATION), 1: options}, 2)
+    options = _table(builder, {0: _floats(builder, [MEAN]), 1: _floats(builder, [STD])}, 2)
+    unit = _table(builder, {0: ("Uint8", NORMALIZATION), 1: options}, 2)
     stats = _table(builder, {0: _floats(builder, [255.0]), 1: _floats(builder, [0.0])}, 2)
     image_text = f"One image, {width} x {height} pixels, RGB, each channel 0 to 255; no normalisation."
     image_tensor = {
@@ -140,7 +142,7 @@ def _metadata(labels: Sequence[str], about: Description, height: int, width: int
         5: stats,
     }
     file = {0: builder.CreateString(LABELS_FILE), 1: builder.CreateString("Class names, in the order of the output.")}
-    axis = _table(builder, {**file, 2: ("Int8", _AXIS_LABELS)}, 5)
+    axis = _table(builder, {**file, 2: ("Int8", AXIS_LABELS)}, 5)
     feature = _table(builder, {}, 0)
     content = _table(builder, {0: ("Uint8", _FEATURE), 1: feature}, 3)
     score_stats = _table(builder, {0: _floats(builder, [1.0]), 1: _floats(builder, [0.0])}, 2)
@@ -156,7 +158,7 @@ def _metadata(labels: Sequence[str], about: Description, height: int, width: int
     graph = _tables(builder, [_table(builder, {2: inputs, 3: outputs}, 10)])
     fields = {0: about.name, 1: about.description, 4: about.author, 5: about.license, 7: _PARSER_VERSION}
     written = {field: builder.CreateString(text) for field, text in fields.items() if text}
-    builder.Finish(_table(builder, {**written, 3: graph}, 8), _METADATA_IDENTIFIER)
+    builder.Finish(_table(builder, {**written, 3: graph}, 8), METADATA_IDENTIFIER)
     return bytes(builder.Output())
 
 

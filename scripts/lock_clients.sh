@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Resolves the pins of the clients that the tests are accepted by: tests/clients/requirements-*.in into *.txt, with
+# hashes. Arguments go to `uv pip compile`, such as --upgrade.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Packages of this machine's own folders would bring hashes that no one else has.
+unset PIP_FIND_LINKS UV_FIND_LINKS VIRTUAL_ENV
+compile() {
+  .venv/bin/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+    --no-emit-find-links --python .venv/bin/python --python-version "$1" "tests/clients/requirements-$2.in" \
+    -o "tests/clients/requirements-$2.txt" "${@:3}"
+}
+compile 3.11 mediapipe "$@"
+compile 3.10 tflite-runtime "$@"
+compile 3.10 model-signing "$@"

@@ -1,0 +1,71 @@
+"""Photographs of flowers, with ImageNet's weights, in MediaPipe Tasks and an old tflite-runtime.
+
+Both are beside this repository on the machines that have them, and never in it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from modules.images import decode
+from modules.settings import ModelSettings
+from modules.signatures import EDGE, IMAGE, PROBABILITIES
+from tests.clients.agreement import assert_same, assert_same_variant, ours
+from tests.clients.asking import ask, rows
+from tests.clients.environments import MEDIAPIPE, TFLITE_RUNTIME, Unavailable
+from tests.clients.photo_bundle import VARIANTS, Made, fitted, for_training, write_edge_model
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+WEIGHTS = DATA / "weights" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_128_no_top.h5"
+SIZE, EACH = 128, 60
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory) -> Made:
+    """A folder with the variants, and photographs that the model was not fitted on."""
+    if not (DATA / "flowers").is_dir() or not WEIGHTS.is_file():
+        pytest.skip("the shared folder of flowers and the ImageNet weights are not beside this repository")
+    folder = tmp_path_factory.mktemp("flowers")
+    labels = sorted(path.name for path in (DATA / "flowers").iterdir())
+    files = [
+        (file, n) for n, label in enumerate(labels) for file in sorted((DATA / "flowers" / label).iterdir())[:EACH]
+    ]
+    images = np.stack([decode(file.read_bytes(), SIZE).numpy() for file, _ in files])
+    train = for_training(truth := np.array([label for _, label in files]))
+    model = fitted(ModelSettings(alpha=0.35, image_size=SIZE, weights=str(WEIGHTS)), images[train], truth[train])
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    signature = [tf.TensorSpec([1, SIZE, SIZE, 3], tf.float32, IMAGE)]
+    archive.add_endpoint(EDGE, lambda image: {PROBABILITIES: model(image, training=False)}, signature)
+    archive.write_out(str(folder / "saved_model"), verbose=False)
+    np.save(folder / "images.npy", images[~train])
+    write_edge_model(folder / "edge_model", str(folder / "saved_model"), images[train][::8], labels)
+    made = Made(folder / "edge_model", folder / "images.npy")
+    assert np.mean(ours(made, "float32").argmax(axis=1) == truth[~train]) > 0.7
+    return made
+
+
+def answers_of(client, made: Made):
+    try:
+        return ask(client, {v: {"model": made.model(v), "images": made.images} for v in VARIANTS})["answers"]
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+def test_mediapipe_classifies_photographs_as_we_do(flowers):
+    for variant, answer in answers_of(MEDIAPIPE, flowers).items():
+        assert "error" not in answer, answer
+        assert_same_variant(rows(answer["categories"]), ours(flowers, variant), variant)
+        assert {name for image in answer["categories"] for _, name, _ in image} == set(flowers.labels())
+
+
+def test_an_old_app_classifies_photographs_as_we_do(flowers):
+    for variant, answer in answers_of(TFLITE_RUNTIME, flowers).items():
+        assert "error" not in answer, answer
+        within = 0.25 if variant == "int8" else 1e-4
+        assert_same(np.array(answer["probabilities"]), ours(flowers, variant), variant, within)

@@ -3,8 +3,9 @@
     <folder>/<key>/<part>/manifest.json     key, part, and of each array: shape, dtype, bytes, CRC-32
     <folder>/<key>/<part>/<name>.bin        the array's bytes, row after row
 
-The key stands for everything that the content depends on; parts of one key are built when they are wanted. Rows are appended, so nobody has to know their number before;
-they are read through a memory map, so memory does not grow with their number.
+The key stands for everything that the content depends on; parts of one key are built when they are wanted. Rows are
+appended, so nobody has to know their number before; they are read through a memory map, so memory does not grow with
+their number.
 """
 
 from __future__ import annotations

@@ -102,7 +102,9 @@ def _transfer(
 ) -> list[dict[str, Any]]:
     """What the transfer is worth: the exported model beside the baselines, all on the test split."""
 
-    def row(name: str, model: keras.Model, frozen_seconds: tuple[float, ...], phases: tuple[Phase, ...]) -> dict[str, Any]:
+    def row(
+        name: str, model: keras.Model, frozen_seconds: tuple[float, ...], phases: tuple[Phase, ...]
+    ) -> dict[str, Any]:
         return {
             "name": name,
             "test_accuracy": baselines.accuracy(model, data.test),

@@ -21,13 +21,18 @@ class Photograph:
     label: int
 
 
-def photographs(folder: Path) -> dict[str, list[Photograph]]:
-    """The photographs of `folder/<class>/*.jpg` by split: of each ten in order of name, one is eval and one is test."""
+def photographs(folder: Path, turn: int = 0) -> dict[str, list[Photograph]]:
+    """The photographs of `folder/<class>/*.jpg` by split: of each ten in order of name, one is eval and one is test.
+
+    Args:
+        folder: Of the class folders.
+        turn: Which ones these are: ten turns test on every photograph once.
+    """
     found: dict[str, list[Photograph]] = {split: [] for split in SPLITS}
     classes = sorted(path for path in folder.iterdir() if path.is_dir())
     for label, place in enumerate(classes):
         for number, path in enumerate(sorted(place.glob("*.jpg"))):
-            split = {8: "eval", 9: "test"}.get(number % 10, "train")
+            split = {8: "eval", 9: "test"}.get((number - turn) % 10, "train")
             found[split].append(Photograph(path, label))
     return found
 

@@ -4,7 +4,8 @@
 
 The loop is the transfer learning guide's: every epoch decodes, augments and runs the whole network, with `tf.data` and
 AUTOTUNE. Ours is what TwoPhaseTrainer runs; Transform's work (decoding and resizing once) is counted with it. Both have
-the same images, splits, weights, seeds, augmentation, epochs and precision, and neither stops early.
+the same images, splits, weights, seeds, augmentation, epochs and precision, and neither stops early. Every seed has
+splits of its own, so that all of them together test on more images.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224, help="image size in pixels; default: %(default)s")
     parser.add_argument("--epochs", type=int, nargs=2, default=(10, 20), metavar=("HEAD", "FINE_TUNE"))
     parser.add_argument("--views", type=int, default=ActivationCacheSettings().views)
+    parser.add_argument("--head-views", type=int, default=ActivationCacheSettings().head_views)
     parser.add_argument("--mixed", action="store_true", help="ours in mixed bfloat16, against the loop in float32")
     parser.add_argument("--seeds", type=int, default=3, help="how many; default: %(default)s")
     parser.add_argument("--ways", nargs="+", choices=("loop", "ours"), default=("loop", "ours"))
@@ -74,13 +76,13 @@ def main() -> None:
     options = parser.parse_args()
 
     model = ModelSettings(alpha=options.alpha, image_size=options.size, weights=options.weights)
-    found = photographs(options.data)
-    counts = {split: len(part) for split, part in found.items()}
+    counts = {split: len(part) for split, part in photographs(options.data).items()}
     print(f"{platform.machine()}, {cpu_name()}, {os.cpu_count()} cores, TensorFlow {tf.__version__}; images {counts}")
     measured = []
     head, fine_tune = options.epochs
     for seed in range(1, options.seeds + 1):
-        training = _settings(seed, head, fine_tune, options.views, options.mixed)
+        training = _settings(seed, (head, fine_tune), (options.views, options.head_views), options.mixed)
+        found = photographs(options.data, turn=seed)
         for way in options.ways:
             keras.backend.clear_session()
             result = (_loop if way == "loop" else _ours)(found, model, training)
@@ -91,15 +93,16 @@ def main() -> None:
         options.out.write_text(json.dumps([asdict(result) for result in measured], indent=1) + "\n", encoding="utf-8")
 
 
-def _settings(seed: int, head: int, fine_tune: int, views: int, mixed: bool) -> TrainingSettings:
+def _settings(seed: int, epochs: tuple[int, int], views: tuple[int, int], mixed: bool) -> TrainingSettings:
     never = 10_000
+    head, fine_tune = epochs
     return TrainingSettings(
         seed=seed,
         head=PhaseSettings(epochs=head, patience=never),
         fine_tune=FineTuneSettings(epochs=fine_tune, patience=never),
         augmentation=AugmentationSettings(flip_horizontal=True, brightness=0.15, translation=0.05),
         mixed_precision=mixed,
-        activation_cache=ActivationCacheSettings(views=views),
+        activation_cache=ActivationCacheSettings(views=views[0], head_views=views[1]),
     )
 
 

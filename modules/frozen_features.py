@@ -72,7 +72,7 @@ class FrozenFeatures:
         cache = settings.activation_cache
         # Without augmentation all views would be equal.
         views = cache.views if changes(settings.augmentation) else 1
-        self.views = {CUT: views, POOLED: min(views, cache.head_views)}
+        self.views = {CUT: views, POOLED: min(views, cache.head_views) if CUT in network.output else views}
         """How many views of each image an epoch chooses from."""
 
     def arrays(self, part: str) -> Arrays:
@@ -157,16 +157,18 @@ class FrozenFeatures:
 
 
 def _frozen_function(network: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """`network` for inference, its weights constants: only then does TensorFlow fuse convolution, batch normalisation
-    and activation, which is half as fast again."""
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+    """`network` for inference, its weights constants of the graph: only then does TensorFlow fuse convolution, batch
+    normalisation and activation, which is half as fast again."""
+    trainable, others = (
+        [variable.numpy() for variable in variables]
+        for variables in (network.trainable_variables, network.non_trainable_variables)
+    )
 
-    names = sorted(network.output)
-    shape = [None, *network.input_shape[1:]]
-    traced = tf.function(lambda images: [network(images, training=False)[name] for name in names])
-    constant = convert_variables_to_constants_v2(traced.get_concrete_function(tf.TensorSpec(shape, tf.float32)))
-
+    @tf.function(input_signature=[tf.TensorSpec([None, *network.input_shape[1:]], tf.float32)])
     def function(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return dict(zip(names, constant(images), strict=True))
+        # Made inside the function: tensors from outside would be inputs of the graph.
+        constants = [[tf.constant(value) for value in values] for values in (trainable, others)]
+        outputs, _ = network.stateless_call(*constants, images, training=False)
+        return outputs
 
-    return function
+    return function.get_concrete_function()

@@ -124,6 +124,11 @@ def _described(tensor: Tensor) -> str:
     return f"{tensor.dtype} {list(tensor.shape)}{quantized}"
 
 
+def operator_names(model: Any) -> list[str]:
+    """Name of each entry of the operator codes of a `ModelT`; a custom one is `CUSTOM:<name>`."""
+    return [_operator(code)[0] for code in model.operatorCodes or []]
+
+
 def _operator(code: Any) -> tuple[str, int]:
     # Files from before 2020 have the code in the deprecated field only, newer ones in both where it fits a byte.
     number = max(code.builtinCode, code.deprecatedBuiltinCode)

@@ -107,9 +107,7 @@ def train_two_phases(
     def run(name: str, prepare: Callable[[], _Part], phase: PhaseSettings | FineTuneSettings, since: float) -> Phase:
         part = prepare()
         frozen_seconds.append(round(time.monotonic() - since, 2))
-        return run_phase(
-            name, part.model, part.train, part.evaluation, loss, phase, f"{folders.logs}/{name}", resume
-        )
+        return run_phase(name, part.model, part.train, part.evaluation, loss, phase, f"{folders.logs}/{name}", resume)
 
     trained.backbone.trainable = False
     first = run(HEAD, head, settings.head, started)

@@ -151,6 +151,11 @@ def test_the_same_training_opens_the_cache_and_another_one_fills_its_own(tmp_pat
         assert len(open_all(settings(**changes), key)) == VIEWS + 1, (changes, key)
 
 
+def test_where_no_phase_2_follows_phase_1_has_all_views(tmp_path, examples, network):
+    alone = keras.Model(network.input, {POOLED: network.output[POOLED]})
+    assert cached(tmp_path, examples, alone, settings()).views[POOLED] == VIEWS
+
+
 def test_without_augmentation_one_view_is_enough(tmp_path, examples, network):
     plain = settings(augmentation={"flip_horizontal": False, "brightness": 0.0})
     features = cached(tmp_path, examples, network, plain)

@@ -8,8 +8,9 @@ quiet one is left with two or three steps. Two changes help, and neither changes
   positive factor pass, and so do sums, means, pooling and padding, if all that comes together has the same factors.
   (Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019; here the activations
   are equalised and not the kernels, which have a scale for each channel anyway.)
-- *Hard swish*, x relu6(x + 3) / 6, lets no factor pass. As `gate = relu6(k x' + 3)`, a depthwise 1 x 1 convolution, and
-  `6 y / k = x' gate`, a product, it takes an equalised x' and gives an equalised y; the kernels that read y divide by 6.
+- *Hard swish*, x relu6(x + 3) / 6, lets no factor pass. As `gate = relu6(k x' + 3)`, a depthwise 1 x 1 convolution,
+  and `6 y / k = x' gate`, a product, it takes an equalised x' and gives an equalised y; the kernels that read y
+  divide by 6. What is far below -3 may then be cut off, as it makes no difference.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ Range = tuple[np.ndarray, np.ndarray]
 # A channel that was silent on the images of calibration need not be so for ever.
 _QUIETEST = 1 / 16
 _HARD_SWISH_FROM = -3.0  # below, hard swish is 0
-_SIXTH = 1 / 6
 _PASSING = ("PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "RELU")
 _POSITIVE = (schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU)
 
@@ -63,9 +63,10 @@ def equalise(network: Network, ranges: Mapping[int, Range]) -> Equalised:
         loudest = np.max([_loudness(ranges[n], n in gated) for n in group if n in ranges], axis=0)
         if loudest.max() > 0:
             factor = np.maximum(loudest / loudest.max(), _QUIETEST).astype(np.float32)
-            factors.update({number: factor for number in group})
-    factors.update({number: factors.get(number, np.float32([1.0])) * np.float32(_SIXTH) for number in sixfold})
-    lowest = {number: _HARD_SWISH_FROM / factors.get(number, np.float32([1.0])) for number in gated}
+            factors.update(dict.fromkeys(group, factor))
+    one = np.ones(1, np.float32)
+    lowest = {number: _HARD_SWISH_FROM / factors.get(number, one) for number in gated}
+    factors.update({number: factors.get(number, one) / 6 for number in sixfold})
     return Equalised(_scaled(network, factors), factors, lowest)
 
 
@@ -195,7 +196,7 @@ class _Groups:
 
     def join(self, *numbers: int) -> None:
         together = set[int]().union(*(self._group.get(number, {number}) for number in numbers))
-        self._group.update({number: together for number in together})
+        self._group.update(dict.fromkeys(together, together))
 
     def keep(self, *numbers: int) -> None:
         for number in numbers:

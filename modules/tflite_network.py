@@ -94,7 +94,8 @@ class Network:
         last = {number: operation for operation in self.operations for number in operation.inputs}
         for operation in self.operations:
             operands = [values[n] if n in values else self.constants[n] for n in operation.inputs]
-            values[operation.output] = hook(operation, operation.output, activate(operation, linear(operation, operands)))
+            result = activate(operation, linear(operation, operands))
+            values[operation.output] = hook(operation, operation.output, result)
             for number in set(operation.inputs) & set(values):
                 if last[number] is operation:
                     del values[number]

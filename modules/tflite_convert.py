@@ -7,7 +7,8 @@ costs more than converting. It reports by lines on its standard output that begi
     python -m modules.tflite_convert --saved_model DIR --output DIR --representative FILE.npy float32 int8
 
 Of the variants, `float32` is the reference. `float16` halves the file and computes in float32 where the hardware has
-nothing better. `dynamic` has 8-bit weights and float activations. `int8` has no float inside at all.
+nothing better. `dynamic` has 8-bit weights and float activations. `int8` has no float inside at all; it is made of
+`float32` by `modules.quantization`, and by the converter's own recipe where the network holds what that does not know.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,8 +46,8 @@ def convert(saved_model: str, variants: Sequence[str], representative: np.ndarra
         saved_model: Folder of the SavedModel, local or a URL that TensorFlow reads.
         variants: Of `float32`, `float16`, `int8`, `dynamic`.
         representative: uint8 `[N, S, S, 3]`, RGB: images that are typical of the model's input. They calibrate
-            `int8`, together with one image all 0 and one all 255: so the input's quantization is exactly scale 1.0
-            and zero point 0, as clients need that hand over raw bytes and never look at either.
+            `int8`, together with one image all 0 and one all 255. The input's quantization is exactly scale 1.0 and
+            zero point 0, as clients need that hand over raw bytes and never look at either.
 
     Returns:
         The content of each variant's file.
@@ -100,24 +102,71 @@ def _convert_one(saved_model: str, variant: str, representative: np.ndarray) -> 
     """Converts in this process, which may abort."""
     import tensorflow as tf
 
+    from modules.tflite_network import NotKnown
+
     # One signature only: each becomes a subgraph, and MediaPipe refuses a file with two.
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[EDGE])
+    if variant == "int8":
+        # An image of nothing and one of all light belong to what calibrates: the range of the input, 0 to 255, must
+        # be that of every tensor behind it.
+        extremes = [np.zeros_like(representative[:1]), np.full_like(representative[:1], 255)]
+        images = np.concatenate([*extremes, representative])
+        try:
+            return _int8(bytes(converter.convert()), images)
+        except NotKnown as unknown:
+            print(f"{_MARK}{variant}, calibrated by the converter itself, because of {unknown}", flush=True)
+            return _int8_calibrated(converter, images)
     if variant != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if variant == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if variant == "int8":
-
-        def images() -> Iterator[list[np.ndarray]]:
-            for image in (np.zeros_like(representative[0]), np.full_like(representative[0], 255), *representative):
-                yield [image[np.newaxis].astype(np.float32)]
-
-        converter.representative_dataset = images
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        # uint8 in, float out is what every client takes: int8 inputs are refused by some and misread by others.
-        converter.inference_input_type = tf.uint8
-        converter.inference_output_type = tf.float32
     return bytes(converter.convert())
+
+
+def _int8(float32: bytes, images: np.ndarray) -> bytes:
+    """The int8 variant of a float32 one, with ranges and biases of `modules.quantization`."""
+    import tensorflow as tf
+
+    from modules.quantization import quantize
+    from modules.signatures import IMAGE, PROBABILITIES
+    from modules.tflite_network import read_network
+
+    network = read_network(float32)
+    quantized = quantize(network, images)
+
+    def edge(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {PROBABILITIES: quantized.run(image)}
+
+    function = tf.function(edge, [tf.TensorSpec(network.shapes[network.image], tf.float32, name=IMAGE)])
+    with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
+        tf.saved_model.save(tf.Module(), folder, signatures={EDGE: function})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[EDGE])
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        _set_types(converter)
+        return bytes(converter.convert())
+
+
+def _int8_calibrated(converter: Any, images: np.ndarray) -> bytes:
+    """The int8 variant as the converter makes it by itself."""
+    import tensorflow as tf
+
+    def singles() -> Iterator[list[np.ndarray]]:
+        for image in images:
+            yield [image[np.newaxis].astype(np.float32)]
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = singles
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    _set_types(converter)
+    return bytes(converter.convert())
+
+
+def _set_types(converter: Any) -> None:
+    """uint8 in, float out is what every client takes: int8 inputs are refused by some and misread by others."""
+    import tensorflow as tf
+
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.float32
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -128,6 +177,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--representative", type=Path, required=True)
     parser.add_argument("variants", nargs="+")
     options = parser.parse_args(arguments)
+    import tensorflow as tf
+
+    # A sum in another order has another last bit, and that would be another file.
+    tf.config.experimental.enable_op_determinism()
     representative = np.load(options.representative)
     for variant in options.variants:
         print(f"{_MARK}{variant}", flush=True)

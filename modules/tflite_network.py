@@ -5,6 +5,7 @@ Only what image classifiers in float32 are made of is known here. Whoever meets 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -94,8 +95,10 @@ class Network:
         last = {number: operation for operation in self.operations for number in operation.inputs}
         for operation in self.operations:
             operands = [values[n] if n in values else self.constants[n] for n in operation.inputs]
-            result = activate(operation, linear(operation, operands))
-            values[operation.output] = hook(operation, operation.output, result)
+            # The converter calls its tensors by the scope: whoever reads an error about one finds the layer.
+            with tf.name_scope(_scope(self.names[operation.output])):
+                result = activate(operation, linear(operation, operands))
+                values[operation.output] = hook(operation, operation.output, result)
             for number in set(operation.inputs) & set(values):
                 if last[number] is operation:
                     del values[number]
@@ -131,21 +134,27 @@ def read_network(content: bytes) -> Network:
             int(operator.outputs[0]),
             operator.builtinOptions,
         )
-        _check(operation, network)
         network.operations.append(_with_own_constants(operation, network))
+        _check(network.operations[-1], network)
     return network
 
 
 def _with_own_constants(operation: Operation, network: Network) -> Operation:
-    """The same with a kernel and a bias that no other operation reads: equal ones are stored once."""
+    """The same with a kernel and a bias of its own: equal ones are stored once, and a bias of zeros is not."""
+    if operation.kind not in WEIGHTED:
+        return operation
+    values, kernel, *bias = operation.inputs
+    if not bias or bias[0] < 0:
+        channels = network.shapes[operation.output][-1:]
+        bias = [network.add_tensor(f"{network.names[operation.output]}/bias", channels, np.zeros(channels))]
     used = {number for other in network.operations for number in other.inputs}
-    inputs = tuple(
-        network.add_tensor(network.names[n], network.shapes[n], network.constants[n])
-        if operation.kind in WEIGHTED and n in used and n in network.constants
-        else n
-        for n in operation.inputs
-    )
-    return replace(operation, inputs=inputs)
+    own = [
+        network.add_tensor(network.names[number], network.shapes[number], network.constants[number])
+        if number in used and number in network.constants
+        else number
+        for number in (kernel, *bias)
+    ]
+    return replace(operation, inputs=(values, *own))
 
 
 def _check(operation: Operation, network: Network) -> None:
@@ -165,6 +174,11 @@ def linear(operation: Operation, operands: Sequence[Any]) -> tf.Tensor:
 def activate(operation: Operation, value: tf.Tensor) -> tf.Tensor:
     """An operation's activation function."""
     return _ACTIVATIONS[operation.activation](value)
+
+
+def _scope(name: str) -> str:
+    """A tensor's name as TensorFlow allows it; of the names of layers that were fused into one, the last."""
+    return re.sub(r"[^A-Za-z0-9_./-]", "_", name.strip(";").rsplit(";", 1)[-1]).lstrip("_/.-") or "unnamed"
 
 
 def _padding(options: Any) -> str:

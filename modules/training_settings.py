@@ -88,8 +88,8 @@ class ActivationCacheSettings(Settings):
     """False runs the whole network in every epoch, with other changes of each image every time."""
     views: Annotated[int, Field(ge=1, le=64)] = 4
     """Augmented views of each training image in the cache; an epoch takes one of them."""
-    head_views: Annotated[int, Field(ge=1, le=64)] = 1
-    """How many of them phase 1 trains on where phase 2 follows: it computes the others, and has more weights to fit."""
+    head_views: Annotated[int, Field(ge=1, le=64)] = 4
+    """How many of them phase 1 trains on where phase 2 follows; fewer begin sooner, and the head learns less."""
 
 
 class TrainingSettings(Settings):

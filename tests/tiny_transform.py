@@ -59,6 +59,21 @@ def transformed() -> tuple[tft.TFTransformOutput, dict[str, list[dict]]]:
     return tft.TFTransformOutput(str(folder / "graph")), found
 
 
+@functools.cache
+def graph(labels: tuple[str, ...], image_size: int) -> tft.TFTransformOutput:
+    """Transform's output for other classes and another size, in pixels."""
+    folder = Path(_folder.name, f"graph-{image_size}-{len(labels)}")
+    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (records.IMAGE, records.LABEL)}
+    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
+    function = functools.partial(preprocessing_fn, custom_config={"image_size": image_size})
+    rows = _rows([(tiny_model.png(tiny_model.image("red", 1)), label) for label in labels])
+    options = PipelineOptions(["--runner=FnApiRunner"])
+    with tft_beam.Context(temp_dir=str(folder / "temp")), beam.Pipeline(options=options) as pipeline:
+        made = (pipeline | beam.Create(rows), metadata) | tft_beam.AnalyzeDataset(function)
+        made | tft_beam.WriteTransformFn(str(folder / "graph"))
+    return tft.TFTransformOutput(str(folder / "graph"))
+
+
 _PAIRS = {"analysed": analysed, "unseen": unseen}
 
 

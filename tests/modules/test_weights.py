@@ -94,7 +94,9 @@ def test_every_format_gives_back_every_weight(file, source):
 
 
 def test_pretrained_false_leaves_the_file_alone(tmp_path):
-    build_backbone(settings(tmp_path / "absent.safetensors"), pretrained=False)
+    absent = tmp_path / "absent.safetensors"
+    random = build_backbone(settings(absent), pretrained=False)
+    assert random.count_params() > 0 and not absent.exists()
 
 
 def test_digest_is_that_of_the_file_and_the_pin_accepts_it(file):

@@ -36,14 +36,8 @@ class LastBlessedBeforeCandidate(ResolverStrategy):
         self, store: MetadataStore, input_dict: Mapping[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
         """The baseline under `model`, and its blessing; both empty where no older model is blessed."""
-        resolved: dict[str, list[types.Artifact]] = {key: [] for key in input_dict}
-        resolved[CANDIDATE_KEY] = list(input_dict[CANDIDATE_KEY])
-        oldest = min(artifact.id for artifact in resolved[CANDIDATE_KEY])
-        blessings = {
-            blessing.get_int_custom_property("current_model_id"): blessing
-            for blessing in input_dict[BLESSING_KEY]
-            if blessing.get_int_custom_property("blessed") == 1
-        }
+        resolved, oldest = _candidate_alone(input_dict)
+        blessings = _blessings(input_dict)
         older = [model for model in input_dict[MODEL_KEY] if model.id in blessings and model.id < oldest]
         if older:
             model = max(older, key=lambda artifact: artifact.id)
@@ -71,9 +65,7 @@ class StatisticsOfLastBlessed(ResolverStrategy):
         self, store: MetadataStore, input_dict: Mapping[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
         """The baseline under `statistics`; empty where no older one belongs to a blessed model."""
-        resolved: dict[str, list[types.Artifact]] = {key: [] for key in input_dict}
-        resolved[CANDIDATE_KEY] = list(input_dict[CANDIDATE_KEY])
-        oldest = min(artifact.id for artifact in resolved[CANDIDATE_KEY])
+        resolved, oldest = _candidate_alone(input_dict)
         # Transform, too, puts out statistics, which hold something else.
         makers = _maker_types(store, oldest)
         older = {
@@ -84,17 +76,28 @@ class StatisticsOfLastBlessed(ResolverStrategy):
         # Statistics and model descend from the same examples: those are what tells which belong together.
         kind = {artifact.id for artifact in store.get_artifacts_by_type(standard_artifacts.Examples.TYPE_NAME)}
         examples = {identifier: _inputs(store, {identifier}) & kind for identifier in older}
-        blessed = sorted(
-            blessing.get_int_custom_property("current_model_id")
-            for blessing in input_dict[BLESSING_KEY]
-            if blessing.get_int_custom_property("blessed") == 1
-        )
-        for model in reversed(blessed):
+        for model in sorted(_blessings(input_dict), reverse=True):
             ancestors = _ancestors(store, model)
             if belonging := [identifier for identifier in older if examples[identifier] & ancestors]:
                 resolved[STATISTICS_KEY] = [older[max(belonging)]]
                 break
         return resolved
+
+
+def _candidate_alone(input_dict: Mapping[str, list[types.Artifact]]) -> tuple[dict[str, list[types.Artifact]], int]:
+    """An answer that holds nothing but the candidate, and the id that whatever joins it must be below."""
+    resolved: dict[str, list[types.Artifact]] = {key: [] for key in input_dict}
+    resolved[CANDIDATE_KEY] = list(input_dict[CANDIDATE_KEY])
+    return resolved, min(artifact.id for artifact in resolved[CANDIDATE_KEY])
+
+
+def _blessings(input_dict: Mapping[str, list[types.Artifact]]) -> dict[int, types.Artifact]:
+    """The blessing of each blessed model, by the model's id."""
+    return {
+        blessing.get_int_custom_property("current_model_id"): blessing
+        for blessing in input_dict[BLESSING_KEY]
+        if blessing.get_int_custom_property("blessed") == 1
+    }
 
 
 def _ancestors(store: MetadataStore, artifact_id: int) -> set[int]:

@@ -14,11 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from modules import progress
+from modules.best_epoch import BestEpoch, badness
 from modules.errors import TrainingError
 from modules.settings import FineTuneSettings, PhaseSettings
 from modules.training_state import TrainingState, training_key
-
-MONITORED = "val_loss"
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class Phase:
     epochs: tuple[dict[str, float], ...]
     """`loss`, `accuracy`, `val_loss`, `val_accuracy`, `learning_rate` of each epoch."""
     best_epoch: int
-    """Index into `epochs`, from 0: the lowest `val_loss`. The model has its weights."""
+    """Index into `epochs`, from 0: the highest `val_accuracy`, of equal ones the lowest `val_loss`. The model has its
+    weights."""
     seconds: float
     trainable_parameters: int
 
@@ -71,8 +71,8 @@ def run_phase(
     Raises:
         TrainingError: The loss is no number.
     """
-    stopping = keras.callbacks.EarlyStopping(MONITORED, patience=settings.patience, restore_best_weights=True)
-    plateau = keras.callbacks.ReduceLROnPlateau(MONITORED, factor=0.5, patience=max(1, settings.patience // 2))
+    stopping = BestEpoch(settings.patience)
+    plateau = keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=max(1, settings.patience // 2))
     state = TrainingState(stopping, plateau, settings.epochs)
     if resume_dir is not None:
         state.keep_in(Path(resume_dir), name, training_key(name, model, train, evaluation, loss, settings))
@@ -96,7 +96,7 @@ def run_phase(
     return Phase(
         name=name,
         epochs=tuple(state.epochs),
-        best_epoch=int(np.argmin([epoch[MONITORED] for epoch in state.epochs])),
+        best_epoch=int(np.argmin([badness(epoch) for epoch in state.epochs])),
         seconds=state.seconds,
         trainable_parameters=int(sum(math.prod(weight.shape) for weight in model.trainable_weights)),
     )
@@ -115,7 +115,7 @@ class _Watch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         values = logs or {}
-        for key in ("loss", MONITORED):
+        for key in ("loss", "val_loss"):
             if not math.isfinite(values.get(key, math.nan)):
                 raise TrainingError(
                     f"{self._name}: {key} is {values.get(key)} after epoch {epoch + 1}",

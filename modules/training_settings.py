@@ -20,7 +20,8 @@ class PhaseSettings(Settings):
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-3
     """Adam's learning rate at the start of the phase."""
     patience: Positive = 5
-    """Epochs without a better loss on `eval` before the phase ends; the rate is halved at half of that."""
+    """Epochs on which neither the accuracy nor the loss on `eval` is better than ever before, until the phase ends; the
+    rate is halved after half as many without a better loss."""
 
 
 class Unfreeze(Settings):
@@ -50,7 +51,8 @@ class FineTuneSettings(Settings):
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-4
     """Adam's learning rate at the start of the phase."""
     patience: Positive = 5
-    """Epochs without a better loss on `eval` before the phase ends; the rate is halved at half of that."""
+    """Epochs on which neither the accuracy nor the loss on `eval` is better than ever before, until the phase ends; the
+    rate is halved after half as many without a better loss."""
     unfreeze: Unfreeze = Unfreeze()
     """Which part of the backbone is fine-tuned."""
 

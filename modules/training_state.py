@@ -18,10 +18,11 @@ import tensorflow as tf
 from absl import logging
 
 from modules import resume
+from modules.best_epoch import BestEpoch
 from modules.settings import Settings
 
 _COUNTERS = {
-    "stopping": ("wait", "best", "best_epoch", "stopped_epoch"),
+    "stopping": ("wait", "best", "best_epoch", "stopped_epoch", "lowest_loss"),
     "plateau": ("wait", "best", "cooldown_counter"),
 }
 
@@ -59,9 +60,7 @@ def training_key(
 class TrainingState(keras.callbacks.Callback):
     """Records every epoch and saves a checkpoint after it. Last of the callbacks: it saves what the others decided."""
 
-    def __init__(
-        self, stopping: keras.callbacks.EarlyStopping, plateau: keras.callbacks.ReduceLROnPlateau, epochs: int
-    ) -> None:
+    def __init__(self, stopping: BestEpoch, plateau: keras.callbacks.ReduceLROnPlateau, epochs: int) -> None:
         """
         Args:
             stopping: Restores the best weights at the end.

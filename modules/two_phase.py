@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from modules.backbones import cut_backbone, unfreeze
+from modules.best_epoch import badness
 from modules.code_digest import code_digest
 from modules.datasets import Datasets
 from modules.frozen_features import CUT, POOLED, FrozenFeatures
@@ -119,13 +120,12 @@ def train_two_phases(
 
     unfreeze(trained.backbone, settings.fine_tune.unfreeze)
     second = run(FINE_TUNE, tail, settings.fine_tune, time.monotonic())
-    before, after = first.best["val_loss"], second.best["val_loss"]
-    if after < before:
-        exported, weights = FINE_TUNE, trained.model.get_weights()
-        why = f"fine-tuning lowered the loss on eval from {before:.4f} to {after:.4f}"
-    else:
-        exported, weights = HEAD, after_head
-        why = f"fine-tuning did not lower the loss on eval: {before:.4f} before, {after:.4f} after"
+    better = badness(second.best) < badness(first.best)
+    exported, weights = (FINE_TUNE, trained.model.get_weights()) if better else (HEAD, after_head)
+    before, after = (
+        f"accuracy {phase.best['val_accuracy']:.4f} and loss {phase.best['val_loss']:.4f}" for phase in (first, second)
+    )
+    why = f"fine-tuning was {'' if better else 'not '}better on eval: {before} before, {after} after"
     classifier.model.set_weights(weights)
     return Result(classifier, (first, second), exported, why, after_head, tuple(frozen_seconds))
 

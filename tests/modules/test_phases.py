@@ -82,7 +82,8 @@ def test_killed_and_resumed_gives_the_history_and_the_weights_of_uninterrupted(u
     again, said = reports(examples, killed)
     assert_same(again, uninterrupted)
     assert said == []
-    assert [phase.seconds for phase in again[0]] == [pytest.approx(phase.seconds, abs=0.5) for phase in found[0]]
+    for phase, other in zip(again[0], found[0], strict=True):
+        assert phase.seconds > 0.5 * other.seconds  # it was not trained again, and what it took is remembered
 
 
 def test_checkpoints_change_nothing(uninterrupted, examples, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 
 from modules import phases, two_phase
 from modules.backbones import blocks
+from modules.best_epoch import badness
 from modules.datasets import load_datasets
 from modules.network import Classifier, build_classifier
 from modules.settings import ModelSettings, TrainingSettings
@@ -181,14 +182,18 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny, exam
     assert not [path for path in kernels if np.array_equal(other[path], began[0].before[path])]
 
 
+def said(best: dict[str, float]) -> str:
+    return f"accuracy {best['val_accuracy']:.4f} and loss {best['val_loss']:.4f}"
+
+
 def test_where_phase_2_is_worse_phase_1s_weights_are_returned_and_the_reason_says_so(tiny, examples, tmp_path):
     fine_tune = {"epochs": 1, "learning_rate": 1.0, "unfreeze": {"last": tiny_backbone.LAST_BLOCK}}
     result, (head, tuned) = train(examples, tmp_path, training(fine_tune=fine_tune))
     assert tuned.changed
-    before, after = result.phases[0].best["val_loss"], result.phases[1].best["val_loss"]
-    assert after > before
+    before, after = (phase.best for phase in result.phases)
+    assert badness(after) > badness(before)
     assert result.exported == "head"
-    assert result.why == f"fine-tuning did not lower the loss on eval: {before:.4f} before, {after:.4f} after"
+    assert result.why == f"fine-tuning was not better on eval: {said(before)} before, {said(after)} after"
     for path, value in variables(result.classifier.model).items():
         np.testing.assert_array_equal(value, head.after[path], err_msg=path)
 
@@ -196,10 +201,10 @@ def test_where_phase_2_is_worse_phase_1s_weights_are_returned_and_the_reason_say
 def test_where_phase_2_is_better_its_weights_are_returned_and_phase_1s_are_kept_beside(tiny, examples, tmp_path):
     fine_tune = {"epochs": 3, "learning_rate": 0.02, "unfreeze": {"last": tiny_backbone.LAST_BLOCK}}
     result, (head, tuned) = train(examples, tmp_path, training(fine_tune=fine_tune))
-    before, after = result.phases[0].best["val_loss"], result.phases[1].best["val_loss"]
-    assert after < before
+    before, after = (phase.best for phase in result.phases)
+    assert badness(after) < badness(before)
     assert result.exported == "fine_tune"
-    assert result.why == f"fine-tuning lowered the loss on eval from {before:.4f} to {after:.4f}"
+    assert result.why == f"fine-tuning was better on eval: {said(before)} before, {said(after)} after"
     for path, value in variables(result.classifier.model).items():
         np.testing.assert_array_equal(value, tuned.after[path], err_msg=path)
     assert result.seconds == sum(result.frozen_seconds) + sum(phase.seconds for phase in result.phases)

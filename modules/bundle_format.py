@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modules.errors import BundleError
-from modules.settings import Variant
+from modules.settings import Level, Variant
 
 FORMAT = 1
 BUNDLE_JSON = "bundle.json"
@@ -41,10 +41,19 @@ class _Part(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="allow", allow_inf_nan=False)
 
 
+class Reading(_Part):
+    """How a photograph becomes upright 8-bit RGB, before it is stretched; as the settings of these names."""
+
+    max_side: Annotated[int, Field(ge=1)] | None
+    background: tuple[Level, Level, Level]
+
+
 class Input(_Part):
     """What goes in."""
 
     shape: tuple[Literal[1], _Side, _Side, Literal[3]]
+    reading: Reading | None = None
+    """Of the run that made the bundle; None where it is not known, as of bundles from before it was recorded."""
 
     @model_validator(mode="after")
     def _is_square(self) -> Input:

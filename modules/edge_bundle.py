@@ -78,6 +78,7 @@ def write_bundle(
     lineage: Lineage,
     about: Mapping[str, str] | None = None,
     images: Mapping[str, Mapping[str, int]] | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes a bundle.
 
@@ -89,6 +90,8 @@ def write_bundle(
         about: What people say of the model, for its card: `description`, `author`, `license`, `data`, `intended_use`
             and `limits`; what is absent or empty was not said.
         images: Number of images by class name by split, where it is known.
+        reading: How images were read before they became the model's input: `max_side` and `background`, as the
+            settings of these names; empty where it is not known.
 
     Returns:
         What stands in `bundle.json`.
@@ -120,6 +123,7 @@ def write_bundle(
             "range": [0, 255],
             "normalisation": "none: it is a layer of the model",
             "resize": "stretch to the square, bilinear with antialiasing",
+            **({"reading": dict(reading)} if reading else {}),
         },
         "output": {"shape": [1, len(metrics["labels"])], "dtype": "float32", "meaning": "probabilities"},
         "variants": blessed,

@@ -15,7 +15,7 @@ quiet one is left with two or three steps. Two changes help, and neither changes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +28,10 @@ Range = tuple[np.ndarray, np.ndarray]
 
 # A channel that was silent on the images of calibration need not be so for ever.
 _QUIETEST = 1 / 16
+# Nor does a channel matter without a bound because it hardly moves.
+_NARROWEST = 1 / 64
+# How much a value below 0 counts against one above: see `_factor`.
+_NEGATIVE_SIDES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 _HARD_SWISH_FROM = -3.0  # below, hard swish is 0
 _PASSING = ("PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "RELU")
 _POSITIVE = (schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU)
@@ -60,19 +64,40 @@ def equalise(network: Network, ranges: Mapping[int, Range]) -> Equalised:
     factors: dict[int, np.ndarray] = {}
     for group in groups:
         # A tensor from which the hard swish was taken still has the range that it had there.
-        loudest = np.max([_loudness(ranges[n], n in gated) for n in group if n in ranges], axis=0)
-        if loudest.max() > 0:
-            factor = np.maximum(loudest / loudest.max(), _QUIETEST).astype(np.float32)
-            factors.update(dict.fromkeys(group, factor))
+        seen = [_needed(ranges[n], n in gated) for n in sorted(group) if n in ranges]
+        if max(np.abs(both).max() for both in seen) > 0:
+            factors.update(dict.fromkeys(group, _factor(seen)))
     one = np.ones(1, np.float32)
     lowest = {number: _HARD_SWISH_FROM / factors.get(number, one) for number in gated}
     factors.update({number: factors.get(number, one) / 6 for number in sixfold})
     return Equalised(_scaled(network, factors), factors, lowest)
 
 
-def _loudness(range_: Range, gated: bool) -> np.ndarray:
+def _needed(range_: Range, gated: bool) -> Range:
+    """The range that makes a difference."""
     lowest, highest = range_
-    return np.maximum(highest, -(np.maximum(lowest, _HARD_SWISH_FROM) if gated else lowest))
+    return (np.maximum(lowest, _HARD_SWISH_FROM), np.maximum(highest, _HARD_SWISH_FROM)) if gated else range_
+
+
+def _factor(seen: Sequence[Range]) -> np.ndarray:
+    """The factors of the channels of tensors that must have the same, float32 `[C]`, 1 for the loudest.
+
+    Divided by how loud it is, every channel fills the range; but which side of it counts? Where many channels are
+    positive alone, a few quiet ones that are as far below 0 as above would double the range of all, which is better
+    spent otherwise. So several weights of the negative side are tried, and the one is taken with the least noise.
+    """
+    tried = []
+    for weight in _NEGATIVE_SIDES:
+        loudest = np.max([np.maximum(highest, -lowest * weight) for lowest, highest in seen], axis=0)
+        factor = np.maximum(loudest / loudest.max(), _QUIETEST).astype(np.float32)
+        tried.append((sum(_noise(lowest / factor, highest / factor) for lowest, highest in seen), factor))
+    return min(tried, key=lambda pair: pair[0])[1]
+
+
+def _noise(lowest: np.ndarray, highest: np.ndarray) -> float:
+    """Noise of rounding by signal, up to a constant, of all channels: their common step by what each moves through."""
+    spread = np.maximum(highest - lowest, _NARROWEST * (highest - lowest).max())
+    return float(np.square((max(highest.max(), 0) - min(lowest.min(), 0)) / spread).sum())
 
 
 def _without_hard_swish(network: Network) -> tuple[Network, dict[int, int]]:

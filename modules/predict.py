@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from modules import image_files, tflite_inspect, tflite_metadata
-from modules.bundle_files import MAX_BYTES, shown
-from modules.bundle_format import BUNDLE_JSON, model_file
+from modules.bundle_files import MAX_BYTES, BundleFiles, checksum_problems, shown
+from modules.bundle_format import BUNDLE_JSON, Reading, model_file, parse_bundle
 from modules.edge_runtime import EdgeRunner
 from modules.errors import BundleError, DataError, ExportError
 from modules.images import decode
@@ -25,10 +25,13 @@ from modules.settings import DataSettings
 from modules.signatures import LABELS_FILE
 
 REFERENCE = "float32"
-# A bundle does not say how its run read the images; these are what a run takes where it is told nothing else.
+# What a run takes where it is told nothing else.
 _MAX_PIXELS = DataSettings.model_fields["max_pixels"].default
-_MAX_SIDE = DataSettings.model_fields["max_side"].default
+_READING = Reading(
+    max_side=DataSettings.model_fields["max_side"].default, background=DataSettings.model_fields["background"].default
+)
 _AGAIN = "`edgetune verify` tells more of a bundle"
+_NAMED = 3
 
 
 class Classifier:
@@ -36,19 +39,20 @@ class Classifier:
 
     Args:
         path: A `.tflite`, with its labels inside or as `labels.txt` beside it.
+        reading: How images are read; by default as a run does that is told nothing else.
 
     Raises:
         BundleError: It cannot be read, is no LiteRT model, takes or gives something else, or has no labels for it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reading: Reading = _READING) -> None:
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise BundleError(f"{path}: is larger than any model", _AGAIN)
             content = path.read_bytes()
         except OSError as error:
             raise BundleError(f"{path}: cannot be read: {error.strerror}", "name a .tflite or a bundle") from None
-        self.path = path
+        self.path, self._reading = path, reading
         try:
             facts = tflite_inspect.inspect(content)
             # What an int8 file takes is the one difference; anything else is a model of another kind.
@@ -71,7 +75,8 @@ class Classifier:
         """
         try:
             content = read_file(str(path), str(path.resolve().parent), most_bytes(_MAX_PIXELS))
-            image = image_files.read_image(content, _MAX_PIXELS, _MAX_SIDE)
+            background = "#{:02x}{:02x}{:02x}".format(*self._reading.background)
+            image = image_files.read_image(content, _MAX_PIXELS, self._reading.max_side, background)
         except (Unreadable, image_files.Unusable, OSError) as error:
             raise DataError(f"{path}: {error}") from None
         pixels = decode(tf.constant(image.encoded), self.image_size).numpy()
@@ -81,6 +86,38 @@ class Classifier:
         """The `top` most probable classes with their probabilities, the best first."""
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [(self.labels[index], float(probabilities[index])) for index in order]
+
+
+def open_model(place: Path, variant: str | None = None) -> Classifier:
+    """A model that is asked as its bundle says.
+
+    Args:
+        place: A bundle's folder, or a `.tflite`; one that stands in a bundle is taken as part of it.
+        variant: As of `model_path`.
+
+    Raises:
+        BundleError: The model cannot be used, or the bundle lacks a file, or has one that is not what was pushed.
+    """
+    path = model_path(place, variant)
+    if not place.is_dir() and not path.with_name(BUNDLE_JSON).exists():
+        return Classifier(path)
+    folder = path.parent
+    files = BundleFiles(folder)
+    if wrong := checksum_problems(files):
+        named = "; ".join(f"{shown(file)} {cause}" for file, cause, _ in wrong[:_NAMED])
+        more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+        raise BundleError(f"{folder}: {named}{more}", _AGAIN)
+    try:
+        bundle = parse_bundle(files.read(BUNDLE_JSON))
+    except BundleError as error:
+        raise BundleError(f"{folder / BUNDLE_JSON}: {error.cause}", error.remedy) from None
+    facts = next((facts for facts in bundle.variants.values() if facts.file == path.name), None)
+    if facts is None or facts.sha256 != files.sha256(path.name):
+        raise BundleError(f"{path}: is not the file that {BUNDLE_JSON} says was measured", _AGAIN)
+    classifier = Classifier(path, bundle.input.reading or _READING)
+    if classifier.labels != bundle.labels:
+        raise BundleError(f"{path}: its labels are not those of {BUNDLE_JSON}", _AGAIN)
+    return classifier
 
 
 def model_path(bundle: Path, variant: str | None = None) -> Path:

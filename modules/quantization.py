@@ -135,6 +135,8 @@ def correct_biases(network: Network, bounds: Bounds, images: np.ndarray) -> Netw
             got += shift
         exact[operation.output], rounded[operation.output] = activate(operation, wanted), activate(operation, got)
         if operation.output in bounds:
+            # Of what calibrates, only that is outside which makes no difference behind; but it would in a mean.
+            exact[operation.output] = tf.clip_by_value(exact[operation.output], *bounds[operation.output])
             rounded[operation.output] = fake_quantized(rounded[operation.output], bounds[operation.output])
         for number in set(inputs) & set(exact):
             if last[number] is operation:

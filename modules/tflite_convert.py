@@ -58,10 +58,23 @@ def convert(saved_model: str, variants: Sequence[str], representative: np.ndarra
     with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
         images = Path(folder, "representative.npy")
         np.save(images, representative)
-        where = saved_model if "://" in saved_model else str(Path(saved_model).resolve())
+        where = _fetched(saved_model, Path(folder)) if "://" in saved_model else str(Path(saved_model).resolve())
         command = [*_COMMAND, "--saved_model", where, "--output", folder, "--representative", str(images), *variants]
         _run(command, Path(folder, "log"))
         return {variant: Path(folder, f"{variant}.tflite").read_bytes() for variant in variants}
+
+
+def _fetched(saved_model: str, folder: Path) -> str:
+    """A local copy: not every file system that this process knows is known to another one."""
+    import tensorflow as tf
+
+    from modules.saved_models import files_of
+
+    copy = folder / "saved_model"
+    for name in files_of(saved_model):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        tf.io.gfile.copy(f"{saved_model}/{name}", str(copy / name))
+    return str(copy)
 
 
 def _run(command: list[str], log: Path) -> None:

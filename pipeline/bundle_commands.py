@@ -65,9 +65,9 @@ def _predict(options: argparse.Namespace) -> None:
         raise ConfigError(f"--top {options.top}: must be at least 1", "name how many classes to print")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet():
-        from modules.predict import Classifier, model_path
+        from modules.predict import open_model
 
-        classifier = Classifier(model_path(options.model, options.variant))
+        classifier = open_model(options.model, options.variant)
     results: list[dict[str, Any]] = []
     unreadable = 0
     for path, found in _answers(classifier, options.images, options.top):

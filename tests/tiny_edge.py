@@ -7,9 +7,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import flatbuffers
 import keras
 import numpy as np
 
+from modules import tflite_inspect
 from modules.tflite_convert import convert
 from modules.tflite_metadata import Description, add_metadata
 from tests import tiny_model
@@ -42,6 +44,17 @@ def converted() -> Mapping[str, bytes]:
 def not_normalised() -> bytes:
     """float32 of the same network without its normalisation."""
     return convert(saved_model(normalise=False), ["float32"], representative())["float32"]
+
+
+def with_a_lost_channel(content: bytes) -> bytes:
+    """An int8 of the same network whose quantization is broken: the first kernel's last channel has lost its scale."""
+    model = tflite_inspect.parse(content)
+    shapes = {id(tensor): tuple(tensor.shape) for tensor in model.subgraphs[0].tensors if tensor.shape is not None}
+    kernel = next(tensor for tensor in model.subgraphs[0].tensors if shapes.get(id(tensor)) == (3, 3, 3, 3))
+    kernel.quantization.scale = kernel.quantization.scale * np.float32([1, 1, 0])
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), tflite_inspect.IDENTIFIER)
+    return bytes(builder.Output())
 
 
 def write_edge_model(

@@ -88,6 +88,8 @@ def test_the_main_figures_stand_in_ml_metadata(tmp_path, inputs):
     assert evaluation.get_float_custom_property("accuracy_float32") == 1.0
     assert evaluation.get_float_custom_property("agreement_float16") == pytest.approx(1 / 3)
     assert evaluation.get_int_custom_property("bytes_float32") > 1000
+    p50, p95 = (evaluation.get_float_custom_property(f"{figure}_ms_float32") for figure in ("p50", "p95"))
+    assert 0 < p50 <= p95
     assert evaluation.get_int_custom_property("edge_model_id") == 12
 
 

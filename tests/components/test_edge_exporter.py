@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 from tfx import types
 from tfx.types import standard_artifacts
 
 from components.artifacts import EdgeModel
 from components.edge_exporter import EdgeExporter
 from components.edge_exporter.executor import Executor
-from modules import tflite_convert
+from modules import tflite_convert, tflite_inspect
 from modules.code_digest import ROOT, closure
 from modules.edge_runtime import EdgeRunner
 from modules.errors import ExportError
 from modules.settings import EdgeSettings
+from modules.signatures import EDGE
 from modules.tflite_metadata import has_metadata, read_labels
 from tests import tiny_edge, tiny_model
 
@@ -31,7 +36,7 @@ def component(**settings) -> EdgeExporter:
 def export(folder: Path, saved_model: str, **settings) -> EdgeModel:
     model, examples, made = standard_artifacts.Model(), standard_artifacts.Examples(), EdgeModel()
     model.uri, examples.uri, made.uri = (str(folder / name) for name in ("model", "examples", "made"))
-    Path(model.uri).mkdir()
+    Path(model.uri).mkdir(parents=True)
     Path(model.uri, "Format-Serving").symlink_to(saved_model)
     tiny_model.write_transformed(Path(examples.uri), "train", tiny_model.examples(4))
     inputs = {"model": [model], "transformed_examples": [examples]}
@@ -80,6 +85,53 @@ def test_a_float_operation_left_in_int8_is_an_error_that_names_variant_and_opera
     monkeypatch.setattr("components.edge_exporter.executor.convert", lambda *args: fake)
     with pytest.raises(ExportError, match=r"edge variant int8: .*first MUL \(operation 0, tensor"):
         export(tmp_path, tiny_edge.saved_model(), variants=["int8"], required=[])
+
+
+def with_operation(function: Callable[[tf.Tensor], tf.Tensor], folder: Path) -> str:
+    """A SavedModel with an operation of the test's own between its convolution and its head."""
+    image = keras.Input((32, 32, 3), name="image")
+    features = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 127.5, -1.0)(image))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(function)(features))
+    return tiny_model.save(keras.Model(image, keras.layers.Dense(3, activation="softmax")(pooled)), folder)
+
+
+def converted(saved_model: str, *ops: tf.lite.OpsSet) -> bytes:
+    """What the converter makes of it where it may use these sets of operations; calibrated, if 8-bit ones."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[EDGE])
+    converter.target_spec.supported_ops = list(ops)
+    if tf.lite.OpsSet.TFLITE_BUILTINS_INT8 in ops:
+        images = [[image[np.newaxis].astype(np.float32)] for image in tiny_edge.representative()]
+        converter.optimizations, converter.representative_dataset = [tf.lite.Optimize.DEFAULT], lambda: images
+        converter.inference_input_type = tf.uint8
+    return bytes(converter.convert())
+
+
+def test_an_operation_without_an_8_bit_kernel_is_an_error_that_names_it(tmp_path):
+    saved_model = with_operation(tf.sin, tmp_path / "sine")
+    with pytest.raises(ExportError, match=r"edge variant int8: .*\bSIN\b"):
+        export(tmp_path, saved_model, variants=["int8"], required=[])
+
+
+def test_the_one_float_operation_that_a_converter_leaves_between_integers_is_named(tmp_path, monkeypatch):
+    saved_model = with_operation(tf.sin, tmp_path / "sine")
+    left = converted(saved_model, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS)
+    assert {"SIN", "QUANTIZE", "DEQUANTIZE", "CONV_2D"} <= set(tflite_inspect.inspect(left).ops)
+    monkeypatch.setattr("components.edge_exporter.executor.convert", lambda *args: {"int8": left})
+    with pytest.raises(
+        ExportError, match=r"edge variant int8: .*floating point in 1 operations, first SIN \(operation"
+    ):
+        export(tmp_path, saved_model, variants=["int8"], required=[])
+    assert not list((tmp_path / "made").iterdir())
+
+
+def test_a_flex_operation_is_an_error_that_names_it_in_every_variant(tmp_path, monkeypatch):
+    saved_model = with_operation(tf.math.erf, tmp_path / "flex")
+    content = converted(saved_model, tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS)
+    for variant in tiny_edge.VARIANTS:
+        monkeypatch.setattr("components.edge_exporter.executor.convert", lambda *args, v=variant: {v: content})
+        said = rf"edge variant {variant}: needs operations that are not built in: CUSTOM:FlexErf"
+        with pytest.raises(ExportError, match=said):
+            export(tmp_path / variant, saved_model, variants=[variant], required=[])
 
 
 def test_labels_that_do_not_fit_the_model_are_an_error(tmp_path, monkeypatch):

@@ -139,9 +139,6 @@ def test_photographs_lose_little_accuracy_in_int8(flowers):
     assert accuracy - found.accuracy(found.variants["int8"]) <= allowed
 
 
-def test_photographs_get_the_same_class_from_int8(flowers, request):
+def test_photographs_get_the_same_class_from_int8(flowers):
     found, _ = flowers
-    if "mobilenet_v3_small" in request.node.name:
-        reason = "not reached yet: .954 of 280 photographs, where MobileNetV2 has .993"
-        request.node.add_marker(pytest.mark.xfail(strict=True, reason=reason))
     assert found.agreement("int8") >= 0.97

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from modules.edge_bundle import write_checksums
 from modules.errors import BundleError, DataError
-from modules.predict import Classifier, images_in, model_path
+from modules.predict import Classifier, images_in, model_path, open_model
 from tests import tiny_bundle, tiny_edge, tiny_model
 
 
@@ -132,3 +134,76 @@ def test_folders_are_walked_in_order_without_hidden_files(tmp_path):
     with pytest.raises(DataError, match="holds no files"):
         list(images_in([tmp_path / "b"]))
     assert list(images_in([Path("absent.jpg")])) == [Path("absent.jpg")]
+
+
+@pytest.fixture
+def bundle(tmp_path) -> Path:
+    return Path(shutil.copytree(tiny_bundle.bundle(), tmp_path / "bundle"))
+
+
+def altered(bundle: Path, change) -> None:
+    """Changes `bundle.json`, and lists it again: as of a bundle that was pushed so."""
+    content = json.loads((bundle / "bundle.json").read_text())
+    change(content)
+    (bundle / "bundle.json").write_text(json.dumps(content))
+    write_checksums(bundle)
+
+
+def read_as(bundle: Path, monkeypatch, image: Path, **reading) -> np.ndarray:
+    """The pixels that the model gets of an image, uint8 `[32, 32, 3]`."""
+    altered(bundle, lambda content: content["input"].update(reading=reading))
+    seen: list[np.ndarray] = []
+    classifier = open_model(bundle)
+    monkeypatch.setattr(classifier._runner, "probabilities", lambda images: seen.append(images[0]) or np.zeros((1, 3)))
+    classifier.classify(image)
+    return seen[0]
+
+
+def test_images_are_read_as_in_the_run_that_made_the_bundle(bundle, tmp_path, monkeypatch):
+    transparent = tmp_path / "transparent.png"
+    Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(transparent)
+    for background in ([200, 10, 20], [0, 0, 255]):
+        pixels = read_as(bundle, monkeypatch, transparent, max_side=None, background=background)
+        assert pixels.reshape(-1, 3).tolist() == [background] * (32 * 32)
+    noise = tmp_path / "noise.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)).save(noise)
+    whole, small = (read_as(bundle, monkeypatch, noise, max_side=side, background=[0, 0, 0]) for side in (None, 4))
+    assert whole.std() > 2 * small.std()
+
+
+def test_a_bundle_that_does_not_say_how_is_read_as_by_default(bundle, tmp_path):
+    transparent = tmp_path / "transparent.png"
+    Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(transparent)
+    white = tmp_path / "white.png"
+    Image.new("RGB", (40, 40), (255, 255, 255)).save(white)
+    classifier = open_model(bundle)
+    np.testing.assert_array_equal(classifier.classify(transparent), classifier.classify(white))
+
+
+def test_a_bundle_that_lacks_a_file_or_has_another_is_not_asked(bundle):
+    assert open_model(bundle).labels == open_model(bundle / "model_float32.tflite").labels == list(tiny_model.LABELS)
+    (bundle / "labels.txt").write_text("green\nblue\nred\n")
+    (bundle / "golden" / "00.png").unlink()
+    for asked in (bundle, bundle / "model_float32.tflite"):
+        with pytest.raises(BundleError) as caught:
+            open_model(asked)
+        assert "golden/00.png is missing; labels.txt was altered" in caught.value.cause
+        assert "edgetune verify" in caught.value.remedy
+    (bundle / "bundle.json").unlink()
+    with pytest.raises(BundleError, match=r"bundle.json is missing"):
+        open_model(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda content: content["variants"]["float32"].update(sha256="0" * 64), "is not the file that bundle.json"),
+        (lambda content: content.update(labels=["red", "green", "blue"]), "its labels are not those of bundle.json"),
+        (lambda content: content.pop("labels"), "bundle.json: labels: Field required"),
+        (lambda content: content["input"].update(reading={"max_side": 0, "background": [1, 2, 3]}), "reading.max_side"),
+    ],
+)
+def test_a_bundle_that_contradicts_itself_is_not_asked(bundle, change, said):
+    altered(bundle, change)
+    with pytest.raises(BundleError, match=said):
+        open_model(bundle)

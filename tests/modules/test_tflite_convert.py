@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,7 +12,7 @@ import tensorflow as tf
 from modules import progress, saved_models, tflite_convert, tflite_inspect
 from modules.edge_runtime import EdgeRunner
 from modules.errors import ExportError
-from tests import tiny_edge, tiny_model
+from tests import tiny_edge, tiny_model, tiny_swish
 
 IMAGES = np.stack([pixels for pixels, _ in tiny_model.examples(5)])
 TRUTH = np.array([tiny_model.LABELS.index(label) for _, label in tiny_model.examples(5)])
@@ -51,9 +52,9 @@ def test_the_input_of_int8_is_exact_even_where_all_images_are_dark():
 def test_the_same_model_gives_the_same_bytes_and_each_variant_is_reported():
     said: list[str] = []
     with progress.listening(said.append):
-        again = tflite_convert.convert(tiny_edge.saved_model(), ["float32", "int8"], tiny_edge.representative())
-    assert again == {variant: tiny_edge.converted()[variant] for variant in ("float32", "int8")}
-    assert said == ["converting to float32", "converting to int8"]
+        again = tflite_convert.convert(tiny_edge.saved_model(), tiny_edge.VARIANTS, tiny_edge.representative())
+    assert again == tiny_edge.converted()
+    assert said == [f"converting to {variant}" for variant in tiny_edge.VARIANTS]
 
 
 def test_a_real_backbone_becomes_int8_without_floats_within(tmp_path):
@@ -62,6 +63,49 @@ def test_a_real_backbone_becomes_int8_without_floats_within(tmp_path):
     facts = tflite_inspect.inspect(content)
     assert tflite_inspect.problems(facts, "int8", 32, 3) == []
     assert {"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED", "SOFTMAX"} <= set(facts.ops)
+
+
+def test_hard_swish_and_squeeze_and_excite_become_int8_without_floats_and_the_same_bytes_again():
+    images = tiny_swish.images()
+    first, second = (tflite_convert.convert(tiny_swish.saved_model(), ["int8"], images)["int8"] for _ in range(2))
+    assert first == second
+    assert tflite_inspect.problems(tflite_inspect.inspect(first), "int8", 32, 3) == []
+    expected = EdgeRunner(tiny_swish.content()).probabilities(images)
+    assert np.abs(EdgeRunner(first).probabilities(images) - expected).max() < 0.05
+
+
+def test_what_our_own_preparation_does_not_know_is_left_to_the_converter_which_is_told(tmp_path):
+    image = keras.Input((32, 32, 3), name="image")
+    features = keras.layers.LeakyReLU()(keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 127.5, -1.0)(image)))
+    head = keras.layers.Dense(3, activation="softmax")(keras.layers.GlobalAveragePooling2D()(features))
+    saved_model, said = tiny_model.save(keras.Model(image, head), tmp_path / "leaky"), list[str]()
+    dark = np.full((2, 32, 32, 3), 7, np.uint8)
+    with progress.listening(said.append):
+        content = tflite_convert.convert(saved_model, ["int8"], dark)["int8"]
+    assert said[1].endswith("int8, calibrated by the converter itself, because of operation LEAKY_RELU")
+    facts = tflite_inspect.inspect(content)
+    assert "LEAKY_RELU" in facts.ops and tflite_inspect.problems(facts, "int8", 32, 3) == []
+
+
+def test_an_image_of_nothing_and_one_of_all_light_calibrate_too(monkeypatch):
+    seen = []
+    monkeypatch.setattr(tflite_convert, "_int8", lambda content, images: seen.append(images) or b"")
+    dark = np.full((2, 32, 32, 3), 7, np.uint8)
+    tflite_convert._convert_one(tiny_edge.saved_model(), "int8", dark)
+    assert [np.unique(image).tolist() for image in seen[0]] == [[0], [255], [7], [7]]
+
+
+@pytest.mark.parametrize("variant", tiny_edge.VARIANTS)
+def test_no_variant_gets_an_operation_that_is_not_built_in(tmp_path, variant):
+    class Odd(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([1, 32, 32, 3], tf.float32, name="image")])
+        def edge(self, image):
+            return {"probabilities": tf.reduce_mean(tf.math.erf(image), axis=(1, 2))}
+
+    odd = Odd()
+    tf.saved_model.save(odd, str(tmp_path / "odd"), signatures={"edge": odd.edge})
+    with pytest.raises(Exception, match="Erf"):
+        tflite_convert._convert_one(str(tmp_path / "odd"), variant, tiny_edge.representative())
 
 
 def test_an_operation_that_litert_lacks_is_an_error_that_names_variant_and_operation(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from modules import images
+from modules.packed_pixels import pack
 from modules.records import IMAGE, LABEL_INDEX, SPLITS
 
 _BATCH = 32
@@ -50,7 +51,7 @@ def write_transformed(found: dict[str, list[Photograph]], image_size: int, folde
         with tf.io.TFRecordWriter(str(place / "data.gz"), tf.io.TFRecordOptions("GZIP")) as writer:
             for photo, content in zip(part, raw.as_numpy_iterator(), strict=True):
                 features = {
-                    IMAGE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[content])),
+                    IMAGE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[pack(content)])),
                     LABEL_INDEX: tf.train.Feature(int64_list=tf.train.Int64List(value=[photo.label])),
                 }
                 example = tf.train.Example(features=tf.train.Features(feature=features))

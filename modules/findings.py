@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modules.errors import DataError
 
 NAMES = ("anomaly", "drift", "duplicates", "imbalance", "leakage", "small_class", "small_images", "two_labels")
 """All kinds of findings."""
 _NAMED = 10
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,21 @@ def imbalance(splits: Mapping[str, Mapping[str, int]], most: float) -> list[Find
     return [Finding("imbalance", cause, f"add images of {small}, or raise data.max_imbalance", subject=small)]
 
 
+def with_files(found: Iterable[Finding], by_class: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """Findings about a class, each with files of it.
+
+    Args:
+        found: Whose subjects are classes.
+        by_class: The first files of each class.
+    """
+    named = []
+    for finding in found:
+        files = tuple(by_class.get(finding.subject, ()))[:_NAMED]
+        cause = f"{finding.cause}, such as {', '.join(files[:_EXAMPLES])}" if files else finding.cause
+        named.append(replace(finding, cause=cause, files=files))
+    return named
+
+
 def small_images(count: int, first: Sequence[str], smallest: int) -> list[Finding]:
     """Images with a side of fewer pixels than the bound.
 
@@ -196,7 +212,7 @@ def _totals(splits: Mapping[str, Mapping[str, int]]) -> Counter[str]:
 
 
 def _narrowest(finding: Finding) -> str:
-    what = next(iter(finding.files), finding.subject)
+    what = finding.subject or next(iter(finding.files), "")
     return f"'{finding.name}:{what}'" if what else finding.name
 
 

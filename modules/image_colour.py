@@ -113,7 +113,7 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     return grey
 
 
-@functools.lru_cache(maxsize=8)  # the images of a folder come from few cameras, and a profile takes time to work out
+@functools.lru_cache(maxsize=64)  # a profile takes longer to work out than an image to decode
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """From a profile's colours to sRGB; None where that changes nothing or the profile is not for such pixels."""
     try:

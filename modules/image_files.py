@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import warnings
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -20,6 +19,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from modules import image_headers, perceptual_hash
 from modules.image_colour import UnknownColours, check_mode, is_srgb, plain, to_srgb
+from modules.threads import Budget, without_warnings
 
 # A decoder that is not asked cannot be attacked: Pillow knows dozens of formats that nobody photographs in.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
@@ -41,6 +41,10 @@ _UPRIGHT = {
 _JPEG_QUALITY = 95
 # How much larger than the result the cheap steps of making an image small leave it, so that the last step decides.
 _GAP = 2
+# The same of a JPEG's decoder. With 2, the 4,000 pixels of most phones would just not do for half the size.
+_DRAFT_GAP = 1.5
+# However many threads read, together they hold the pixels of one image of data.max_pixels at most.
+_pixels = Budget()
 
 
 class Unusable(Exception):
@@ -81,8 +85,7 @@ def read_image(content: bytes, max_pixels: int, max_side: int | None = None, bac
     # Pillow refuses what has twice as many pixels as this, also in what it reserves before it tells an image's size.
     Image.MAX_IMAGE_PIXELS = max_pixels
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which is not used
+        with without_warnings():  # Pillow warns of odd metadata, which is not used
             return _read(content, max_pixels, max_side, background)
     except Unusable:
         raise
@@ -102,17 +105,24 @@ def _read(content: bytes, max_pixels: int, max_side: int | None, background: str
     _check_size(image_headers.peeked_size(content), max_pixels)
     with Image.open(io.BytesIO(content), formats=(*FORMATS, *_extra_formats())) as image:
         _check_size(image.size, max_pixels)
-        if isinstance(image, TiffImageFile):  # a tile may be larger than its image, and is decoded whole
-            _check_size(tuple(image.tag_v2.get(tag, 1) for tag in _TILE), max_pixels)
-        if image.format in _JPEG and image_headers.too_many_scans(content):
-            raise Unusable(f"a JPEG of more than {image_headers.MAX_SCANS} scans, which takes minutes to decode")
-        check_mode(image.mode)
-        orientation = _orientation(image, content)
-        if orientation not in _UPRIGHT and _keeps_its_bytes(image, content, max_side):
-            kept = _as_it_leaves(content)
-            if kept is not None:
-                return kept
-        encoded = _encode(_upright_srgb(image, orientation, max_side, background), _is_lossy(image, content))
+        with _pixels.spend(image.width * image.height, max_pixels):
+            return _read_opened(image, content, max_pixels, max_side, background)
+
+
+def _read_opened(
+    image: Image.Image, content: bytes, max_pixels: int, max_side: int | None, background: str
+) -> ReadImage:
+    if isinstance(image, TiffImageFile):  # a tile may be larger than its image, and is decoded whole
+        _check_size(tuple(image.tag_v2.get(tag, 1) for tag in _TILE), max_pixels)
+    if image.format in _JPEG and image_headers.too_many_scans(content):
+        raise Unusable(f"a JPEG of more than {image_headers.MAX_SCANS} scans, which takes minutes to decode")
+    check_mode(image.mode)
+    orientation = _orientation(image, content)
+    if orientation not in _UPRIGHT and _keeps_its_bytes(image, content, max_side):
+        kept = _as_it_leaves(content)
+        if kept is not None:
+            return kept
+    encoded = _encode(_upright_srgb(image, orientation, max_side, background), _is_lossy(image, content))
     read = _as_it_leaves(encoded)
     if read is None:
         raise Unusable("it has more pixels than TensorFlow decodes; set data.max_side")
@@ -145,7 +155,7 @@ def _upright_srgb(image: Image.Image, orientation: int, max_side: int | None, ba
     size = _size_within(image.size, max_side)
     if size != image.size and image.format in _JPEG:
         # libjpeg decodes straight to an eighth, a quarter or a half of the size, at that much of the cost.
-        image.draft(image.mode, (size[0] * _GAP, size[1] * _GAP))
+        image.draft(image.mode, (int(size[0] * _DRAFT_GAP), int(size[1] * _DRAFT_GAP)))
     profile = image.info.get("icc_profile")
     pixels = plain(image)
     if pixels.size != size:

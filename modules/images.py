@@ -10,6 +10,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 CHANNELS = 3
+_STRING = tf.TensorSpec([], tf.string)
 
 
 def decode(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
@@ -37,18 +38,20 @@ def decode_batch(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
     return tf.map_fn(lambda one: decode(one, image_size), encoded, fn_output_signature=shape)
 
 
-def to_raw(images: tf.Tensor) -> tf.Tensor:
-    """Images uint8 `[N, S, S, 3]` as string `[N]`: their bytes in that order, `S * S * 3` each.
+def decode_to_raw(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
+    """As `decode` and then `to_raw`, for a string vector `[N]`: the pixels of one image at a time are in memory."""
+    return tf.map_fn(lambda one: _raw(decode(one, image_size)), encoded, fn_output_signature=_STRING)
 
-    TensorFlow has no operation for just that. A serialized tensor of uint8 ends with its content, so the tail of it is
-    cut off.
-    """
-    length = tf.reduce_prod(tf.shape(images)[1:])
-    return tf.map_fn(
-        lambda one: tf.strings.substr(tf.io.serialize_tensor(one), -length, length),
-        images,
-        fn_output_signature=tf.TensorSpec([], tf.string),
-    )
+
+def to_raw(images: tf.Tensor) -> tf.Tensor:
+    """Images uint8 `[N, S, S, 3]` as string `[N]`: their bytes in that order, `S * S * 3` each."""
+    return tf.map_fn(_raw, images, fn_output_signature=_STRING)
+
+
+def _raw(image: tf.Tensor) -> tf.Tensor:
+    # TensorFlow has no operation for just that. A serialized tensor of uint8 ends with its content.
+    length = tf.size(image)
+    return tf.strings.substr(tf.io.serialize_tensor(image), -length, length)
 
 
 def from_raw(raw: tf.Tensor, image_size: int) -> tf.Tensor:

@@ -31,7 +31,6 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
         `image`, string `[N]`, and `label_index`, int64 `[N]`, as `modules.records` describes. The vocabulary becomes
         the asset `labels.txt`: class names in sorted order, one a line.
     """
-    decoded = images.decode_batch(inputs[records.IMAGE], custom_config["image_size"])
     label = inputs[records.LABEL]
     [labels_file] = tft.experimental.ptransform_analyzer(
         inputs=[label],
@@ -43,7 +42,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
         name="labels",
     )
     return {
-        records.IMAGE: images.to_raw(decoded),
+        records.IMAGE: images.decode_to_raw(inputs[records.IMAGE], custom_config["image_size"]),
         records.LABEL_INDEX: tft.apply_vocabulary(label, labels_file, default_value=-1),
     }
 

@@ -4,7 +4,7 @@ Two kinds, and their features:
 
     raw          image bytes (JPEG or PNG) · label bytes (class name) · source · image_id · split_group, and what
                  statistics are taken of: width · height · aspect · bytes · red · green · blue
-    transformed  image bytes (raw uint8, height * width * 3) · label_index int64 (index into labels.txt)
+    transformed  image bytes (pixels, as `modules.packed_pixels` packs them) · label_index int64 (index into labels.txt)
 
 The transformed label has a name of its own: under the same one, TFMA would slice by the index, not by the class name.
 """
@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from modules.images import CHANNELS, from_raw
+from modules.packed_pixels import unpack
 from modules.signatures import LABELS_FILE
 
 IMAGE, LABEL, LABEL_INDEX = "image", "label", "label_index"
 SOURCE, IMAGE_ID, SPLIT_GROUP = "source", "image_id", "split_group"
-SIGNATURE = "signature"
-"""Of an image, until the groups are known: no written example has it."""
 WIDTH, HEIGHT, BYTES = "width", "height", "bytes"
 ASPECT, RED, GREEN, BLUE = "aspect", "red", "green", "blue"
 """Width by height; means of the channels, 0..255."""
@@ -46,8 +44,7 @@ def transformed(examples_uri: str, split: str, image_size: int) -> tf.data.Datas
 
     def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         example = tf.io.parse_single_example(record, features)
-        image = from_raw(example[IMAGE], image_size)
-        return tf.ensure_shape(image, [image_size, image_size, CHANNELS]), example[LABEL_INDEX]
+        return unpack(example[IMAGE], image_size), example[LABEL_INDEX]
 
     return serialized(examples_uri, split).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 

@@ -54,11 +54,21 @@ def read_file(path: str, base: str, most: int) -> bytes:
     return content
 
 
-def _read_local(path: str, base: str, most: int) -> bytes:
+def check_file(path: str, base: str) -> None:
+    """Looks at a file of this machine without opening it.
+
+    Raises:
+        Unreadable: No ordinary file, or a link that leads out of `base`.
+        OSError: Gone, or not permitted.
+    """
     root = os.path.realpath(base)
     if os.path.commonpath([root, os.path.realpath(path)]) != root:
         raise Unreadable("a link that leads out of the folder of images; put the file itself there")
     _check_kind(os.stat(path))  # noqa: PTH116 - before it is opened: opening a device or a pipe may act on it
+
+
+def _read_local(path: str, base: str, most: int) -> bytes:
+    check_file(path, base)
     # What was a file a moment ago may be a pipe now: never wait for one.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
         _check_kind(os.fstat(file.fileno()))

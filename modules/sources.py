@@ -3,7 +3,7 @@
 DIR/<class>/*                      class folders: edgetune splits them
 DIR/{train,eval,test}/<class>/*    class folders in ready splits; `val`, `validation` or `dev` may stand for `eval`
 DIR/*.tfrecord                     records of tf.Example: edgetune splits them
-DIR/{train,eval,test}/*.tfrecord   records in ready splits
+DIR/{train,eval,test}/*.tfrecord   records in ready splits; or all in DIR, named as TensorFlow Datasets does
 LIST.csv, LIST.parquet             a list of images with their labels, and perhaps splits: see `modules.manifests`
 """
 
@@ -19,6 +19,7 @@ from modules.errors import DataError
 from modules.listing import ignored
 from modules.manifests import is_manifest, read_manifest
 from modules.settings import DataSettings
+from modules.tfds_folders import split_patterns
 
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -68,8 +69,9 @@ def discover(settings: DataSettings) -> Source:
     if folders:
         _check_classes(Counter({folder: _count(f"{base}/{folder}") for folder in folders}), base, settings)
         return Source("images", base, {ALL: "*/*"})
-    if fs.matching(base, settings.tfrecord_pattern):
-        return Source("tfrecords", base, {ALL: settings.tfrecord_pattern})
+    if records := fs.matching(base, settings.tfrecord_pattern):
+        own = split_patterns((path.rpartition("/")[2] for path in records), SPLIT_OF)
+        return Source("tfrecords", base, own or {ALL: settings.tfrecord_pattern})
     there = f"{len(files)} files directly inside" if files else "nothing inside"
     raise DataError(
         f"{base} has no class folders ({there}, and none that matches data.tfrecord_pattern "

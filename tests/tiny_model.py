@@ -19,6 +19,7 @@ from PIL import Image
 from modules import records, signatures
 from modules.backbones import build_backbone
 from modules.images import decode_batch, to_raw
+from modules.packed_pixels import pack
 from modules.settings import ModelSettings
 
 LABELS = ("blue", "green", "red")
@@ -149,7 +150,7 @@ def write_transformed(uri: Path, split: str, pairs: Iterable[tuple[np.ndarray, s
     _write(
         uri,
         split,
-        ({records.IMAGE: pixels.tobytes(), records.LABEL_INDEX: LABELS.index(label)} for pixels, label in pairs),
+        ({records.IMAGE: pack(pixels.tobytes()), records.LABEL_INDEX: LABELS.index(label)} for pixels, label in pairs),
     )
 
 

@@ -28,6 +28,7 @@ from modules.findings import (
     same_images,
     small_classes,
     small_images,
+    with_files,
 )
 
 EXAMPLES_KEY, ANOMALIES_KEY, REPORT_KEY, FINDINGS_KEY = "examples", "anomalies", "report", "findings"
@@ -54,14 +55,18 @@ class Executor(BaseBeamExecutor):
         output = artifact_utils.get_single_instance(output_dict[FINDINGS_KEY])
         with tf.io.gfile.GFile(f"{inputs[REPORT_KEY].uri}/ingest.json") as file:
             ingest = json.load(file)
-        found = small_classes(ingest["splits"], exec_properties["min_examples_per_class"])
-        found += imbalance(ingest["splits"], exec_properties["max_imbalance"])
+        of_classes = small_classes(ingest["splits"], exec_properties["min_examples_per_class"])
+        of_classes += imbalance(ingest["splits"], exec_properties["max_imbalance"])
+        found: list[Finding] = []
         for split in records.SPLITS:
             found += anomalies(split, _described(f"{inputs[ANOMALIES_KEY].uri}/Split-{split}/SchemaDiff.pb"))
         if BASELINE_KEY in inputs:
             bounds = exec_properties["max_label_drift"], exec_properties["max_image_drift"]
             found += drifted(inputs[STATISTICS_KEY].uri, inputs[BASELINE_KEY].uri, *bounds)
-        found += self._images(inputs[EXAMPLES_KEY].uri, f"{output.uri}/images", exec_properties)
+        of_images, by_class = self._images(
+            inputs[EXAMPLES_KEY].uri, f"{output.uri}/images", exec_properties, of_classes
+        )
+        found = [*with_files(of_classes, by_class), *found, *of_images]
         allowed = json.loads(exec_properties["allow"])
         passed = [is_allowed(finding, allowed) for finding in found]
         listed = [{**asdict(finding), "allowed": let} for finding, let in zip(found, passed, strict=True)]
@@ -74,9 +79,11 @@ class Executor(BaseBeamExecutor):
             output.set_string_custom_property("allowed", exec_properties["allow"])
             output.set_string_custom_property("allowed_by", exec_properties["allowed_by"])
 
-    def _images(self, examples_uri: str, prefix: str, exec_properties: dict[str, Any]) -> list[Finding]:
-        """What is wrong with single images, and with groups of them."""
-        smallest = exec_properties["min_side"]
+    def _images(
+        self, examples_uri: str, prefix: str, exec_properties: dict[str, Any], of_classes: Iterable[Finding]
+    ) -> tuple[list[Finding], dict[str, list[str]]]:
+        """What is wrong with single images, and with groups of them; and the first files of each class in question."""
+        smallest, classes = exec_properties["min_side"], {finding.subject for finding in of_classes}
         with self._make_beam_pipeline() as pipeline:
             places = [
                 pipeline
@@ -90,7 +97,15 @@ class Executor(BaseBeamExecutor):
                 | "Copy" >> beam.MapTuple(lambda group, copy, _: (group, copy))
                 | "ByGroup" >> beam.GroupByKey()
                 | "Judge" >> beam.FlatMap(_judge, exec_properties["on_duplicates"] == "fail")
-                | "Write" >> beam.io.WriteToText(f"{prefix}-same")
+                | "Write" >> beam.io.WriteToText(f"{prefix}-same", skip_if_empty=True)
+            )
+            (
+                images
+                | "InQuestion" >> beam.Filter(lambda image: image[1].label in classes)
+                | "OfClass" >> beam.MapTuple(lambda _, copy, side: (copy.label, os.fsencode(copy.source)))
+                | "FirstOfClass" >> beam.CombinePerKey(beam.combiners.TopCombineFn(_NAMED, reverse=True))
+                | "JsonOfClass" >> beam.MapTuple(lambda label, first: json.dumps([label, _as_text(first)]))
+                | "WriteOfClass" >> beam.io.WriteToText(f"{prefix}-classes", skip_if_empty=True)
             )
             small = (
                 images
@@ -110,7 +125,7 @@ class Executor(BaseBeamExecutor):
         same = [json.loads(line) for line in sorted(_take(f"{prefix}-same*"))]
         [count], [first] = ([json.loads(line) for line in _take(f"{prefix}-{what}*")] for what in ("count", "first"))
         found = [Finding(**{**finding, "files": tuple(finding["files"])}) for finding in same]
-        return found + small_images(count, first, smallest)
+        return found + small_images(count, first, smallest), dict(map(json.loads, _take(f"{prefix}-classes*")))
 
 
 def _place(record: bytes, split: str) -> tuple[bytes, Copy, int]:
@@ -130,7 +145,11 @@ def _judge(group: tuple[bytes, Iterable[Copy]], one_only: bool) -> Iterator[str]
 
 
 def _as_json(value: int | list[bytes]) -> str:
-    return json.dumps(value if isinstance(value, int) else [os.fsdecode(source) for source in value])
+    return json.dumps(value if isinstance(value, int) else _as_text(value))
+
+
+def _as_text(sources: list[bytes]) -> list[str]:
+    return [os.fsdecode(source) for source in sources]
 
 
 def _take(pattern: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The report of ImageExampleGen: put together from what Beam's workers wrote, and judged.
 
 ingest.json     files, accepted, rejected; images of each class in each split, and where that is off its share;
-                digest of the data
+                digest of the data; how images were read
 rejected.csv    path and reason of every file that was not taken
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -40,10 +41,14 @@ class Ingest:
     """Classes whose every file was rejected."""
     first_rejected: tuple[tuple[str, str], ...]
     """Path and reason of the first ones that are not usable, by path."""
+    damaged: tuple[tuple[str, str], ...] = ()
+    """Path and reason of files of records of which nobody knows how many records are lost."""
     left_out: int = 0
     """Files among the rejected ones that are usable, and left out because of what they resemble."""
     deviations: Mapping[str, Mapping[str, tuple[int, float]]] = field(default_factory=dict)
     """Images, and what the share would be, by split by class, where those differ by more than one image."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """How images were read: `max_side` and `background`, as the settings of these names, where they are recorded."""
 
 
 def counts_path(report_uri: str, split: str) -> str:
@@ -71,10 +76,18 @@ def left_out_prefix(report_uri: str) -> str:
     return f"{report_uri}/parts/left_out"
 
 
-def assemble(report_uri: str, shares: Mapping[str, int] | None = None) -> Ingest:
-    """Writes `ingest.json` and `rejected.csv` from the parts, and removes those."""
+def assemble(
+    report_uri: str, shares: Mapping[str, int] | None = None, reading: Mapping[str, Any] | None = None
+) -> Ingest:
+    """Writes `ingest.json` and `rejected.csv` from the parts, and removes those.
+
+    Args:
+        report_uri: Where the parts are, and where the report is written.
+        shares: Relative size by split; None where the data has its own splits.
+        reading: How images were read.
+    """
     tallies = {split: json.loads(_read(counts_path(report_uri, split))) for split in SPLITS}
-    rejected: list[dict[str, str]] = []
+    rejected: list[dict[str, Any]] = []
     for path in sorted(tf.io.gfile.glob(f"{report_uri}/parts/rejected-*")):
         rejected += [json.loads(line) for line in _read(path).splitlines()]
     unusable = sorted(rejected, key=lambda row: row["path"])
@@ -92,17 +105,30 @@ def assemble(report_uri: str, shares: Mapping[str, int] | None = None) -> Ingest
         data_digest=hashlib.sha256(digests.encode()).hexdigest(),
         lost_classes=tuple(sorted(labels.difference(*(tally["classes"] for tally in tallies.values())))),
         first_rejected=tuple((row["path"], row["reason"]) for row in unusable[:_NAMED]),
+        damaged=tuple((row["path"], row["reason"]) for row in unusable if row["damaged"]),
         left_out=len(rejected) - len(unusable),
         deviations=deviations({split: tally["classes"] for split, tally in tallies.items()}, shares) if shares else {},
+        reading=dict(reading or {}),
     )
     with tf.io.gfile.GFile(f"{report_uri}/{REJECTED_FILE}", "wb") as file:
         file.write(_as_csv(rejected))
-    content: dict[str, Any] = asdict(ingest)
-    del content["first_rejected"]
     with tf.io.gfile.GFile(f"{report_uri}/ingest.json", "w") as file:
-        file.write(json.dumps(content, indent=2) + "\n")
+        file.write(json.dumps(content(ingest), indent=2) + "\n")
     tf.io.gfile.rmtree(f"{report_uri}/parts")
     return ingest
+
+
+def content(ingest: Ingest) -> dict[str, Any]:
+    """What `ingest.json` holds."""
+    found = asdict(ingest)
+    for name in ("first_rejected", "damaged"):
+        del found[name]
+    return found
+
+
+def rejected_rows(report_uri: str, most: int) -> list[dict[str, str]]:
+    """The first rows of `rejected.csv`."""
+    return list(itertools.islice(csv.DictReader(io.StringIO(_read(f"{report_uri}/{REJECTED_FILE}"))), most))
 
 
 def keep_rejected(report_uri: str) -> str:
@@ -120,9 +146,17 @@ def check(ingest: Ingest, max_rejected: float) -> None:
     """Stops a run on data that cannot be trained on.
 
     Raises:
-        DataError: Nothing was readable; more than `max_rejected` of the files were not; a class of which nothing was;
-            a class is absent from a split; a name of a class that no line of a text file can hold.
+        DataError: A file of records is damaged; nothing was readable; more than `max_rejected` of the files were not; a
+            class of which nothing was; a class is absent from a split; a name of a class that no line of a text file
+            can hold.
     """
+    if ingest.damaged:
+        path, reason = ingest.damaged[0]
+        more = "".join(f"\n    {_printable(path)}: {_printable(reason)}" for path, reason in ingest.damaged[1:_NAMED])
+        raise DataError(
+            f"{_printable(path)}: {_printable(reason)}{more}",
+            "make or copy the file anew, or take it away: how many images it has lost cannot be known",
+        )
     unusable = ingest.rejected - ingest.left_out
     share = unusable / max(ingest.files, 1)
     if share > max_rejected or not ingest.accepted:
@@ -155,7 +189,7 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def _as_csv(rejected: list[dict[str, str]]) -> bytes:
+def _as_csv(rejected: list[dict[str, Any]]) -> bytes:
     """All values quoted, for names that have line breaks or commas; what is not UTF-8 in a name as an escape."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, ["path", "reason"], extrasaction="ignore", lineterminator="\n", quoting=csv.QUOTE_ALL)

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from components.image_example_gen.grouping import Placed
 from components.image_example_gen.near_duplicates import File
+from components.image_example_gen.raw_example import Read
 from modules import records
 from modules.records import SPLITS
 
@@ -22,15 +23,9 @@ _DIGEST = np.dtype("S32")
 _SPLITS = (*SPLITS, "-")
 
 
-def fact(record: bytes, split: str) -> tuple[bytes, tuple[File, bytes]]:
-    """What the grouping has to know of an example: the digest of its pixels; file, and signature."""
-    features = tf.train.Example.FromString(record).features.feature
-    label, source, digest, signature = (
-        features[key].bytes_list.value[0]
-        for key in (records.LABEL, records.SOURCE, records.IMAGE_ID, records.SIGNATURE)
-    )
-    file = File(source.decode("utf-8", "surrogateescape"), label.decode("utf-8"), split)
-    return bytes.fromhex(digest.decode()), (file, signature)
+def fact(image: Read, split: str) -> tuple[bytes, tuple[File, bytes]]:
+    """What the grouping has to know of an image: the digest of its pixels; file, and signature."""
+    return bytes.fromhex(image.image_id), (File(image.source, image.label, split), image.signature)
 
 
 def line(image: Placed) -> str:
@@ -72,7 +67,6 @@ class Place(beam.DoFn):
         features = example.features.feature
         if features[records.SOURCE].bytes_list.value[0].decode("utf-8", "surrogateescape") in self._left_out_sources:
             return
-        del features[records.SIGNATURE]
         digest = bytes.fromhex(features[records.IMAGE_ID].bytes_list.value[0].decode())
         row = int(np.searchsorted(self._ids, np.array(digest, _DIGEST)))
         if row == len(self._ids) or _whole(self._ids[row]) != digest:

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
-from apache_beam.io import tfrecordio
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.transforms.window import GlobalWindows
 
-from modules import listing, progress, records
-from modules.image_files import Unusable, read_image
+from components.image_example_gen.raw_example import (
+    ACCEPTED,
+    REJECTED,
+    Reading,
+    RecordFeatures,
+    of_image,
+    of_record,
+    rejected,
+)
+from modules import folders, listing, progress
 from modules.manifests import read_manifest
-from modules.safe_read import Unreadable, most_bytes, read_file
+from modules.record_files import Damaged, read_records
+from modules.safe_read import Unreadable, check_file, most_bytes, read_file
 from modules.sources import ALL, SPLIT_OF
+from modules.tfds_folders import class_names
+from modules.threads import Budget, InOrder
 
-ACCEPTED, REJECTED = "accepted", "rejected"
 _REPORT_EVERY = 100
 
+# Reading over a network is waiting, most of the time.
+_REMOTE_THREADS = 16
+# However many threads read, together they hold the bytes of the largest file that is read at most.
+_contents = Budget()
 # Of this process: a runner of many processes counts in each, and nobody listens there.
 _seen = itertools.count(1)
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How images are read; `modules.settings.DataSettings` says what each means."""
-
-    max_pixels: int
-    max_side: int | None = None
-    background: str = "#ffffff"
-
-
 class ReadFolders(beam.PTransform):
-    """Patterns `.../*/*` of a folder of class folders to examples, labelled by the folder that a file is in."""
+    """Patterns `.../*/*` of a folder of class folders to what was read, labelled by the folder that a file is in."""
 
     def __init__(self, base: str, reading: Reading) -> None:
         super().__init__()
@@ -49,12 +54,12 @@ class ReadFolders(beam.PTransform):
             | "Files" >> beam.FlatMap(_labelled_files)
             # A folder is one element: without this, one worker would read all its files.
             | "Spread" >> beam.Reshuffle()
-            | "Decode" >> beam.ParDo(_ReadFile(self._base, self._reading)).with_outputs(ACCEPTED, REJECTED)
+            | "Decode" >> beam.ParDo(_ReadFiles(self._base, self._reading)).with_outputs(ACCEPTED, REJECTED)
         )
 
 
 class ReadManifest(beam.PTransform):
-    """Patterns `<list>#<split>` to examples of the images that the list has for the split."""
+    """Patterns `<list>#<split>` to what was read of the images that the list has for the split."""
 
     def __init__(self, base: str, reading: Reading) -> None:
         super().__init__()
@@ -65,23 +70,26 @@ class ReadManifest(beam.PTransform):
             input_or_inputs
             | "Lines" >> beam.FlatMap(_listed_files, self._base)
             | "Spread" >> beam.Reshuffle()
-            | "Decode" >> beam.ParDo(_ReadFile(self._base, self._reading)).with_outputs(ACCEPTED, REJECTED)
+            | "Decode" >> beam.ParDo(_ReadFiles(self._base, self._reading)).with_outputs(ACCEPTED, REJECTED)
         )
 
 
 class ReadRecords(beam.PTransform):
-    """Glob patterns of TFRecord files, plain or compressed, to examples, with image and label from given features."""
+    """Glob patterns of TFRecord files to what was read, with image and label from given features.
+
+    What is spread over workers is files: of what stands in them, no more than a few records are in memory at a time.
+    """
 
     def __init__(self, base: str, reading: Reading, image_feature: str, label_feature: str) -> None:
         super().__init__()
-        self._record = _ReadRecord(base, reading, image_feature, label_feature)
+        self._base, self._read = base, _ReadRecords(base, reading, image_feature, label_feature)
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         return (
             input_or_inputs
-            | "Records" >> tfrecordio.ReadAllFromTFRecord(with_filename=True)
+            | "Files" >> beam.FlatMap(_matching, self._base)
             | "Spread" >> beam.Reshuffle()
-            | "Decode" >> beam.ParDo(self._record).with_outputs(ACCEPTED, REJECTED)
+            | "Decode" >> beam.ParDo(self._read).with_outputs(ACCEPTED, REJECTED)
         )
 
 
@@ -112,94 +120,77 @@ def _listed_files(pattern: str, base: str) -> Iterator[tuple[bytes, bytes | None
             yield os.fsencode(f"{base}/{entry.path}"), os.fsencode(entry.label)
 
 
-class _ReadFile(beam.DoFn):
+def _matching(pattern: str, base: str) -> Iterator[bytes]:
+    yield from (os.fsencode(path) for path in folders.matching(base, pattern.removeprefix(f"{base}/")))
+
+
+class _InThreads(beam.DoFn):
+    """Reads several files or records at a time, on all cores: decoding releases Python's lock. Their order stays."""
+
     def __init__(self, base: str, reading: Reading) -> None:
         super().__init__()
         self._base, self._reading = base, reading
 
-    def process(self, element: tuple[bytes, bytes | None]) -> Iterator[beam.pvalue.TaggedOutput]:
-        path, label = os.fsdecode(element[0]), element[1]
+    def start_bundle(self) -> None:
+        self._calls = InOrder(self._read, _REMOTE_THREADS if folders.is_remote(self._base) else None)
+
+    def finish_bundle(self) -> Iterator[TaggedOutput]:
+        for output in _counted(self._calls.rest()):
+            yield TaggedOutput(output.tag, GlobalWindows.windowed_value(output.value))
+
+    def _read(self, *element: Any) -> TaggedOutput:
+        raise NotImplementedError
+
+
+def _counted(outputs: Iterable[TaggedOutput]) -> Iterator[TaggedOutput]:
+    for output in outputs:
+        if (number := next(_seen)) % _REPORT_EVERY == 0:
+            progress.report(f"{number} images read")
+        yield output
+
+
+class _ReadFiles(_InThreads):
+    """Paths and labels to what `raw_example.of_image` makes of each."""
+
+    def process(self, element: tuple[bytes, bytes | None]) -> Iterator[TaggedOutput]:
+        yield from _counted(self._calls.call(*element))
+
+    def _read(self, name: bytes, label: bytes | None) -> TaggedOutput:
+        path = os.fsdecode(name)
         source = path.removeprefix(self._base).lstrip("/")
         if label is None:
-            yield _rejected(source, "beside the folders of classes, so it has no label")
-            return
-        name = os.fsdecode(label)
-        try:
-            content = read_file(path, self._base, most_bytes(self._reading.max_pixels))
-        except Unreadable as error:
-            yield _rejected(source, str(error), name)
-            return
-        yield _example(content, name, source, self._reading)
+            return rejected(source, "beside the folders of classes, so it has no label")
+        most = most_bytes(self._reading.max_pixels)
+        size, _ = (None if folders.is_remote(path) else folders.size_and_time(path)) or (0, 0)
+        with _contents.spend(min(size, most), most):
+            try:
+                content = read_file(path, self._base, most)
+            except Unreadable as error:
+                return rejected(source, str(error), os.fsdecode(label))
+            return of_image(content, os.fsdecode(label), source, self._reading)
 
 
-class _ReadRecord(beam.DoFn):
+class _ReadRecords(_InThreads):
+    """Paths of TFRecord files to what `raw_example.of_record` makes of each record."""
+
     def __init__(self, base: str, reading: Reading, image_feature: str, label_feature: str) -> None:
-        super().__init__()
-        self._base, self._reading = base, reading
-        self._image_feature, self._label_feature = image_feature, label_feature
+        super().__init__(base, reading)
+        self._features = RecordFeatures(image_feature, label_feature)
 
-    def process(self, element: tuple[str, bytes]) -> Iterator[beam.pvalue.TaggedOutput]:
-        path, record = element
+    def setup(self) -> None:
+        self._features = replace(self._features, classes=class_names(self._base, self._features.label))
+
+    def process(self, element: bytes) -> Iterator[TaggedOutput]:
+        path = os.fsdecode(element)
         file = path.removeprefix(self._base).lstrip("/")
-        # A record has no number that a parallel reader could know; its own digest finds it again.
-        source = f"{file}#{hashlib.sha256(record).hexdigest()[:16]}"
         try:
-            features = tf.train.Example.FromString(record).features.feature
-            content, label = _only(features, self._image_feature), _only(features, self._label_feature)
-        except Unusable as error:
-            yield _rejected(source, str(error))
-            return
-        except Exception as error:  # noqa: BLE001 - protobuf's own error type differs between its implementations
-            yield _rejected(source, f"not a tf.Example: {error}")
-            return
-        if not isinstance(content, bytes):
-            yield _rejected(source, f"the feature {self._image_feature} is no bytes (data.image_feature)")
-            return
-        name = label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label)
-        yield _example(content, name, source, self._reading)
+            if not folders.is_remote(path):
+                check_file(path, self._base)
+            for number, record in enumerate(read_records(path), start=1):
+                yield from _counted(self._calls.call(record, f"{file}#{number}"))
+        except (Damaged, Unreadable, OSError) as error:
+            # How many records are lost nobody knows, so no share of rejected files can excuse it.
+            yield rejected(file, str(error), damaged=True)
 
-
-def _only(features: dict[str, tf.train.Feature], name: str) -> bytes | int:
-    """The one value of a feature of bytes or integers."""
-    feature = features[name] if name in features else tf.train.Feature()
-    values = [*feature.bytes_list.value, *feature.int64_list.value]
-    if len(values) != 1:
-        raise Unusable(
-            f"the feature {name} has {len(values)} values of bytes or integers, and one is needed "
-            f"(data.image_feature, data.label_feature; the record has {', '.join(sorted(features)) or 'no features'})"
-        )
-    return values[0]
-
-
-def _rejected(source: str, reason: str, label: str = "") -> beam.pvalue.TaggedOutput:
-    row = {"path": _as_text(source), "reason": " ".join(reason.split()), "label": _as_text(label)}
-    return beam.pvalue.TaggedOutput(REJECTED, row)
-
-
-def _as_text(label: str) -> str:
-    """What a name of a folder that is not UTF-8 looks like in all that is printed."""
-    return label.encode("utf-8", "backslashreplace").decode()
-
-
-def _example(content: bytes, label: str, source: str, reading: Reading) -> beam.pvalue.TaggedOutput:
-    if (number := next(_seen)) % _REPORT_EVERY == 0:
-        progress.report(f"{number} images read")
-    try:
-        image = read_image(content, reading.max_pixels, reading.max_side, reading.background)
-    except Unusable as error:
-        return _rejected(source, str(error), label)
-    texts = {
-        records.LABEL: _as_text(label).encode(),
-        records.SOURCE: source.encode("utf-8", "surrogateescape"),
-        records.IMAGE: image.encoded,
-        records.IMAGE_ID: image.digest.encode(),
-        records.SIGNATURE: image.look.signature,
-    }
-    features = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text])) for key, text in texts.items()}
-    sizes = {records.WIDTH: image.width, records.HEIGHT: image.height, records.BYTES: len(image.encoded)}
-    for key, number in sizes.items():
-        features[key] = tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
-    channels = zip((records.RED, records.GREEN, records.BLUE), image.look.means, strict=True)
-    for key, mean in ((records.ASPECT, image.width / image.height), *channels):
-        features[key] = tf.train.Feature(float_list=tf.train.FloatList(value=[mean]))
-    return beam.pvalue.TaggedOutput(ACCEPTED, tf.train.Example(features=tf.train.Features(feature=features)))
+    def _read(self, record: bytes, source: str) -> TaggedOutput:
+        return of_record(record, source, self._features, self._reading)

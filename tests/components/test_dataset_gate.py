@@ -173,6 +173,8 @@ def test_everything_that_is_wrong_is_written_and_named_at_once(gate):
     assert by_name["two_labels"]["files"] == ["a/train1.jpg", "b/twin of a.jpg"]
     assert by_name["leakage"]["files"] == ["a/eval2.jpg", "a/seen.jpg"]
     assert by_name["small_class"]["cause"].startswith("the class c has 1 usable images")
+    assert by_name["small_class"]["cause"].endswith(", such as c/1.jpg")
+    assert by_name["small_class"]["files"] == ["c/1.jpg"]
     message = str(error)
     assert message.startswith("the data has 5 findings:\n")
     for finding in findings:
@@ -247,10 +249,15 @@ def test_imbalance_and_small_images_are_bounded(gate):
     gate.write({**CLEAN, "train": [*CLEAN["train"], *more, ("b", "b/tiny.jpg", "tiny", "tiny", 7)]})
     findings, _ = gate.refuse(max_imbalance=1.7, min_side=8)
     assert [(finding["name"], finding["subject"], finding["files"]) for finding in findings] == [
-        ("imbalance", "b", []),
+        (
+            "imbalance",
+            "b",
+            ["b/eval1.jpg", "b/eval2.jpg", "b/test1.jpg", "b/test2.jpg", "b/tiny.jpg", "b/train1.jpg", "b/train2.jpg"],
+        ),
         ("small_images", "", ["b/tiny.jpg"]),
     ]
     assert "the class a has 12 images and b has 7: 1.7 for each" in findings[0]["cause"]
+    assert findings[0]["cause"].endswith(", such as b/eval1.jpg, b/eval2.jpg, b/test1.jpg")
 
 
 def test_the_bounds_are_the_last_values_that_pass(gate):

@@ -11,8 +11,9 @@ from pathlib import Path
 import apache_beam as beam
 import numpy as np
 
-from components.image_example_gen.grouping import LEFT_OUT, PLACED, Group, Placed
-from components.image_example_gen.near_duplicates import File
+from components.image_example_gen.grouping import LEFT_OUT, PLACED, Group, Placed, _summary
+from components.image_example_gen.near_duplicates import File, Item
+from modules import splits
 from modules.perceptual_hash import BITS, SIGNATURE
 
 SHARES = {"train": 8, "eval": 1, "test": 1}
@@ -151,3 +152,14 @@ def test_the_users_own_splits_are_kept_and_drop_spares_the_test_split():
     assert {image.split for image in placed.values()} == {""}
     _, left_out = run(facts, shares=None, drop=True)
     assert set(left_out) == {"train/1", "train/copy of 2"} or set(left_out) == {"train/1", "train/2"}
+
+
+def test_a_group_counts_for_its_commonest_class_by_its_files_or_by_those_that_stay():
+    def item(name: str, *labels: str, split: str = "") -> Item:
+        files = tuple(File(f"{name}/{number}", label, "") for number, label in enumerate(labels))
+        return Item(name.encode(), files, b"", split)
+
+    items = [item("1", "b", "a"), item("2", "b", split="test")]
+    assert _summary(b"1", items, False) == ("b", splits.Group(b"1", 3, "test"))
+    assert _summary(b"1", items, True) == ("b", splits.Group(b"1", 2, "test"))  # one of each label stays
+    assert _summary(b"1", [item("1", "b", "a")], False) == ("a", splits.Group(b"1", 2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from components.image_example_gen.tally import Tally
 from modules import records
 from modules.errors import DataError
 from modules.image_files import read_image
+from modules.rejected import Rejected
 from modules.settings import DataSettings
 from modules.sources import Source, discover
 
@@ -83,6 +85,7 @@ def execute(base: Path, into: Path, source: Source | None = None, **changes: obj
     assert ingest["files"] == ingest["accepted"] + ingest["rejected"]
     assert ingest["accepted"] == sum(len(rows) for rows in examples.values())
     assert ingest["rejected"] == len(rejected)
+    assert ingest["reading"] == {"max_side": settings.max_side, "background": list(settings.background)}
     return made
 
 
@@ -196,7 +199,7 @@ def test_too_many_rejected_files_are_an_error_that_names_the_first(folder, tmp_p
     shutil.copytree(folder, base)
     for number in range(12):
         (base / "cat" / f"bad {number:02}.jpg").touch()
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(Rejected) as caught:
         execute(base, tmp_path / "made", max_rejected=0.15)
     cause = caught.value.cause
     assert cause.startswith("14 of 74 files (18.9%) cannot be used as images, more than data.max_rejected 15.0% allows")
@@ -204,6 +207,12 @@ def test_too_many_rejected_files_are_an_error_that_names_the_first(folder, tmp_p
     assert len(lines) == 10
     assert lines[0].strip() == "cat/bad 00.jpg: the file is empty" and "bad 09" in lines[9]
     assert (tmp_path / "made" / "report" / "rejected.csv").read_text().count("\n") == 15  # all, for who looks
+    # What a report can show after TFX removed the files.
+    assert (caught.value.ingest["files"], caught.value.ingest["rejected"]) == (74, 14)
+    assert len(caught.value.rows) == 14 and caught.value.rows[0] == {
+        "path": "cat/bad 00.jpg",
+        "reason": "the file is empty",
+    }
 
 
 def test_a_class_without_a_readable_file_is_an_error(tmp_path):
@@ -287,6 +296,57 @@ def test_records_are_read_plain_or_compressed_with_labels_as_text_or_number(tmp_
     assert reasons[2] == "the feature pic is no bytes (data.image_feature)"
     assert reasons[3].startswith("the feature y has 0 values of bytes or integers, and one is needed (data.image_fea")
     assert "the record has pic)" in reasons[3] and "the record has pic, y)" in reasons[4]
+
+
+def test_a_damaged_file_of_records_ends_the_run_with_its_name_its_place_and_what_to_do(tmp_path):
+    base = tmp_path / "data"
+    for split in ("train", "eval", "test"):
+        write_records(base / split / "good.tfrecord", *({"image": png(n), "label": n % 2} for n in range(4)))
+    cut = base / "train" / "cut.tfrecord"
+    write_records(cut, *({"image": png(n), "label": n % 2} for n in range(10, 14)))
+    cut.write_bytes(cut.read_bytes()[:-1])
+    (base / "eval" / "text.tfrecord").write_text("this is just a text, and no records")
+    with pytest.raises(Rejected) as caught:
+        execute(base, tmp_path / "made", max_rejected=1.0)  # no share of rejected files excuses it
+    first, second = caught.value.cause.splitlines()
+    assert first == "eval/text.tfrecord: no TFRecord file: its first bytes are not a record's"
+    assert second.strip().startswith("train/cut.tfrecord: cut short in record 4, at byte ")
+    assert caught.value.remedy.startswith("make or copy the file anew, or take it away: how many images it has lost")
+    assert [row["path"] for row in caught.value.rows] == ["eval/text.tfrecord", "train/cut.tfrecord"]
+    assert (caught.value.ingest["accepted"], caught.value.ingest["rejected"]) == (15, 2)
+
+
+def test_a_link_or_a_pipe_among_files_of_records_is_told_and_not_waited_for(tmp_path):
+    base = tmp_path / "data"
+    write_records(base / "good.tfrecord", *({"image": png(n), "label": n % 2} for n in range(20)))
+    write_records(tmp_path / "outside.tfrecord", {"image": png(30), "label": 0})
+    (base / "link.tfrecord").symlink_to(tmp_path / "outside.tfrecord")
+    os.mkfifo(base / "pipe.tfrecord")
+    with pytest.raises(Rejected) as caught:
+        execute(base, tmp_path / "made")
+    first, second = caught.value.cause.splitlines()
+    assert first.startswith("link.tfrecord: a link that leads out of the folder")
+    assert second.strip() == "pipe.tfrecord: a named pipe, not a file"
+
+
+def test_of_equal_records_one_stays_where_duplicates_are_dropped(tmp_path):
+    base = tmp_path / "data"
+    rows = [{"image": png(n), "label": n % 2} for n in range(20)]
+    write_records(base / "a.tfrecord", *rows, rows[3], rows[3])
+    made = execute(base, tmp_path / "made", on_duplicates="drop")
+    assert len(made.split_of) == 20 and len(made.rejected) == 2
+    assert set(made.rejected) < {"a.tfrecord#4", "a.tfrecord#21", "a.tfrecord#22"}
+
+
+def test_a_folder_of_tensorflow_datasets_keeps_its_splits_and_the_names_of_its_classes(tmp_path):
+    base = tmp_path / "data"
+    for place, split in enumerate(("train", "validation", "test")):
+        rows = [{"image": png(10 * place + label), "label": label} for label in (0, 1)]
+        write_records(base / f"birds-{split}.tfrecord-00000-of-00001", *rows, {"image": png(9), "label": 2 + place})
+    (base / "label.labels.txt").write_text("owl\nwren\n")
+    made = execute(base, tmp_path / "made", max_rejected=0.5)
+    assert made.ingest["splits"] == {split: {"owl": 1, "wren": 1} for split in SPLITS}
+    assert made.rejected["birds-test.tfrecord-00000-of-00001#3"] == "the label 4 is none of the 2 that have a name"
 
 
 def test_tfxs_own_cifar10_records_are_read(tmp_path):

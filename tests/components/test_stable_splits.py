@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import apache_beam as beam
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,8 +19,9 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components.artifacts import IngestReport
-from components.image_example_gen import ImageExampleGen
+from components.image_example_gen import ImageExampleGen, split_memory
 from components.image_example_gen.executor import Executor
+from components.image_example_gen.grouping import Placed
 from modules import records
 from modules.settings import DataSettings
 from modules.sources import discover
@@ -52,7 +54,7 @@ def execute(base: Path, into: Path, memory: Path, **changes: object) -> Run:
     for split in records.SPLITS:
         for record in records.serialized(examples.uri, split):
             features = tf.train.Example.FromString(record.numpy()).features.feature
-            assert records.SIGNATURE not in features
+            assert "signature" not in features
             source = features["source"].bytes_list.value[0].decode()
             split_of[source], group_of[source] = split, features["split_group"].bytes_list.value[0]
     ingest = json.loads((into / "report" / "ingest.json").read_text())
@@ -172,3 +174,15 @@ def test_a_run_that_fails_is_not_remembered(base, remembered, tmp_path):
     execute(base, tmp_path / "again", remembered)
     [version] = [path.name for path in remembered.iterdir() if path.is_dir()]
     assert version == (remembered / "latest").read_text() and version not in before
+
+
+def test_images_that_are_gone_are_remembered_and_a_split_that_changed_is_the_new_one(tmp_path):
+    folder = str(tmp_path / "memory")
+    for splits in ({1: "train", 2: "test"}, {2: "eval", 3: "test"}):
+        with beam.Pipeline("FnApiRunner") as pipeline:
+            placed = [Placed(bytes([number]) * 32, b"group", split) for number, split in splits.items()]
+            images = pipeline | "Placed" >> beam.Create(placed)
+            version = split_memory.write(split_memory.read(pipeline, folder), images, folder)
+        split_memory.commit(folder, version)
+    lines = [line for path in (tmp_path / "memory" / version).iterdir() for line in path.read_text().splitlines()]
+    assert sorted(lines) == [f"{'01' * 32} train", f"{'02' * 32} eval", f"{'03' * 32} test"]

@@ -75,6 +75,24 @@ def test_many_hashes_that_share_all_bands_cost_no_more_than_the_bound(monkeypatc
     assert len({sets.find(row) for row in range(len(crowd))}) == 1
 
 
+def test_many_hashes_that_share_one_band_and_are_far_from_each_other_are_not_all_compared(monkeypatch):
+    crowd = random_signatures(1500)
+    # One band is the same in all of them, whatever the order of bits is; nothing connects them.
+    bits = np.unpackbits(crowd[:, : BITS // 8], axis=1)
+    bits[:, duplicates._ORDER[: duplicates.band_width(12)]] = 0
+    crowd[:, : BITS // 8] = np.packbits(bits, axis=1)
+    compared = 0
+
+    def counting(left: np.ndarray, right: np.ndarray, distance: int) -> np.ndarray:
+        nonlocal compared
+        compared += len(left)
+        return near(left, right, distance)
+
+    monkeypatch.setattr(duplicates.perceptual_hash, "near", counting)
+    assert pairs(crowd, 12) == set()
+    assert duplicates.NEIGHBOURS * 1000 < compared < duplicates.NEIGHBOURS * 2000
+
+
 def test_what_old_images_connect_is_found_beside_what_new_ones_connect():
     base = random_signatures(1)[0]
     crowd = np.unique(np.stack([flipped(base, 3, seed) for seed in range(400)]), axis=0)

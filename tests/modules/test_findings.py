@@ -14,6 +14,7 @@ from modules.findings import (
     same_images,
     small_classes,
     small_images,
+    with_files,
 )
 
 
@@ -118,3 +119,14 @@ def test_a_refusal_says_how_to_let_the_finding_pass():
     [finding] = same_images([Copy("train", "a", "a/1.jpg"), Copy("train", "b", "b/1.jpg")])
     assert Refused([finding]).remedy.endswith("; --allow 'two_labels:a/1.jpg' lets it pass")
     assert Refused([finding]).exit_code == 3
+
+
+def test_a_finding_about_a_class_names_some_of_its_files_and_is_allowed_by_its_class():
+    found = [*small_classes({"train": {"a": 1, "b": 12}}, 20), *imbalance({"train": {"a": 1, "b": 12}}, 2)]
+    by_class = {"a": ["a/1.jpg"], "b": [f"b/{number:02}.jpg" for number in range(12)]}
+    named = with_files(found, by_class)
+    assert [finding.files for finding in named] == [("a/1.jpg",), tuple(by_class["b"][:10]), ("a/1.jpg",)]
+    assert named[1].cause.endswith("min_examples_per_class 20, such as b/00.jpg, b/01.jpg, b/02.jpg")
+    assert [finding.subject for finding in named] == ["a", "b", "a"]
+    assert Refused(named).remedy.endswith("--allow 'small_class:a' lets it pass")
+    assert with_files(found, {}) == found

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -358,3 +361,38 @@ def test_real_photographs_keep_their_bytes():
         pytest.skip("the shared folder of flowers is not beside this repository")
     for photo in photos:
         assert read_image(photo.read_bytes(), LIMIT).encoded == photo.read_bytes(), photo.name
+
+
+def test_files_are_read_in_threads_as_one_after_the_other():
+    contents = [content for content in generated().values() for _ in range(2)]
+
+    def look(content: bytes) -> ReadImage | str:
+        try:
+            return read_image(content, LIMIT, max_side=30)
+        except Unusable as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(look, contents)) == [look(content) for content in contents]
+
+
+def test_threads_together_decode_no_more_pixels_than_one_image_may_have(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # reading sets it, for the whole process
+    content, now, highest = encoded(Image.new("RGB", (200, 100)), "PNG"), 0, 0
+    real, lock = image_files._read_opened, threading.Lock()
+
+    def counting(image: Image.Image, *rest: object) -> ReadImage:
+        nonlocal now, highest
+        with lock:
+            now += 1
+            highest = max(highest, now)
+        time.sleep(0.02)
+        read = real(image, *rest)
+        with lock:
+            now -= 1
+        return read
+
+    monkeypatch.setattr(image_files, "_read_opened", counting)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: read_image(content, 3 * 200 * 100 + 1), range(24)))
+    assert highest == 3

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from modules.images import decode, decode_batch, from_raw, to_raw
+from modules.images import decode, decode_batch, decode_to_raw, from_raw, to_raw
 
 FLOWERS = Path(__file__).resolve().parents[3] / "shared" / "data" / "flowers"
 
@@ -107,6 +107,7 @@ def test_graph_and_eager_and_batch_and_single_agree():
     graph = tf.function(lambda batch: decode_batch(batch, 32), input_signature=[tf.TensorSpec([None], tf.string)])
     np.testing.assert_array_equal(graph(tf.constant(images)), single)
     assert graph(tf.constant([], tf.string)).shape == (0, 32, 32, 3)
+    assert list(decode_to_raw(tf.constant(images), 32).numpy()) == [one.tobytes() for one in single]
 
 
 def test_raw_bytes_are_numpys_and_come_back_unchanged():

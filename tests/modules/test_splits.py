@@ -86,3 +86,17 @@ def test_deviations_name_the_class_and_only_where_rounding_does_not_explain_them
     splits = {"train": {"cat": 81, "dog": 80}, "eval": {"cat": 9, "dog": 12}, "test": {"cat": 10, "dog": 8}}
     assert deviations(splits, SHARES) == {"dog": {"train": (80, 80.0), "eval": (12, 10.0), "test": (8, 10.0)}}
     assert deviations({"train": {}, "eval": {}, "test": {}}, SHARES) == {}
+
+
+@pytest.mark.parametrize("name", [b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h"])
+def test_a_large_group_is_placed_before_the_small_ones_whatever_its_digest(name):
+    # Placed last, it would go to a split that lacks less than its size.
+    assert counts([*singles(0, 90), Group(name, 10)]) == {"train": 80, "eval": 10, "test": 10}
+
+
+def test_who_is_tested_on_does_not_follow_the_order_of_the_ids():
+    groups = sorted(singles(0, 200), key=lambda group: group.id)
+    split_of = dict(assign(groups, SHARES))
+    places = [place for place, group in enumerate(groups) if split_of[group.id] == "test"]
+    # One in ten of a sorted list would be the last of every series of photographs named in order.
+    assert len({right - left for left, right in zip(places, places[1:], strict=False)}) > 4

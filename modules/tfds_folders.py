@@ -1,0 +1,52 @@
+"""Folders as TensorFlow Datasets writes them: files of records whose names tell the split, and names of classes beside.
+
+DIR/birds-train.tfrecord-00000-of-00002       and so on; `validation` may stand for `eval`
+DIR/label.labels.txt                          one name in each line, for labels 0, 1, ...
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from modules import folders
+
+_FILE = re.compile(r".+-(?P<split>[a-z]+)\.tfrecord-\d{5,}-of-\d{5,}")
+
+
+def split_patterns(names: Iterable[str], split_of: Mapping[str, str]) -> dict[str, str] | None:
+    """Glob pattern of the files of each split.
+
+    Args:
+        names: Of all files of records in the folder.
+        split_of: Split by each name that it may go under.
+
+    Returns:
+        Patterns by split; None where a file is named otherwise, or the splits are not train, eval and test.
+    """
+    found: dict[str, set[str]] = {}
+    for name in names:
+        named = _FILE.fullmatch(name)
+        if named is None or named["split"] not in split_of:
+            return None
+        found.setdefault(split_of[named["split"]], set()).add(named["split"])
+    if set(found) != set(split_of.values()) or any(len(aliases) > 1 for aliases in found.values()):
+        return None
+    return {split: f"*-{alias}.tfrecord-*" for split in dict.fromkeys(split_of.values()) for alias in found[split]}
+
+
+def labels_file(base: str, label_feature: str) -> str:
+    """Where the names of classes would be."""
+    return f"{base}/{label_feature}.labels.txt"
+
+
+def class_names(base: str, label_feature: str) -> tuple[str, ...]:
+    """The names of classes by their numbers; none where the folder has no such file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    path = labels_file(base, label_feature)
+    if not folders.exists(path):
+        return ()
+    return tuple(folders.read(path).decode("utf-8", "replace").rstrip("\n").split("\n"))

@@ -13,8 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from modules import progress
+from modules import distribution, progress
 from modules.best_epoch import BestEpoch, badness
+from modules.distributed_fit import fit
 from modules.errors import TrainingError
 from modules.settings import FineTuneSettings, PhaseSettings
 from modules.training_state import TrainingState, training_key
@@ -57,7 +58,8 @@ def run_phase(
 
     Args:
         name: Name of the phase, for people.
-        model: Compiled anew here, with Adam at the phase's own rate. It has its best weights afterwards.
+        model: Compiled anew here, with Adam at the phase's own rate. It has its best weights afterwards. One that was
+            built in the scope of a tf.distribute strategy is trained on the strategy's devices.
         train: Batches of images float32 `[n, S, S, 3]` and labels int64 `[n]`, changing from epoch to epoch.
         evaluation: The same without change.
         loss: The loss object, the same one in all phases.
@@ -76,23 +78,25 @@ def run_phase(
     state = TrainingState(stopping, plateau, settings.epochs)
     if resume_dir is not None:
         state.keep_in(Path(resume_dir), name, training_key(name, model, train, evaluation, loss, settings))
-    model.compile(keras.optimizers.Adam(settings.learning_rate), loss=loss, metrics=["accuracy"])
-    state.restore(model, train)
+    strategy = distribution.strategy_of(model)
+    with distribution.scope(strategy):  # the optimizer has variables too
+        model.compile(keras.optimizers.Adam(settings.learning_rate), loss=loss, metrics=["accuracy"])
+        state.restore(model, train)
     if not state.finished:
-        model.fit(
-            train,
-            validation_data=evaluation,
-            initial_epoch=len(state.epochs),
-            epochs=settings.epochs,
-            callbacks=[
-                _Watch(name, settings.epochs, len(state.epochs)),
-                stopping,
-                plateau,
-                keras.callbacks.TensorBoard(log_dir, write_graph=False),
-                state,
-            ],
-            verbose=0,
-        )
+        first = len(state.epochs)
+        board = keras.callbacks.TensorBoard(log_dir, write_graph=False)
+        callbacks = [_Watch(name, settings.epochs, first), stopping, plateau, board, state]
+        if strategy is None:
+            model.fit(
+                train,
+                validation_data=evaluation,
+                initial_epoch=first,
+                epochs=settings.epochs,
+                callbacks=callbacks,
+                verbose=0,
+            )
+        else:
+            fit(strategy, model, loss, train, evaluation, range(first, settings.epochs), callbacks)
     return Phase(
         name=name,
         epochs=tuple(state.epochs),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modules.assembly import assemble
 from modules.backbones import unfreeze
+from modules.distribution import check_in_process
 from modules.settings import ModelSettings, PushSettings, TrainingSettings
 from modules.signing import check_signer
 from modules.weights import load_weights
@@ -20,6 +21,16 @@ def check_network(model: ModelSettings, training: TrainingSettings) -> None:
     load_weights(backbone, model)
     if training.fine_tune.epochs:
         unfreeze(backbone, training.fine_tune.unfreeze)
+
+
+def check_devices(training: TrainingSettings) -> None:
+    """Looks for the devices that this machine is to train on.
+
+    Raises:
+        ConfigError: Several workers are wanted, which a run in one process has not.
+        TrainingError: There are no such devices.
+    """
+    check_in_process(training.distribution)
 
 
 def check_push(push: PushSettings) -> None:

@@ -10,6 +10,7 @@ largest that is there, so that the newest push is always the one that is served.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -92,16 +93,24 @@ def _push_url(source: str, files: list[str], destination: str) -> Pushed:
     path = ""
     try:
         tf.io.gfile.makedirs(folder)
-        version = _next_version([name.rstrip("/") for name in tf.io.gfile.listdir(folder)])
+        version = _next_version(_names(folder))
         path = f"{folder}/{version}"
         for name in files:
             tf.io.gfile.makedirs(os.path.dirname(f"{path}/{name}"))  # noqa: PTH120 - a URL
             tf.io.gfile.copy(f"{source}/{name}", f"{path}/{name}")
     except (OSError, tf.errors.OpError) as error:
-        if path and tf.io.gfile.exists(path):
-            tf.io.gfile.rmtree(path)
+        with contextlib.suppress(tf.errors.OpError):  # what stopped the push may stop this too
+            if path and tf.io.gfile.exists(path):
+                tf.io.gfile.rmtree(path)
         raise _refusal(destination, error) from error
     return Pushed(path, str(version))
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
+    except tf.errors.NotFoundError:  # some object stores have no empty folder, though it was just made
+        return []
 
 
 def _next_version(names: list[str]) -> int:

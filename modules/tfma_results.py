@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from modules import folders
 
 ACCURACY, LOSS, EXAMPLES = "sparse_categorical_accuracy", "sparse_categorical_crossentropy", "example_count"
 LABEL_SLICE = "label"
@@ -78,7 +79,7 @@ def failures(uri: str) -> list[str]:
 
     Fails closed: a result that is absent, or refused without a named metric, is a reason too.
     """
-    if not list(Path(uri).glob("validations*")):
+    if not folders.matching(uri, "validations*"):
         return ["the evaluation holds no verdict"]
     import tensorflow_model_analysis as tfma
 
@@ -121,7 +122,7 @@ def _metrics(uri: str, baseline: bool) -> dict[str | None, dict[str, float]]:
 
 def _baseline_name(uri: str) -> str | None:
     """Name of the baseline in the records, from the configuration that TFMA writes beside them."""
-    config = json.loads(Path(uri, "eval_config.json").read_text(encoding="utf-8"))
+    config = json.loads(folders.read(f"{uri}/eval_config.json"))
     specs = config.get("evalConfig", {}).get("modelSpecs", [])
     return next((spec.get("name", "") for spec in specs if spec.get("isBaseline")), None)
 

@@ -10,6 +10,7 @@ from modules.settings_base import Fraction, Positive, Settings
 
 Baseline = Literal["fixed_features", "from_scratch"]
 ClassWeights = Literal["none", "balanced"]
+Distribution = Literal["none", "mirrored", "multi_worker", "tpu"]
 
 
 class PhaseSettings(Settings):
@@ -98,7 +99,7 @@ class TrainingSettings(Settings):
     """How the network is trained."""
 
     batch_size: Positive = 32
-    """Images per step."""
+    """Images per step, over all devices together."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     """Seed of the initial weights, of shuffling and of augmentation."""
     head: PhaseSettings = PhaseSettings()
@@ -118,3 +119,6 @@ class TrainingSettings(Settings):
     """What the frozen part of the network gives is the same in every epoch, and computed once."""
     baselines: tuple[Baseline, ...] = ()
     """What the result is compared with in the report: `fixed_features` (phase 1 alone), `from_scratch`."""
+    distribution: Distribution = "none"
+    """What the images of each step are shared out to: `none` (one device), `mirrored` (all accelerators of the
+    machine), `multi_worker` (several machines, as TF_CONFIG names them), `tpu`."""

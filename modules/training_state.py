@@ -51,7 +51,7 @@ def training_key(
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for variable in model.variables:
-        array = np.asarray(variable)
+        array = variable.numpy()
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
@@ -156,7 +156,7 @@ class TrainingState(keras.callbacks.Callback):
         if counters["stopping"]["best_epoch"] != epoch:  # else they are the model's own
             groups["best"] = self._callbacks["stopping"].best_weights
         arrays = {
-            _name(group, number): np.asarray(value)
+            _name(group, number): value if isinstance(value, np.ndarray) else value.numpy()
             for group, values in groups.items()
             for number, value in enumerate(values)
         }

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from modules import distribution
 from modules.backbones import cut_backbone, unfreeze
 from modules.best_epoch import badness
 from modules.code_digest import code_digest
@@ -81,6 +82,7 @@ def train_two_phases(
     settings: TrainingSettings,
     loss: keras.losses.Loss,
     folders: Folders,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> Result:
     """Trains the classifier.
 
@@ -92,6 +94,7 @@ def train_two_phases(
         settings: Both phases, augmentation, cache.
         loss: The loss object, the same one in both phases.
         folders: Where logs, caches and checkpoints go.
+        strategy: Devices to train on, of `modules.distribution.start`; None for one.
 
     Raises:
         ConfigError: The architecture refuses the settings, or has no such part to unfreeze.
@@ -100,7 +103,9 @@ def train_two_phases(
     """
     started = time.monotonic()
     classifier = build_classifier(model, classes, settings.seed)
-    trained = _mixed_twin(classifier, model, classes, settings.seed) if settings.mixed_precision else classifier
+    trained = classifier
+    if settings.mixed_precision or strategy is not None:
+        trained = _twin(classifier, model, classes, settings, strategy)
     head, tail = _parts(classifier, trained, examples_uri, data, model, settings, folders)
     resume = None if folders.resume is None else str(folders.resume)
     frozen_seconds: list[float] = []
@@ -130,15 +135,25 @@ def train_two_phases(
     return Result(classifier, (first, second), exported, why, after_head, tuple(frozen_seconds))
 
 
-def _mixed_twin(classifier: Classifier, model: ModelSettings, classes: int, seed: int) -> Classifier:
-    """The same network, computing in bfloat16 where that loses nothing; its variables are float32.
+def _twin(
+    classifier: Classifier,
+    model: ModelSettings,
+    classes: int,
+    settings: TrainingSettings,
+    strategy: tf.distribute.Strategy | None,
+) -> Classifier:
+    """The same network, to be trained: on the strategy's devices, and computing in bfloat16 where settings want it and
+    it loses nothing; its variables are float32.
 
-    What is exported is the float32 network: converters know no bfloat16, and phones none.
+    What is exported is the plain one: converters know no bfloat16, and phones none, and variables that are spread over
+    devices belong to one strategy.
     """
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
+    if settings.mixed_precision:
+        keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        twin = build_classifier(model, classes, seed, pretrained=False)
+        with distribution.scope(strategy):
+            twin = build_classifier(model, classes, settings.seed, pretrained=False)
     finally:
         keras.config.set_dtype_policy(policy)
     twin.model.set_weights(classifier.model.get_weights())
@@ -179,6 +194,8 @@ def _parts(
         _, tail = cut_backbone(trained.backbone, first_block)
         activations = keras.Input(tail.input_shape[1:], name="activations")
         outputs = trained.head(pool(tail(activations, training=False)))
-        return part(keras.Model(activations, outputs, name="behind_cut"), CUT)
+        with distribution.scope(distribution.strategy_of(trained.model)):
+            behind = keras.Model(activations, outputs, name="behind_cut")
+        return part(behind, CUT)
 
     return lambda: part(trained.head, POOLED), behind_cut

@@ -30,8 +30,9 @@ def eval_config(settings: EvaluationSettings) -> config_pb2.EvalConfig:
     others = [
         config_pb2.MetricConfig(class_name="ExampleCount"),
         config_pb2.MetricConfig(class_name="SparseCategoricalCrossentropy"),
-        # At threshold 0 the predicted class is the most probable one.
-        config_pb2.MetricConfig(class_name="MultiClassConfusionMatrixPlot", config='{"thresholds": [0.0]}'),
+        # At its own threshold, 0, the predicted class is the most probable one. To say so would be JSON inside JSON, of
+        # which ML Metadata on PostgreSQL takes no backslash (`pipeline.metadata_store`).
+        config_pb2.MetricConfig(class_name="MultiClassConfusionMatrixPlot"),
     ]
     return config_pb2.EvalConfig(
         model_specs=[

@@ -1,4 +1,6 @@
-"""Running the pipeline on this machine: TFX's BeamDagRunner, with ML Metadata in a sqlite file in the workdir.
+"""Running the pipeline on this machine: TFX's BeamDagRunner, with ML Metadata in a sqlite file.
+
+`push` and `state` of the configuration may name other places for what is pushed, for artifacts and for ML Metadata.
 
 <workdir>/tfx_pipeline_output/<name>/     all artifacts, as TFX lays them out
 <workdir>/tfx_metadata/<name>/            metadata.db
@@ -19,16 +21,24 @@ from typing import TYPE_CHECKING
 
 from absl import logging
 
-from modules import progress
+from modules import folders, progress
+from modules.beam_settings import BeamSettings
 from modules.errors import ConfigError, EdgetuneError, NotBlessed, PushError
 from modules.findings import Refused
+from modules.rejected import Rejected
 from modules.settings import RunSettings
+from pipeline.beam_engines import beam_flags
 from pipeline.console import Console
+from pipeline.engine_check import check_engine
+from pipeline.engine_failure import engine_failure
 from pipeline.log_capture import capture
+from pipeline.metadata_store import check, check_texts, connection, without_password
 from pipeline.outcome import Outcome, read_outcome
+from pipeline.remote_places import check_places
 from pipeline.report import summary, write_report
 
 if TYPE_CHECKING:
+    from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
     from tfx.orchestration.pipeline import Pipeline
 
     from modules.sources import Source
@@ -51,6 +61,7 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
         ExportError: A model could not be exported.
         PushError: A blessed model could not be delivered.
         NotBlessed: A gate refused the model; nothing was pushed.
+        SubmitError: A job failed on the cluster that `beam` names.
     """
     workdir = workdir.resolve()
     log = workdir / "logs" / f"{settings.name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
@@ -58,11 +69,17 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
         print(f"edgetune: {settings.name}, log in {log}", file=terminal, flush=True)
         logging.set_verbosity(logging.INFO)
         source = _preflight(settings, workdir)
-        pipeline, metadata_db = _build(settings, source, workdir, cache)
+        store = _metadata(settings, workdir)
+        pipeline = _build(settings, source, store, workdir, cache)
+        check_texts(store, pipeline)
         nodes = [component.id for component in pipeline.components]
-        with Console(terminal, nodes, live=False if verbose else None) as console, progress.listening(console.detail):
-            error = _execute(pipeline, console)
-        outcome = read_outcome(metadata_db, settings.name)
+        with (
+            Console(terminal, nodes, live=False if verbose else None) as console,
+            progress.listening(console.detail),
+            without_password(store),
+        ):
+            error = _execute(pipeline, console, settings.beam)
+        outcome = read_outcome(store, settings.name)
         folder = workdir / "reports" / settings.name / outcome.run_id
         # Of a component that fails, TFX removes what it wrote: its findings are in the error.
         report = write_report(
@@ -72,13 +89,14 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
             log=log,
             error=str(error) if error else None,
             findings=error.found if isinstance(error, Refused) else None,
+            rejected=error if isinstance(error, Rejected) else None,
         )
         print("", *summary(outcome, report=report), sep="\n", file=terminal, flush=True)
     if error is not None:
         raise error
     if not outcome.blessed:
         raise NotBlessed("; ".join(outcome.reasons), f"nothing was pushed; {report} shows the measurements")
-    if missing := [path for path in outcome.pushed if not path.exists()]:
+    if missing := [path for path in outcome.pushed if not folders.exists(path)]:
         raise PushError(
             f"{missing[0]} was pushed by an earlier run and is gone",
             "run with --no-cache to make and push it again",
@@ -113,36 +131,55 @@ def _preflight(settings: RunSettings, workdir: Path) -> Source:
     if data.path == EMBEDDED:
         data = data.model_copy(update={"path": str(write_digits(workdir / "data" / "digits"))})
     source = discover(data)
-    from modules.preflight import check_network, check_push  # imports TensorFlow, which takes longer than all above
+    seen_by_workers = {"data.path": data.path, "state.root": _root(settings, workdir)}
+    check_engine(settings.beam, beam_flags(settings.beam), seen_by_workers)
+    # It imports TensorFlow, which takes longer than all above.
+    from modules.preflight import check_devices, check_network, check_push
 
+    check_devices(settings.training)
+    push = settings.push
+    places = {"state.root": settings.state.root, "push.saved_model": push.saved_model, "push.edge": push.edge}
+    check_places(places, beam_flags(settings.beam))
     check_push(settings.push)
     check_network(settings.model, settings.training)
     return source
 
 
-def _build(settings: RunSettings, source: Source, workdir: Path, cache: bool) -> tuple[Pipeline, Path]:
-    from tfx.orchestration import metadata
+def _root(settings: RunSettings, workdir: Path) -> str:
+    """Folder or URL of the pipeline's artifacts."""
+    return f"{settings.state.root or workdir / 'tfx_pipeline_output'}".rstrip("/") + f"/{settings.name}"
 
-    from pipeline.observed_runner import IN_PROCESS
+
+def _metadata(settings: RunSettings, workdir: Path) -> ConnectionConfig:
+    metadata_db = workdir / "tfx_metadata" / settings.name / "metadata.db"
+    metadata_db.parent.mkdir(parents=True, exist_ok=True)
+    store = connection(settings.state.metadata, metadata_db)
+    check(store)
+    return store
+
+
+def _build(settings: RunSettings, source: Source, metadata: ConnectionConfig, workdir: Path, cache: bool) -> Pipeline:
     from pipeline.pipeline import Places, create_pipeline
 
     pushed = workdir / "pushed" / settings.name
-    metadata_db = workdir / "tfx_metadata" / settings.name / "metadata.db"
     places = Places(
-        root=str(workdir / "tfx_pipeline_output" / settings.name),
+        root=_root(settings, workdir),
         saved_model=settings.push.saved_model or str(pushed / "saved_model"),
         edge=settings.push.edge or str(pushed / "edge"),
     )
-    connection = metadata.sqlite_metadata_connection_config(str(metadata_db))
-    beam_args = [f"--runner={IN_PROCESS}"]
-    return create_pipeline(settings, source, places, connection, beam_args, cache), metadata_db
+    return create_pipeline(settings, source, places, metadata, beam_flags(settings.beam), cache)
 
 
-def _execute(pipeline: Pipeline, console: Console) -> EdgetuneError | None:
+def _execute(pipeline: Pipeline, console: Console, beam: BeamSettings) -> EdgetuneError | None:
     from pipeline.observed_runner import run_observed
 
     try:
         run_observed(pipeline, console)
     except EdgetuneError as error:
         return error
+    except Exception as error:
+        if (failure := engine_failure(error, beam)) is None:
+            raise
+        logging.exception("%s", failure)
+        return failure
     return None

@@ -12,9 +12,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from modules import folders
 from modules.errors import ConfigError
+from pipeline.metadata_store import connection, open_store, place
+
+if TYPE_CHECKING:
+    from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 
 # The one contract that is known here: which node judges, and which delivers.
 GATES = {"Evaluator": "blessing", "EdgeEvaluator": "blessing"}
@@ -33,11 +38,6 @@ class Artifact:
     uri: str
     properties: Mapping[str, Any] = field(default_factory=dict)
     custom_properties: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def path(self) -> Path:
-        """Its folder on this machine."""
-        return Path(self.uri)
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,11 @@ class Outcome:
         return reasons or [f"{gate} did not run" for gate in GATES if self.node(gate).state == NOT_RUN]
 
     @property
-    def pushed(self) -> list[Path]:
-        """Where this run's models were delivered."""
+    def pushed(self) -> list[str]:
+        """Where this run's models were delivered: folders or URLs."""
         artifacts = [self.node(pusher).artifact(key) for pusher, key in PUSHERS.items()]
         return [
-            Path(str(artifact.custom_properties["pushed_destination"]))
+            str(artifact.custom_properties["pushed_destination"])
             for artifact in artifacts
             if artifact is not None
             and artifact.custom_properties.get("pushed") == 1
@@ -120,30 +120,21 @@ class Outcome:
         return artifact is not None and artifact.custom_properties.get("blessed") == 1
 
 
-def read_outcome(metadata_db: Path, pipeline_name: str, run_id: str | None = None) -> Outcome:
-    """Reads a run from the sqlite file of ML Metadata.
+def read_outcome(metadata: Path | ConnectionConfig, pipeline_name: str, run_id: str | None = None) -> Outcome:
+    """Reads a run from ML Metadata.
 
     Args:
-        metadata_db: The file; it is only read.
+        metadata: Its sqlite file, which is only read, or a connection of `pipeline.metadata_store`.
         pipeline_name: Name of the pipeline.
         run_id: Id of the run; by default the latest.
 
     Raises:
-        ConfigError: the file is absent or no such database, or holds no such run.
+        ConfigError: There is no such database, or it holds no such run.
     """
-    from ml_metadata import errors, metadata_store
-    from ml_metadata.proto import metadata_store_pb2
+    from ml_metadata import errors
 
-    if not metadata_db.is_file():
-        raise ConfigError(f"{metadata_db}: no run is recorded here", "run the pipeline first, or name its workdir")
-    config = metadata_store_pb2.ConnectionConfig()
-    config.sqlite.filename_uri = str(metadata_db)
-    config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
-    try:
-        store = metadata_store.MetadataStore(config)
-    except RuntimeError as error:
-        remedy = "move it away, and the next run begins a new one"
-        raise ConfigError(f"{metadata_db}: not a database of ML Metadata ({error})", remedy) from None
+    config = connection(None, metadata) if isinstance(metadata, Path) else metadata
+    store = open_store(config)
     try:
         pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
     except errors.NotFoundError:  # not even the type is registered: no pipeline ever ran
@@ -152,7 +143,7 @@ def read_outcome(metadata_db: Path, pipeline_name: str, run_id: str | None = Non
     runs = [run for run in runs if run.type == "pipeline_run" and run_id in (None, run.name)]
     if not runs:
         what = f"run {run_id} of pipeline {pipeline_name}" if run_id else f"run of pipeline {pipeline_name}"
-        raise ConfigError(f"{metadata_db}: holds no {what}", "check the name, or run the pipeline first")
+        raise ConfigError(f"{place(config)}: holds no {what}", "check the name, or run the pipeline first")
     run = max(runs, key=lambda context: context.id)
     return Outcome(pipeline_name, run.name, _read_nodes(store, store.get_executions_by_context(run.id), pipeline_name))
 
@@ -232,10 +223,10 @@ def _model_reasons(evaluator: Node) -> list[str]:
 
 def _edge_reasons(evaluator: Node) -> list[str]:
     evaluation = evaluator.artifact("evaluation")
-    metrics = evaluation.path / "metrics.json" if evaluation else None
-    if metrics is None or not metrics.is_file():
+    metrics = f"{evaluation.uri}/metrics.json" if evaluation else ""
+    if not folders.exists(metrics):
         return []
-    report = json.loads(metrics.read_text(encoding="utf-8"))
+    report = json.loads(folders.read(metrics))
     refused = {name: variant for name, variant in report.get("variants", {}).items() if not variant.get("blessed")}
     named = [f"edge variant {name}: {'; '.join(v.get('reasons', [])) or 'refused'}" for name, v in refused.items()]
     return list(report.get("reasons", [])) or named

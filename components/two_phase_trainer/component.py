@@ -20,6 +20,7 @@ from components.two_phase_trainer.executor import (
 )
 from modules.code_digest import code_digest
 from modules.settings import ModelSettings, TrainingSettings, flatten
+from modules.shipped import portable
 from modules.weights import weights_digest
 
 
@@ -89,7 +90,7 @@ class TwoPhaseTrainer(base_component.BaseComponent):
         """
         super().__init__(
             spec=TwoPhaseTrainerSpec(
-                **flatten(model, MODEL_PREFIX),
+                **flatten(model.model_copy(update={"weights": portable(model.weights)}), MODEL_PREFIX),
                 **flatten(training, TRAINING_PREFIX),
                 weights_digest=weights_digest(model),
                 code_digest=code_digest("components.two_phase_trainer.executor"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from modules import baselines, progress, serving
+from modules import baselines, distribution, progress, serving
 from modules.datasets import Datasets, load_datasets
 from modules.label_counts import check_labels, label_counts
 from modules.losses import build_loss
 from modules.phases import Phase
 from modules.settings import ModelSettings, TrainingSettings, unflatten
+from modules.shipped import located
 from modules.two_phase import FINE_TUNE, HEAD, Folders, Result, train_two_phases
 
 EXAMPLES_KEY, GRAPH_KEY = "transformed_examples", "transform_graph"
@@ -40,55 +42,60 @@ class Executor(BaseExecutor):
     ) -> None:
         """Trains the model of `exec_properties`.
 
+        Of several workers, each does this with the same arguments, and the chief alone writes.
+
         Raises:
-            ConfigError: The architecture refuses the settings.
+            ConfigError: The architecture refuses the settings, or TF_CONFIG names no workers where it should.
             DataError: There is one class only, or a class is absent from a split.
             WeightsError: The weights cannot be had, or do not fit.
-            TrainingError: A loss is no number, or nothing was learned.
+            TrainingError: A loss is no number, nothing was learned, or the devices are not there.
             ExportError: The SavedModel is not what it should be.
         """
+        training = unflatten(TrainingSettings, exec_properties, TRAINING_PREFIX)
+        strategy = distribution.start(training.distribution)  # first of all that TensorFlow does in this process
         examples_uri = artifact_utils.get_single_uri(input_dict[EXAMPLES_KEY])
         transform = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict[GRAPH_KEY]))
         model_artifact = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
         run = artifact_utils.get_single_instance(output_dict[RUN_KEY])
         model = unflatten(ModelSettings, exec_properties, MODEL_PREFIX)
-        training = unflatten(TrainingSettings, exec_properties, TRAINING_PREFIX)
+        model = model.model_copy(update={"weights": located(model.weights)})
         labels = serving.transform_labels(transform)
         counts = {split: label_counts(examples_uri, split, len(labels)) for split in ("train", "eval")}
         check_labels(labels, counts)
 
         data = load_datasets(examples_uri, model.image_size, training)
         loss = build_loss(training, counts["train"])
-        beside = _local_folder(model_artifact.uri)
-        folders = Folders(
-            logs=f"{run.uri}/logs",
-            cache=beside and beside / "activation_cache",
-            resume=beside and beside / "resume" / _key(input_dict, exec_properties),
-        )
-        result = train_two_phases(examples_uri, data, len(labels), model, training, loss, folders)
-        network = result.classifier.model
-        baselines.check_learned(network, data.evaluation)
-        history = {
-            "phases": [phase.as_json() for phase in result.phases],
-            "exported": result.exported,
-            "why": result.why,
-            "frozen_seconds": dict(zip((HEAD, FINE_TUNE), result.frozen_seconds, strict=False)),
-        }
-        _write(f"{run.uri}/history.json", history)
-        run.set_string_custom_property("exported_phase", result.exported)
-        model_artifact.set_string_custom_property("code_digest", exec_properties["code_digest"])
-        progress.report("writing the SavedModel")
-        serving.export_saved_model(
-            network, transform, model.image_size, path_utils.serving_model_dir(model_artifact.uri)
-        )
-        if training.baselines:
-            rows = _transfer(result, data, len(labels), model, training, loss, folders)
-            _write(f"{run.uri}/transfer.json", rows)
-            for row in rows:
-                run.set_float_custom_property(f"{row['name']}_test_accuracy", row["test_accuracy"])
-                run.set_float_custom_property(f"{row['name']}_seconds", row["seconds"])
+        with tempfile.TemporaryDirectory(prefix="edgetune-") as temporary:
+            key = _key(input_dict, exec_properties)
+            folders = _folders(run.uri, model_artifact.uri, key, strategy, Path(temporary))
+            result = train_two_phases(examples_uri, data, len(labels), model, training, loss, folders, strategy)
+            baselines.check_learned(result.classifier.model, data.evaluation)
+            if distribution.is_chief(strategy):
+                _write_history(f"{run.uri}/history.json", result)
+                run.set_string_custom_property("exported_phase", result.exported)
+                model_artifact.set_string_custom_property("code_digest", exec_properties["code_digest"])
+                progress.report("writing the SavedModel")
+                serving_dir = path_utils.serving_model_dir(model_artifact.uri)
+                serving.export_saved_model(result.classifier.model, transform, model.image_size, serving_dir)
+                if training.baselines:
+                    rows = _transfer(result, data, len(labels), model, training, loss, folders)
+                    _write(f"{run.uri}/transfer.json", rows)
+                    for row in rows:
+                        run.set_float_custom_property(f"{row['name']}_test_accuracy", row["test_accuracy"])
+                        run.set_float_custom_property(f"{row['name']}_seconds", row["seconds"])
+            distribution.wait_for_all(strategy)
         if folders.resume:  # with what trainings left that were killed and then given other settings
             shutil.rmtree(folders.resume.parent, ignore_errors=True)
+
+
+def _write_history(path: str, result: Result) -> None:
+    history = {
+        "phases": [phase.as_json() for phase in result.phases],
+        "exported": result.exported,
+        "why": result.why,
+        "frozen_seconds": dict(zip((HEAD, FINE_TUNE), result.frozen_seconds, strict=False)),
+    }
+    _write(path, history)
 
 
 def _transfer(
@@ -124,9 +131,20 @@ def _transfer(
     return rows
 
 
-def _local_folder(model_uri: str) -> Path | None:
-    """The component's folder, which its runs share; None where it is not on a local disk."""
-    return None if "://" in model_uri else Path(model_uri).parents[1]
+def _folders(
+    run_uri: str, model_uri: str, key: str, strategy: tf.distribute.Strategy | None, temporary: Path
+) -> Folders:
+    """Where the training keeps what it needs on the way.
+
+    On a local disk that is the component's folder, which its runs share: the next one finds the cache, and one that was
+    killed its checkpoints. Behind a URL, and for several workers, it is gone when the training has ended: of those,
+    only the chief's checkpoints would come back.
+    """
+    logs = f"{run_uri}/logs" if distribution.is_chief(strategy) else str(temporary / "logs")
+    if "://" in model_uri or distribution.is_shared_out(strategy):
+        return Folders(logs, temporary / "activation_cache")
+    beside = Path(model_uri).parents[1]
+    return Folders(logs, beside / "activation_cache", beside / "resume" / key)
 
 
 def _key(inputs: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> str:

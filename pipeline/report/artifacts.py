@@ -1,11 +1,11 @@
-"""Files in the artifacts of a run, or why they are not there."""
+"""Files in the artifacts of a run, which may lie behind a URL, or why they are not there."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
+from modules import folders
 from pipeline.outcome import NOT_RUN, Node
 
 
@@ -13,8 +13,8 @@ class Absent(Exception):
     """A section has nothing to show, and the message says why."""
 
 
-def folder(node: Node, key: str, name: str) -> Path:
-    """Folder of the node's output that holds a file of that name.
+def folder(node: Node, key: str, name: str) -> str:
+    """Folder or URL of the node's output that holds a file of that name.
 
     Raises:
         Absent: there is none; the message tells the node's state.
@@ -22,13 +22,18 @@ def folder(node: Node, key: str, name: str) -> Path:
     if not node.succeeded:
         raise Absent(f"{node.id} {'did not run' if node.state == NOT_RUN else 'did not succeed'}.")
     artifact = node.artifact(key)
-    if artifact is None or not (artifact.path / name).is_file():
+    if artifact is None or not folders.exists(f"{artifact.uri}/{name}"):
         raise Absent(f"{node.id} left no {name}.")
-    return artifact.path
+    return artifact.uri
 
 
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_text(path: str) -> str:
+    """Text as it is: line ends too. What is not UTF-8 is shown as such."""
+    return folders.read(path).decode("utf-8", "replace")
+
+
+def read_json(path: str) -> Any:
+    return json.loads(folders.read(path))
 
 
 def number(value: Any) -> float | None:

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from modules import folders
 from modules.findings import Finding
+from modules.rejected import Rejected
 from modules.settings import RunSettings
 from modules.signatures import LABELS_FILE
 from pipeline.outcome import Outcome
@@ -39,7 +41,10 @@ class Collected:
 
 
 def collect(
-    outcome: Outcome, settings: RunSettings | None = None, findings: Sequence[Finding] | None = None
+    outcome: Outcome,
+    settings: RunSettings | None = None,
+    findings: Sequence[Finding] | None = None,
+    rejected: Rejected | None = None,
 ) -> Collected:
     """Reads every section that the run left something for.
 
@@ -47,12 +52,13 @@ def collect(
         outcome: The run.
         settings: Its configuration; orders the edge variants, and tells whether a comparison was wanted.
         findings: What DatasetGate refused, where it did.
+        rejected: What ImageExampleGen ended with, where it rejected files and did.
     """
     readers: dict[str, Callable[[], Any]] = {
         "results": lambda: results(_evaluation(outcome)),
         "transfer": lambda: _transfer(outcome, settings),
         "edge": lambda: _edge(outcome, settings),
-        "data": lambda: data(outcome),
+        "data": lambda: data(outcome, rejected),
         "statistics": lambda: counted(outcome),
         "findings": lambda: (
             found_by_the_gate(outcome) if findings is None else listed(asdict(found) for found in findings)
@@ -74,7 +80,7 @@ def collect(
 
 
 def _training(outcome: Outcome) -> dict[str, Any]:
-    history = read_json(folder(outcome.node(TRAINER), "model_run", "history.json") / "history.json")
+    history = read_json(f"{folder(outcome.node(TRAINER), 'model_run', 'history.json')}/history.json")
     keys = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
     phases = [
         {
@@ -105,7 +111,7 @@ def _transfer(outcome: Outcome, settings: RunSettings | None) -> list[dict[str, 
             "seconds": number(row.get("seconds")),
             "epochs": row.get("epochs"),
         }
-        for row in read_json(place / "transfer.json")
+        for row in read_json(f"{place}/transfer.json")
     ]
     if not rows:
         raise Absent("The training compared nothing.")
@@ -113,7 +119,7 @@ def _transfer(outcome: Outcome, settings: RunSettings | None) -> list[dict[str, 
 
 
 def _edge(outcome: Outcome, settings: RunSettings | None) -> dict[str, Any]:
-    metrics = read_json(folder(outcome.node(EDGE), "evaluation", "metrics.json") / "metrics.json")
+    metrics = read_json(f"{folder(outcome.node(EDGE), 'evaluation', 'metrics.json')}/metrics.json")
     wanted = list(settings.edge.variants) if settings else []
     names = sorted(metrics["variants"], key=lambda name: wanted.index(name) if name in wanted else len(wanted))
     reference = number(metrics["saved_model"]["accuracy"])
@@ -161,13 +167,13 @@ def _confusion(outcome: Outcome) -> dict[str, Any]:
 
 def _evaluation(outcome: Outcome) -> str:
     """URI of what TFMA wrote."""
-    return str(folder(outcome.node(EVALUATOR), "evaluation", "eval_config.json"))
+    return folder(outcome.node(EVALUATOR), "evaluation", "eval_config.json")
 
 
 def _labels(outcome: Outcome) -> list[str] | None:
     """Class names in the order of the model's outputs, from the trained SavedModel."""
     artifact = outcome.node(TRAINER).artifact("model")
     # `Format-Serving` is where TFX's trainers put the SavedModel. Read here: `modules.records` needs TensorFlow.
-    path = artifact.path / "Format-Serving" / "assets" / LABELS_FILE if artifact else None
+    path = f"{artifact.uri}/Format-Serving/assets/{LABELS_FILE}" if artifact else ""
     # Not `splitlines`: a class name may hold a character that Unicode calls a line separator.
-    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n") if path and path.is_file() else None
+    return folders.read(path).decode("utf-8").removesuffix("\n").split("\n") if folders.exists(path) else None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from modules import folders
+from modules.rejected import Rejected
 from pipeline.outcome import Outcome
-from pipeline.report.artifacts import Absent, folder, read_json
+from pipeline.report.artifacts import Absent, folder, read_json, read_text
 from pipeline.report.statistics import statistics
 
 INGEST, STATISTICS, FINDINGS = "ImageExampleGen", "StatisticsGen", "DatasetGate"
@@ -17,9 +19,15 @@ MAX_REJECTED = 50
 """Rejected files that the report names; it counts all."""
 
 
-def data(outcome: Outcome) -> dict[str, Any]:
+def data(outcome: Outcome, rejected: Rejected | None = None) -> dict[str, Any]:
+    """What ImageExampleGen read: from its artifact, or from the error that it ended with."""
+    if rejected:
+        return _data(rejected.ingest, rejected.rows)
     place = folder(outcome.node(INGEST), "report", "ingest.json")
-    ingest = read_json(place / "ingest.json")
+    return _data(read_json(f"{place}/ingest.json"), _rejected(f"{place}/rejected.csv"))
+
+
+def _data(ingest: Mapping[str, Any], rejected: Iterable[Mapping[str, str]]) -> dict[str, Any]:
     return {
         "files": int(ingest["files"]),
         "accepted": int(ingest["accepted"]),
@@ -28,7 +36,10 @@ def data(outcome: Outcome) -> dict[str, Any]:
             split: {str(name): int(count) for name, count in counts.items()}
             for split, counts in ingest["splits"].items()
         },
-        "rejected_files": _rejected(place / "rejected.csv"),
+        "rejected_files": [
+            {"path": str(row["path"]), "reason": str(row["reason"] or "")}
+            for row in itertools.islice(rejected, MAX_REJECTED)
+        ],
         "deviations": [
             {
                 "class": str(name),
@@ -39,17 +50,13 @@ def data(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _rejected(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        rows = itertools.islice(csv.DictReader(file), MAX_REJECTED)
-        return [{"path": row["path"], "reason": row["reason"] or ""} for row in rows]
+def _rejected(path: str) -> Iterable[Mapping[str, str]]:
+    return csv.DictReader(io.StringIO(read_text(path), newline="")) if folders.exists(path) else ()
 
 
 def findings(outcome: Outcome) -> list[dict[str, Any]]:
     node = outcome.node(FINDINGS)
-    found = read_json(folder(node, "findings", "findings.json") / "findings.json")["findings"]
+    found = read_json(f"{folder(node, 'findings', 'findings.json')}/findings.json")["findings"]
     artifact = node.artifact("findings")
     who = str(artifact.custom_properties.get("allowed_by", "")) if artifact else ""
     return [{**item, "allowed_by": who or None} for item in listed(found)]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.findings import Finding
+from modules.rejected import Rejected
 from modules.settings import RunSettings
 from pipeline.config import to_yaml
 from pipeline.console import duration
@@ -37,6 +38,7 @@ def write_report(
     log: Path | None,
     error: str | None = None,
     findings: Sequence[Finding] | None = None,
+    rejected: Rejected | None = None,
 ) -> Path:
     """Writes the report of a run, wherever the run ended.
 
@@ -47,11 +49,12 @@ def write_report(
         log: The log of the run, to be named.
         error: What stopped the run, as it was told to the user; ML Metadata does not keep it.
         findings: What DatasetGate refused, if it did: then its artifact is gone.
+        rejected: What ImageExampleGen ended with, if it rejected files and did: its artifact is gone too.
 
     Returns:
         The page, `index.html`. Either the old one stands or the whole new one, never a part.
     """
-    collected = collect(outcome, settings, findings)
+    collected = collect(outcome, settings, findings, rejected)
     facts = {
         "verdict": _verdict(outcome, error),
         **dict.fromkeys(collected.absent),

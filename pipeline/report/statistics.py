@@ -5,8 +5,9 @@ Its own page, Facets, fetches its code from two hosts at the moment it is opened
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
+
+from modules import folders
 
 FEATURES = {
     "width": "width, pixels",
@@ -20,7 +21,7 @@ FEATURES = {
 """Features that are shown, and what each is."""
 
 
-def statistics(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
+def statistics(folder: str) -> dict[str, dict[str, dict[str, Any]]]:
     """Reads StatisticsGen's artifact.
 
     Returns:
@@ -31,10 +32,10 @@ def statistics(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
 
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for split in ("train", "eval", "test"):
-        path = folder / f"Split-{split}" / "FeatureStats.pb"
-        if not path.is_file():
+        path = f"{folder}/Split-{split}/FeatureStats.pb"
+        if not folders.exists(path):
             continue
-        counted = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
+        counted = statistics_pb2.DatasetFeatureStatisticsList.FromString(folders.read(path))
         by_name = {(feature.path.step or [feature.name])[0]: feature for feature in counted.datasets[0].features}
         for name in FEATURES:
             if name in by_name and by_name[name].num_stats.common_stats.num_non_missing:

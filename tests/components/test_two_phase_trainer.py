@@ -18,8 +18,8 @@ from tfx.types.component_spec import ExecutionParameter
 from components.parameters import parameters_of
 from components.two_phase_trainer import TwoPhaseTrainer
 from components.two_phase_trainer.component import TwoPhaseTrainerSpec
-from components.two_phase_trainer.executor import MODEL_PREFIX, TRAINING_PREFIX, Executor
-from modules import records
+from components.two_phase_trainer.executor import MODEL_PREFIX, TRAINING_PREFIX, Executor, _folders
+from modules import distribution, progress, records
 from modules.errors import DataError, TrainingError, WeightsError
 from modules.settings import EdgeSettings, ModelSettings, TrainingSettings, flatten, unflatten
 from tests import tiny_backbone, tiny_model, tiny_transform
@@ -238,3 +238,23 @@ def test_after_success_the_cache_stays_for_the_next_run_and_checkpoints_do_not(t
     folder = Path(trained.model.uri).parents[1]
     assert len(list((folder / "activation_cache").iterdir())) == 1
     assert not (folder / "resume").exists()
+
+
+def test_a_worker_that_is_not_the_chief_trains_and_writes_nothing(tmp_path, monkeypatch):
+    tiny_backbone.use(monkeypatch)
+    trained = []
+    monkeypatch.setattr(distribution, "is_chief", lambda strategy: False)
+    monkeypatch.setattr(distribution, "is_shared_out", lambda strategy: True)
+    monkeypatch.setattr(distribution, "wait_for_all", lambda strategy: trained.append("waited"))
+    with progress.listening(trained.append):
+        train(tmp_path, fine_tune={"epochs": 0})
+    assert any(said.startswith("head: epoch 12/12") for said in trained) and trained[-1] == "waited"
+    files = [path for path in (tmp_path / "TwoPhaseTrainer").rglob("*") if path.is_file()]
+    assert files == []
+
+
+def test_behind_a_url_the_cache_is_in_a_folder_of_its_own_and_there_are_no_checkpoints(tmp_path):
+    folders = _folders("gs://b/run/1", "gs://b/model/1", "key", None, tmp_path)
+    assert (folders.logs, folders.cache, folders.resume) == ("gs://b/run/1/logs", tmp_path / "activation_cache", None)
+    local = _folders("/b/run/1", "/b/model/1", "key", None, tmp_path)
+    assert (local.cache, local.resume) == (Path("/b/activation_cache"), Path("/b/resume/key"))

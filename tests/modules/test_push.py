@@ -150,3 +150,26 @@ def test_a_push_to_a_url_that_fails_midway_leaves_nothing(source, monkeypatch):
     with pytest.raises(PushError, match="ram://full: the push failed: quota"):
         push(str(source), "ram://full")
     assert tf.io.gfile.listdir("ram://full") == []
+
+
+def test_an_object_store_without_empty_folders_gets_its_first_version(source, monkeypatch):
+    listdir = tf.io.gfile.listdir
+
+    def of_objects(folder: str) -> list[str]:
+        if not listdir(folder):
+            raise tf.errors.NotFoundError(None, None, f"Could not find directory {folder}")
+        return listdir(folder)
+
+    monkeypatch.setattr(tf.io.gfile, "listdir", of_objects)
+    first, second = (int(push(str(source), "ram://objects/served").version) for _ in range(2))
+    assert second > first > time.time() - 60
+
+
+def test_a_store_that_is_gone_in_the_middle_of_a_push_is_an_error_of_the_push(source, monkeypatch):
+    def failing(*arguments: object) -> None:
+        raise tf.errors.UnavailableError(None, None, "no route to host")
+
+    monkeypatch.setattr(tf.io.gfile, "copy", failing)
+    monkeypatch.setattr(tf.io.gfile, "rmtree", failing)
+    with pytest.raises(PushError, match="ram://gone: the push failed: no route to host"):
+        push(str(source), "ram://gone")

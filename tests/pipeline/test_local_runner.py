@@ -16,9 +16,12 @@ from PIL import Image
 
 import pipeline.observed_runner
 import pipeline.pipeline
-from modules.errors import ConfigError, DataError, NotBlessed, PushError
+from modules.beam_settings import BeamSettings
+from modules.errors import ConfigError, DataError, NotBlessed, PushError, SubmitError
+from modules.rejected import Rejected
 from modules.settings import RunSettings
 from pipeline import local_runner
+from pipeline.beam_engines import beam_flags
 from tests.pipeline.recorded_run import Recorder
 
 # Runs the command line in a process in which importing TFX is an error.
@@ -31,6 +34,10 @@ sys.meta_path.insert(0, Refuse())
 from pipeline.cli import main
 sys.exit(main(sys.argv[1:]))
 """
+
+
+# Nobody listens on that port.
+FLINK = ["--set", "beam={runner: flink, master: 'http://127.0.0.1:1', environment_type: loopback}"]
 
 
 def settings(data: Path, **changes: Any) -> RunSettings:
@@ -95,6 +102,7 @@ def command(root: Path, *arguments: str) -> tuple[int, str]:
         (("owl",), [], 3, "{data} has one class only: owl"),
         (("owl", "wren"), ["--set", "data.min_examples_per_class=11"], 3, "{data} has 2 classes with fewer than 11"),
         (("owl", "wren"), ["--set", "model.alfa=1"], 2, "unknown key model.alfa (--set): did you mean model.alpha?"),
+        (("owl", "wren"), FLINK, 2, "beam.master http://127.0.0.1:1 (Flink) does not answer: Connection refused"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence_before_tfx_is_imported(
@@ -183,7 +191,7 @@ def test_a_blessed_run_returns_its_outcome_and_prints_log_and_report(fake, run, 
     outcome = run()
     work = tmp_path / "w"
     assert outcome.run_id == "run-1" and outcome.blessed
-    assert outcome.pushed == [work / "pushed/birds/saved_model/1", work / "pushed/birds/edge/1"]
+    assert outcome.pushed == [f"{work}/pushed/birds/saved_model/1", f"{work}/pushed/birds/edge/1"]
     report = work / "reports" / "birds" / "run-1" / "index.html"
     assert report.is_file()
     [log] = (work / "logs").glob("birds-*.log")
@@ -197,7 +205,7 @@ def test_the_pipeline_is_built_for_the_workdir(fake, run, tmp_path, photos):
     run(cache=False)
     work = tmp_path / "w"
     assert fake.built["cache"] is False
-    assert fake.built["beam_args"] == ["--runner=FnApiRunner"]
+    assert fake.built["beam_args"] == beam_flags(BeamSettings())
     assert fake.built["places"].root == str(work / "tfx_pipeline_output" / "birds")
     assert fake.metadata_db == work / "tfx_metadata" / "birds" / "metadata.db"
     assert fake.built["source"].base == str(photos)
@@ -208,6 +216,31 @@ def test_places_of_the_configuration_stand_above_the_workdir(fake, tmp_path, pho
     local_runner.run(settings(photos, push=push), workdir=tmp_path / "w")
     places = fake.built["places"]
     assert (places.saved_model, places.edge) == (push["saved_model"], push["edge"])
+
+
+def test_artifacts_go_below_the_root_that_is_named(fake, tmp_path, photos):
+    local_runner.run(settings(photos, state={"root": f"{tmp_path}/artifacts/"}), workdir=tmp_path / "w")
+    assert fake.built["places"].root == f"{tmp_path}/artifacts/birds"
+    assert fake.metadata_db == tmp_path / "w" / "tfx_metadata" / "birds" / "metadata.db"
+
+
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        (
+            {"state": {"metadata": "postgresql://ada@127.0.0.1:1/records"}},
+            "no server answers at host 127.0.0.1, port 1",
+        ),
+        ({"state": {"root": "nowhere://bucket"}}, "state.root nowhere://bucket: cannot be written"),
+        ({"push": {"edge": "nowhere://bucket"}}, "push.edge nowhere://bucket: cannot be written"),
+        ({"training": {"distribution": "multi_worker"}}, "training.distribution is multi_worker"),
+    ],
+)
+def test_what_is_elsewhere_and_not_there_is_said_before_anything_is_built(fake, tmp_path, photos, group, said):
+    with pytest.raises(ConfigError) as caught:
+        local_runner.run(settings(photos, **group), workdir=tmp_path / "w")
+    assert said in caught.value.cause and caught.value.remedy
+    assert fake.built == {}
 
 
 def test_a_run_that_is_not_blessed_is_an_error_with_the_reason(fake, run):
@@ -226,6 +259,27 @@ def test_the_error_of_a_component_ends_the_run_as_it_was_raised_after_the_report
     report = tmp_path / "w" / "reports" / "birds" / "run-1" / "index.html"
     assert "the class owl has 1 usable images" in report.read_text()
     assert str(report) in capfd.readouterr().out
+
+
+def test_what_the_first_component_rejected_is_in_the_report_of_the_run_that_it_stopped(fake, run, tmp_path):
+    ingest = {"files": 2, "accepted": 1, "rejected": 1, "splits": {"train": {"owl": 1}, "eval": {}, "test": {}}}
+    fake.error = Rejected("1 of 2 files", "repair it", ingest, [{"path": "owl/9.jpg", "reason": "the file is empty"}])
+    with pytest.raises(Rejected):
+        run()
+    report = (tmp_path / "w" / "reports" / "birds" / "run-1" / "index.html").read_text()
+    assert "owl/9.jpg" in report and "the file is empty" in report
+
+
+def test_a_job_that_fails_on_a_cluster_is_an_error_with_its_reason_after_the_report(
+    fake, photos, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(local_runner, "check_engine", lambda *arguments: None)
+    fake.error = RuntimeError("Pipeline job-1 failed in state FAILED: Caused by: java.io.IOException: no buffers")
+    beam = {"runner": "flink", "master": "http://127.0.0.1:8081", "environment_type": "loopback"}
+    with pytest.raises(SubmitError, match="a job ended on flink .* as FAILED: java.io.IOException: no buffers"):
+        local_runner.run(settings(photos, beam=beam), workdir=tmp_path / "w")
+    assert "java.io.IOException: no buffers" in (tmp_path / "w/reports/birds/run-1/index.html").read_text()
+    assert "Traceback (most recent call last)" in caplog.text
 
 
 def test_a_defect_is_not_taken_for_an_error_of_the_user(fake, run):

@@ -87,7 +87,7 @@ def test_a_cached_node_has_the_artifacts_and_the_duration_of_the_node_that_made_
     node = read_outcome(db, "demo").node("Transform")
     assert node.state == "CACHED" and node.succeeded
     artifact = node.artifact("graph")
-    assert artifact is not None and artifact.path == Path("/graph/1")
+    assert artifact is not None and artifact.uri == "/graph/1"
     assert artifact.type == "TransformGraph" and artifact.custom_properties == {"note": "a"}
     assert (node.seconds, node.computed_seconds) == (seconds[second], seconds[first])
 
@@ -116,7 +116,7 @@ def test_both_gates_and_no_failure_make_a_blessing(db: Path, tmp_path: Path) -> 
     recorder.node("EdgePusher", outputs={"pushed_bundle": pushed("PushedBundle", "/edge/7", done=0)})
     outcome = read_outcome(db, "demo")
     assert outcome.blessed and outcome.reasons == []
-    assert outcome.pushed == [Path("/models/7")]
+    assert outcome.pushed == ["/models/7"]
     recorder.node("Other", "FAILED")
     assert not read_outcome(db, "demo").blessed
 

@@ -18,6 +18,7 @@ import pytest
 
 from modules.edge_runtime import Latency
 from modules.findings import Finding
+from modules.rejected import Rejected
 from modules.settings import RunSettings
 from pipeline.outcome import Outcome, read_outcome
 from pipeline.report import summary, write_report
@@ -398,6 +399,24 @@ def test_what_the_gate_refused_is_shown_although_its_artifact_is_gone(tmp_path: 
     page = Page(path)
     assert "one image, two labels" in page.text and "b/<i>1</i>.jpg" in page.text and "choose one" in page.text
     assert json.loads((tmp_path / "report" / "report.json").read_text())["findings"][0]["name"] == "two_labels"
+
+def test_what_was_rejected_is_shown_of_a_run_that_it_stopped(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "metadata.db", "trees")
+    recorder.run("run-1")
+    recorder.node("ImageExampleGen", state="FAILED")
+    outcome = read_outcome(tmp_path / "metadata.db", "trees")
+    splits = {"train": {"ash": 5}, "eval": {"ash": 1}, "test": {"ash": 1}}
+    ingest = {"files": 107, "accepted": 7, "rejected": 100, "splits": splits}
+    rows = [{"path": f"ash/<b>{number}</b>.jpg", "reason": "the file is empty"} for number in range(60)]
+    stopped = Rejected("too many", "repair them", ingest, rows)
+    path = write_report(outcome, tmp_path / "report", settings=settings(), log=None, error="e", rejected=stopped)
+    page = Page(path)
+    assert "7 of 107 files taken, 100 rejected." in page.text and "the first 50 of 100" in " ".join(page.text.split())
+    shown = [row for row in page.rows if row[-1:] == ["the file is empty"]]
+    assert len(shown) == 50 and shown[0] == ["ash/<b>0</b>.jpg", "the file is empty"]
+    numbers = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert numbers["data"]["splits"] == splits and len(numbers["data"]["rejected_files"]) == 50
+
 
 
 def test_who_let_a_finding_pass_is_named(tmp_path: Path) -> None:

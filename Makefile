@@ -3,11 +3,11 @@
 STAMP := .venv/.edgetune
 ARGS ?=
 
-.PHONY: help setup run test lint lock schema pretrain FORCE
+.PHONY: help setup run test engine-test image-check lint lock schema pretrain FORCE
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 setup: $(STAMP) ## Build the environment in .venv (EDGETUNE_PYTHON=... names the interpreter)
 
@@ -16,6 +16,12 @@ run: $(STAMP) ## Run the whole pipeline on the embedded digits; ARGS="--data DIR
 
 test: $(STAMP) ## Run all tests; ARGS="-k config" for some
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+engine-test: $(STAMP) ## Run the whole demo on a Flink cluster of this machine, and compare (Java, Maven, 10 minutes)
+	.venv/bin/python -m pytest -n0 -s tests/engine/demo_on_flink.py $(ARGS)
+
+image-check: $(STAMP) ## Carry out the Dockerfile without an engine, and use what comes out (5 GB, some minutes)
+	.venv/bin/python -m tests.check_image
 
 lint: $(STAMP) ## Check style and types
 	scripts/lint.sh

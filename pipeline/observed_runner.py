@@ -17,10 +17,8 @@ from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner, PipelineNodeAs
 from tfx.orchestration.pipeline import Pipeline
 
 from modules.errors import EdgetuneError
+from pipeline.beam_engines import IN_PROCESS as IN_PROCESS
 from pipeline.console import State
-
-# Beam's in-process runner by its own name. `DirectRunner` would first look for another one on the network.
-IN_PROCESS = "FnApiRunner"
 
 
 class Observer(Protocol):

@@ -1,0 +1,97 @@
+"""From the settings of Beam to the flags that all Beam components get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from modules.beam_settings import BeamSettings
+from modules.errors import ConfigError
+
+# Beam's in-process runner by its own name. `DirectRunner` would first look for another one on the network.
+IN_PROCESS = "FnApiRunner"
+
+# Where no flag says where the workers' code comes from, TFX packs itself anew for every component, in a second, and
+# hands the package to workers that have TFX already. An image that nobody starts is what it takes as an answer.
+_CODE_IS_THERE = "--sdk_container_image=none"
+
+# A cluster starts Python workers for each stage of a job, and ends them with it; each would import TensorFlow again.
+_KEEP_WORKERS_MILLISECONDS = 60_000
+
+
+def beam_flags(beam: BeamSettings) -> list[str]:
+    """The flags, as on a command line of Beam's own.
+
+    Raises:
+        ConfigError: `options` has a flag that another setting stands for.
+    """
+    flags = {"direct": _direct, "flink": _flink, "spark": _spark, "dataflow": _dataflow}[beam.runner](beam)
+    ours = {_name(flag) for flag in flags}
+    for name in beam.options:
+        if name in ours and name != _name(_CODE_IS_THERE):
+            raise ConfigError(
+                f"beam.options.{name}: with beam.runner {beam.runner}, another setting of `beam` gives this flag",
+                "leave it out of beam.options; docs/beam.md says which setting gives which flag",
+            )
+    return [flag for flag in flags if _name(flag) not in beam.options] + list(_others(beam.options))
+
+
+def _direct(beam: BeamSettings) -> list[str]:
+    flags = [f"--runner={IN_PROCESS}", _CODE_IS_THERE]
+    if beam.workers is not None and beam.workers > 1:
+        flags += ["--direct_running_mode=multi_processing", f"--direct_num_workers={beam.workers}"]
+    return flags
+
+
+def _flink(beam: BeamSettings) -> list[str]:
+    if beam.job_server is not None:
+        flags = ["--runner=PortableRunner", f"--job_endpoint={beam.job_server}"]
+    else:
+        # The job goes to Flink as one jar, by its REST endpoint: no Java is needed here.
+        flags = ["--runner=FlinkRunner", f"--flink_master={str(beam.master).rstrip('/')}", "--flink_submit_uber_jar"]
+        flags += _given(flink_version=beam.flink_version, flink_job_server_jar=beam.job_server_jar)
+    return [*flags, *_given(parallelism=beam.workers), *_environment(beam)]
+
+
+def _spark(beam: BeamSettings) -> list[str]:
+    if beam.job_server is not None:
+        flags = ["--runner=PortableRunner", f"--job_endpoint={beam.job_server}"]
+    else:
+        flags = ["--runner=SparkRunner", f"--spark_master_url={beam.master}"]
+        flags += _given(spark_job_server_jar=beam.job_server_jar)
+    return [*flags, *_environment(beam)]
+
+
+def _dataflow(beam: BeamSettings) -> list[str]:
+    return [
+        "--runner=DataflowRunner",
+        f"--project={beam.project}",
+        f"--region={beam.region}",
+        f"--temp_location={beam.temp_location}",
+        f"--sdk_container_image={beam.environment_config}",
+        # The image has all that the workers need.
+        "--sdk_location=container",
+        *_given(max_num_workers=beam.workers, machine_type=beam.machine),
+    ]
+
+
+def _environment(beam: BeamSettings) -> list[str]:
+    flags = [f"--environment_type={beam.environment_type.upper()}"]
+    if beam.environment_type != "loopback":
+        flags.append(f"--environment_config={beam.environment_config}")
+    flags += [f"--sdk_worker_parallelism={beam.workers_per_machine}", _CODE_IS_THERE]
+    return [*flags, f"--environment_cache_millis={_KEEP_WORKERS_MILLISECONDS}"]
+
+
+def _given(**flags: Any) -> list[str]:
+    return [f"--{name}={value}" for name, value in flags.items() if value is not None]
+
+
+def _others(options: dict[str, Any]) -> Iterable[str]:
+    for name, value in options.items():
+        for item in value if isinstance(value, list) else [value]:
+            yield f"--{name}" if item is True else f"--{name}={item}"
+
+
+def _name(flag: str) -> str:
+    return flag.removeprefix("--").partition("=")[0]

@@ -1,0 +1,40 @@
+"""One Flink cluster for all tests of a session that want one, and its logs named where one of them fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.clients.environments import Unavailable
+from tests.engine.cluster import Cluster, Memory
+
+
+@pytest.fixture(scope="session")
+def memory() -> Memory:
+    """Of the cluster: enough for graphs of some dozen stages. A module may have its own."""
+    return Memory(network=256)
+
+
+@pytest.fixture(scope="session")
+def cluster(memory: Memory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A running cluster with two slots and two Python workers; skips where it cannot be had."""
+    running = Cluster(tmp_path_factory.mktemp("flink"), memory=memory)
+    try:
+        running.__enter__()
+    except Unavailable as error:
+        pytest.skip(str(error))
+    try:
+        yield running
+    finally:
+        running.__exit__(None, None, None)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    outcome: Any = yield
+    report = outcome.get_result()
+    running = getattr(item, "funcargs", {}).get("cluster")
+    if report.failed and isinstance(running, Cluster):
+        report.sections.append(("logs of the Flink cluster", str(running.folder)))

@@ -1,0 +1,113 @@
+"""The data components on a real Flink cluster of this machine: the same artifacts as in one process.
+
+A few digits only, and nothing behind the statistics: every job on a cluster pays for starting its workers. The whole
+pipeline on Flink is `make engine-test`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+
+from components.curated_schema import CuratedSchema
+from components.image_example_gen import ImageExampleGen
+from modules.beam_settings import BeamSettings
+from modules.digits import write_digits
+from modules.errors import ConfigError
+from modules.settings import DataSettings
+from modules.sources import discover
+from pipeline.beam_engines import beam_flags
+from pipeline.engine_check import check_engine
+from pipeline.observed_runner import run_observed
+from pipeline.outcome import COMPLETE, Outcome, read_outcome
+from pipeline.pipeline import SCHEMA
+from tests.engine import compare
+from tests.engine.cluster import Cluster
+
+NODES = ("ImageExampleGen", "ImportSchemaGen", "StatisticsGen")
+EACH = 20
+
+
+class _Silent:
+    def started(self, node_id: str) -> None:
+        """A node begins."""
+
+    def finished(self, node_id: str, state: str) -> None:
+        """A node has ended."""
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three digits, one of them with a copy under another name and a file that is no image."""
+    everything = write_digits(tmp_path_factory.mktemp("all") / "digits")
+    folder = tmp_path_factory.mktemp("data")
+    for digit in "014":
+        (folder / digit).mkdir()
+        for path in sorted((everything / digit).iterdir())[:EACH]:
+            shutil.copy(path, folder / digit)
+    shutil.copy(next((folder / "0").iterdir()), folder / "0" / "copy.png")
+    (folder / "0" / "notes.txt").write_text("no image\n")
+    return folder
+
+
+def run(data: Path, workdir: Path, flags: Sequence[str]) -> Outcome:
+    """Runs the first components with these flags of Beam."""
+    settings = DataSettings(path=str(data))
+    example_gen = ImageExampleGen(discover(settings), settings)
+    schema = CuratedSchema(SCHEMA).with_id("ImportSchemaGen")
+    statistics = StatisticsGen(examples=example_gen.outputs["examples"], schema=schema.outputs["schema"])
+    database = workdir / "metadata.db"
+    pipeline = Pipeline(
+        pipeline_name="digits",
+        pipeline_root=str(workdir / "root"),
+        components=[example_gen, schema, statistics],
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(database)),
+        beam_pipeline_args=list(flags),
+    )
+    run_observed(pipeline, _Silent())
+    return read_outcome(database, "digits")
+
+
+@pytest.fixture(scope="module")
+def direct(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return run(digits, tmp_path_factory.mktemp("direct"), beam_flags(BeamSettings()))
+
+
+@pytest.fixture(scope="module")
+def on_flink(cluster: Cluster, digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return run(digits, tmp_path_factory.mktemp("on_flink"), beam_flags(cluster.settings))
+
+
+def test_a_running_cluster_is_found_fit_and_a_wish_that_it_cannot_fulfil_is_refused(cluster):
+    beam = cluster.settings
+    check_engine(beam, beam_flags(beam), {})
+    for change, words in (
+        ({"workers": 3}, "has 2 slots"),
+        ({"flink_version": "1.18"}, "runs Flink 1.19"),
+    ):
+        wished = beam.model_copy(update=change)
+        with pytest.raises(ConfigError, match=words):
+            check_engine(wished, beam_flags(wished), {})
+
+
+def test_flink_makes_the_artifacts_that_one_process_makes(on_flink, direct):
+    assert {node.id: node.state for node in on_flink.nodes} == dict.fromkeys(NODES, COMPLETE)
+    found = compare.outcomes(direct, on_flink)
+    assert found == {
+        "ImageExampleGen.examples": [],
+        "ImageExampleGen.report": [],
+        "StatisticsGen.statistics": [],
+    }
+
+
+def test_the_jobs_ran_on_the_cluster(cluster, on_flink):
+    overview = cluster.overview()
+    # Two jobs of ImageExampleGen and one of StatisticsGen.
+    assert overview["jobs-finished"] == 3
+    assert overview["jobs-failed"] == overview["jobs-cancelled"] == 0

@@ -1,0 +1,273 @@
+"""From settings to Beam's flags, and what is found wrong with an engine before anything is started on it."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import threading
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from apache_beam.options import pipeline_options as beam_options
+
+from modules.beam_settings import BeamSettings
+from modules.errors import ConfigError
+from pipeline import engine_check
+from pipeline.beam_engines import beam_flags
+from pipeline.engine_check import check_engine
+
+POOL = {"environment_type": "external", "environment_config": "127.0.0.1:50000"}
+FLINK = {"runner": "flink", "master": "http://127.0.0.1:8081", **POOL}
+SPARK = {"runner": "spark", "master": "spark://127.0.0.1:7077", **POOL}
+DATAFLOW = {
+    "runner": "dataflow",
+    "project": "birds",
+    "region": "europe-west1",
+    "temp_location": "gs://birds/tmp",
+    "environment_config": "registry/edgetune:1",
+}
+
+
+def flags(**values: Any) -> list[str]:
+    return beam_flags(BeamSettings.model_validate(values))
+
+
+def read(given: list[str]) -> dict[str, Any]:
+    """The flags as Beam itself reads them."""
+    return beam_options.PipelineOptions(given).get_all_options(drop_default=True)
+
+
+# --- flags
+
+
+def test_one_process_is_beams_runner_in_this_one():
+    assert flags()[0] == "--runner=FnApiRunner"
+    assert "direct_num_workers" not in read(flags()) and "direct_running_mode" not in read(flags(workers=1))
+
+
+def test_several_workers_of_this_machine_are_processes():
+    options = read(flags(workers=3))
+    assert (options["direct_running_mode"], options["direct_num_workers"]) == ("multi_processing", 3)
+
+
+def test_flink_gets_the_job_as_a_jar_by_its_rest_endpoint():
+    options = read(flags(**FLINK, workers=4, workers_per_machine=2, flink_version="1.19", job_server_jar="/jars/b.jar"))
+    assert options["runner"] == "FlinkRunner" and options["flink_submit_uber_jar"] is True
+    assert options["flink_master"] == "http://127.0.0.1:8081"
+    assert (options["flink_version"], options["flink_job_server_jar"]) == ("1.19", "/jars/b.jar")
+    assert (options["parallelism"], int(options["sdk_worker_parallelism"])) == (4, 2)
+    assert (options["environment_type"], options["environment_config"]) == ("EXTERNAL", "127.0.0.1:50000")
+
+
+def test_a_running_job_server_takes_the_job_of_either_cluster():
+    for runner in ("flink", "spark"):
+        options = read(flags(runner=runner, job_server="localhost:8099", environment_config="image:1"))
+        assert (options["runner"], options["job_endpoint"]) == ("PortableRunner", "localhost:8099")
+        assert (options["environment_type"], options["environment_config"]) == ("DOCKER", "image:1")
+        assert "flink_master" not in options and "spark_master_url" not in options
+
+
+def test_spark_gets_the_job_from_beams_job_server():
+    options = read(flags(**SPARK, workers_per_machine=2, job_server_jar="/jars/spark.jar"))
+    assert (options["runner"], options["spark_master_url"]) == ("SparkRunner", "spark://127.0.0.1:7077")
+    assert options["spark_job_server_jar"] == "/jars/spark.jar" and int(options["sdk_worker_parallelism"]) == 2
+
+
+def test_workers_of_loopback_are_told_no_address():
+    options = read(flags(runner="flink", master="[local]", environment_type="loopback", environment_config="x:1"))
+    assert options["environment_type"] == "LOOPBACK" and "environment_config" not in options
+
+
+def test_dataflow_runs_the_image():
+    options = read(flags(**DATAFLOW, workers=20, machine="n1-highmem-4"))
+    assert options["runner"] == "DataflowRunner"
+    assert [options[name] for name in ("project", "region", "temp_location")] == [
+        "birds",
+        "europe-west1",
+        "gs://birds/tmp",
+    ]
+    assert options["sdk_container_image"] == "registry/edgetune:1"
+    assert (options["max_num_workers"], options["machine_type"]) == (20, "n1-highmem-4")
+
+
+@pytest.mark.parametrize("engine", [{}, {"workers": 2}, FLINK, SPARK, DATAFLOW])
+def test_tfx_packs_itself_for_no_engine(engine):
+    from tfx.utils.dependency_utils import make_beam_dependency_flags
+
+    assert make_beam_dependency_flags(flags(**engine)) == flags(**engine)
+
+
+def test_other_flags_are_handed_on_and_may_stand_for_ours_nowhere():
+    given = flags(**DATAFLOW, options={"flexrs_goal": "COST_OPTIMIZED", "no_auth": True, "label": ["a=b", "c=d"]})
+    options = read(given)
+    assert options["flexrs_goal"] == "COST_OPTIMIZED" and options["no_auth"] is True
+    assert options["labels"] == ["a=b", "c=d"]
+    for name in ("runner", "project", "machine_type"):
+        with pytest.raises(ConfigError, match=f"beam.options.{name}: with beam.runner dataflow, another setting"):
+            flags(**{**DATAFLOW, "machine": "n1", "options": {name: "x"}})
+
+
+def test_an_image_among_the_options_stands_for_the_one_that_nobody_starts():
+    given = flags(**FLINK, options={"sdk_container_image": "mine:1"})
+    assert [flag for flag in given if "sdk_container_image" in flag] == ["--sdk_container_image=mine:1"]
+
+
+# --- what is found before anything is started
+
+
+class Rest(http.server.BaseHTTPRequestHandler):
+    """Stands for Flink's REST endpoint."""
+
+    overview: Any = {"flink-version": "1.19.3", "slots-total": 2}
+    status = 200
+
+    def do_GET(self) -> None:  # noqa: N802 - the base class's name
+        known = self.path == "/v1/overview"
+        self.send_response(self.status if known else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps(self.overview).encode() if known else b"")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def rest() -> Iterator[tuple[type[Rest], str]]:
+    """The handler, to be changed, and `host:port`."""
+
+    class Changed(Rest):
+        pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Changed) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Changed, f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.fixture
+def closed() -> Iterator[str]:
+    """An address where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+def check(places: dict[str, str] | None = None, **values: Any) -> None:
+    beam = BeamSettings.model_validate(values)
+    check_engine(beam, beam_flags(beam), places or {})
+
+
+def refusal(**values: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        check(**values)
+    assert caught.value.remedy
+    return caught.value.cause
+
+
+def test_a_cluster_that_fits_passes(rest):
+    _, address = rest
+    for change in ({}, {"flink_version": "1.19"}, {"workers": 2}):
+        check(**{**FLINK, "master": f"http://{address}/", "environment_config": address, **change})
+
+
+def test_a_master_where_nobody_listens_is_named(closed, rest):
+    found = refusal(**{**FLINK, "master": f"http://{closed}"})
+    assert found == f"beam.master http://{closed} (Flink) does not answer: Connection refused"
+    assert (
+        refusal(**{**SPARK, "master": f"spark://{closed}"})
+        == f"beam.master {closed} does not answer: Connection refused"
+    )
+
+
+def test_a_host_that_does_not_exist_is_named():
+    assert "beam.master http://no-such-host.invalid:8081 (Flink) does not answer: " in refusal(
+        **{**FLINK, "master": "http://no-such-host.invalid:8081"}
+    )
+
+
+def test_a_master_that_never_answers_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(engine_check, "_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert "does not answer: nothing within" in refusal(**{**FLINK, "master": f"http://{address}"})
+
+
+def test_another_server_is_not_taken_for_flink(rest):
+    handler, address = rest
+    master = {**FLINK, "master": f"http://{address}"}
+    for answer in ({"hello": 1}, ["flink-version"], "text", {"flink-version": "1.19", "slots-total": None}):
+        handler.overview = answer
+        assert refusal(**master) == f"beam.master http://{address} answers, but is no Flink"
+    handler.status = 403
+    assert "is no Flink: it answers 403" in refusal(**master)
+
+
+def test_a_cluster_of_another_version_or_with_too_few_slots_is_refused(rest):
+    handler, address = rest
+    master = {**FLINK, "master": f"http://{address}"}
+    found = refusal(**master, flink_version="1.1")
+    assert found == f"beam.flink_version is 1.1, and the cluster at http://{address} runs Flink 1.19.3"
+    assert "beam.workers is 3, and the Flink cluster at " in refusal(**master, workers=3)
+    handler.overview = {"flink-version": "1.19.3", "slots-total": 0}
+    assert "has 0 slots" in refusal(**master)
+
+
+def test_a_job_server_and_a_worker_pool_where_nobody_listens_are_named(rest, closed):
+    _, address = rest
+    found = refusal(runner="flink", job_server=closed, **POOL)
+    assert found == f"beam.job_server {closed} does not answer: Connection refused"
+    found = refusal(**{**FLINK, "master": f"http://{address}", "environment_config": closed})
+    assert found == f"beam.environment_config {closed} (the worker pool) does not answer: Connection refused"
+
+
+def test_a_pool_beside_each_machine_of_a_cluster_elsewhere_is_not_asked_from_here(monkeypatch, closed):
+    asked = []
+    monkeypatch.setattr(engine_check, "_check_flink", lambda beam, master: None)
+    monkeypatch.setattr(engine_check, "_reach", lambda setting, address, *_: asked.append(address))
+    check(**{**FLINK, "master": "http://flink.example.com:8081", "environment_config": "localhost:50000"})
+    assert asked == []
+    check(**{**FLINK, "master": "http://flink.example.com:8081", "environment_config": "pool.example.com:50000"})
+    assert asked == ["pool.example.com:50000"]
+
+
+def test_a_jar_must_be_there_and_be_beams(tmp_path, rest):
+    _, address = rest
+    beam = {**FLINK, "master": f"http://{address}", "environment_config": address}
+    jar = tmp_path / "server.jar"
+    assert refusal(**beam, job_server_jar=str(jar)) == f"beam.job_server_jar {jar} does not exist"
+    jar.write_text("no archive")
+    assert refusal(**beam, job_server_jar=str(jar)) == f"beam.job_server_jar {jar} is not Beam's job server for flink"
+    with zipfile.ZipFile(jar, "w") as content:
+        content.writestr("org/apache/beam/runners/spark/SparkPipelineRunner.class", b"")
+    assert "is not Beam's job server for flink" in refusal(**beam, job_server_jar=str(jar))
+    with zipfile.ZipFile(jar, "a") as content:
+        content.writestr("org/apache/beam/runners/flink/FlinkPipelineRunner.class", b"")
+    check(**beam, job_server_jar=str(jar))
+    check(**beam, job_server_jar="https://repository.example.com/server.jar")
+
+
+def test_a_job_server_that_beam_starts_needs_java(monkeypatch, rest):
+    _, address = rest
+    monkeypatch.setattr(engine_check.shutil, "which", lambda name: None)
+    found = refusal(**{**SPARK, "master": f"spark://{address}"})
+    assert "Beam starts its job server with Java, and there is no `java` here" in found
+    monkeypatch.setattr(engine_check.shutil, "which", lambda name: "/usr/bin/java")
+    check(**{**SPARK, "master": f"spark://{address}", "environment_config": address})
+
+
+def test_dataflow_needs_places_that_its_machines_can_see_and_somebody_signed_in(monkeypatch, tmp_path):
+    found = refusal(**DATAFLOW, places={"data.path": "gs://birds/photos", "state.root": "/workdir"})
+    assert found == "state.root /workdir: machines of Dataflow cannot see folders of this one"
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
+    found = refusal(**DATAFLOW, places={"data.path": "gs://birds/photos"})
+    assert found.startswith("beam.runner dataflow: no credentials of Google Cloud: ")
+
+
+def test_a_value_that_beam_cannot_read_is_named(capfd):
+    found = refusal(options={"direct_runner_bundle_repeat": "many"})
+    assert found == "beam.options: argument --direct_runner_bundle_repeat: invalid int value: 'many'"
+    assert capfd.readouterr().err == ""
+    check(options={"direct_runner_bundle_repeat": 1})

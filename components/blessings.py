@@ -16,6 +16,8 @@ Artifacts = Mapping[str, Sequence[types.Artifact]]
 
 MODEL, EDGE_MODEL = "model", "edge_model"
 MODEL_BLESSING, EDGE_BLESSING, EDGE_EVALUATION = "model_blessing", "edge_blessing", "edge_evaluation"
+# Platforms hand properties on as JSON, whose numbers are exact up to here; the ids that TFX makes there are larger.
+_EXACT = 2**53
 PUSHED, DESTINATION, VERSION, REASON = "pushed", "pushed_destination", "pushed_version", "reason"
 
 
@@ -55,6 +57,14 @@ def refusal(inputs: Artifacts) -> str | None:
     return None
 
 
+def record_judged(judgement: types.Artifact, key: str, judged: types.Artifact) -> None:
+    """Writes onto a judgement which artifact it is of."""
+    if judged.id <= _EXACT:
+        judgement.set_int_custom_property(key, judged.id)
+    else:
+        judgement.set_string_custom_property(key, str(judged.id))
+
+
 def record_pushed(artifact: types.Artifact, destination: str, version: str) -> None:
     """Writes onto a pusher's output where the model went, under the names of TFX's Pusher."""
     artifact.set_int_custom_property(PUSHED, 1)
@@ -75,4 +85,20 @@ def _single(inputs: Artifacts, key: str) -> types.Artifact | None:
 
 def _is_for(judgement: types.Artifact, key: str, judged: types.Artifact) -> bool:
     # An absent property reads as 0, and so does the id of an artifact that was never stored.
-    return judgement.has_custom_property(key) and judgement.get_int_custom_property(key) == judged.id
+    if not judgement.has_custom_property(key):
+        return False
+    written = judgement.get_string_custom_property(key)
+    if not written:
+        return bool(judgement.get_int_custom_property(key) == judged.id)
+    return judged.id in (_as_number(written), _id_on_platform(written))
+
+
+def _as_number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() else None
+
+
+def _id_on_platform(name: str) -> int:
+    """The id that TFX on Kubeflow and Vertex gives to an artifact of this name; its Evaluator writes down the name."""
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
+
+    return int(kubeflow_v2_entrypoint_utils._get_hashed_id(name, {}))  # noqa: SLF001 - the one place that knows it

@@ -8,7 +8,8 @@
     ├── ExportError              6   SavedModel or LiteRT conversion, or what came out of it
     ├── NotBlessed               7   the run ended, and a gate refused the model
     ├── PushError                8   the destination of a push
-    └── BundleError              9   an edge bundle: a file missing or altered, or not what it says it is
+    ├── BundleError              9   an edge bundle: a file missing or altered, or not what it says it is
+    └── SubmitError              10  a platform: unreachable, refusing, without credentials, or a run on it that failed
 
 Each carries a cause and a remedy, both in one sentence. The command line prints them without a traceback and
 exits with the class's `exit_code`; any other exception is a defect of edgetune and exits with 1.
@@ -82,3 +83,9 @@ class BundleError(EdgetuneError):
     """An edge bundle, or a LiteRT model, is not what it should be."""
 
     exit_code = 9
+
+
+class SubmitError(EdgetuneError):
+    """A platform could not be asked, refused, or the run on it failed."""
+
+    exit_code = 10

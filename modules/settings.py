@@ -11,9 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from modules.beam_settings import BeamSettings
 from modules.findings import NAMES as FINDINGS
 from modules.model_settings import HeadSettings, ModelSettings
+from modules.platform_settings import PlatformSettings
 from modules.settings_base import Fraction, Positive, Settings, flatten, unflatten
+from modules.state_settings import StateSettings
 from modules.training_settings import (
     ActivationCacheSettings,
     AugmentationSettings,
@@ -35,10 +38,12 @@ __all__ = [
     "HeadSettings",
     "ModelSettings",
     "PhaseSettings",
+    "PlatformSettings",
     "PushSettings",
     "RunSettings",
     "Settings",
     "Splits",
+    "StateSettings",
     "TrainingSettings",
     "Unfreeze",
     "flatten",
@@ -162,13 +167,6 @@ class CardSettings(Settings):
     """Known weaknesses, and whom they affect."""
 
 
-class BeamSettings(Settings):
-    """Where the data components run."""
-
-    runner: Literal["direct"] = "direct"
-    """`direct` is Beam's runner in this process."""
-
-
 class RunSettings(Settings):
     """The whole configuration of a run."""
 
@@ -182,6 +180,8 @@ class RunSettings(Settings):
     push: PushSettings = PushSettings()
     card: CardSettings = CardSettings()
     beam: BeamSettings = BeamSettings()
+    state: StateSettings = StateSettings()
+    platform: PlatformSettings = PlatformSettings()
 
     @model_validator(mode="after")
     def _images_are_large_enough(self) -> RunSettings:

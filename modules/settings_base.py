@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+import json
+from typing import Annotated, Any, TypeVar, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from modules.errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -35,11 +38,25 @@ def flatten(settings: Settings, prefix: str = "") -> dict[str, Any]:
 
 
 def unflatten(cls: type[S], flat: dict[str, Any], prefix: str = "") -> S:
-    """The settings that `flatten` took apart; keys of other settings in `flat` are left alone."""
+    """The settings that `flatten` took apart; keys of other settings in `flat` are left alone.
+
+    Raises:
+        ConfigError: A value is not allowed: a platform's user may change some of them for a run.
+    """
     values: dict[str, Any] = {}
     for name, field in cls.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
             values[name] = unflatten(field.annotation, flat, f"{prefix}{name}_")
         elif prefix + name in flat:
-            values[name] = flat[prefix + name]
-    return cls(**values)
+            value = flat[prefix + name]
+            values[name] = as_list(value) if get_origin(field.annotation) is tuple else value
+    try:
+        return cls(**values)
+    except ValidationError as error:
+        wrong = [f"{prefix}{'_'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("; ".join(wrong), "`edgetune config --reference` lists what is allowed") from None
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list among execution properties: TFX on Kubeflow and Vertex hands it on as JSON."""
+    return list(json.loads(value) if isinstance(value, str) else value)

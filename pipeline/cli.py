@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from modules.errors import ConfigError, EdgetuneError
-from pipeline import bundle_commands, demo_command
+from pipeline import bundle_commands, demo_command, kubeflow_command, submit_command
 
 if TYPE_CHECKING:
     from modules.settings import RunSettings
@@ -121,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
 
     bundle_commands.add_to(commands)
     demo_command.add_to(commands)
+    kubeflow_command.add_to(commands, settings)
+    submit_command.add_to(commands)
     return parser
 
 

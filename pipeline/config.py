@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import unicodedata
@@ -15,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from modules.config_digest import digest, tree_of
 from modules.errors import ConfigError
 from modules.settings import RunSettings
 from pipeline.config_errors import Sources, explain
@@ -29,6 +29,8 @@ _PATHS = {
     "push.saved_model": (),
     "push.edge": (),
     "push.sign_key": (),
+    "state.root": (),
+    "beam.job_server_jar": (),
 }
 
 
@@ -66,9 +68,8 @@ def load(config: Path | None, overrides: list[str], data: str | None) -> RunSett
 
 
 def config_digest(settings: RunSettings) -> str:
-    """SHA-256 of all settings, defaults included, as 64 hexadecimal digits."""
-    canonical = json.dumps(settings.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    """SHA-256 of all settings but those of place, defaults included, as 64 hexadecimal digits."""
+    return digest(tree_of(settings))
 
 
 def to_yaml(settings: RunSettings) -> str:

@@ -16,6 +16,9 @@ Schema = dict[str, Any]
 _PATTERNS = {
     "^[a-z][a-z0-9_-]*$": "lower-case letters, digits, `_` and `-`, beginning with a letter",
     "^[0-9a-f]{64}$": "64 lower-case hexadecimal digits",
+    r"^[^\s:/]+:[0-9]{1,5}$": "`host:port`",
+    r"^[0-9]+\.[0-9]+$": "text such as `1.19`",
+    "^gs://[^/]+.*$": "a URL that begins with `gs://`",
 }
 _INTRODUCTION = """\
 # Configuration
@@ -86,12 +89,17 @@ def reference() -> str:
     schema = json_schema()
     groups: dict[str, list[str]] = {"": []}
     titles = {"": ""}
+    # Of groups with the same keys, such as the resources of each component, the first has a table.
+    first: dict[str, str] = {}
     for key, field in fields(schema):
         group, _, _ = key.rpartition(".")
         if "properties" in field:
             groups[key] = []
+            shown = first.setdefault(field["$ref"], key)
             titles[key] = _resolved(schema, field).get("description", "")
-        else:
+            if shown != key:
+                titles[key] = f"{field['description']} The keys are those of `{shown}`."
+        elif group == "" or group in first.values():
             default = f"`{_yaml(field['default'])}`" if "default" in field else "required"
             cells = f"`{key}`", default, allowed(field), field.get("description", "")
             groups[group].append("| " + " | ".join(_cell(cell) for cell in cells) + " |")

@@ -7,35 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
-from tfx.components.evaluator.component import Evaluator
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.statistics_gen.component import StatisticsGen
-from tfx.components.transform.component import Transform
 from tfx.dsl.components.base.base_node import BaseNode
-from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import transform_pb2
-from tfx.types import standard_artifacts
-from tfx.types.channel import Channel
 
-from components.baseline import LastBlessedBeforeCandidate, StatisticsOfLastBlessed
 from components.curated_schema import CuratedSchema
 from components.dataset_gate import DatasetGate
 from components.edge_evaluator import EdgeEvaluator
 from components.edge_exporter import EdgeExporter
 from components.edge_pusher import EdgePusher
+from components.evaluator import Evaluator
 from components.image_example_gen import ImageExampleGen
 from components.saved_model_pusher import SavedModelPusher
+from components.transform import Transform
 from components.two_phase_trainer import TwoPhaseTrainer
 from modules.code_digest import code_digest
 from modules.records import SPLITS
 from modules.settings import RunSettings
 from modules.sources import Source
+from pipeline.baselines import Baselines, OwnMetadata
 from pipeline.config import config_digest
 from pipeline.evaluation import eval_config
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "examples.pbtxt"
-_PREPROCESSING = "modules.preprocessing"
+_PREPROCESSING, _TRANSFORM = "modules.preprocessing", "components.transform.executor"
 
 
 @dataclass(frozen=True)
@@ -52,25 +49,28 @@ class Places:
 
 def create_pipeline(
     settings: RunSettings,
-    source: Source,
+    source: Source | None,
     places: Places,
     metadata: metadata_store_pb2.ConnectionConfig | None = None,
     beam_args: Sequence[str] = (),
     cache: bool = True,
+    baselines: Baselines | None = None,
 ) -> Pipeline:
     """Builds the pipeline; nothing is run.
 
     Args:
         settings: The run's configuration.
-        source: What `modules.sources.discover` found under `settings.data.path`.
+        source: What `modules.sources.discover` found under `settings.data.path`; None leaves that to the run.
         places: Where artifacts and pushed models go.
         metadata: Connection to ML Metadata; None where the platform has its own.
         beam_args: Flags for Beam, for all components that use it.
         cache: Whether results of earlier runs are taken where nothing they depend on has changed.
+        baselines: How a run finds the last blessed model; by default, by our own queries to ML Metadata.
 
     Raises:
         WeightsError: The file of weights is missing.
     """
+    baselines = baselines or OwnMetadata()
     example_gen = ImageExampleGen(source, settings.data, split_memory=f"{places.root}/split_memory")
     examples = example_gen.outputs["examples"]
 
@@ -78,19 +78,14 @@ def create_pipeline(
     schema = schema_gen.outputs["schema"]
     statistics_gen = StatisticsGen(examples=examples, schema=schema)
     validator = ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
-    baseline_statistics = Resolver(
-        strategy_class=StatisticsOfLastBlessed,
-        candidate=statistics_gen.outputs["statistics"],
-        statistics=Channel(type=standard_artifacts.ExampleStatistics),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id("BaselineStatistics")
+    baseline_statistics = baselines.statistics(statistics_gen.outputs["statistics"])
     gate = DatasetGate(
         examples=examples,
         anomalies=validator.outputs["anomalies"],
         report=example_gen.outputs["report"],
         statistics=statistics_gen.outputs["statistics"],
         settings=settings.data,
-        baseline_statistics=baseline_statistics.outputs["statistics"],
+        baseline_statistics=baseline_statistics.outputs["statistics"] if baseline_statistics else None,
     )
 
     transform = Transform(
@@ -100,7 +95,12 @@ def create_pipeline(
         # The vocabulary is that of all splits' classes, and each is in train: ImageExampleGen fails otherwise.
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=SPLITS),
         # The digest re-runs Transform when the code changes: TFX itself sees only the function's name.
-        custom_config={"image_size": settings.model.image_size, "code_digest": code_digest(_PREPROCESSING)},
+        custom_config={
+            "image_size": settings.model.image_size,
+            "code_digest": code_digest(_PREPROCESSING, _TRANSFORM),
+        },
+        # StatisticsGen has those of the data; of encoded images and raw pixels they would say nothing.
+        disable_statistics=True,
     )
     transform.add_upstream_node(gate)
 
@@ -112,18 +112,14 @@ def create_pipeline(
     )
     model = trainer.outputs["model"]
 
-    baseline = Resolver(
-        strategy_class=LastBlessedBeforeCandidate,
-        candidate=model,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id("Baseline")
+    baseline = baselines.model(model)
     evaluator = Evaluator(
         examples=examples,
         example_splits=["test"],
         model=model,
-        baseline_model=baseline.outputs["model"],
+        baseline_model=baseline.outputs["model"] if baseline else None,
         eval_config=eval_config(settings.evaluation),
+        settings=settings.evaluation,
     )
     blessing = evaluator.outputs["blessing"]
 
@@ -151,12 +147,12 @@ def create_pipeline(
         edge=settings.edge,
         card=settings.card,
     )
-    nodes: list[BaseNode] = [example_gen, schema_gen, statistics_gen, validator, baseline_statistics, gate, transform]
-    nodes += [trainer, baseline, evaluator, edge_exporter, edge_evaluator, saved_model_pusher, edge_pusher]
+    nodes: list[BaseNode | None] = [example_gen, schema_gen, statistics_gen, validator, baseline_statistics, gate]
+    nodes += [transform, trainer, baseline, evaluator, edge_exporter, edge_evaluator, saved_model_pusher, edge_pusher]
     return Pipeline(
         pipeline_name=settings.name,
         pipeline_root=places.root,
-        components=nodes,
+        components=[node for node in nodes if node],
         enable_cache=cache,
         metadata_connection_config=metadata,
         beam_pipeline_args=list(beam_args),

@@ -14,3 +14,9 @@ compile() {
 compile 3.11 mediapipe "$@"
 compile 3.10 tflite-runtime "$@"
 compile 3.10 model-signing "$@"
+compile 3.10 hadolint "$@"
+
+# Flink's jars alone: what the package asks for beside them is for its Python side.
+.venv/bin/uv pip compile -q --no-deps --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+  --no-emit-find-links --python .venv/bin/python --python-version 3.10 tests/engine/requirements-flink.in \
+  -o tests/engine/requirements-flink.txt "$@"

@@ -11,12 +11,14 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components import blessings
 from modules import records
 from modules.bundle_format import GOLDEN
 from modules.edge_bundle import METRICS
 from modules.edge_evaluation import evaluate
 from modules.edge_golden import Golden
 from modules.edge_verdict import Thresholds
+from modules.settings import EdgeSettings, unflatten
 
 # The files TFX's own Evaluator leaves beside its blessing, for people who look into the folder.
 BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"
@@ -34,6 +36,7 @@ class Executor(base_executor.BaseExecutor):
         """Evaluates all variants.
 
         Raises:
+            ConfigError: A threshold is not allowed.
             ExportError: The SavedModel cannot be evaluated at all.
             DataError: An image of the test split has a class that the model does not know.
         """
@@ -45,11 +48,14 @@ class Executor(base_executor.BaseExecutor):
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
 
         saved_model = path_utils.serving_model_path(model.uri)
+        # What was made is what counts: `variants` is no property of this component.
+        given = {"variants": exec_properties["required"], **exec_properties}
+        settings = unflatten(EdgeSettings, given)
         thresholds = Thresholds(
-            required=tuple(exec_properties["required"]),
-            max_accuracy_drop=exec_properties["max_accuracy_drop"],
-            min_agreement=exec_properties["min_agreement"],
-            max_bytes=exec_properties.get("max_bytes"),
+            required=settings.required,
+            max_accuracy_drop=settings.max_accuracy_drop,
+            min_agreement=settings.min_agreement,
+            max_bytes=settings.max_bytes,
         )
         golden = Golden(f"{evaluation.uri}/{GOLDEN}", records.read_labels(saved_model))
         metrics = evaluate(saved_model, edge_model.uri, examples.uri, thresholds, golden)
@@ -57,8 +63,8 @@ class Executor(base_executor.BaseExecutor):
 
         for artifact in (evaluation, blessing):
             artifact.set_int_custom_property("blessed", int(metrics["blessed"]))
-            artifact.set_int_custom_property("model_id", model.id)
-            artifact.set_int_custom_property("edge_model_id", edge_model.id)
+            blessings.record_judged(artifact, "model_id", model)
+            blessings.record_judged(artifact, "edge_model_id", edge_model)
         for name, facts in metrics["variants"].items():
             blessing.set_int_custom_property(f"blessed_{name}", int(facts["blessed"]))
         _record(evaluation, metrics)
@@ -79,7 +85,8 @@ def _record(evaluation: types.Artifact, metrics: dict[str, Any]) -> None:
             if facts[figure] is not None:
                 evaluation.set_float_custom_property(f"{figure}_{name}", facts[figure])
         if facts["latency"]:
-            evaluation.set_float_custom_property(f"p50_ms_{name}", facts["latency"]["p50_ms"])
+            for figure in ("p50_ms", "p95_ms"):
+                evaluation.set_float_custom_property(f"{figure}_{name}", facts["latency"][figure])
 
 
 def _write(path: str, text: str) -> None:

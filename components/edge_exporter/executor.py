@@ -14,6 +14,7 @@ from modules import records, saved_models, tflite_inspect
 from modules.bundle_format import model_file
 from modules.errors import ExportError
 from modules.representative import representative_images
+from modules.settings_base import as_list
 from modules.signatures import LABELS_FILE
 from modules.tflite_convert import convert
 from modules.tflite_metadata import Description, add_metadata
@@ -47,7 +48,7 @@ class Executor(base_executor.BaseExecutor):
             remedy = "the trainer must write as many labels as the model has outputs"
             raise ExportError(f"{saved_model}: {len(labels)} labels for {classes} outputs", remedy)
         images = representative_images(examples, image_size, exec_properties["representative_images"])
-        variants = exec_properties["variants"]
+        variants = as_list(exec_properties["variants"])
         about = Description(NAME, *(exec_properties[name] for name in ("description", "author", "license")))
         tf.io.gfile.makedirs(edge_model.uri)
         for variant, content in convert(saved_model, variants, images).items():

@@ -22,6 +22,7 @@ class EdgePusherSpec(types.ComponentSpec):
         "destination": ExecutionParameter(type=str),
         "pipeline_name": ExecutionParameter(type=str),
         "config_digest": ExecutionParameter(type=str),
+        executor.CONFIGURATION_KEY: ExecutionParameter(type=str, optional=True),
         **{name: ExecutionParameter(type=str) for name in executor.ABOUT},
         "sign_key": ExecutionParameter(type=str, optional=True),
         "sign_tool": ExecutionParameter(type=str),
@@ -92,7 +93,8 @@ class EdgePusher(base_component.BaseComponent):
             destination: Folder or URL of versions; the bundle becomes `<destination>/<version>`.
             pipeline_name: Written into the bundle's lineage.
             config_digest: Digest of the run's configuration, written into the bundle's lineage.
-            ingest_report: Channel of type `IngestReport`, from ImageExampleGen: the model card counts its images.
+            ingest_report: Channel of type `IngestReport`, from ImageExampleGen: the model card counts its images, and
+                `bundle.json` says how they were read.
             push: Whether, with which key and by which tool the bundle is signed; by default it is not.
             edge: What the model is, who made it and its licence, written into the model card.
             card: What only people know of the model, written into the model card.

@@ -16,6 +16,7 @@ from tfx.utils import path_utils
 
 from components import blessings
 from modules import saved_models
+from modules.config_digest import changed, digest
 from modules.edge_bundle import Lineage, read_metrics, versions, write_bundle
 from modules.errors import ExportError
 from modules.push import push
@@ -23,6 +24,9 @@ from modules.signing import sign
 
 ABOUT = ("description", "author", "license", "data", "intended_use", "limits")
 """Texts for the model card: of `modules.settings.EdgeSettings`, then of `CardSettings`."""
+CONFIGURATION_KEY = "configuration"
+"""JSON, where some settings may change from run to run: `settings`, all of them as a tree; `changeable`, the dotted
+name of each by the property that has its value in this run."""
 
 
 class Executor(base_executor.BaseExecutor):
@@ -56,7 +60,7 @@ class Executor(base_executor.BaseExecutor):
             raise ExportError(f"{saved_model}: is not the SavedModel that was measured", remedy)
         lineage = Lineage(
             pipeline=exec_properties["pipeline_name"],
-            config_digest=exec_properties["config_digest"],
+            config_digest=_config_digest(exec_properties),
             saved_model_sha256=digest,
             test_data_sha256=metrics["test"]["sha256"],
             data_digest=input_dict["edge_evaluation"][0].get_string_custom_property("data_digest"),
@@ -66,19 +70,30 @@ class Executor(base_executor.BaseExecutor):
         with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
             edge_model = artifact_utils.get_single_uri(input_dict["edge_model"])
             about = {name: exec_properties.get(name) or "" for name in ABOUT}
-            write_bundle(Path(folder), edge_model, evaluation, lineage, about, _images(input_dict))
+            ingest = _ingest(input_dict)
+            images, reading = ingest.get("splits", {}), ingest.get("reading", {})
+            write_bundle(Path(folder), edge_model, evaluation, lineage, about, images, reading)
             if key := exec_properties.get("sign_key"):
                 sign(Path(folder), key, exec_properties["sign_tool"])
             delivered = push(folder, exec_properties["destination"])
         blessings.record_pushed(pushed_bundle, delivered.path, delivered.version)
 
 
-def _images(inputs: dict[str, list[types.Artifact]]) -> dict[str, dict[str, int]]:
-    """Images by class name by split, as ImageExampleGen counted them; empty where its report is not wired."""
+def _ingest(inputs: dict[str, list[types.Artifact]]) -> dict[str, Any]:
+    """What ImageExampleGen counted and how it read; empty where its report is not wired."""
     if not inputs.get("ingest_report"):
         return {}
     with tf.io.gfile.GFile(f"{artifact_utils.get_single_uri(inputs['ingest_report'])}/ingest.json", "rb") as file:
-        return dict(json.loads(file.read())["splits"])
+        return dict(json.loads(file.read()))
+
+
+def _config_digest(exec_properties: dict[str, Any]) -> str:
+    if CONFIGURATION_KEY not in exec_properties:
+        return str(exec_properties["config_digest"])
+    # A platform's user may have changed some of it for this run.
+    configuration = json.loads(exec_properties[CONFIGURATION_KEY])
+    values = {setting: exec_properties[key] for key, setting in configuration["changeable"].items()}
+    return digest(changed(configuration["settings"], values))
 
 
 def _code(inputs: dict[str, list[types.Artifact]]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from components.artifacts import IngestReport
 from components.image_example_gen.driver import Driver
 from components.image_example_gen.executor import REPORT_KEY, Executor
+from components.image_example_gen.late_source import KIND_KEY, LATER, PATTERN_KEY, SMALLEST_KEY, input_config
 from modules.code_digest import code_digest
 from modules.records import SPLIT_GROUP
 from modules.settings import DataSettings
@@ -23,7 +24,9 @@ class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
 
     PARAMETERS = {
         **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
-        "source_kind": ExecutionParameter(type=str),
+        KIND_KEY: ExecutionParameter(type=str),
+        PATTERN_KEY: ExecutionParameter(type=str, optional=True),
+        SMALLEST_KEY: ExecutionParameter(type=int, optional=True),
         "image_feature": ExecutionParameter(type=str),
         "label_feature": ExecutionParameter(type=str),
         "max_rejected": ExecutionParameter(type=float),
@@ -67,28 +70,30 @@ class ImageExampleGen(FileBasedExampleGen):
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
     DRIVER_CLASS = Driver
 
-    def __init__(self, source: Source, settings: DataSettings, split_memory: str = "") -> None:
+    def __init__(self, source: Source | None, settings: DataSettings, split_memory: str = "") -> None:
         """Construct an ImageExampleGen component.
 
         Args:
-            source: What `modules.sources.discover` found.
+            source: What `modules.sources.discover` found; None lets the component find it out when it runs.
             settings: `splits` (where the source has none), `image_feature`, `label_feature`, `max_rejected`,
-                `max_pixels`, `on_duplicates` and `duplicate_distance` are used.
+                `max_pixels`, `on_duplicates` and `duplicate_distance` are used; without a source, also `path`,
+                `tfrecord_pattern` and `min_examples_per_class`.
             split_memory: Folder in which runs of the pipeline remember the split of each image; empty for none.
         """
-        splits = [example_gen_pb2.Input.Split(name=name, pattern=glob) for name, glob in source.patterns.items()]
+        later = {PATTERN_KEY: settings.tfrecord_pattern, SMALLEST_KEY: settings.min_examples_per_class}
         output = example_gen_pb2.Output()
-        if not source.has_splits:
+        if source is None or not source.has_splits:
             output.split_config.partition_feature_name = SPLIT_GROUP
             for name in type(settings.splits).model_fields:
                 output.split_config.splits.add(name=name, hash_buckets=getattr(settings.splits, name))
         spec = ImageExampleGenSpec(
-            input_base=source.base,
-            input_config=example_gen_pb2.Input(splits=splits),
+            input_base=source.base if source else settings.path,
+            input_config=input_config(source) if source else example_gen_pb2.Input(),
             output_config=output,
             output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
             output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
-            source_kind=source.kind,
+            source_kind=source.kind if source else LATER,
+            **({} if source else later),
             image_feature=settings.image_feature,
             label_feature=settings.label_feature,
             max_rejected=settings.max_rejected,

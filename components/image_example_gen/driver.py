@@ -10,7 +10,7 @@ from tfx.components.example_gen.driver import FileBasedDriver
 from tfx.orchestration import data_types
 from tfx.types import standard_component_specs
 
-from modules import folders, listing
+from modules import folders, listing, tfds_folders
 from modules.errors import DataError
 from modules.manifests import read_manifest
 from modules.sources import SPLIT_OF
@@ -34,26 +34,34 @@ class Driver(FileBasedDriver):
         Raises:
             DataError: A folder cannot be listed, or a list cannot be read.
         """
-        config = json.loads(exec_properties[standard_component_specs.INPUT_CONFIG_KEY])
-        base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
-        paths: set[str] = set()
-        try:
-            for split in config["splits"]:
-                paths |= _files(exec_properties["source_kind"], base, split["pattern"])
-            fingerprint = listing.fingerprint(base, paths)
-        except OSError as error:
-            cause = f"{base} cannot be read: {error.strerror}"
-            raise DataError(cause, "check the folder and its permissions") from error
-        exec_properties[utils.FINGERPRINT_PROPERTY_NAME] = fingerprint
+        exec_properties[utils.FINGERPRINT_PROPERTY_NAME] = fingerprint(exec_properties)
         exec_properties[utils.SPAN_PROPERTY_NAME] = 0
         exec_properties[utils.VERSION_PROPERTY_NAME] = None
         return exec_properties
 
 
-def _files(kind: str, base: str, pattern: str) -> set[str]:
+def fingerprint(exec_properties: dict[str, Any]) -> str:
+    """SHA-256 of every file's path, size and time.
+
+    Raises:
+        DataError: A folder cannot be listed, or a list cannot be read.
+    """
+    config = json.loads(exec_properties[standard_component_specs.INPUT_CONFIG_KEY])
+    base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+    paths: set[str] = set()
+    try:
+        for split in config["splits"]:
+            paths |= _files(exec_properties["source_kind"], base, split["pattern"], exec_properties["label_feature"])
+        return listing.fingerprint(base, paths)
+    except OSError as error:
+        cause = f"{base} cannot be read: {error.strerror}"
+        raise DataError(cause, "check the folder and its permissions") from error
+
+
+def _files(kind: str, base: str, pattern: str, label_feature: str) -> set[str]:
     if kind == "images":
         return set(listing.all_entries(f"{base}/{pattern}".removesuffix("/*/*")))
     if kind == "tfrecords":
-        return set(folders.matching(base, pattern))
+        return {*folders.matching(base, pattern), tfds_folders.labels_file(base, label_feature)}
     manifest = f"{base}/{pattern.rpartition('#')[0]}"
     return {manifest, *(f"{base}/{entry.path}" for entry in read_manifest(manifest, SPLIT_OF))}

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
 from tfx import types
-from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from components.image_example_gen import grouping, ingest_report, placement, split_memory
-from components.image_example_gen.read import ACCEPTED, REJECTED, ReadFolders, Reading, ReadManifest, ReadRecords
+from components.image_example_gen.late_source import find
+from components.image_example_gen.raw_example import ACCEPTED, REJECTED, Reading
+from components.image_example_gen.read import ReadFolders, ReadManifest, ReadRecords
 from components.image_example_gen.tally import Tally
+from components.write_records import STORED, WriteRecords
 from modules.errors import DataError
 from modules.records import SPLITS
+from modules.rejected import Rejected
 
 REPORT_KEY = "report"
-_REPORT_URI = "_report_uri"
+_SHOWN = 50
+"""Rejected files that the report of a failed run names."""
 
 
-class Executor(BaseExampleGenExecutor):
+class Executor(BaseBeamExecutor):
     """Reads every file once, and knows all images before it places the first.
 
     Two Beam pipelines: the first reads, and finds groups and splits; the second puts the images that the first laid
     aside where they go. What both write beside the examples becomes the report.
+
+    No step between two shuffles hands images to more than one other: Beam's in-process runner would then hold all of
+    them in memory. So TFX's own way of writing examples, which shuffles them, is not taken; they are in the order in
+    which they were read.
     """
 
     def Do(
@@ -39,49 +50,48 @@ class Executor(BaseExampleGenExecutor):
         """Writes examples and report.
 
         Raises:
-            DataError: Too many files are unreadable, none is readable, or a split lacks a class.
+            DataError: There are no data, a file of records is damaged, too many files are unreadable, none is readable,
+                or a split lacks a class; `Rejected` where files were rejected.
         """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        find(exec_properties)
         report = artifact_utils.get_single_instance(output_dict[REPORT_KEY])
-        exec_properties[_REPORT_URI] = report.uri
+        examples = artifact_utils.get_single_instance(output_dict["examples"])
         shares = _shares(exec_properties)
-        remembered = self._read_and_group(exec_properties, shares)
-        super().Do(input_dict, output_dict, exec_properties)
-        ingest = ingest_report.assemble(report.uri, shares)
+        remembered = self._read_and_group(report.uri, exec_properties, shares)
+        self._write(report.uri, examples, exec_properties)
+        ingest = ingest_report.assemble(report.uri, shares, _settings(exec_properties))
         try:
             ingest_report.check(ingest, exec_properties["max_rejected"])
         except DataError as error:
             if not ingest.rejected:
                 raise
-            kept = ingest_report.keep_rejected(report.uri)
-            raise DataError(error.cause, f"{error.remedy}; all that was rejected: {kept}") from error
+            remedy = f"{error.remedy}; all that was rejected: {ingest_report.keep_rejected(report.uri)}"
+            content, rows = ingest_report.content(ingest), ingest_report.rejected_rows(report.uri, _SHOWN)
+            raise Rejected(error.cause, remedy, content, rows) from error
         if remembered:
             split_memory.commit(exec_properties["split_memory"], remembered)
-        examples = artifact_utils.get_single_instance(output_dict["examples"])
         examples.set_string_custom_property("data_digest", ingest.data_digest)
         for name in ("accepted", "rejected"):
             report.set_int_custom_property(name, getattr(ingest, name))
 
-    def GetInputSourceToExamplePTransform(self) -> beam.PTransform:  # noqa: N802 - TFX's name
-        """Files that match a pattern, to tf.Examples."""
-        return _to_examples
-
-    def _read_and_group(self, exec_properties: dict[str, Any], shares: dict[str, int] | None) -> str | None:
+    def _read_and_group(self, uri: str, exec_properties: dict[str, Any], shares: dict[str, int] | None) -> str | None:
         """Lays the images aside, and writes where they go.
 
         Returns:
             The version of the split memory that holds it; None where there is none.
         """
-        uri, memory_folder = exec_properties[_REPORT_URI], exec_properties["split_memory"] if shares else ""
+        memory_folder = exec_properties["split_memory"] if shares else ""
         with self._make_beam_pipeline() as pipeline:
             facts = []
             for split, pattern in _inputs(exec_properties).items():
-                examples = (
-                    pipeline
-                    | f"Input[{split}]" >> _to_examples(exec_properties, pattern)
-                    | f"Serialize[{split}]" >> beam.Map(lambda example: example.SerializeToString())
+                read = pipeline | f"Input[{split}]" >> _read(uri, exec_properties, pattern)
+                (
+                    read
+                    | f"Example[{split}]" >> beam.Map(attrgetter("example"))
+                    | f"LayAside[{split}]" >> beam.io.WriteToTFRecord(ingest_report.images_prefix(uri, split))
                 )
-                examples | f"LayAside[{split}]" >> beam.io.WriteToTFRecord(ingest_report.images_prefix(uri, split))
-                facts.append(examples | f"Fact[{split}]" >> beam.Map(placement.fact, split if split in SPLITS else ""))
+                facts.append(read | f"Fact[{split}]" >> beam.Map(placement.fact, split if split in SPLITS else ""))
             memory = split_memory.read(pipeline, memory_folder)
             drop = exec_properties["on_duplicates"] == "drop"
             grouped = {"facts": facts | "Facts" >> beam.Flatten(), "memory": memory} | "Group" >> grouping.Group(
@@ -93,31 +103,36 @@ class Executor(BaseExampleGenExecutor):
                 | "Line" >> beam.Map(placement.line)
                 | "WritePlaced" >> beam.io.WriteToText(ingest_report.placed_prefix(uri))
             )
-            grouped[grouping.LEFT_OUT] | "WriteLeftOut" >> beam.io.WriteToText(ingest_report.left_out_prefix(uri))
+            grouped[grouping.LEFT_OUT] | "WriteLeftOut" >> beam.io.WriteToText(
+                ingest_report.left_out_prefix(uri), skip_if_empty=True
+            )
             return split_memory.write(memory, placed, memory_folder) if memory_folder else None
 
-    def GenerateExamplesByBeam(  # noqa: N802 - TFX's name
-        self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
-    ) -> dict[str, beam.PCollection]:
-        """The images that were laid aside, by split; each split is counted on the way."""
-        uri = exec_properties[_REPORT_URI]
+    def _write(self, uri: str, examples: types.Artifact, exec_properties: dict[str, Any]) -> None:
+        """Puts the images that were laid aside where they go; each split is counted on the way."""
+        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         tables = f"{ingest_report.placed_prefix(uri)}*", f"{ingest_report.left_out_prefix(uri)}*"
-        parts: dict[str, list[beam.PCollection]] = {split: [] for split in SPLITS}
-        for split in _inputs(exec_properties):
-            given = split if split in SPLITS else None
-            images = (
-                pipeline
-                | f"Images[{split}]" >> beam.io.ReadFromTFRecord(f"{ingest_report.images_prefix(uri, split)}*")
-                | f"Place[{split}]" >> beam.ParDo(placement.Place(*tables, given)).with_outputs(*SPLITS)
-            )
-            for name in [given] if given else SPLITS:
-                parts[name].append(images[name])
-        splits = {}
-        for split, examples in parts.items():
-            splits[split] = examples | f"Split[{split}]" >> beam.Flatten()
-            tally = splits[split] | f"Tally[{split}]" >> beam.CombineGlobally(Tally())
-            tally | f"WriteTally[{split}]" >> beam.Map(_write, ingest_report.counts_path(uri, split))
-        return splits
+        with self._make_beam_pipeline() as pipeline:
+            splits = {}
+            for split in _inputs(exec_properties):
+                given = split if split in SPLITS else None
+                images = (
+                    pipeline
+                    | f"Images[{split}]" >> beam.io.ReadFromTFRecord(f"{ingest_report.images_prefix(uri, split)}*")
+                    | f"Place[{split}]" >> beam.ParDo(placement.Place(*tables, given)).with_outputs(*SPLITS)
+                )
+                splits.update({name: images[name] for name in ([given] if given else SPLITS)})
+            for split, placed in splits.items():
+                tally = placed | f"Tally[{split}]" >> beam.CombineGlobally(Tally())
+                tally | f"WriteTally[{split}]" >> beam.Map(_write_json, ingest_report.counts_path(uri, split))
+                prefix = f"{artifact_utils.get_split_uri([examples], split)}/data_tfrecord"
+                (
+                    placed
+                    | f"Serialize[{split}]" >> beam.Map(lambda example: example.SerializeToString())
+                    | f"Write[{split}]" >> WriteRecords(prefix, STORED)  # JPEG and PNG are compressed already
+                )
+        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+        examples_utils.set_file_format(examples, "tfrecords_gzip")
 
 
 def _inputs(exec_properties: dict[str, Any]) -> dict[str, str]:
@@ -134,8 +149,15 @@ def _shares(exec_properties: dict[str, Any]) -> dict[str, int] | None:
     return {split.name: split.hash_buckets for split in config.split_config.splits} or None
 
 
+def _settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
+    """How images are read, as the settings of these names."""
+    background = list(bytes.fromhex(exec_properties["background"].removeprefix("#")))
+    return {"max_side": exec_properties["max_side"] or None, "background": background}
+
+
 @beam.ptransform_fn
-def _to_examples(pipeline: beam.Pipeline, exec_properties: dict[str, Any], pattern: str) -> beam.PCollection:
+def _read(pipeline: beam.Pipeline, uri: str, exec_properties: dict[str, Any], pattern: str) -> beam.PCollection:
+    """What is accepted of the files that match a pattern; what is not is written."""
     base = exec_properties["input_base"]
     reading = Reading(exec_properties["max_pixels"], exec_properties["max_side"] or None, exec_properties["background"])
     read: beam.PTransform
@@ -149,11 +171,11 @@ def _to_examples(pipeline: beam.Pipeline, exec_properties: dict[str, Any], patte
     (
         images[REJECTED]
         | "AsJson" >> beam.Map(json.dumps)
-        | "WriteRejected" >> beam.io.WriteToText(ingest_report.rejected_prefix(exec_properties[_REPORT_URI], pattern))
+        | "WriteRejected" >> beam.io.WriteToText(ingest_report.rejected_prefix(uri, pattern), skip_if_empty=True)
     )
     return images[ACCEPTED]
 
 
-def _write(content: Any, path: str) -> None:
+def _write_json(content: Any, path: str) -> None:
     with tf.io.gfile.GFile(path, "w") as file:
         file.write(json.dumps(content))

@@ -8,7 +8,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.types import standard_artifacts
 
-from components.curated_schema import CuratedSchema
+from components.curated_schema import CuratedSchema, Executor
 from modules import records
 
 
@@ -32,7 +32,16 @@ def test_it_is_tfxs_own_in_everything_else(schema):
     component, theirs = CuratedSchema(schema), ImportSchemaGen(schema_file=str(schema))
     assert component.outputs["schema"].type is standard_artifacts.Schema
     assert set(component.outputs) == set(theirs.outputs)
-    assert component.EXECUTOR_SPEC is theirs.EXECUTOR_SPEC
+    assert issubclass(component.EXECUTOR_SPEC.executor_class, theirs.EXECUTOR_SPEC.executor_class)
+
+
+def test_a_schema_of_this_code_is_named_and_found_wherever_the_code_lies(root, tmp_path):
+    component = CuratedSchema(root / "schemas" / "examples.pbtxt")
+    assert component.exec_properties["schema_file"] == "edgetune:schemas/examples.pbtxt"
+    artifact = standard_artifacts.Schema()
+    artifact.uri = str(tmp_path)
+    Executor().Do({}, {"schema": [artifact]}, dict(component.exec_properties))
+    assert (tmp_path / "schema.pbtxt").read_bytes() == (root / "schemas" / "examples.pbtxt").read_bytes()
 
 
 def test_the_schema_of_this_repository_names_every_feature_of_a_raw_example(root):

@@ -112,6 +112,17 @@ def test_the_card_has_what_people_said_and_the_images_that_were_counted(inputs, 
         assert expected in card
 
 
+def test_the_bundle_says_how_the_run_read_its_images(inputs, tmp_path):
+    report, reading = IngestReport(), {"max_side": None, "background": [1, 2, 3]}
+    report.uri = str(tmp_path / "report")
+    Path(report.uri).mkdir()
+    Path(report.uri, "ingest.json").write_text(json.dumps({"splits": {}, "reading": reading}))
+    made = push_bundle({**inputs, "ingest_report": [report]}, tmp_path / "pushed")
+    bundle = json.loads(Path(made.get_string_custom_property("pushed_destination"), "bundle.json").read_text())
+    assert bundle["input"]["reading"] == reading
+
+
+
 def test_a_bundle_that_cannot_be_signed_is_not_pushed(inputs, tmp_path):
     with pytest.raises(ConfigError, match="the tool for signatures is not installed") as caught:
         push_bundle(inputs, tmp_path / "pushed", sign_key=str(tmp_path / "key.pem"), sign_tool="no-such-tool")

@@ -3,6 +3,7 @@
 first run       every component is executed, and both models are pushed
 second run      after an edit of one file of `modules/`: executed is what runs that file, and what comes after it
 third run       unchanged: nothing is executed, nothing new is made
+compiled        for Kubeflow and Vertex, and executed task by task as they do it: the same models are pushed
 refused run     labels that no model can learn: nothing is pushed, and one line says why
 """
 
@@ -27,6 +28,7 @@ from PIL import Image
 
 from modules.digits import write_digits
 from pipeline.outcome import CACHED, COMPLETE, Outcome, read_outcome
+from tests.kfp_launcher import Platform
 
 CODE = ("modules", "components", "pipeline", "schemas", "configs", "weights")
 AFTER_TRAINING = {"Evaluator", "EdgeExporter", "EdgeEvaluator", "SavedModelPusher", "EdgePusher"}
@@ -57,11 +59,14 @@ class Machine:
             shutil.copytree(root / name, self.code / name, ignore=shutil.ignore_patterns("__pycache__"))
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.edgetune("run", "--workdir", str(self.workdir), *arguments)
+
+    def edgetune(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command that takes a configuration: of these tests, on this machine's images."""
         settings = [part for setting in SETTINGS for part in ("--set", setting)]
-        command = [sys.executable, "-m", "pipeline.cli", "run", "--config", "configs/demo.yaml"]
-        command += ["--data", str(self.data), "--workdir", str(self.workdir), *settings, *arguments]
+        program = [sys.executable, "-m", "pipeline.cli", command, "--config", "configs/demo.yaml"]
         return subprocess.run(
-            command,
+            [*program, "--data", str(self.data), *settings, *arguments],
             cwd=self.code,
             env={**os.environ, "PYTHONPATH": str(self.code)},
             capture_output=True,
@@ -130,7 +135,8 @@ def test_first_run_executes_everything_and_pushes_both_models(machine, first):
     assert outcome.blessed
     executions, artifacts = machine.counts()
     assert executions == {"COMPLETE": len(NODES)}
-    assert artifacts["Model"] == artifacts["EdgeModel"] == artifacts["PushedModel"] == artifacts["PushedBundle"] == 1
+    assert artifacts["Model"] == artifacts["PushedModel"] == 1
+    assert artifacts["components.EdgeModel"] == artifacts["components.PushedBundle"] == 1
     assert artifacts["Examples"] == 2
     [version], [bundle] = machine.pushed("saved_model"), machine.pushed("edge")
     assert (version / "saved_model.pb").is_file()
@@ -139,9 +145,9 @@ def test_first_run_executes_everything_and_pushes_both_models(machine, first):
 
 def test_what_was_not_an_image_is_counted_and_named(machine, first):
     report = machine.outcome().node("ImageExampleGen").artifact("report")
-    ingest = json.loads((report.path / "ingest.json").read_text())
+    ingest = json.loads(Path(report.uri, "ingest.json").read_text())
     assert (ingest["files"], ingest["accepted"], ingest["rejected"]) == (121, 120, 1)
-    assert "0/notes.txt" in (report.path / "rejected.csv").read_text()
+    assert "0/notes.txt" in Path(report.uri, "rejected.csv").read_text()
 
 
 def test_settings_stand_as_typed_properties_in_ml_metadata(machine, first):
@@ -180,6 +186,81 @@ def test_pushed_models_agree_on_images_of_anyones(machine, first, digits):
         assert np.abs(probabilities - served["probabilities"].numpy()[0]).max() < 0.02
         right += served["label"].numpy()[0].decode() == path.parent.name == labels[int(probabilities.argmax())]
     assert right >= 0.9 * len(paths)
+
+
+# --- the same pipeline, compiled for a platform, and executed as the platform does it
+
+
+def compile_for(target: str, machine: Machine, folder: Path) -> dict:
+    """What `edgetune compile` writes of the configuration that the first run had."""
+    path = folder / f"{target}.json"
+    done = machine.edgetune(
+        *("compile", "--target", target, "--image", "edgetune", "-o", str(path)),
+        *("--pipeline-root", str(folder / "root")),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def executed(machine: Machine, first: object, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """Outputs of every task of the pipeline for Kubeflow."""
+    folder = tmp_path_factory.mktemp("kubeflow")
+    return Platform("kubeflow", folder / "logs", machine.code).run(compile_for("kubeflow", machine, folder))
+
+
+def pushed_bundle(tasks: dict) -> Path:
+    [artifact] = tasks["EdgePusher"]["pushed_bundle"]
+    assert artifact["metadata"]["pushed"] == 1
+    return Path(artifact["metadata"]["pushed_destination"])
+
+
+def lineage(bundle: Path) -> dict:
+    return json.loads((bundle / "bundle.json").read_text())["lineage"]
+
+
+def answers(bundle: Path) -> list[float]:
+    """What all variants of a bundle, and the SavedModel, answer on its golden images."""
+    expected = json.loads((bundle / "golden" / "expected.json").read_text())
+    assert len(expected["images"]) == 3
+    given = [image["probabilities"] for image in expected["images"]]
+    return [number for probabilities in given for _, numbers in sorted(probabilities.items()) for number in numbers]
+
+
+def test_the_compiled_pipeline_pushes_what_the_local_run_pushed(machine, first, executed):
+    [local], bundle = machine.pushed("edge"), pushed_bundle(executed)
+    assert {path.name for path in bundle.iterdir()} == {path.name for path in local.iterdir()}
+    [model] = executed["SavedModelPusher"]["pushed_model"]
+    assert Path(model["metadata"]["pushed_destination"], "saved_model.pb").is_file()
+    for digest in ("config_digest", "data_digest"):
+        assert lineage(bundle)[digest] == lineage(local)[digest], digest
+    [evaluation] = executed["EdgeEvaluator"]["evaluation"]
+    measured = machine.outcome().node("EdgeEvaluator").artifact("evaluation").custom_properties
+    for figure in ("test_images", "accuracy_saved_model", "accuracy_float32", "accuracy_int8"):
+        assert evaluation["metadata"][figure] == measured[figure], figure
+    # Training is deterministic: not only the accuracy is the same.
+    assert answers(bundle) == pytest.approx(answers(local), abs=1e-3)
+
+
+def test_on_vertex_the_last_blessed_model_is_what_a_run_with_another_threshold_competes_with(
+    machine, executed, tmp_path
+):
+    vertex = Platform("vertex", tmp_path / "logs", machine.code)
+    # As if that run had been one of Vertex. Whatever a threshold does not touch then comes from the cache.
+    vertex.artifacts = [artifact for made in executed.values() for artifacts in made.values() for artifact in artifacts]
+    touched = {"Evaluator", "SavedModelPusher", "EdgePusher"}
+    known = {name: made for name, made in executed.items() if name not in touched}
+    again = vertex.run(compile_for("vertex", machine, tmp_path), {"evaluation_min_accuracy": 0.25}, known)
+    [model], [before] = executed["TwoPhaseTrainer"]["model"], executed["Evaluator"]["blessing"]
+    [judged] = again["Evaluator"]["blessing"]
+    assert judged["metadata"]["baseline_model_id"] == judged["metadata"]["current_model_id"] == model["name"]
+    assert "baseline_model_id" not in before["metadata"]
+    old, new = pushed_bundle(executed), pushed_bundle(again)
+    assert old != new and answers(old) == answers(new)
+    assert lineage(old)["config_digest"] != lineage(new)["config_digest"]
+
+
+# --- further runs, which change the machine
 
 
 def test_an_edit_re_runs_what_runs_the_edited_file_and_the_next_run_nothing(machine, first):

@@ -1,0 +1,51 @@
+"""The component Evaluator: its work, which is TFX's, with the thresholds put in first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import json_format
+from tensorflow_model_analysis.proto import config_pb2
+from tfx import types
+from tfx.components.evaluator import executor
+from tfx.types import standard_component_specs
+
+from modules.settings import EvaluationSettings, unflatten
+
+
+class Executor(executor.Executor):
+    """Evaluates, and blesses by the thresholds among the properties."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes evaluation and blessing.
+
+        Raises:
+            ConfigError: A threshold is not allowed.
+        """
+        key = standard_component_specs.EVAL_CONFIG_KEY
+        config = json_format.Parse(exec_properties[key], config_pb2.EvalConfig())
+        put_thresholds(config, unflatten(EvaluationSettings, exec_properties))
+        super().Do(input_dict, output_dict, {**exec_properties, key: json_format.MessageToJson(config)})
+
+
+def put_thresholds(config: config_pb2.EvalConfig, settings: EvaluationSettings) -> None:
+    """Gives the values of `settings` to the one threshold that `config` has.
+
+    Raises:
+        ValueError: There is none, or more than one: then nothing says what the values are for.
+    """
+    bounds = [
+        bound.threshold
+        for specification in config.metrics_specs
+        for metric in specification.metrics
+        for bound in metric.per_slice_thresholds
+    ]
+    if len(bounds) != 1:
+        raise ValueError(f"eval_config has {len(bounds)} thresholds, and not one")
+    bounds[0].value_threshold.lower_bound.value = settings.min_accuracy
+    bounds[0].change_threshold.absolute.value = -settings.max_regression

@@ -1,0 +1,69 @@
+"""Reading a Dockerfile, and what goes into its build context."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction; what stands on several lines is joined, and comments are left out."""
+
+    line: int
+    stage: str
+    """Name of the stage that it is in; the last stage has none."""
+    keyword: str
+    """Such as `RUN`."""
+    text: str
+    """What follows the keyword."""
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """Such as `from` of `COPY --from=packages`."""
+        return dict(re.findall(r"(?:^|\s)--([\w-]+)=(\S+)", self.text)) if self.keyword == "COPY" else {}
+
+    @property
+    def words(self) -> list[str]:
+        """What follows the keyword, word by word, without the flags of COPY."""
+        words = self.text.split()
+        return [word for word in words if not word.startswith("--")] if self.keyword == "COPY" else words
+
+
+def instructions(text: str) -> list[Instruction]:
+    """The instructions of a Dockerfile, in order."""
+    found: list[Instruction] = []
+    stage, parts, start = "", [], 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        start = start if parts else number
+        parts.append(line.strip().removesuffix("\\").strip())
+        if line.rstrip().endswith("\\"):
+            continue
+        keyword, _, rest = " ".join(parts).partition(" ")
+        parts = []
+        if keyword == "FROM":
+            name = re.search(r" AS (\S+)$", rest)
+            stage = name[1] if name else ""
+        found.append(Instruction(start, stage, keyword, rest.strip()))
+    return found
+
+
+def environment(steps: list[Instruction]) -> dict[str, str]:
+    """The variables that the image sets, as they are written."""
+    found: dict[str, str] = {}
+    for step in steps:
+        if step.keyword == "ENV" and step.stage == "":
+            found.update(word.split("=", 1) for word in step.words)
+    return found
+
+
+def build_context(root: Path) -> set[str]:
+    """Paths of the files and folders that `docker build` sends to the engine, relative to the root."""
+    from docker.utils.build import exclude_paths
+
+    lines = (root / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return set(exclude_paths(str(root), patterns))

@@ -1,0 +1,195 @@
+"""Runs a compiled pipeline on this machine, as Vertex AI Pipelines and Kubeflow's launcher run it.
+
+Each task is the very command of its container, in a process of its own, with an executor input made from the
+specification: parameters with their defaults, artifacts with name, URI and metadata. What the task writes to its output
+file is what the next ones are told. Resolvers are queries to what earlier runs left; importers are not needed.
+
+Vertex tells of each artifact its type and a name that is a path; Kubeflow tells numbers for names, no type of an input
+and no name of an output (kubeflow/pipelines, backend/src/v2: metadata/client.go, driver, component/launcher_v2.go).
+
+    platform = Platform("kubeflow", folder, root)
+    done = platform.run(json.loads(path.read_text()), {"training_head_epochs": 2})
+    done["EdgePusher"]["pushed_bundle"][0]["metadata"]["pushed_destination"]
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Json = dict[str, Any]
+Artifacts = dict[str, list[Json]]
+"""A task's outputs: runtime artifacts by key."""
+
+_STORE = "projects/1/locations/here/metadataStores/default/artifacts"
+_WHOLE_INPUT = "{{$}}"
+_OF_INPUT = re.compile(r"\{\{\$\.inputs\.artifacts\['(\w+)'\]\.metadata\['(\w+)'\]\}\}")
+
+
+class Platform:
+    """What outlives a run: a folder for logs, and the metadata of all artifacts."""
+
+    def __init__(self, kind: str, folder: Path, root: Path, parallel: int = 2, seconds: float = 300) -> None:
+        """Makes `folder` for logs; `root` is that of the code. Tasks at once, and seconds that one may take."""
+        self.kind, self.folder, self.parallel, self.seconds = kind, folder, parallel, seconds
+        self.artifacts: list[Json] = []
+        self._ids = itertools.count(1)
+        self._runs = itertools.count(1)
+        # As in a container: `python` is the environment's, and the code can be imported from anywhere.
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+        self._environment = {**os.environ, "PATH": path, "PYTHONPATH": str(root)}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def run(
+        self, job: Json, values: Mapping[str, Any] | None = None, known: Mapping[str, Artifacts] | None = None
+    ) -> dict[str, Artifacts]:
+        """Runs all tasks but those of which the outputs are known, and returns what each put out.
+
+        Raises:
+            RuntimeError: A task failed; the message ends with its log.
+        """
+        spec = job["pipelineSpec"]
+        declared = spec["root"]["inputDefinitions"]["parameters"]
+        given = {name: parameter["defaultValue"] for name, parameter in declared.items()} | dict(values or {})
+        uri = f"{job['runtimeConfig']['gcsOutputDirectory']}/1/run-{next(self._runs)}"
+        tasks, done = dict(spec["root"]["dag"]["tasks"]), dict(known or {})
+        running: dict[str, Future[Artifacts]] = {}
+        with ThreadPoolExecutor(self.parallel) as pool:
+            while len(done) < len(tasks):
+                for name, task in tasks.items():
+                    if name not in done and name not in running and _needs(task) <= set(done):
+                        running[name] = pool.submit(self._task, spec, name, given, dict(done), uri)
+                for name in _ended(running):
+                    done[name] = running.pop(name).result()
+        return done
+
+    def _task(self, spec: Json, name: str, given: Json, done: dict[str, Artifacts], uri: str) -> Artifacts:
+        task = spec["root"]["dag"]["tasks"][name]
+        component = spec["components"][task["componentRef"]["name"]]
+        executor = spec["deploymentSpec"]["executors"][component["executorLabel"]]
+        inputs = {
+            key: done[source["taskOutputArtifact"]["producerTask"]][source["taskOutputArtifact"]["outputArtifactKey"]]
+            for key, source in task.get("inputs", {}).get("artifacts", {}).items()
+        }
+        if "resolver" in executor:
+            return self._resolve(executor["resolver"], inputs)
+        folder = f"{uri}/{name}_{next(self._ids)}"
+        outputs = {
+            key: [{"name": self._name(), "type": declared["artifactType"], "uri": f"{folder}/{key}", "metadata": {}}]
+            for key, declared in component["outputDefinitions"]["artifacts"].items()
+        }
+        output_file = f"{folder}/executor_output.json"
+        whole = {
+            "inputs": {
+                "parameterValues": {
+                    key: _value(source, given) for key, source in task["inputs"].get("parameters", {}).items()
+                },
+                "artifacts": {key: {"artifacts": self._as_inputs(found)} for key, found in inputs.items()},
+            },
+            "outputs": {
+                "artifacts": {key: {"artifacts": self._as_outputs(made)} for key, made in outputs.items()},
+                "outputFile": output_file,
+            },
+        }
+        container = executor["container"]
+        for hook in container.get("lifecycle", {}).values():
+            self._execute(f"{name}-hook", hook, whole)
+        self._execute(name, container, whole)
+        for key, made in json.loads(Path(output_file).read_text())["artifacts"].items():
+            for artifact, told in zip(outputs[key], made["artifacts"], strict=True):
+                assert told["uri"] == artifact["uri"]
+                artifact["metadata"] = told.get("metadata", {})
+        self.artifacts += [artifact for made in outputs.values() for artifact in made]
+        return outputs
+
+    def _as_inputs(self, artifacts: list[Json]) -> list[Json]:
+        if self.kind == "vertex":
+            return artifacts
+        added = {"display_name": "it", "store_session_info": "{}"}
+        return [{**one, "type": {}, "metadata": {**one["metadata"], **added}} for one in artifacts]
+
+    def _as_outputs(self, artifacts: list[Json]) -> list[Json]:
+        return artifacts if self.kind == "vertex" else [{**one, "name": ""} for one in artifacts]
+
+    def _execute(self, name: str, container: Json, whole: Json) -> None:
+        command = [*container["command"], *container["args"]]
+        assert command.count(_WHOLE_INPUT) == 1
+        command = [json.dumps(whole) if word == _WHOLE_INPUT else word for word in command]
+        assert not [word for word in command if word.startswith("{{")]
+        log = self.folder / f"{name}.log"
+        with log.open("w") as file:
+            done = subprocess.run(
+                command,
+                cwd=self.folder,
+                env=self._environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=self.seconds,
+            )
+        if done.returncode:
+            raise RuntimeError(f"{name} ended with {done.returncode}:\n{log.read_text()[-4000:]}")
+
+    def _resolve(self, resolver: Json, inputs: Artifacts) -> Artifacts:
+        """The latest artifact that each query finds; none where it asks by something that was not found itself."""
+        found: Artifacts = {}
+        for key, query in resolver["outputArtifactQueries"].items():
+            text = _OF_INPUT.sub(lambda match: _property(inputs, match[1], match[2]), query["filter"])
+            matching = [artifact for artifact in self.artifacts if _matches(artifact, text)]
+            found[key] = matching[-1:]
+        return found
+
+    def _name(self) -> str:
+        number = next(self._ids)
+        return f"{_STORE}/{number}" if self.kind == "vertex" else str(number)
+
+
+def _needs(task: Json) -> set[str]:
+    """The tasks that have to end before: some are named, others give an input."""
+    sources = task.get("inputs", {}).get("artifacts", {}).values()
+    return {*task.get("dependentTasks", ()), *(source["taskOutputArtifact"]["producerTask"] for source in sources)}
+
+
+def _ended(running: dict[str, Future[Artifacts]]) -> list[str]:
+    ended, _ = wait(running.values(), return_when=FIRST_COMPLETED)
+    return [name for name, future in running.items() if future in ended]
+
+
+def _value(source: Json, given: Json) -> Any:
+    if "componentInputParameter" in source:
+        return given[source["componentInputParameter"]]
+    return source["runtimeValue"]["constant"]
+
+
+def _property(inputs: Artifacts, key: str, name: str) -> str:
+    return str(inputs[key][0]["metadata"].get(name)) if inputs[key] else ""
+
+
+def _matches(artifact: Json, query: str) -> bool:
+    """Whether all conditions `field=value` of a query hold."""
+    for condition in query.split(" AND "):
+        field, _, value = condition.partition("=")
+        value = value.strip('"')
+        if field == "schema_title":
+            holds = yaml.safe_load(artifact["type"]["instanceSchema"])["title"] == value
+        elif field == "name":
+            holds = artifact["name"] == value
+        elif field == "state":
+            holds = value == "LIVE"
+        elif number := re.fullmatch(r"metadata\.(\w+)\.number_value", field):
+            holds = artifact["metadata"].get(number[1]) == float(value)
+        else:
+            raise NotImplementedError(condition)
+        if not holds:
+            return False
+    return True

@@ -1,0 +1,58 @@
+"""As many photographs as a benchmark wants, made of those that there are."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+_QUALITY = 90
+_LEAST_SHARE = 0.6
+
+
+def more_photographs(folder: Path, images: int, target: Path) -> Path:
+    """Writes `images` JPEG files of about the size of the originals, `target/<class>/<number>.jpg`.
+
+    The first of each photograph is the file itself; all others are crops of it, of 60 to 90 % of each side and enlarged
+    to the full size again, mirrored and lightened at random: different enough for the search for near-duplicates.
+
+    Returns:
+        `target`.
+    """
+    originals = sorted(folder.glob("*/*.jpg"))
+    for name in {path.parent.name for path in originals}:
+        (target / name).mkdir(parents=True)
+    # In turn of the classes, so that any number of them is balanced.
+    places: dict[str, int] = {}
+    order = []
+    for path in originals:
+        places[path.parent.name] = places.get(path.parent.name, -1) + 1
+        order.append((places[path.parent.name], path))
+    ordered = [path for _, path in sorted(order)]
+    with ProcessPoolExecutor() as pool:
+        for _ in pool.map(partial(_write, ordered, target), range(images), chunksize=50):
+            pass
+    return target
+
+
+def _write(originals: list[Path], target: Path, number: int) -> None:
+    original = originals[number % len(originals)]
+    written = target / original.parent.name / f"{number:07}.jpg"
+    if number < len(originals):
+        written.write_bytes(original.read_bytes())
+        return
+    generator = np.random.default_rng(number)
+    with Image.open(original) as opened:
+        image = opened.convert("RGB")
+    share = generator.uniform(_LEAST_SHARE, 0.9)
+    width, height = (int(side * share) for side in image.size)
+    left = int(generator.integers(0, image.size[0] - width + 1))
+    top = int(generator.integers(0, image.size[1] - height + 1))
+    image = image.crop((left, top, left + width, top + height)).resize(image.size, Image.Resampling.BICUBIC)
+    if generator.random() < 0.5:
+        image = ImageOps.mirror(image)
+    image = ImageEnhance.Brightness(image).enhance(float(generator.uniform(0.7, 1.3)))
+    image.save(written, "JPEG", quality=_QUALITY)

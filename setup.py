@@ -46,6 +46,7 @@ setup(
         "scikit-learn>=1.5",
         "scipy>=1.11",
         "setuptools<81",
+        "zlib-ng>=0.5",
     ],
     extras_require={"heif": ["pillow-heif>=1.0"]},
     entry_points={"console_scripts": ["edgetune = pipeline.cli:main"]},

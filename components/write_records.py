@@ -2,7 +2,8 @@
 
 TFX's own way is Beam's sink, which compresses at zlib's level 6 in the thread that does everything else: that takes
 longer than to decode and resize the images. Here a file is a row of gzip members (RFC 1952 allows for it, and
-TensorFlow, Beam and Python read it), so several can be compressed at a time.
+TensorFlow, Beam and Python read it), so several can be compressed at a time; and zlib-ng does it, which makes the same
+of packed pixels as zlib in half the time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import apache_beam as beam
 from apache_beam.coders import BytesCoder
@@ -17,18 +19,34 @@ from apache_beam.io.filebasedsink import FileBasedSink
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.tfrecordio import _TFRecordUtil
 from apache_beam.transforms.window import GlobalWindows
+from zlib_ng import zlib_ng
 
 from modules.threads import InOrder
 
-STORED = 0, zlib.Z_DEFAULT_STRATEGY
-"""For what is compressed already."""
-HUFFMAN = 1, zlib.Z_HUFFMAN_ONLY
-"""For bytes of which few values are frequent, and that do not repeat."""
-How = tuple[int, int]
-"""zlib's level and strategy."""
 _GZIP = zlib.MAX_WBITS | 16
+_FAST = 1
 _BLOCK = 1 << 20
 """Bytes of records in a member, at least."""
+
+
+class Compressor(Protocol):
+    """What makes one gzip member, as of the standard library."""
+
+    def compress(self, data: memoryview) -> bytes:
+        """The beginning of it."""
+
+    def flush(self) -> bytes:
+        """The rest of it."""
+
+
+def stored() -> Compressor:
+    """For what is compressed already."""
+    return zlib.compressobj(0, zlib.DEFLATED, _GZIP)
+
+
+def squeezed() -> Compressor:
+    """For bytes of which few values are frequent and that do not repeat, such as packed pixels."""
+    return zlib_ng.compressobj(_FAST, zlib.DEFLATED, _GZIP, strategy=zlib.Z_HUFFMAN_ONLY)
 
 
 class WriteRecords(beam.PTransform):
@@ -36,11 +54,11 @@ class WriteRecords(beam.PTransform):
 
     Args:
         prefix: Beginning of the paths.
-        how: `STORED` or `HUFFMAN`.
+        how: `stored` or `squeezed`.
         prepare: What is done to each example before it is written, in threads.
     """
 
-    def __init__(self, prefix: str, how: How, prepare: Callable[[bytes], bytes] = bytes) -> None:
+    def __init__(self, prefix: str, how: Callable[[], Compressor], prepare: Callable[[bytes], bytes] = bytes) -> None:
         super().__init__()
         self._prefix, self._pack = prefix, _Pack(how, prepare)
 
@@ -49,7 +67,7 @@ class WriteRecords(beam.PTransform):
 
 
 class _Pack(beam.DoFn):
-    def __init__(self, how: How, prepare: Callable[[bytes], bytes]) -> None:
+    def __init__(self, how: Callable[[], Compressor], prepare: Callable[[bytes], bytes]) -> None:
         super().__init__()
         self._how, self._prepare = how, prepare
 
@@ -73,13 +91,12 @@ class _Pack(beam.DoFn):
             yield GlobalWindows.windowed_value(member)
 
 
-def _member(records: list[bytes], how: How, prepare: Callable[[bytes], bytes]) -> bytes:
+def _member(records: list[bytes], how: Callable[[], Compressor], prepare: Callable[[bytes], bytes]) -> bytes:
     """Records as TFRecords, in a gzip member."""
     framed = io.BytesIO()
     for record in records:
         _TFRecordUtil.write_record(framed, prepare(record))
-    level, strategy = how
-    packer = zlib.compressobj(level, zlib.DEFLATED, _GZIP, strategy=strategy)
+    packer = how()
     return packer.compress(framed.getbuffer()) + packer.flush()
 
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from modules import records, saved_models, tflite_declared, tflite_inspect, tflite_metadata
 from modules.bundle_format import model_file
+from modules.data_digest import DataDigest
 from modules.edge_golden import Golden
 from modules.edge_runtime import EdgeRunner, cores, runtime
 from modules.edge_verdict import Tally, Thresholds, overall, refusals
@@ -99,7 +100,7 @@ def evaluate(
     if (beside := _labels_beside(edge_model)) != labels:
         for variant in variants.values():
             variant.reasons.append(f"{LABELS_FILE} beside the model is not the SavedModel's: {beside}")
-    reference, seen, first = Tally(labels), list[bytes](), np.zeros((0, image_size, image_size, 3), np.uint8)
+    reference, digest, first = Tally(labels), DataDigest(), np.zeros((0, image_size, image_size, 3), np.uint8)
     for encoded, truth, images in _batches(examples_uri, labels, image_size):
         expected = server(encoded)
         reference.add(truth, expected, expected)
@@ -109,7 +110,8 @@ def evaluate(
                 variant.tally.add(truth, answers, expected)
         if golden:
             golden.offer(images, truth)
-        seen += [hashlib.sha256(labels[i].encode() + b"\0" + e).digest() for i, e in zip(truth, encoded, strict=True)]
+        for index, content in zip(truth, encoded, strict=True):
+            digest.add(labels[index].encode() + b"\0" + content)
         first = first if len(first) else images
         report(f"edge evaluation: {reference.total} images")
     if golden:
@@ -123,8 +125,7 @@ def evaluate(
         "reasons": reasons,
         "labels": labels,
         "image_size": image_size,
-        # Sorted, so that it is the data's digest and not the order's.
-        SPLIT: {"images": reference.total, "sha256": hashlib.sha256(b"".join(sorted(seen))).hexdigest()},
+        SPLIT: {"images": reference.total, "sha256": digest.hexdigest()},
         "thresholds": dataclasses.asdict(thresholds) | {"required": list(thresholds.required)},
         "runtime": runtime(),
         "threads": cores(),

@@ -41,7 +41,7 @@ _UPRIGHT = {
 _JPEG_QUALITY = 95
 # How much larger than the result the cheap steps of making an image small leave it, so that the last step decides.
 _GAP = 2
-# The same of a JPEG's decoder. With 2, the 4,000 pixels of most phones would just not do for half the size.
+# The same of a JPEG's decoder.
 _DRAFT_GAP = 1.5
 # However many threads read, together they hold the pixels of one image of data.max_pixels at most.
 _pixels = Budget()
@@ -159,7 +159,8 @@ def _upright_srgb(image: Image.Image, orientation: int, max_side: int | None, ba
     profile = image.info.get("icc_profile")
     pixels = plain(image)
     if pixels.size != size:
-        pixels = pixels.resize(size, Image.Resampling.LANCZOS, reducing_gap=_GAP)
+        # As good as bicubic where an image is made small, at half the time of Lanczos; it is made small once more.
+        pixels = pixels.resize(size, Image.Resampling.HAMMING, reducing_gap=_GAP)
     pixels = to_srgb(pixels, profile, background)
     return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
 

@@ -83,8 +83,9 @@ class DataSettings(Settings):
     """Largest fraction of unreadable files; above it the run stops."""
     max_pixels: Positive = 89_478_485
     """Pixels of the largest image that is decoded (Pillow's own bound against decompression bombs)."""
-    max_side: Positive | None = 1024
-    """Longer side, in pixels, to which larger images are made small once, when they are read; null never does."""
+    max_side: Positive | None = 640
+    """Longer side, in pixels, to which larger images are made small once, when they are read; null never does. The
+    default is above `model.image_size` of every backbone."""
     background: Annotated[tuple[Level, ...], Field(min_length=3, max_length=3)] = (255, 255, 255)
     """Red, green and blue of what shows through transparent pixels; three numbers."""
     on_duplicates: Literal["group", "drop", "fail"] = "group"

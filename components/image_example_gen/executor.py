@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from operator import attrgetter
 from typing import Any
 
 import apache_beam as beam
@@ -15,12 +14,12 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
-from components.image_example_gen import grouping, ingest_report, placement, split_memory
+from components.image_example_gen import grouping, ingest_report, laid_aside, split_memory
 from components.image_example_gen.late_source import find
 from components.image_example_gen.raw_example import ACCEPTED, REJECTED, Reading
 from components.image_example_gen.read import ReadFolders, ReadManifest, ReadRecords
 from components.image_example_gen.tally import Tally
-from components.write_records import STORED, WriteRecords
+from components.write_records import WriteRecords, stored
 from modules.errors import DataError
 from modules.records import SPLITS
 from modules.rejected import Rejected
@@ -31,10 +30,9 @@ _SHOWN = 50
 
 
 class Executor(BaseBeamExecutor):
-    """Reads every file once, and knows all images before it places the first.
+    """Reads every file once, lays the images aside, finds groups and splits, and puts the images where they go.
 
-    Two Beam pipelines: the first reads, and finds groups and splits; the second puts the images that the first laid
-    aside where they go. What both write beside the examples becomes the report.
+    What is written beside the examples becomes the report.
 
     No step between two shuffles hands images to more than one other: Beam's in-process runner would then hold all of
     them in memory. So TFX's own way of writing examples, which shuffles them, is not taken; they are in the order in
@@ -58,8 +56,8 @@ class Executor(BaseBeamExecutor):
         report = artifact_utils.get_single_instance(output_dict[REPORT_KEY])
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         shares = _shares(exec_properties)
-        remembered = self._read_and_group(report.uri, exec_properties, shares)
-        self._write(report.uri, examples, exec_properties)
+        ingest_report.make_room(report.uri)
+        remembered = self._run_pipeline(report.uri, examples, exec_properties, shares)
         ingest = ingest_report.assemble(report.uri, shares, _settings(exec_properties))
         try:
             ingest_report.check(ingest, exec_properties["max_rejected"])
@@ -75,64 +73,47 @@ class Executor(BaseBeamExecutor):
         for name in ("accepted", "rejected"):
             report.set_int_custom_property(name, getattr(ingest, name))
 
-    def _read_and_group(self, uri: str, exec_properties: dict[str, Any], shares: dict[str, int] | None) -> str | None:
-        """Lays the images aside, and writes where they go.
+    def _run_pipeline(
+        self, uri: str, examples: types.Artifact, exec_properties: dict[str, Any], shares: dict[str, int] | None
+    ) -> str | None:
+        """Reads, groups, places and writes.
 
         Returns:
             The version of the split memory that holds it; None where there is none.
         """
         memory_folder = exec_properties["split_memory"] if shares else ""
+        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         with self._make_beam_pipeline() as pipeline:
             facts = []
             for split, pattern in _inputs(exec_properties).items():
+                prefix, given = ingest_report.images_prefix(uri, split), split if split in SPLITS else ""
                 read = pipeline | f"Input[{split}]" >> _read(uri, exec_properties, pattern)
-                (
-                    read
-                    | f"Example[{split}]" >> beam.Map(attrgetter("example"))
-                    | f"LayAside[{split}]" >> beam.io.WriteToTFRecord(ingest_report.images_prefix(uri, split))
-                )
-                facts.append(read | f"Fact[{split}]" >> beam.Map(placement.fact, split if split in SPLITS else ""))
+                facts.append(read | f"LayAside[{split}]" >> beam.ParDo(laid_aside.LayAside(prefix, given)))
             memory = split_memory.read(pipeline, memory_folder)
             drop = exec_properties["on_duplicates"] == "drop"
             grouped = {"facts": facts | "Facts" >> beam.Flatten(), "memory": memory} | "Group" >> grouping.Group(
                 exec_properties["duplicate_distance"], shares, drop
             )
-            placed = grouped[grouping.PLACED]
+            placed, left_out = grouped[grouping.PLACED], grouped[grouping.LEFT_OUT]
             (
-                placed
-                | "Line" >> beam.Map(placement.line)
-                | "WritePlaced" >> beam.io.WriteToText(ingest_report.placed_prefix(uri))
+                left_out
+                | "Row" >> beam.Map(lambda left: json.dumps({"path": left.file.source, "reason": left.reason}))
+                | "WriteLeftOut" >> beam.io.WriteToText(ingest_report.left_out_prefix(uri), skip_if_empty=True)
             )
-            grouped[grouping.LEFT_OUT] | "WriteLeftOut" >> beam.io.WriteToText(
-                ingest_report.left_out_prefix(uri), skip_if_empty=True
-            )
-            return split_memory.write(memory, placed, memory_folder) if memory_folder else None
-
-    def _write(self, uri: str, examples: types.Artifact, exec_properties: dict[str, Any]) -> None:
-        """Puts the images that were laid aside where they go; each split is counted on the way."""
-        examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-        tables = f"{ingest_report.placed_prefix(uri)}*", f"{ingest_report.left_out_prefix(uri)}*"
-        with self._make_beam_pipeline() as pipeline:
-            splits = {}
-            for split in _inputs(exec_properties):
-                given = split if split in SPLITS else None
-                images = (
-                    pipeline
-                    | f"Images[{split}]" >> beam.io.ReadFromTFRecord(f"{ingest_report.images_prefix(uri, split)}*")
-                    | f"Place[{split}]" >> beam.ParDo(placement.Place(*tables, given)).with_outputs(*SPLITS)
-                )
-                splits.update({name: images[name] for name in ([given] if given else SPLITS)})
-            for split, placed in splits.items():
-                tally = placed | f"Tally[{split}]" >> beam.CombineGlobally(Tally())
+            images = (placed, left_out) | "Place" >> laid_aside.PutInPlace(SPLITS)
+            for split in SPLITS:
+                tally = images[split] | f"Tally[{split}]" >> beam.CombineGlobally(Tally())
                 tally | f"WriteTally[{split}]" >> beam.Map(_write_json, ingest_report.counts_path(uri, split))
                 prefix = f"{artifact_utils.get_split_uri([examples], split)}/data_tfrecord"
                 (
-                    placed
+                    images[split]
                     | f"Serialize[{split}]" >> beam.Map(lambda example: example.SerializeToString())
-                    | f"Write[{split}]" >> WriteRecords(prefix, STORED)  # JPEG and PNG are compressed already
+                    | f"Write[{split}]" >> WriteRecords(prefix, stored)  # JPEG and PNG are compressed already
                 )
+            remembered = split_memory.write(memory, placed, memory_folder) if memory_folder else None
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
+        return remembered
 
 
 def _inputs(exec_properties: dict[str, Any]) -> dict[str, str]:

@@ -10,7 +10,6 @@ duplicate; and another the groups of one class, some 200 bytes each.
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,13 +33,23 @@ class Placed:
     group: bytes
     split: str
     """Empty where the data has splits of its own."""
+    files: tuple[File, ...] = ()
+    """All with its pixels; those among them that are left out are told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file that is left out, and why."""
+
+    file: File
+    reason: str
 
 
 PLACED, LEFT_OUT = "placed", "left_out"
 
 
 class Group(beam.PTransform):
-    """Facts `(id, (File, signature))` and memory `(id, split)` to `Placed` images and files that are left out.
+    """Facts `(id, (File, signature))` and memory `(id, split)` to `Placed` images and `LeftOut` files.
 
     Args:
         distance: Most bits of two hashes that may differ; 0 for images of equal pixels only.
@@ -73,7 +82,7 @@ class Group(beam.PTransform):
             left_out.append(whole | "Copies" >> beam.FlatMapTuple(_copies))
         if self._shares is None:
             placed = whole | "Given" >> beam.FlatMapTuple(
-                lambda group, found: [Placed(item.id, group, "") for item in found]
+                lambda group, found: [Placed(item.id, group, "", item.files) for item in found]
             )
         else:
             placed = whole | "Split" >> _Split(self._shares, self._drop)
@@ -102,12 +111,12 @@ class _OfGroup(beam.DoFn):
                 "from one to the other (data.duplicate_distance)"
             )
             for file in item.files:
-                yield beam.pvalue.TaggedOutput(LEFT_OUT, _left_out(file, reason))
+                yield beam.pvalue.TaggedOutput(LEFT_OUT, LeftOut(file, reason))
         else:
             yield (member.group if member else identifier), item
 
 
-def _copies(group: bytes, items: Iterable[Item]) -> Iterator[str]:
+def _copies(group: bytes, items: Iterable[Item]) -> Iterator[LeftOut]:
     """All but one of the files of a group, and of each label in it: which label is right, nobody knows here."""
     del group
     by_label: dict[str, list[tuple[Item, File]]] = defaultdict(list)
@@ -119,11 +128,7 @@ def _copies(group: bytes, items: Iterable[Item]) -> Iterator[str]:
         copies.sort(key=lambda copy: (_ORDER.get(copy[1].split, 0), not copy[0].split, copy[1].source))
         (_, kept), *others = copies
         for _, file in others:
-            yield _left_out(file, f"a near-duplicate of {kept.source} (data.on_duplicates: drop)")
-
-
-def _left_out(file: File, reason: str) -> str:
-    return json.dumps({"path": file.source, "reason": reason})
+            yield LeftOut(file, f"a near-duplicate of {kept.source} (data.on_duplicates: drop)")
 
 
 class _Split(beam.PTransform):
@@ -161,4 +166,4 @@ def _place(group: bytes, found: dict[str, Iterable[Any]]) -> Iterator[Placed]:
     [items], [split] = found["items"], found["split"]
     for item in items:
         # An image that had a split keeps it, even where its group has two: see `modules.duplicates.groups`.
-        yield Placed(item.id, group, item.split or split)
+        yield Placed(item.id, group, item.split or split, item.files)

@@ -51,6 +51,11 @@ class Ingest:
     """How images were read: `max_side` and `background`, as the settings of these names, where they are recorded."""
 
 
+def make_room(report_uri: str) -> None:
+    """Makes the folder of all parts: not every writer does."""
+    tf.io.gfile.makedirs(f"{report_uri}/parts")
+
+
 def counts_path(report_uri: str, split: str) -> str:
     """Where the tally of a split is written."""
     return f"{report_uri}/parts/counts-{split}.json"
@@ -64,11 +69,6 @@ def rejected_prefix(report_uri: str, pattern: str) -> str:
 def images_prefix(report_uri: str, split: str) -> str:
     """Beginning of the names of the files with the images that were read of one input split."""
     return f"{report_uri}/parts/images-{split}"
-
-
-def placed_prefix(report_uri: str) -> str:
-    """Beginning of the names of the files that say where each image goes."""
-    return f"{report_uri}/parts/placed"
 
 
 def left_out_prefix(report_uri: str) -> str:

@@ -26,6 +26,10 @@ class File:
     label: str
     split: str
     """Where the data has splits of its own; else empty."""
+    laid: str = ""
+    """Path of the file in which its image was laid aside."""
+    row: int = 0
+    """How many images lie before it there."""
 
 
 @dataclass(frozen=True, slots=True)

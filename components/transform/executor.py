@@ -15,7 +15,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.transform import executor as tfx_executor
 
-from components.write_records import HUFFMAN, WriteRecords
+from components.write_records import WriteRecords, squeezed
 from modules import records
 from modules.packed_pixels import pack
 
@@ -60,7 +60,7 @@ class _EncodeAndWrite(beam.PTransform):
             input_or_inputs
             | "Encode" >> beam.ParDo(tfx_executor.TransformProcessor._RecordBatchToExamplesFn(self._schema))
             | "Examples" >> beam.Values()
-            | "Write" >> WriteRecords(self._prefix, HUFFMAN, _packed)
+            | "Write" >> WriteRecords(self._prefix, squeezed, _packed)
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import tempfile
 from collections import Counter
@@ -60,10 +59,9 @@ def run(
             ]
             for name in (PLACED, LEFT_OUT)
         }
-    left_out = map(json.loads, collected[LEFT_OUT])
     placed = {image.id.decode(): image for image in collected[PLACED]}
     assert len(placed) == len(collected[PLACED])
-    return placed, {row["path"]: row["reason"] for row in left_out}
+    return placed, {left.file.source: left.reason for left in collected[LEFT_OUT]}
 
 
 def singles(label: str, number: int) -> list[Fact]:

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from components import write_records
-from components.write_records import HUFFMAN, STORED, WriteRecords
+from components.write_records import WriteRecords, squeezed, stored
 
 RECORDS = [np.random.default_rng(number).bytes(1000 + number) for number in range(40)] + [b""]
 
@@ -26,7 +26,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
     return str(path)
 
 
-@pytest.mark.parametrize("written", [STORED, HUFFMAN], indirect=True)
+@pytest.mark.parametrize("written", [stored, squeezed], indirect=True)
 def test_every_reader_finds_the_records(written):
     assert list(tf.data.TFRecordDataset(written, "GZIP").as_numpy_iterator()) == RECORDS
     with gzip.open(written) as file, tf.io.TFRecordWriter(f"{written}.plain") as writer:
@@ -46,6 +46,6 @@ def _same(found: list[bytes]) -> None:
 
 def test_nothing_is_a_file_without_records(tmp_path):
     with beam.Pipeline("FnApiRunner") as pipeline:
-        pipeline | beam.Create([]) | WriteRecords(str(tmp_path / "data"), HUFFMAN)
+        pipeline | beam.Create([]) | WriteRecords(str(tmp_path / "data"), squeezed)
     [path] = tmp_path.iterdir()
     assert list(tf.data.TFRecordDataset(str(path), "GZIP")) == []

@@ -4,23 +4,28 @@
     memory of earlier runs ───────────────┘                                           ▼
                                                      items by group ─► by class ─► placed images
 
-Hashes are only ever in the hands of many workers. One process sees the edges: some 500 bytes for each image that has a
-duplicate; and another the groups of one class, some 200 bytes each.
+Hashes are only ever in the hands of many workers, and so are the groups of a class. One process sees the edges: some
+500 bytes for each image that has a duplicate.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.pvalue import AsDict
 
 from components.image_example_gen.near_duplicates import File, Item, NearDuplicates
 from modules import duplicates, splits
 from modules.duplicates import Member
 
+GROUPS_TOGETHER = 100_000
+"""Of one class, about as many are placed by one process: 20 MB. In each such part the shares are as exact as in a whole
+class."""
 _ORDER = {"test": 0, "eval": 1, "train": 2}
 """Of copies in splits of the user's own, the one nearest to the verdict stays."""
 
@@ -140,9 +145,11 @@ class _Split(beam.PTransform):
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.PCollection:
         shares, drop = self._shares, self._drop
+        by_class = input_or_inputs | "ByClass" >> beam.MapTuple(lambda group, items: _summary(group, items, drop))
+        counts = by_class | "GroupsOfClass" >> beam.combiners.Count.PerKey()
         split_of = (
-            input_or_inputs
-            | "ByClass" >> beam.MapTuple(lambda group, items: _summary(group, items, drop))
+            by_class
+            | "Part" >> beam.Map(_in_parts, AsDict(counts))
             | "OfClass" >> beam.GroupByKey()
             | "Assign" >> beam.FlatMapTuple(lambda _, groups: splits.assign(groups, shares))
         )
@@ -160,6 +167,12 @@ def _summary(group: bytes, items: Iterable[Item], drop: bool) -> tuple[str, spli
     label = min(labels, key=lambda name: (-labels[name], name))
     size = len(labels) if drop else sum(labels.values())
     return label, splits.Group(group, size, next((item.split for item in listed if item.split), ""))
+
+
+def _in_parts(element: tuple[str, splits.Group], counts: Mapping[str, int]) -> tuple[tuple[str, int], splits.Group]:
+    label, group = element
+    parts = -(-counts[label] // GROUPS_TOGETHER)
+    return (label, int.from_bytes(hashlib.sha256(group.id).digest()[:8], "big") % parts), group
 
 
 def _place(group: bytes, found: dict[str, Iterable[Any]]) -> Iterator[Placed]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import apache_beam as beam
 import numpy as np
 
+from components.image_example_gen import grouping
 from components.image_example_gen.grouping import LEFT_OUT, PLACED, Group, Placed, _summary
 from components.image_example_gen.near_duplicates import File, Item
 from modules import splits
@@ -161,3 +162,22 @@ def test_a_group_counts_for_its_commonest_class_by_its_files_or_by_those_that_st
     assert _summary(b"1", items, False) == ("b", splits.Group(b"1", 3, "test"))
     assert _summary(b"1", items, True) == ("b", splits.Group(b"1", 2, "test"))  # one of each label stays
     assert _summary(b"1", [item("1", "b", "a")], False) == ("a", splits.Group(b"1", 2))
+
+
+def test_a_class_of_very_many_is_placed_in_parts_and_what_was_placed_stays(monkeypatch):
+    facts = [*singles("a", 400), *singles("b", 50)]
+    monkeypatch.setattr(grouping, "GROUPS_TOGETHER", 100)
+    placed, _ = run(facts)
+    of_a = Counter(image.split for name, image in placed.items() if name[0] == "a")
+    assert all(abs(of_a[split] - 400 * share / 10) <= 4 for split, share in SHARES.items())  # one for each part
+    assert Counter(image.split for name, image in placed.items() if name[0] == "b") == {
+        "train": 40,
+        "eval": 5,
+        "test": 5,
+    }
+    splits_of = {name: image.split for name, image in placed.items()}
+    monkeypatch.setattr(grouping, "GROUPS_TOGETHER", 64)
+    again, _ = run([*facts, *singles("c", 10)], splits_of)
+    assert {name: image.split for name, image in again.items() if name[0] != "c"} == splits_of
+    parts = {grouping._in_parts(("a", splits.Group(bytes([n]), 1)), {"a": 400})[0] for n in range(100)}
+    assert len(parts) == 7 and {label for label, _ in parts} == {"a"}

@@ -19,6 +19,7 @@ from modules.bundle_format import model_file
 from modules.data_digest import DataDigest
 from modules.edge_golden import Golden
 from modules.edge_runtime import EdgeRunner, cores, runtime
+from modules.edge_trial import fatal
 from modules.edge_verdict import Tally, Thresholds, overall, refusals
 from modules.errors import DataError, EdgetuneError
 from modules.images import decode
@@ -57,7 +58,10 @@ class _Variant:
             self.reasons += tflite_declared.metadata_problems(content, labels)
             # Wrong labels are measured all the same, the numbers tell how wrong; a wrong shape or type cannot be.
             if not self.reasons or self.facts.inputs[0].shape[1:3] == (image_size, image_size):
-                self.runner = EdgeRunner(content, BATCH)
+                if deadly := fatal(content, BATCH):
+                    self.reasons.append(deadly)
+                else:
+                    self.runner = EdgeRunner(content, BATCH)
         except (EdgetuneError, RuntimeError, ValueError, IndexError) as error:
             self.reasons.append(error.cause if isinstance(error, EdgetuneError) else str(error))
 

@@ -50,6 +50,11 @@ class EdgeRunner:
         if batch > 1 and self._can(batch):
             self.batch, self._interpreter = batch, self._load(batch)
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of an image."""
+        return tuple(int(size) for size in self._interpreter.get_input_details()[0]["shape"][1:])
+
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Classifies.
 

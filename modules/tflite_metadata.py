@@ -103,11 +103,22 @@ def has_metadata(content: bytes) -> bool:
 
 
 class _Builder(flatbuffers.Builder):
-    """Aligns byte vectors as the LiteRT schema asks for: its kernels may load weights sixteen bytes at a time."""
+    """Aligns byte vectors as the LiteRT schema asks for: its kernels may load weights sixteen bytes at a time.
+
+    Of other vectors, what was written once is not written again. In 8 bits every channel of every kernel and bias has a
+    zero point of eight bytes, and all are zero: a tenth of the file.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._written: dict[tuple[str, bytes], int] = {}
 
     def CreateNumpyVector(self, x: np.ndarray) -> int:
         if x.dtype != np.uint8:
-            return int(super().CreateNumpyVector(x))
+            content = x.dtype.str, x.tobytes()
+            if content not in self._written:
+                self._written[content] = int(super().CreateNumpyVector(x))
+            return self._written[content]
         self.StartVector(1, x.size, _ALIGNMENT)
         self.head = self.Head() - x.size
         self.Bytes[self.Head() : self.Head() + x.size] = x.tobytes()

@@ -6,6 +6,7 @@ import functools
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import flatbuffers
 import keras
@@ -52,6 +53,19 @@ def with_a_lost_channel(content: bytes) -> bytes:
     shapes = {id(tensor): tuple(tensor.shape) for tensor in model.subgraphs[0].tensors if tensor.shape is not None}
     kernel = next(tensor for tensor in model.subgraphs[0].tensors if shapes.get(id(tensor)) == (3, 3, 3, 3))
     kernel.quantization.scale = kernel.quantization.scale * np.float32([1, 1, 0])
+    return _packed(model)
+
+
+def deadly(content: bytes) -> bytes:
+    """An int8 of the same network on which the interpreter aborts: its first convolution puts out nearly nothing."""
+    model = tflite_inspect.parse(content)
+    [graph] = model.subgraphs
+    first = next(operator for operator in graph.operators if hasattr(operator.builtinOptions, "strideH"))
+    graph.tensors[first.outputs[0]].quantization.scale = np.float32([1e-9])
+    return _packed(model)
+
+
+def _packed(model: Any) -> bytes:
     builder = flatbuffers.Builder(1 << 16)
     builder.Finish(model.Pack(builder), tflite_inspect.IDENTIFIER)
     return bytes(builder.Output())

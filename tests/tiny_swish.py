@@ -21,15 +21,18 @@ from tests import tiny_model
 SIZE = tiny_model.SIZE
 _WIDE, _SQUEEZED = 8, 4
 _LOUDEST, _QUIETEST = 2.0, 0.02
+_SILENCING = -1000.0  # a bias that no image outweighs
 
 _folder = tempfile.TemporaryDirectory(prefix="edgetune-tests-")
 
 
-def model(*, added: bool = False) -> keras.Model:
+def model(*, added: bool = False, silent: bool = False) -> keras.Model:
     """Input float32 `[N, 32, 32, 3]` in 0..255, output probabilities of three classes.
 
     Args:
         added: Whether the first hard swish is also what a sum reads, as in no real network.
+        silent: Whether the squeezed channels are 0 for every image, as in a trained MobileNetV3 for photographs of
+            flowers.
     """
     keras.utils.set_random_seed(1)
     layers = keras.layers
@@ -38,7 +41,9 @@ def model(*, added: bool = False) -> keras.Model:
     x = layers.Activation("hard_swish")(first(layers.Rescaling(1 / 127.5, -1.0)(image)))
     z = layers.Conv2D(_WIDE, 1)(x)
     y = layers.ReLU()(layers.DepthwiseConv2D(3, padding="same")(x))
-    squeezed = layers.Conv2D(_SQUEEZED, 1, activation="relu")(layers.GlobalAveragePooling2D(keepdims=True)(y))
+    bias = keras.initializers.Constant(_SILENCING if silent else 0.0)
+    squeeze = layers.Conv2D(_SQUEEZED, 1, activation="relu", bias_initializer=bias)
+    squeezed = squeeze(layers.GlobalAveragePooling2D(keepdims=True)(y))
     gate = layers.ReLU(6.0)(layers.Conv2D(_WIDE, 1)(squeezed) + 3.0) * (1 / 6)
     x = layers.Add()([x if added else z, layers.Conv2D(_WIDE, 1)(layers.Multiply()([y, gate]))])
     x = layers.Activation("hard_swish")(layers.Conv2D(2 * _WIDE, 1, name="last")(x))
@@ -51,15 +56,15 @@ def model(*, added: bool = False) -> keras.Model:
 
 
 @functools.cache
-def saved_model(*, added: bool = False) -> str:
+def saved_model(*, added: bool = False, silent: bool = False) -> str:
     """It as a SavedModel with all signatures."""
-    return tiny_model.save(model(added=added), Path(_folder.name, f"swish-{added}"))
+    return tiny_model.save(model(added=added, silent=silent), Path(_folder.name, f"swish-{added}-{silent}"))
 
 
 @functools.cache
-def content(*, added: bool = False) -> bytes:
+def content(*, added: bool = False, silent: bool = False) -> bytes:
     """It as the converter makes it in float32."""
-    saved = saved_model(added=added)
+    saved = saved_model(added=added, silent=silent)
     return bytes(tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=[EDGE]).convert())
 
 

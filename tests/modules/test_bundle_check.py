@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 
 import pytest
 
+from modules import tflite_metadata
 from modules.bundle_check import verify
 from modules.edge_bundle import write_checksums
-from tests import tiny_bundle
+from modules.tflite_metadata import add_metadata
+from tests import tiny_bundle, tiny_edge, tiny_model
 
 
 @pytest.fixture
@@ -68,6 +71,35 @@ def test_a_new_list_over_altered_files_hides_nothing(bundle):
     assert "golden/expected.json: label 1 in it is 'blue', and bundle.json says 'green'" in found
     assert "model_float32.tflite: is not the file that was measured: bundle.json has another digest" in found
     assert "model_float32.tflite: label 1 inside is 'blue', and bundle.json says 'green'" in found
+
+
+def replaced(bundle, content: bytes) -> list[str]:
+    """What is wrong with a bundle whose float32 is another file, when all that names its digest was made anew."""
+    (bundle / "model_float32.tflite").write_bytes(content)
+    facts = json.loads((bundle / "bundle.json").read_text())
+    facts["variants"]["float32"] |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (bundle / "bundle.json").write_text(json.dumps(facts))
+    write_checksums(bundle)
+    return failed(bundle)
+
+
+def test_metadata_that_clients_would_believe_wrongly_are_found_where_every_digest_is_right(bundle, monkeypatch):
+    content = (bundle / "model_float32.tflite").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(tflite_metadata, "MEAN", 127.5)
+        patched.setattr(tflite_metadata, "STD", 127.5)
+        twice = add_metadata(content, tiny_model.LABELS, tiny_edge.ABOUT)
+    assert replaced(bundle, twice) == [
+        "model_float32.tflite: declares mean 127.5 and deviation 127.5 where 0 and 1 are right: the model normalises "
+        "by itself, and clients would do it a second time"
+    ]
+    swapped = add_metadata(content, ("blue", "red", "green"), tiny_edge.ABOUT)
+    assert replaced(bundle, swapped) == ["model_float32.tflite: label 2 inside is 'red', and bundle.json says 'green'"]
+    one_more = add_metadata(content, (*tiny_model.LABELS, "yellow"), tiny_edge.ABOUT)
+    assert replaced(bundle, one_more) == ["model_float32.tflite: has 4 labels inside, and bundle.json has 3"]
+    bare = tiny_edge.converted()["float32"]
+    assert replaced(bundle, bare) == ["model_float32.tflite: has no metadata, so MediaPipe and ML Kit refuse it"]
+    assert replaced(bundle, content) == []
 
 
 def test_expectations_that_are_not_of_these_labels_and_variants_are_told(bundle):

@@ -11,6 +11,7 @@ import tensorflow as tf
 from modules.edge_evaluation import BATCH, evaluate
 from modules.edge_golden import Golden
 from modules.edge_runtime import EdgeRunner, Latency
+from modules.edge_trial import fatal
 from modules.edge_verdict import Tally, Thresholds, overall, refusals
 from modules.errors import DataError, ExportError
 from modules.representative import choose, representative_images
@@ -97,6 +98,15 @@ def test_a_broken_quantization_is_refused(tmp_path, examples):
     assert not metrics["blessed"]
     [accuracy, agreement] = metrics["variants"]["int8"]["reasons"]  # the file itself looks as it should
     assert accuracy.endswith("edge.max_accuracy_drop 0.01") and agreement.endswith("edge.min_agreement 0.97")
+
+
+def test_a_model_that_ends_the_interpreters_process_is_refused_and_the_others_are_measured(tmp_path, examples):
+    assert fatal(tiny_edge.converted()["int8"], BATCH) is None
+    contents = {**one(), "int8": tiny_edge.deadly(tiny_edge.converted()["int8"])}
+    variants = judged(tmp_path, examples, contents)["variants"]
+    assert "the LiteRT interpreter ends the process that runs it (SIGABRT)" in variants["int8"]["reasons"]
+    assert not variants["int8"]["blessed"] and variants["int8"]["latency"] is None
+    assert variants["float32"]["blessed"] and variants["float32"]["accuracy"] == 1.0
 
 
 def test_a_file_without_metadata_is_refused(tmp_path, examples):

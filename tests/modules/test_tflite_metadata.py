@@ -70,6 +70,26 @@ def test_buffers_stay_aligned_for_the_kernels():
     assert {start % 16 for start in starts} == {0}
 
 
+def test_zero_points_that_are_equal_stand_in_the_file_once():
+    content = tiny_edge.converted()["int8"]
+    before, after = zero_points(content), zero_points(described(content))
+    assert {values: len(places) for values, places in after.items()} == dict.fromkeys(before, 1)
+    assert max(len(places) for places in before.values()) > 1
+
+
+def zero_points(content: bytes) -> dict[bytes, set[int]]:
+    """Where in a file each vector of zero points stands, by its content."""
+    graph = schema.Model.GetRootAs(content, 0).Subgraphs(0)
+    places: dict[bytes, set[int]] = {}
+    for index in range(graph.TensorsLength()):
+        quantization = graph.Tensors(index).Quantization()
+        if quantization is not None and quantization.ZeroPointLength():
+            table = quantization._tab
+            values = quantization.ZeroPointAsNumpy().tobytes()
+            places.setdefault(values, set()).add(table.Vector(table.Offset(10)))
+    return places
+
+
 def test_buffers_outside_the_flatbuffer_are_taken_inside():
     plain = tiny_edge.converted()["float32"]
     model = tflite_inspect.parse(plain)

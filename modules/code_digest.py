@@ -46,17 +46,22 @@ def closure(modules: tuple[str, ...]) -> set[Path]:
     return found
 
 
-def first_party_imports(path: Path) -> set[str]:
+def first_party_imports(path: Path) -> frozenset[str]:
     """Dotted names under edgetune's floors that the file at `path` imports anywhere."""
+    return _imports(path.read_text(encoding="utf-8"), str(path))
+
+
+@functools.cache  # the components share most of their code
+def _imports(source: str, name: str) -> frozenset[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+    for node in ast.walk(ast.parse(source, filename=name)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             # `from modules import images` names a module, `from modules.images import decode` one of its members.
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return {name for name in names if name.split(".")[0] in FLOORS}
+    return frozenset(name for name in names if name.split(".")[0] in FLOORS)
 
 
 def _source(module: str) -> Path | None:

@@ -66,17 +66,21 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
     many_bytes = tf.TensorSpec([None], tf.string, name=names.IMAGE_BYTES)
     many_examples = tf.TensorSpec([None], tf.string, name=names.SERIALIZED)
     functions = {
-        names.SERVING: tf.function(serving_default, [many_bytes]),
-        names.EXAMPLES: tf.function(serving_examples, [many_examples]),
-        names.TRANSFORM: tf.function(transform_features, [many_examples]),
-        names.EDGE: tf.function(edge, [one_image]),
+        name: tf.function(function, [takes], autograph=False)
+        for name, function, takes in (
+            (names.SERVING, serving_default, many_bytes),
+            (names.EXAMPLES, serving_examples, many_examples),
+            (names.TRANSFORM, transform_features, many_examples),
+            (names.EDGE, edge, one_image),
+        )
     }
     # The variables and Transform's graph, not the Keras model: a saved Keras 3 model can neither be converted nor be
     # loaded everywhere. Keras's own ExportArchive does the same, but cannot keep the lookup table of the labels.
     root = tf.Module()
     root.variables_of_model = [variable.value for variable in model.variables]
     root.transform = layer
-    tf.saved_model.save(root, path, signatures=functions)
+    # No Python branch in here depends on a tensor, and AutoGraph would rewrite the code of Keras and TFT to see that.
+    tf.autograph.experimental.do_not_convert(tf.saved_model.save)(root, path, signatures=functions)
     if records.read_labels(path) != classes:
         raise ExportError(f"{path}/assets/{names.LABELS_FILE} is not Transform's vocabulary", "report this defect")
 

@@ -14,6 +14,8 @@ nothing better. `dynamic` has 8-bit weights and float activations. `int8` has no
 from __future__ import annotations
 
 import argparse
+import copy
+import functools
 import os
 import re
 import signal
@@ -117,23 +119,45 @@ def _convert_one(saved_model: str, variant: str, representative: np.ndarray) -> 
 
     from modules.tflite_network import NotKnown
 
-    # One signature only: each becomes a subgraph, and MediaPipe refuses a file with two.
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[EDGE])
+    if variant == "float32":
+        return _float32(saved_model)
     if variant == "int8":
         # An image of nothing and one of all light belong to what calibrates: the range of the input, 0 to 255, must
         # be that of every tensor behind it.
         extremes = [np.zeros_like(representative[:1]), np.full_like(representative[:1], 255)]
         images = np.concatenate([*extremes, representative])
         try:
-            return _int8(bytes(converter.convert()), images)
+            return _int8(_float32(saved_model), images)
         except NotKnown as unknown:
             print(f"{_MARK}{variant}, calibrated by the converter itself, because of {unknown}", flush=True)
-            return _int8_calibrated(converter, images)
-    if variant != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            return _int8_calibrated(_converter(saved_model), images)
+    converter = _converter(saved_model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if variant == "float16":
         converter.target_spec.supported_types = [tf.float16]
     return bytes(converter.convert())
+
+
+@functools.cache  # `int8` is made of the very `float32` that is delivered
+def _float32(saved_model: str) -> bytes:
+    return bytes(_converter(saved_model).convert())
+
+
+def _converter(saved_model: str) -> Any:
+    """A converter whose options are not set yet."""
+    import tensorflow as tf
+
+    converter = copy.copy(_read(saved_model))
+    converter.target_spec = tf.lite.TargetSpec()
+    return converter
+
+
+@functools.cache  # to read takes longer than to convert
+def _read(saved_model: str) -> Any:
+    import tensorflow as tf
+
+    # One signature only: each becomes a subgraph, and MediaPipe refuses a file with two.
+    return tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[EDGE])
 
 
 def _int8(float32: bytes, images: np.ndarray) -> bytes:

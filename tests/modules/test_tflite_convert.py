@@ -64,7 +64,7 @@ def test_the_model_is_read_once_for_all_variants_and_none_leaves_its_options_to_
     for cached in (tflite_convert._read, tflite_convert._float32):
         cached.cache_clear()
     saved_model, images = tiny_edge.saved_model(), tiny_edge.representative()
-    backwards = [name for name in reversed(tiny_edge.VARIANTS) if name != "int8"]  # which is exact in one process only
+    backwards = [name for name in reversed(tiny_edge.VARIANTS) if name != "int8"]  # its sums have no fixed order here
     made = {variant: tflite_convert._convert_one(saved_model, variant, images) for variant in backwards}
     assert times == [saved_model]
     assert made == {variant: tiny_edge.converted()[variant] for variant in backwards}

@@ -6,9 +6,13 @@ Local folders need no TensorFlow, whose import alone takes seconds: a wrong path
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+_STATUS = re.compile(r"HTTP response code (\d+)")
+_MESSAGE = re.compile(r'"(?:message|error_description)": *"((?:[^"\\]|\\.)*)"')
 
 
 def exists(path: str) -> bool:
@@ -74,6 +78,30 @@ def size_and_time(path: str) -> tuple[int, int] | None:
     except tf.errors.OpError:
         return None
     return int(remote.length), int(remote.mtime_nsec)
+
+
+def make(url: str) -> None:
+    """Makes a folder behind a URL, where folders are something.
+
+    Google's object store has none: what is written there is there. TensorFlow would ask for the bucket instead, and go
+    on asking for minutes where it does not exist.
+
+    Raises:
+        tf.errors.OpError: It cannot be made.
+    """
+    if not url.startswith("gs://"):
+        import tensorflow as tf
+
+        tf.io.gfile.makedirs(url)
+
+
+def reason(error: Exception) -> str:
+    """Why a file system refused, in one line: of the page that an object store answers with, its status and message."""
+    text = str(error).strip()
+    status, message = _STATUS.search(text), _MESSAGE.search(text)
+    if status and message:
+        return f"{status[1]} {message[1]}"
+    return text.partition("\n")[0] or type(error).__name__
 
 
 def is_remote(path: str) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from modules import folders
 from modules.bundle_format import CHECKSUMS
 from modules.errors import PushError
 from modules.saved_models import SAVED_MODEL_FILE, files_of
@@ -92,11 +93,11 @@ def _push_url(source: str, files: list[str], destination: str) -> Pushed:
     folder = destination.rstrip("/")
     path = ""
     try:
-        tf.io.gfile.makedirs(folder)
+        folders.make(folder)
         version = _next_version(_names(folder))
         path = f"{folder}/{version}"
         for name in files:
-            tf.io.gfile.makedirs(os.path.dirname(f"{path}/{name}"))  # noqa: PTH120 - a URL
+            folders.make(os.path.dirname(f"{path}/{name}"))  # noqa: PTH120 - a URL
             tf.io.gfile.copy(f"{source}/{name}", f"{path}/{name}")
     except (OSError, tf.errors.OpError) as error:
         with contextlib.suppress(tf.errors.OpError):  # what stopped the push may stop this too
@@ -151,6 +152,6 @@ def _refusal(destination: str, error: Exception) -> PushError:
         errno.EEXIST: "a file is in the way: move it, or push elsewhere",
     }
     number = error.errno if isinstance(error, OSError) else None
-    what = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
+    what = error.strerror if isinstance(error, OSError) and error.strerror else folders.reason(error)
     remedy = remedies.get(number or 0, "check that the destination exists and may be written")
     return PushError(f"{destination}: the push failed: {what}", remedy)

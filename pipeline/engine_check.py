@@ -56,7 +56,9 @@ def check_engine(beam: BeamSettings, flags: Sequence[str], places: Mapping[str, 
             # A master has standby ones, separated by commas; one is enough.
             address = master.removeprefix("spark://").split(",")[0]
             _reach("beam.master", address, "start the Spark master, or correct the address")
-        if not master.startswith("http") and shutil.which("java") is None:
+        if beam.runner == "spark" and beam.options.get("spark_submit_uber_jar"):
+            _check_spark_rest(str(beam.options.get("spark_rest_url", "")))
+        elif not master.startswith("http") and shutil.which("java") is None:
             raise ConfigError(
                 f"beam.master {master}: Beam starts its job server with Java, and there is no `java` here",
                 "install a Java runtime, or name a running job server in beam.job_server",
@@ -90,6 +92,21 @@ def _check_flink(beam: BeamSettings, master: str) -> None:
             "the job would wait for more until it fails",
             "start more TaskManagers, or ask for fewer workers",
         )
+
+
+def _check_spark_rest(url: str) -> None:
+    """Of a job that goes to Spark as one jar; Beam itself starts nothing then."""
+    setting = "beam.options.spark_rest_url"
+    try:
+        address = urlsplit(url)
+        if address.scheme not in ("http", "https") or not address.hostname or not address.port:
+            raise ValueError
+    except ValueError:
+        raise ConfigError(
+            f"{setting} {url!r}: with spark_submit_uber_jar it must be the URL of the master's REST endpoint",
+            "for example http://spark.example.com:6066",
+        ) from None
+    _reach(setting, address.netloc, "start the master with spark.master.rest.enabled, or correct the address")
 
 
 def _check_jar(beam: BeamSettings) -> None:

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,9 +69,10 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
     with _only_run_in(workdir), capture(log, verbose) as terminal:
         print(f"edgetune: {settings.name}, log in {log}", file=terminal, flush=True)
         logging.set_verbosity(logging.INFO)
-        source = _preflight(settings, workdir)
-        store = _metadata(settings, workdir)
-        pipeline = _build(settings, source, store, workdir, cache)
+        with _imports_uncollected():
+            source = _preflight(settings, workdir)
+            store = _metadata(settings, workdir)
+            pipeline = _build(settings, source, store, workdir, cache)
         check_texts(store, pipeline)
         nodes = [component.id for component in pipeline.components]
         with (
@@ -120,6 +122,17 @@ def _only_run_in(workdir: Path) -> Iterator[None]:
                 f"--workdir {workdir}: another run is using it", "wait for its end, or name another folder"
             ) from None
         yield
+
+
+@contextmanager
+def _imports_uncollected() -> Iterator[None]:
+    """TensorFlow and TFX make a million objects that stay: the collector would walk through all of them, many times."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _preflight(settings: RunSettings, workdir: Path) -> Source:

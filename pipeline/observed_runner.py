@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Protocol
 from unittest import mock
 
+from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner, PipelineNodeAsDoFn
@@ -43,8 +44,13 @@ def run_observed(pipeline: Pipeline, observer: Observer) -> None:
         Exception: Whatever else stopped the run.
     """
     _errors.clear()
-    with _watching(observer), mock.patch.object(sys, "argv", [sys.argv[0], f"--runner={IN_PROCESS}"]):
+    with (
+        _watching(observer),
         # BeamDagRunner takes no options for its own Beam pipeline: Beam reads them from the command line.
+        mock.patch.object(sys, "argv", [sys.argv[0], f"--runner={IN_PROCESS}"]),
+        # To weigh what it keeps of a side input, Beam walks through the globals of all modules there are, each time.
+        mock.patch.object(worker_handlers, "STATE_CACHE_SIZE_MB", 0),
+    ):
         try:
             _ObservedRunner().run(pipeline)
         except Exception as error:

@@ -35,11 +35,10 @@ def check_places(places: Mapping[str, str | None], flags: Sequence[str]) -> None
             if key == "state.root":
                 _look_with_beam(folder, flags)
         except Exception as error:
-            what = str(error).strip().partition("\n")[0] or type(error).__name__
             remedy = _REMEDIES.get(
                 scheme, "check that the file system of this URL is one that TensorFlow and Beam know"
             )
-            raise ConfigError(f"{key} {place}: cannot be written: {what}", remedy) from error
+            raise ConfigError(f"{key} {place}: cannot be written: {folders.reason(error)}", remedy) from error
 
 
 def _write_with_tensorflow(path: str) -> None:
@@ -47,7 +46,7 @@ def _write_with_tensorflow(path: str) -> None:
 
     if path.startswith("s3://"):
         import tensorflow_io  # noqa: F401 - its import makes the scheme known in this process
-    tf.io.gfile.makedirs(os.path.dirname(path))  # noqa: PTH120 - a URL
+    folders.make(os.path.dirname(path))  # noqa: PTH120 - a URL
     with tf.io.gfile.GFile(path, "w") as file:
         file.write("")
     tf.io.gfile.remove(path)

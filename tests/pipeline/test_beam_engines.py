@@ -258,6 +258,18 @@ def test_a_job_server_that_beam_starts_needs_java(monkeypatch, rest):
     check(**{**SPARK, "master": f"spark://{address}", "environment_config": address})
 
 
+def test_a_job_that_goes_to_spark_as_a_jar_needs_no_java_here_but_the_masters_rest_endpoint(monkeypatch, rest, closed):
+    _, address = rest
+    monkeypatch.setattr(engine_check.shutil, "which", lambda name: None)
+    beam = {**SPARK, "master": f"spark://{address}", "environment_config": address}
+    jar = {"spark_submit_uber_jar": True}
+    check(**beam, options={**jar, "spark_rest_url": f"http://{address}"})
+    found = refusal(**beam, options={**jar, "spark_rest_url": f"http://{closed}"})
+    assert found == f"beam.options.spark_rest_url {closed} does not answer: Connection refused"
+    for wrong in ({}, {"spark_rest_url": "spark.example.com:6066"}, {"spark_rest_url": "http://spark.example.com:x"}):
+        assert "it must be the URL of the master's REST endpoint" in refusal(**beam, options={**jar, **wrong})
+
+
 def test_dataflow_needs_places_that_its_machines_can_see_and_somebody_signed_in(monkeypatch, tmp_path):
     found = refusal(**DATAFLOW, places={"data.path": "gs://birds/photos", "state.root": "/workdir"})
     assert found == "state.root /workdir: machines of Dataflow cannot see folders of this one"

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import socket
-from datetime import datetime, timedelta, timezone
-from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipeline import cli, submit_run
-from tests import tiny_specification
+from tests import certificates, tiny_specification
 from tests.stub_platforms import Kubeflow, serving
 
 RUNS = "/apis/v2beta1/runs"
@@ -193,31 +187,9 @@ def test_a_wrong_parameter_is_not_even_sent(kubeflow, submit, assignment):
 
 
 def test_an_authority_of_ones_own_is_trusted_where_it_is_named(tmp_path, submit, monkeypatch):
-    certificate = self_signed(tmp_path)
+    certificate = certificates.self_signed(tmp_path)
     with serving(Kubeflow(), certificate) as secure:
         code, _, err = submit(endpoint=secure.url)
         assert code == 10 and "cannot be reached" in err and "certificate verify failed" in err and secure.asked == []
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         assert submit(endpoint=secure.url)[0] == 0
-
-
-def self_signed(folder: Path) -> Path:
-    """A file with a key, and a certificate of it for this machine."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path = folder / "certificate.pem"
-    path.write_bytes(key.private_bytes(*form) + certificate.public_bytes(serialization.Encoding.PEM))
-    return path

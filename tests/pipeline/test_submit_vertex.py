@@ -9,28 +9,17 @@ import json
 import logging
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pipeline import cli, submit_run
-from tests import tiny_specification
+from tests import certificates, tiny_specification
 from tests.stub_platforms import Vertex, serving
 
 WHERE = ("--project", "birds-project", "--region", "europe-west4")
 PARENT = "/v1/projects/birds-project/locations/europe-west4"
 
 
-@pytest.fixture(scope="module")
-def key() -> str:
-    return (
-        rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        .decode()
-    )
-
-
 @pytest.fixture
-def vertex(monkeypatch, tmp_path, key):
+def vertex(monkeypatch, tmp_path):
     from google.cloud.aiplatform import initializer
     from google.cloud.aiplatform.utils import resource_manager_utils
 
@@ -38,14 +27,7 @@ def vertex(monkeypatch, tmp_path, key):
     # Its newer versions ask a server on the network whose bucket it is.
     monkeypatch.setattr(resource_manager_utils, "get_project_number", lambda *_: "1")
     with serving(Vertex()) as stub:
-        account = {
-            "type": "service_account",
-            "project_id": "birds-project",
-            "private_key_id": "1",
-            "private_key": key,
-            "client_email": "someone@birds-project.iam.gserviceaccount.com",
-            "token_uri": f"{stub.url}/token",
-        }
+        account = certificates.service_account(f"{stub.url}/token")
         (tmp_path / "account.json").write_text(json.dumps(account))
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", stub.url)

@@ -126,6 +126,8 @@ def test_damage_in_a_compressed_file_is_told(tmp_path):
         (gzip.compress(b"just a text, long enough for a header"), "record 1, at byte 0 of what it unpacks to, has"),
         (b"x", "cut short in record 1, at byte 0"),
     ],
+    # Two workers would not agree on the bytes as a name: gzip writes the time into them.
+    ids=["text", "zlib", "xz", "zstd", "gzip", "one byte"],
 )
 def test_what_is_no_file_of_records_is_named(tmp_path, content, cause):
     (tmp_path / "a").write_bytes(content)

@@ -3,7 +3,7 @@
 STAMP := .venv/.edgetune
 ARGS ?=
 
-.PHONY: help setup run test engine-test image-check lint lock schema pretrain FORCE
+.PHONY: help setup run test engine-test cloud-test image-check lint lock schema pretrain FORCE
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -19,6 +19,9 @@ test: $(STAMP) ## Run all tests; ARGS="-k config" for some
 
 engine-test: $(STAMP) ## Run the whole demo on a Flink cluster of this machine, and compare (Java, Maven, 10 minutes)
 	.venv/bin/python -m pytest -n0 -s tests/engine/demo_on_flink.py $(ARGS)
+
+cloud-test: $(STAMP) ## Run with images, artifacts and pushes on a stand-in for Google Cloud Storage (5 minutes)
+	.venv/bin/python -m pytest -n0 tests/e2e/run_on_cloud_storage.py $(ARGS)
 
 image-check: $(STAMP) ## Carry out the Dockerfile without an engine, and use what comes out (5 GB, some minutes)
 	.venv/bin/python -m tests.check_image

@@ -135,6 +135,6 @@ def test_both_engines_measure_the_same_of_one_model(on_flink, judged_again):
 
 def test_the_jobs_ran_on_the_cluster(cluster, on_flink):
     overview = cluster.overview()
-    # Two jobs of ImageExampleGen, and one or more each of StatisticsGen, DatasetGate, Transform and the Evaluator.
-    assert overview["jobs-finished"] >= 6
+    # One or more each of ImageExampleGen, StatisticsGen, DatasetGate, Transform and the Evaluator.
+    assert overview["jobs-finished"] >= 5
     assert overview["jobs-failed"] == overview["jobs-cancelled"] == 0

@@ -126,7 +126,7 @@ def _only_run_in(workdir: Path) -> Iterator[None]:
 
 @contextmanager
 def _imports_uncollected() -> Iterator[None]:
-    """TensorFlow and TFX make a million objects that stay: the collector would walk through all of them, many times."""
+    """TensorFlow and TFX make objects that stay: the collector would walk through all of them, many times."""
     gc.disable()
     try:
         yield

@@ -3,7 +3,7 @@
 STAMP := .venv/.edgetune
 ARGS ?=
 
-.PHONY: help setup run test engine-test cloud-test image-check lint lock schema pretrain FORCE
+.PHONY: help setup run test large-test engine-test cloud-test image-check lint lock schema pretrain FORCE
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -14,8 +14,11 @@ setup: $(STAMP) ## Build the environment in .venv (EDGETUNE_PYTHON=... names the
 run: $(STAMP) ## Run the whole pipeline on the embedded digits; ARGS="--data DIR" for your own images
 	.venv/bin/edgetune run $(ARGS)
 
-test: $(STAMP) ## Run all tests; ARGS="-k config" for some
+test: $(STAMP) ## Run the tests; ARGS="-k config" for some
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+large-test: $(STAMP) ## Run what `make test` leaves out: the larger members of every family of backbones (minutes)
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 -m large $(ARGS)
 
 engine-test: $(STAMP) ## Run the whole demo on a Flink cluster of this machine, and compare (Java, Maven, 10 minutes)
 	.venv/bin/python -m pytest -n0 -s tests/engine/demo_on_flink.py $(ARGS)

@@ -91,9 +91,9 @@ def main() -> None:
             whole = time.monotonic() - started
             inside = sum(float(cost["seconds"]) for cost in sizes[images])
             print(f"{images} images: {whole:.0f} s, {whole - inside:.0f} s of it outside of all components", flush=True)
+            if options.out:  # After each size, so that what was measured is kept if a larger one does not end.
+                options.out.write_text(json.dumps(sizes, indent=1) + "\n", encoding="utf-8")
     _tables(sizes)
-    if options.out:
-        options.out.write_text(json.dumps(sizes, indent=1) + "\n", encoding="utf-8")
 
 
 def _one(config: Path, overrides: list[str], data: Path, workdir: Path) -> list[Cost]:

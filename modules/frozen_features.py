@@ -164,7 +164,7 @@ def _frozen_function(network: keras.Model) -> Callable[[tf.Tensor], dict[str, tf
         for variables in (network.trainable_variables, network.non_trainable_variables)
     )
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *network.input_shape[1:]], tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec([None, *network.input_shape[1:]], tf.float32)], autograph=False)
     def function(images: tf.Tensor) -> dict[str, tf.Tensor]:
         # Made inside the function: tensors from outside would be inputs of the graph.
         constants = [[tf.constant(value) for value in values] for values in (trainable, others)]

@@ -80,7 +80,10 @@ def run_phase(
         state.keep_in(Path(resume_dir), name, training_key(name, model, train, evaluation, loss, settings))
     strategy = distribution.strategy_of(model)
     with distribution.scope(strategy):  # the optimizer has variables too
-        model.compile(keras.optimizers.Adam(settings.learning_rate), loss=loss, metrics=["accuracy"])
+        accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
+        model.compile(keras.optimizers.Adam(settings.learning_rate), loss=loss, metrics=[accuracy])
+        # A step that has to make variables, of the optimizer or of a metric that is only a name, is traced twice.
+        model.optimizer.build(model.trainable_variables)
         state.restore(model, train)
     if not state.finished:
         first = len(state.epochs)

@@ -39,9 +39,13 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
     def predict(pixels: tf.Tensor) -> tf.Tensor:
         return model(tf.cast(pixels, tf.float32), training=False)
 
+    # Traced once for the signatures that take any number of images.
+    many_pixels = tf.TensorSpec([None, image_size, image_size, images.CHANNELS], tf.uint8)
+    predict_many = tf.function(predict, [many_pixels], autograph=False)
+
     def of_bytes(image_bytes: tf.Tensor) -> tf.Tensor:
         transformed = layer({records.IMAGE: image_bytes})
-        return predict(images.from_raw(transformed[records.IMAGE], image_size))
+        return predict_many(images.from_raw(transformed[records.IMAGE], image_size))
 
     def serving_default(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = of_bytes(image_bytes)
@@ -78,7 +82,8 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
     # loaded everywhere. Keras's own ExportArchive does the same, but cannot keep the lookup table of the labels.
     root = tf.Module()
     root.variables_of_model = [variable.value for variable in model.variables]
-    root.transform = layer
+    # What the layer calls, not the layer: that is a Keras model too, which takes longer to save than all the rest.
+    root.transform = layer._saved_model_loader_tracked_dict
     # No Python branch in here depends on a tensor, and AutoGraph would rewrite the code of Keras and TFT to see that.
     tf.autograph.experimental.do_not_convert(tf.saved_model.save)(root, path, signatures=functions)
     if records.read_labels(path) != classes:

@@ -174,7 +174,8 @@ def _int8(float32: bytes, images: np.ndarray) -> bytes:
     def edge(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {PROBABILITIES: quantized.run(image)}
 
-    function = tf.function(edge, [tf.TensorSpec(network.shapes[network.image], tf.float32, name=IMAGE)])
+    takes = [tf.TensorSpec(network.shapes[network.image], tf.float32, name=IMAGE)]
+    function = tf.function(edge, takes, autograph=False)
     with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
         tf.saved_model.save(tf.Module(), folder, signatures={EDGE: function})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[EDGE])

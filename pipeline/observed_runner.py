@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Protocol
 from unittest import mock
 
+import tensorflow as tf
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
@@ -70,6 +71,8 @@ def _watching(observer: Observer) -> Iterator[None]:
 
 
 class _ObservedNode(PipelineNodeAsDoFn):
+    # What components give to tf.data and to metrics has no branches on tensors, and AutoGraph rewrites it all the same.
+    @tf.autograph.experimental.do_not_convert
     def _run_node(self) -> None:
         if _observer is None:
             raise RuntimeError("nodes are run by run_observed only")

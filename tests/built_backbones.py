@@ -6,6 +6,7 @@ import functools
 from typing import get_args
 
 import keras
+import pytest
 
 from modules.architectures import ARCHITECTURES
 from modules.assembly import assemble
@@ -14,6 +15,9 @@ from modules.model_settings import Backbone, ModelSettings
 NAMES: tuple[str, ...] = get_args(Backbone)
 VARIANTS = NAMES + tuple(f"{name} minimalistic" for name in NAMES if ARCHITECTURES[name].weighted_layers_minimalistic)
 """Names, and those of the minimalistic variants."""
+_LARGER = {"resnet101", *(f"efficientnet_b{n}" for n in range(1, 8)), *(f"efficientnet_v2_b{n}" for n in range(1, 4))}
+PARAMETERS = [pytest.param(name, marks=pytest.mark.large) if name in _LARGER else name for name in VARIANTS]
+"""All variants; those that are the first of their family with more layers, wider ones, are run by `make large-test`."""
 
 
 def settings_of(variant: str) -> ModelSettings:

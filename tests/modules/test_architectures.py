@@ -17,7 +17,7 @@ from modules.assembly import NORMALISATION, assemble
 from modules.errors import ConfigError
 from modules.settings import ModelSettings
 from modules.weight_files import weighted_layers
-from tests.built_backbones import NAMES, VARIANTS, built, settings_of
+from tests.built_backbones import NAMES, PARAMETERS, built, settings_of
 
 # Published sizes of the networks, from the papers (1704.04861, 1801.04381, 1905.02244, 1512.03385, 1905.11946,
 # 2104.00298, 1512.00567) and https://keras.io/api/applications.
@@ -85,7 +85,7 @@ def test_every_name_in_the_settings_has_an_entry_and_the_image_size_of_its_pretr
         assert ModelSettings(backbone=name, image_size=100).image_size == 100
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", PARAMETERS)
 def test_normalisation_and_features_are_those_of_keras(variant, monkeypatch):
     backbone, images = built(variant), pixels(settings_of(variant).image_size)
     keras_own = original(variant, monkeypatch)
@@ -112,7 +112,7 @@ def test_normalisation_of_the_two_modes_with_a_preprocess_input_is_exact_to_the_
     np.testing.assert_allclose(found, expected, rtol=0, atol=2 * np.spacing(np.float32(np.abs(expected).max())))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", PARAMETERS)
 def test_the_model_is_flat_and_has_one_normalisation_and_the_facts_that_are_written_down(variant):
     backbone, size = built(variant), settings_of(variant).image_size
     facts = ARCHITECTURES[backbone.name]

@@ -14,7 +14,7 @@ from modules.assembly import NORMALISATION
 from modules.backbones import Unfrozen, blocks, build_backbone, cut_backbone, unfreeze
 from modules.errors import ConfigError
 from modules.settings import ModelSettings, Unfreeze
-from tests.built_backbones import VARIANTS, built
+from tests.built_backbones import PARAMETERS, built
 
 # Blocks between stem and last layers, and those of them with an addition, from the tables of the papers (arXiv
 # 1704.04861, 1801.04381, 1905.02244, 1512.03385, 1905.11946, 2104.00298); Inception's are its mixed layers.
@@ -32,7 +32,7 @@ BLOCKS_IN_PAPER = {
 }
 
 
-@pytest.fixture(params=VARIANTS)
+@pytest.fixture(params=PARAMETERS)
 def backbone(request: pytest.FixtureRequest) -> keras.Model:
     return built(request.param)
 
@@ -102,7 +102,10 @@ def test_the_frozen_part_and_the_tail_compute_the_same_to_the_last_bit(backbone)
     assert not {id(w) for w in frozen.weights} & {id(w) for w in tail.weights}
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet50", "efficientnet_b0", "inception_v3"])
+@pytest.mark.parametrize(
+    "name",
+    ["mobilenet_v3_small", *(pytest.param(n, marks=pytest.mark.large) for n in ("resnet50", "efficientnet_b0", "inception_v3"))],
+)
 def test_every_cut_computes_the_same(name):
     backbone = built(name)
     images = pixels(backbone)

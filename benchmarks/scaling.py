@@ -25,7 +25,9 @@ from benchmarks.measure import Memory, cpu_name
 from benchmarks.more_photographs import more_photographs
 
 _FIGURES = ("seconds", "cpu_seconds", "peak_mb", "output_mb")
-_SPLITS = 2
+_SIZES_OF_A_LINE = 2
+_TOLD = 0.01
+"""Share of all from which on a component has a line of its own."""
 
 
 @dataclass(frozen=True)
@@ -119,20 +121,23 @@ def _one(config: Path, overrides: list[str], data: Path, workdir: Path) -> list[
 
 def _tables(sizes: dict[int, list[dict[str, float | str]]]) -> None:
     images = np.array(list(sizes), float)
-    nodes = [str(cost["node"]) for cost in next(iter(sizes.values()))]
+    # By name: components that do not wait for each other run in any order.
+    runs = [{str(cost["node"]): cost for cost in costs} for costs in sizes.values()]
     for figure in _FIGURES:
         counts = " | ".join(f"{count:,}" for count in sizes)
         print(f"\n{figure}\n| component | {counts} | fixed | per 1,000 images | r2 |")
         print(f"|-|{'-|' * (len(sizes) + 3)}")
-        rows = [[float(cost[figure]) for cost in costs] for costs in sizes.values()]
-        for node, values in [*zip(nodes, np.transpose(rows), strict=True), ("all", np.sum(rows, axis=1))]:
-            if max(values) >= 0.05 * max(np.sum(rows, axis=1)) or node == "all" or figure == "seconds":
+        rows = {node: np.array([float(run[node][figure]) for run in runs]) for node in runs[0]}
+        together = np.sum(list(rows.values()), axis=0)
+        for node, values in rows.items():
+            if max(values) >= _TOLD * max(together):
                 print(_row(node, images, values))
+        print(_row("all", images, together))
 
 
 def _row(node: str, images: np.ndarray, values: np.ndarray) -> str:
     """The straight line of least squares, and how much of the spread it explains."""
-    slope, fixed = np.polyfit(images, values, 1) if len(images) >= _SPLITS else (np.nan, np.nan)
+    slope, fixed = np.polyfit(images, values, 1) if len(images) >= _SIZES_OF_A_LINE else (np.nan, np.nan)
     spread = np.sum((values - values.mean()) ** 2)
     explained = 1 - np.sum((values - slope * images - fixed) ** 2) / spread if spread else np.nan
     cells = " | ".join(f"{value:,.1f}" for value in values)

@@ -5,10 +5,10 @@ Nothing is left out silently: what is no image is an entry too, so that reading 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 
 from modules import folders
+from modules.data_digest import DataDigest
 from modules.threads import InOrder
 
 IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
@@ -46,22 +46,26 @@ def entries(class_folder: str) -> list[str]:
 
 
 def fingerprint(base: str, paths: Iterable[str]) -> str:
-    """SHA-256 of names, sizes and times of files, in any order: 64 hexadecimal digits.
+    """Stands for names, sizes and times of files, in any order: 64 hexadecimal digits.
 
-    A file that is moved from one class to another keeps size and time, so its path has to count.
+    A file that is moved from one class to another keeps size and time, so its path has to count. No list of all paths
+    is made of them.
     """
-    digest, ordered = hashlib.sha256(), sorted(set(paths))
-    for path, found in zip(ordered, _sizes_and_times(base, ordered), strict=True):
+    digest = DataDigest()
+    for path, found in _with_sizes_and_times(base, paths):
         name = path.removeprefix(base).lstrip("/")
-        digest.update(f"{len(name)}:{name}:{found}\n".encode("utf-8", "surrogateescape"))
+        digest.add(f"{len(name)}:{name}:{found}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _sizes_and_times(base: str, paths: Iterable[str]) -> Iterator[tuple[int, int] | None]:
+def _with_sizes_and_times(base: str, paths: Iterable[str]) -> Iterator[tuple[str, tuple[int, int] | None]]:
+    def look(path: str) -> tuple[str, tuple[int, int] | None]:
+        return path, folders.size_and_time(path)
+
     if not folders.is_remote(base):
-        yield from map(folders.size_and_time, paths)
+        yield from map(look, paths)
         return
-    calls = InOrder(folders.size_and_time, _AT_A_TIME)
+    calls = InOrder(look, _AT_A_TIME)
     for path in paths:
         yield from calls.call(path)
     yield from calls.rest()

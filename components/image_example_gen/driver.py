@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from tfx.components.example_gen import utils
@@ -41,27 +42,29 @@ class Driver(FileBasedDriver):
 
 
 def fingerprint(exec_properties: dict[str, Any]) -> str:
-    """SHA-256 of every file's path, size and time.
+    """Stands for every file's path, size and time.
 
     Raises:
         DataError: A folder cannot be listed, or a list cannot be read.
     """
     config = json.loads(exec_properties[standard_component_specs.INPUT_CONFIG_KEY])
     base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
-    paths: set[str] = set()
+    kind, label_feature = exec_properties["source_kind"], exec_properties["label_feature"]
+    paths = (path for split in config["splits"] for path in _files(kind, base, split["pattern"], label_feature))
     try:
-        for split in config["splits"]:
-            paths |= _files(exec_properties["source_kind"], base, split["pattern"], exec_properties["label_feature"])
         return listing.fingerprint(base, paths)
     except OSError as error:
         cause = f"{base} cannot be read: {error.strerror}"
         raise DataError(cause, "check the folder and its permissions") from error
 
 
-def _files(kind: str, base: str, pattern: str, label_feature: str) -> set[str]:
+def _files(kind: str, base: str, pattern: str, label_feature: str) -> Iterator[str]:
     if kind == "images":
-        return set(listing.all_entries(f"{base}/{pattern}".removesuffix("/*/*")))
-    if kind == "tfrecords":
-        return {*folders.matching(base, pattern), tfds_folders.labels_file(base, label_feature)}
-    manifest = f"{base}/{pattern.rpartition('#')[0]}"
-    return {manifest, *(f"{base}/{entry.path}" for entry in read_manifest(manifest, SPLIT_OF))}
+        yield from listing.all_entries(f"{base}/{pattern}".removesuffix("/*/*"))
+    elif kind == "tfrecords":
+        yield from folders.matching(base, pattern)
+        yield tfds_folders.labels_file(base, label_feature)
+    else:
+        manifest = f"{base}/{pattern.rpartition('#')[0]}"
+        yield manifest
+        yield from (f"{base}/{entry.path}" for entry in read_manifest(manifest, SPLIT_OF))

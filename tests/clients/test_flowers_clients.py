@@ -24,6 +24,8 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 WEIGHTS = DATA / "weights" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_128_no_top.h5"
 SIZE, EACH = 128, 60
 
+pytestmark = pytest.mark.large
+
 
 @pytest.fixture(scope="module")
 def flowers(tmp_path_factory) -> Made:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules import saved_models, serving
+from modules import backbones, saved_models, serving
 from modules.assembly import assemble
 from modules.backbones import build_backbone
 from modules.errors import WeightsError
@@ -21,6 +21,7 @@ from modules.settings import ModelSettings
 from modules.weight_files import weighted_layers
 from modules.weights import load_weights, weights_digest
 from tests import tiny_transform
+from tests.spare_backbones import spare
 
 SIZE = tiny_transform.SIZE
 HANDLE = "https://tfhub.dev/google/imagenet/mobilenet_v2_035_128/feature_vector/5"
@@ -46,7 +47,7 @@ def same(found: keras.Model, expected: keras.Model) -> None:
 
 def refused(model: ModelSettings) -> WeightsError:
     """The error of loading, after which the backbone must be as it was."""
-    backbone = assemble(model)
+    backbone = spare(model)
     before = backbone.get_weights()
     with pytest.raises(WeightsError) as caught:
         load_weights(backbone, model)
@@ -54,6 +55,11 @@ def refused(model: ModelSettings) -> WeightsError:
         np.testing.assert_array_equal(old, new)
     assert caught.value.remedy
     return caught.value
+
+
+@pytest.fixture(autouse=True)
+def _spare_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbones, "assemble", spare)
 
 
 @pytest.fixture(scope="module")

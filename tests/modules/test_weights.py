@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from modules import backbones
 from modules.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
 from modules.assembly import assemble
 from modules.backbones import build_backbone
@@ -23,6 +24,7 @@ from modules.settings import ModelSettings
 from modules.weight_files import weighted_layers
 from modules.weights import load_weights, save_safetensors, weights_digest
 from tests.built_backbones import built
+from tests.spare_backbones import spare
 
 SIZE = 32
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "weights"
@@ -53,6 +55,11 @@ def write_legacy(model: keras.Model, path: Path, root: str = "") -> None:
                 entry[name] = value
 
 
+@pytest.fixture(autouse=True)
+def _spare_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbones, "assemble", spare)
+
+
 @pytest.fixture(scope="module")
 def source() -> keras.Model:
     """A backbone whose weights are all different from those of a new one."""
@@ -76,7 +83,7 @@ def file(request: pytest.FixtureRequest, source: keras.Model, tmp_path: Path) ->
 
 def refused(model: ModelSettings) -> WeightsError:
     """The error of loading, after which the backbone must be as it was."""
-    backbone = assemble(model)
+    backbone = spare(model)
     before = backbone.get_weights()
     with pytest.raises(WeightsError) as caught:
         load_weights(backbone, model)
@@ -309,9 +316,9 @@ def test_what_keras_loads_as_imagenet_can_be_pinned(keras_home, source, tmp_path
 def test_imagenet_comes_out_of_keras_own_cache(keras_home):
     path = real_file(V2_1)
     shutil.copy(path, keras_home / "models")
-    cached = build_backbone(settings("imagenet", alpha=1.0, image_size=224))
-    direct = build_backbone(settings(path, alpha=1.0))
-    for one, other in zip(cached.get_weights(), direct.get_weights(), strict=True):
+    cached = build_backbone(settings("imagenet", alpha=1.0, image_size=224)).get_weights()
+    direct = build_backbone(settings(path, alpha=1.0)).get_weights()
+    for one, other in zip(cached, direct, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

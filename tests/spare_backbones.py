@@ -1,0 +1,32 @@
+"""Backbones to load weights into: built once for each shape, for to build one takes longer than to load it.
+
+Tests that use it hold one of a shape at a time, and compare its weights with those of another, built by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import keras
+import numpy as np
+
+from modules.assembly import assemble
+from modules.model_settings import ModelSettings
+
+_seeds = itertools.count(1)
+
+
+def spare(settings: ModelSettings) -> keras.Model:
+    """In the place of `modules.assembly.assemble`: with random weights that it has never had before."""
+    backbone = _built(settings.backbone, settings.alpha, settings.minimalistic, settings.image_size)
+    rng = np.random.default_rng(next(_seeds))
+    backbone.set_weights([rng.uniform(0.5, 1.5, weight.shape).astype(np.float32) for weight in backbone.weights])
+    backbone.trainable = True
+    return backbone
+
+
+@functools.cache
+def _built(backbone: str, alpha: float | None, minimalistic: bool, image_size: int) -> keras.Model:
+    settings = ModelSettings(backbone=backbone, weights="none")
+    return assemble(settings.model_copy(update={"alpha": alpha, "minimalistic": minimalistic, "image_size": image_size}))

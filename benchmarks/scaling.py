@@ -1,6 +1,7 @@
 """What each component costs as the data grows: seconds, processor time, memory and bytes, and the straight line behind.
 
-    python -m benchmarks.scaling --data DIR --config FILE [--set KEY=VALUE ...]
+    python -m benchmarks.scaling --data DIR --config FILE [--set KEY=VALUE ...] [--plot FILE.svg]
+    python -m benchmarks.scaling --from FILE.json [--plot FILE.svg]
 
 The whole pipeline is run at each size, in a process of its own. Where the folder has fewer photographs, others are made
 of them. What a component costs with no images at all, where the line meets the axis, is its overhead: imports, the
@@ -23,6 +24,10 @@ import numpy as np
 
 from benchmarks.measure import Memory, cpu_name
 from benchmarks.more_photographs import more_photographs
+from benchmarks.scaling_plot import plot
+
+Sizes = dict[int, list[dict[str, float | str]]]
+"""`Cost`s by number of images."""
 
 _FIGURES = ("seconds", "cpu_seconds", "peak_mb", "output_mb")
 _SIZES_OF_A_LINE = 2
@@ -68,18 +73,34 @@ class Meter:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photographs as DIR/<class>/*.jpg")
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="photographs as DIR/<class>/*.jpg")
+    parser.add_argument("--config", type=Path, metavar="FILE")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--images", type=int, nargs="+", default=[500, 1000, 2000, 4000])
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures as JSON")
+    parser.add_argument("--from", type=Path, dest="figures", metavar="FILE", help="measure nothing, read such a file")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw processor time and bytes, as .svg or .png")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps([asdict(cost) for cost in _one(options.config, options.set, options.data, options.one)]))
         return
+    if options.figures:
+        sizes = {
+            int(images): costs for images, costs in json.loads(options.figures.read_text(encoding="utf-8")).items()
+        }
+    elif options.data and options.config:
+        sizes = _measured(options)
+    else:
+        parser.error("--data and --config, or --from, are needed")
+    _tables(sizes)
+    if options.plot:
+        plot(sizes, options.plot)
+
+
+def _measured(options: argparse.Namespace) -> Sizes:
     print(f"{cpu_name()}; images {options.images}")
-    sizes: dict[int, list[dict[str, float | str]]] = {}
+    sizes: Sizes = {}
     for images in options.images:
         with tempfile.TemporaryDirectory() as place:
             print(f"{images} images", file=sys.stderr, flush=True)
@@ -95,7 +116,7 @@ def main() -> None:
             print(f"{images} images: {whole:.0f} s, {whole - inside:.0f} s of it outside of all components", flush=True)
             if options.out:  # After each size, so that what was measured is kept if a larger one does not end.
                 options.out.write_text(json.dumps(sizes, indent=1) + "\n", encoding="utf-8")
-    _tables(sizes)
+    return sizes
 
 
 def _one(config: Path, overrides: list[str], data: Path, workdir: Path) -> list[Cost]:
@@ -119,7 +140,7 @@ def _one(config: Path, overrides: list[str], data: Path, workdir: Path) -> list[
     ]
 
 
-def _tables(sizes: dict[int, list[dict[str, float | str]]]) -> None:
+def _tables(sizes: Sizes) -> None:
     images = np.array(list(sizes), float)
     # By name: components that do not wait for each other run in any order.
     runs = [{str(cost["node"]): cost for cost in costs} for costs in sizes.values()]

@@ -40,13 +40,18 @@ def transformed(examples_uri: str, split: str, image_size: int) -> tf.data.Datas
     Returns:
         Pairs of an image, uint8 `[image_size, image_size, 3]` RGB, and a label, int64 scalar.
     """
-    features = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
 
     def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        example = tf.io.parse_single_example(record, features)
-        return unpack(example[IMAGE], image_size), example[LABEL_INDEX]
+        return parse_transformed(record, image_size)
 
     return serialized(examples_uri, split).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def parse_transformed(record: tf.Tensor, image_size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Image and label of one serialized transformed example, as `transformed` gives them."""
+    features = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
+    example = tf.io.parse_single_example(record, features)
+    return unpack(example[IMAGE], image_size), example[LABEL_INDEX]
 
 
 def raw(examples_uri: str, split: str) -> tf.data.Dataset:

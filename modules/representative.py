@@ -24,7 +24,7 @@ def representative_images(examples_uri: str, image_size: int, count: int) -> np.
         DataError: The split is empty.
     """
     feature = {records.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
-    # Two passes, because only the chosen images are to be in memory; the first decodes no pixels.
+    # Two passes, because only the chosen images are to be in memory, and no others are unpacked.
     serialized = records.serialized(examples_uri, "train")
     labels = serialized.map(lambda record: tf.io.parse_single_example(record, feature)[records.LABEL_INDEX])
     chosen = set(choose(np.fromiter(labels.as_numpy_iterator(), np.int64), count))
@@ -32,10 +32,9 @@ def representative_images(examples_uri: str, image_size: int, count: int) -> np.
         raise DataError(f"{examples_uri}: the train split holds no examples", "run the pipeline from the images again")
     keep = tf.constant(sorted(chosen), tf.int64)
     images = (
-        records.transformed(examples_uri, "train", image_size)
-        .enumerate()
+        serialized.enumerate()
         .filter(lambda index, _: tf.reduce_any(keep == index))
-        .map(lambda _, pair: pair[0])
+        .map(lambda _, record: records.parse_transformed(record, image_size)[0])
     )
     return np.stack(list(images.as_numpy_iterator()))
 

@@ -28,5 +28,5 @@ def spare(settings: ModelSettings) -> keras.Model:
 
 @functools.cache
 def _built(backbone: str, alpha: float | None, minimalistic: bool, image_size: int) -> keras.Model:
-    settings = ModelSettings(backbone=backbone, weights="none")
-    return assemble(settings.model_copy(update={"alpha": alpha, "minimalistic": minimalistic, "image_size": image_size}))
+    shape = {"alpha": alpha, "minimalistic": minimalistic, "image_size": image_size}
+    return assemble(ModelSettings(backbone=backbone, weights="none").model_copy(update=shape))

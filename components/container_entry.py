@@ -18,6 +18,7 @@ from typing import Any
 from absl import app
 
 from modules.errors import EdgetuneError
+from modules.uncollected import uncollected
 
 _INVOCATION, _DECLARED = "--json_serialized_invocation_args", "--json_serialized_inputs_spec_args"
 
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, others = parser.parse_known_args(arguments)
     command = [sys.argv[0], *others, _INVOCATION, typed(options.invocation, options.declared)]
 
-    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as tfx_entry
+    with uncollected():
+        from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as tfx_entry
 
     def run(parsed: Any) -> None:
         with ending_as_told():

@@ -32,6 +32,7 @@ from modules.code_digest import ROOT
 from modules.errors import ExportError
 from modules.progress import report
 from modules.signatures import EDGE
+from modules.uncollected import uncollected
 
 _COMMAND = (sys.executable, "-m", "modules.tflite_convert")
 _MARK = "edgetune: "
@@ -215,7 +216,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--representative", type=Path, required=True)
     parser.add_argument("variants", nargs="+")
     options = parser.parse_args(arguments)
-    import tensorflow as tf
+    with uncollected():
+        import tensorflow as tf
 
     # A sum in another order has another last bit, and that would be another file.
     tf.config.experimental.enable_op_determinism()

@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import fcntl
-import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from modules.errors import ConfigError, EdgetuneError, NotBlessed, PushError
 from modules.findings import Refused
 from modules.rejected import Rejected
 from modules.settings import RunSettings
+from modules.uncollected import uncollected
 from pipeline.beam_engines import beam_flags
 from pipeline.console import Console
 from pipeline.engine_check import check_engine
@@ -69,7 +69,7 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
     with _only_run_in(workdir), capture(log, verbose) as terminal:
         print(f"edgetune: {settings.name}, log in {log}", file=terminal, flush=True)
         logging.set_verbosity(logging.INFO)
-        with _imports_uncollected():
+        with uncollected():
             source = _preflight(settings, workdir)
             store = _metadata(settings, workdir)
             pipeline = _build(settings, source, store, workdir, cache)
@@ -122,17 +122,6 @@ def _only_run_in(workdir: Path) -> Iterator[None]:
                 f"--workdir {workdir}: another run is using it", "wait for its end, or name another folder"
             ) from None
         yield
-
-
-@contextmanager
-def _imports_uncollected() -> Iterator[None]:
-    """TensorFlow and TFX make objects that stay: the collector would walk through all of them, many times."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _preflight(settings: RunSettings, workdir: Path) -> Source:

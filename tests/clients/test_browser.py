@@ -58,10 +58,15 @@ def serving(bundle: Path) -> Iterator[str]:
             thread.join()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _browser() -> None:
+    """Before a bundle is made for a browser that is not there."""
+    chromium()
+
+
 @pytest.fixture(scope="module")
 def packages() -> Path:
     """`node_modules` of what drives the browser; the engines are there then too."""
-    chromium()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CACHE_VARIABLE, str(CACHE))
         try:

@@ -153,16 +153,16 @@ def test_of_an_animation_the_first_frame_is_taken():
 def test_what_only_pillow_reads_is_encoded_anew(monkeypatch):
     content = encoded(Image.fromarray(noise()), "PNG", compress_level=0)
     assert read_image(content, LIMIT).encoded == content
-    decode = tf.io.decode_image
+    decode = tf.raw_ops.DecodeImage
 
-    def refuse(encoded: bytes, **options: object) -> tf.Tensor:
-        return decode(b"" if encoded == content else encoded, **options)
+    def refuse(contents: bytes, **options: object) -> tf.Tensor:
+        return decode(contents=b"" if contents == content else contents, **options)
 
-    monkeypatch.setattr(tf.io, "decode_image", refuse)
+    monkeypatch.setattr(tf.raw_ops, "DecodeImage", refuse)
     read = read_image(content, LIMIT)
     assert read.encoded != content
     np.testing.assert_array_equal(decoded(read), noise())
-    monkeypatch.setattr(tf.io, "decode_image", lambda *_, **__: decode(b""))
+    monkeypatch.setattr(tf.raw_ops, "DecodeImage", lambda **_: decode(contents=b""))
     assert refusal(content) == "it has more pixels than TensorFlow decodes; set data.max_side"
 
 

@@ -92,7 +92,7 @@ def test_generated_images_get_nearly_the_same_probabilities_from_the_small_varia
     assert np.abs(generated.variants["int8"] - generated.server).max() < 0.03
 
 
-@pytest.fixture(scope="module", params=[pytest.param("mobilenet_v2", marks=pytest.mark.large), "mobilenet_v3_small"])
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.large) for name in BACKBONES])
 def flowers(request, tmp_path_factory) -> tuple[Answers, float]:
     """Of photographs that the head was not trained on; and the drop of accuracy that int8 may have."""
     weights, allowed = BACKBONES[request.param]

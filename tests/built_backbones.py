@@ -17,7 +17,7 @@ VARIANTS = NAMES + tuple(f"{name} minimalistic" for name in NAMES if ARCHITECTUR
 """Names, and those of the minimalistic variants."""
 _LARGER = {"resnet101", *(f"efficientnet_b{n}" for n in range(1, 8)), *(f"efficientnet_v2_b{n}" for n in range(1, 4))}
 PARAMETERS = [pytest.param(name, marks=pytest.mark.large) if name in _LARGER else name for name in VARIANTS]
-"""All variants; those that are the first of their family with more layers, wider ones, are run by `make large-test`."""
+"""All variants; those that only have more and wider layers than the first of their family are for `make large-test`."""
 
 
 def settings_of(variant: str) -> ModelSettings:

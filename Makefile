@@ -18,7 +18,7 @@ test: $(STAMP) ## Run the tests; ARGS="-k config" for some
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 large-test: $(STAMP) ## Run what `make test` leaves out: larger backbones, and photographs where there are any (minutes)
-	.venv/bin/python -m pytest -n auto --maxprocesses 4 -m large $(ARGS)
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m large $(ARGS)
 
 engine-test: $(STAMP) ## Run the whole demo on a Flink cluster of this machine, and compare (Java, Maven, 10 minutes)
 	.venv/bin/python -m pytest -n0 -s tests/engine/demo_on_flink.py $(ARGS)

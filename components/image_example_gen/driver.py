@@ -14,7 +14,7 @@ from tfx.types import standard_component_specs
 from modules import folders, listing, tfds_folders
 from modules.errors import DataError
 from modules.manifests import read_manifest
-from modules.sources import SPLIT_OF
+from modules.sources import ALL, SPLIT_OF
 
 
 class Driver(FileBasedDriver):
@@ -65,6 +65,7 @@ def _files(kind: str, base: str, pattern: str, label_feature: str) -> Iterator[s
         yield from folders.matching(base, pattern)
         yield tfds_folders.labels_file(base, label_feature)
     else:
-        manifest = f"{base}/{pattern.rpartition('#')[0]}"
-        yield manifest
-        yield from (f"{base}/{entry.path}" for entry in read_manifest(manifest, SPLIT_OF))
+        name, _, split = pattern.rpartition("#")
+        yield f"{base}/{name}"
+        entries = read_manifest(f"{base}/{name}", SPLIT_OF)
+        yield from (f"{base}/{entry.path}" for entry in entries if (entry.split or ALL) == split)

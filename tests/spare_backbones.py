@@ -15,13 +15,17 @@ from modules.assembly import assemble
 from modules.model_settings import ModelSettings
 
 _seeds = itertools.count(1)
+# Where no test draws the weights that it saves: what was not loaded is never equal by chance, or by the same seed.
+_LOWEST, _HIGHEST = 2.0, 3.0
 
 
 def spare(settings: ModelSettings) -> keras.Model:
     """In the place of `modules.assembly.assemble`: with random weights that it has never had before."""
     backbone = _built(settings.backbone, settings.alpha, settings.minimalistic, settings.image_size)
     rng = np.random.default_rng(next(_seeds))
-    backbone.set_weights([rng.uniform(0.5, 1.5, weight.shape).astype(np.float32) for weight in backbone.weights])
+    backbone.set_weights(
+        [rng.uniform(_LOWEST, _HIGHEST, weight.shape).astype(np.float32) for weight in backbone.weights]
+    )
     backbone.trainable = True
     return backbone
 

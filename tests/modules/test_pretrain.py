@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from modules.backbones import build_backbone
 from modules.settings import ModelSettings
 from weights.drawings import CLASSES, SIZE, draw
-from weights.pretrain import ALPHA, NAME, SEED, scaled
+from weights.pretrain import ALPHA, NAME, scaled
 from weights.probe import digits_features, digits_splits, probe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,15 +41,17 @@ def test_the_log_is_of_the_committed_file(demo):
     assert all(name.replace(" ", "_") in log for name in CLASSES)
 
 
-def test_the_committed_features_beat_random_ones_on_digits_by_what_the_log_says(demo):
+def test_the_committed_features_beat_random_ones_on_digits(demo):
+    pretrained = np.mean(probe(digits_features(build_backbone(demo))))
+    random = []
+    for seed in range(3):  # what random features are worth depends on which they are
+        keras.utils.set_random_seed(seed)
+        random.append(np.mean(probe(digits_features(build_backbone(demo, pretrained=False)))))
     log = (ROOT / "weights" / "pretrain.log").read_text(encoding="utf-8")
-    found = {}
-    for name in ("random", "pretrained"):
-        keras.utils.set_random_seed(SEED)
-        found[name] = np.mean(probe(digits_features(build_backbone(demo, pretrained=name == "pretrained"))))
-        logged = re.search(rf"{name} backbone: test accuracy (\d\.\d+)", log)
-        assert logged and found[name] == pytest.approx(float(logged[1]), abs=0.01)
-    assert found["pretrained"] > found["random"] + 0.015
+    logged = re.search(r"pretrained backbone: test accuracy (\d\.\d+)", log)
+    assert logged and pretrained == pytest.approx(float(logged[1]), abs=0.01)
+    assert pretrained > max(random)
+    assert pretrained > np.mean(random) + 0.015
 
 
 def test_digits_are_split_eight_one_one_without_overlap():

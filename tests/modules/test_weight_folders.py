@@ -39,7 +39,7 @@ def with_values(model: keras.Model) -> keras.Model:
     return model
 
 
-def same(found: keras.Model, expected: keras.Model) -> None:
+def assert_same(found: keras.Model, expected: keras.Model) -> None:
     for layer, original in zip(weighted_layers(found), weighted_layers(expected), strict=True):
         for value, other in zip(layer.get_weights(), original.get_weights(), strict=True):
             np.testing.assert_array_equal(value, other, err_msg=layer.name)
@@ -110,7 +110,7 @@ def folder(request: pytest.FixtureRequest, source: keras.Model, tmp_path_factory
 
 
 def test_every_kind_of_folder_gives_back_every_weight(folder, source):
-    same(build_backbone(settings(folder)), source)
+    assert_same(build_backbone(settings(folder)), source)
 
 
 def test_the_digest_is_that_of_the_saved_model_and_the_pin_accepts_and_refuses(folder):
@@ -135,13 +135,13 @@ def test_nothing_in_a_folder_is_loaded_as_a_program(folder, source, monkeypatch)
 
     monkeypatch.setattr(tf.saved_model, "load", never)
     monkeypatch.setattr(keras.models, "load_model", never)
-    same(build_backbone(settings(folder)), source)
+    assert_same(build_backbone(settings(folder)), source)
 
 
 def test_a_folder_without_its_graph_is_enough(folder, source, tmp_path):
     inside = folder / "Format-Serving" if (folder / "Format-Serving").exists() else folder
     shutil.copytree(inside / "variables", tmp_path / "only" / "variables")
-    same(build_backbone(settings(tmp_path / "only")), source)
+    assert_same(build_backbone(settings(tmp_path / "only")), source)
 
 
 @pytest.mark.parametrize("keep", [0, 0.5])
@@ -165,7 +165,7 @@ def test_a_saved_model_of_keras_2_gives_back_every_weight(name, tmp_path):
     old.set_weights(source.get_weights())
     checkpoint = tf.train.Checkpoint(**{f"layer_with_weights-{i}": x for i, x in enumerate(_weighted(old))})
     checkpoint.write(str(tmp_path / "variables" / "variables"))
-    same(build_backbone(ModelSettings(backbone=name, image_size=size, weights=str(tmp_path), **alpha)), source)
+    assert_same(build_backbone(ModelSettings(backbone=name, image_size=size, weights=str(tmp_path), **alpha)), source)
 
 
 def _weighted(model: Any) -> list[Any]:
@@ -198,8 +198,8 @@ def test_a_folder_that_is_no_saved_model_is_refused(tmp_path):
 def test_a_handle_of_tf_hub_is_found_in_its_cache(source, tmp_path, monkeypatch):
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     write_hub(source, tmp_path / hashlib.sha1(HANDLE.encode()).hexdigest())
-    same(build_backbone(settings(HANDLE)), source)
-    same(build_backbone(settings(f"{HANDLE}?tf-hub-format=compressed")), source)
+    assert_same(build_backbone(settings(HANDLE)), source)
+    assert_same(build_backbone(settings(f"{HANDLE}?tf-hub-format=compressed")), source)
 
 
 def test_a_handle_that_is_not_in_the_cache_names_the_ways_out(tmp_path, monkeypatch):

@@ -22,7 +22,6 @@ import apache_beam
 import numpy as np
 from PIL import Image
 from tfx.components.statistics_gen.component import StatisticsGen
-from tfx.components.transform.component import Transform
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import transform_pb2
@@ -31,6 +30,7 @@ from benchmarks.measure import cpu_name
 from benchmarks.more_photographs import more_photographs
 from components.curated_schema import CuratedSchema
 from components.image_example_gen import ImageExampleGen
+from components.transform import Transform
 from modules.beam_settings import BeamSettings
 from modules.records import SPLITS
 from modules.settings import DataSettings

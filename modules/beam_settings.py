@@ -30,7 +30,8 @@ class BeamSettings(Settings):
     """Engine: `direct` is this machine, `flink` and `spark` are clusters of one's own, `dataflow` is Google's."""
     workers: Positive | None = None
     """Parallel workers: processes of this machine (`direct`), slots of the cluster (`flink`), machines at most
-    (`dataflow`); null for one process here, and elsewhere for the engine's own choice."""
+    (`dataflow`); null for what is fastest here, which is one process, but for ImageExampleGen one on each core where
+    there are many images, and elsewhere for the engine's own choice."""
     workers_per_machine: Positive = 1
     """Python processes on each machine of a Flink or Spark cluster; as many as it has slots or cores."""
     master: str | None = None

@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from modules import folders as fs
 from modules.errors import DataError
 from modules.listing import ignored
 from modules.manifests import is_manifest, read_manifest
+from modules.record_count import count_records
 from modules.settings import DataSettings
 from modules.tfds_folders import split_patterns
 
@@ -43,6 +45,8 @@ class Source:
     """Folder that the patterns are relative to, and that no file may be outside of."""
     patterns: dict[str, str]
     """Glob pattern by split; the single key `all` where edgetune makes the splits. Of a list: `<name>#<split>`."""
+    images: int | None = None
+    """How many there are, good or not; None where only reading them would tell."""
 
     @property
     def has_splits(self) -> bool:
@@ -67,11 +71,12 @@ def discover(settings: DataSettings) -> Source:
     if (splits := _split_folders(folders, base)) is not None:
         return _ready_splits(base, splits, settings)
     if folders:
-        _check_classes(Counter({folder: _count(f"{base}/{folder}") for folder in folders}), base, settings)
-        return Source("images", base, {ALL: "*/*"})
+        counts = Counter({folder: _count(f"{base}/{folder}") for folder in folders})
+        _check_classes(counts, base, settings)
+        return Source("images", base, {ALL: "*/*"}, counts.total())
     if records := fs.matching(base, settings.tfrecord_pattern):
         own = split_patterns((path.rpartition("/")[2] for path in records), SPLIT_OF)
-        return Source("tfrecords", base, own or {ALL: settings.tfrecord_pattern})
+        return Source("tfrecords", base, own or {ALL: settings.tfrecord_pattern}, count_records(records))
     there = f"{len(files)} files directly inside" if files else "nothing inside"
     raise DataError(
         f"{base} has no class folders ({there}, and none that matches data.tfrecord_pattern "
@@ -115,20 +120,26 @@ def _split_folders(folders: Iterable[str], base: str) -> dict[str, str] | None:
 def _ready_splits(base: str, splits: dict[str, str], settings: DataSettings) -> Source:
     listed = {split: _list(f"{base}/{splits[split]}") for split in SPLIT_FOLDERS}
     if not any(folders for folders, _ in listed.values()):
-        for folder in splits.values():
-            if not fs.matching(f"{base}/{folder}", settings.tfrecord_pattern):
-                raise DataError(
-                    f"{base}/{folder} has no class folders, and no file that matches data.tfrecord_pattern "
-                    f"{settings.tfrecord_pattern}",
-                    "put the images of each class into a folder named after the class: DIR/train/<class>/*.jpg",
-                )
-        return Source("tfrecords", base, {s: f"{splits[s]}/{settings.tfrecord_pattern}" for s in SPLIT_FOLDERS})
+        return _split_records(base, splits, settings)
     counts = {
         split: Counter({name: _count(f"{base}/{splits[split]}/{name}") for name in folders})
         for split, (folders, _) in listed.items()
     }
     _check_splits(counts, base, {split: f"{base}/{splits[split]}" for split in SPLIT_FOLDERS}, settings)
-    return Source("images", base, {split: f"{splits[split]}/*/*" for split in SPLIT_FOLDERS})
+    images = sum(found.total() for found in counts.values())
+    return Source("images", base, {split: f"{splits[split]}/*/*" for split in SPLIT_FOLDERS}, images)
+
+
+def _split_records(base: str, splits: dict[str, str], settings: DataSettings) -> Source:
+    records = {split: fs.matching(f"{base}/{splits[split]}", settings.tfrecord_pattern) for split in SPLIT_FOLDERS}
+    if empty := [split for split, found in records.items() if not found]:
+        raise DataError(
+            f"{base}/{splits[empty[0]]} has no class folders, and no file that matches data.tfrecord_pattern "
+            f"{settings.tfrecord_pattern}",
+            "put the images of each class into a folder named after the class: DIR/train/<class>/*.jpg",
+        )
+    patterns = {split: f"{splits[split]}/{settings.tfrecord_pattern}" for split in SPLIT_FOLDERS}
+    return Source("tfrecords", base, patterns, count_records(chain.from_iterable(records.values())))
 
 
 def _listed(path: str, settings: DataSettings) -> Source:
@@ -147,7 +158,7 @@ def _listed(path: str, settings: DataSettings) -> Source:
     else:
         _check_splits(counts, path, {split: f"the split {split} of {path}" for split in counts}, settings)
     patterns = {split: f"{name}#{split}" for split in (ALL, *SPLIT_FOLDERS) if split in counts}
-    return Source("manifest", base or ".", patterns)
+    return Source("manifest", base or ".", patterns, len(entries))
 
 
 def _check_splits(counts: dict[str, Counter[str]], base: str, names: dict[str, str], settings: DataSettings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,13 @@ _CODE_IS_THERE = "--sdk_container_image=none"
 
 # A cluster starts Python workers for each stage of a job, and ends them with it; each would import TensorFlow again.
 _KEEP_WORKERS_MILLISECONDS = 60_000
+
+# Of an image, ImageExampleGen spends 2.8 ms where one process can use one core only, and processes of their own take 12
+# seconds more to start: so much do 4,400 images take there. `python -m benchmarks.beam_workers` measures it, and that
+# the other components gain nothing: Transform's work is TensorFlow's, which takes all cores in one process too.
+_START_IN_IMAGES = 4_400
+_GIB_OF_A_PROCESS = 2
+_PROCESSES = {"direct_num_workers", "direct_running_mode"}
 
 
 def beam_flags(beam: BeamSettings) -> list[str]:
@@ -36,11 +44,39 @@ def beam_flags(beam: BeamSettings) -> list[str]:
     return [flag for flag in flags if _name(flag) not in beam.options] + list(_others(beam.options))
 
 
+def ingest_processes(beam: BeamSettings, images: int | None) -> int:
+    """How many processes of this machine ImageExampleGen gets, where no setting says it.
+
+    Args:
+        beam: The settings.
+        images: How many images there are; None where nobody knows.
+
+    Returns:
+        As many as there are cores, and memory for, where that is faster than one; otherwise 1. Also 1 where `beam`
+        decides: another engine, a number of workers, Beam's own flags for it.
+    """
+    if beam.runner != "direct" or beam.workers is not None or images is None or _PROCESSES & set(beam.options):
+        return 1
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    processes = int(min(len(os.sched_getaffinity(0)), memory / _GIB_OF_A_PROCESS))
+    # What one core does alone is divided among the processes; the rest was divided among the cores before.
+    faster = processes > 1 and images * (1 - 1 / processes) > _START_IN_IMAGES
+    return processes if faster else 1
+
+
+def ingest_flags(beam: BeamSettings, images: int | None) -> list[str]:
+    """What ImageExampleGen gets beside `beam_flags`: see `ingest_processes`."""
+    return _processes(ingest_processes(beam, images))
+
+
 def _direct(beam: BeamSettings) -> list[str]:
-    flags = [f"--runner={IN_PROCESS}", _CODE_IS_THERE]
-    if beam.workers is not None and beam.workers > 1:
-        flags += ["--direct_running_mode=multi_processing", f"--direct_num_workers={beam.workers}"]
-    return flags
+    return [f"--runner={IN_PROCESS}", _CODE_IS_THERE, *_processes(beam.workers or 1)]
+
+
+def _processes(number: int) -> list[str]:
+    if number == 1:
+        return []
+    return ["--direct_running_mode=multi_processing", f"--direct_num_workers={number}"]
 
 
 def _flink(beam: BeamSettings) -> list[str]:

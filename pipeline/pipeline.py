@@ -28,6 +28,7 @@ from modules.records import SPLITS
 from modules.settings import RunSettings
 from modules.sources import Source
 from pipeline.baselines import Baselines, OwnMetadata
+from pipeline.beam_engines import ingest_flags
 from pipeline.config import config_digest
 from pipeline.evaluation import eval_config
 
@@ -63,7 +64,7 @@ def create_pipeline(
         source: What `modules.sources.discover` found under `settings.data.path`; None leaves that to the run.
         places: Where artifacts and pushed models go.
         metadata: Connection to ML Metadata; None where the platform has its own.
-        beam_args: Flags for Beam, for all components that use it.
+        beam_args: Flags for Beam, for all components that use it; ImageExampleGen has its own `ingest_flags` too.
         cache: Whether results of earlier runs are taken where nothing they depend on has changed.
         baselines: How a run finds the last blessed model; by default, by our own queries to ML Metadata.
 
@@ -72,6 +73,7 @@ def create_pipeline(
     """
     baselines = baselines or OwnMetadata()
     example_gen = ImageExampleGen(source, settings.data, split_memory=f"{places.root}/split_memory")
+    example_gen.with_beam_pipeline_args(ingest_flags(settings.beam, source.images if source else None))
     examples = example_gen.outputs["examples"]
 
     schema_gen = CuratedSchema(SCHEMA).with_id("ImportSchemaGen")

@@ -23,6 +23,7 @@ from components.write_records import WriteRecords, stored
 from modules.errors import DataError
 from modules.records import SPLITS
 from modules.rejected import Rejected
+from modules.shared_count import SharedCount, counting
 
 REPORT_KEY = "report"
 _SHOWN = 50
@@ -83,11 +84,11 @@ class Executor(BaseBeamExecutor):
         """
         memory_folder = exec_properties["split_memory"] if shares else ""
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-        with self._make_beam_pipeline() as pipeline:
+        with counting("images read") as seen, self._make_beam_pipeline() as pipeline:
             facts = []
             for split, pattern in _inputs(exec_properties).items():
                 prefix, given = ingest_report.images_prefix(uri, split), split if split in SPLITS else ""
-                read = pipeline | f"Input[{split}]" >> _read(uri, exec_properties, pattern)
+                read = pipeline | f"Input[{split}]" >> _read(uri, exec_properties, pattern, seen)
                 facts.append(read | f"LayAside[{split}]" >> beam.ParDo(laid_aside.LayAside(prefix, given)))
             memory = split_memory.read(pipeline, memory_folder)
             drop = exec_properties["on_duplicates"] == "drop"
@@ -137,17 +138,19 @@ def _settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
 
 
 @beam.ptransform_fn
-def _read(pipeline: beam.Pipeline, uri: str, exec_properties: dict[str, Any], pattern: str) -> beam.PCollection:
+def _read(
+    pipeline: beam.Pipeline, uri: str, exec_properties: dict[str, Any], pattern: str, seen: SharedCount
+) -> beam.PCollection:
     """What is accepted of the files that match a pattern; what is not is written."""
     base = exec_properties["input_base"]
     reading = Reading(exec_properties["max_pixels"], exec_properties["max_side"] or None, exec_properties["background"])
     read: beam.PTransform
     if exec_properties["source_kind"] == "images":
-        read = ReadFolders(base, reading)
+        read = ReadFolders(base, reading, seen)
     elif exec_properties["source_kind"] == "manifest":
-        read = ReadManifest(base, reading)
+        read = ReadManifest(base, reading, seen)
     else:
-        read = ReadRecords(base, reading, exec_properties["image_feature"], exec_properties["label_feature"])
+        read = ReadRecords(base, reading, seen, exec_properties["image_feature"], exec_properties["label_feature"])
     images = pipeline | "Pattern" >> beam.Create([f"{base}/{pattern}"]) | "Read" >> read
     (
         images[REJECTED]

@@ -21,10 +21,11 @@ from components.image_example_gen.raw_example import (
     of_record,
     rejected,
 )
-from modules import folders, listing, progress
+from modules import folders, listing
 from modules.manifests import read_manifest
 from modules.record_files import Damaged, read_records
 from modules.safe_read import Unreadable, check_file, most_bytes, read_file
+from modules.shared_count import SharedCount
 from modules.sources import ALL, SPLIT_OF
 from modules.tfds_folders import class_names
 from modules.threads import Budget, InOrder
@@ -35,16 +36,16 @@ _REPORT_EVERY = 100
 _REMOTE_THREADS = 16
 # However many threads read, together they hold the bytes of the largest file that is read at most.
 _contents = Budget()
-# Of this process: a runner of many processes counts in each, and nobody listens there.
+# Of this process, which has a part of the images.
 _seen = itertools.count(1)
 
 
 class ReadFolders(beam.PTransform):
     """Patterns `.../*/*` of a folder of class folders to what was read, labelled by the folder that a file is in."""
 
-    def __init__(self, base: str, reading: Reading) -> None:
+    def __init__(self, base: str, reading: Reading, seen: SharedCount) -> None:
         super().__init__()
-        self._base, self._reading = base, reading
+        self._read = _ReadFiles(base, reading, seen)
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         return (
@@ -54,23 +55,23 @@ class ReadFolders(beam.PTransform):
             | "Files" >> beam.FlatMap(_labelled_files)
             # A folder is one element: without this, one worker would read all its files.
             | "Spread" >> beam.Reshuffle()
-            | "Decode" >> beam.ParDo(_ReadFiles(self._base, self._reading)).with_outputs(ACCEPTED, REJECTED)
+            | "Decode" >> beam.ParDo(self._read).with_outputs(ACCEPTED, REJECTED)
         )
 
 
 class ReadManifest(beam.PTransform):
     """Patterns `<list>#<split>` to what was read of the images that the list has for the split."""
 
-    def __init__(self, base: str, reading: Reading) -> None:
+    def __init__(self, base: str, reading: Reading, seen: SharedCount) -> None:
         super().__init__()
-        self._base, self._reading = base, reading
+        self._base, self._read = base, _ReadFiles(base, reading, seen)
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         return (
             input_or_inputs
             | "Lines" >> beam.FlatMap(_listed_files, self._base)
             | "Spread" >> beam.Reshuffle()
-            | "Decode" >> beam.ParDo(_ReadFiles(self._base, self._reading)).with_outputs(ACCEPTED, REJECTED)
+            | "Decode" >> beam.ParDo(self._read).with_outputs(ACCEPTED, REJECTED)
         )
 
 
@@ -80,9 +81,9 @@ class ReadRecords(beam.PTransform):
     What is spread over workers is files: of what stands in them, no more than a few records are in memory at a time.
     """
 
-    def __init__(self, base: str, reading: Reading, image_feature: str, label_feature: str) -> None:
+    def __init__(self, base: str, reading: Reading, seen: SharedCount, image_feature: str, label_feature: str) -> None:
         super().__init__()
-        self._base, self._read = base, _ReadRecords(base, reading, image_feature, label_feature)
+        self._base, self._read = base, _ReadRecords(base, reading, seen, image_feature, label_feature)
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         return (
@@ -127,33 +128,32 @@ def _matching(pattern: str, base: str) -> Iterator[bytes]:
 class _InThreads(beam.DoFn):
     """Reads several files or records at a time, on all cores: decoding releases Python's lock. Their order stays."""
 
-    def __init__(self, base: str, reading: Reading) -> None:
+    def __init__(self, base: str, reading: Reading, seen: SharedCount) -> None:
         super().__init__()
-        self._base, self._reading = base, reading
+        self._base, self._reading, self._seen = base, reading, seen
 
     def start_bundle(self) -> None:
         self._calls = InOrder(self._read, _REMOTE_THREADS if folders.is_remote(self._base) else None)
 
     def finish_bundle(self) -> Iterator[TaggedOutput]:
-        for output in _counted(self._calls.rest()):
+        for output in self._counted(self._calls.rest()):
             yield TaggedOutput(output.tag, GlobalWindows.windowed_value(output.value))
+
+    def _counted(self, outputs: Iterable[TaggedOutput]) -> Iterator[TaggedOutput]:
+        for output in outputs:
+            if next(_seen) % _REPORT_EVERY == 0:
+                self._seen.add(_REPORT_EVERY)
+            yield output
 
     def _read(self, *element: Any) -> TaggedOutput:
         raise NotImplementedError
-
-
-def _counted(outputs: Iterable[TaggedOutput]) -> Iterator[TaggedOutput]:
-    for output in outputs:
-        if (number := next(_seen)) % _REPORT_EVERY == 0:
-            progress.report(f"{number} images read")
-        yield output
 
 
 class _ReadFiles(_InThreads):
     """Paths and labels to what `raw_example.of_image` makes of each."""
 
     def process(self, element: tuple[bytes, bytes | None]) -> Iterator[TaggedOutput]:
-        yield from _counted(self._calls.call(*element))
+        yield from self._counted(self._calls.call(*element))
 
     def _read(self, name: bytes, label: bytes | None) -> TaggedOutput:
         path = os.fsdecode(name)
@@ -173,8 +173,8 @@ class _ReadFiles(_InThreads):
 class _ReadRecords(_InThreads):
     """Paths of TFRecord files to what `raw_example.of_record` makes of each record."""
 
-    def __init__(self, base: str, reading: Reading, image_feature: str, label_feature: str) -> None:
-        super().__init__(base, reading)
+    def __init__(self, base: str, reading: Reading, seen: SharedCount, image_feature: str, label_feature: str) -> None:
+        super().__init__(base, reading, seen)
         self._features = RecordFeatures(image_feature, label_feature)
 
     def setup(self) -> None:
@@ -187,7 +187,7 @@ class _ReadRecords(_InThreads):
             if not folders.is_remote(path):
                 check_file(path, self._base)
             for number, record in enumerate(read_records(path), start=1):
-                yield from _counted(self._calls.call(record, f"{file}#{number}"))
+                yield from self._counted(self._calls.call(record, f"{file}#{number}"))
         except (Damaged, Unreadable, OSError) as error:
             # How many records are lost nobody knows, so no share of rejected files can excuse it.
             yield rejected(file, str(error), damaged=True)

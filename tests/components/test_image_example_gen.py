@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,14 +68,16 @@ def _png(seed: int) -> bytes:
     return tf.io.encode_png(pixels(seed)).numpy()
 
 
-def execute(base: Path, into: Path, source: Source | None = None, **changes: object) -> Made:
-    """Runs the executor as TFX would."""
+def execute(
+    base: Path, into: Path, source: Source | None = None, flags: Sequence[str] = (), **changes: object
+) -> Made:
+    """Runs the executor as TFX would; `flags` are Beam's."""
     settings = DataSettings(path=str(base), **{"min_examples_per_class": 1, **changes})
     component = ImageExampleGen(source or discover(settings), settings)
     artifact, report = standard_artifacts.Examples(), IngestReport()
     artifact.uri, report.uri = str(into / "examples"), str(into / "report")
     context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(into / "tmp"), unique_id="1"
+        beam_pipeline_args=["--runner=FnApiRunner", *flags], tmp_dir=str(into / "tmp"), unique_id="1"
     )
     Executor(context).Do({}, {"examples": [artifact], "report": [report]}, dict(component.exec_properties))
     with open(into / "report" / "rejected.csv", newline="", encoding="utf-8") as file:

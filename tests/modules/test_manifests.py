@@ -112,11 +112,12 @@ def cause(path: str, smallest: int = 1) -> str:
 
 def test_a_list_is_a_source_with_or_without_splits(tmp_path):
     path = write(tmp_path, "path,label\na.jpg,oak\nb.jpg,elm\n")
-    assert found(path) == Source("manifest", str(tmp_path), {"all": "list.csv#all"})
+    assert found(path) == Source("manifest", str(tmp_path), {"all": "list.csv#all"}, images=2)
     lines = [f"{label}{split}.jpg,{label},{split}\n" for label in ("oak", "elm") for split in ("dev", "test", "train")]
     source = found(write(tmp_path, "path,label,split\n" + "".join(lines)))
     assert source.has_splits
     assert source.patterns == {split: f"list.csv#{split}" for split in ("train", "eval", "test")}
+    assert source.images == 6
 
 
 def test_a_list_with_too_little_in_it_is_an_error(tmp_path):

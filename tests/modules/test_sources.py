@@ -38,7 +38,7 @@ def test_class_folders_are_split_by_edgetune(tmp_path):
     put(tmp_path / "cat")
     put(tmp_path / "dog")
     source = discover(settings(tmp_path))
-    assert source == Source("images", str(tmp_path), {"all": "*/*"})
+    assert source == Source("images", str(tmp_path), {"all": "*/*"}, images=4)
     assert not source.has_splits
     assert discover(settings(f"{tmp_path}/")) == source
 
@@ -51,7 +51,7 @@ def test_ready_splits_are_taken_under_their_usual_names(tmp_path, names):
         put(tmp_path / name / "dog")
     source = discover(settings(tmp_path))
     patterns = {"train": f"{train}/*/*", "eval": f"{evaluation}/*/*", "test": f"{test}/*/*"}
-    assert source == Source("images", str(tmp_path), patterns)
+    assert source == Source("images", str(tmp_path), patterns, images=12)
     assert source.has_splits
 
 
@@ -63,7 +63,7 @@ def test_one_folder_that_is_no_split_makes_all_of_them_classes(tmp_path):
 
 def test_records_are_found_by_their_pattern(tmp_path):
     (tmp_path / "a.tfrecord-00000-of-00001").touch()
-    assert discover(settings(tmp_path)) == Source("tfrecords", str(tmp_path), {"all": "*.tfrecord*"})
+    assert discover(settings(tmp_path)) == Source("tfrecords", str(tmp_path), {"all": "*.tfrecord*"}, images=0)
     (tmp_path / "b.rec").touch()
     assert discover(settings(tmp_path, tfrecord_pattern="*.rec")).patterns == {"all": "*.rec"}
 
@@ -71,9 +71,9 @@ def test_records_are_found_by_their_pattern(tmp_path):
 def test_records_may_come_in_ready_splits(tmp_path):
     for name in ("train", "val", "test"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "a.tfrecord").touch()
+        (tmp_path / name / "a.tfrecord").write_bytes(bytes(16))  # one record, which is empty
     patterns = {"train": "train/*.tfrecord*", "eval": "val/*.tfrecord*", "test": "test/*.tfrecord*"}
-    assert discover(settings(tmp_path)) == Source("tfrecords", str(tmp_path), patterns)
+    assert discover(settings(tmp_path)) == Source("tfrecords", str(tmp_path), patterns, images=3)
 
 
 def test_what_operating_systems_leave_behind_is_no_data(tmp_path):

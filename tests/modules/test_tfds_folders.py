@@ -38,7 +38,7 @@ def test_such_a_folder_is_a_source_with_splits(tmp_path):
     found = discover(DataSettings(path=str(tmp_path)))
     assert (found.kind, found.has_splits) == ("tfrecords", True)
     (tmp_path / "birds-train.tfrecord").touch()
-    assert discover(DataSettings(path=str(tmp_path))) == Source("tfrecords", str(tmp_path), {"all": "*.tfrecord*"})
+    assert discover(DataSettings(path=str(tmp_path))) == Source("tfrecords", str(tmp_path), {"all": "*.tfrecord*"}, 0)
 
 
 def test_names_of_classes_are_read_where_there_are_any(tmp_path):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import socket
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from apache_beam.options import pipeline_options as beam_options
 from modules.beam_settings import BeamSettings
 from modules.errors import ConfigError
 from pipeline import engine_check
-from pipeline.beam_engines import beam_flags
+from pipeline.beam_engines import beam_flags, ingest_flags, ingest_processes
 from pipeline.engine_check import check_engine
 
 POOL = {"environment_type": "external", "environment_config": "127.0.0.1:50000"}
@@ -51,6 +52,60 @@ def test_one_process_is_beams_runner_in_this_one():
 def test_several_workers_of_this_machine_are_processes():
     options = read(flags(workers=3))
     assert (options["direct_running_mode"], options["direct_num_workers"]) == ("multi_processing", 3)
+
+
+@pytest.fixture
+def cores(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes this machine one of so many cores, and so much memory."""
+
+    def become(number: int, gibibytes: int = 1_000) -> None:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(number)))
+        monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": gibibytes, "SC_PAGE_SIZE": 2**30}.get)
+
+    return become
+
+
+def processes(images: int | None, **values: Any) -> int:
+    return ingest_processes(BeamSettings.model_validate(values), images)
+
+
+def test_many_images_are_read_by_a_process_for_each_core_and_few_by_this_one(cores):
+    cores(2)
+    assert (processes(2_000), processes(1_000_000)) == (1, 2)
+    cores(16)
+    assert (processes(500), processes(1_000_000)) == (1, 16)
+    assert read(ingest_flags(BeamSettings(), 1_000_000))["direct_num_workers"] == 16
+    assert ingest_flags(BeamSettings(), 500) == []
+
+
+def test_the_more_cores_the_fewer_images_pay_for_the_processes(cores):
+    least = []
+    for number in (2, 4, 16):
+        cores(number)
+        least.append(next(images for images in range(0, 100_000, 100) if processes(images) > 1))
+    assert least == sorted(set(least), reverse=True)
+
+
+def test_one_core_and_images_that_nobody_has_counted_are_left_to_one_process(cores):
+    cores(1)
+    assert processes(10_000_000) == 1
+    cores(8)
+    assert processes(None) == 1
+
+
+def test_there_are_no_more_processes_than_the_memory_holds(cores):
+    cores(16, gibibytes=8)
+    assert processes(1_000_000) == 4
+    cores(16, gibibytes=2)
+    assert processes(1_000_000) == 1
+
+
+@pytest.mark.parametrize(
+    "values", [FLINK, {"workers": 1}, {"workers": 3}, {"options": {"direct_num_workers": 3}}], ids=str
+)
+def test_what_the_settings_say_is_not_decided_otherwise(cores, values):
+    cores(8)
+    assert processes(1_000_000, **values) == 1
 
 
 def test_flink_gets_the_job_as_a_jar_by_its_rest_endpoint():

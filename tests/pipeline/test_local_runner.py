@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from modules.beam_settings import BeamSettings
 from modules.errors import ConfigError, DataError, NotBlessed, PushError, SubmitError
 from modules.rejected import Rejected
 from modules.settings import RunSettings
-from pipeline import local_runner
+from pipeline import beam_engines, local_runner
 from pipeline.beam_engines import beam_flags
 from tests.pipeline.recorded_run import Recorder
 
@@ -197,8 +198,15 @@ def test_a_blessed_run_returns_its_outcome_and_prints_log_and_report(fake, run, 
     [log] = (work / "logs").glob("birds-*.log")
     written = capfd.readouterr()
     assert written.out.startswith(f"edgetune: birds, log in {log}\n")
-    assert str(report) in written.out and "ImageExampleGen" in written.out
+    assert str(report) in written.out and "ImageExampleGen" in written.out and "processes" not in written.out
     assert "chatter of TFX" in log.read_text() and "chatter of TFX" not in written.out + written.err
+
+
+def test_of_many_images_the_number_of_processes_is_said(fake, run, monkeypatch, capfd):
+    monkeypatch.setattr(beam_engines, "_START_IN_IMAGES", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    run()
+    assert "images, which 2 processes read\n" in capfd.readouterr().out
 
 
 def test_the_pipeline_is_built_for_the_workdir(fake, run, tmp_path, photos):

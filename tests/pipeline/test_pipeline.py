@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +197,19 @@ def test_building_writes_nothing_and_hands_on_what_the_runner_needs(tmp_path):
     assert pipeline.beam_pipeline_args == ["--runner=X"] and not pipeline.enable_cache
     assert build().enable_cache
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_many_images_image_example_gen_gets_processes_and_nobody_else(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(4)))
+    many = build(replace(FOLDERS, images=1_000_000))
+    parallel = {
+        name
+        for name, node in nodes(many).items()
+        if any("direct_num_workers" in flag for flag in getattr(node.executor_spec, "beam_pipeline_args", []))
+    }
+    assert parallel == {"ImageExampleGen"}
+    for few in (build(replace(FOLDERS, images=100)), build()):
+        assert not nodes(few)["ImageExampleGen"].executor_spec.beam_pipeline_args
 
 
 def test_a_missing_file_of_weights_is_told_when_the_pipeline_is_built(tmp_path):

@@ -14,7 +14,6 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
-from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components.artifacts import DatasetFindings, IngestReport
@@ -24,6 +23,7 @@ from modules.errors import DataError
 from modules.findings import Refused
 from modules.image_files import read_image
 from modules.settings import DataSettings
+from tests import in_process
 
 TRASHNET = Path(__file__).resolve().parents[3] / "shared" / "data" / "trashnet"
 SPLITS = ("train", "eval", "test")
@@ -108,11 +108,8 @@ class Gate:
             artifact.uri = str(self.folder / name)
         (self.folder / "findings").mkdir()
         inputs = {name: [artifact] for name, artifact in artifacts.items() if name != "findings"}
-        context = base_beam_executor.BaseBeamExecutor.Context(
-            beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(self.folder / "tmp"), unique_id="1"
-        )
         properties = dict(component(smallest, **changes).exec_properties)
-        Executor(context).Do(inputs, {"findings": [artifacts["findings"]]}, properties)
+        Executor(in_process.context(self.folder)).Do(inputs, {"findings": [artifacts["findings"]]}, properties)
         return artifacts["findings"]
 
     def refuse(self, smallest: int = 3, **changes: object) -> tuple[list[dict], Refused]:

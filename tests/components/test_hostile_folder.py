@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components.artifacts import IngestReport
@@ -24,6 +23,7 @@ from modules import records
 from modules.errors import DataError
 from modules.settings import DataSettings
 from modules.sources import discover
+from tests import in_process
 from tests.fuzz_seeds import generated
 
 PNG = generated()["PNG RGB"]
@@ -50,10 +50,8 @@ def execute(base: Path | str, into: Path, **changes: object) -> tuple[dict, dict
     component = ImageExampleGen(discover(settings), settings)
     artifact, report = standard_artifacts.Examples(), IngestReport()
     artifact.uri, report.uri = str(into / "examples" / "7"), str(into / "report" / "7")
-    context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(into / "tmp"), unique_id="1"
-    )
-    Executor(context).Do({}, {"examples": [artifact], "report": [report]}, dict(component.exec_properties))
+    outputs = {"examples": [artifact], "report": [report]}
+    Executor(in_process.context(into)).Do({}, outputs, dict(component.exec_properties))
     ingest = json.loads((into / "report" / "7" / "ingest.json").read_text())
     sources = {
         tf.train.Example.FromString(record.numpy()).features.feature["source"].bytes_list.value[0]

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components.artifacts import IngestReport
@@ -28,6 +27,7 @@ from modules.image_files import read_image
 from modules.rejected import Rejected
 from modules.settings import DataSettings
 from modules.sources import Source, discover
+from tests import in_process
 
 CIFAR10 = Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar10_tfx"
 SPLITS = ("train", "eval", "test")
@@ -76,10 +76,8 @@ def execute(
     component = ImageExampleGen(source or discover(settings), settings)
     artifact, report = standard_artifacts.Examples(), IngestReport()
     artifact.uri, report.uri = str(into / "examples"), str(into / "report")
-    context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=["--runner=FnApiRunner", *flags], tmp_dir=str(into / "tmp"), unique_id="1"
-    )
-    Executor(context).Do({}, {"examples": [artifact], "report": [report]}, dict(component.exec_properties))
+    outputs = {"examples": [artifact], "report": [report]}
+    Executor(in_process.context(into, flags)).Do({}, outputs, dict(component.exec_properties))
     with open(into / "report" / "rejected.csv", newline="", encoding="utf-8") as file:
         rejected = {row["path"]: row["reason"] for row in csv.DictReader(file)}
     ingest = json.loads((into / "report" / "ingest.json").read_text())

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components.artifacts import IngestReport
@@ -25,6 +24,7 @@ from components.image_example_gen.grouping import Placed
 from modules import records
 from modules.settings import DataSettings
 from modules.sources import discover
+from tests import in_process
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,8 @@ def execute(base: Path, into: Path, memory: Path, **changes: object) -> Run:
     component = ImageExampleGen(discover(settings), settings, str(memory))
     examples, report = standard_artifacts.Examples(), IngestReport()
     examples.uri, report.uri = str(into / "examples"), str(into / "report")
-    context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(into / "tmp"), unique_id="1"
-    )
-    Executor(context).Do({}, {"examples": [examples], "report": [report]}, dict(component.exec_properties))
+    outputs = {"examples": [examples], "report": [report]}
+    Executor(in_process.context(into)).Do({}, outputs, dict(component.exec_properties))
     split_of, group_of = {}, {}
     for split in records.SPLITS:
         for record in records.serialized(examples.uri, split):

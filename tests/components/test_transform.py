@@ -9,13 +9,13 @@ import pytest
 import tensorflow as tf
 from tfx import types
 from tfx.components.transform import executor as tfx_executor
-from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import transform_pb2
 from tfx.types import standard_artifacts
 
 from components.transform import Transform
 from components.transform.executor import Executor, Processor
 from modules import images, records
+from tests import in_process
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "examples.pbtxt"
 SIZE, NUMBER = 16, 70
@@ -65,9 +65,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, type
     outputs = {key: channel.type() for key, channel in component.outputs.items()}
     for key, artifact in (inputs | outputs).items():
         artifact.uri = str(folder / key)
-    context = base_beam_executor.BaseBeamExecutor.Context(
-        beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(folder / "tmp"), unique_id="1"
-    )
     sizes: set[int] = set()
     encode = tfx_executor.TransformProcessor._RecordBatchToExamplesFn.process
 
@@ -78,7 +75,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, type
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tfx_executor.TransformProcessor._RecordBatchToExamplesFn, "process", watched)
         listed = ({key: [artifact] for key, artifact in given.items()} for given in (inputs, outputs))
-        Executor(context).Do(*listed, dict(component.exec_properties))
+        Executor(in_process.context(folder)).Do(*listed, dict(component.exec_properties))
     return folder, outputs, sizes
 
 

@@ -41,12 +41,15 @@ SETTINGS = (
     "name=digits",
     "model.image_size=48",
     "training.batch_size=16",
+    "training.activation_cache.head_views=1",
     "training.head.epochs=6",
     "training.fine_tune.epochs=1",
     "training.baselines=[]",
     "evaluation.min_accuracy=0.9",
     "evaluation.max_regression=0.1",
     "edge.max_accuracy_drop=0.05",
+    # float16 has tests of its own, and each variant is converted four times here.
+    "edge.variants=[float32, int8]",
 )
 
 

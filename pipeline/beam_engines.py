@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from modules.beam_settings import BeamSettings
 from modules.errors import ConfigError
+from modules.threads import cores
 
 # Beam's in-process runner by its own name. `DirectRunner` would first look for another one on the network.
 IN_PROCESS = "FnApiRunner"
@@ -23,7 +26,8 @@ _KEEP_WORKERS_MILLISECONDS = 60_000
 # seconds more to start: so much do 4,400 images take there. `python -m benchmarks.beam_workers` measures it, and that
 # the other components gain nothing: Transform's work is TensorFlow's, which takes all cores in one process too.
 _START_IN_IMAGES = 4_400
-_GIB_OF_A_PROCESS = 2
+_OF_A_PROCESS = 2 << 30
+_LIMIT_OF_THE_CONTAINER = Path("/sys/fs/cgroup/memory.max")
 _PROCESSES = {"direct_num_workers", "direct_running_mode"}
 
 
@@ -57,8 +61,7 @@ def ingest_processes(beam: BeamSettings, images: int | None) -> int:
     """
     if beam.runner != "direct" or beam.workers is not None or images is None or _PROCESSES & set(beam.options):
         return 1
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    processes = int(min(len(os.sched_getaffinity(0)), memory / _GIB_OF_A_PROCESS))
+    processes = min(cores(), _memory() // _OF_A_PROCESS)
     # What one core does alone is divided among the processes; the rest was divided among the cores before.
     faster = processes > 1 and images * (1 - 1 / processes) > _START_IN_IMAGES
     return processes if faster else 1
@@ -67,6 +70,14 @@ def ingest_processes(beam: BeamSettings, images: int | None) -> int:
 def ingest_flags(beam: BeamSettings, images: int | None) -> list[str]:
     """What ImageExampleGen gets beside `beam_flags`: see `ingest_processes`."""
     return _processes(ingest_processes(beam, images))
+
+
+def _memory() -> int:
+    """Bytes that this process may use: all of the machine, or what its container has."""
+    found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):  # there is no such file, or it says `max`
+        found = min(found, int(_LIMIT_OF_THE_CONTAINER.read_text()))
+    return found
 
 
 def _direct(beam: BeamSettings) -> list[str]:

@@ -9,6 +9,7 @@ import socket
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from apache_beam.options import pipeline_options as beam_options
 
 from modules.beam_settings import BeamSettings
 from modules.errors import ConfigError
-from pipeline import engine_check
+from pipeline import beam_engines, engine_check
 from pipeline.beam_engines import beam_flags, ingest_flags, ingest_processes
 from pipeline.engine_check import check_engine
 
@@ -55,8 +56,10 @@ def test_several_workers_of_this_machine_are_processes():
 
 
 @pytest.fixture
-def cores(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """Makes this machine one of so many cores, and so much memory."""
+
+    monkeypatch.setattr(beam_engines, "_LIMIT_OF_THE_CONTAINER", tmp_path / "memory.max")
 
     def become(number: int, gibibytes: int = 1_000) -> None:
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(number)))
@@ -98,6 +101,13 @@ def test_there_are_no_more_processes_than_the_memory_holds(cores):
     assert processes(1_000_000) == 4
     cores(16, gibibytes=2)
     assert processes(1_000_000) == 1
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("max\n", 16), (f"{9 << 30}\n", 4), (f"{2_000 << 30}\n", 16)])
+def test_nor_than_the_container_may_have(cores, tmp_path, limit, expected):
+    cores(16)
+    (tmp_path / "memory.max").write_text(limit)
+    assert processes(1_000_000) == expected
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,9 @@ _EVERY_SECONDS = 0.05
 class Memory:
     """The highest anonymous memory inside the context: pages of mapped files are the kernel's to take back."""
 
-    peak_mb = 0.0
-
     def __enter__(self) -> Memory:
-        self._before, self._highest = _anonymous_kb(), 0
+        self._before = _anonymous_kb()
+        self._seen = [self._before]
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -27,11 +26,21 @@ class Memory:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        self.peak_mb = (self._highest - self._before) / 1024
+
+    @property
+    def peak_mb(self) -> float:
+        """Above what there was when the context began."""
+        return self.peaks_mb(1)[0]
+
+    def peaks_mb(self, parts: int) -> list[float]:
+        """The same of each of so many parts of the time, of equal length."""
+        bounds = [len(self._seen) * part // parts for part in range(parts + 1)]
+        highest = [max(self._seen[first : last + 1]) for first, last in zip(bounds, bounds[1:], strict=False)]
+        return [(kb - self._before) / 1024 for kb in highest]
 
     def _watch(self) -> None:
         while not self._ended.wait(_EVERY_SECONDS):
-            self._highest = max(self._highest, _anonymous_kb())
+            self._seen.append(_anonymous_kb())
 
 
 def cpu_name() -> str:

@@ -66,7 +66,7 @@ class Meter:
         """A node has ended."""
         seconds, cpu = time.monotonic() - self._began[0], _cpu_seconds() - self._began[1]
         self._memory.__exit__(None, None, None)
-        self.costs.append(Cost(node_id, seconds, cpu, max(0.0, self._memory.peak_mb), 0.0))
+        self.costs.append(Cost(node_id, seconds, cpu, self._memory.peak_mb, 0.0))
         print(f"  {node_id} {seconds:.1f} s", file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The component Evaluator: its work, which is TFX's, with the thresholds put in first."""
+"""The component Evaluator: its work, which is TFX's, with the thresholds put in first, and in small batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from tfx import types
 from tfx.components.evaluator import executor
 from tfx.types import standard_component_specs
 
+from components.evaluator import small_batches
 from modules.settings import EvaluationSettings, unflatten
+
+# TFX looks the function up by this property of an execution; its component has no name for it.
+_EXTRACTORS = {"custom_extractors": f"{small_batches.__name__}.{small_batches.custom_extractors.__name__}"}
 
 
 class Executor(executor.Executor):
@@ -30,7 +34,8 @@ class Executor(executor.Executor):
         key = standard_component_specs.EVAL_CONFIG_KEY
         config = json_format.Parse(exec_properties[key], config_pb2.EvalConfig())
         put_thresholds(config, unflatten(EvaluationSettings, exec_properties))
-        super().Do(input_dict, output_dict, {**exec_properties, key: json_format.MessageToJson(config)})
+        changed = {**exec_properties, **_EXTRACTORS, key: json_format.MessageToJson(config)}
+        super().Do(input_dict, output_dict, changed)
 
 
 def put_thresholds(config: config_pb2.EvalConfig, settings: EvaluationSettings) -> None:

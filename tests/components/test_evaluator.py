@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pyarrow as pa
 import pytest
+import tensorflow_model_analysis as tfma
 from google.protobuf import json_format
 from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.utils import model_util, util
 from tfx import types
 from tfx.components.evaluator import executor as tfx_executor
 from tfx.components.evaluator.component import Evaluator as TfxEvaluator
 from tfx.types import standard_artifacts
+from tfx_bsl.coders import batch_util
 
 from components.evaluator import Evaluator
 from components.evaluator.executor import Executor, put_thresholds
+from components.evaluator.small_batches import BATCH, small_batches
 from modules.errors import ConfigError
 from modules.settings import EvaluationSettings
 from pipeline.evaluation import eval_config
+from tests import tiny_model
+from tests.in_process import context
 
 SETTINGS = EvaluationSettings(min_accuracy=0.75, max_regression=0.02)
 
@@ -83,3 +92,59 @@ def test_a_configuration_without_a_threshold_blesses_nothing():
         del metric.per_slice_thresholds[:]
     with pytest.raises(ValueError, match="has 0 thresholds"):
         put_thresholds(config, SETTINGS)
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(0, []), (1, [1]), (BATCH, [BATCH]), (70, [32, 32, 6])])
+def test_a_batch_is_cut_and_nothing_of_it_lost(rows, sizes):
+    images = pa.array([[b"%d" % row] for row in range(rows)], pa.list_(pa.binary()))
+    whole = pa.RecordBatch.from_pydict({"image": images})
+    cut = list(small_batches({tfma.ARROW_RECORD_BATCH_KEY: whole, "other": 1}))
+    parts = [part[tfma.ARROW_RECORD_BATCH_KEY] for part in cut]
+    assert [part.num_rows for part in parts] == sizes
+    assert [row for part in parts for row in part.to_pylist()] == whole.to_pylist()
+    assert all(part["other"] == 1 for part in cut)
+
+
+@pytest.fixture
+def model_and_examples(tmp_path) -> dict[str, list[types.Artifact]]:
+    """70 images, ten of them with a label that is not theirs."""
+    tiny_model.save(tiny_model.colour_net(), tmp_path / "model" / "Format-Serving")
+    labelled = [(tiny_model.png(pixels), label) for pixels, label in tiny_model.examples(24)][:70]
+    wrong = {"red": "green", "green": "blue", "blue": "red"}
+    pairs = [(encoded, wrong[label] if row % 7 == 0 else label) for row, (encoded, label) in enumerate(labelled)]
+    tiny_model.write_raw(tmp_path / "examples", "test", pairs)
+    examples = artifact(standard_artifacts.Examples, tmp_path / "examples")
+    examples.split_names = '["test"]'
+    return {"examples": [examples], "model": [artifact(standard_artifacts.Model, tmp_path / "model")]}
+
+
+def artifact(kind: type[types.Artifact], uri: Path) -> types.Artifact:
+    made = kind()
+    made.uri = str(uri)
+    return made
+
+
+def test_the_model_never_gets_more_than_a_small_batch_however_many_are_read_at_once(
+    monkeypatch, tmp_path, model_and_examples
+):
+    monkeypatch.setattr(batch_util, "GetBatchElementsKwargs", lambda *_: {"min_batch_size": 70, "max_batch_size": 70})
+    given: list[int] = []
+    process = model_util.ModelSignaturesDoFn._batch_reducible_process
+
+    def observed(self, extracts):
+        given.append(util.batch_size(extracts))
+        return process(self, extracts)
+
+    monkeypatch.setattr(model_util.ModelSignaturesDoFn, "_batch_reducible_process", observed)
+    evaluation = artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation")
+    blessing = artifact(standard_artifacts.ModelBlessing, tmp_path / "blessing")
+    properties = {**component().exec_properties, "min_accuracy": 60 / 70}
+    Executor(context(tmp_path)).Do(model_and_examples, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
+
+    # Each batch goes through the model twice: for what Transform makes of its labels, and for the answers.
+    assert sorted(given) == [6, 6, 32, 32, 32, 32]
+    [metrics] = (metrics for key, metrics in tfma.load_eval_result(evaluation.uri).slicing_metrics if not key)
+    measured = {name: value["doubleValue"] for name, value in metrics[""][""].items() if value}
+    assert measured["example_count"] == 70
+    assert measured["sparse_categorical_accuracy"] == pytest.approx(60 / 70)
+    assert blessing.get_int_custom_property("blessed") == 1

@@ -27,6 +27,9 @@ _KEEP_WORKERS_MILLISECONDS = 60_000
 # the other components gain nothing: Transform's work is TensorFlow's, which takes all cores in one process too.
 _START_IN_IMAGES = 4_400
 _OF_A_PROCESS = 2 << 30
+# What Beam's own runner keeps of an image in memory, having no disk, while ImageExampleGen shuffles facts and hashes.
+# `docs/scaling.md` tells how it was measured.
+_SHUFFLED_OF_AN_IMAGE = 8_000
 _LIMIT_OF_THE_CONTAINER = Path("/sys/fs/cgroup/memory.max")
 _PROCESSES = {"direct_num_workers", "direct_running_mode"}
 
@@ -70,6 +73,26 @@ def ingest_processes(beam: BeamSettings, images: int | None) -> int:
 def ingest_flags(beam: BeamSettings, images: int | None) -> list[str]:
     """What ImageExampleGen gets beside `beam_flags`: see `ingest_processes`."""
     return _processes(ingest_processes(beam, images))
+
+
+def memory_warning(beam: BeamSettings, images: int | None) -> str | None:
+    """What is to be said where facts and hashes of all images may not fit into the memory of this machine.
+
+    Args:
+        beam: The settings.
+        images: How many images there are; None where nobody knows.
+
+    Returns:
+        A sentence where they would take more than half of it: the rest is TensorFlow's. None where they fit, and where
+        an engine keeps them on its disks.
+    """
+    needed, there = _SHUFFLED_OF_AN_IMAGE * (images or 0), _memory()
+    if beam.runner != "direct" or needed <= there / 2:
+        return None
+    return (
+        f"hashes and facts of {images:,} images take some {needed / 1e9:.1f} GB in Beam's own runner, and there are "
+        f"{there / 1e9:.1f}; another beam.runner keeps them on disk (docs/beam.md)"
+    )
 
 
 def _memory() -> int:

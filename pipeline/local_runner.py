@@ -28,7 +28,7 @@ from modules.findings import Refused
 from modules.rejected import Rejected
 from modules.settings import RunSettings
 from modules.uncollected import uncollected
-from pipeline.beam_engines import beam_flags, ingest_processes
+from pipeline.beam_engines import beam_flags, ingest_processes, memory_warning
 from pipeline.console import Console
 from pipeline.engine_check import check_engine
 from pipeline.engine_failure import engine_failure
@@ -73,6 +73,8 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
             source = _preflight(settings, workdir)
             if (processes := ingest_processes(settings.beam, source.images)) > 1:
                 print(f"edgetune: {source.images:,} images, which {processes} processes read", file=terminal)
+            if warning := memory_warning(settings.beam, source.images):
+                print(f"edgetune: warning: {warning}", file=terminal, flush=True)
             store = _metadata(settings, workdir)
             pipeline = _build(settings, source, store, workdir, cache)
         check_texts(store, pipeline)

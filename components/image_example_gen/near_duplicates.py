@@ -8,6 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+from apache_beam.coders import FastPrimitivesCoder
 
 from modules import duplicates, perceptual_hash
 from modules.duplicates import Edge, Image
@@ -16,6 +17,11 @@ _SHARDS = 64
 """Among which the images of one band are distributed: each fits into a worker's memory."""
 _BATCH = 4096
 _ROW = perceptual_hash.SIGNATURE
+_IMAGES = FastPrimitivesCoder()
+"""Packs the images of a batch: Beam's in-process runner holds what is shuffled as Python objects, and one of bytes is
+smaller than an object for each image, thirteen times over."""
+_Batch = tuple[bytes, bytes]
+"""Signatures and images, packed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ class _Bands(beam.DoFn):
     def start_bundle(self) -> None:
         self._batch: list[tuple[bytes, Image]] = []
 
-    def process(self, element: tuple[bytes, Image]) -> Iterator[tuple[tuple[int, int], tuple[bytes, list[Image]]]]:
+    def process(self, element: tuple[bytes, Image]) -> Iterator[tuple[tuple[int, int], _Batch]]:
         self._batch.append(element)
         if len(self._batch) >= _BATCH:
             yield from self._packed()
@@ -103,22 +109,23 @@ class _Bands(beam.DoFn):
         for element in self._packed() if self._batch else ():
             yield beam.transforms.window.GlobalWindows.windowed_value(element)
 
-    def _packed(self) -> Iterator[tuple[tuple[int, int], tuple[bytes, list[Image]]]]:
+    def _packed(self) -> Iterator[tuple[tuple[int, int], _Batch]]:
         signatures = perceptual_hash.as_array([signature for signature, _ in self._batch])
         for band in range(self._distance + 1):
             values = duplicates.band_values(duplicates.bands(signatures, self._distance, band), self._distance)
             shards = values % np.uint64(_SHARDS)
             for shard in np.unique(shards):
                 rows = np.flatnonzero(shards == shard)
-                yield (band, int(shard)), (signatures[rows].tobytes(), [self._batch[row][1] for row in rows])
+                images = [(self._batch[row][1].id, self._batch[row][1].split) for row in rows]
+                yield (band, int(shard)), (signatures[rows].tobytes(), _IMAGES.encode(images))
 
 
-def _compare(element: tuple[tuple[int, int], Iterable[tuple[bytes, list[Image]]]], distance: int) -> Iterator[Edge]:
+def _compare(element: tuple[tuple[int, int], Iterable[_Batch]], distance: int) -> Iterator[Edge]:
     (band, _), batches = element
     packed: list[bytes] = []
     images: list[Image] = []
     for signatures, some in batches:
         packed.append(signatures)
-        images += some
+        images += (Image(*image) for image in _IMAGES.decode(some))
     array = np.frombuffer(b"".join(packed), np.uint8).reshape(-1, _ROW)
     yield from duplicates.forest(images, duplicates.near_pairs(array, duplicates.was_there(images), distance, band))

@@ -18,7 +18,7 @@ from apache_beam.options import pipeline_options as beam_options
 from modules.beam_settings import BeamSettings
 from modules.errors import ConfigError
 from pipeline import beam_engines, engine_check
-from pipeline.beam_engines import beam_flags, ingest_flags, ingest_processes
+from pipeline.beam_engines import beam_flags, ingest_flags, ingest_processes, memory_warning
 from pipeline.engine_check import check_engine
 
 POOL = {"environment_type": "external", "environment_config": "127.0.0.1:50000"}
@@ -116,6 +116,15 @@ def test_nor_than_the_container_may_have(cores, tmp_path, limit, expected):
 def test_what_the_settings_say_is_not_decided_otherwise(cores, values):
     cores(8)
     assert processes(1_000_000, **values) == 1
+
+
+def test_a_warning_where_hashes_may_not_fit_into_memory_and_no_engine_has_a_disk_for_them(cores):
+    cores(2, gibibytes=4)
+    assert memory_warning(BeamSettings(), 200_000) is None
+    assert memory_warning(BeamSettings(), None) is None
+    assert memory_warning(BeamSettings.model_validate(FLINK), 100_000_000) is None
+    warning = memory_warning(BeamSettings(), 300_000)
+    assert warning and "300,000 images take some 2.4 GB" in warning and "there are 4.3" in warning
 
 
 def test_flink_gets_the_job_as_a_jar_by_its_rest_endpoint():

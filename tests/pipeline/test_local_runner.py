@@ -198,7 +198,8 @@ def test_a_blessed_run_returns_its_outcome_and_prints_log_and_report(fake, run, 
     [log] = (work / "logs").glob("birds-*.log")
     written = capfd.readouterr()
     assert written.out.startswith(f"edgetune: birds, log in {log}\n")
-    assert str(report) in written.out and "ImageExampleGen" in written.out and "processes" not in written.out
+    assert str(report) in written.out and "ImageExampleGen" in written.out
+    assert "processes" not in written.out and "warning" not in written.out
     assert "chatter of TFX" in log.read_text() and "chatter of TFX" not in written.out + written.err
 
 
@@ -207,6 +208,14 @@ def test_of_many_images_the_number_of_processes_is_said(fake, run, monkeypatch, 
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     run()
     assert "images, which 2 processes read\n" in capfd.readouterr().out
+
+
+def test_of_images_whose_hashes_may_not_fit_into_memory_a_warning_is_given(fake, run, monkeypatch, tmp_path, capfd):
+    limit = tmp_path / "memory.max"
+    limit.write_text("20000")
+    monkeypatch.setattr(beam_engines, "_LIMIT_OF_THE_CONTAINER", limit)
+    run()
+    assert "edgetune: warning: hashes and facts of " in capfd.readouterr().out
 
 
 def test_the_pipeline_is_built_for_the_workdir(fake, run, tmp_path, photos):

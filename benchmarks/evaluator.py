@@ -1,10 +1,11 @@
-"""What the Evaluator needs as the test split grows: TFX's, and ours in small batches.
+"""What judging a model needs as the test split grows: TFX's Evaluator, ours in small batches, and EdgeEvaluator's work.
 
-    python -m benchmarks.evaluator --data DIR --model DIR [--images 1000 4000]
+    python -m benchmarks.evaluator --data DIR --model DIR --edge DIR [--images 1000 4000]
 
-The model is a SavedModel that edgetune pushed, whose classes are the folders in DIR. There are as many test images as
-wanted: the photographs, again and again. Each measurement is a process of its own, whose imports do not count. Memory
-that does not follow the images is what is to be seen: it is told at its highest within each fifth of the work.
+SavedModel and edge bundle are what edgetune pushed, and their classes are the folders in the data. There are as many
+test images as wanted: the photographs, again and again. Each measurement is a process of its own, whose imports do not
+count. Memory that does not follow the images is what is to be seen: it is told at its highest within each fifth of the
+work.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,11 +32,12 @@ from benchmarks.measure import Memory, cpu_name
 from components.evaluator import executor
 from components.image_example_gen.raw_example import Reading, of_image
 from modules.beam_settings import BeamSettings
+from modules.edge_evaluation import evaluate
+from modules.edge_verdict import Thresholds
 from modules.settings import EvaluationSettings, flatten
 from pipeline.beam_engines import beam_flags
 from pipeline.evaluation import eval_config
 
-_EVALUATORS = {"TFX": tfx_executor.Executor, "ours": executor.Executor}
 _SPLIT = "test"
 _PARTS = 5
 _MAX_PIXELS = 50_000_000
@@ -44,31 +48,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photographs as DIR/<class>/*.jpg")
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a SavedModel that was pushed")
+    parser.add_argument("--edge", type=Path, required=True, metavar="DIR", help="the edge bundle that was pushed")
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 4000], help="default: %(default)s")
     options = parser.parse_args()
     print(f"{cpu_name()}, {os.cpu_count()} cores")
-    print(f"| test images | batches | seconds | {' | '.join(f'MB, fifth {part + 1}' for part in range(_PARTS))} |")
+    print(f"| test images | who | seconds | {' | '.join(f'MB, fifth {part + 1}' for part in range(_PARTS))} |")
     print("|" + "-|" * (_PARTS + 3))
     for images in options.images:
         with tempfile.TemporaryDirectory() as place:
             _write(options.data, images, Path(place) / "examples")
-            for whose, evaluator in _EVALUATORS.items():
+            ways: dict[str, Callable[[Path], None]] = {
+                "TFX's Evaluator": partial(_beam, tfx_executor.Executor, options.model),
+                "ours": partial(_beam, executor.Executor, options.model),
+                "EdgeEvaluator": partial(_edge, options.model, options.edge),
+            }
+            for who, way in ways.items():
                 with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-                    seconds, peaks = pool.submit(measure, Path(place), options.model, evaluator).result()
+                    seconds, peaks = pool.submit(_measure, way, Path(place) / "examples").result()
                 cells = " | ".join(f"{peak:,.0f}" for peak in peaks)
-                print(f"| {images:,} | {whose} | {seconds:.1f} | {cells} |", flush=True)
+                print(f"| {images:,} | {who} | {seconds:.1f} | {cells} |", flush=True)
 
 
-def measure(place: Path, model: Path, evaluator: type[BaseBeamExecutor]) -> tuple[float, list[float]]:
-    """Evaluates the examples below `place`.
+def _measure(way: Callable[[Path], None], examples: Path) -> tuple[float, list[float]]:
+    """Seconds, and the highest anonymous memory of each fifth of them, in MB above what was there before."""
+    started = time.monotonic()
+    with Memory() as memory:
+        way(examples)
+    return time.monotonic() - started, memory.peaks_mb(_PARTS)
 
-    Returns:
-        Seconds, and the highest anonymous memory of each fifth of them, in MB above what was there before.
-    """
-    folder = Path(tempfile.mkdtemp(dir=place))
+
+def _edge(model: Path, bundle: Path, examples: Path) -> None:
+    evaluate(str(model), str(bundle), str(examples), Thresholds())
+
+
+def _beam(evaluator: type[BaseBeamExecutor], model: Path, uri: Path) -> None:
+    folder = Path(tempfile.mkdtemp(dir=uri.parent))
     (folder / "model").mkdir()
     (folder / "model" / "Format-Serving").symlink_to(model.resolve())
-    examples = _artifact(standard_artifacts.Examples, place / "examples")
+    examples = _artifact(standard_artifacts.Examples, uri)
     examples.split_names = f'["{_SPLIT}"]'
     inputs = {"examples": [examples], "model": [_artifact(standard_artifacts.Model, folder / "model")]}
     outputs = {
@@ -84,10 +101,7 @@ def measure(place: Path, model: Path, evaluator: type[BaseBeamExecutor]) -> tupl
     context = BaseBeamExecutor.Context(
         beam_pipeline_args=beam_flags(BeamSettings(workers=1)), tmp_dir=str(folder / "tmp"), unique_id="1"
     )
-    started = time.monotonic()
-    with Memory() as memory:
-        evaluator(context).Do(inputs, outputs, properties)
-    return time.monotonic() - started, memory.peaks_mb(_PARTS)
+    evaluator(context).Do(inputs, outputs, properties)
 
 
 def _artifact(kind: type[Artifact], uri: Path) -> Artifact:

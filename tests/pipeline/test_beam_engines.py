@@ -124,7 +124,7 @@ def test_a_warning_where_hashes_may_not_fit_into_memory_and_no_engine_has_a_disk
     assert memory_warning(BeamSettings(), None) is None
     assert memory_warning(BeamSettings.model_validate(FLINK), 100_000_000) is None
     warning = memory_warning(BeamSettings(), 300_000)
-    assert warning and "300,000 images take some 2.4 GB" in warning and "there are 4.3" in warning
+    assert warning and "300,000 images take some 3.0 GB" in warning and "there are 4.3" in warning
 
 
 def test_flink_gets_the_job_as_a_jar_by_its_rest_endpoint():

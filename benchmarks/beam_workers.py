@@ -19,15 +19,13 @@ import time
 from pathlib import Path
 
 import apache_beam
-import numpy as np
-from PIL import Image
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import transform_pb2
 
 from benchmarks.measure import cpu_name
-from benchmarks.more_photographs import more_photographs
+from benchmarks.more_photographs import more_photographs, noise_pictures
 from components.curated_schema import CuratedSchema
 from components.image_example_gen import ImageExampleGen
 from components.transform import Transform
@@ -41,7 +39,6 @@ from pipeline.observed_runner import run_observed
 from pipeline.pipeline import SCHEMA
 
 _MEASURED = ("ImageExampleGen", "StatisticsGen", "Transform")
-_CLASSES = 4
 _WIDTH, _HEIGHT = 640, 480
 
 
@@ -126,15 +123,7 @@ def _cpu_seconds() -> float:
 def _pictures(folder: Path | None, images: int, target: Path) -> Path:
     if folder is not None:
         return more_photographs(folder, images, target)
-    generator = np.random.default_rng(images)
-    for number in range(images):
-        path = target / f"class{number % _CLASSES}" / f"{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        coarse = generator.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-        picture = Image.fromarray(coarse).resize((_WIDTH, _HEIGHT), Image.Resampling.BICUBIC)
-        noisy = np.asarray(picture, np.int16) + generator.integers(-12, 13, (_HEIGHT, _WIDTH, 3), dtype=np.int16)
-        Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(path, quality=90)
-    return target
+    return noise_pictures(images, target, _WIDTH, _HEIGHT)
 
 
 if __name__ == "__main__":

@@ -34,13 +34,12 @@ from components.image_example_gen.raw_example import Reading, of_image
 from modules.beam_settings import BeamSettings
 from modules.edge_evaluation import evaluate
 from modules.edge_verdict import Thresholds
-from modules.settings import EvaluationSettings, flatten
+from modules.settings import DataSettings, EvaluationSettings, flatten
 from pipeline.beam_engines import beam_flags
 from pipeline.evaluation import eval_config
 
 _SPLIT = "test"
 _PARTS = 5
-_MAX_PIXELS = 50_000_000
 
 
 def main() -> None:
@@ -112,7 +111,7 @@ def _artifact(kind: type[Artifact], uri: Path) -> Artifact:
 
 def _write(data: Path, images: int, target: Path) -> None:
     """Raw examples as ImageExampleGen makes them."""
-    reading = Reading(_MAX_PIXELS)
+    reading = Reading(DataSettings(path=str(data)).max_pixels)
     originals = [
         of_image(path.read_bytes(), path.parent.name, str(path), reading).value.example
         for path in sorted(data.glob("*/*.jpg"))

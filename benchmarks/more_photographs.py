@@ -1,4 +1,4 @@
-"""As many photographs as a benchmark wants, made of those that there are."""
+"""As many photographs as a benchmark wants, made of those that there are; or pictures of noise."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 _QUALITY = 90
+_CLASSES = 4
 _LEAST_SHARE = 0.6
 
 
@@ -35,6 +36,23 @@ def more_photographs(folder: Path, images: int, target: Path) -> Path:
     with ProcessPoolExecutor() as pool:
         for _ in pool.map(partial(_write, ordered, target), range(images), chunksize=50):
             pass
+    return target
+
+
+def noise_pictures(images: int, target: Path, width: int, height: int) -> Path:
+    """Writes `images` JPEG files of coarse and fine noise, `target/class<0 to 3>/<number>.jpg`.
+
+    Returns:
+        `target`.
+    """
+    generator = np.random.default_rng(images)
+    for number in range(images):
+        path = target / f"class{number % _CLASSES}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = generator.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        noisy = np.asarray(picture, np.int16) + generator.integers(-12, 13, (height, width, 3), dtype=np.int16)
+        Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(path, quality=_QUALITY)
     return target
 
 

@@ -15,13 +15,12 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
 from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 
 from benchmarks.measure import Memory, cpu_name
+from benchmarks.more_photographs import noise_pictures
 from components.curated_schema import CuratedSchema
 from components.image_example_gen import ImageExampleGen
 from modules.beam_settings import BeamSettings
@@ -33,7 +32,6 @@ from pipeline.observed_runner import run_observed
 from pipeline.pipeline import SCHEMA
 
 _MEASURED = ("ImageExampleGen", "StatisticsGen")
-_CLASSES = 4
 _PIXELS = 64
 
 
@@ -67,7 +65,7 @@ def main() -> None:
     print("| images | component | seconds | MB |\n|-|-|-|-|")
     for images in options.images:
         with tempfile.TemporaryDirectory() as place:
-            _pictures(images, Path(place) / "pictures")
+            noise_pictures(images, Path(place) / "pictures", _PIXELS, _PIXELS)
             for node_id in _MEASURED:  # the second finds what the first made, as it comes from the cache
                 with ProcessPoolExecutor(1, get_context("spawn")) as pool:
                     seconds, peak = pool.submit(_measure, node_id, Path(place), options.distance).result()
@@ -92,15 +90,6 @@ def _measure(node_id: str, place: Path, distance: int) -> tuple[float, float]:
         watch,
     )
     return watch.seconds, watch.peak_mb
-
-
-def _pictures(images: int, target: Path) -> None:
-    generator = np.random.default_rng(images)
-    for number in range(images):
-        path = target / f"class{number % _CLASSES}" / f"{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        coarse = generator.integers(0, 256, (9, 12, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((_PIXELS, _PIXELS), Image.Resampling.BICUBIC).save(path, quality=90)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ accuracy may still rise too (Guo et al., 2017, "On Calibration of Modern Neural 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 
 import keras
@@ -47,7 +48,9 @@ class BestEpoch(keras.callbacks.EarlyStopping):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Begins anew."""
         super().on_train_begin(logs)
-        self.lowest_loss = float("inf")
+        # Keras would compare in float32, in which the loss's share is lost beside the accuracy's.
+        self.monitor_op = operator.lt
+        self.best = self.lowest_loss = float("inf")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Counts the wait anew where the loss alone is better, too."""

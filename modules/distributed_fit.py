@@ -13,11 +13,14 @@ Dropout draws the same pattern on every device, of other images each.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from modules.epochs import Epochs
 
 Step = Callable[[tuple[tf.Tensor, ...]], tf.Tensor]
 OfReplica = Callable[..., tf.Tensor]
@@ -27,7 +30,7 @@ def fit(
     strategy: tf.distribute.Strategy,
     model: keras.Model,
     loss: keras.losses.Loss,
-    train: tf.data.Dataset,
+    train: Epochs,
     evaluation: tf.data.Dataset,
     epochs: range,
     callbacks: list[keras.callbacks.Callback],
@@ -39,12 +42,12 @@ def fit(
         model: Images or activations float32 `[n, ...]` to probabilities `[n, C]`.
         loss: Its `call` gives the loss of each image.
         train: Global batches of inputs and labels int64 `[n]`, in the same order on every worker.
-        evaluation: The same.
+        evaluation: The same, of one epoch.
         epochs: Numbers of those that are trained.
         callbacks: Are told of the training, its epochs and their values, and not of batches.
     """
     told = keras.callbacks.CallbackList(callbacks, model=model, epochs=epochs.stop, steps=None, verbose=0)
-    batches, checks = _shared_out(strategy, train), _shared_out(strategy, evaluation)
+    batches, checks = _shared_out(strategy, train.since(epochs.start)), _shared_out(strategy, evaluation)
     train_step = _summed(strategy, _training(model, loss, strategy.num_replicas_in_sync), batches)
     check_step = _summed(strategy, _checking(model, loss), checks)
     with strategy.scope():
@@ -52,9 +55,10 @@ def fit(
     model.stop_training = False
     told.on_train_begin()
     values: dict[str, float] = {}
+    endless = iter(batches)
     for epoch in epochs:
         told.on_epoch_begin(epoch)
-        values = _means(train_step, batches)
+        values = _means(train_step, itertools.islice(endless, train.steps))
         values |= {f"val_{name}": value for name, value in _means(check_step, checks).items()}
         told.on_epoch_end(epoch, values)
         if model.stop_training:

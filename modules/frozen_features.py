@@ -20,6 +20,7 @@ import tensorflow as tf
 from modules import progress, records
 from modules.activation_cache import Arrays, Writer, open_or_build
 from modules.augmentation import augment, changes
+from modules.epochs import Epochs
 from modules.settings import TrainingSettings
 
 CUT, POOLED, LABEL = "cut", "pooled", "label"
@@ -86,27 +87,29 @@ class FrozenFeatures:
         """
         return open_or_build(self._folder, self._key, part, functools.partial(self._extract, part))
 
-    def train(self, kind: str) -> tf.data.Dataset:
+    def train(self, kind: str) -> Epochs:
         """Batches of `CUT` or `POOLED`, float32, and labels: every image once, one of its views, in a new order."""
         parts = [self.arrays(view(number)) for number in range(self.views[kind])]
-        return self._batches([part[kind] for part in parts], parts[0][LABEL], shuffled=True)
+        views, labels = [part[kind] for part in parts], parts[0][LABEL]
+
+        def batches(epoch: tf.Tensor) -> tf.data.Dataset:
+            seeds = tf.random.experimental.stateless_split(tf.stack([self._settings.seed, epoch]), 2)
+            order = tf.argsort(tf.random.stateless_uniform([len(labels)], seeds[0]))
+            which = tf.random.stateless_uniform([len(labels)], seeds[1], 0, len(views), tf.int32)
+            return self._batches(views, labels, tf.data.Dataset.from_tensor_slices((order, which)))
+
+        return Epochs(batches, lambda: -(-len(labels) // self._settings.batch_size))
 
     def evaluation(self, kind: str) -> tf.data.Dataset:
         """The same of eval, without change and in a fixed order."""
         part = self.arrays(EVAL)
-        return self._batches([part[kind]], part[LABEL], shuffled=False)
+        images = len(part[LABEL])
+        chosen = tf.data.Dataset.range(images).map(lambda image: (image, tf.zeros_like(image)))
+        batches = self._batches([part[kind]], part[LABEL], chosen).prefetch(tf.data.AUTOTUNE)
+        return batches.apply(tf.data.experimental.assert_cardinality(-(-images // self._settings.batch_size)))
 
-    def _batches(self, views: list[np.ndarray], labels: np.ndarray, shuffled: bool) -> tf.data.Dataset:
-        images, size = len(labels), self._settings.batch_size
-        chosen = tf.data.Dataset.range(images)
-        if shuffled:
-            # tf.data mixes the global seed into each seed that it is given, and what ran before may have set one.
-            keras.utils.set_random_seed(self._settings.seed)
-            numbers = tf.data.Dataset.random(self._settings.seed, rerandomize_each_iteration=True)
-            chosen = tf.data.Dataset.zip((chosen.shuffle(images, self._settings.seed), numbers))
-            chosen = chosen.map(lambda image, number: (image, number % len(views)))
-        else:
-            chosen = chosen.map(lambda image: (image, tf.zeros_like(image)))
+    def _batches(self, views: list[np.ndarray], labels: np.ndarray, chosen: tf.data.Dataset) -> tf.data.Dataset:
+        """Batches of rows and labels; `chosen` has the number of each image and of its view."""
 
         def fetch(image: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             rows = np.empty((len(image), *views[0].shape[1:]), views[0].dtype)
@@ -119,8 +122,7 @@ class FrozenFeatures:
             rows = tf.ensure_shape(rows, [None, *views[0].shape[1:]])
             return tf.cast(rows, tf.float32), tf.ensure_shape(label, [None])
 
-        batches = chosen.batch(size).map(batch).prefetch(tf.data.AUTOTUNE)
-        return batches.apply(tf.data.experimental.assert_cardinality(-(-images // size)))
+        return chosen.batch(self._settings.batch_size).map(batch)
 
     def _extract(self, part: str, writer: Writer) -> None:
         seen = 0

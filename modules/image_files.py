@@ -11,6 +11,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -19,7 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from modules import image_headers, perceptual_hash
 from modules.image_colour import UnknownColours, check_mode, is_srgb, plain, to_srgb
-from modules.threads import Budget, without_warnings
+from modules.threads import Budget, SharedContext, without_warnings
 
 # A decoder that is not asked cannot be attacked: Pillow knows dozens of formats that nobody photographs in.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
@@ -68,6 +70,19 @@ class ReadImage:
     """What the search for duplicates and the statistics see of it."""
 
 
+@contextmanager
+def _pillow_limit(max_pixels: int) -> Iterator[None]:
+    """Pillow refuses what has twice as many pixels, also in what it reserves before it tells an image's size."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+_limit = SharedContext(_pillow_limit)
+
+
 def read_image(content: bytes, max_pixels: int, max_side: int | None = None, background: str = "#ffffff") -> ReadImage:
     """Reads an image file.
 
@@ -82,10 +97,8 @@ def read_image(content: bytes, max_pixels: int, max_side: int | None = None, bac
     """
     if not content:
         raise Unusable("the file is empty")
-    # Pillow refuses what has twice as many pixels as this, also in what it reserves before it tells an image's size.
-    Image.MAX_IMAGE_PIXELS = max_pixels
     try:
-        with without_warnings():  # Pillow warns of odd metadata, which is not used
+        with _limit(max_pixels), without_warnings():  # Pillow warns of odd metadata, which is not used
             return _read(content, max_pixels, max_side, background)
     except Unusable:
         raise

@@ -16,6 +16,7 @@ import tensorflow as tf
 from modules import distribution, progress
 from modules.best_epoch import BestEpoch, badness
 from modules.distributed_fit import fit
+from modules.epochs import Epochs
 from modules.errors import TrainingError
 from modules.settings import FineTuneSettings, PhaseSettings
 from modules.training_state import TrainingState, training_key
@@ -47,7 +48,7 @@ class Phase:
 def run_phase(
     name: str,
     model: keras.Model,
-    train: tf.data.Dataset,
+    train: Epochs,
     evaluation: tf.data.Dataset,
     loss: keras.losses.Loss,
     settings: PhaseSettings | FineTuneSettings,
@@ -61,7 +62,7 @@ def run_phase(
         model: Compiled anew here, with Adam at the phase's own rate. It has its best weights afterwards. One that was
             built in the scope of a tf.distribute strategy is trained on the strategy's devices.
         train: Batches of images float32 `[n, S, S, 3]` and labels int64 `[n]`, changing from epoch to epoch.
-        evaluation: The same without change.
+        evaluation: Batches of the same kind, without change.
         loss: The loss object, the same one in all phases.
         settings: Epochs, learning rate, patience.
         log_dir: Folder for TensorBoard.
@@ -84,14 +85,15 @@ def run_phase(
         model.compile(keras.optimizers.Adam(settings.learning_rate), loss=loss, metrics=[accuracy])
         # A step that has to make variables, of the optimizer or of a metric that is only a name, is traced twice.
         model.optimizer.build(model.trainable_variables)
-        state.restore(model, train)
+        state.restore(model)
     if not state.finished:
         first = len(state.epochs)
         board = keras.callbacks.TensorBoard(log_dir, write_graph=False)
         callbacks = [_Watch(name, settings.epochs, first), stopping, plateau, board, state]
         if strategy is None:
             model.fit(
-                train,
+                train.since(first),
+                steps_per_epoch=train.steps,
                 validation_data=evaluation,
                 initial_epoch=first,
                 epochs=settings.epochs,

@@ -9,8 +9,8 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Generic, ParamSpec, TypeVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Generic, ParamSpec, TypeVar
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -76,36 +76,41 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "edgetune")
 
 
-class _Silence:
-    """`warnings.catch_warnings` puts back what it found, which may be another thread's: only the last one out does."""
+class SharedContext:
+    """A change of the whole process that several threads want at a time: the first one in makes it, and the last one
+    out takes it back. Otherwise a thread would put back what another one had set.
 
-    def __init__(self) -> None:
-        self._lock, self._inside = threading.Lock(), 0
-        self._caught = warnings.catch_warnings()
+    Args:
+        make: Gives a context manager that makes the change on entering and takes it back on leaving.
+    """
 
-    def enter(self) -> None:
+    def __init__(self, make: Callable[..., AbstractContextManager[Any]]) -> None:
+        self._make, self._lock, self._inside = make, threading.Lock(), 0
+        self._context: AbstractContextManager[Any] = nullcontext()
+
+    @contextmanager
+    def __call__(self, *arguments: Any) -> Iterator[None]:
+        """Make the change meanwhile, in all threads; the arguments of the first one in go to `make`."""
         with self._lock:
             if not self._inside:
-                self._caught = warnings.catch_warnings()
-                self._caught.__enter__()
-                warnings.simplefilter("ignore")
+                self._context = self._make(*arguments)
+                self._context.__enter__()
             self._inside += 1
-
-    def leave(self) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                self._caught.__exit__(None, None, None)
-
-
-_silence = _Silence()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    self._context.__exit__(None, None, None)
 
 
 @contextmanager
-def without_warnings() -> Iterator[None]:
-    """Nothing warns meanwhile, in no thread."""
-    _silence.enter()
-    try:
+def _no_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         yield
-    finally:
-        _silence.leave()
+
+
+without_warnings = SharedContext(_no_warnings)
+"""Nothing warns meanwhile, in no thread."""

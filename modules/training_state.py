@@ -19,6 +19,7 @@ from absl import logging
 
 from modules import resume
 from modules.best_epoch import BestEpoch
+from modules.epochs import Epochs
 from modules.settings import Settings
 
 _COUNTERS = {
@@ -30,7 +31,7 @@ _COUNTERS = {
 def training_key(
     name: str,
     model: keras.Model,
-    train: tf.data.Dataset,
+    train: Epochs,
     evaluation: tf.data.Dataset,
     loss: keras.losses.Loss,
     settings: Settings,
@@ -45,7 +46,7 @@ def training_key(
         "name": name,
         "settings": settings.model_dump(mode="json"),
         "loss": [type(loss).__name__, loss.get_config()],
-        "data": [[int(data.cardinality()), str(data.element_spec)] for data in (train, evaluation)],
+        "data": [train.steps, str(train.since(0).element_spec), int(evaluation.cardinality())],
         "trainable": len(model.trainable_variables),
         "versions": [keras.__version__, tf.__version__],
     }
@@ -98,12 +99,11 @@ class TrainingState(keras.callbacks.Callback):
         """
         self._place = (folder, name, key)
 
-    def restore(self, model: keras.Model, train: tf.data.Dataset) -> None:
+    def restore(self, model: keras.Model) -> None:
         """Puts the last checkpoint back, if there is one. A finished phase's model gets its best weights.
 
         Args:
             model: Compiled, not yet trained.
-            train: Is brought to where it was: its order and its changes depend on how often it was iterated.
         """
         if self._place is None or (checkpoint := resume.load(*self._place)) is None:
             return
@@ -117,8 +117,6 @@ class TrainingState(keras.callbacks.Callback):
         here = state["counters"]["stopping"]["best_epoch"] == len(self.epochs) - 1
         weights = model.get_weights()
         self._best = weights if here else [arrays[_name("best", number)] for number in range(len(weights))]
-        for _ in self.epochs:
-            iter(train)
         if self.finished:
             model.set_weights(self._best)
         logging.info("%s: %d epochs are taken from %s", self._place[1], len(self.epochs), self._place[0])
@@ -131,8 +129,6 @@ class TrainingState(keras.callbacks.Callback):
             for counter in _COUNTERS[name]:
                 setattr(callback, counter, self._counters[name][counter])
         stopping = self._callbacks["stopping"]
-        # Otherwise it would look for its direction after the next epoch, and forget the best value on that occasion.
-        stopping.monitor_op = keras.ops.less
         stopping.best_weights = self._best
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:

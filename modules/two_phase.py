@@ -23,6 +23,7 @@ from modules.backbones import cut_backbone, unfreeze
 from modules.best_epoch import badness
 from modules.code_digest import code_digest
 from modules.datasets import Datasets
+from modules.epochs import Epochs
 from modules.frozen_features import CUT, POOLED, FrozenFeatures
 from modules.network import Classifier, build_classifier, pool
 from modules.phases import Phase, run_phase
@@ -70,7 +71,7 @@ class _Part:
     """What a phase trains, and on what."""
 
     model: keras.Model
-    train: tf.data.Dataset
+    train: Epochs
     evaluation: tf.data.Dataset
 
 

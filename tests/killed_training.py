@@ -24,7 +24,7 @@ SETTINGS = TrainingSettings(
     batch_size=8,
     seed=5,
     head={"epochs": 3, "learning_rate": 0.03},
-    fine_tune={"epochs": 12, "learning_rate": 0.15, "patience": 4},
+    fine_tune={"epochs": 16, "learning_rate": 0.15, "patience": 4},
     augmentation={"translation": 0.2, "contrast": 0.3},
     label_smoothing=0.1,
 )

@@ -46,6 +46,12 @@ def test_the_most_accurate_epoch_is_kept_though_its_loss_has_risen():
     assert kept([epoch(0.8, 0.5), epoch(0.85, 0.6), epoch(0.9, 0.7), epoch(0.85, 0.4)], patience=9) == (2, 4)
 
 
+def test_of_equally_accurate_epochs_that_of_a_little_less_loss_is_kept():
+    """Differences that float32 does not show beside the accuracy: an epoch of float32's nearest to two thirds."""
+    epochs = [epoch(0.6666666865348816, loss) for loss in (1.14, 1.12, 1.11, 1.1095, 1.10951)]
+    assert kept(epochs, patience=9) == (3, 5)
+
+
 def test_neither_better_for_as_long_as_patience_ends_the_phase():
     assert kept([epoch(0.9, 0.5)] + [epoch(0.9, 0.6)] * 9, patience=3) == (0, 4)
 

@@ -51,7 +51,7 @@ def test_eval_and_test_are_the_same_in_every_epoch_and_as_they_were_written(data
 
 
 def test_train_is_shuffled_and_augmented_anew_in_every_epoch(data):
-    (first, first_labels), (second, second_labels) = epoch(data.train), epoch(data.train)
+    (first, first_labels), (second, second_labels) = epoch(data.train.one(0)), epoch(data.train.one(1))
     assert first.dtype == np.float32 and first.shape == second.shape == (24, tiny_model.SIZE, tiny_model.SIZE, 3)
     assert not np.array_equal(first_labels, second_labels)
     one, other = (sorted_pairs(*pair) for pair in ((first, first_labels), (second, second_labels)))
@@ -63,14 +63,14 @@ def test_an_image_by_itself_is_changed_differently_in_every_epoch(tmp_path):
     for split in ("train", "eval", "test"):
         tiny_model.write_transformed(tmp_path, split, tiny_model.examples(1, ["red"]))
     train = load_datasets(str(tmp_path), tiny_model.SIZE, training(augmentation={"brightness": 0.2})).train
-    assert len({epoch(train)[0].tobytes() for _ in range(4)}) == 4
+    assert len({epoch(train.one(number))[0].tobytes() for number in range(4)}) == 4
 
 
 def test_without_augmentation_train_has_the_written_pairs_in_another_order(examples):
     data = load_datasets(examples, tiny_model.SIZE, training(augmentation=OFF))
     written = [(image.astype(np.float32), tiny_model.LABELS.index(label)) for image, label in tiny_model.examples(8)]
     expected = np.stack([image for image, _ in written]), np.array([label for _, label in written])
-    found = epoch(data.train)
+    found = epoch(data.train.one(0))
     assert sorted_pairs(*found) == sorted_pairs(*expected)
     assert not np.array_equal(found[1], expected[1])
 
@@ -78,9 +78,20 @@ def test_without_augmentation_train_has_the_written_pairs_in_another_order(examp
 def test_the_seed_decides_the_epochs_whatever_ran_before(examples):
     def epochs(seed: int) -> list[bytes]:
         train = load_datasets(examples, tiny_model.SIZE, training(seed=seed)).train
-        return [epoch(train)[0].tobytes() for _ in range(2)]
+        return [epoch(train.one(number))[0].tobytes() for number in range(2)]
 
     first = epochs(3)
     tf.random.set_seed(99)
     assert epochs(3) == first
     assert epochs(4) != first
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_an_epoch_is_the_same_however_often_and_from_where_the_data_is_iterated(examples, seed):
+    train = load_datasets(examples, tiny_model.SIZE, training(seed=seed)).train
+    assert train.steps == 3
+    third = [(images.numpy().tobytes(), labels.numpy().tolist()) for images, labels in train.one(2)]
+    assert len(third) == 3 and sorted(label for _, labels in third for label in labels) == [0] * 8 + [1] * 8 + [2] * 8
+    for since in (0, 1, 2):
+        batches = train.since(since).skip((2 - since) * 3).take(3)
+        assert [(images.numpy().tobytes(), labels.numpy().tolist()) for images, labels in batches] == third

@@ -89,14 +89,16 @@ def rows_of(features: FrozenFeatures, kind: str, epoch: list[tuple[tf.Tensor, tf
 def test_an_epoch_has_every_image_once_in_a_new_order_and_with_other_views(tmp_path, examples, network, kind, views):
     features = cached(tmp_path, examples, network, settings())
     train = features.train(kind)
-    epochs = [rows_of(features, kind, list(train)) for _ in range(4)]
+    epochs = [rows_of(features, kind, list(train.one(number))) for number in range(4)]
     images = len(features.arrays(EVAL)[LABEL]) * 5 // 2
     for rows in epochs:
         assert sorted(image for image, _ in rows) == list(range(images))
     assert [image for image, _ in epochs[0]] != [image for image, _ in epochs[1]]
     assert set(epochs[0]) != set(epochs[1])
     assert {number for rows in epochs for _, number in rows} == set(range(views))
-    assert len(train) == -(-images // 4)
+    assert train.steps == -(-images // 4)
+    since = train.since(1).skip(2 * train.steps).take(train.steps)
+    assert rows_of(features, kind, list(since)) == epochs[3]
 
 
 def test_phase_1_computes_no_view_that_only_phase_2_wants(tmp_path, examples, network):
@@ -118,7 +120,7 @@ def test_the_same_seed_gives_the_same_cache_and_the_same_epochs(tmp_path, exampl
     for features in (one, two):
         tf.random.set_seed(len(epochs))  # what ran before must not matter
         train = features.train(POOLED)
-        epochs.append([rows_of(features, POOLED, list(train)) for _ in range(2)])
+        epochs.append([rows_of(features, POOLED, list(train.one(number))) for number in range(2)])
     assert epochs[0] == epochs[1]
 
 

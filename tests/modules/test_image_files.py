@@ -376,8 +376,15 @@ def test_files_are_read_in_threads_as_one_after_the_other():
         assert list(pool.map(look, contents)) == [look(content) for content in contents]
 
 
+def test_pillows_own_limit_is_as_it_was_after_reading_in_threads_and_after_a_refusal():
+    content, before = encoded(Image.new("RGB", (20, 10)), "PNG"), Image.MAX_IMAGE_PIXELS
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: read_image(content, 200), range(64)))
+    assert refusal(content, 199) == "20 x 10 pixels are more than data.max_pixels 199"
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
 def test_threads_together_decode_no_more_pixels_than_one_image_may_have(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # reading sets it, for the whole process
     content, now, highest = encoded(Image.new("RGB", (200, 100)), "PNG"), 0, 0
     real, lock = image_files._read_opened, threading.Lock()
 

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from modules import phases, progress
+from modules.epochs import Epochs
 from modules.errors import TrainingError
 from modules.settings import PhaseSettings
 
@@ -35,7 +36,11 @@ SWAPPED = ([[1.0, 0.0], [0.0, 1.0]], [1, 0])
 NOT_A_NUMBER = ([[float("nan"), 0.0]], [0])
 
 
-def phase_of(model: keras.Model, train: tf.data.Dataset, evaluation: tf.data.Dataset, logs: Path, **settings: object):
+def epochs_of(*parts: tuple[list[list[float]], list[int]]) -> Epochs:
+    return Epochs(lambda epoch: batches(*parts), lambda: len(parts))
+
+
+def phase_of(model: keras.Model, train: Epochs, evaluation: tf.data.Dataset, logs: Path, **settings: object):
     loss = keras.losses.SparseCategoricalCrossentropy()
     return phases.run_phase("a_phase", model, train, evaluation, loss, PhaseSettings(**settings), str(logs))
 
@@ -45,7 +50,7 @@ def phase_of(model: keras.Model, train: tf.data.Dataset, evaluation: tf.data.Dat
 )
 def test_a_loss_that_is_no_number_is_an_error_after_the_first_epoch(tmp_path, train, evaluation, key):
     with pytest.raises(TrainingError, match=f"^a phase: {key} is nan after epoch 1") as caught:
-        phase_of(net(), batches(train), batches(evaluation), tmp_path, epochs=5)
+        phase_of(net(), epochs_of(train), batches(evaluation), tmp_path, epochs=5)
     assert "learning_rate" in caught.value.remedy
 
 
@@ -55,7 +60,7 @@ def test_a_phase_keeps_the_weights_of_its_best_epoch_and_stops_early(tmp_path):
     evaluation = batches(SWAPPED)
     said: list[str] = []
     with progress.listening(said.append):
-        phase = phase_of(model, batches(GOOD), evaluation, tmp_path, epochs=20, patience=2, learning_rate=0.5)
+        phase = phase_of(model, epochs_of(GOOD), evaluation, tmp_path, epochs=20, patience=2, learning_rate=0.5)
     assert phase.best_epoch == 0 and len(phase.epochs) == 3
     assert model.evaluate(evaluation, verbose=0)[0] == pytest.approx(phase.best["val_loss"], rel=1e-5)
     assert [epoch["val_loss"] for epoch in phase.epochs] == sorted(epoch["val_loss"] for epoch in phase.epochs)
@@ -64,3 +69,24 @@ def test_a_phase_keeps_the_weights_of_its_best_epoch_and_stops_early(tmp_path):
     assert phase.trainable_parameters == 6
     assert said[0] == "a phase: epoch 1/20" and said[-1].startswith("a phase: epoch 3/20, accuracy ")
     assert any(path.name.startswith("events") for path in tmp_path.rglob("*"))
+
+
+def test_each_epoch_trains_on_its_own_batches_once(tmp_path):
+    """Whatever Keras's `fit` does with the data: that of 3.15 iterates data of known length twice an epoch."""
+    seen: list[int] = []
+
+    def number(epoch: np.ndarray) -> np.ndarray:
+        seen.append(int(epoch))
+        return np.array(GOOD[0], np.float32) * np.float32(0.5**epoch)
+
+    def of(epoch: tf.Tensor) -> tf.data.Dataset:
+        inputs = tf.ensure_shape(tf.numpy_function(number, [epoch], tf.float32), [2, 2])
+        return tf.data.Dataset.from_tensors((inputs, tf.constant(GOOD[1], tf.int64)))
+
+    epochs, model = Epochs(of, lambda: 1), net()
+    # Each epoch's loss is that of its own images: at this rate nothing is learned.
+    phase = phase_of(model, epochs, batches(GOOD), tmp_path, epochs=4, learning_rate=1e-9, patience=9)
+    assert seen[:4] == [0, 1, 2, 3]  # later ones are only fetched ahead
+    losses = [model.evaluate(epochs.one(epoch), verbose=0)[0] for epoch in range(4)]
+    assert len(set(losses)) == 4
+    assert [epoch["loss"] for epoch in phase.epochs] == pytest.approx(losses, rel=1e-5)

@@ -17,8 +17,8 @@ from modules.errors import TrainingError
 from modules.phases import Phase, run_phase
 from tests import killed_training, tiny_model
 
-KILLED_AT = "fine tune: epoch 7/"
-SAVED = 6
+KILLED_AT = "fine tune: epoch 12/"
+SAVED = 11
 """Epochs of phase 2 that had ended before: the report comes first, then the checkpoint."""
 
 
@@ -76,7 +76,7 @@ def killed(examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory) 
 def test_killed_and_resumed_gives_the_history_and_the_weights_of_uninterrupted(uninterrupted, killed, examples):
     found, said = reports(examples, killed)
     assert_same(found, uninterrupted)
-    assert said[0] == f"fine tune: epoch {SAVED + 1}/12"  # nothing of phase 1, nor of what was saved
+    assert said[0] == f"fine tune: epoch {SAVED + 1}/16"  # nothing of phase 1, nor of what was saved
     assert len(said) == 1 + len(found[0][1].epochs) - SAVED
     # It has ended now: a third time there is nothing to train.
     again, said = reports(examples, killed)

@@ -17,6 +17,8 @@ state() { # what the stamp must say for an interpreter ($1) and a lock ($2)
   sha256sum "requirements/$2.txt" setup.py
 }
 
+every=${EDGETUNE_PROGRESS_SECONDS:-10}
+
 # Reads what uv says and says how far it is: a line when a step ends, and one every 10 s in between, on a terminal and
 # elsewhere. uv's list of packages is left out; its warnings and errors are passed on.
 progress() {
@@ -40,17 +42,17 @@ progress() {
           done=$((done + ${size[${text#Downloaded }]:-0}))
           doing="downloaded $done of $MiB MiB"
           ;;
-        "Building "*) say "compiling ${text#Building }" ;;
+        "Building "*) say "building ${text#Building }" ;;
         "Prepared "*) say "downloaded $MiB MiB: ${text,}" && doing="installing" ;;
-        "Installed "*) say "${text,}" && doing="compiling byte code (it halves the time that TFX takes to load)" ;;
-        "Bytecode compiled "*) say "${text,}" ;;
+        "Installed "*) say "${text,}" && doing="compiling byte code" ;;
+        "Bytecode compiled "*) say "${text,}" && doing="finishing" ;;
         "" | "Using Python "* | "Resolved "* | "Built "* | "Checked "* | "Uninstalled "* | [-+~]" "*) ;;
         *) echo "$line" >&2 ;;
       esac
       line=""
     fi
     if [ "$code" != 0 ] && [ "$code" -le 128 ]; then return; fi
-    if [ $((SECONDS - told)) -ge 10 ]; then
+    if [ $((SECONDS - told)) -ge "$every" ]; then
       say "$doing"
       told=$SECONDS
     fi
@@ -79,8 +81,7 @@ if [ ! -e "$stamp" ] || [ "$(head -n 2 <<<"$wanted")" != "$(head -n 2 "$stamp")"
 fi
 rm -f "$stamp"
 
-say "installing $(grep -c '^[^ #]' "requirements/$lock.txt") packages of requirements/$lock.txt (3 GB; the first time" \
-  "1.5 GB are downloaded)"
+say "installing what requirements/$lock.txt lists (3 GB on the disk; 1 GB to download, the first time)"
 export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300} PIP_DISABLE_PIP_VERSION_CHECK=1
 unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 # The lock pins the installer as well, and pip can check its hash. uv then is several times faster than pip.

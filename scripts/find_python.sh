@@ -39,7 +39,7 @@ PYTHON
 
 lock_for() {
   case $1 in
-    3.10) if at_least 2.28 "$glibc"; then echo tfx116; fi ;;
+    3.10) echo tfx116 ;;
     3.11 | 3.12 | 3.13) if at_least 2.39 "$glibc"; then echo tfx121; fi ;;
   esac
 }
@@ -178,9 +178,9 @@ report() {
 
 system="$(uname -s) $(uname -m)"
 glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | awk '{print $2}' || true)
-if [ "$system" != "Linux x86_64" ] || [ -z "$glibc" ]; then
-  echo "edgetune: TFX has packages for Linux with glibc on x86_64 only, and this is $system${glibc:+ with glibc}." \
-    "README.md has a command that runs it in a container." >&2
+if [ "$system" != "Linux x86_64" ] || ! at_least 2.28 "${glibc:-0}"; then
+  echo "edgetune: TFX has packages for Linux on x86_64 with glibc 2.28 or newer only, and this is $system with" \
+    "glibc ${glibc:-missing}. README.md has a command that runs it in a container." >&2
   exit 1
 fi
 

@@ -373,6 +373,15 @@ def test_a_machine_without_packages_of_tfx_is_shown_the_container(machine):
     assert "this is Darwin arm64" in said and "README.md has a command that runs it in a container" in said
 
 
+@pytest.mark.parametrize(("answer", "said"), [("echo glibc 2.27", "glibc 2.27"), ("exit 1", "glibc missing")])
+def test_a_c_library_that_tfx_has_no_packages_for_is_named(machine, answer, said):
+    machine.python(machine.bin / "python3.10", "3.10")
+    machine.uv("3.10")
+    machine.program(machine.bin / "getconf", answer)
+    [line] = machine.refusal()
+    assert "glibc 2.28 or newer" in line and f"this is Linux x86_64 with {said}." in line
+
+
 # --- with a real interpreter, and the real locks
 
 

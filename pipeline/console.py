@@ -2,7 +2,7 @@
 
 On a terminal the line of the running component lives: its clock ticks, and it shows what the component reports.
 Elsewhere (a file, continuous integration) each component is one plain line when it ends, and what it reports
-in between is a line every few seconds at most.
+in between is a line every few seconds at most. Where nothing is reported for long, a line says that it still runs.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Console:
         live: Draw live lines; by default where `out` is a terminal. To be switched off where something else,
             such as the log under `--verbose`, writes to the same terminal.
         detail_seconds: Without live lines, the shortest time between two reports of one component.
+        silence_seconds: Without live lines, the longest time between two lines while a component runs.
         clock: Gives seconds; for tests.
     """
 
@@ -55,6 +56,7 @@ class Console:
         nodes: Sequence[str],
         live: bool | None = None,
         detail_seconds: float = 5.0,
+        silence_seconds: float = 15.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         terminal = out.isatty() and os.environ.get("TERM") != "dumb"
@@ -67,7 +69,11 @@ class Console:
         self._details: dict[str, str] = {}
         self._last_detail: dict[str, float] = {}
         self._detail_seconds = detail_seconds
+        self._silence_seconds = silence_seconds
         self._clock = clock
+        self._printed = clock()
+        self._left = threading.Event()
+        self._watch = threading.Thread(target=self._break_silence, name="console", daemon=True)
         # Guards the fields above, and is never held while rich prints: rich draws under a lock of its own and
         # calls `_draw`, which takes this one.
         self._lock = threading.Lock()
@@ -85,11 +91,16 @@ class Console:
                 redirect_stderr=False,
             )
             self._live.start()
+        else:
+            self._watch.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._left.set()
+        if self._watch.is_alive():
+            self._watch.join()
         for node in [node for node in self._started if node not in self._finished]:
             self.finished(node, "failed")
         if self._live is not None:
@@ -137,14 +148,26 @@ class Console:
             if self._live is not None or now - self._last_detail.get(node, -math.inf) < self._detail_seconds:
                 return
             self._last_detail[node] = now
-            line = Text(f"    {node:<{self._width}}  {self._elapsed(node):>8}  {text}")
-        self._print(line)
+        self._report(node)
 
     def line(self, text: str = "") -> None:
         """Writes a free line, above the live ones."""
         self._print(Text(text))
 
+    def _report(self, node: str) -> None:
+        with self._lock:
+            line = f"    {node:<{self._width}}  {self._elapsed(node):>8}  {self._details.get(node, '')}"
+        self._print(Text(line.rstrip()))
+
+    def _break_silence(self) -> None:
+        while not self._left.wait(self._silence_seconds / 4):
+            with self._lock:
+                running = self._running()
+            if running and self._clock() - self._printed >= self._silence_seconds:
+                self._report(running[-1])
+
     def _print(self, text: Text) -> None:
+        self._printed = self._clock()
         # Never folded: the terminal does it better, and a log has no width.
         self._rich.print(text, soft_wrap=True)
 

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
     from modules.sources import Source
 
+_LOADING = "loading"
+"""What the console calls all that comes before the first component."""
+
 
 def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: bool = True) -> Outcome:
     """Runs everything, from images to pushed models, and writes the report.
@@ -69,18 +72,23 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
     with _only_run_in(workdir), capture(log, verbose) as terminal:
         print(f"edgetune: {settings.name}, log in {log}", file=terminal, flush=True)
         logging.set_verbosity(logging.INFO)
-        with uncollected():
-            source = _preflight(settings, workdir)
+        live = False if verbose else None
+        # Importing TensorFlow and TFX takes longer than most components, and a minute on a machine that is busy.
+        with uncollected(), Console(terminal, [_LOADING], live) as console:
+            console.started(_LOADING)
+            source = _preflight(settings, workdir, console)
             if (processes := ingest_processes(settings.beam, source.images)) > 1:
-                print(f"edgetune: {source.images:,} images, which {processes} processes read", file=terminal)
+                console.line(f"edgetune: {source.images:,} images, which {processes} processes read")
             if warning := memory_warning(settings.beam, source.images):
-                print(f"edgetune: warning: {warning}", file=terminal, flush=True)
+                console.line(f"edgetune: warning: {warning}")
+            console.detail(f"{source.images:,} images, TensorFlow, TFX")
             store = _metadata(settings, workdir)
             pipeline = _build(settings, source, store, workdir, cache)
-        check_texts(store, pipeline)
+            check_texts(store, pipeline)
+            console.finished(_LOADING, "done")
         nodes = [component.id for component in pipeline.components]
         with (
-            Console(terminal, nodes, live=False if verbose else None) as console,
+            Console(terminal, nodes, live) as console,
             progress.listening(console.detail),
             without_password(store),
         ):
@@ -128,7 +136,7 @@ def _only_run_in(workdir: Path) -> Iterator[None]:
         yield
 
 
-def _preflight(settings: RunSettings, workdir: Path) -> Source:
+def _preflight(settings: RunSettings, workdir: Path, console: Console) -> Source:
     """Everything that can be found wrong in seconds is found before TFX is even imported."""
     from modules.digits import EMBEDDED, write_digits
     from modules.sources import discover
@@ -140,6 +148,7 @@ def _preflight(settings: RunSettings, workdir: Path) -> Source:
     seen_by_workers = {"data.path": data.path, "state.root": _root(settings, workdir)}
     check_engine(settings.beam, beam_flags(settings.beam), seen_by_workers)
     # It imports TensorFlow, which takes longer than all above.
+    console.detail(f"{source.images:,} images, TensorFlow")
     from modules.preflight import check_devices, check_network, check_push
 
     check_devices(settings.training)

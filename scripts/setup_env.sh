@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 root=$(pwd -P)
 
 stamp=.venv/.edgetune
-say() { echo "edgetune set-up: $*"; }
+say() { printf 'edgetune set-up: %3d s  %s\n' "$SECONDS" "$*"; }
 fail() { echo "edgetune: $*" >&2; exit 1; }
 
 state() { # what the stamp must say for an interpreter ($1) and a lock ($2)
@@ -17,22 +17,61 @@ state() { # what the stamp must say for an interpreter ($1) and a lock ($2)
   sha256sum "requirements/$2.txt" setup.py
 }
 
+every=${EDGETUNE_PROGRESS_SECONDS:-10}
+
+# Reads what uv says and says how far it is: a line when a step ends, and one every 10 s in between, on a terminal and
+# elsewhere. uv's list of packages is left out; its warnings and errors are passed on.
+progress() {
+  local line="" part text code told=$SECONDS doing="looking at the index" MiB=0 done=0
+  local -A size=()
+  while :; do
+    code=0
+    IFS= read -r -t 1 part || code=$?
+    line+=$part
+    if [ "$code" = 0 ] || { [ "$code" -le 128 ] && [ -n "$line" ]; }; then # else the time is over in mid-line
+      text=${line#"${line%%[! ]*}"}
+      case $text in
+        "Downloading "*)
+          if [[ $text =~ ^Downloading\ (.*)\ \(([0-9]+).*MiB\) ]]; then
+            size[${BASH_REMATCH[1]}]=${BASH_REMATCH[2]}
+            MiB=$((MiB + BASH_REMATCH[2]))
+          fi
+          doing="downloaded $done of $MiB MiB"
+          ;;
+        "Downloaded "*)
+          done=$((done + ${size[${text#Downloaded }]:-0}))
+          doing="downloaded $done of $MiB MiB"
+          ;;
+        "Building "*) say "building ${text#Building }" ;;
+        "Prepared "*) say "downloaded $MiB MiB: ${text,}" && doing="installing" ;;
+        "Installed "*) say "${text,}" && doing="compiling byte code" ;;
+        "Bytecode compiled "*) say "${text,}" && doing="finishing" ;;
+        "" | "Using Python "* | "Resolved "* | "Built "* | "Checked "* | "Uninstalled "* | [-+~]" "*) ;;
+        *) echo "$line" >&2 ;;
+      esac
+      line=""
+    fi
+    if [ "$code" != 0 ] && [ "$code" -le 128 ]; then return; fi
+    if [ $((SECONDS - told)) -ge "$every" ]; then
+      say "$doing"
+      told=$SECONDS
+    fi
+  done
+}
+
 if [ -e "$stamp" ] && .venv/bin/python -c '' 2>/dev/null && grep -qxF "root $root" "$stamp"; then
-  choice=$(EDGETUNE_PYTHON=${EDGETUNE_PYTHON:-.venv/bin/python} scripts/find_python.sh)
-else
-  choice=$(scripts/find_python.sh)
+  # An environment keeps its interpreter, and with it the TFX that its workdirs were made with.
+  export EDGETUNE_PYTHON=${EDGETUNE_PYTHON:-.venv/bin/python}
+  # What is up to date needs neither a search nor what builds.
+  lock=$(sed -n 's|.* requirements/\(.*\)\.txt$|\1|p' "$stamp")
+  if [ "$(state "$EDGETUNE_PYTHON" "$lock" 2>/dev/null)" = "$(cat "$stamp")" ]; then
+    touch "$stamp"
+    exit 0
+  fi
 fi
+choice=$(scripts/find_python.sh)
 python=${choice% *} lock=${choice##* }
 wanted=$(state "$python" "$lock")
-if [ -e "$stamp" ] && [ "$wanted" = "$(cat "$stamp")" ]; then
-  touch "$stamp"
-  exit 0
-fi
-
-# Both generations of TFX need pyfarmhash, which has no wheel.
-command -v g++ >/dev/null || fail "a C++ compiler is needed to build pyfarmhash: install g++ (Debian: build-essential)."
-"$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' ||
-  fail "the headers of $python are needed to build pyfarmhash: install them (Debian: python3-dev)."
 
 if [ ! -e "$stamp" ] || [ "$(head -n 2 <<<"$wanted")" != "$(head -n 2 "$stamp")" ]; then
   if [ -e .venv ]; then say "removing a .venv that is incomplete or of another Python"; fi
@@ -42,7 +81,7 @@ if [ ! -e "$stamp" ] || [ "$(head -n 2 <<<"$wanted")" != "$(head -n 2 "$stamp")"
 fi
 rm -f "$stamp"
 
-say "installing requirements/$lock.txt (about 3 GB, some minutes the first time)"
+say "installing what requirements/$lock.txt lists (3 GB on the disk; 1 GB to download, the first time)"
 export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300} PIP_DISABLE_PIP_VERSION_CHECK=1
 unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 # The lock pins the installer as well, and pip can check its hash. uv then is several times faster than pip.
@@ -52,12 +91,12 @@ awk '/^[^ #]/ {inside = /^uv==/} inside' "requirements/$lock.txt" >.venv/uv.txt
 # Source distributions are built with the locked setuptools too: newer ones lack pkg_resources.
 # Byte code is made now: importing TFX takes 6 s with it and 16 s without, and where Python may not write any
 # (PYTHONDONTWRITEBYTECODE, a read-only image) every process would pay that again.
-.venv/bin/uv pip sync -q --python .venv/bin/python --require-hashes --compile-bytecode \
-  --build-constraints "requirements/$lock.txt" "requirements/$lock.txt" ||
+.venv/bin/uv pip sync --color never --python .venv/bin/python --require-hashes --compile-bytecode \
+  --build-constraints "requirements/$lock.txt" "requirements/$lock.txt" 2>&1 | progress ||
   fail "the packages of requirements/$lock.txt could not be installed: see above."
 .venv/bin/uv pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e . ||
   fail "edgetune itself could not be installed: see above."
 
 echo "$wanted" >"$stamp.part"
 mv "$stamp.part" "$stamp"
-say "ready after $SECONDS s"
+say "ready"

@@ -60,6 +60,25 @@ def test_plain_details_are_thinned_out_and_the_last_one_stays_with_the_component
     assert lines[-1] == "  ✓ TwoPhaseTrainer    12.0 s  head: epoch 12/12"
 
 
+def test_a_component_that_says_nothing_for_long_is_said_to_run_still() -> None:
+    out = io.StringIO()
+    with Console(out, ["loading"], silence_seconds=0.2) as console:
+        time.sleep(0.6)
+        assert out.getvalue() == ""  # nothing runs
+        console.started("loading")
+        console.detail("TensorFlow")
+        deadline = time.monotonic() + 30
+        while out.getvalue().count("\n") < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        console.finished("loading", "done")
+        written = out.getvalue()
+        time.sleep(0.6)
+    assert out.getvalue() == written  # nor after it
+    *running, ended = written.splitlines()
+    assert len(running) >= 3 and all(re.fullmatch(r"    loading +[\d.]+ s  TensorFlow", line) for line in running)
+    assert ended.startswith("  ✓ loading")
+
+
 def test_what_has_not_ended_on_leaving_is_named() -> None:
     out = io.StringIO()
     with pytest.raises(RuntimeError), Console(out, NODES, clock=Clock()) as console:

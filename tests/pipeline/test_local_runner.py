@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -201,6 +202,33 @@ def test_a_blessed_run_returns_its_outcome_and_prints_log_and_report(fake, run, 
     assert str(report) in written.out and "ImageExampleGen" in written.out
     assert "processes" not in written.out and "warning" not in written.out
     assert "chatter of TFX" in log.read_text() and "chatter of TFX" not in written.out + written.err
+
+
+def test_what_is_loaded_is_said_before_it_is_imported(root, tmp_path, photos):
+    def said(name: str) -> str:
+        """What a run has printed when it begins to import `name`."""
+        stop = f"if name.split('.')[0] == {name!r}: import os; os._exit(9)"
+        program = WITHOUT_TFX.replace('assert name.split(".")[0] != "tfx", "TFX is imported"', stop)
+        arguments = ["run", "--data", str(photos), "--workdir", str(tmp_path / name), "--set", "model.weights=none"]
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, cwd=root
+        )
+        assert done.returncode == 9, done.stderr
+        return done.stdout
+
+    log, loading = said("tensorflow").splitlines()
+    assert log.startswith("edgetune: photos, log in ")
+    assert re.fullmatch(r" +loading +[\d.]+ s  20 images, TensorFlow", loading)
+    *_, loading = said("tfx").splitlines()
+    assert re.fullmatch(r" +loading +[\d.:]+ (s|min)  20 images, TensorFlow(, TFX)?", loading)
+
+
+def test_what_was_loaded_is_a_line_of_its_own_before_the_first_component(fake, run, capfd):
+    run()
+    lines = capfd.readouterr().out.splitlines()
+    [loaded] = [number for number, line in enumerate(lines) if re.match(r"  ✓ loading +[\d.]+ s  20 images, Ten", line)]
+    [first] = [number for number, line in enumerate(lines) if line.startswith("  ✓ ImageExampleGen")]
+    assert loaded < first
 
 
 def test_of_many_images_the_number_of_processes_is_said(fake, run, monkeypatch, capfd):

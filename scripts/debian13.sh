@@ -3,8 +3,8 @@
 #
 #     debian13.sh WORK COMMAND...     starts in /project, which is WORK/project; /tmp is WORK/tmp; both are made
 #
-# Where Docker or Podman answers, it is a container; else a root made by debootstrap, which takes the rights of root. The
-# first call makes either (some minutes, 2 GB). The root, and a home with the caches of uv, npm and Maven, stay in
+# Where Docker or Podman answers, it is a container; else a root made by debootstrap, which takes the rights of root.
+# The first call makes either (some minutes, 2 GB). The root, and a home with the caches of uv, npm and Maven, stay in
 # debian13/ below $EDGETUNE_CACHE (~/.cache/edgetune). How this machine reaches the network (resolver, certificates,
 # proxies, settings of pip, uv, npm and Maven) and its pyenv holds in there too: mounted to be read, never copied.
 set -euo pipefail
@@ -94,7 +94,7 @@ inside() { # NAME=VALUE... COMMAND... in the root, with `mounts`, which nobody e
   ' _ "$root" ${#mounts[@]} "${mounts[@]}" "$@"
 }
 
-[ "$(id -u)" = 0 ] || fail "neither Docker nor Podman answers, and without them a Debian 13 takes root's rights: use sudo."
+[ "$(id -u)" = 0 ] || fail "neither Docker nor Podman answers, and a Debian 13 without them takes root: use sudo."
 if [ "$(cat "$root/.edgetune" 2>/dev/null)" != "${packages[*]}" ]; then
   log=$cache/root.log
   echo "edgetune: making a Debian 13 in $root, some minutes (log: $log)" >&2

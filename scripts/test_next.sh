@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Proves the last commit on TFX 1.21: `make test-next`. In a Debian 13 (scripts/debian13.sh), from a clean clone for
-# each Python: the environment from the lock, then `make run` and all tests on 3.13, the end-to-end part on 3.12 and 3.11.
+# each Python: the environment from the lock, `make run` and all tests on 3.13, the end-to-end part on 3.12 and 3.11.
 # Prints a table; exits with 1 where anything in it failed or could not be tried.
 #
 #     ONLY="3.12 3.11"    these Pythons

@@ -2,8 +2,11 @@
 # only builds or tests. docs/kubeflow.md says how to use it; `make image-check` tries all of this without an engine.
 #
 #     docker build -t REGISTRY/edgetune:VERSION .
+#
+# The base is an exact tag: TFX's wheels need its glibc (2.39 or newer). Whoever wants it immutable appends the digest
+# that `docker buildx imagetools inspect` shows; none stands here, for none was read from the registry.
 
-FROM python:3.10-slim-bookworm AS packages
+FROM python:3.13.16-slim-trixie AS packages
 
 # pyfarmhash, which TFX needs, has no wheel. Debian drops versions that it has replaced, so none is named.
 # hadolint ignore=DL3008
@@ -11,7 +14,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
-COPY requirements/tfx116.txt requirements/
+COPY requirements/tfx121.txt requirements/
 COPY scripts/image_install.sh scripts/
 RUN scripts/image_install.sh packages /venv
 
@@ -28,12 +31,12 @@ COPY pipeline pipeline
 RUN scripts/image_install.sh wheel /venv /wheel
 
 
-FROM python:3.10-slim-bookworm
+FROM python:3.13.16-slim-trixie
 
 LABEL org.opencontainers.image.title="edgetune" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.description="TFX components that make phone-ready LiteRT models of a folder of images" \
-      org.opencontainers.image.base.name="docker.io/library/python:3.10-slim-bookworm"
+      org.opencontainers.image.base.name="docker.io/library/python:3.13.16-slim-trixie"
 
 # Byte code is in the image already; a read-only file system would refuse more.
 ENV PATH=/venv/bin:$PATH \

@@ -3,7 +3,7 @@
 STAMP := .venv/.edgetune
 ARGS ?=
 
-.PHONY: help setup run test large-test engine-test cloud-test image-check lint lock schema pretrain FORCE
+.PHONY: help setup run test large-test engine-test cloud-test image-check test-next lint lock schema pretrain FORCE
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -28,6 +28,9 @@ cloud-test: $(STAMP) ## Run with images, artifacts and pushes on a stand-in for 
 
 image-check: $(STAMP) ## Carry out the Dockerfile without an engine, and use what comes out (5 GB, some minutes)
 	.venv/bin/python -m tests.check_image
+
+test-next: ## Run all of it on TFX 1.21 in a Debian 13; ONLY, STEPS and ARGS choose (an hour, 15 GB)
+	@scripts/test_next.sh
 
 lint: $(STAMP) ## Check style and types
 	scripts/lint.sh

@@ -146,5 +146,5 @@ def _summed(strategy: tf.distribute.Strategy, of_replica: OfReplica, batches: tf
 def _means(step: Step, batches: Iterable[tuple[tf.Tensor, ...]]) -> dict[str, float]:
     # Kept as tensors until the end of the epoch: to look at each would be to wait for it.
     steps = [step(batch) for batch in batches]
-    losses, right, images = np.sum([sums.numpy() for sums in steps], axis=0, dtype=np.float64)
+    losses, right, images = np.stack([sums.numpy() for sums in steps]).sum(axis=0, dtype=np.float64)
     return {"accuracy": float(right / images), "loss": float(losses / images)}

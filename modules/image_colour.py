@@ -135,7 +135,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     """Whether a grid of colours stays what it is: more than a profile's name can tell, of which there are hundreds."""
-    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    levels: np.ndarray = np.arange(0, 256, 15, dtype=np.uint8)
     if mode == "RGB":
         levels = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
     before = Image.fromarray(np.atleast_2d(levels))

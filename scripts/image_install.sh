@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-lock=requirements/tfx116.txt
+lock=requirements/tfx121.txt
 # Those of the lock that only build, test or check. uv is last: it takes itself away.
 tools=(mypy pytest pytest-xdist ruff types-pyyaml uv)
 

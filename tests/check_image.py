@@ -4,6 +4,9 @@ Its RUN and COPY lines are carried out as they stand, with the folders of the im
 the build context and no others, and the Python that runs this. Left out is what needs root: packages of Debian, the
 user. What comes out is then used as a platform uses it: from a folder that has nothing to do with it, with the image's
 environment variables and no others.
+
+The packages need the image's glibc as well. Where this machine has an older one, a Debian 13 without an engine has it:
+`make test-next ONLY=3.13 STEPS=image`.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.dockerfile import Instruction, build_context, environment, instructions
+from tests.dockerfile import Instruction, build_context, environment, instructions, python_version
 
 ROOT = Path(__file__).resolve().parent.parent
 _NEEDS_ROOT = ("apt-get ", "useradd ")
@@ -29,7 +32,7 @@ _SHORT = (
     *("--set", "evaluation.min_accuracy=0.2", "--set", "edge.max_accuracy_drop=0.5", "--set", "edge.min_agreement=0.2"),
 )
 _TOOLS = ("uv", "pytest", "mypy", "ruff")
-# Shared libraries that `python:3.10-slim-bookworm` has.
+# Shared libraries that the base image has.
 _IN_BASE = re.compile(
     r"(ld-linux-x86-64|lib(c|m|mvec|dl|rt|util|pthread|resolv|gcc_s|stdc\+\+|z|bz2|lzma|uuid|expat|ffi|ssl|crypto|crypt))\.so"
 )
@@ -49,7 +52,7 @@ class Image:
         # What the base image calls `python`.
         self.bin = folder / "bin"
         self.bin.mkdir()
-        (self.bin / "python").symlink_to(Path(sys.base_prefix, "bin", "python3.10"))
+        (self.bin / "python").symlink_to(Path(sys.base_prefix, "bin", f"python{python_version(self.steps)}"))
 
     def mapped(self, text: str) -> str:
         """A text of the Dockerfile, with the folders of the image where they are here."""
@@ -115,9 +118,12 @@ class Image:
 
 def main() -> None:
     """Builds, uses, measures; the exit code tells."""
-    if sys.version_info[:2] != (3, 10):
+    wanted = python_version(instructions((ROOT / "Dockerfile").read_text(encoding="utf-8")))
+    here = "{}.{}".format(*sys.version_info)
+    if here != wanted:
         raise SystemExit(
-            "the image has Python 3.10, and so must the environment that tries it: EDGETUNE_PYTHON names it"
+            f"the image has Python {wanted}, and this environment {here}: name a Python {wanted} in EDGETUNE_PYTHON "
+            f"or, where glibc is older than 2.39, run `make test-next ONLY={wanted} STEPS=image`"
         )
     with tempfile.TemporaryDirectory(prefix="edgetune-image-") as temporary:
         image = Image(Path(temporary))

@@ -60,6 +60,12 @@ def environment(steps: list[Instruction]) -> dict[str, str]:
     return found
 
 
+def python_version(steps: list[Instruction]) -> str:
+    """Version of the base image's Python, such as `3.13`."""
+    [version] = {found for step in steps for found in re.findall(r"^python:(\d+\.\d+)", step.text)}
+    return version
+
+
 def build_context(root: Path) -> set[str]:
     """Paths of the files and folders that `docker build` sends to the engine, relative to the root."""
     from docker.utils.build import exclude_paths

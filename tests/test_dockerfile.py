@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import setuptools
 
+from tests import check_image
 from tests.clients.environments import Client, Unavailable, interpreter
-from tests.dockerfile import Instruction, build_context, environment, instructions
+from tests.dockerfile import Instruction, build_context, environment, instructions, python_version
 
 HADOLINT = Client("hadolint", ("3.10", "3.11", "3.12", "3.13"))
 
@@ -67,7 +68,8 @@ def test_images_come_from_the_public_default_and_the_labels_are_right(root, step
     stages = {step.stage for step in steps}
     bases = [step.text.split()[0] for step in steps if step.keyword == "FROM"]
     foreign = {base for base in bases if base not in stages}
-    assert foreign == {"python:3.10-slim-bookworm"}  # what the lock tfx116 is for
+    [base] = foreign  # of an exact version, and of the Debian whose glibc the lock tfx121 is for
+    assert re.fullmatch(r"python:3\.13\.\d+-slim-trixie", base) and python_version(steps) == "3.13"
     [label] = [step.text for step in steps if step.keyword == "LABEL"]
     assert all(f"docker.io/library/{base}" in label for base in foreign)
     assert f'image.version="{from_setup(root)["version"]}"' in label
@@ -95,7 +97,7 @@ def test_nothing_else_is_in_the_build_context(root, steps, tmp_path):
         ".venv/bin/python",
         "workdir/model",
         "tests/test_x.py",
-        "requirements/tfx121.txt",
+        "requirements/tfx116.txt",
         ".git/config",
     ]
     noise = ["modules/__pycache__/x.cpython-310.pyc", "modules/y.pyc", "configs/flowers/roses/1.jpg", "weights/x.part"]
@@ -113,10 +115,30 @@ def test_nothing_else_is_in_the_build_context(root, steps, tmp_path):
 def test_what_is_taken_out_of_the_image_is_what_setup_py_does_not_ask_for(root):
     script = (root / "scripts" / "image_install.sh").read_text(encoding="utf-8")
     taken_out = re.search(r"^tools=\((.*)\)$", script, re.MULTILINE)[1].split()
-    names = re.findall(r"^([\w-]+)", (root / "requirements" / "tfx116.in").read_text(encoding="utf-8"), re.MULTILINE)
+    names = re.findall(r"^([\w-]+)", (root / "requirements" / "tfx121.in").read_text(encoding="utf-8"), re.MULTILINE)
     asked = {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in from_setup(root)["install_requires"]}
     optional = {"pillow-heif"}  # phones write HEIC
     assert {name.lower() for name in names} - asked - optional == set(taken_out)
+
+
+def test_the_image_is_tried_with_its_own_python_or_not_at_all(monkeypatch):
+    monkeypatch.setattr("sys.version_info", (3, 10, 13))
+    with pytest.raises(SystemExit) as stopped:
+        check_image.main()
+    assert str(stopped.value).startswith("the image has Python 3.13, and this environment 3.10: ")
+    assert "`make test-next ONLY=3.13 STEPS=image`" in str(stopped.value)
+
+
+def test_the_lock_in_the_image_is_the_one_for_its_python(root, steps):
+    packaging = pytest.importorskip("packaging.requirements")
+    script = (root / "scripts" / "image_install.sh").read_text(encoding="utf-8")
+    lock = re.search(r"^lock=(.*)$", script, re.MULTILINE)[1]
+    assert lock in {word for step in steps if step.keyword == "COPY" for word in step.words}
+    tfx = re.search(r"^tfx==(\S+)", (root / lock).read_text(encoding="utf-8"), re.MULTILINE)[1]
+    asked = map(packaging.Requirement, from_setup(root)["install_requires"])
+    here = {"python_version": python_version(steps)}
+    [wanted] = [one for one in asked if one.name == "tfx" and one.marker.evaluate(here)]
+    assert wanted.specifier.contains(tfx)
 
 
 def test_the_scripts_are_programs(root):

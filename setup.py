@@ -21,8 +21,13 @@ setup(
         *find_packages(include=["modules", "components", "components.*", "pipeline", "pipeline.*", "weights"]),
         "configs",
         "schemas",
+        "requirements",
     ],
-    package_data={"": ["*.yaml", "*.json", "*.pbtxt", "*.safetensors", "*.log", "*.html", "*.css", "*.js", "*.svg"]},
+    package_data={
+        "": ["*.yaml", "*.json", "*.pbtxt", "*.safetensors", "*.log", "*.html", "*.css", "*.js", "*.svg"],
+        # Its digest stands for the libraries in the container image, wherever a pipeline is compiled.
+        "requirements": ["tfx121.txt"],
+    },
     install_requires=[
         f"tfx[kfp]==1.16.0; {TFX_116}",
         f"keras==3.6.0; {TFX_116}",

@@ -67,11 +67,11 @@ class StatisticsOfLastBlessed(ResolverStrategy):
         """The baseline under `statistics`; empty where no older one belongs to a blessed model."""
         resolved, oldest = _candidate_alone(input_dict)
         # Transform, too, puts out statistics, which hold something else.
-        makers = _maker_types(store, oldest)
+        makers = _maker_kinds(store, oldest)
         older = {
             artifact.id: artifact
             for artifact in input_dict[STATISTICS_KEY]
-            if artifact.id < oldest and _maker_types(store, artifact.id) & makers
+            if artifact.id < oldest and _maker_kinds(store, artifact.id) & makers
         }
         # Statistics and model descend from the same examples: those are what tells which belong together.
         kind = {artifact.id for artifact in store.get_artifacts_by_type(standard_artifacts.Examples.TYPE_NAME)}
@@ -110,9 +110,11 @@ def _ancestors(store: MetadataStore, artifact_id: int) -> set[int]:
     return found
 
 
-def _maker_types(store: MetadataStore, artifact_id: int) -> set[int]:
-    """Ids of the types of the executions that put out an artifact: one for each kind of component."""
-    return {execution.type_id for execution in store.get_executions_by_id(sorted(_makers(store, {artifact_id})))}
+def _maker_kinds(store: MetadataStore, artifact_id: int) -> set[str]:
+    """Class names of the components that put out an artifact, without their modules, which differ between releases."""
+    executions = store.get_executions_by_id(sorted(_makers(store, {artifact_id})))
+    types_of = store.get_execution_types_by_id(sorted({execution.type_id for execution in executions}))
+    return {found.name.rpartition(".")[2] for found in types_of}
 
 
 def _makers(store: MetadataStore, artifact_ids: set[int]) -> set[int]:

@@ -14,7 +14,14 @@ from tfx.types import standard_artifacts, standard_component_specs
 from tfx.types.channel import Channel
 from tfx.types.component_spec import ExecutionParameter
 
+from components.lineage import stamp
+from modules.library_versions import KEY, library_versions
 from modules.shipped import located, portable
+
+LIBRARIES = (
+    "tensorflow-metadata",  # what a schema is: parsed and written again
+    "tfx",  # whose executor this is
+)
 
 
 class CuratedSchemaSpec(standard_component_specs.ImportSchemaGenSpec):
@@ -23,6 +30,7 @@ class CuratedSchemaSpec(standard_component_specs.ImportSchemaGenSpec):
     PARAMETERS = {
         **standard_component_specs.ImportSchemaGenSpec.PARAMETERS,
         "schema_digest": ExecutionParameter(type=str),
+        KEY: ExecutionParameter(type=str),
     }
 
 
@@ -36,6 +44,7 @@ class Executor(executor.Executor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Copies the schema."""
+        stamp(output_dict, LIBRARIES)
         key = standard_component_specs.SCHEMA_FILE_KEY
         super().Do(input_dict, output_dict, {**exec_properties, key: located(exec_properties[key])})
 
@@ -62,6 +71,7 @@ class CuratedSchema(import_schema_gen.ImportSchemaGen):
         spec = CuratedSchemaSpec(
             schema_file=portable(str(schema_file)),
             schema_digest=hashlib.sha256(schema_file.read_bytes()).hexdigest(),
+            library_versions=library_versions(LIBRARIES),
             schema=Channel(type=standard_artifacts.Schema),
         )
         # ImportSchemaGen's own constructor would build its own specification.

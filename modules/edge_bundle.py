@@ -15,7 +15,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from modules.model_card import model_card
 from modules.signatures import LABELS_FILE
 
 METRICS = "metrics.json"
-_PACKAGES = ("edgetune", "tensorflow", "keras", "tfx", "ai-edge-litert")
 
 
 @dataclass(frozen=True)
@@ -42,20 +40,11 @@ class Lineage:
     """Over the encoded images and labels of the test split."""
     code: dict[str, str] = field(default_factory=dict)
     """Digest of the code that made each artifact, by the artifact's name, where it is recorded."""
-    versions: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, dict[str, str | None] | None] = field(default_factory=dict)
+    """By step, versions by name of what did it, null for a library that was not installed; None where the artifact has
+    no record, as those of edgetune 0.1.0."""
     data_digest: str = ""
     """Over the pixels and labels of all splits, as ImageExampleGen takes it; empty where it is not recorded."""
-
-
-def versions() -> dict[str, str]:
-    """Versions of edgetune and of the libraries that decide what a model computes, where they are installed."""
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def read_metrics(evaluation: str) -> dict[str, Any]:

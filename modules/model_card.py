@@ -124,7 +124,14 @@ def _lineage(lineage: Mapping[str, Any]) -> Iterator[str]:
         yield f"- all images: `{lineage['data_digest']}`"
     yield f"- test images: `{lineage['test_data_sha256']}`"
     yield from (f"- code of {name}: `{digest}`" for name, digest in lineage["code"].items())
-    yield f"- made with {', '.join(f'{name} {version}' for name, version in lineage['versions'].items())}"
+    for step, versions in lineage["versions"].items():
+        yield f"- {step.replace('_', ' ')} made with: {_libraries(versions)}"
+
+
+def _libraries(versions: Mapping[str, str | None] | None) -> str:
+    if versions is None:
+        return "not recorded"
+    return ", ".join(f"{name} {version}" if version else f"no {name}" for name, version in versions.items())
 
 
 def _share(value: float | None) -> str:

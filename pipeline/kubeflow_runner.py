@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from modules.config_digest import tree_of
 from modules.errors import ConfigError
+from modules.library_versions import KEY, image_versions
 from modules.settings import RunSettings
 from pipeline.kubeflow_checks import check
 from pipeline.runtime_parameters import DATA_PATH, PARAMETERS, check_data_path
@@ -91,6 +92,10 @@ def _written(pipeline: Pipeline, settings: RunSettings, image: str) -> dict[str,
         if parameter.key not in properties:
             raise KeyError(f"{parameter.component} has no property {parameter.key}")
         properties[parameter.key] = RuntimeParameter(name=parameter.name, ptype=parameter.kind)
+    in_image = image_versions()
+    for component in components.values():
+        if KEY in component.exec_properties:
+            component.exec_properties[KEY] = in_image
     _tell_configuration(components["EdgePusher"].exec_properties, settings)
     config = KubeflowV2DagRunnerConfig(
         display_name=settings.name, default_image=image, default_commands=list(_COMMAND), use_pipeline_spec_2_1=True

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
-from tfx.components.example_validator.component import ExampleValidator
-from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import transform_pb2
 
 from components.curated_schema import CuratedSchema
+from components.data_validation import ExampleValidator, StatisticsGen
 from components.dataset_gate import DatasetGate
 from components.edge_evaluator import EdgeEvaluator
 from components.edge_exporter import EdgeExporter

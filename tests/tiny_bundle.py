@@ -7,11 +7,17 @@ import json
 import tempfile
 from pathlib import Path
 
-from modules.edge_bundle import Lineage, versions, write_bundle
+from modules.edge_bundle import Lineage, write_bundle
 from modules.edge_evaluation import evaluate
 from modules.edge_golden import Golden
 from modules.edge_verdict import Thresholds
 from tests import tiny_edge, tiny_model
+
+VERSIONS: dict[str, dict[str, str | None] | None] = {
+    "data": {"edgetune": "0.1.0", "pillow": "11.0", "pillow-heif": None},
+    "model": {"tensorflow": "2.16.2", "keras": "3.6.0"},
+    "edge_model": None,
+}
 
 _folder = tempfile.TemporaryDirectory(prefix="edgetune-tests-")
 
@@ -26,6 +32,6 @@ def bundle(variants: tuple[str, ...] = ("float32",)) -> Path:
     golden = Golden(str(folder / "evaluation" / "golden"), tiny_model.LABELS)
     metrics = evaluate(tiny_edge.saved_model(), edge_model, examples, Thresholds(), golden)
     (folder / "evaluation" / "metrics.json").write_text(json.dumps(metrics))
-    lineage = Lineage("colours", "c" * 64, "5" * 64, "d" * 64, {"edge_model": "e" * 64}, versions())
+    lineage = Lineage("colours", "c" * 64, "5" * 64, "d" * 64, {"edge_model": "e" * 64}, VERSIONS)
     write_bundle(folder / "bundle", edge_model, str(folder / "evaluation"), lineage)
     return folder / "bundle"

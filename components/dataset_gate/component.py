@@ -17,11 +17,13 @@ from components.dataset_gate.executor import (
     BASELINE_KEY,
     EXAMPLES_KEY,
     FINDINGS_KEY,
+    LIBRARIES,
     REPORT_KEY,
     STATISTICS_KEY,
     Executor,
 )
 from modules.code_digest import code_digest
+from modules.library_versions import KEY, library_versions
 from modules.settings import DataSettings
 
 
@@ -38,6 +40,7 @@ class DatasetGateSpec(ComponentSpec):
         "allow": ExecutionParameter(type=str),
         "allowed_by": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
+        KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
         EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
@@ -114,6 +117,7 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
                 # Who lets nothing pass is nobody: then the same data are served from the cache whoever runs it.
                 allowed_by=getpass.getuser() if settings.allow else "",
                 code_digest=code_digest("components.dataset_gate.executor"),
+                library_versions=library_versions(LIBRARIES),
                 findings=Channel(type=DatasetFindings),
             )
         )

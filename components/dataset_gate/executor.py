@@ -16,6 +16,7 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 
 from components.dataset_gate.drift import drifted
+from components.lineage import stamp
 from modules import records
 from modules.errors import DataError
 from modules.findings import (
@@ -33,6 +34,7 @@ from modules.findings import (
 
 EXAMPLES_KEY, ANOMALIES_KEY, REPORT_KEY, FINDINGS_KEY = "examples", "anomalies", "report", "findings"
 STATISTICS_KEY, BASELINE_KEY = "statistics", "baseline_statistics"
+LIBRARIES = ("tensorflow-data-validation",)  # measures drift; all else here is counting
 _NAMED = 10
 
 
@@ -51,6 +53,7 @@ class Executor(BaseBeamExecutor):
             Refused: There is a finding; up to ten are named.
             DataError: A split was not validated.
         """
+        stamp(output_dict, LIBRARIES)
         inputs = {key: artifact_utils.get_single_instance(found) for key, found in input_dict.items() if found}
         output = artifact_utils.get_single_instance(output_dict[FINDINGS_KEY])
         with tf.io.gfile.GFile(f"{inputs[REPORT_KEY].uri}/ingest.json") as file:

@@ -11,6 +11,7 @@ from components.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel
 from components.edge_evaluator import executor
 from components.parameters import parameters_of
 from modules.code_digest import code_digest
+from modules.library_versions import KEY, library_versions
 from modules.settings import EdgeSettings, flatten
 
 USED = ("required", "max_accuracy_drop", "min_agreement", "max_bytes")
@@ -22,6 +23,7 @@ class EdgeEvaluatorSpec(types.ComponentSpec):
     PARAMETERS = {
         **{name: parameter for name, parameter in parameters_of(EdgeSettings).items() if name in USED},
         "code_digest": ExecutionParameter(type=str),
+        KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
         "edge_model": ChannelParameter(type=EdgeModel),
@@ -85,6 +87,7 @@ class EdgeEvaluator(base_component.BaseComponent):
             evaluation=types.Channel(type=EdgeEvaluation),
             blessing=types.Channel(type=EdgeBlessing),
             code_digest=code_digest(executor.__name__),
+            library_versions=library_versions(executor.LIBRARIES),
             **{name: values[name] for name in USED if name in values},
         )
         super().__init__(spec=spec)

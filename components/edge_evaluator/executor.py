@@ -12,6 +12,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components import blessings
+from components.lineage import stamp
 from modules import records
 from modules.bundle_format import GOLDEN
 from modules.edge_bundle import METRICS
@@ -20,6 +21,11 @@ from modules.edge_golden import Golden
 from modules.edge_verdict import Thresholds
 from modules.settings import EdgeSettings, unflatten
 
+LIBRARIES = (
+    "ai-edge-litert",  # runs the variants
+    "tensorflow",  # runs the SavedModel that they are compared with
+    "numpy",  # takes the figures
+)
 # The files TFX's own Evaluator leaves beside its blessing, for people who look into the folder.
 BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"
 
@@ -41,6 +47,7 @@ class Executor(base_executor.BaseExecutor):
             DataError: An image of the test split has a class that the model does not know.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
+        stamp(output_dict, LIBRARIES)
         model = artifact_utils.get_single_instance(input_dict["model"])
         edge_model = artifact_utils.get_single_instance(input_dict["edge_model"])
         examples = artifact_utils.get_single_instance(input_dict["examples"])

@@ -11,6 +11,7 @@ from components.artifacts import EdgeModel
 from components.edge_exporter import executor
 from components.parameters import parameters_of
 from modules.code_digest import code_digest
+from modules.library_versions import KEY, library_versions
 from modules.settings import EdgeSettings, flatten
 
 # Not the thresholds: who changes one wants another verdict, not another model.
@@ -23,6 +24,7 @@ class EdgeExporterSpec(types.ComponentSpec):
     PARAMETERS = {
         **{name: parameter for name, parameter in parameters_of(EdgeSettings).items() if name in USED},
         "code_digest": ExecutionParameter(type=str),
+        KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
         "model": ChannelParameter(type=standard_artifacts.Model),
@@ -71,6 +73,7 @@ class EdgeExporter(base_component.BaseComponent):
             transformed_examples=transformed_examples,
             edge_model=types.Channel(type=EdgeModel),
             code_digest=code_digest(executor.__name__),
+            library_versions=library_versions(executor.LIBRARIES),
             **{name: values[name] for name in USED},
         )
         super().__init__(spec=spec)

@@ -10,6 +10,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.lineage import stamp
 from modules import records, saved_models, tflite_inspect
 from modules.bundle_format import model_file
 from modules.errors import ExportError
@@ -20,6 +21,11 @@ from modules.tflite_convert import convert
 from modules.tflite_metadata import Description, add_metadata
 
 NAME = "image_classifier"
+LIBRARIES = (
+    "tensorflow",  # converts and quantizes
+    "ai-edge-litert",  # the schema by which files are read and written
+    "numpy",  # equalises the weights before they are quantized
+)
 
 
 class Executor(base_executor.BaseExecutor):
@@ -38,6 +44,7 @@ class Executor(base_executor.BaseExecutor):
             DataError: The train split is empty.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
+        stamp(output_dict, LIBRARIES)
         saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
         examples = artifact_utils.get_single_uri(input_dict["transformed_examples"])
         edge_model = artifact_utils.get_single_instance(output_dict["edge_model"])

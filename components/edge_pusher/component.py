@@ -12,6 +12,7 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from components.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, IngestReport, PushedBundle
 from components.edge_pusher import executor
 from modules.code_digest import code_digest
+from modules.library_versions import KEY, library_versions
 from modules.settings import CardSettings, EdgeSettings, PushSettings, flatten
 
 
@@ -27,6 +28,7 @@ class EdgePusherSpec(types.ComponentSpec):
         "sign_key": ExecutionParameter(type=str, optional=True),
         "sign_tool": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
+        KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
         "edge_model": ChannelParameter(type=EdgeModel),
@@ -118,6 +120,7 @@ class EdgePusher(base_component.BaseComponent):
             pipeline_name=pipeline_name,
             config_digest=config_digest,
             code_digest=code_digest(executor.__name__),
+            library_versions=library_versions(executor.LIBRARIES),
             sign_tool=push.sign_tool,
             **{name: about[name] for name in executor.ABOUT},
             **optional,

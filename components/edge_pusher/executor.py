@@ -15,9 +15,10 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components import blessings
+from components.lineage import stamp, versions_of
 from modules import saved_models
 from modules.config_digest import changed, digest
-from modules.edge_bundle import Lineage, read_metrics, versions, write_bundle
+from modules.edge_bundle import Lineage, read_metrics, write_bundle
 from modules.errors import ExportError
 from modules.push import push
 from modules.signing import sign
@@ -27,6 +28,16 @@ ABOUT = ("description", "author", "license", "data", "intended_use", "limits")
 CONFIGURATION_KEY = "configuration"
 """JSON, where some settings may change from run to run: `settings`, all of them as a tree; `changeable`, the dotted
 name of each by the property that has its value in this run."""
+
+LIBRARIES = ("edgetune",)  # it is named in the bundle; what others computed is only copied
+_MADE_BY = {
+    "data": "ingest_report",
+    "model": "model",
+    "model_evaluation": "model_blessing",
+    "edge_model": "edge_model",
+    "edge_evaluation": "edge_evaluation",
+}
+"""By each step of the lineage, the input that was made in it."""
 
 
 class Executor(base_executor.BaseExecutor):
@@ -46,6 +57,7 @@ class Executor(base_executor.BaseExecutor):
             PushError: The bundle cannot be signed, or the destination not be written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
+        stamp(output_dict, LIBRARIES)
         pushed_bundle = artifact_utils.get_single_instance(output_dict["pushed_bundle"])
         if reason := blessings.refusal(input_dict):
             logging.info("not pushed: %s", reason)
@@ -65,7 +77,7 @@ class Executor(base_executor.BaseExecutor):
             test_data_sha256=metrics["test"]["sha256"],
             data_digest=input_dict["edge_evaluation"][0].get_string_custom_property("data_digest"),
             code=_code(input_dict),
-            versions=versions(),
+            versions={**_versions(input_dict), "bundle": versions_of(pushed_bundle)},
         )
         with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
             edge_model = artifact_utils.get_single_uri(input_dict["edge_model"])
@@ -94,6 +106,12 @@ def _config_digest(exec_properties: dict[str, Any]) -> str:
     configuration = json.loads(exec_properties[CONFIGURATION_KEY])
     values = {setting: exec_properties[key] for key, setting in configuration["changeable"].items()}
     return digest(changed(configuration["settings"], values))
+
+
+
+def _versions(inputs: dict[str, list[types.Artifact]]) -> dict[str, dict[str, str | None] | None]:
+    """What did each step, as its component recorded it, which may have run long ago and with other libraries."""
+    return {step: versions_of(inputs[key][0]) for step, key in _MADE_BY.items() if inputs.get(key)}
 
 
 def _code(inputs: dict[str, list[types.Artifact]]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from tfx.utils import json_utils
 
 from components.evaluator import executor
 from modules.code_digest import code_digest
+from modules.library_versions import KEY, library_versions
 from modules.settings import EvaluationSettings, flatten
 
 
@@ -26,6 +27,7 @@ class EvaluatorSpec(standard_component_specs.EvaluatorSpec):
         "min_accuracy": ExecutionParameter(type=float),
         "max_regression": ExecutionParameter(type=float),
         "code_digest": ExecutionParameter(type=str),
+        KEY: ExecutionParameter(type=str),
     }
 
 
@@ -83,6 +85,7 @@ class Evaluator(tfx_evaluator.Evaluator):
             fairness_indicator_thresholds=json_utils.dumps(None),
             **flatten(settings),
             code_digest=code_digest(executor.__name__),
+            library_versions=library_versions(executor.LIBRARIES),
             evaluation=Channel(type=standard_artifacts.ModelEvaluation),
             blessing=Channel(type=standard_artifacts.ModelBlessing),
         )

@@ -11,8 +11,14 @@ from tfx.components.evaluator import executor
 from tfx.types import standard_component_specs
 
 from components.evaluator import small_batches
+from components.lineage import stamp
 from modules.settings import EvaluationSettings, unflatten
 
+LIBRARIES = (
+    "tensorflow",  # runs the SavedModel
+    "tensorflow-model-analysis",  # takes the metrics and holds them against the thresholds
+    "tfx",  # whose executor this is: what a blessing is
+)
 # TFX looks the function up by this property of an execution; its component has no name for it.
 _EXTRACTORS = {"custom_extractors": f"{small_batches.__name__}.{small_batches.custom_extractors.__name__}"}
 
@@ -31,6 +37,7 @@ class Executor(executor.Executor):
         Raises:
             ConfigError: A threshold is not allowed.
         """
+        stamp(output_dict, LIBRARIES)
         key = standard_component_specs.EVAL_CONFIG_KEY
         config = json_format.Parse(exec_properties[key], config_pb2.EvalConfig())
         put_thresholds(config, unflatten(EvaluationSettings, exec_properties))

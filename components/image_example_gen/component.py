@@ -11,9 +11,10 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from components.artifacts import IngestReport
 from components.image_example_gen.driver import Driver
-from components.image_example_gen.executor import REPORT_KEY, Executor
+from components.image_example_gen.executor import LIBRARIES, REPORT_KEY, Executor
 from components.image_example_gen.late_source import KIND_KEY, LATER, PATTERN_KEY, SMALLEST_KEY, input_config
 from modules.code_digest import code_digest
+from modules.library_versions import KEY, library_versions
 from modules.records import SPLIT_GROUP
 from modules.settings import DataSettings
 from modules.sources import Source
@@ -37,6 +38,7 @@ class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
         "duplicate_distance": ExecutionParameter(type=int),
         "split_memory": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
+        KEY: ExecutionParameter(type=str),
     }
     OUTPUTS = {
         **standard_component_specs.FileBasedExampleGenSpec.OUTPUTS,
@@ -104,6 +106,7 @@ class ImageExampleGen(FileBasedExampleGen):
             duplicate_distance=settings.duplicate_distance,
             split_memory=split_memory,
             code_digest=code_digest("components.image_example_gen.executor"),
+            library_versions=library_versions(LIBRARIES),
             examples=Channel(type=standard_artifacts.Examples),
             report=Channel(type=IngestReport),
         )

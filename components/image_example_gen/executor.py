@@ -19,6 +19,7 @@ from components.image_example_gen.late_source import find
 from components.image_example_gen.raw_example import ACCEPTED, REJECTED, Reading
 from components.image_example_gen.read import ReadFolders, ReadManifest, ReadRecords
 from components.image_example_gen.tally import Tally
+from components.lineage import stamp
 from components.write_records import WriteRecords, stored
 from modules.errors import DataError
 from modules.records import SPLITS
@@ -26,6 +27,14 @@ from modules.rejected import Rejected
 from modules.shared_count import SharedCount, counting
 
 REPORT_KEY = "report"
+LIBRARIES = (
+    "pillow",  # decodes, resizes and encodes
+    "pillow-heif",  # without it, HEIC is rejected
+    "numpy",  # colours and hashes of images, by which near-duplicates are found
+    "scipy",  # the same: the cosine transform, and the groups
+    "tensorflow",  # whether it decodes what was encoded, and to which pixels
+)
+"""Those that decide which images come through, with which pixels and into which split."""
 _SHOWN = 50
 """Rejected files that the report of a failed run names."""
 
@@ -53,6 +62,7 @@ class Executor(BaseBeamExecutor):
                 or a split lacks a class; `Rejected` where files were rejected.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
+        stamp(output_dict, LIBRARIES)
         find(exec_properties)
         report = artifact_utils.get_single_instance(output_dict[REPORT_KEY])
         examples = artifact_utils.get_single_instance(output_dict["examples"])

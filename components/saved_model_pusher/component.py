@@ -10,6 +10,7 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from components.artifacts import EdgeBlessing
 from components.saved_model_pusher import executor
 from modules.code_digest import code_digest
+from modules.library_versions import KEY, library_versions
 
 
 class SavedModelPusherSpec(types.ComponentSpec):
@@ -18,6 +19,7 @@ class SavedModelPusherSpec(types.ComponentSpec):
     PARAMETERS = {
         "destination": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
+        KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
         "model": ChannelParameter(type=standard_artifacts.Model),
@@ -78,5 +80,6 @@ class SavedModelPusher(base_component.BaseComponent):
             pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             destination=destination,
             code_digest=code_digest(executor.__name__),
+            library_versions=library_versions(executor.LIBRARIES),
         )
         super().__init__(spec=spec)

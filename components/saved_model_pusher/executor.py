@@ -11,7 +11,10 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components import blessings
+from components.lineage import stamp
 from modules.push import push
+
+LIBRARIES = ("edgetune",)  # files are copied, and nothing else computes
 
 
 class Executor(base_executor.BaseExecutor):
@@ -29,6 +32,7 @@ class Executor(base_executor.BaseExecutor):
             PushError: The destination cannot be written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
+        stamp(output_dict, LIBRARIES)
         pushed_model = artifact_utils.get_single_instance(output_dict["pushed_model"])
         if reason := blessings.refusal(input_dict):
             logging.info("not pushed: %s", reason)

@@ -15,10 +15,16 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.transform import executor as tfx_executor
 
+from components.lineage import stamp
 from components.write_records import WriteRecords, squeezed
 from modules import records
 from modules.packed_pixels import pack
 
+LIBRARIES = (
+    "tensorflow",  # decodes and resizes the images, and writes the graph
+    "tensorflow-transform",  # makes the vocabulary and the graph
+    "tfx",  # whose executor this is
+)
 _IMAGES_AT_A_TIME = 32
 
 
@@ -32,6 +38,7 @@ class Executor(tfx_executor.Executor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Writes the graph and the transformed examples."""
+        stamp(output_dict, LIBRARIES)
         # TFX makes the processor by the name of its class, and has no other way to put in one's own.
         with mock.patch.object(tfx_executor, "TransformProcessor", Processor):
             super().Do(input_dict, output_dict, exec_properties)

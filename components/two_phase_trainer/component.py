@@ -12,6 +12,7 @@ from components.parameters import parameters_of
 from components.two_phase_trainer.executor import (
     EXAMPLES_KEY,
     GRAPH_KEY,
+    LIBRARIES,
     MODEL_KEY,
     MODEL_PREFIX,
     RUN_KEY,
@@ -19,6 +20,7 @@ from components.two_phase_trainer.executor import (
     Executor,
 )
 from modules.code_digest import code_digest
+from modules.library_versions import KEY, library_versions
 from modules.settings import ModelSettings, TrainingSettings, flatten
 from modules.shipped import portable
 from modules.weights import weights_digest
@@ -32,6 +34,7 @@ class TwoPhaseTrainerSpec(ComponentSpec):
         **parameters_of(TrainingSettings, TRAINING_PREFIX),
         "weights_digest": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
+        KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
         EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
@@ -94,6 +97,7 @@ class TwoPhaseTrainer(base_component.BaseComponent):
                 **flatten(training, TRAINING_PREFIX),
                 weights_digest=weights_digest(model),
                 code_digest=code_digest("components.two_phase_trainer.executor"),
+                library_versions=library_versions(LIBRARIES),
                 transformed_examples=transformed_examples,
                 transform_graph=transform_graph,
                 model=Channel(type=standard_artifacts.Model),

@@ -17,6 +17,7 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.lineage import stamp
 from modules import baselines, distribution, progress, serving
 from modules.datasets import Datasets, load_datasets
 from modules.label_counts import check_labels, label_counts
@@ -29,6 +30,12 @@ from modules.two_phase import FINE_TUNE, HEAD, Folders, Result, train_two_phases
 EXAMPLES_KEY, GRAPH_KEY = "transformed_examples", "transform_graph"
 MODEL_KEY, RUN_KEY = "model", "model_run"
 MODEL_PREFIX, TRAINING_PREFIX = "model_", "training_"
+LIBRARIES = (
+    "tensorflow",  # computes, shuffles and augments, and writes the SavedModel
+    "keras",  # networks, optimisers, initial weights
+    "numpy",  # in which order cached activations are taken, weights of classes
+    "tensorflow-transform",  # its graph becomes part of the SavedModel
+)
 
 
 class Executor(BaseExecutor):
@@ -51,6 +58,7 @@ class Executor(BaseExecutor):
             TrainingError: A loss is no number, nothing was learned, or the devices are not there.
             ExportError: The SavedModel is not what it should be.
         """
+        stamp(output_dict, LIBRARIES)
         training = unflatten(TrainingSettings, exec_properties, TRAINING_PREFIX)
         strategy = distribution.start(training.distribution)  # first of all that TensorFlow does in this process
         examples_uri = artifact_utils.get_single_uri(input_dict[EXAMPLES_KEY])

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from modules.backbones import build_backbone
 from modules.bundle_format import EXPECTED, GOLDEN, model_file
-from modules.edge_bundle import METRICS, Lineage, versions, write_bundle
+from modules.edge_bundle import METRICS, Lineage, write_bundle
 from modules.edge_evaluation import evaluate
 from modules.edge_golden import Golden
 from modules.edge_verdict import Thresholds
@@ -77,9 +77,7 @@ def make_bundle(folder: Path) -> Made:
     assert metrics["blessed"], metrics["reasons"]
     (evaluation / METRICS).write_text(json.dumps(metrics))
     digests = metrics["saved_model"]["sha256"], metrics["test"]["sha256"]
-    write_bundle(
-        folder / "bundle", str(edge_model), str(evaluation), Lineage("tiles", "c" * 64, *digests, {}, versions())
-    )
+    write_bundle(folder / "bundle", str(edge_model), str(evaluation), Lineage("tiles", "c" * 64, *digests))
     np.save(folder / "images.npy", images[~train])
     return Made(folder / "bundle", folder / "images.npy")
 

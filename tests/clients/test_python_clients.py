@@ -7,6 +7,7 @@ interpreter (`modules.edge_runtime`) answers is what they must answer.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -14,8 +15,9 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from modules import tflite_metadata
+from modules import tflite_inspect, tflite_metadata
 from modules.edge_runtime import EdgeRunner
+from modules.tflite_convert import convert
 from modules.tflite_metadata import add_metadata
 from tests.clients.agreement import assert_same, assert_same_variant, ours
 from tests.clients.asking import ask, rows
@@ -40,12 +42,22 @@ def mediapipe(tiles, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def old_app(tiles, tmp_path_factory):
+def dynamic(tiles, tmp_path_factory) -> Path:
+    """The variant that the bundle does not have, of the same model."""
+    path = tmp_path_factory.mktemp("dynamic") / "model_dynamic.tflite"
+    made = convert(str(tiles.folder.parent / "saved_model"), ["dynamic"], np.load(tiles.images)[:16])
+    path.write_bytes(made["dynamic"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def old_app(tiles, dynamic, tmp_path_factory):
     """tflite-runtime's answers, by variant and by `golden <variant>`."""
     pixels = tmp_path_factory.mktemp("golden") / "images.npy"
     np.save(pixels, golden_pixels(tiles))
     questions = {variant: {"model": tiles.model(variant), "images": tiles.images} for variant in VARIANTS}
     questions |= {f"golden {variant}": {"model": tiles.model(variant), "images": pixels} for variant in VARIANTS}
+    questions["dynamic"] = {"model": dynamic, "images": tiles.images}
     try:
         return ask(TFLITE_RUNTIME, questions)
     except Unavailable as reason:
@@ -154,3 +166,18 @@ def test_an_old_app_answers_as_we_do(old_app, tiles, variant):
         assert "error" not in answer, answer
         # Its 8-bit kernels are of 2023 and round otherwise.
         assert_same(np.array(answer["probabilities"]), expected, variant, within=0.25 if variant == "int8" else 1e-4)
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, "dynamic"])
+def test_an_old_app_loads_a_file_if_and_only_if_it_is_as_new_as_min_runtime_says(old_app, tiles, dynamic, variant):
+    path = dynamic if variant == "dynamic" else tiles.model(variant)
+    facts = tflite_inspect.inspect(path.read_bytes())
+    answer = old_app["answers"][variant]
+    if release(facts.min_runtime) <= release(old_app["version"]):
+        assert "error" not in answer, answer
+    else:  # TensorFlow 2.17 and newer write FULLY_CONNECTED in version 12
+        assert answer["stage"] == "load" and "FULLY_CONNECTED" in answer["error"]
+
+
+def release(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))

@@ -139,6 +139,18 @@ def test_drift_is_measured_against_the_data_of_the_latest_blessed_model(store):
     assert store.resolve(second, every, blessings) == [first]
 
 
+def test_statistics_of_an_older_release_are_of_the_same_kind_of_component(store):
+    examples, statistics, others, model_id = map(
+        store.artifact, ("Examples", "ExampleStatistics", "ExampleStatistics", "Model")
+    )
+    store.execute("tfx.components.statistics_gen.component.StatisticsGen", [examples], [statistics])
+    store.execute("components.transform.component.Transform", [examples], [others])
+    store.execute("TwoPhaseTrainer", [examples], [model_id])
+    new_examples, now = store.artifact("Examples"), store.artifact("ExampleStatistics")
+    store.execute("components.data_validation.StatisticsGen", [new_examples], [now])
+    assert store.resolve(now, [statistics, others, now], [blessing(model_id)]) == [statistics]
+
+
 def test_statistics_taken_anew_of_the_same_examples_are_the_baseline_where_they_are_the_latest(store):
     statistics, model_id = store.run()
     again = store.artifact("ExampleStatistics")

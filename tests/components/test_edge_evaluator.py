@@ -55,6 +55,7 @@ def test_its_properties_are_the_thresholds_and_the_digest_of_its_code():
         "min_agreement": 0.97,
         "max_bytes": 5,
         "code_digest": properties["code_digest"],
+        "library_versions": properties["library_versions"],
     }
 
 

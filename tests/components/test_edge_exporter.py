@@ -53,6 +53,7 @@ def test_its_properties_are_typed_settings_and_the_digest_of_its_code():
         "author": "me",
         "license": "",
         "code_digest": properties["code_digest"],
+        "library_versions": properties["library_versions"],
     }
     assert len(properties["code_digest"]) == 64
 

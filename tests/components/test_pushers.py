@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from components.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, Ingest
 from components.edge_evaluator.executor import Executor as EdgeEvaluatorExecutor
 from components.edge_pusher import EdgePusher
 from components.edge_pusher.executor import Executor as EdgePusherExecutor
+from components.lineage import stamp
 from components.saved_model_pusher import SavedModelPusher
 from components.saved_model_pusher.executor import Executor as SavedModelPusherExecutor
 from modules.errors import ConfigError, ExportError, PushError
@@ -20,6 +22,7 @@ from modules.settings import PushSettings
 from tests import tiny_edge
 
 MODEL, EDGE_MODEL = 21, 22
+TENSORFLOW = metadata.version("tensorflow")
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +100,34 @@ def test_the_bundle_names_the_code_that_made_it(inputs, tmp_path):
     bundle = json.loads(Path(made.get_string_custom_property("pushed_destination"), "bundle.json").read_text())
     assert bundle["lineage"]["code"] == {"edge_evaluation": "f" * 64, "edge_model": "e" * 64}
     assert bundle["lineage"]["config_digest"] == "c" * 64
+
+
+def pretend(patch: pytest.MonkeyPatch, **versions: str) -> None:
+    """Lets this environment be one with other versions of these libraries."""
+    installed = metadata.version
+    patch.setattr(metadata, "version", lambda name: versions.get(name) or installed(name))
+
+
+def test_the_bundle_names_the_libraries_that_did_each_step_and_not_those_of_the_pusher(inputs, tmp_path, monkeypatch):
+    model = standard_artifacts.Model()
+    model.uri, model.id = inputs["model"][0].uri, MODEL
+    with monkeypatch.context() as then:
+        pretend(then, tensorflow="2.16.2", keras="3.6.0")
+        stamp({"model": [model]}, ["tensorflow", "keras", "no-such-library"])
+    pretend(monkeypatch, tensorflow="2.99.0", keras="3.99.0", edgetune="9.9.9")
+    made = push_bundle({**inputs, "model": [model]}, tmp_path / "pushed")
+    folder = Path(made.get_string_custom_property("pushed_destination"))
+    versions = json.loads((folder / "bundle.json").read_text())["lineage"]["versions"]
+    assert set(versions) == {"model", "model_evaluation", "edge_model", "edge_evaluation", "bundle"}
+    assert (versions["model"]["tensorflow"], versions["model"]["keras"]) == ("2.16.2", "3.6.0")
+    assert versions["model"]["no-such-library"] is None
+    assert versions["edge_evaluation"]["tensorflow"] == TENSORFLOW
+    assert versions["bundle"]["edgetune"] == "9.9.9"
+    # Artifacts of an older edgetune have no record, and nobody else's versions are named for them.
+    assert versions["edge_model"] is None and versions["model_evaluation"] is None
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert "- edge model made with: not recorded\n" in card and "no no-such-library" in card
+    assert "tensorflow 2.16.2" in card and "2.99.0" not in card
 
 
 def test_the_card_has_what_people_said_and_the_images_that_were_counted(inputs, tmp_path):
@@ -220,11 +251,11 @@ def test_their_properties_and_outputs():
     }
     edge = {"edge_model": types.Channel(type=EdgeModel), "edge_evaluation": types.Channel(type=EdgeEvaluation)}
     model_pusher = SavedModelPusher(**channel, destination="served")
-    assert set(model_pusher.exec_properties) == {"destination", "code_digest"}
+    assert set(model_pusher.exec_properties) == {"destination", "code_digest", "library_versions"}
     assert model_pusher.outputs["pushed_model"].type is standard_artifacts.PushedModel
     bundle_pusher = EdgePusher(**channel, **edge, destination="bundles", pipeline_name="p", config_digest="d")
     texts = {"description", "author", "license", "data", "intended_use", "limits"}
-    own = {"destination", "pipeline_name", "config_digest", "code_digest", "sign_tool"}
+    own = {"destination", "pipeline_name", "config_digest", "code_digest", "library_versions", "sign_tool"}
     assert set(bundle_pusher.exec_properties) == own | texts
     assert bundle_pusher.exec_properties["description"] == "Image classifier"
     signing = EdgePusher(

@@ -53,7 +53,7 @@ def test_every_setting_is_a_typed_property_of_its_own():
     assert properties["training_fine_tune_unfreeze_last"] == 9
     assert properties["training_augmentation_flip_horizontal"] is False
     leaves = {**flatten(MODEL, MODEL_PREFIX), **flatten(TRAINING, TRAINING_PREFIX)}
-    assert set(properties) == {*leaves, "weights_digest", "code_digest"}
+    assert set(properties) == {*leaves, "weights_digest", "code_digest", "library_versions"}
     assert not any(isinstance(value, Mapping) for value in properties.values())
 
 

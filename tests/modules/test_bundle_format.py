@@ -24,6 +24,13 @@ def test_what_was_pushed_is_read():
     assert [image.file for image in expected.images] == ["00.png", "01.png", "02.png"]
 
 
+def test_bundles_of_edgetune_010_which_name_the_pushers_versions_are_read():
+    def flat(content):
+        content["lineage"]["versions"] = {"edgetune": "0.1.0", "tensorflow": "2.16.2"}
+
+    assert list(parse_bundle(altered(flat)).variants) == ["float32"]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

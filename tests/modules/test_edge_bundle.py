@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from modules.edge_bundle import Lineage, versions, write_bundle
+from modules.edge_bundle import Lineage, write_bundle
 from modules.edge_evaluation import evaluate
 from modules.edge_golden import Golden
 from modules.edge_runtime import EdgeRunner
@@ -19,8 +19,9 @@ from modules.edge_verdict import Thresholds
 from modules.errors import ExportError
 from modules.tflite_metadata import read_labels
 from tests import tiny_edge, tiny_model
+from tests.tiny_bundle import VERSIONS
 
-LINEAGE = Lineage("colours", "c" * 64, "5" * 64, "d" * 64, {"edge_model": "e" * 64}, versions())
+LINEAGE = Lineage("colours", "c" * 64, "5" * 64, "d" * 64, {"edge_model": "e" * 64}, VERSIONS)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_bundle_json_says_what_goes_in_and_what_was_measured(bundle):
     assert (int8["bytes"], int8["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
     assert int8["accuracy"] == int8["agreement"] == 1.0
     assert facts["lineage"]["pipeline"] == "colours" and facts["lineage"]["config_digest"] == "c" * 64
-    assert {"tensorflow", "keras"} <= set(facts["lineage"]["versions"])
+    assert facts["lineage"]["versions"] == VERSIONS
 
 
 def test_labels_are_also_inside_each_file(bundle):
@@ -105,6 +106,8 @@ def test_the_card_names_classes_figures_limits_and_lineage(bundle):
     card = (bundle / "MODEL_CARD.md").read_text()
     for expected in ("3 classes", "blue, green, red", "| int8 |", "| green | 4 | 1.0000 |", "12 test images"):
         assert expected in card
+    assert "- data made with: edgetune 0.1.0, pillow 11.0, no pillow-heif\n" in card
+    assert "- model made with: tensorflow 2.16.2, keras 3.6.0\n- edge model made with: not recorded\n" in card
     assert "not calibrated" in card and LINEAGE.config_digest in card
     for part in ("Intended use", "Input and output", "Data", "Variants", "Accuracy by class", "Limits", "Lineage"):
         assert f"\n## {part}\n\n" in card

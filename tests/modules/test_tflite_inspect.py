@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import flatbuffers
+import keras
+import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from modules import tflite_inspect
+from modules import tflite_convert, tflite_inspect
 from modules.errors import ExportError
 from modules.tflite_inspect import inspect, problems
-from tests import tiny_edge
+from tests import tiny_edge, tiny_model
 
 
 def altered(variant: str, change) -> bytes:
@@ -34,6 +36,29 @@ def test_what_the_converter_makes_is_what_clients_need(variant):
     assert {"CONV_2D", "MEAN", "FULLY_CONNECTED", "SOFTMAX"} <= set(facts.ops)
     assert all(version >= 1 for version in facts.ops.values())
     assert facts.min_runtime is not None and facts.min_runtime[0].isdigit()
+
+
+# What TensorFlow Lite's releases brought (`lite/tools/versioning/runtime_version.cc`), of what converters wrote since.
+NEWEST = {
+    ("FULLY_CONNECTED", 9): (2, 3, 0),
+    ("FULLY_CONNECTED", 12): (2, 17, 0),
+    ("CONV_2D", 5): (2, 4, 0),
+    ("DEPTHWISE_CONV_2D", 6): (2, 3, 0),
+    ("DEPTHWISE_CONV_2D", 7): (2, 11, 0),
+}
+
+
+def test_the_runtime_that_dynamic_needs_is_as_new_as_its_newest_operation(tmp_path):
+    # A dense layer as large as that of a real head: smaller ones are left as they are.
+    image = keras.Input((32, 32, 3), name="image")
+    x = keras.layers.Conv2D(128, 3)(keras.layers.Rescaling(1 / 127.5, -1.0)(image))
+    x = keras.layers.Dense(3, activation="softmax")(keras.layers.Dense(64)(keras.layers.GlobalAveragePooling2D()(x)))
+    saved_model = tiny_model.save(keras.Model(image, x), tmp_path / "model")
+    facts = inspect(tflite_convert._convert_one(saved_model, "dynamic", np.zeros((1, 32, 32, 3), np.uint8)))
+    assert facts.ops["FULLY_CONNECTED"] >= 9  # hybrid: 8-bit weights, activations in floating point
+    needed = max(NEWEST[operation] for operation in facts.ops.items() if operation in NEWEST)
+    assert needed >= NEWEST["FULLY_CONNECTED", facts.ops["FULLY_CONNECTED"]]
+    assert tuple(map(int, facts.min_runtime.split("."))) >= needed
 
 
 def test_a_float_model_called_int8_is_found_out():

@@ -6,15 +6,18 @@ look at what `git diff` says of them before you commit it. Digests of code and v
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from modules import library_versions
 from modules.errors import ConfigError
 from modules.settings import RunSettings
 from pipeline.config import config_digest
@@ -243,6 +246,31 @@ def _short(value: Any) -> Any:
     if "instanceSchema" in value:
         return yaml.safe_load(value["instanceSchema"])["title"]
     return {key: _short(item) for key, item in value.items()}
+
+
+def test_libraries_are_those_of_the_image_and_not_of_the_machine_that_compiles(compiled, root, monkeypatch, tmp_path):
+    target, job = compiled
+    before = versions(job)
+    digest = hashlib.sha256((root / library_versions.IMAGE_LOCK).read_bytes()).hexdigest()
+    assert before == dict.fromkeys(CONTAINERS, json.dumps({library_versions.IMAGE_LOCK: digest}))
+    installed = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "99.9" if name == "keras" else installed(name))
+    assert versions(compile_pipeline(settings(), target)) == before
+    (tmp_path / library_versions.IMAGE_LOCK).parent.mkdir()
+    (tmp_path / library_versions.IMAGE_LOCK).write_text("keras==99.9\n")
+    monkeypatch.setattr(library_versions, "ROOT", tmp_path)
+    after = versions(compile_pipeline(settings(), target))
+    assert set(after) == CONTAINERS and not set(after.values()) & set(before.values())
+
+
+def versions(job: dict[str, Any]) -> dict[str, str]:
+    """What stands for the libraries in the key of each task."""
+    given_to = {name: task.get("inputs", {}).get("parameters", {}) for name, task in tasks(job).items()}
+    return {
+        name: parameters["library_versions"]["runtimeValue"]["constant"]
+        for name, parameters in given_to.items()
+        if "library_versions" in parameters
+    }
 
 
 def test_it_is_what_it_was(compiled):

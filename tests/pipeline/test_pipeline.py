@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,13 @@ import pytest
 from google.protobuf import json_format
 from ml_metadata.proto import metadata_store_pb2
 from tensorflow_model_analysis.proto import config_pb2
+from tfx.dsl.compiler.compiler import Compiler
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration.metadata import Metadata, sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
+from tfx.orchestration.portable import cache_utils
+from tfx.orchestration.portable.inputs_utils import resolve_parameters
 
 from modules.errors import WeightsError
 from modules.settings import RunSettings
@@ -167,6 +173,61 @@ def changed(**changes: Any) -> set[str]:
 def test_a_setting_changes_the_properties_of_what_uses_it_and_of_the_bundle_that_names_it(changes, expected):
     # The bundle's lineage holds the digest of the whole configuration.
     assert changed(**changes) == (expected | {"EdgePusher"} if changes else set())
+
+
+LIBRARIES = {
+    "pillow": {"ImageExampleGen"},
+    "pillow-heif": {"ImageExampleGen"},
+    "scipy": {"ImageExampleGen"},
+    "numpy": {"ImageExampleGen", "TwoPhaseTrainer", "EdgeExporter", "EdgeEvaluator"},
+    "tensorflow": {"ImageExampleGen", "Transform", "TwoPhaseTrainer", "Evaluator", "EdgeExporter", "EdgeEvaluator"},
+    "tensorflow-metadata": {"ImportSchemaGen"},
+    "tensorflow-data-validation": {"StatisticsGen", "ExampleValidator", "DatasetGate"},
+    "tensorflow-transform": {"Transform", "TwoPhaseTrainer"},
+    "keras": {"TwoPhaseTrainer"},
+    "tensorflow-model-analysis": {"Evaluator"},
+    "ai-edge-litert": {"EdgeExporter", "EdgeEvaluator"},
+    "tfx": {"ImportSchemaGen", "StatisticsGen", "ExampleValidator", "Transform", "Evaluator"},
+    "edgetune": {"SavedModelPusher", "EdgePusher"},
+    "apache-beam": set(),
+    "matplotlib": set(),
+}
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, library: str, version: str) -> None:
+    """Lets this environment be one with another version of a library."""
+    installed = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: version if name == library else installed(name))
+
+
+def test_every_component_that_is_executed_has_the_versions_of_its_libraries(birds):
+    executed = {name: node for name, node in birds.items() if not isinstance(node, Resolver)}
+    assert set(birds) - set(executed) == {"Baseline", "BaselineStatistics"}
+    listed = {name: set(json.loads(node.exec_properties["library_versions"])) for name, node in executed.items()}
+    assert listed == {name: {library for library, users in LIBRARIES.items() if name in users} for name in executed}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_another_version_of_a_library_changes_the_key_of_those_that_use_it_alone(library, monkeypatch, tmp_path):
+    before = keys(build(), tmp_path)
+    assert keys(build(), tmp_path) == before
+    pretend(monkeypatch, library, "99.9")
+    after = keys(build(), tmp_path)
+    assert {name for name, key in before.items() if key != after[name]} == LIBRARIES[library]
+
+
+def keys(pipeline: Pipeline, folder: Path) -> dict[str, str]:
+    """What TFX's cache compares of each node, on the same inputs."""
+    compiled = Compiler().compile(pipeline)
+    found = {}
+    with Metadata(sqlite_metadata_connection_config(str(folder / "metadata.db"))) as handle:
+        for each in compiled.nodes:
+            node = each.pipeline_node
+            parameters = resolve_parameters(node.parameters)
+            context = cache_utils.get_cache_context(handle, node, compiled.pipeline_info, parameters=parameters)
+            found[node.node_info.id] = context.name
+    assert len(found) == len(pipeline.components)
+    return found
 
 
 @pytest.mark.parametrize("kind", ["images", "tfrecords"])

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
     from tfx.orchestration.pipeline import Pipeline
 
+    from modules.devices import Choice
     from modules.sources import Source
 
 
@@ -70,11 +71,14 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
         print(f"edgetune: {settings.name}, log in {log}", file=terminal, flush=True)
         logging.set_verbosity(logging.INFO)
         with uncollected():
-            source = _preflight(settings, workdir)
+            source, device = _preflight(settings, workdir)
             if (processes := ingest_processes(settings.beam, source.images)) > 1:
                 print(f"edgetune: {source.images:,} images, which {processes} processes read", file=terminal)
             if warning := memory_warning(settings.beam, source.images):
                 print(f"edgetune: warning: {warning}", file=terminal, flush=True)
+            print(f"edgetune: {device}", file=terminal)
+            if device.warning:
+                print(f"edgetune: warning: {device.warning}", file=terminal, flush=True)
             store = _metadata(settings, workdir)
             pipeline = _build(settings, source, store, workdir, cache)
         check_texts(store, pipeline)
@@ -128,8 +132,9 @@ def _only_run_in(workdir: Path) -> Iterator[None]:
         yield
 
 
-def _preflight(settings: RunSettings, workdir: Path) -> Source:
-    """Everything that can be found wrong in seconds is found before TFX is even imported."""
+def _preflight(settings: RunSettings, workdir: Path) -> tuple[Source, Choice]:
+    """Everything that can be found wrong in seconds is found before TFX is even imported: what the images are, and
+    where the network is trained."""
     from modules.digits import EMBEDDED, write_digits
     from modules.sources import discover
 
@@ -142,13 +147,13 @@ def _preflight(settings: RunSettings, workdir: Path) -> Source:
     # It imports TensorFlow, which takes longer than all above.
     from modules.preflight import check_devices, check_network, check_push
 
-    check_devices(settings.training)
+    device = check_devices(settings.training)
     push = settings.push
     places = {"state.root": settings.state.root, "push.saved_model": push.saved_model, "push.edge": push.edge}
     check_places(places, beam_flags(settings.beam))
     check_push(settings.push)
     check_network(settings.model, settings.training)
-    return source
+    return source, device
 
 
 def _root(settings: RunSettings, workdir: Path) -> str:

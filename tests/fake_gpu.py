@@ -1,4 +1,4 @@
-"""A machine with an NVIDIA GPU, as far as TensorFlow looks before it computes: a driver, `nvidia-smi`, and wheels of CUDA.
+"""A machine with an NVIDIA GPU, as far as TensorFlow looks before it computes: driver, `nvidia-smi`, wheels of CUDA.
 
 Which libraries TensorFlow asks for and where it looks for them is TensorFlow's own; only what it finds is false.
 """

@@ -1,4 +1,4 @@
-"""The environment with a GPU: the same packages and versions, the CUDA libraries that TensorFlow names, nothing else."""
+"""The environment with a GPU: the same packages and versions, the CUDA libraries that TensorFlow names, no more."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_a_gpu_without_a_name(given):
         (False, False, None, {}, "there is no NVIDIA GPU with a driver"),
         (False, True, "-1", {}, "there is no NVIDIA GPU with a driver"),
         (True, False, None, {}, "this environment has no CUDA libraries; `make setup GPU=1` installs them"),
-        (True, True, None, {}, "there is a GPU, and TensorFlow cannot use it; the log says why. .* support CUDA 12.5.1"),
+        (True, True, None, {}, "there is a GPU, and TensorFlow cannot use it; the log says why"),
         (True, True, "-1", {}, "there is a GPU, and CUDA_VISIBLE_DEVICES=-1 hides it"),
         (True, False, "", {}, "there is a GPU, and CUDA_VISIBLE_DEVICES= hides it"),
         (True, True, "1", {}, "there is a GPU, and TensorFlow cannot use it"),
@@ -109,8 +109,7 @@ def test_why_on_the_cpu(given, monkeypatch, there, wheels, environment, build, w
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", environment)
     choice = choose()
     assert choice.device == "the CPU" and choice.warning == ""
-    with pytest.raises(AssertionError, match=words):  # pytest's way of matching without a full match
-        raise AssertionError(str(choice))
+    assert words in choice.why
 
 
 def test_bfloat16_without_instructions_for_it_is_a_warning(given):

@@ -9,7 +9,7 @@ ARGS ?=
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
-setup: $(STAMP) ## Build the environment in .venv (EDGETUNE_PYTHON=... names the interpreter)
+setup: $(STAMP) ## Build the environment in .venv (EDGETUNE_PYTHON=... names the interpreter; GPU=1 adds CUDA, GPU=0 goes back)
 
 run: $(STAMP) ## Run the whole pipeline on the embedded digits; ARGS="--data DIR" for your own images
 	.venv/bin/edgetune run $(ARGS)
@@ -46,15 +46,16 @@ pretrain: $(STAMP) ## Make the demo's backbone weights again
 	.venv/bin/python -m weights.pretrain $(ARGS)
 
 # The script compares contents, so a newer time stamp alone costs nothing.
-$(STAMP): requirements/tfx116.txt requirements/tfx121.txt setup.py scripts/setup_env.sh scripts/find_python.sh .venv/bin/python
+$(STAMP): $(wildcard requirements/*.txt) setup.py scripts/setup_env.sh scripts/find_python.sh .venv/bin/python
 	@scripts/setup_env.sh
 
 # Where the interpreter behind the environment is gone, the environment is made anew.
 .venv/bin/python:
 
 # So it is where the repository was moved (the scripts in .venv name its folder), or another interpreter is asked for.
+# With GPU given, on the command line or in the environment, the script looks whether anything changes.
 MOVED := $(if $(shell grep -xF "root $(CURDIR)" $(STAMP) 2>/dev/null),,moved)
-ifneq ($(MOVED)$(EDGETUNE_PYTHON),)
+ifneq ($(MOVED)$(EDGETUNE_PYTHON)$(GPU),)
 $(STAMP): FORCE
 endif
 FORCE:

@@ -60,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with uncollected():
         from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as tfx_entry
 
+        from modules import devices
+
+    devices.prepare()
+
     def run(parsed: Any) -> None:
         with ending_as_told():
             tfx_entry.main(parsed)

@@ -42,6 +42,7 @@ def train_from_scratch(
 def accuracy(model: keras.Model, dataset: tf.data.Dataset) -> float:
     """Share of images of which the most probable class is the right one."""
     progress.report("measuring accuracy")
+    model.jit_compile = False  # as in `modules.phases`
     right = total = 0
     for images, labels in dataset:
         right += int(np.sum(np.argmax(model.predict_on_batch(images), axis=-1) == labels.numpy()))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modules import child
 from modules.bundle_files import shown
 from modules.code_digest import ROOT
 
@@ -75,7 +75,6 @@ def probe(task: Task, seconds: int = _SECONDS) -> Findings:
         task: The model and what is said of it.
         seconds: The longest that it may take.
     """
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory(prefix="edgetune-") as folder, tempfile.TemporaryFile() as output:
         Path(folder, "model.tflite").write_bytes(task.model)
         for number, (_, png, _) in enumerate(task.golden):
@@ -89,7 +88,7 @@ def probe(task: Task, seconds: int = _SECONDS) -> Findings:
                 stdout=output,
                 stderr=subprocess.DEVNULL,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": path},
+                env=child.environment(),
                 timeout=seconds + 30,  # the child's own bound is on the time of the CPU
                 check=False,
             )

@@ -6,13 +6,13 @@ process of a component that would be the end of the run without a word of why.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from modules import child
 from modules.code_digest import ROOT
 from modules.errors import EdgetuneError
 
@@ -31,7 +31,6 @@ def fatal(content: bytes, batch: int) -> str | None:
     Returns:
         How the process ended, in a few words; None where it lived.
     """
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with tempfile.NamedTemporaryFile(prefix="edgetune-", suffix=".tflite") as file:
         file.write(content)
         file.flush()
@@ -41,7 +40,7 @@ def fatal(content: bytes, batch: int) -> str | None:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": path},
+                env=child.environment(),
                 timeout=_SECONDS,
                 check=False,
             )

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from modules import progress, records
+from modules import devices, progress, records
 from modules.activation_cache import Arrays, Writer, open_or_build
 from modules.augmentation import augment, changes
 from modules.epochs import Epochs
@@ -68,6 +68,9 @@ class FrozenFeatures:
             "augmentation": settings.augmentation.model_dump(mode="json"),
             "seed": settings.seed,
             "versions": [tf.__version__, keras.__version__],
+            # A GPU rounds other bits, up to those that float16 has. What is trained must not depend on what an earlier
+            # run computed somewhere else.
+            "device": devices.computing(),
         }
         self._key = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         cache = settings.activation_cache

@@ -82,7 +82,10 @@ def run_phase(
     strategy = distribution.strategy_of(model)
     with distribution.scope(strategy):  # the optimizer has variables too
         accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
-        model.compile(keras.optimizers.Adam(settings.learning_rate), loss=loss, metrics=[accuracy])
+        adam = keras.optimizers.Adam(settings.learning_rate)
+        # Where there is a GPU, Keras would compile the step by XLA: anew for the last batch of an epoch, which is
+        # smaller, and with NVIDIA's assembler and libdevice, which not every installation has where XLA looks.
+        model.compile(adam, loss=loss, metrics=[accuracy], jit_compile=False)
         # A step that has to make variables, of the optimizer or of a metric that is only a name, is traced twice.
         model.optimizer.build(model.trainable_variables)
         state.restore(model)

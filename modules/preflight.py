@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modules import devices
 from modules.assembly import assemble
 from modules.backbones import unfreeze
 from modules.distribution import check_in_process
@@ -23,14 +24,16 @@ def check_network(model: ModelSettings, training: TrainingSettings) -> None:
         unfreeze(backbone, training.fine_tune.unfreeze)
 
 
-def check_devices(training: TrainingSettings) -> None:
-    """Looks for the devices that this machine is to train on.
+def check_devices(training: TrainingSettings) -> devices.Choice:
+    """Looks for the devices that this machine is to train on. Before it, TensorFlow must not have computed anything.
 
     Raises:
         ConfigError: Several workers are wanted, which a run in one process has not.
         TrainingError: There are no such devices.
     """
+    devices.prepare()
     check_in_process(training.distribution)
+    return devices.choose(training)
 
 
 def check_push(push: PushSettings) -> None:

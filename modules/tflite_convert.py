@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import copy
 import functools
-import os
 import re
 import signal
 import subprocess
@@ -28,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from modules import child
 from modules.code_digest import ROOT
 from modules.errors import ExportError
 from modules.progress import report
@@ -81,12 +81,11 @@ def _fetched(saved_model: str, folder: Path) -> str:
 
 
 def _run(command: list[str], log: Path) -> None:
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     doing = ""
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT, env=child.environment()
         ) as process,
     ):
         assert process.stdout is not None

@@ -113,8 +113,8 @@ class TrainingSettings(Settings):
     augmentation: AugmentationSettings = AugmentationSettings()
     """Random changes of the training images."""
     mixed_precision: bool = False
-    """Compute in bfloat16 while training: faster where the processor has instructions for it. What is exported is
-    float32."""
+    """Compute in bfloat16 while training: faster where the processor has instructions for it, as NVIDIA's GPUs have
+    from compute capability 8.0 on. What is exported is float32."""
     activation_cache: ActivationCacheSettings = ActivationCacheSettings()
     """What the frozen part of the network gives is the same in every epoch, and computed once."""
     baselines: tuple[Baseline, ...] = ()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modules.child import hide_gpus
 from modules.errors import BundleError, ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _verify(options: argparse.Namespace) -> None:
+    hide_gpus()
     from modules.bundle_check import verify
 
     checks = verify(
@@ -64,6 +66,7 @@ def _predict(options: argparse.Namespace) -> None:
     if options.top < 1:
         raise ConfigError(f"--top {options.top}: must be at least 1", "name how many classes to print")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    hide_gpus()
     with _quiet():
         from modules.predict import open_model
 

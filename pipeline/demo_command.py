@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from modules.child import hide_gpus
 from modules.errors import ConfigError
 
 HOST, PORT = "127.0.0.1", 8765
@@ -31,6 +32,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _demo(options: argparse.Namespace) -> None:
     if not 0 <= options.port <= _MOST:
         raise ConfigError(f"--port {options.port}: is no port", f"give one of 0 to {_MOST}; 0 takes a free one")
+    hide_gpus()
     from pipeline.demo import serve
 
     serve(options.bundle, options.host, options.port)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
     from tfx.orchestration.pipeline import Pipeline
 
+    from modules.devices import Choice
     from modules.sources import Source
 
 _LOADING = "loading"
@@ -76,11 +77,14 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
         # Importing TensorFlow and TFX takes longer than most components, and a minute on a machine that is busy.
         with uncollected(), Console(terminal, [_LOADING], live) as console:
             console.started(_LOADING)
-            source = _preflight(settings, workdir, console)
+            source, device = _preflight(settings, workdir, console)
             if (processes := ingest_processes(settings.beam, source.images)) > 1:
                 console.line(f"edgetune: {source.images:,} images, which {processes} processes read")
             if warning := memory_warning(settings.beam, source.images):
                 console.line(f"edgetune: warning: {warning}")
+            console.line(f"edgetune: {device}")
+            if device.warning:
+                console.line(f"edgetune: warning: {device.warning}")
             console.detail(f"{source.images:,} images, TensorFlow, TFX")
             store = _metadata(settings, workdir)
             pipeline = _build(settings, source, store, workdir, cache)
@@ -136,8 +140,9 @@ def _only_run_in(workdir: Path) -> Iterator[None]:
         yield
 
 
-def _preflight(settings: RunSettings, workdir: Path, console: Console) -> Source:
-    """Everything that can be found wrong in seconds is found before TFX is even imported."""
+def _preflight(settings: RunSettings, workdir: Path, console: Console) -> tuple[Source, Choice]:
+    """Everything that can be found wrong in seconds is found before TFX is even imported: what the images are, and
+    where the network is trained."""
     from modules.digits import EMBEDDED, write_digits
     from modules.sources import discover
 
@@ -151,13 +156,13 @@ def _preflight(settings: RunSettings, workdir: Path, console: Console) -> Source
     console.detail(f"{source.images:,} images, TensorFlow")
     from modules.preflight import check_devices, check_network, check_push
 
-    check_devices(settings.training)
+    device = check_devices(settings.training)
     push = settings.push
     places = {"state.root": settings.state.root, "push.saved_model": push.saved_model, "push.edge": push.edge}
     check_places(places, beam_flags(settings.beam))
     check_push(settings.push)
     check_network(settings.model, settings.training)
-    return source
+    return source, device
 
 
 def _root(settings: RunSettings, workdir: Path) -> str:

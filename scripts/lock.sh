@@ -10,11 +10,22 @@ compile() {
   .venv/bin/uv pip compile -q --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
     --python .venv/bin/python "$@"
 }
-compile --python-version 3.10 --python-platform x86_64-manylinux_2_28 \
-  requirements/tfx116.in -o requirements/tfx116.txt "$@"
+# The lock of a generation ($1), and what an environment with a GPU has beside it, in a lock of its own: all else there
+# is the first lock's, version for version.
+lock() {
+  local cpu=requirements/$1.txt gpu=requirements/$1-gpu.txt
+  shift
+  compile "${cpu%.txt}.in" -o "$cpu" "$@"
+  if [ -e "$gpu" ]; then cp "$gpu" "$gpu.part"; fi # what is locked there is kept where it still fits
+  compile "${gpu%.txt}.in" -o "$gpu.part" "$@"
+  awk '{split($1, name, "=")} FNR == NR {if (/^[a-z]/) held[name[1]]; next} /^[a-z]/ {inside = !(name[1] in held)} inside' \
+    "$cpu" "$gpu.part" >"$gpu.new"
+  mv "$gpu.new" "$gpu"
+  rm "$gpu.part"
+}
+lock tfx116 --python-version 3.10 --python-platform x86_64-manylinux_2_28 "$@"
 # `--universal` covers all of 3.11 to 3.13; [tool.uv] in pyproject.toml says where it ends.
-compile --python-version 3.11 --universal --override requirements/tfx121.overrides \
-  requirements/tfx121.in -o requirements/tfx121.txt "$@"
+lock tfx121 --python-version 3.11 --universal --override requirements/tfx121.overrides "$@"
 
 scripts/setup_env.sh
 # The only conflict that may be there is the one that the overrides make.

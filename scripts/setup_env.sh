@@ -3,6 +3,9 @@
 #
 # Done is what the stamp .venv/.edgetune says: it is written last, so that an interrupted set-up is started afresh.
 # Where only the lock or setup.py changed, what is there is brought up to date.
+#
+# GPU=1 installs the CUDA libraries that TensorFlow names too, GPU=0 takes them away again. Without either it stays as it
+# is: the stamp names the locks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$(pwd -P)
@@ -11,10 +14,20 @@ stamp=.venv/.edgetune
 say() { printf 'edgetune set-up: %3d s  %s\n' "$SECONDS" "$*"; }
 fail() { echo "edgetune: $*" >&2; exit 1; }
 
+case ${GPU:-} in
+  0 | 1) gpu=$GPU ;;
+  "") gpu=$(grep -cm 1 -- '-gpu\.txt$' "$stamp" 2>/dev/null || true) ;;
+  *) fail "GPU=$GPU cannot be used: GPU=1 installs what TensorFlow needs for an NVIDIA GPU, GPU=0 takes it away." ;;
+esac
+
 state() { # what the stamp must say for an interpreter ($1) and a lock ($2)
   "$1" -c 'import platform; print("python", platform.python_version())'
   echo "root $root" # the scripts in .venv/bin name this folder
-  sha256sum "requirements/$2.txt" setup.py
+  sha256sum $(locks "$2") setup.py
+}
+locks() { # the files of a lock ($1)
+  echo "requirements/$1.txt"
+  if [ "$gpu" = 1 ]; then echo "requirements/$1-gpu.txt"; fi
 }
 
 every=${EDGETUNE_PROGRESS_SECONDS:-10}
@@ -63,7 +76,7 @@ if [ -e "$stamp" ] && .venv/bin/python -c '' 2>/dev/null && grep -qxF "root $roo
   # An environment keeps its interpreter, and with it the TFX that its workdirs were made with.
   export EDGETUNE_PYTHON=${EDGETUNE_PYTHON:-.venv/bin/python}
   # What is up to date needs neither a search nor what builds.
-  lock=$(sed -n 's|.* requirements/\(.*\)\.txt$|\1|p' "$stamp")
+  lock=$(sed -n 's|.* requirements/\([a-z0-9]*\)\.txt$|\1|p' "$stamp")
   if [ "$(state "$EDGETUNE_PYTHON" "$lock" 2>/dev/null)" = "$(cat "$stamp")" ]; then
     touch "$stamp"
     exit 0
@@ -82,6 +95,7 @@ fi
 rm -f "$stamp"
 
 say "installing what requirements/$lock.txt lists (3 GB on the disk; 1 GB to download, the first time)"
+if [ "$gpu" = 1 ]; then say "and requirements/$lock-gpu.txt: CUDA, 2 to 3 GB more to download"; fi
 export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-300} PIP_DISABLE_PIP_VERSION_CHECK=1
 unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 # The lock pins the installer as well, and pip can check its hash. uv then is several times faster than pip.
@@ -92,7 +106,7 @@ awk '/^[^ #]/ {inside = /^uv==/} inside' "requirements/$lock.txt" >.venv/uv.txt
 # Byte code is made now: importing TFX takes 6 s with it and 16 s without, and where Python may not write any
 # (PYTHONDONTWRITEBYTECODE, a read-only image) every process would pay that again.
 .venv/bin/uv pip sync --color never --python .venv/bin/python --require-hashes --compile-bytecode \
-  --build-constraints "requirements/$lock.txt" "requirements/$lock.txt" 2>&1 | progress ||
+  --build-constraints "requirements/$lock.txt" $(locks "$lock") 2>&1 | progress ||
   fail "the packages of requirements/$lock.txt could not be installed: see above."
 .venv/bin/uv pip install -q --python .venv/bin/python --no-deps --no-build-isolation -e . ||
   fail "edgetune itself could not be installed: see above."

@@ -2,6 +2,7 @@
 
 python -m tests.distributed_training devices EXAMPLES FOLDER    on two logical CPUs, and the same on one
 python -m tests.distributed_training worker EXAMPLES FOLDER     as one of the workers of TF_CONFIG
+python -m tests.distributed_training second EXAMPLES FOLDER     on the second of two logical CPUs, and on the first
 
 Each writes what it saw as FOLDER/<name>.json.
 """
@@ -71,6 +72,7 @@ def train(
         "phases": [phase.as_json() for phase in result.phases],
         "exported": result.exported,
         "weights": np.concatenate(weights).tolist(),
+        "places": sorted({variable.value.device for variable in result.classifier.model.variables}),
         "logs": sorted(str(path.relative_to(folder)) for path in folder.rglob("events.*")),
     }
 
@@ -115,6 +117,19 @@ def interrupted(examples: str, folder: Path, strategy: tf.distribute.Strategy) -
     return {"resumed": resumed, "whole": whole}
 
 
+def second(examples: str, folder: Path) -> None:
+    """On a device that is not the one of the data, as a GPU is not: both phases, cache and bfloat16."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    found: dict[str, Any] = {}
+    for name, mixed in (("float32", False), ("bfloat16", True)):
+        for place in (0, 1):
+            key = f"{name} {place}"
+            with tf.device(f"CPU:{place}"):
+                found[key] = train(examples, folder / key / "run", settings(mixed_precision=mixed), None)
+    (folder / "second.json").write_text(json.dumps(found))
+
+
 def worker(examples: str, folder: Path) -> None:
     """One of several; the folder is its own."""
     strategy = distribution.start("multi_worker")
@@ -127,4 +142,4 @@ def worker(examples: str, folder: Path) -> None:
 if __name__ == "__main__":
     with pytest.MonkeyPatch.context() as patch:
         tiny_backbone.use(patch)
-        {"devices": devices, "worker": worker}[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))
+        {"devices": devices, "second": second, "worker": worker}[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))

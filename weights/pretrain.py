@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modules.child import hide_gpus
 from weights.drawings import CLASSES, SIZE, draw
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def scaled(images: np.ndarray, side: int) -> np.ndarray:
 
 def pretrain(out: Path, images: int) -> None:
     """Trains from random weights with `images` new drawings in every epoch; writes backbone and log into `out`."""
+    hide_gpus()  # whose sums have another order
     # Heavy, and not wanted in the processes that only draw.
     import keras
     import tensorflow as tf

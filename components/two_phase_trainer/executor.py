@@ -6,19 +6,21 @@ import hashlib
 import json
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
+from absl import logging
 from tfx import types
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.lineage import stamp
-from modules import baselines, distribution, progress, serving
+from modules import baselines, devices, distribution, progress, serving
 from modules.datasets import Datasets, load_datasets
 from modules.label_counts import check_labels, label_counts
 from modules.losses import build_loss
@@ -60,7 +62,12 @@ class Executor(BaseExecutor):
         """
         stamp(output_dict, LIBRARIES)
         training = unflatten(TrainingSettings, exec_properties, TRAINING_PREFIX)
-        strategy = distribution.start(training.distribution)  # first of all that TensorFlow does in this process
+        devices.prepare()  # first of all that TensorFlow does in this process, and `start` is next
+        strategy = distribution.start(training.distribution)
+        device = devices.choose(training)
+        logging.info("%s", device)
+        if device.warning:
+            logging.warning("%s", device.warning)
         examples_uri = artifact_utils.get_single_uri(input_dict[EXAMPLES_KEY])
         transform = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict[GRAPH_KEY]))
         model_artifact = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
@@ -79,7 +86,8 @@ class Executor(BaseExecutor):
             result = train_two_phases(examples_uri, data, len(labels), model, training, loss, folders, strategy)
             baselines.check_learned(result.classifier.model, data.evaluation)
             if distribution.is_chief(strategy):
-                _write_history(f"{run.uri}/history.json", result)
+                _write_history(f"{run.uri}/history.json", result, device)
+                run.set_string_custom_property("device", device.device)
                 run.set_string_custom_property("exported_phase", result.exported)
                 model_artifact.set_string_custom_property("code_digest", exec_properties["code_digest"])
                 progress.report("writing the SavedModel")
@@ -96,11 +104,12 @@ class Executor(BaseExecutor):
             shutil.rmtree(folders.resume.parent, ignore_errors=True)
 
 
-def _write_history(path: str, result: Result) -> None:
+def _write_history(path: str, result: Result, device: devices.Choice) -> None:
     history = {
         "phases": [phase.as_json() for phase in result.phases],
         "exported": result.exported,
         "why": result.why,
+        "device": asdict(device),
         "frozen_seconds": dict(zip((HEAD, FINE_TUNE), result.frozen_seconds, strict=False)),
     }
     _write(path, history)

@@ -92,7 +92,13 @@ def _training(outcome: Outcome) -> dict[str, Any]:
         }
         for phase in history["phases"]
     ]
-    return {"phases": phases, "exported": str(history["exported"]), "why": str(history.get("why", ""))}
+    device = history.get("device") or {}  # absent where an older edgetune trained
+    return {
+        "phases": phases,
+        "exported": str(history["exported"]),
+        "why": str(history.get("why", "")),
+        "device": {key: str(device.get(key, "")) for key in ("device", "why", "warning")},
+    }
 
 
 def _transfer(outcome: Outcome, settings: RunSettings | None) -> list[dict[str, Any]]:

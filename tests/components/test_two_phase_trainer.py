@@ -189,6 +189,12 @@ def test_the_history_has_every_epoch_of_both_phases_and_the_choice(trained):
     assert trained.run.get_string_custom_property("exported_phase") == history["exported"]
 
 
+def test_the_device_and_why_it_was_no_other_are_on_record(trained):
+    device = trained.json("history.json")["device"]
+    assert device["device"] == trained.run.get_string_custom_property("device") == "the CPU"  # conftest.py hides GPUs
+    assert device["why"].startswith("there is ") and device["warning"] == ""
+
+
 def test_what_transfer_is_worth_is_written_and_stands_in_the_properties(trained):
     rows = trained.json("transfer.json")
     assert [row["name"] for row in rows] == ["fine_tuned", "fixed_features", "from_scratch"]

@@ -53,6 +53,12 @@ def devices(root: Path, examples: str, tmp_path_factory: pytest.TempPathFactory)
     return end(begin(root, "devices", examples, folder), folder, "devices")
 
 
+@pytest.fixture(scope="module")
+def second(root: Path, examples: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("second")
+    return end(begin(root, "second", examples, folder), folder, "second")
+
+
 def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
     for phase, other in zip(found["phases"], expected["phases"], strict=True):
         assert len(phase["epochs"]) == len(other["epochs"])
@@ -70,6 +76,13 @@ def test_two_devices_learn_what_one_learns(devices, kind):
     losses = [epoch["loss"] for phase in one["phases"] for epoch in phase["epochs"]]
     assert losses[-1] < 0.8 * losses[0]  # so there is something to be the same
     assert_same(devices[f"two {kind}"], one)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_device_that_is_not_the_one_of_the_data_learns_the_same(second, precision):
+    one, other = second[f"{precision} 0"], second[f"{precision} 1"]
+    assert [place.rpartition("/")[2] for place in one["places"] + other["places"]] == ["device:CPU:0", "device:CPU:1"]
+    assert_same(other, one)
 
 
 def test_tensorboards_logs_are_those_of_one_device_too(devices):

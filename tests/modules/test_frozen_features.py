@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules import records
+from modules import devices, records
 from modules.augmentation import augment
 from modules.frozen_features import CUT, EVAL, LABEL, POOLED, FrozenFeatures, view
 from modules.settings import TrainingSettings
@@ -151,6 +151,8 @@ def test_the_same_training_opens_the_cache_and_another_one_fills_its_own(tmp_pat
         ({}, "another net"),
     ):
         assert len(open_all(settings(**changes), key)) == VIEWS + 1, (changes, key)
+    monkeypatch.setattr(devices, "computing", lambda: "GPU NVIDIA L4")
+    assert len(open_all(settings())) == VIEWS + 1
 
 
 def test_where_no_phase_2_follows_phase_1_has_all_views(tmp_path, examples, network):

@@ -18,7 +18,9 @@ from PIL import Image
 
 import pipeline.observed_runner
 import pipeline.pipeline
+from modules import devices
 from modules.beam_settings import BeamSettings
+from modules.devices import Choice
 from modules.errors import ConfigError, DataError, NotBlessed, PushError, SubmitError
 from modules.rejected import Rejected
 from modules.settings import RunSettings
@@ -200,6 +202,7 @@ def test_a_blessed_run_returns_its_outcome_and_prints_log_and_report(fake, run, 
     written = capfd.readouterr()
     assert written.out.startswith(f"edgetune: birds, log in {log}\n")
     assert str(report) in written.out and "ImageExampleGen" in written.out
+    assert "\nedgetune: training on the CPU: there is " in written.out
     assert "processes" not in written.out and "warning" not in written.out
     assert "chatter of TFX" in log.read_text() and "chatter of TFX" not in written.out + written.err
 
@@ -244,6 +247,16 @@ def test_of_images_whose_hashes_may_not_fit_into_memory_a_warning_is_given(fake,
     monkeypatch.setattr(beam_engines, "_LIMIT_OF_THE_CONTAINER", limit)
     run()
     assert "edgetune: warning: hashes and facts of " in capfd.readouterr().out
+
+
+def test_of_a_device_that_is_slow_with_these_settings_a_warning_is_given(fake, run, monkeypatch, capfd):
+    choice = Choice("GPU 0 (Tesla T4)", "the first of 2", "it is slow so")
+    monkeypatch.setattr(devices, "choose", lambda training: choice)
+    run()
+    assert (
+        "\nedgetune: training on GPU 0 (Tesla T4): the first of 2\nedgetune: warning: it is slow so\n"
+        in capfd.readouterr().out
+    )
 
 
 def test_the_pipeline_is_built_for_the_workdir(fake, run, tmp_path, photos):

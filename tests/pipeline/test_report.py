@@ -215,6 +215,7 @@ def record_run(
         "phases": [phase("head", 10), phase("fine_tune", 8)],
         "exported": "fine_tune",
         "why": "fine-tuning lowered the loss on eval from 0.3104 to 0.2236",
+        "device": {"device": "GPU 0 (Tesla T4)", "why": "the first of 2", "warning": "slow so"},
     }
     runs = {"transfer__json": transfer} if transfer is not None else {}
     metrics = {
@@ -496,7 +497,16 @@ def test_what_is_no_number_or_no_utf8_does_not_stop_the_report(tmp_path: Path) -
     assert page.row("int8") == ["blessed", "–", "–", "–", "612 kB", "–", "–"]
     assert page.row("head")[:3] == ["3", "–", "–"]
     assert numbers["training"]["phases"][0]["epochs"][1]["loss"] is None
+    # It was written before devices were.
+    assert numbers["training"]["device"] == {"device": "", "why": "", "warning": ""}
+    assert "It was trained on" not in page.text
     assert r"a lone \udcff surrogate" in page.text
+
+
+def test_the_device_is_said(tmp_path: Path) -> None:
+    page, _ = written(record_run(tmp_path), tmp_path / "report")
+    text = " ".join(page.text.split())
+    assert "It was trained on GPU 0 (Tesla T4): the first of 2. Warning: slow so." in text
 
 
 def test_an_older_report_is_replaced(tmp_path: Path) -> None:

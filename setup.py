@@ -34,6 +34,7 @@ setup(
         f"dill; {TFX_116}",
         f"google-api-core<2.28; {TFX_116}",
         f"google-cloud-aiplatform<1.71; {TFX_116}",
+        f"pyarrow-hotfix; {TFX_116}",
         f"tfx==1.21.0; {TFX_121}",
         f"keras>=3.12; {TFX_121}",
         f"kfp>=2.6,<2.17; {TFX_121}",

@@ -17,6 +17,7 @@ from modules.representative import choose
 from modules.settings import EdgeSettings, ModelSettings
 from modules.signatures import EDGE, IMAGE, PROBABILITIES
 from modules.tflite_convert import convert
+from modules.tflite_converter import Converter, OpsSet, Optimize
 from modules.tflite_metadata import Description, add_metadata
 
 VARIANTS = ("float32", "float16", "int8")
@@ -148,13 +149,13 @@ def _converted(saved_model: str, variant: str, of: Plain, images: Images) -> byt
         for image in images.calibrating():
             yield [of.normalise(image[np.newaxis].astype(np.float32))]
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
+    converter = Converter.from_saved_model(saved_model)
     if variant != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.optimizations = [Optimize.DEFAULT]
     if variant == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if variant == "int8":
         converter.representative_dataset = representative
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.target_spec.supported_ops = [OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.float32
     return bytes(converter.convert())

@@ -19,10 +19,14 @@ from typing import Any
 
 from modules import folders
 from modules.errors import DataError
+from modules.parquet_lists import read_parquet
+from modules.safe_read import Unreadable, read_file
 
 COLUMNS = ("path", "label")
 SPLIT_COLUMN = "split"
 _CSV, _PARQUET = (".csv",), (".parquet", ".pq")
+# It is read whole, and ten million lines have less.
+_MOST = 1 << 30
 _Row = tuple[str, dict[str, Any]]
 
 
@@ -50,14 +54,19 @@ def read_manifest(path: str, split_names: dict[str, str]) -> list[Entry]:
         split_names: Split by each name that it may have in the list.
 
     Raises:
-        DataError: It cannot be read, lacks a column, or has a line without a path or label, with an unknown split, with
-            a path that leaves the folder, or with one that another line has. Names file and line.
+        DataError: It cannot be read, lacks a column or has it twice, or has a line without a path or label, with an
+            unknown split, with a path that leaves the folder, or with one that another line has. Names file and line.
     """
     try:
-        content = folders.read(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}", "check the file and its permissions") from error
-    columns, rows = _parquet(path, content) if path.lower().endswith(_PARQUET) else _csv(path, content)
+        content = read_file(path, None, _MOST, "a list of images")
+    except Unreadable as error:
+        raise DataError(f"{path}: {error}", "check the file and its permissions") from error
+    if path.lower().endswith(_PARQUET):
+        columns, rows = read_parquet(path, content, (*COLUMNS, SPLIT_COLUMN))
+    else:
+        columns, rows = _csv(path, content)
+    if twice := [name for name in (*COLUMNS, SPLIT_COLUMN) if columns.count(name) > 1]:
+        raise DataError(f"{path} has the column {twice[0]} more than once", "keep one of them")
     if missing := [name for name in COLUMNS if name not in columns]:
         raise DataError(
             f"{path} has no column {' and no column '.join(missing)}; it has {', '.join(columns) or 'none'}",
@@ -134,17 +143,3 @@ def _csv_rows(path: str, columns: list[str], records: Iterable[tuple[str, list[s
                 "put values that contain a comma or a line break into double quotes",
             )
         yield where, dict(zip(columns, record, strict=True))
-
-
-def _parquet(path: str, content: bytes) -> tuple[list[str], Iterator[_Row]]:
-    import pyarrow as pa
-    import pyarrow.parquet
-
-    try:
-        file = pyarrow.parquet.ParquetFile(pa.BufferReader(content))
-        columns = [name for name in file.schema_arrow.names if name in (*COLUMNS, SPLIT_COLUMN)]
-        rows = file.read(columns=columns).to_pylist()
-        names = list(file.schema_arrow.names)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}", "write it anew") from error
-    return names, ((f"row {number}", row) for number, row in enumerate(rows, start=1))

@@ -32,15 +32,18 @@ class Damaged(Exception):
     """The file cannot be read to its end; the message says why, in a few words."""
 
 
-def read_records(path: str) -> Iterator[bytes]:
+def read_records(path: str, most: int | None = None) -> Iterator[bytes]:
     """The records of a file, each checked against its checksum.
 
     Args:
         path: The file, on this machine or behind a URL; plain or compressed with gzip, bzip2 or xz, whatever its name.
+        most: A record with more bytes is not read, because a small compressed file may hold one of any size; None
+            where the file is our own.
 
     Raises:
-        Damaged: It is no file of records, of an unknown compression, cut short or altered. Names the record, counted
-            from 1, and the byte where it begins; of a compressed file, the byte of what was compressed.
+        Damaged: It is no file of records, of an unknown compression, cut short or altered, or has too large a record.
+            Names the record, counted from 1, and the byte where it begins; of a compressed file, the byte of what was
+            compressed.
     """
     with ExitStack() as opened:
         number = position = 0
@@ -53,13 +56,16 @@ def read_records(path: str) -> Iterator[bytes]:
                 file, unpacked = opened.enter_context(_unpack(file, head)), " of what it unpacks to"
             while True:
                 position = file.tell()
-                record = _TFRecordUtil.read_record(file)
+                record = _TFRecordUtil.read_record(_Bounded(file, most))
                 if record is None:
                     return
                 number += 1
                 yield record
         except EOFError as error:  # of a compressed file
             raise Damaged(f"cut short in record {number + 1}, at byte {position:,}{unpacked}") from error
+        except _TooLarge as error:
+            what = f"record {number + 1}, at byte {position:,}{unpacked}"
+            raise Damaged(f"{what}, is larger than the {most} bytes that one with an image can have") from error
         except (ValueError, MemoryError) as error:
             what = f"record {number + 1}, at byte {position:,}{unpacked}"
             cut = "Fewer than" in str(error) or isinstance(error, MemoryError)
@@ -69,6 +75,22 @@ def read_records(path: str) -> Iterator[bytes]:
         except (OSError, tf.errors.OpError) as error:
             reason = getattr(error, "strerror", None) or getattr(error, "message", None) or error
             raise Damaged(f"cannot be read after {number} records: {reason}") from error
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class _Bounded:
+    """A file of which nothing larger is read at once."""
+
+    def __init__(self, file: Any, most: int | None) -> None:
+        self._file, self._most = file, most
+
+    def read(self, size: int) -> bytes:
+        if self._most is not None and size > self._most:
+            raise _TooLarge
+        return bytes(self._file.read(size))
 
 
 def _open(path: str) -> Any:

@@ -31,13 +31,14 @@ def most_bytes(max_pixels: int) -> int:
     return max_pixels * _BYTES_PER_PIXEL + _BESIDE_PIXELS
 
 
-def read_file(path: str, base: str, most: int) -> bytes:
+def read_file(path: str, base: str | None, most: int, kind: str = "an image of data.max_pixels") -> bytes:
     """The content of a file.
 
     Args:
         path: The file, on this machine or behind a URL.
-        base: The folder that a link may not lead out of.
+        base: The folder that a link may not lead out of; None where the user named the file, and a link may do that.
         most: Larger files are refused, in bytes.
+        kind: What has no more bytes than that, for the message.
 
     Raises:
         Unreadable: No ordinary file, a link that leads out of `base` or nowhere, gone, not permitted, too large.
@@ -50,29 +51,34 @@ def read_file(path: str, base: str, most: int) -> bytes:
     except (OSError, ValueError) as error:  # a ValueError where a name has a zero byte
         raise Unreadable(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(content) > most:
-        raise Unreadable(f"larger than the {most} bytes that an image of data.max_pixels can have")
+        raise Unreadable(f"larger than the {most} bytes that {kind} can have")
     return content
 
 
-def check_file(path: str, base: str) -> None:
+def check_file(path: str, base: str | None) -> None:
     """Looks at a file of this machine without opening it.
 
     Raises:
         Unreadable: No ordinary file, or a link that leads out of `base`.
         OSError: Gone, or not permitted.
     """
-    root = os.path.realpath(base)
-    if os.path.commonpath([root, os.path.realpath(path)]) != root:
+    if base is not None and not _is_below(path, os.path.realpath(base)):
         raise Unreadable("a link that leads out of the folder of images; put the file itself there")
     _check_kind(os.stat(path))  # noqa: PTH116 - before it is opened: opening a device or a pipe may act on it
 
 
-def _read_local(path: str, base: str, most: int) -> bytes:
+def _is_below(path: str, root: str) -> bool:
+    return os.path.commonpath([root, os.path.realpath(path)]) == root
+
+
+def _read_local(path: str, base: str | None, most: int) -> bytes:
     check_file(path, base)
     # What was a file a moment ago may be a pipe now: never wait for one.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
-        _check_kind(os.fstat(file.fileno()))
-        return file.read(most + 1)
+        found = os.fstat(file.fileno())
+        _check_kind(found)
+        # Python makes room for as much as is asked for. A file system that does not tell sizes tells 0.
+        return file.read(min(found.st_size or most, most) + 1)
 
 
 def _check_kind(found: os.stat_result) -> None:

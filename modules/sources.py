@@ -21,7 +21,7 @@ from modules.listing import ignored
 from modules.manifests import is_manifest, read_manifest
 from modules.record_count import count_records
 from modules.settings import DataSettings
-from modules.tfds_folders import split_patterns
+from modules.tfds_folders import class_names, split_patterns
 
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -60,7 +60,8 @@ def discover(settings: DataSettings) -> Source:
     Raises:
         DataError: The folder is missing, is no folder and no list, cannot be read or has a name like a pattern; holds
             no class folders and no TFRecords; fewer than two classes; a class with fewer files than
-            `min_examples_per_class`; some of the splits only; a list that `modules.manifests` refuses.
+            `min_examples_per_class`; some of the splits only; a list that `modules.manifests` refuses; names of
+            classes that cannot be read.
     """
     base = settings.path.rstrip("/") or "/"
     if special := [character for character in "*?[" if character in base]:
@@ -75,6 +76,7 @@ def discover(settings: DataSettings) -> Source:
         _check_classes(counts, base, settings)
         return Source("images", base, {ALL: "*/*"}, counts.total())
     if records := fs.matching(base, settings.tfrecord_pattern):
+        class_names(base, settings.label_feature)  # where they cannot be read, it is said now
         own = split_patterns((path.rpartition("/")[2] for path in records), SPLIT_OF)
         return Source("tfrecords", base, own or {ALL: settings.tfrecord_pattern}, count_records(records))
     there = f"{len(files)} files directly inside" if files else "nothing inside"

@@ -10,7 +10,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 from modules import folders
+from modules.errors import DataError
+from modules.safe_read import Unreadable, read_file
 
+_MOST = 16 << 20
 _FILE = re.compile(r".+-(?P<split>[a-z]+)\.tfrecord-\d{5,}-of-\d{5,}")
 
 
@@ -44,9 +47,13 @@ def class_names(base: str, label_feature: str) -> tuple[str, ...]:
     """The names of classes by their numbers; none where the folder has no such file.
 
     Raises:
-        OSError: It cannot be read.
+        DataError: It is there and cannot be read: no ordinary file, a link out of the folder, not permitted, too large.
     """
     path = labels_file(base, label_feature)
     if not folders.exists(path):
         return ()
-    return tuple(folders.read(path).decode("utf-8", "replace").rstrip("\n").split("\n"))
+    try:
+        content = read_file(path, base, _MOST, "names of classes")
+    except Unreadable as error:
+        raise DataError(f"{path}: {error}", "put the file itself there, or take it away") from error
+    return tuple(content.decode("utf-8", "replace").rstrip("\n").split("\n"))

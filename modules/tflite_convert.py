@@ -117,6 +117,7 @@ def _convert_one(saved_model: str, variant: str, representative: np.ndarray) -> 
     """Converts in this process, which may abort."""
     import tensorflow as tf
 
+    from modules.tflite_converter import Optimize
     from modules.tflite_network import NotKnown
 
     if variant == "float32":
@@ -132,7 +133,7 @@ def _convert_one(saved_model: str, variant: str, representative: np.ndarray) -> 
             print(f"{_MARK}{variant}, calibrated by the converter itself, because of {unknown}", flush=True)
             return _int8_calibrated(_converter(saved_model), images)
     converter = _converter(saved_model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.optimizations = [Optimize.DEFAULT]
     if variant == "float16":
         converter.target_spec.supported_types = [tf.float16]
     return bytes(converter.convert())
@@ -145,19 +146,19 @@ def _float32(saved_model: str) -> bytes:
 
 def _converter(saved_model: str) -> Any:
     """A converter whose options are not set yet."""
-    import tensorflow as tf
+    from modules.tflite_converter import TargetSpec
 
     converter = copy.copy(_read(saved_model))
-    converter.target_spec = tf.lite.TargetSpec()
+    converter.target_spec = TargetSpec()
     return converter
 
 
 @functools.cache  # to read takes longer than to convert
 def _read(saved_model: str) -> Any:
-    import tensorflow as tf
+    from modules.tflite_converter import Converter
 
     # One signature only: each becomes a subgraph, and MediaPipe refuses a file with two.
-    return tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[EDGE])
+    return Converter.from_saved_model(saved_model, signature_keys=[EDGE])
 
 
 def _int8(float32: bytes, images: np.ndarray) -> bytes:
@@ -166,6 +167,7 @@ def _int8(float32: bytes, images: np.ndarray) -> bytes:
 
     from modules.quantization import quantize
     from modules.signatures import IMAGE, PROBABILITIES
+    from modules.tflite_converter import Converter, Optimize
     from modules.tflite_network import read_network
 
     network = read_network(float32)
@@ -178,23 +180,23 @@ def _int8(float32: bytes, images: np.ndarray) -> bytes:
     function = tf.function(edge, takes, autograph=False)
     with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
         tf.saved_model.save(tf.Module(), folder, signatures={EDGE: function})
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[EDGE])
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter = Converter.from_saved_model(folder, signature_keys=[EDGE])
+        converter.optimizations = [Optimize.DEFAULT]
         _set_types(converter)
         return bytes(converter.convert())
 
 
 def _int8_calibrated(converter: Any, images: np.ndarray) -> bytes:
     """The int8 variant as the converter makes it by itself."""
-    import tensorflow as tf
+    from modules.tflite_converter import OpsSet, Optimize
 
     def singles() -> Iterator[list[np.ndarray]]:
         for image in images:
             yield [image[np.newaxis].astype(np.float32)]
 
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.optimizations = [Optimize.DEFAULT]
     converter.representative_dataset = singles
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.target_spec.supported_ops = [OpsSet.TFLITE_BUILTINS_INT8]
     _set_types(converter)
     return bytes(converter.convert())
 

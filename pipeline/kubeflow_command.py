@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from modules.errors import ConfigError
+from pipeline.kfp_package import check_kfp
 
 # As in `pipeline.kubeflow_runner`, which takes longer to import than `--help` may take.
 TARGETS = ("kubeflow", "vertex")
@@ -46,6 +47,7 @@ def _compile(options: argparse.Namespace) -> None:
 
     settings = load(options.config, [*options.set, *overrides], options.data)
     check(settings, options.target)
+    check_kfp("compile")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from pipeline.kubeflow_runner import compile_pipeline, write
     from pipeline.runtime_parameters import parameters_of

@@ -102,21 +102,23 @@ def check(config: ConnectionConfig) -> None:
 
 
 def check_texts(config: ConnectionConfig, pipeline: Pipeline) -> None:
-    """Looks for what PostgreSQL would refuse in the middle of a run: up to 1.16, ML Metadata writes a text that holds a
-    backslash as SQL that is none.
+    """Look for what PostgreSQL would refuse in the middle of a run: ML Metadata, 1.16 and 1.21 alike, writes a text
+    that holds a backslash as SQL that is none.
 
     Raises:
-        ConfigError: A component has such a property.
+        ConfigError: A component has such a property, or artifacts would have such a place.
     """
     if config.WhichOneof("config") != "postgresql":
         return
+    texts = [("the folder of artifacts", pipeline.pipeline_info.pipeline_root)]
     for component in pipeline.components:
-        for name, value in component.exec_properties.items():
-            if "\\" in str(value):
-                raise ConfigError(
-                    f"{component.id}: {name} holds a backslash, which ML Metadata cannot keep on PostgreSQL",
-                    "write it without one, or keep the records on MySQL or in the workdir (state.metadata)",
-                )
+        texts += [(f"{component.id}: {name}", value) for name, value in component.exec_properties.items()]
+    for what, text in texts:
+        if "\\" in str(text):
+            raise ConfigError(
+                f"{what} holds a backslash, which ML Metadata cannot keep on PostgreSQL",
+                "write it without one, or keep the records on MySQL or in the workdir (state.metadata)",
+            )
 
 
 def open_store(config: ConnectionConfig) -> Any:

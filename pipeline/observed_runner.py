@@ -12,6 +12,7 @@ from typing import Protocol
 from unittest import mock
 
 import tensorflow as tf
+from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
@@ -47,8 +48,11 @@ def run_observed(pipeline: Pipeline, observer: Observer) -> None:
     _errors.clear()
     with (
         _watching(observer),
-        # BeamDagRunner takes no options for its own Beam pipeline: Beam reads them from the command line.
-        mock.patch.object(sys, "argv", [sys.argv[0], f"--runner={IN_PROCESS}"]),
+        # BeamDagRunner takes no options for its own Beam pipeline. Beam's default would look for another runner on the
+        # network, and run the components in that.
+        mock.patch.object(StandardOptions, "DEFAULT_RUNNER", IN_PROCESS),
+        # TFX's executors read the command line, as absl's flags; it is ours.
+        mock.patch.object(sys, "argv", sys.argv[:1]),
         # To weigh what it keeps of a side input, Beam walks through the globals of all modules there are, each time.
         mock.patch.object(worker_handlers, "STATE_CACHE_SIZE_MB", 0),
     ):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modules.errors import ConfigError
+from pipeline.kfp_package import check_kfp
 
 if TYPE_CHECKING:
     from pipeline.submit_run import Request, Submitted
@@ -54,6 +55,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def _submit(options: argparse.Namespace) -> None:
     _check_platform(options)
+    check_kfp("submit")
     # What is wrong with the file and its parameters is found before a client is even imported.
     request = _request(options)
     run = _submitted(options, request)

@@ -19,6 +19,7 @@ import urllib3
 from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH, ServiceAccountTokenVolumeCredentials
 
 from modules.errors import ConfigError, SubmitError
+from modules.generation import health_check
 from pipeline.submit_run import Request, State, Submitted
 from pipeline.submit_spec import Specification, write_yaml
 
@@ -76,9 +77,7 @@ class _Client(kfp.Client):
     """kfp's client, with a health check that tries for seconds: kfp's own tries for minutes, and prints tracebacks."""
 
     def get_kfp_healthz(self, sleep_duration: int = 0) -> kfp_server_api.V2beta1GetHealthzResponse:
-        # Its second name is that of kfp-server-api 2.17, which comes with TFX 1.21.
-        names = (name for name in ("get_healthz", "healthz_service_get_healthz") if hasattr(self.healthzs, name))
-        response = getattr(self.healthzs, next(names))(_preload_content=False, _request_timeout=_TIMEOUT)
+        response = health_check(self.healthzs)(_preload_content=False, _request_timeout=_TIMEOUT)
         try:
             several_users = json.loads(response.data).get("multi_user", False)
         except (ValueError, AttributeError):  # a page of HTML, or JSON of something else

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,18 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+UNNAMED = "the_runner_that_a_pipeline_of_edgetune_has_to_name"
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Take Beam's default away: since 2.68 it is Prism, which is a binary to be had on the network."""
+    if "apache_beam" in sys.modules:
+        from apache_beam.options.pipeline_options import StandardOptions
+
+        StandardOptions.DEFAULT_RUNNER = UNNAMED
 
 
 @pytest.fixture(scope="session")

@@ -91,6 +91,55 @@ def test_an_import_that_runs_upwards_would_be_seen(tmp_path, file, line):
     assert found.startswith(f"{file} imports ")
 
 
+def asks_for_a_version(source: str) -> list[str]:
+    """What in a module depends on the version of Python or of a library: `line: code`."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        text = ast.unparse(node) if isinstance(node, ast.expr) else ""
+        compared = isinstance(node, ast.Compare) and re.search(r"__version__|\bversion\(|python_version", text)
+        # What a library has, and not what this system has or what an object of our own has.
+        probed = re.match(r"hasattr\((?!os\b|artifacts\b)", text)
+        if text == "sys.version_info" or compared or probed:
+            found.append(f"{node.lineno}: {text}")
+    return found
+
+
+def test_what_differs_between_generations_is_in_one_place(root):
+    places = {"modules/generation.py"}
+    found = {}
+    for floor in (*FLOORS, "weights", "benchmarks"):
+        for path in sorted((root / floor).rglob("*.py")):
+            if asks := asks_for_a_version(path.read_text(encoding="utf-8")):
+                found[str(path.relative_to(root))] = asks
+    assert {path: asks for path, asks in found.items() if path not in places} == {}
+    assert places <= set(found)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys\nif sys.version_info >= (3, 11):\n    pass",
+        "new = tf.__version__ > '2.17'",
+        "new = Version(tf.__version__) > Version('2.17')",
+        "new = metadata.version('tfx').startswith('1.21') == True",
+        "if hasattr(tfx.components, 'BulkInferrer'):\n    pass",
+    ],
+)
+def test_a_branch_on_a_version_would_be_seen(code):
+    assert asks_for_a_version(code)
+
+
+def test_the_converter_has_one_seam_and_the_interpreter_of_tensorflow_is_not_used(root):
+    # Built from parts, or this file would name it. An app that nobody updates has its own interpreter.
+    named = re.compile(r"\btf\." + r"lite\b|tensorflow\." + r"lite\b|from tensorflow import .*\blite\b")
+    found = {
+        str(path.relative_to(root))
+        for path in tracked(root)
+        if path.suffix == ".py" and named.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {"modules/tflite_converter.py"}
+
+
 def test_modules_is_flat(root):
     assert [path for path in (root / "modules").iterdir() if path.is_dir() and path.name != "__pycache__"] == []
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from modules.signatures import EDGE
+from modules.tflite_converter import Converter
 from modules.tflite_network import Network, read_network
 from tests import tiny_model
 
@@ -65,7 +65,7 @@ def saved_model(*, added: bool = False, silent: bool = False) -> str:
 def content(*, added: bool = False, silent: bool = False) -> bytes:
     """It as the converter makes it in float32."""
     saved = saved_model(added=added, silent=silent)
-    return bytes(tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=[EDGE]).convert())
+    return bytes(Converter.from_saved_model(saved, signature_keys=[EDGE]).convert())
 
 
 def network(*, added: bool = False) -> Network:

@@ -186,7 +186,7 @@ class _ReadRecords(_InThreads):
         try:
             if not folders.is_remote(path):
                 check_file(path, self._base)
-            for number, record in enumerate(read_records(path), start=1):
+            for number, record in enumerate(read_records(path, most_bytes(self._reading.max_pixels)), start=1):
                 yield from self._counted(self._calls.call(record, f"{file}#{number}"))
         except (Damaged, Unreadable, OSError) as error:
             # How many records are lost nobody knows, so no share of rejected files can excuse it.

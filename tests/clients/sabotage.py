@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from modules import tflite_metadata
 from modules.signatures import EDGE
+from modules.tflite_converter import Converter, OpsSet, Optimize
 from modules.tflite_metadata import add_metadata
 from tests import tiny_edge, tiny_model
 
@@ -54,7 +55,7 @@ def _described(content: bytes) -> bytes:
 
 def _converted(saved_model: str, *signatures: str) -> bytes:
     keys = list(signatures or (EDGE,))
-    return tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=keys).convert()
+    return Converter.from_saved_model(saved_model, signature_keys=keys).convert()
 
 
 def _quantized(saved_model: str, io: Any = tf.uint8, output: Any = tf.float32, brightest: int = 255) -> bytes:
@@ -64,10 +65,10 @@ def _quantized(saved_model: str, io: Any = tf.uint8, output: Any = tf.float32, b
         for image in (*tiny_edge.representative(), np.zeros((32, 32, 3)), np.full((32, 32, 3), 255)):
             yield [np.minimum(image, brightest)[np.newaxis].astype(np.float32)]
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[EDGE])
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter = Converter.from_saved_model(saved_model, signature_keys=[EDGE])
+    converter.optimizations = [Optimize.DEFAULT]
     converter.representative_dataset = images
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.target_spec.supported_ops = [OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type, converter.inference_output_type = io, output
     return converter.convert()
 

@@ -21,6 +21,7 @@ from modules.edge_runtime import EdgeRunner
 from modules.errors import ExportError
 from modules.settings import EdgeSettings
 from modules.signatures import EDGE
+from modules.tflite_converter import Converter, OpsSet, Optimize
 from modules.tflite_metadata import has_metadata, read_labels
 from tests import tiny_edge, tiny_model
 
@@ -96,13 +97,13 @@ def with_operation(function: Callable[[tf.Tensor], tf.Tensor], folder: Path) -> 
     return tiny_model.save(keras.Model(image, keras.layers.Dense(3, activation="softmax")(pooled)), folder)
 
 
-def converted(saved_model: str, *ops: tf.lite.OpsSet) -> bytes:
+def converted(saved_model: str, *ops: OpsSet) -> bytes:
     """What the converter makes of it where it may use these sets of operations; calibrated, if 8-bit ones."""
-    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[EDGE])
+    converter = Converter.from_saved_model(saved_model, signature_keys=[EDGE])
     converter.target_spec.supported_ops = list(ops)
-    if tf.lite.OpsSet.TFLITE_BUILTINS_INT8 in ops:
+    if OpsSet.TFLITE_BUILTINS_INT8 in ops:
         images = [[image[np.newaxis].astype(np.float32)] for image in tiny_edge.representative()]
-        converter.optimizations, converter.representative_dataset = [tf.lite.Optimize.DEFAULT], lambda: images
+        converter.optimizations, converter.representative_dataset = [Optimize.DEFAULT], lambda: images
         converter.inference_input_type = tf.uint8
     return bytes(converter.convert())
 
@@ -115,7 +116,7 @@ def test_an_operation_without_an_8_bit_kernel_is_an_error_that_names_it(tmp_path
 
 def test_the_one_float_operation_that_a_converter_leaves_between_integers_is_named(tmp_path, monkeypatch):
     saved_model = with_operation(tf.sin, tmp_path / "sine")
-    left = converted(saved_model, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS)
+    left = converted(saved_model, OpsSet.TFLITE_BUILTINS_INT8, OpsSet.TFLITE_BUILTINS)
     assert {"SIN", "QUANTIZE", "DEQUANTIZE", "CONV_2D"} <= set(tflite_inspect.inspect(left).ops)
     monkeypatch.setattr("components.edge_exporter.executor.convert", lambda *args: {"int8": left})
     with pytest.raises(
@@ -127,7 +128,7 @@ def test_the_one_float_operation_that_a_converter_leaves_between_integers_is_nam
 
 def test_a_flex_operation_is_an_error_that_names_it_in_every_variant(tmp_path, monkeypatch):
     saved_model = with_operation(tf.math.erf, tmp_path / "flex")
-    content = converted(saved_model, tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS)
+    content = converted(saved_model, OpsSet.TFLITE_BUILTINS, OpsSet.SELECT_TF_OPS)
     for variant in tiny_edge.VARIANTS:
         monkeypatch.setattr("components.edge_exporter.executor.convert", lambda *args, v=variant: {v: content})
         said = rf"edge variant {variant}: needs operations that are not built in: CUSTOM:FlexErf"

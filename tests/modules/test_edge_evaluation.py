@@ -15,6 +15,7 @@ from modules.edge_trial import fatal
 from modules.edge_verdict import Tally, Thresholds, overall, refusals
 from modules.errors import DataError, ExportError
 from modules.representative import choose, representative_images
+from modules.tflite_converter import Converter
 from modules.tflite_metadata import add_metadata
 from tests import tiny_edge, tiny_model
 
@@ -240,7 +241,7 @@ def test_a_graph_with_a_baked_shape_is_run_one_by_one():
     def baked(image):
         return tf.nn.softmax(tf.reshape(image, [1, 192])[:, :3] / 255.0)
 
-    content = tf.lite.TFLiteConverter.from_concrete_functions([baked.get_concrete_function()]).convert()
+    content = Converter.from_concrete_functions([baked.get_concrete_function()]).convert()
     runner = EdgeRunner(content, batch=4)
     assert runner.batch == 1
     images = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
@@ -253,7 +254,7 @@ def test_a_graph_that_mixes_the_images_of_a_batch_is_run_one_by_one():
     def mixing(image):
         return tf.reduce_mean(image, axis=[0, 1, 2])[tf.newaxis] / 255e3  # so small that any two are alike
 
-    content = tf.lite.TFLiteConverter.from_concrete_functions([mixing.get_concrete_function()]).convert()
+    content = Converter.from_concrete_functions([mixing.get_concrete_function()]).convert()
     runner = EdgeRunner(content, batch=4)
     assert runner.batch == 1
     assert runner.probabilities(np.zeros((3, 8, 8, 3), np.uint8)).shape == (3, 3)

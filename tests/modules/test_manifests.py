@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
 from modules.errors import DataError
+from modules.generation import TFX_116
 from modules.manifests import Entry, is_manifest, read_manifest
 from modules.settings import DataSettings
 from modules.sources import SPLIT_OF, Source, discover
+from tests import crafted_parquet
 
 
 def write(folder: Path, text: str | bytes) -> str:
@@ -56,7 +63,106 @@ def test_a_parquet_is_read_with_labels_of_any_kind(tmp_path):
     assert refused(parquet(tmp_path, path=["a.jpg", None], label=["x", "y"])) == ", row 2: the path is empty"
     assert refused(parquet(tmp_path, path=["a.jpg"])) == " has no column label; it has path"
     (tmp_path / "list.parquet").write_bytes(b"PAR1 no")
-    assert refused(str(tmp_path / "list.parquet")).startswith(" is not a Parquet file: ")
+    assert refused(str(tmp_path / "list.parquet")).startswith(" cannot be read as Parquet: ")
+
+
+def test_damage_in_a_parquet_is_an_error_wherever_it_is(tmp_path):
+    content = Path(parquet(tmp_path, path=[f"{n}.jpg" for n in range(900)], label=["oak", "elm"] * 450)).read_bytes()
+    random, refusals = np.random.default_rng(1), 0
+    for _ in range(400):
+        damaged = bytearray(content)
+        damaged[random.integers(len(content))] = random.integers(256)
+        (tmp_path / "list.parquet").write_bytes(damaged)
+        try:
+            read_manifest(f"{tmp_path}/list.parquet", SPLIT_OF)
+        except DataError:
+            refusals += 1
+    assert refusals > 100
+
+
+@pytest.mark.parametrize(
+    ("column", "cause"),
+    [
+        (pa.array([b"a.jpg", b"b.jpg"]), ": the column path is of type binary"),
+        (pa.array([{"x": "a"}, {"x": "b"}]), ": the column path is of type struct<x: string>"),
+        (pa.array([1, 2], pa.timestamp("ms")), ": the column path is of type timestamp[ms]"),
+        (pa.array([b"a.jpg", b"\xff.jpg"]).view(pa.string()), " cannot be read as Parquet: 'utf-8' codec can't decode"),
+    ],
+)
+def test_a_column_that_holds_no_text_is_an_error(tmp_path, column, cause):
+    assert refused(parquet(tmp_path, path=column, label=["oak", "elm"])).startswith(cause)
+
+
+def test_the_type_of_any_other_column_is_of_no_interest(tmp_path):
+    path = parquet(tmp_path, path=pa.array(["a.jpg"]).dictionary_encode(), label=[True], other=[{"x": [1]}])
+    assert read_manifest(path, SPLIT_OF) == [Entry("a.jpg", "True", None)]
+
+
+def test_a_column_that_is_there_twice_is_an_error(tmp_path):
+    assert refused(write(tmp_path, "path,label,path\na,oak,b\n")) == " has the column path more than once"
+    table = pa.table([["a.jpg"], ["oak"], ["elm"]], names=["path", "label", "label"])
+    pyarrow.parquet.write_table(table, tmp_path / "list.parquet")
+    assert refused(f"{tmp_path}/list.parquet") == " has the column label more than once"
+
+
+def test_a_list_of_more_rows_than_fit_into_memory_ends_at_the_first_that_is_wrong(tmp_path):
+    rows = 1_000_000
+    same = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int8)), ["a.jpg"])
+    path = parquet(tmp_path, path=same, label=same)
+    assert Path(path).stat().st_size < 1 << 16
+    tracemalloc.start()
+    try:
+        assert refused(path) == ", row 2: a.jpg stands in row 1 already"
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * rows
+
+
+@pytest.mark.parametrize("typed", ["path", "note"])
+def test_code_in_a_parquet_is_not_run(tmp_path, root, typed):
+    ran = tmp_path / "ran"
+    columns = {"path": ["a.jpg", "b.jpg"], "label": ["oak", "elm"], "note": ["x", "y"]}
+    path = crafted_parquet.write(tmp_path / "list.parquet", columns, typed, f"touch {ran}")
+    # In a process of its own: here, Beam or another test may have guarded pyarrow already.
+    done = in_a_process(root, path)
+    assert not ran.exists()
+    # TFX 1.21's pyarrow reads the column as what it is stored as; that of 1.16 refuses the file.
+    refusals = ("has a column of a type that brings Python code", "the column path is of type extension")
+    if TFX_116 or typed == "path":
+        assert "DataError" in done.stderr and any(refusal in done.stderr for refusal in refusals), done.stderr
+    else:
+        assert done.stdout.split() == ["2"], done.stderr
+
+
+def test_a_process_that_has_read_a_parquet_ends_well(tmp_path, root):
+    path = parquet(tmp_path, path=[f"{n}.jpg" for n in range(100)], label=["oak", "elm"] * 50)
+    for _ in range(8):
+        done = in_a_process(root, path)
+        assert (done.returncode, done.stdout.split()) == (0, ["100"]), done.stderr
+
+
+def test_no_thread_of_arrows_reads_a_parquet(tmp_path, root):
+    path = parquet(tmp_path, path=[f"{n}.jpg" for n in range(100)], label=["oak", "elm"] * 50)
+    code = f"""
+import os
+import pyarrow.parquet
+before = os.listdir("/proc/self/task")
+{reading(path)}
+assert os.listdir("/proc/self/task") == before
+"""
+    assert in_a_process(root, path, code).returncode == 0
+
+
+def reading(path: Path | str) -> str:
+    """Code that reads a list and prints how many lines it has."""
+    imports = "from modules.manifests import read_manifest\nfrom modules.sources import SPLIT_OF\n"
+    return f"{imports}print(len(read_manifest({str(path)!r}, SPLIT_OF)))"
+
+
+def in_a_process(root: Path, path: Path | str, code: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code or reading(path)]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +196,20 @@ def test_a_path_that_leaves_the_folder_is_an_error(tmp_path, path):
 def test_a_path_from_the_root_may_lead_into_the_folder(tmp_path):
     path = write(tmp_path, f"path,label\n{tmp_path}/cat/a.jpg,oak\n")
     assert read_manifest(path, SPLIT_OF) == [Entry("cat/a.jpg", "oak", None)]
+
+
+def test_a_list_that_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "list.csv")
+    assert refused(f"{tmp_path}/list.csv") == ": a named pipe, not a file"
+    with open(tmp_path / "list.parquet", "wb") as file:
+        file.truncate(1 << 40)
+    assert refused(f"{tmp_path}/list.parquet") == f": larger than the {1 << 30} bytes that a list of images can have"
+
+
+def test_a_list_may_be_a_link(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "list.csv").symlink_to(write(tmp_path, "path,label\na.jpg,oak\n"))
+    assert read_manifest(f"{tmp_path}/data/list.csv", SPLIT_OF) == [Entry("a.jpg", "oak", None)]
 
 
 def test_a_list_is_known_by_its_name():

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -151,3 +152,20 @@ def _masked(content: bytes) -> int:
 def test_a_missing_file_is_told(tmp_path):
     read, cause = damage(tmp_path / "absent")
     assert (read, cause) == (0, "cannot be read after 0 records: No such file or directory")
+
+
+def test_a_record_that_a_small_file_unpacks_to_is_not_held_in_memory(tmp_path):
+    bomb = gzip.compress(write(tmp_path / "plain", records=[b"small", bytes(1 << 24)]))
+    (tmp_path / "bomb").write_bytes(bomb)
+    assert len(bomb) < 1 << 15
+    found, limit = [], 1 << 20
+    tracemalloc.start()
+    try:
+        with pytest.raises(Damaged) as caught:
+            found += read_records(str(tmp_path / "bomb"), limit)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < limit
+    assert str(caught.value).startswith(f"record 2, at byte 21 of what it unpacks to, is larger than the {limit} bytes")
+    assert list(read_records(str(tmp_path / "bomb"), 1 << 25)) == [b"small", bytes(1 << 24)]

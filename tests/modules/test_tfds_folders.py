@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+from modules.errors import DataError
 from modules.settings import DataSettings
 from modules.sources import SPLIT_OF, Source, discover
 from modules.tfds_folders import class_names, split_patterns
@@ -46,3 +50,22 @@ def test_names_of_classes_are_read_where_there_are_any(tmp_path):
     (tmp_path / "label.labels.txt").write_text("owl\nblack bird\n")
     assert class_names(str(tmp_path), "label") == ("owl", "black bird")
     assert class_names(str(tmp_path), "other") == ()
+
+
+def test_names_of_classes_are_not_read_from_anything_but_a_file_of_the_folder(tmp_path):
+    (tmp_path / "data").mkdir()
+    names_file = tmp_path / "data" / "label.labels.txt"
+    (tmp_path / "secret").write_text("root\n")
+    names_file.symlink_to(tmp_path / "secret")
+    (tmp_path / "data" / "a.tfrecord").touch()
+    for look in (lambda: class_names(str(names_file.parent), "label"), lambda: found(names_file.parent)):
+        with pytest.raises(DataError, match="label.labels.txt: a link that leads out of the folder"):
+            look()
+    names_file.unlink()
+    os.mkfifo(names_file)
+    with pytest.raises(DataError, match="label.labels.txt: a named pipe"):
+        found(names_file.parent)
+
+
+def found(folder: Path) -> Source:
+    return discover(DataSettings(path=str(folder)))

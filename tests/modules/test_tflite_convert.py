@@ -12,6 +12,7 @@ import tensorflow as tf
 from modules import progress, saved_models, tflite_convert, tflite_inspect
 from modules.edge_runtime import EdgeRunner
 from modules.errors import ExportError
+from modules.tflite_converter import Converter
 from tests import tiny_edge, tiny_model, tiny_swish
 
 IMAGES = np.stack([pixels for pixels, _ in tiny_model.examples(5)])
@@ -58,9 +59,9 @@ def test_the_same_model_gives_the_same_bytes_and_each_variant_is_reported():
 
 
 def test_the_model_is_read_once_for_all_variants_and_none_leaves_its_options_to_the_next(monkeypatch):
-    read, times = tf.lite.TFLiteConverter.from_saved_model, list[str]()
+    read, times = Converter.from_saved_model, list[str]()
     counted = staticmethod(lambda path, **named: times.append(path) or read(path, **named))
-    monkeypatch.setattr(tf.lite.TFLiteConverter, "from_saved_model", counted)
+    monkeypatch.setattr(Converter, "from_saved_model", counted)
     for cached in (tflite_convert._read, tflite_convert._float32):
         cached.cache_clear()
     saved_model, images = tiny_edge.saved_model(), tiny_edge.representative()

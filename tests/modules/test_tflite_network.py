@@ -12,6 +12,7 @@ import tensorflow as tf
 from modules.edge_runtime import EdgeRunner
 from modules.errors import ExportError
 from modules.signatures import EDGE
+from modules.tflite_converter import Converter
 from modules.tflite_network import CONV, DENSE, DEPTHWISE, WEIGHTED, NotKnown, read_network
 from tests import tiny_edge, tiny_model, tiny_swish
 
@@ -27,7 +28,7 @@ def converted(folder: Path, *layers: keras.layers.Layer) -> bytes:
     for layer in layers:
         x = layer(x)
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
-    converter = tf.lite.TFLiteConverter.from_saved_model(tiny_model.save(model, folder / "m"), signature_keys=[EDGE])
+    converter = Converter.from_saved_model(tiny_model.save(model, folder / "m"), signature_keys=[EDGE])
     return bytes(converter.convert())
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
+from apache_beam.options.pipeline_options import PipelineOptions
 from google.protobuf import text_format
 from tensorflow_model_analysis.proto import config_pb2, validation_result_pb2
 
@@ -70,7 +71,8 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> str:
         for name in ("candidate", "baseline")
     ]
     output = str(folder / "evaluation")
-    tfma.run_model_analysis(models, config, data_location=str(folder / "test.tfrecord"), output_path=output)
+    data, options = str(folder / "test.tfrecord"), PipelineOptions(["--runner=FnApiRunner"])
+    tfma.run_model_analysis(models, config, data_location=data, output_path=output, pipeline_options=options)
     return output
 
 

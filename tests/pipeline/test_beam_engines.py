@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pytest
 from apache_beam.options import pipeline_options as beam_options
 
@@ -48,6 +49,12 @@ def read(given: list[str]) -> dict[str, Any]:
 def test_one_process_is_beams_runner_in_this_one():
     assert flags()[0] == "--runner=FnApiRunner"
     assert "direct_num_workers" not in read(flags()) and "direct_running_mode" not in read(flags(workers=1))
+
+
+def test_a_pipeline_that_names_no_runner_fails_in_every_test():
+    with pytest.raises(ValueError, match="Unexpected pipeline runner: the_runner_that_a_pipeline_"):
+        beam.Pipeline()
+    beam.Pipeline(options=beam_options.PipelineOptions(flags()))
 
 
 def test_several_workers_of_this_machine_are_processes():

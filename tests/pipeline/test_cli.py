@@ -13,6 +13,7 @@ import pytest
 from modules import errors
 from pipeline import cli
 from pipeline.config_file import parse
+from tests import crafted_parquet
 
 
 @pytest.fixture
@@ -143,6 +144,17 @@ def test_a_reader_that_goes_away_is_no_error(root):
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_list_that_brings_code_ends_a_run_before_the_code_does_anything(root, tmp_path):
+    columns = {"path": ["a.jpg", "b.jpg"], "label": ["oak", "elm"]}
+    path = crafted_parquet.write(tmp_path / "images.parquet", columns, "path", f"touch {tmp_path}/ran")
+    command = [sys.executable, "-m", "pipeline.cli", "run", "--data", str(path), "--workdir", str(tmp_path / "w")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    assert done.returncode == errors.DataError.exit_code, done.stderr
+    assert f"edgetune: {path}" in done.stderr and "remedy: write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "ran").exists()
 
 
 def test_help_imports_nothing_heavy(root):

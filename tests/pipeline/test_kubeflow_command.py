@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 
+from modules.errors import ConfigError
 from pipeline import cli
+from pipeline.kfp_package import check_kfp
 from pipeline.kubeflow_command import TARGETS
 
 PLACE = ["--image", "registry.example.com/edgetune:1", "--pipeline-root", "gs://bucket/root"]
@@ -51,6 +55,30 @@ def test_what_is_wrong_is_one_error_before_anything_is_compiled(arguments, messa
     assert cli.main(["compile", "--target", "kubeflow", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compile", "--target", "vertex", *PLACE],
+        ["submit", "pipeline.json", "--endpoint", "https://kubeflow.example.org"],
+    ],
+)
+def test_kfp_that_is_missing_is_one_error(arguments, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kfp", None)
+    assert cli.main(arguments) == 2
+    cause = f"edgetune {arguments[0]} needs the package kfp, which is not installed here"
+    assert f"{cause}\n  remedy: python -m pip install" in capsys.readouterr().err
+
+
+def test_the_remedy_for_kfp_fits_what_setup_py_asks_for(root):
+    requirements = pytest.importorskip("packaging.requirements")
+    with pytest.raises(ConfigError) as caught, mock.patch.dict(sys.modules, {"kfp": None}):
+        check_kfp("compile")
+    allowed = requirements.Requirement(caught.value.remedy.split('"')[1]).specifier
+    for lock in ("tfx116", "tfx121"):
+        [version] = re.findall(r"^kfp==([^\s;]+)", (root / "requirements" / f"{lock}.txt").read_text(), re.MULTILINE)
+        assert allowed.contains(version)
 
 
 def test_an_unknown_target_names_those_there_are(capsys):

@@ -91,6 +91,15 @@ def test_every_component_is_a_task_and_only_vertex_gets_resolvers(compiled):
     assert set(tasks(job)) == CONTAINERS | (RESOLVERS if target == "vertex" else set())
 
 
+def test_every_container_is_told_which_runner_beam_takes(compiled):
+    target, job = compiled
+    for name in CONTAINERS:
+        runs = container(job, name)
+        hooks = [runs["lifecycle"]["preCacheCheck"]] if "lifecycle" in runs else []
+        for told in (runs, *hooks):
+            assert [flag for flag in told["args"] if flag.startswith("--runner")] == ["--runner=FnApiRunner"], name
+
+
 def test_it_is_the_pipeline_that_is_run_here(compiled):
     _, job = compiled
     for name in ("Transform", "TwoPhaseTrainer", "Evaluator", "EdgeExporter", "EdgePusher"):

@@ -8,11 +8,6 @@
 
 FROM python:3.13.16-slim-trixie AS packages
 
-# pyfarmhash, which TFX needs, has no wheel. Debian drops versions that it has replaced, so none is named.
-# hadolint ignore=DL3008
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends g++ \
-    && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY requirements/tfx121.txt requirements/
 COPY scripts/image_install.sh scripts/

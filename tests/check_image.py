@@ -141,7 +141,7 @@ def use(image: Image) -> None:
     """What a platform does with the image, and what a user does who starts it by hand."""
     image.use("edgetune", "--help")
     image.use("edgetune", "config")
-    image.use("python", "-m", "pip", "check")
+    check_packages(image)
     for tool in _TOOLS:
         if (image.folder / "venv" / "bin" / tool).exists():
             raise SystemExit(f"{tool} is in the image, where nothing needs it")
@@ -162,6 +162,18 @@ def use(image: Image) -> None:
     image.use("python", "-c", program, *sorted(classes), say=False)
     print(f"ok: imported {', '.join(sorted(classes))}", flush=True)
     image.use("edgetune", "run", *_SHORT)
+
+
+def check_packages(image: Image) -> None:
+    """Stops where packages do not go together, but for those that requirements/tfx121.overrides names."""
+    overrides = (ROOT / "requirements" / "tfx121.overrides").read_text(encoding="utf-8")
+    names = re.findall(r"^([a-z][\w-]*)==", overrides, re.MULTILINE)
+    # It says what it found on standard output, and fails where it found anything.
+    said = image.use("sh", "-c", "python -m pip check || true", say=False).splitlines()
+    known = [line for line in said if any(f" has requirement {name}" in line for name in names)]
+    if others := set(said) - set(known) - {"", "No broken requirements found."}:
+        raise SystemExit(f"packages of the image do not go together: {sorted(others)}")
+    print(f"ok: pip check, but for {len(known)} that the overrides make", flush=True)
 
 
 def after(flag: str, container: dict[str, list[str]]) -> set[str]:

@@ -78,7 +78,7 @@ def test_all_code_is_copied_and_is_in_the_build_context(root, steps):
     pytest.importorskip("docker")
     copied = {word for step in steps if step.keyword == "COPY" and not step.flags for word in step.words[:-1]}
     packages = {name.partition(".")[0] for name in from_setup(root)["packages"]}
-    assert {"modules", "components", "pipeline"} < packages and packages <= copied
+    assert {"modules", "components", "pipeline"} < packages and packages <= {name.partition("/")[0] for name in copied}
     context = build_context(root)
     assert all((root / name).exists() and name in context for name in copied)
     for package in sorted(packages):

@@ -90,7 +90,10 @@ inside() { # NAME=VALUE... COMMAND... in the root, with `mounts`, which nobody e
       mount -o "bind,$how" "$from" "$root$to"
     done
     shift "$count"
-    exec chroot "$root" env -i "$@"
+    # This shell stays, as the first process, for that one has to collect the orphans: or they would be zombies.
+    code=0
+    chroot "$root" env -i "$@" || code=$?
+    exit "$code"
   ' _ "$root" ${#mounts[@]} "${mounts[@]}" "$@"
 }
 

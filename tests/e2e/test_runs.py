@@ -30,7 +30,7 @@ from modules.digits import write_digits
 from pipeline.outcome import CACHED, COMPLETE, Outcome, read_outcome
 from tests.kfp_launcher import Platform
 
-CODE = ("modules", "components", "pipeline", "schemas", "configs", "weights")
+CODE = ("modules", "components", "pipeline", "schemas", "configs", "weights", "requirements")
 AFTER_TRAINING = {"Evaluator", "EdgeExporter", "EdgeEvaluator", "SavedModelPusher", "EdgePusher"}
 DATA = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "DatasetGate", "Transform"}
 RESOLVERS = {"Baseline", "BaselineStatistics"}

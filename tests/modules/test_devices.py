@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from modules import child, devices, phases
 from modules.devices import Choice
+from modules.epochs import Epochs
 from modules.preflight import check_devices
 from modules.settings import TrainingSettings
 from tests.fake_gpu import Machine
@@ -162,7 +163,8 @@ def test_a_step_is_not_compiled_by_xla_where_there_is_a_gpu(given, tmp_path):
     assert other.jit_compile is True  # Keras's own choice
     data = tf.data.Dataset.from_tensors((tf.zeros([4, 2]), tf.zeros([4], tf.int64)))
     loss = keras.losses.SparseCategoricalCrossentropy()
-    phases.run_phase("head", model, data, data, loss, TrainingSettings(head={"epochs": 1}).head, str(tmp_path))
+    epochs = Epochs(lambda epoch: data, lambda: 1)
+    phases.run_phase("head", model, epochs, data, loss, TrainingSettings(head={"epochs": 1}).head, str(tmp_path))
     assert model.jit_compile is False
 
 

@@ -188,7 +188,9 @@ def said(best: dict[str, float]) -> str:
 
 def test_where_phase_2_is_worse_phase_1s_weights_are_returned_and_the_reason_says_so(tiny, examples, tmp_path):
     fine_tune = {"epochs": 1, "learning_rate": 1.0, "unfreeze": {"last": tiny_backbone.LAST_BLOCK}}
-    result, (head, tuned) = train(examples, tmp_path, training(fine_tune=fine_tune))
+    # A head that has learned, and a rate that throws it away.
+    settings = training(head={"epochs": 12, "learning_rate": 0.05}, fine_tune=fine_tune)
+    result, (head, tuned) = train(examples, tmp_path, settings)
     assert tuned.changed
     before, after = (phase.best for phase in result.phases)
     assert badness(after) > badness(before)

@@ -2,6 +2,10 @@
 
 STAMP := .venv/.edgetune
 ARGS ?=
+# Only as `make ... GPU=1`: on shared machines the environment often has a GPU of its own, a number.
+ifneq ($(origin GPU),command line)
+GPU :=
+endif
 
 .PHONY: help setup run test large-test engine-test cloud-test image-check test-next lint lock schema pretrain FORCE
 .DEFAULT_GOAL := help
@@ -53,7 +57,7 @@ $(STAMP): $(wildcard requirements/*.txt) setup.py scripts/setup_env.sh scripts/f
 .venv/bin/python:
 
 # So it is where the repository was moved (the scripts in .venv name its folder), or another interpreter is asked for.
-# With GPU given, on the command line or in the environment, the script looks whether anything changes.
+# With GPU given, the script looks whether anything changes.
 MOVED := $(if $(shell grep -xF "root $(CURDIR)" $(STAMP) 2>/dev/null),,moved)
 ifneq ($(MOVED)$(EDGETUNE_PYTHON)$(GPU),)
 $(STAMP): FORCE

@@ -45,10 +45,10 @@ def main() -> None:
     options = parser.parse_args()
     if not options.compare:
         _run_all(options.folder, range(1, options.seeds + 1), options.config, options.set)
-    runs = _read(options.folder)
+    runs = [run for run in _read(options.folder) if run["settings"] == options.set]
     _print_runs(options.folder.name, runs)
     if options.compare:
-        others = _read(options.compare)
+        others = [run for run in _read(options.compare) if run["settings"] == options.set]
         _print_runs(options.compare.name, others)
         _print_comparison(runs, others)
 
@@ -65,7 +65,7 @@ def _run_all(folder: Path, seeds: range, config: Path, settings: list[str]) -> N
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         if ended.returncode not in (_BLESSED, _NOT_BLESSED):
             raise SystemExit(f"seed {seed}: exit code {ended.returncode}\n{ended.stdout}{ended.stderr}")
-        name = load(config, [], None).name
+        name = load(config, settings, None).name
         outcome = read_outcome(folder / "workdir" / "tfx_metadata" / name / "metadata.db", name)
         run = {"seed": seed, "settings": settings, "exit_code": ended.returncode, **_measured(outcome)}
         with (folder / _FILE).open("a", encoding="utf-8") as file:
@@ -95,10 +95,14 @@ def _measured(outcome: Outcome) -> Run:
 def _read(folder: Path) -> list[Run]:
     if not (folder / _FILE).exists():
         return []
-    return [json.loads(line) for line in (folder / _FILE).read_text(encoding="utf-8").splitlines()]
+    whole, newline, _ = (folder / _FILE).read_text(encoding="utf-8").rpartition("\n")
+    (folder / _FILE).write_text(whole + newline, encoding="utf-8")  # without the half line of a run that was killed
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def _print_runs(name: str, runs: list[Run]) -> None:
+    if len(runs) < 2:
+        raise SystemExit(f"{name} has {len(runs)} runs of these settings, and a spread needs two")
     accuracies = [run["accuracy"] for run in runs]
     versions = " ".join(f"{package} {number}" for package, number in runs[0]["versions"].items())
     print(f"\n{name}: {versions}; {cpu_name()}")
@@ -120,6 +124,8 @@ def _print_runs(name: str, runs: list[Run]) -> None:
 
 def _print_comparison(runs: list[Run], others: list[Run]) -> None:
     pairs = [(one, other) for one in runs for other in others if one["seed"] == other["seed"]]
+    if len(pairs) < 2:
+        raise SystemExit(f"{len(pairs)} seeds are in both, and an interval needs two")
     print(f"\n{len(pairs)} seeds in both")
     for what, key in (("test images", "test_sha256"), ("labels", "labels"), ("verdicts", "blessed")):
         print(f"  the same {what}: {sum(one[key] == other[key] for one, other in pairs)}")

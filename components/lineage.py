@@ -27,5 +27,8 @@ def stamp(outputs: Mapping[str, Sequence[types.Artifact]], libraries: Iterable[s
 
 def versions_of(artifact: types.Artifact) -> dict[str, str | None] | None:
     """Versions by name of what made an artifact, null for what was not installed; None where they are not recorded."""
-    written = artifact.get_string_custom_property(KEY)
-    return dict(json.loads(written)) if written else None
+    try:
+        versions = json.loads(artifact.get_string_custom_property(KEY))
+    except ValueError:  # none, or a record that was altered
+        return None
+    return versions if isinstance(versions, dict) else None

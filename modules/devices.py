@@ -89,7 +89,9 @@ def gpu_is_there() -> bool:
     if command is None:
         return False
     try:
-        done = subprocess.run([command, "-L"], capture_output=True, text=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(
+            [command, "-L"], capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0 and "GPU " in done.stdout
@@ -128,9 +130,11 @@ def _why_no_gpu() -> str:
         return f"there is a GPU, and CUDA_VISIBLE_DEVICES={value} hides it"
     if not _folders():
         return "there is a GPU, but this environment has no CUDA libraries; `make setup GPU=1` installs them"
+    value = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = "" if value is None else f", and CUDA_VISIBLE_DEVICES={value} must name it"
     return (
         "there is a GPU, and TensorFlow cannot use it; the log says why. Its driver must support "
-        f"CUDA {build.get('cuda_version')}"
+        f"CUDA {build.get('cuda_version')}{named}"
     )
 
 

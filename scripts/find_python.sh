@@ -186,7 +186,13 @@ fi
 
 ID="" ID_LIKE="" VERSION_ID=""
 os_release=${EDGETUNE_OS_RELEASE:-/etc/os-release} # another one in tests
-if [ -r "$os_release" ]; then . "$os_release"; fi
+# A program of its own: the file is shell, and chooses no more than what a message recommends.
+# shellcheck disable=SC2016
+if [ -r "$os_release" ]; then
+  { read -r ID && read -r ID_LIKE && read -r VERSION_ID; } < <(
+    bash -c '. "$1" >/dev/null; printf "%s\n" "$ID" "$ID_LIKE" "$VERSION_ID"' _ "$os_release" 2>/dev/null
+  ) || true
+fi
 
 python="" lock="" incomplete=""
 compiler=$(type -P g++ || true)

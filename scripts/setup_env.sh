@@ -5,7 +5,7 @@
 # Where only the lock or setup.py changed, what is there is brought up to date.
 #
 # GPU=1 installs the CUDA libraries that TensorFlow names too, GPU=0 takes them away again. Without either it stays as it
-# is: the stamp names the locks.
+# was chosen: .venv.gpu says so, and outlives a set-up that fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$(pwd -P)
@@ -15,10 +15,13 @@ say() { printf 'edgetune set-up: %3d s  %s\n' "$SECONDS" "$*"; }
 fail() { echo "edgetune: $*" >&2; exit 1; }
 
 case ${GPU:-} in
-  0 | 1) gpu=$GPU ;;
-  "") gpu=$(grep -cm 1 -- '-gpu\.txt$' "$stamp" 2>/dev/null || true) ;;
+  1) touch .venv.gpu ;;
+  0) rm -f .venv.gpu ;;
+  "") ;;
   *) fail "GPU=$GPU cannot be used: GPU=1 installs what TensorFlow needs for an NVIDIA GPU, GPU=0 takes it away." ;;
 esac
+gpu=0
+if [ -e .venv.gpu ]; then gpu=1; fi
 
 state() { # what the stamp must say for an interpreter ($1) and a lock ($2)
   "$1" -c 'import platform; print("python", platform.python_version())'
@@ -78,7 +81,7 @@ if [ -e "$stamp" ] && .venv/bin/python -c '' 2>/dev/null && grep -qxF "root $roo
   # What is up to date needs neither a search nor what builds.
   lock=$(sed -n 's|.* requirements/\([a-z0-9]*\)\.txt$|\1|p' "$stamp")
   if [ "$(state "$EDGETUNE_PYTHON" "$lock" 2>/dev/null)" = "$(cat "$stamp")" ]; then
-    touch "$stamp"
+    touch "$stamp" 2>/dev/null || true # of an environment that may not be written, nothing is wanted
     exit 0
   fi
 fi
@@ -86,13 +89,15 @@ choice=$(scripts/find_python.sh)
 python=${choice% *} lock=${choice##* }
 wanted=$(state "$python" "$lock")
 
-if [ ! -e "$stamp" ] || [ "$(head -n 2 <<<"$wanted")" != "$(head -n 2 "$stamp")" ]; then
+anew=0
+if [ ! -e "$stamp" ] || [ "$(head -n 2 <<<"$wanted")" != "$(head -n 2 "$stamp")" ]; then anew=1; fi
+rm -f "$stamp"
+if [ "$anew" = 1 ]; then
   if [ -e .venv ]; then say "removing a .venv that is incomplete or of another Python"; fi
   say "new environment in .venv, $("$python" -V) ($python)"
   rm -rf .venv
   "$python" -m venv .venv || fail "$python could not make .venv: see above."
 fi
-rm -f "$stamp"
 
 say "installing what requirements/$lock.txt lists (3 GB on the disk; 1 GB to download, the first time)"
 if [ "$gpu" = 1 ]; then say "and requirements/$lock-gpu.txt: CUDA, 2 to 3 GB more to download"; fi

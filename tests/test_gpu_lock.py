@@ -115,6 +115,22 @@ def test_the_choice_outlives_a_new_lock_and_another_interpreter(checkout):
     assert checkout.make(f"EDGETUNE_PYTHON={python}") == [GPU]
 
 
+def test_the_choice_outlives_a_set_up_that_fails(checkout):
+    python = checkout.folder / "python3.10"
+    python.write_text(PYTHON.replace("  *platform*", '  "pip install "*) exit 1 ;;\n  *platform*'))
+    done = subprocess.run(["make", "setup", "GPU=1"], cwd=checkout.folder, capture_output=True, check=False)
+    assert done.returncode != 0
+    python.write_text(PYTHON)
+    assert checkout.make() == [GPU]
+
+
+def test_a_gpu_of_the_environment_is_not_the_choice(checkout, monkeypatch):
+    monkeypatch.setenv("GPU", "1")
+    assert checkout.make() == [CPU]
+    monkeypatch.setenv("GPU", "3")
+    assert checkout.make() == []
+
+
 def test_without_the_choice_there_is_no_gpu(checkout):
     assert checkout.make() == [CPU]
     assert checkout.make("GPU=0") == []

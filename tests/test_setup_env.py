@@ -166,3 +166,16 @@ def test_a_set_up_that_failed_shows_why_and_is_started_afresh(project):
     project.uv_says(SAID)
     done = project.set_up()
     assert "removing a .venv that is incomplete" in done.stdout and project.stamp.is_file()
+
+
+def test_an_environment_whose_removal_was_interrupted_is_not_taken_for_a_whole_one(project, tmp_path):
+    project.set_up()
+    other = project.interpreter(tmp_path / "other", "3.12.9")
+    project.finds(other)
+    (tmp_path / "bin").mkdir()
+    project.program(
+        tmp_path / "bin" / "rm", '#!/bin/sh\n[ "$1" = -rf ] && kill -KILL $PPID && exit\nexec /bin/rm "$@"\n'
+    )
+    done = project.set_up(EDGETUNE_PYTHON=str(other), PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert done.returncode < 0 and (project.root / ".venv").exists()
+    assert not project.stamp.exists()

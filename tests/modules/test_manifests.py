@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from modules import parquet_lists
 from modules.errors import DataError
 from modules.generation import TFX_116
 from modules.manifests import Entry, is_manifest, read_manifest
@@ -72,20 +73,21 @@ def test_damage_in_a_parquet_is_an_error_wherever_it_is(tmp_path):
     for _ in range(400):
         damaged = bytearray(content)
         damaged[random.integers(len(content))] = random.integers(256)
-        (tmp_path / "list.parquet").write_bytes(damaged)
         try:
-            read_manifest(f"{tmp_path}/list.parquet", SPLIT_OF)
+            list(parquet_lists._read(bytes(damaged), ["path", "label"]))  # what the child does
         except DataError:
             refusals += 1
     assert refusals > 100
+    (tmp_path / "list.parquet").write_bytes(content[: len(content) // 2])
+    assert refused(f"{tmp_path}/list.parquet").startswith(" cannot be read as Parquet: ")
 
 
 @pytest.mark.parametrize(
     ("column", "cause"),
     [
-        (pa.array([b"a.jpg", b"b.jpg"]), ": the column path is of type binary"),
-        (pa.array([{"x": "a"}, {"x": "b"}]), ": the column path is of type struct<x: string>"),
-        (pa.array([1, 2], pa.timestamp("ms")), ": the column path is of type timestamp[ms]"),
+        (pa.array([b"a.jpg", b"b.jpg"]), " has a column path of type binary"),
+        (pa.array([{"x": "a"}, {"x": "b"}]), " has a column path of type struct<x: string>"),
+        (pa.array([1, 2], pa.timestamp("ms")), " has a column path of type timestamp[ms]"),
         (pa.array([b"a.jpg", b"\xff.jpg"]).view(pa.string()), " cannot be read as Parquet: 'utf-8' codec can't decode"),
     ],
 )
@@ -128,7 +130,7 @@ def test_code_in_a_parquet_is_not_run(tmp_path, root, typed):
     done = in_a_process(root, path)
     assert not ran.exists()
     # TFX 1.21's pyarrow reads the column as what it is stored as; that of 1.16 refuses the file.
-    refusals = ("has a column of a type that brings Python code", "the column path is of type extension")
+    refusals = ("has a column of a type that brings Python code", "has a column path of type extension")
     if TFX_116 or typed == "path":
         assert "DataError" in done.stderr and any(refusal in done.stderr for refusal in refusals), done.stderr
     else:
@@ -142,16 +144,26 @@ def test_a_process_that_has_read_a_parquet_ends_well(tmp_path, root):
         assert (done.returncode, done.stdout.split()) == (0, ["100"]), done.stderr
 
 
-def test_no_thread_of_arrows_reads_a_parquet(tmp_path, root):
-    path = parquet(tmp_path, path=[f"{n}.jpg" for n in range(100)], label=["oak", "elm"] * 50)
-    code = f"""
-import os
-import pyarrow.parquet
-before = os.listdir("/proc/self/task")
-{reading(path)}
-assert os.listdir("/proc/self/task") == before
-"""
-    assert in_a_process(root, path, code).returncode == 0
+def test_where_the_reader_ends_its_process_the_list_is_refused(tmp_path, monkeypatch):
+    path = parquet(tmp_path, path=["a.jpg"], label=["oak"])
+    ends = tmp_path / "python"
+    ends.write_text('#!/bin/sh\necho \'{"names": ["path", "label"]}\'\nkill -SEGV $$\n')
+    ends.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(ends))
+    assert refused(path) == " cannot be read as Parquet: it ended the process that read it (SIGSEGV)"
+
+
+@pytest.mark.parametrize("characters", [1 << 20, 400 << 20])
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused(tmp_path, characters):
+    labels = pa.DictionaryArray.from_arrays(pa.array(np.zeros(8000, np.int8)), ["x" * characters])
+    path = tmp_path / "list.parquet"
+    table = pa.table({"path": [f"{n}.jpg" for n in range(8000)], "label": labels})
+    pyarrow.parquet.write_table(table, path, compression="zstd")
+    assert path.stat().st_size < 1 << 18
+    assert refused(str(path)) in (
+        " has a value of more than 65536 characters",
+        " unpacks to more than a list of images can have",
+    )
 
 
 def reading(path: Path | str) -> str:

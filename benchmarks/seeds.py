@@ -59,7 +59,8 @@ def _run_all(folder: Path, seeds: range, config: Path, settings: list[str]) -> N
     for seed in seeds:
         if (seed, tuple(settings)) in done:
             continue
-        values = ["training.baselines=[]", *settings, f"training.seed={seed}"]
+        # As in a workdir of its own: there is no earlier model to compete with.
+        values = ["training.baselines=[]", "evaluation.max_regression=1", *settings, f"training.seed={seed}"]
         command = [sys.executable, "-m", "pipeline.cli", "run", "--config", str(config)]
         command += ["--workdir", str(folder / "workdir"), *(part for value in values for part in ("--set", value))]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)

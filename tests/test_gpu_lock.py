@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import os
 import shutil
 import subprocess
+import time
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -110,6 +112,7 @@ def test_the_choice_outlives_a_new_lock_and_another_interpreter(checkout):
     assert checkout.make("GPU=1") == [GPU]
     with (checkout.folder / "requirements" / "tfx116.txt").open("a") as lock:
         lock.write("# changed\n")
+    os.utime(lock.name, (time.time() + 1,) * 2)  # newer than the stamp, however fast this is and coarse the clock
     assert checkout.make() == [GPU]
     python = checkout.folder / "python3.10"
     python.write_text(PYTHON.replace("3.10.0", "3.10.1"))

@@ -163,6 +163,8 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused(tmp_path, characters)
     assert refused(str(path)) in (
         " has a value of more than 65536 characters",
         " unpacks to more than a list of images can have",
+        # Some of Arrow's own code ends the process where it gets no memory.
+        " cannot be read as Parquet: it ended the process that read it (SIGABRT)",
     )
 
 

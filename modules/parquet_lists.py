@@ -44,7 +44,7 @@ def read_parquet(path: str, content: bytes, wanted: Collection[str]) -> tuple[li
 
     Returns:
         The names of all columns, and for each row where it stands and its values by column. Rows are decoded while
-        they are asked for, some thousands at a time.
+        they are asked for, a thousand at a time.
 
     Raises:
         DataError: It is damaged or not Parquet, unpacks to more than fits into the memory it may have, or a wanted

@@ -10,8 +10,8 @@ FROM python:3.13.16-slim-trixie AS packages
 
 WORKDIR /source
 COPY requirements/tfx121.txt requirements/
-COPY scripts/image_install.sh scripts/
-RUN scripts/image_install.sh packages /venv
+COPY scripts/install_in_image.sh scripts/
+RUN scripts/install_in_image.sh packages /venv
 
 
 FROM packages AS wheel
@@ -23,7 +23,7 @@ COPY weights weights
 COPY modules modules
 COPY components components
 COPY pipeline pipeline
-RUN scripts/image_install.sh wheel /venv /wheel
+RUN scripts/install_in_image.sh wheel /venv /wheel
 
 
 FROM python:3.13.16-slim-trixie

@@ -31,7 +31,7 @@ cloud-test: $(STAMP) ## Run with images, artifacts and pushes on a stand-in for 
 	.venv/bin/python -m pytest -n0 tests/e2e/run_on_cloud_storage.py $(ARGS)
 
 image-check: $(STAMP) ## Carry out the Dockerfile without an engine, and use what comes out (5 GB, some minutes)
-	.venv/bin/python -m tests.check_image
+	.venv/bin/python -m tests.programs.check_image
 
 test-next: ## Run all of it on TFX 1.21 in a Debian 13; ONLY, STEPS and ARGS choose (an hour, 15 GB)
 	@scripts/test_next.sh
@@ -47,7 +47,7 @@ schema: $(STAMP) ## Generate schemas/config.json and docs/configuration.md from 
 	.venv/bin/edgetune config --reference > docs/configuration.md.part && mv docs/configuration.md.part docs/configuration.md
 
 pretrain: $(STAMP) ## Make the demo's backbone weights again
-	.venv/bin/python -m weights.pretrain $(ARGS)
+	.venv/bin/python -m edgetune.weights.pretrain $(ARGS)
 
 # The script compares contents, so a newer time stamp alone costs nothing.
 $(STAMP): $(wildcard requirements/*.txt) setup.py scripts/setup_env.sh scripts/find_python.sh .venv/bin/python

@@ -12,7 +12,7 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     # Only what may be a class: Python asks here for submodules too, before it imports them.
     if name[:1].isupper():
-        from components import artifacts  # imports TFX, which takes seconds
+        from edgetune.components.common import artifacts  # imports TFX, which takes seconds
 
         if hasattr(artifacts, name):
             return getattr(artifacts, name)

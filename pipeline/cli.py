@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from modules.errors import ConfigError, EdgetuneError
-from pipeline import bundle_commands, demo_command, kubeflow_command, submit_command
+from edgetune.modules.core.errors import ConfigError, EdgetuneError
+from edgetune.pipeline.commands import bundle, demo, compile, submit
 
 if TYPE_CHECKING:
-    from modules.settings import RunSettings
+    from edgetune.modules.settings.run import RunSettings
 
 DEFECT = EdgetuneError.exit_code
 INTERRUPTED = 130
@@ -62,24 +62,24 @@ def _run(options: argparse.Namespace) -> None:
     settings = _load(options)
     if options.workdir.exists() and not options.workdir.is_dir():
         raise ConfigError(f"--workdir {options.workdir}: is a file", "name a folder; it is made where it is missing")
-    from pipeline import local_runner
+    from edgetune.pipeline.local import runner
 
-    local_runner.run(settings, workdir=options.workdir, verbose=options.verbose, cache=options.cache)
+    runner.run(settings, workdir=options.workdir, verbose=options.verbose, cache=options.cache)
 
 
 def _config(options: argparse.Namespace) -> None:
     if options.schema or options.reference:
-        from pipeline import config_docs
+        from edgetune.pipeline.config import reference
 
-        print(config_docs.json_schema_text() if options.schema else config_docs.reference(), end="")
+        print(reference.json_schema_text() if options.schema else reference.reference(), end="")
     else:
-        from pipeline.config import to_yaml
+        from edgetune.pipeline.config.load import to_yaml
 
         print(to_yaml(_load(options)), end="")
 
 
 def _load(options: argparse.Namespace) -> RunSettings:
-    from pipeline.config import load
+    from edgetune.pipeline.config.load import load
 
     return load(options.config, options.set, options.data)
 
@@ -119,10 +119,10 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--reference", action="store_true", help="print the table of all keys instead")
     config.set_defaults(command=_config)
 
-    bundle_commands.add_to(commands)
-    demo_command.add_to(commands)
-    kubeflow_command.add_to(commands, settings)
-    submit_command.add_to(commands)
+    bundle.add_to(commands)
+    demo.add_to(commands)
+    compile.add_to(commands, settings)
+    submit.add_to(commands)
     return parser
 
 

@@ -11,28 +11,28 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import transform_pb2
 
-from components.curated_schema import CuratedSchema
-from components.data_validation import ExampleValidator, StatisticsGen
-from components.dataset_gate import DatasetGate
-from components.edge_evaluator import EdgeEvaluator
-from components.edge_exporter import EdgeExporter
-from components.edge_pusher import EdgePusher
-from components.evaluator import Evaluator
-from components.image_example_gen import ImageExampleGen
-from components.saved_model_pusher import SavedModelPusher
-from components.transform import Transform
-from components.two_phase_trainer import TwoPhaseTrainer
-from modules.code_digest import code_digest
-from modules.records import SPLITS
-from modules.settings import RunSettings
-from modules.sources import Source
-from pipeline.baselines import Baselines, OwnMetadata
-from pipeline.beam_engines import ingest_flags
-from pipeline.config import config_digest
-from pipeline.evaluation import eval_config
+from edgetune.components.curated_schema.component import CuratedSchema
+from edgetune.components.data_validation.component import ExampleValidator, StatisticsGen
+from edgetune.components.dataset_gate import DatasetGate
+from edgetune.components.edge_evaluator import EdgeEvaluator
+from edgetune.components.edge_exporter import EdgeExporter
+from edgetune.components.edge_pusher import EdgePusher
+from edgetune.components.evaluator import Evaluator
+from edgetune.components.image_example_gen import ImageExampleGen
+from edgetune.components.saved_model_pusher import SavedModelPusher
+from edgetune.components.transform import Transform
+from edgetune.components.two_phase_trainer import TwoPhaseTrainer
+from edgetune.modules.core.code_digest import code_digest
+from edgetune.modules.contracts.examples import SPLITS
+from edgetune.modules.settings.run import RunSettings
+from edgetune.modules.data.sources import Source
+from edgetune.pipeline.dag.resolvers import Baselines, OwnMetadata
+from edgetune.pipeline.beam.flags import ingest_flags
+from edgetune.pipeline.config.load import config_digest
+from edgetune.pipeline.dag.eval_config import eval_config
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "examples.pbtxt"
-_PREPROCESSING, _TRANSFORM = "modules.preprocessing", "components.transform.executor"
+_PREPROCESSING, _TRANSFORM = "edgetune.modules.examples.preprocessing", "edgetune.components.transform.executor"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def create_pipeline(
 
     Args:
         settings: The run's configuration.
-        source: What `modules.sources.discover` found under `settings.data.path`; None leaves that to the run.
+        source: What `edgetune.modules.data.sources.discover` found under `settings.data.path`; None leaves that to the run.
         places: Where artifacts and pushed models go.
         metadata: Connection to ML Metadata; None where the platform has its own.
         beam_args: Flags for Beam, for all components that use it; ImageExampleGen has its own `ingest_flags` too.

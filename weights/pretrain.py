@@ -1,6 +1,6 @@
 """Pretrains the demo's backbone, MobileNetV2 0.35 at 96 px, on drawn letters and shapes.
 
-    python -m weights.pretrain
+    python -m edgetune.weights.pretrain
 
 writes `mobilenet_v2_0.35_96_letters.safetensors` and `pretrain.log` into `--out`. Every epoch sees new drawings, the
 first ones at half size, where a step takes a third of the time. With the same seed, versions and kind of processor the
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modules.child import hide_gpus
-from weights.drawings import CLASSES, SIZE, draw
+from edgetune.modules.core.child_process import hide_gpus
+from edgetune.weights.drawings import CLASSES, SIZE, draw
 
 if TYPE_CHECKING:
     import keras
@@ -93,8 +93,8 @@ def pretrain(out: Path, images: int) -> None:
     import keras
     import tensorflow as tf
 
-    from modules.weights import save_safetensors
-    from weights.probe import digits_features, digits_pixels, probe
+    from edgetune.modules.models.weights import save_safetensors
+    from edgetune.weights.probe import digits_features, digits_pixels, probe
 
     started = time.monotonic()
     tf.config.experimental.enable_op_determinism()
@@ -151,8 +151,8 @@ def _network(side: int) -> tuple[keras.Model, keras.Model]:
     """A new backbone for images of this size, and the classifier of drawings around it."""
     import keras
 
-    from modules.backbones import build_backbone
-    from modules.settings import ModelSettings
+    from edgetune.modules.models.blocks import build_backbone
+    from edgetune.modules.settings.run import ModelSettings
 
     backbone = build_backbone(ModelSettings(alpha=ALPHA, image_size=side, weights="none"))
     for layer in backbone.layers:

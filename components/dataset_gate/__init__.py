@@ -1,5 +1,5 @@
 """Stops a run on data that should not be trained on."""
 
-from components.dataset_gate.component import DatasetGate
+from edgetune.components.dataset_gate.component import DatasetGate
 
 __all__ = ["DatasetGate"]

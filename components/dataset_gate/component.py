@@ -11,8 +11,8 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import DatasetFindings, IngestReport
-from components.dataset_gate.executor import (
+from edgetune.components.common.artifacts import DatasetFindings, IngestReport
+from edgetune.components.dataset_gate.executor import (
     ANOMALIES_KEY,
     BASELINE_KEY,
     EXAMPLES_KEY,
@@ -22,9 +22,9 @@ from components.dataset_gate.executor import (
     STATISTICS_KEY,
     Executor,
 )
-from modules.code_digest import code_digest
-from modules.library_versions import KEY, library_versions
-from modules.settings import DataSettings
+from edgetune.modules.core.code_digest import code_digest
+from edgetune.modules.core.library_versions import KEY, library_versions
+from edgetune.modules.settings.run import DataSettings
 
 
 class DatasetGateSpec(ComponentSpec):
@@ -116,7 +116,7 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
                 allow=json.dumps(sorted(settings.allow)),
                 # Who lets nothing pass is nobody: then the same data are served from the cache whoever runs it.
                 allowed_by=getpass.getuser() if settings.allow else "",
-                code_digest=code_digest("components.dataset_gate.executor"),
+                code_digest=code_digest("edgetune.components.dataset_gate.executor"),
                 library_versions=library_versions(LIBRARIES),
                 findings=Channel(type=DatasetFindings),
             )

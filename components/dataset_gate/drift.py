@@ -6,8 +6,8 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from modules import records
-from modules.findings import Finding, drift
+from edgetune.modules.examples import records
+from edgetune.modules.data.findings import Finding, drift
 
 NUMBERS = (
     records.WIDTH,

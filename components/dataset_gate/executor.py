@@ -15,11 +15,11 @@ from tfx import types
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 
-from components.dataset_gate.drift import drifted
-from components.lineage import stamp
-from modules import records
-from modules.errors import DataError
-from modules.findings import (
+from edgetune.components.dataset_gate.drift import drifted
+from edgetune.components.common.lineage import stamp
+from edgetune.modules.examples import records
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.data.findings import (
     Copy,
     Finding,
     Refused,

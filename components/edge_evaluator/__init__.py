@@ -1,3 +1,3 @@
 """EdgeEvaluator: every LiteRT model measured against the SavedModel, and blessed or refused."""
 
-from components.edge_evaluator.component import EdgeEvaluator as EdgeEvaluator
+from edgetune.components.edge_evaluator.component import EdgeEvaluator as EdgeEvaluator

@@ -7,12 +7,12 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
-from components.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel
-from components.edge_evaluator import executor
-from components.parameters import parameters_of
-from modules.code_digest import code_digest
-from modules.library_versions import KEY, library_versions
-from modules.settings import EdgeSettings, flatten
+from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel
+from edgetune.components.edge_evaluator import executor
+from edgetune.components.common.parameters import parameters_of
+from edgetune.modules.core.code_digest import code_digest
+from edgetune.modules.core.library_versions import KEY, library_versions
+from edgetune.modules.settings.run import EdgeSettings, flatten
 
 USED = ("required", "max_accuracy_drop", "min_agreement", "max_bytes")
 

@@ -11,15 +11,15 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components import blessings
-from components.lineage import stamp
-from modules import records
-from modules.bundle_format import GOLDEN
-from modules.edge_bundle import METRICS
-from modules.edge_evaluation import evaluate
-from modules.edge_golden import Golden
-from modules.edge_verdict import Thresholds
-from modules.settings import EdgeSettings, unflatten
+from edgetune.components.common import blessings
+from edgetune.components.common.lineage import stamp
+from edgetune.modules.examples import records
+from edgetune.modules.contracts.bundle import GOLDEN
+from edgetune.modules.bundle.write import METRICS
+from edgetune.modules.evaluation.edge import evaluate
+from edgetune.modules.bundle.golden import Golden
+from edgetune.modules.evaluation.verdict import Thresholds
+from edgetune.modules.settings.run import EdgeSettings, unflatten
 
 LIBRARIES = (
     "ai-edge-litert",  # runs the variants

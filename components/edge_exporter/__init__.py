@@ -1,3 +1,3 @@
 """EdgeExporter: LiteRT models from a SavedModel."""
 
-from components.edge_exporter.component import EdgeExporter as EdgeExporter
+from edgetune.components.edge_exporter.component import EdgeExporter as EdgeExporter

@@ -10,15 +10,17 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.lineage import stamp
-from modules import records, saved_models, tflite_inspect
-from modules.bundle_format import model_file
-from modules.errors import ExportError
-from modules.representative import representative_images
-from modules.settings_base import as_list
-from modules.signatures import LABELS_FILE
-from modules.tflite_convert import convert
-from modules.tflite_metadata import Description, add_metadata
+from edgetune.components.common.lineage import stamp
+from edgetune.modules.examples import records
+from edgetune.modules.serving import saved_model as saved_models
+from edgetune.modules.litert import inspection
+from edgetune.modules.contracts.bundle import model_file
+from edgetune.modules.core.errors import ExportError
+from edgetune.modules.examples.calibration_images import representative_images
+from edgetune.modules.settings.base import as_list
+from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.conversion.convert import convert
+from edgetune.modules.litert.metadata import Description, add_metadata
 
 NAME = "image_classifier"
 LIBRARIES = (
@@ -59,8 +61,8 @@ class Executor(base_executor.BaseExecutor):
         about = Description(NAME, *(exec_properties[name] for name in ("description", "author", "license")))
         tf.io.gfile.makedirs(edge_model.uri)
         for variant, content in convert(saved_model, variants, images).items():
-            facts = tflite_inspect.inspect(content)
-            if problems := tflite_inspect.problems(facts, variant, image_size, classes):
+            facts = inspection.inspect(content)
+            if problems := inspection.problems(facts, variant, image_size, classes):
                 remedy = "change the model, or leave the variant out of edge.variants"
                 raise ExportError(f"edge variant {variant}: {'; '.join(problems)}", remedy)
             with tf.io.gfile.GFile(f"{edge_model.uri}/{model_file(variant)}", "wb") as file:

@@ -9,11 +9,11 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
-from components.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, IngestReport, PushedBundle
-from components.edge_pusher import executor
-from modules.code_digest import code_digest
-from modules.library_versions import KEY, library_versions
-from modules.settings import CardSettings, EdgeSettings, PushSettings, flatten
+from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, IngestReport, PushedBundle
+from edgetune.components.edge_pusher import executor
+from edgetune.modules.core.code_digest import code_digest
+from edgetune.modules.core.library_versions import KEY, library_versions
+from edgetune.modules.settings.run import CardSettings, EdgeSettings, PushSettings, flatten
 
 
 class EdgePusherSpec(types.ComponentSpec):

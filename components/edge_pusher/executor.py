@@ -14,17 +14,17 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components import blessings
-from components.lineage import stamp, versions_of
-from modules import saved_models
-from modules.config_digest import changed, digest
-from modules.edge_bundle import Lineage, read_metrics, write_bundle
-from modules.errors import ExportError
-from modules.push import push
-from modules.signing import sign
+from edgetune.components.common import blessings
+from edgetune.components.common.lineage import stamp, versions_of
+from edgetune.modules.serving import saved_model as saved_models
+from edgetune.modules.settings.digest import changed, digest
+from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
+from edgetune.modules.core.errors import ExportError
+from edgetune.modules.storage.versions import push
+from edgetune.modules.bundle.signing import sign
 
 ABOUT = ("description", "author", "license", "data", "intended_use", "limits")
-"""Texts for the model card: of `modules.settings.EdgeSettings`, then of `CardSettings`."""
+"""Texts for the model card: of `edgetune.modules.settings.run.EdgeSettings`, then of `CardSettings`."""
 CONFIGURATION_KEY = "configuration"
 """JSON, where some settings may change from run to run: `settings`, all of them as a tree; `changeable`, the dotted
 name of each by the property that has its value in this run."""

@@ -1,3 +1,3 @@
 """Evaluator: TFX's, with its thresholds as properties of their own."""
 
-from components.evaluator.component import Evaluator as Evaluator
+from edgetune.components.evaluator.component import Evaluator as Evaluator

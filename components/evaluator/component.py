@@ -13,10 +13,10 @@ from tfx.types.channel import Channel
 from tfx.types.component_spec import ExecutionParameter
 from tfx.utils import json_utils
 
-from components.evaluator import executor
-from modules.code_digest import code_digest
-from modules.library_versions import KEY, library_versions
-from modules.settings import EvaluationSettings, flatten
+from edgetune.components.evaluator import executor
+from edgetune.modules.core.code_digest import code_digest
+from edgetune.modules.core.library_versions import KEY, library_versions
+from edgetune.modules.settings.run import EvaluationSettings, flatten
 
 
 class EvaluatorSpec(standard_component_specs.EvaluatorSpec):

@@ -10,9 +10,9 @@ from tfx import types
 from tfx.components.evaluator import executor
 from tfx.types import standard_component_specs
 
-from components.evaluator import small_batches
-from components.lineage import stamp
-from modules.settings import EvaluationSettings, unflatten
+from edgetune.components.evaluator import extractors
+from edgetune.components.common.lineage import stamp
+from edgetune.modules.settings.run import EvaluationSettings, unflatten
 
 LIBRARIES = (
     "tensorflow",  # runs the SavedModel
@@ -20,7 +20,7 @@ LIBRARIES = (
     "tfx",  # whose executor this is: what a blessing is
 )
 # TFX looks the function up by this property of an execution; its component has no name for it.
-_EXTRACTORS = {"custom_extractors": f"{small_batches.__name__}.{small_batches.custom_extractors.__name__}"}
+_EXTRACTORS = {"custom_extractors": f"{extractors.__name__}.{extractors.custom_extractors.__name__}"}
 
 
 class Executor(executor.Executor):

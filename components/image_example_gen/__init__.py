@@ -1,5 +1,5 @@
 """Reads anyone's images into tf.Examples."""
 
-from components.image_example_gen.component import ImageExampleGen
+from edgetune.components.image_example_gen.component import ImageExampleGen
 
 __all__ = ["ImageExampleGen"]

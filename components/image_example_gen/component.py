@@ -9,15 +9,21 @@ from tfx.types import standard_artifacts, standard_component_specs
 from tfx.types.channel import Channel
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
-from components.artifacts import IngestReport
-from components.image_example_gen.driver import Driver
-from components.image_example_gen.executor import LIBRARIES, REPORT_KEY, Executor
-from components.image_example_gen.late_source import KIND_KEY, LATER, PATTERN_KEY, SMALLEST_KEY, input_config
-from modules.code_digest import code_digest
-from modules.library_versions import KEY, library_versions
-from modules.records import SPLIT_GROUP
-from modules.settings import DataSettings
-from modules.sources import Source
+from edgetune.components.common.artifacts import IngestReport
+from edgetune.components.image_example_gen.driver import Driver
+from edgetune.components.image_example_gen.executor import LIBRARIES, REPORT_KEY, Executor
+from edgetune.components.image_example_gen.deferred_source import (
+    KIND_KEY,
+    LATER,
+    PATTERN_KEY,
+    SMALLEST_KEY,
+    input_config,
+)
+from edgetune.modules.core.code_digest import code_digest
+from edgetune.modules.core.library_versions import KEY, library_versions
+from edgetune.modules.contracts.examples import SPLIT_GROUP
+from edgetune.modules.settings.run import DataSettings
+from edgetune.modules.data.sources import Source
 
 
 class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
@@ -50,7 +56,7 @@ class ImageExampleGen(FileBasedExampleGen):
     """A TFX component to ingest a folder of images, a list of images, or TFRecords of tf.Examples that hold images.
 
     Every image is read through Pillow and leaves as an upright 8-bit RGB JPEG or PNG, in an example as
-    `modules.records` describes. A file that cannot be read is left out and listed; above `max_rejected` of all files
+    `edgetune.modules.examples.records` describes. A file that cannot be read is left out and listed; above `max_rejected` of all files
     the component fails. Where the data brings no splits of its own, near-duplicates always share one, each class has
     its shares in each, and an image that an earlier run of the pipeline placed stays where it is.
 
@@ -76,7 +82,7 @@ class ImageExampleGen(FileBasedExampleGen):
         """Construct an ImageExampleGen component.
 
         Args:
-            source: What `modules.sources.discover` found; None lets the component find it out when it runs.
+            source: What `edgetune.modules.data.sources.discover` found; None lets the component find it out when it runs.
             settings: `splits` (where the source has none), `image_feature`, `label_feature`, `max_rejected`,
                 `max_pixels`, `on_duplicates` and `duplicate_distance` are used; without a source, also `path`,
                 `tfrecord_pattern` and `min_examples_per_class`.
@@ -105,7 +111,7 @@ class ImageExampleGen(FileBasedExampleGen):
             on_duplicates=settings.on_duplicates,
             duplicate_distance=settings.duplicate_distance,
             split_memory=split_memory,
-            code_digest=code_digest("components.image_example_gen.executor"),
+            code_digest=code_digest("edgetune.components.image_example_gen.executor"),
             library_versions=library_versions(LIBRARIES),
             examples=Channel(type=standard_artifacts.Examples),
             report=Channel(type=IngestReport),

@@ -11,10 +11,11 @@ from tfx.components.example_gen.driver import FileBasedDriver
 from tfx.orchestration import data_types
 from tfx.types import standard_component_specs
 
-from modules import folders, listing, tfds_folders
-from modules.errors import DataError
-from modules.manifests import read_manifest
-from modules.sources import ALL, SPLIT_OF
+from edgetune.modules.storage import filesystem
+from edgetune.modules.data import class_folders, tfds
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.data.manifests import read_manifest
+from edgetune.modules.data.sources import ALL, SPLIT_OF
 
 
 class Driver(FileBasedDriver):
@@ -52,7 +53,7 @@ def fingerprint(exec_properties: dict[str, Any]) -> str:
     kind, label_feature = exec_properties["source_kind"], exec_properties["label_feature"]
     paths = (path for split in config["splits"] for path in _files(kind, base, split["pattern"], label_feature))
     try:
-        return listing.fingerprint(base, paths)
+        return class_folders.fingerprint(base, paths)
     except OSError as error:
         cause = f"{base} cannot be read: {error.strerror}"
         raise DataError(cause, "check the folder and its permissions") from error
@@ -60,10 +61,10 @@ def fingerprint(exec_properties: dict[str, Any]) -> str:
 
 def _files(kind: str, base: str, pattern: str, label_feature: str) -> Iterator[str]:
     if kind == "images":
-        yield from listing.all_entries(f"{base}/{pattern}".removesuffix("/*/*"))
+        yield from class_folders.all_entries(f"{base}/{pattern}".removesuffix("/*/*"))
     elif kind == "tfrecords":
-        yield from folders.matching(base, pattern)
-        yield tfds_folders.labels_file(base, label_feature)
+        yield from filesystem.matching(base, pattern)
+        yield tfds.labels_file(base, label_feature)
     else:
         name, _, split = pattern.rpartition("#")
         yield f"{base}/{name}"

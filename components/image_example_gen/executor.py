@@ -14,17 +14,17 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
-from components.image_example_gen import grouping, ingest_report, laid_aside, split_memory
-from components.image_example_gen.late_source import find
-from components.image_example_gen.raw_example import ACCEPTED, REJECTED, Reading
-from components.image_example_gen.read import ReadFolders, ReadManifest, ReadRecords
-from components.image_example_gen.tally import Tally
-from components.lineage import stamp
-from components.write_records import WriteRecords, stored
-from modules.errors import DataError
-from modules.records import SPLITS
-from modules.rejected import Rejected
-from modules.shared_count import SharedCount, counting
+from edgetune.components.image_example_gen import grouping, ingest_report, staging, split_memory
+from edgetune.components.image_example_gen.deferred_source import find
+from edgetune.components.image_example_gen.raw_example import ACCEPTED, REJECTED, Reading
+from edgetune.components.image_example_gen.read_images import ReadFolders, ReadManifest, ReadRecords
+from edgetune.components.image_example_gen.split_counts import Tally
+from edgetune.components.common.lineage import stamp
+from edgetune.components.common.record_writer import WriteRecords, stored
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.contracts.examples import SPLITS
+from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.core.worker_progress import SharedCount, counting
 
 REPORT_KEY = "report"
 LIBRARIES = (
@@ -99,7 +99,7 @@ class Executor(BaseBeamExecutor):
             for split, pattern in _inputs(exec_properties).items():
                 prefix, given = ingest_report.images_prefix(uri, split), split if split in SPLITS else ""
                 read = pipeline | f"Input[{split}]" >> _read(uri, exec_properties, pattern, seen)
-                facts.append(read | f"LayAside[{split}]" >> beam.ParDo(laid_aside.LayAside(prefix, given)))
+                facts.append(read | f"LayAside[{split}]" >> beam.ParDo(staging.LayAside(prefix, given)))
             memory = split_memory.read(pipeline, memory_folder)
             drop = exec_properties["on_duplicates"] == "drop"
             grouped = {"facts": facts | "Facts" >> beam.Flatten(), "memory": memory} | "Group" >> grouping.Group(
@@ -111,7 +111,7 @@ class Executor(BaseBeamExecutor):
                 | "Row" >> beam.Map(lambda left: json.dumps({"path": left.file.source, "reason": left.reason}))
                 | "WriteLeftOut" >> beam.io.WriteToText(ingest_report.left_out_prefix(uri), skip_if_empty=True)
             )
-            images = (placed, left_out) | "Place" >> laid_aside.PutInPlace(SPLITS)
+            images = (placed, left_out) | "Place" >> staging.PutInPlace(SPLITS)
             for split in SPLITS:
                 tally = images[split] | f"Tally[{split}]" >> beam.CombineGlobally(Tally())
                 tally | f"WriteTally[{split}]" >> beam.Map(_write_json, ingest_report.counts_path(uri, split))

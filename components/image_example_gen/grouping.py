@@ -19,9 +19,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsDict
 
-from components.image_example_gen.near_duplicates import File, Item, NearDuplicates
-from modules import duplicates, splits
-from modules.duplicates import Member
+from edgetune.components.image_example_gen.near_duplicates import File, Item, NearDuplicates
+from edgetune.modules.data import near_duplicates, splits
+from edgetune.modules.data.near_duplicates import Member
 
 GROUPS_TOGETHER = 100_000
 """Of one class, about as many are placed by one process: 20 MB. In each such part the shares are as exact as in a whole
@@ -71,7 +71,7 @@ class Group(beam.PTransform):
         members: list[beam.PCollection] = []
         if self._distance:
             edges = items | "Edges" >> NearDuplicates(self._distance)
-            members = [edges | "Groups" >> beam.FlatMapTuple(lambda _, found: duplicates.groups(found))]
+            members = [edges | "Groups" >> beam.FlatMapTuple(lambda _, found: near_duplicates.groups(found))]
         keyed = items | "ById" >> beam.Map(lambda item: (item.id, item))
         inputs = {"item": keyed}
         if members:
@@ -178,5 +178,5 @@ def _in_parts(element: tuple[str, splits.Group], counts: Mapping[str, int]) -> t
 def _place(group: bytes, found: dict[str, Iterable[Any]]) -> Iterator[Placed]:
     [items], [split] = found["items"], found["split"]
     for item in items:
-        # An image that had a split keeps it, even where its group has two: see `modules.duplicates.groups`.
+        # An image that had a split keeps it, even where its group has two: see `edgetune.modules.data.near_duplicates.groups`.
         yield Placed(item.id, group, item.split or split, item.files)

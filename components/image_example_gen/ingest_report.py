@@ -18,9 +18,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from modules.errors import DataError
-from modules.records import SPLITS
-from modules.splits import deviations
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.contracts.examples import SPLITS
+from edgetune.modules.data.splits import deviations
 
 REJECTED_FILE = "rejected.csv"
 _NAMED = 10

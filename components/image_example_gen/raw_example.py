@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import tensorflow as tf
 from apache_beam.pvalue import TaggedOutput
 
-from modules import records
-from modules.image_files import Unusable, read_image
+from edgetune.modules.examples import records
+from edgetune.modules.images.reader import Unusable, read_image
 
 ACCEPTED, REJECTED = "accepted", "rejected"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How images are read; `modules.settings.DataSettings` says what each means."""
+    """How images are read; `edgetune.modules.settings.run.DataSettings` says what each means."""
 
     max_pixels: int
     max_side: int | None = None
@@ -37,7 +37,7 @@ class Read:
     """An image that was read."""
 
     example: bytes
-    """Serialized tf.Example with the features of a raw example (`modules.records`) but `split_group`."""
+    """Serialized tf.Example with the features of a raw example (`edgetune.modules.examples.records`) but `split_group`."""
     image_id: str
     source: str
     label: str

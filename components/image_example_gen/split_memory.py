@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 import tensorflow as tf
 
-from components.image_example_gen.grouping import Placed
+from edgetune.components.image_example_gen.grouping import Placed
 
 _LATEST = "latest"
 

@@ -7,10 +7,10 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
-from components.artifacts import EdgeBlessing
-from components.saved_model_pusher import executor
-from modules.code_digest import code_digest
-from modules.library_versions import KEY, library_versions
+from edgetune.components.common.artifacts import EdgeBlessing
+from edgetune.components.saved_model_pusher import executor
+from edgetune.modules.core.code_digest import code_digest
+from edgetune.modules.core.library_versions import KEY, library_versions
 
 
 class SavedModelPusherSpec(types.ComponentSpec):

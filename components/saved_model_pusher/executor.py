@@ -10,9 +10,9 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components import blessings
-from components.lineage import stamp
-from modules.push import push
+from edgetune.components.common import blessings
+from edgetune.components.common.lineage import stamp
+from edgetune.modules.storage.versions import push
 
 LIBRARIES = ("edgetune",)  # files are copied, and nothing else computes
 

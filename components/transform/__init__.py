@@ -1,3 +1,3 @@
 """Transform: TFX's, made for images."""
 
-from components.transform.component import Transform as Transform
+from edgetune.components.transform.component import Transform as Transform

@@ -7,8 +7,8 @@ from typing import Any
 from tfx.components.transform import component as tfx_transform
 from tfx.dsl.components.base import executor_spec
 
-from components.transform import executor
-from modules.library_versions import KEY, library_versions
+from edgetune.components.transform import executor
+from edgetune.modules.core.library_versions import KEY, library_versions
 
 
 class Transform(tfx_transform.Transform):
@@ -23,7 +23,7 @@ class Transform(tfx_transform.Transform):
     transform = Transform(
         examples=example_gen.outputs["examples"],
         schema=schema,
-        preprocessing_fn="modules.preprocessing.preprocessing_fn",
+        preprocessing_fn="edgetune.modules.examples.preprocessing.preprocessing_fn",
         custom_config={"image_size": 224},
         disable_statistics=True,
     )

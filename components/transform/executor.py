@@ -15,10 +15,10 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.transform import executor as tfx_executor
 
-from components.lineage import stamp
-from components.write_records import WriteRecords, squeezed
-from modules import records
-from modules.packed_pixels import pack
+from edgetune.components.common.lineage import stamp
+from edgetune.components.common.record_writer import WriteRecords, squeezed
+from edgetune.modules.examples import records
+from edgetune.modules.examples.pixel_packing import pack
 
 LIBRARIES = (
     "tensorflow",  # decodes and resizes the images, and writes the graph

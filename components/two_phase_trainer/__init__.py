@@ -1,5 +1,5 @@
 """Trains a classifier in two phases and exports it."""
 
-from components.two_phase_trainer.component import TwoPhaseTrainer
+from edgetune.components.two_phase_trainer.component import TwoPhaseTrainer
 
 __all__ = ["TwoPhaseTrainer"]

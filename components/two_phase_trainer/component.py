@@ -8,8 +8,8 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.parameters import parameters_of
-from components.two_phase_trainer.executor import (
+from edgetune.components.common.parameters import parameters_of
+from edgetune.components.two_phase_trainer.executor import (
     EXAMPLES_KEY,
     GRAPH_KEY,
     LIBRARIES,
@@ -19,11 +19,11 @@ from components.two_phase_trainer.executor import (
     TRAINING_PREFIX,
     Executor,
 )
-from modules.code_digest import code_digest
-from modules.library_versions import KEY, library_versions
-from modules.settings import ModelSettings, TrainingSettings, flatten
-from modules.shipped import portable
-from modules.weights import weights_digest
+from edgetune.modules.core.code_digest import code_digest
+from edgetune.modules.core.library_versions import KEY, library_versions
+from edgetune.modules.settings.run import ModelSettings, TrainingSettings, flatten
+from edgetune.modules.core.package_paths import portable
+from edgetune.modules.models.weights import weights_digest
 
 
 class TwoPhaseTrainerSpec(ComponentSpec):
@@ -96,7 +96,7 @@ class TwoPhaseTrainer(base_component.BaseComponent):
                 **flatten(model.model_copy(update={"weights": portable(model.weights)}), MODEL_PREFIX),
                 **flatten(training, TRAINING_PREFIX),
                 weights_digest=weights_digest(model),
-                code_digest=code_digest("components.two_phase_trainer.executor"),
+                code_digest=code_digest("edgetune.components.two_phase_trainer.executor"),
                 library_versions=library_versions(LIBRARIES),
                 transformed_examples=transformed_examples,
                 transform_graph=transform_graph,

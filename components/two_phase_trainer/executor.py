@@ -19,15 +19,17 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.lineage import stamp
-from modules import baselines, devices, distribution, progress, serving
-from modules.datasets import Datasets, load_datasets
-from modules.label_counts import check_labels, label_counts
-from modules.losses import build_loss
-from modules.phases import Phase
-from modules.settings import ModelSettings, TrainingSettings, unflatten
-from modules.shipped import located
-from modules.two_phase import FINE_TUNE, HEAD, Folders, Result, train_two_phases
+from edgetune.components.common.lineage import stamp
+from edgetune.modules.training import baselines, devices, distribution
+from edgetune.modules.core import progress
+from edgetune.modules.serving import export
+from edgetune.modules.training.datasets import Datasets, load_datasets
+from edgetune.modules.examples.label_counts import check_labels, label_counts
+from edgetune.modules.training.losses import build_loss
+from edgetune.modules.training.phase import Phase
+from edgetune.modules.settings.run import ModelSettings, TrainingSettings, unflatten
+from edgetune.modules.core.package_paths import located
+from edgetune.modules.training.two_phase import FINE_TUNE, HEAD, Folders, Result, train_two_phases
 
 EXAMPLES_KEY, GRAPH_KEY = "transformed_examples", "transform_graph"
 MODEL_KEY, RUN_KEY = "model", "model_run"
@@ -74,7 +76,7 @@ class Executor(BaseExecutor):
         run = artifact_utils.get_single_instance(output_dict[RUN_KEY])
         model = unflatten(ModelSettings, exec_properties, MODEL_PREFIX)
         model = model.model_copy(update={"weights": located(model.weights)})
-        labels = serving.transform_labels(transform)
+        labels = export.transform_labels(transform)
         counts = {split: label_counts(examples_uri, split, len(labels)) for split in ("train", "eval")}
         check_labels(labels, counts)
 
@@ -92,7 +94,7 @@ class Executor(BaseExecutor):
                 model_artifact.set_string_custom_property("code_digest", exec_properties["code_digest"])
                 progress.report("writing the SavedModel")
                 serving_dir = path_utils.serving_model_dir(model_artifact.uri)
-                serving.export_saved_model(result.classifier.model, transform, model.image_size, serving_dir)
+                export.export_saved_model(result.classifier.model, transform, model.image_size, serving_dir)
                 if training.baselines:
                     rows = _transfer(result, data, len(labels), model, training, loss, folders)
                     _write(f"{run.uri}/transfer.json", rows)

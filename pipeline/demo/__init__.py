@@ -6,6 +6,6 @@ told to connect to nothing else. Importing this is cheap; no TensorFlow is neede
 
 from __future__ import annotations
 
-from pipeline.demo.site import serve
+from edgetune.pipeline.demo.site import serve
 
 __all__ = ["serve"]

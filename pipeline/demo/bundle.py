@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modules.bundle_files import BundleFiles, shown
-from modules.bundle_format import BUNDLE_JSON, EXPECTED, GOLDEN, parse_bundle, parse_expected
-from modules.errors import BundleError
+from edgetune.modules.bundle.files import BundleFiles, shown
+from edgetune.modules.contracts.bundle import BUNDLE_JSON, EXPECTED, GOLDEN, parse_bundle, parse_expected
+from edgetune.modules.core.errors import BundleError
 
 
 def bundle_files(folder: Path) -> dict[str, Path]:

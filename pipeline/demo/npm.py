@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from modules.errors import ConfigError
+from edgetune.modules.core.errors import ConfigError
 
 PINNED = ("package.json", "package-lock.json")
 CACHE_VARIABLE = "EDGETUNE_CACHE"

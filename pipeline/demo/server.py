@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from modules.errors import ConfigError
+from edgetune.modules.core.errors import ConfigError
 
 # Not from the system's table, which may lack wasm or call JavaScript what a browser then refuses.
 _TYPES = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.demo.bundle import bundle_files
-from pipeline.demo.npm import installed
-from pipeline.demo.server import DemoServer
+from edgetune.pipeline.demo.bundle import bundle_files
+from edgetune.pipeline.demo.npm import installed
+from edgetune.pipeline.demo.server import DemoServer
 
 HERE = Path(__file__).parent
 PAGE_FILES = (".css", ".html", ".js", ".svg")

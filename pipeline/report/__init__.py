@@ -5,7 +5,7 @@ Importing this is cheap: matplotlib, jinja2 and TensorFlow are imported when a r
 
 from __future__ import annotations
 
-from pipeline.report.report import write_report
-from pipeline.report.summary import summary
+from edgetune.pipeline.report.report import write_report
+from edgetune.pipeline.report.summary import summary
 
 __all__ = ["summary", "write_report"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from modules import folders
-from pipeline.outcome import NOT_RUN, Node
+from edgetune.modules.storage import filesystem
+from edgetune.pipeline.metadata.outcome import NOT_RUN, Node
 
 
 class Absent(Exception):
@@ -22,18 +22,18 @@ def folder(node: Node, key: str, name: str) -> str:
     if not node.succeeded:
         raise Absent(f"{node.id} {'did not run' if node.state == NOT_RUN else 'did not succeed'}.")
     artifact = node.artifact(key)
-    if artifact is None or not folders.exists(f"{artifact.uri}/{name}"):
+    if artifact is None or not filesystem.exists(f"{artifact.uri}/{name}"):
         raise Absent(f"{node.id} left no {name}.")
     return artifact.uri
 
 
 def read_text(path: str) -> str:
     """Text as it is: line ends too. What is not UTF-8 is shown as such."""
-    return folders.read(path).decode("utf-8", "replace")
+    return filesystem.read(path).decode("utf-8", "replace")
 
 
 def read_json(path: str) -> Any:
-    return json.loads(folders.read(path))
+    return json.loads(filesystem.read(path))
 
 
 def number(value: Any) -> float | None:

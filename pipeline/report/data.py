@@ -8,11 +8,11 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modules import folders
-from modules.rejected import Rejected
-from pipeline.outcome import Outcome
-from pipeline.report.artifacts import Absent, folder, read_json, read_text
-from pipeline.report.statistics import statistics
+from edgetune.modules.storage import filesystem
+from edgetune.modules.data.rejected import Rejected
+from edgetune.pipeline.metadata.outcome import Outcome
+from edgetune.pipeline.report.artifacts import Absent, folder, read_json, read_text
+from edgetune.pipeline.report.statistics import statistics
 
 INGEST, STATISTICS, FINDINGS = "ImageExampleGen", "StatisticsGen", "DatasetGate"
 MAX_REJECTED = 50
@@ -51,7 +51,7 @@ def _data(ingest: Mapping[str, Any], rejected: Iterable[Mapping[str, str]]) -> d
 
 
 def _rejected(path: str) -> Iterable[Mapping[str, str]]:
-    return csv.DictReader(io.StringIO(read_text(path), newline="")) if folders.exists(path) else ()
+    return csv.DictReader(io.StringIO(read_text(path), newline="")) if filesystem.exists(path) else ()
 
 
 def findings(outcome: Outcome) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.report import plots
+from edgetune.pipeline.report import plots
 
 
 def distributions(statistics: Mapping[str, Mapping[str, Mapping[str, Any]]], names: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.report.words import wilson
+from edgetune.pipeline.report.words import wilson
 
 MAX_CONFUSIONS = 12
 """Pairs of classes that are named as the most frequent confusions."""
@@ -18,7 +18,7 @@ def results(uri: str) -> dict[str, Any]:
     Args:
         uri: Folder of an evaluation.
     """
-    from modules import tfma_results
+    from edgetune.modules.evaluation import tfma_results
 
     candidate = tfma_results.overall_metrics(uri)
     baseline = tfma_results.overall_metrics(uri, baseline=True)
@@ -42,7 +42,7 @@ def classes(uri: str, labels: list[str] | None) -> list[dict[str, Any]]:
         uri: Folder of an evaluation.
         labels: Class names in the order of the model's outputs; None where they are not known.
     """
-    from modules import tfma_results
+    from edgetune.modules.evaluation import tfma_results
 
     found = tfma_results.per_class(uri)
     taken: dict[str, tuple[str, int]] = {}
@@ -79,7 +79,7 @@ def confusion(uri: str, labels: list[str] | None) -> dict[str, Any] | None:
     Returns:
         `labels`, `counts` (rows are the true classes) and `largest`; None where no matrix was computed.
     """
-    from modules import tfma_results
+    from edgetune.modules.evaluation import tfma_results
 
     matrix = tfma_results.confusion_matrix(uri, labels)
     if matrix is None:

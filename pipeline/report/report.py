@@ -17,15 +17,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from modules.findings import Finding
-from modules.rejected import Rejected
-from modules.settings import RunSettings
-from pipeline.config import to_yaml
-from pipeline.console import duration
-from pipeline.outcome import GATES, NOT_RUN, PUSHERS, Outcome
-from pipeline.report import words
-from pipeline.report.collect import Collected, collect
-from pipeline.report.statistics import FEATURES
+from edgetune.modules.data.findings import Finding
+from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.settings.run import RunSettings
+from edgetune.pipeline.config.load import to_yaml
+from edgetune.pipeline.terminal.console import duration
+from edgetune.pipeline.metadata.outcome import GATES, NOT_RUN, PUSHERS, Outcome
+from edgetune.pipeline.report import words
+from edgetune.pipeline.report.collect import Collected, collect
+from edgetune.pipeline.report.statistics import FEATURES
 
 PAGE, NUMBERS = "index.html", "report.json"
 
@@ -105,7 +105,7 @@ def _components(outcome: Outcome) -> list[dict[str, Any]]:
 
 def _plots(collected: Collected) -> dict[str, str]:
     """SVG by section; a section without a plot is absent."""
-    from pipeline.report import distributions, plots
+    from edgetune.pipeline.report import distributions, plots
 
     data, training, matrix, counted = (collected.get(name) for name in ("data", "training", "confusion", "statistics"))
     drawings: dict[str, Callable[[], str]] = {}

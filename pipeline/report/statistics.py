@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modules import folders
+from edgetune.modules.storage import filesystem
 
 FEATURES = {
     "width": "width, pixels",
@@ -33,9 +33,9 @@ def statistics(folder: str) -> dict[str, dict[str, dict[str, Any]]]:
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for split in ("train", "eval", "test"):
         path = f"{folder}/Split-{split}/FeatureStats.pb"
-        if not folders.exists(path):
+        if not filesystem.exists(path):
             continue
-        counted = statistics_pb2.DatasetFeatureStatisticsList.FromString(folders.read(path))
+        counted = statistics_pb2.DatasetFeatureStatisticsList.FromString(filesystem.read(path))
         by_name = {(feature.path.step or [feature.name])[0]: feature for feature in counted.datasets[0].features}
         for name in FEATURES:
             if name in by_name and by_name[name].num_stats.common_stats.num_non_missing:

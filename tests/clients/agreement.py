@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from modules.edge_runtime import EdgeRunner
+from edgetune.modules.litert.interpreter import EdgeRunner
 from tests.clients.photo_bundle import Made
 
 # Of the images; the float variants must agree on all.

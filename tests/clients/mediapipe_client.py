@@ -1,6 +1,6 @@
 """MediaPipe Tasks as an app uses it: `python mediapipe_client.py REQUEST.json RESPONSE.json`, in its own environment.
 
-`tests/clients/asking.py` says what a request and a response are. An error of MediaPipe is an answer too.
+`tests/clients/client_process.py` says what a request and a response are. An error of MediaPipe is an answer too.
 """
 
 from __future__ import annotations

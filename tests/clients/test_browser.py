@@ -1,6 +1,6 @@
 """The demo's page in headless Chromium: LiteRT.js and MediaPipe answer as our interpreter does, and the page holds up.
 
-All that happens in the browser is in `browser/drive.mjs`; what it saw is judged here, against `modules.edge_runtime`.
+All that happens in the browser is in `browser/drive.mjs`; what it saw is judged here, against `edgetune.modules.litert.interpreter`.
 Everything runs through the real server and through the modules that the page itself uses.
 """
 
@@ -24,12 +24,12 @@ import pytest
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_images
 
-from modules.edge_runtime import EdgeRunner
-from modules.errors import ConfigError
-from modules.images import decode
-from pipeline.demo.npm import CACHE_VARIABLE, installed, node_command
-from pipeline.demo.site import HERE, make_server
-from tests import tiny_model
+from edgetune.modules.litert.interpreter import EdgeRunner
+from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.images.decode import decode
+from edgetune.pipeline.demo.npm import CACHE_VARIABLE, installed, node_command
+from edgetune.pipeline.demo.site import HERE, make_server
+from tests.tiny import model as tiny_model
 from tests.clients.photo_bundle import Made
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

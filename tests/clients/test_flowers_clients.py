@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from modules.images import decode
-from modules.settings import ModelSettings
-from modules.signatures import EDGE, IMAGE, PROBABILITIES
+from edgetune.modules.images.decode import decode
+from edgetune.modules.settings.run import ModelSettings
+from edgetune.modules.contracts.signatures import EDGE, IMAGE, PROBABILITIES
 from tests.clients.agreement import assert_same, assert_same_variant, ours
-from tests.clients.asking import ask, rows
+from tests.clients.client_process import ask, rows
 from tests.clients.environments import MEDIAPIPE, TFLITE_RUNTIME, Unavailable
 from tests.clients.photo_bundle import VARIANTS, Made, fitted, for_training, write_edge_model
 

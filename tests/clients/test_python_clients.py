@@ -1,7 +1,7 @@
 """A bundle answers alike in clients that we did not write: MediaPipe Tasks, LiteRT, and an old tflite-runtime.
 
 They classify images of the exact size that the model was not fitted on, digits and tiles of photographs; what our own
-interpreter (`modules.edge_runtime`) answers is what they must answer.
+interpreter (`edgetune.modules.litert.interpreter`) answers is what they must answer.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from modules import tflite_inspect, tflite_metadata
-from modules.edge_runtime import EdgeRunner
-from modules.tflite_convert import convert
-from modules.tflite_metadata import add_metadata
+from edgetune.modules.litert import inspection, metadata
+from edgetune.modules.litert.interpreter import EdgeRunner
+from edgetune.modules.conversion.convert import convert
+from edgetune.modules.litert.metadata import add_metadata
 from tests.clients.agreement import assert_same, assert_same_variant, ours
-from tests.clients.asking import ask, rows
+from tests.clients.client_process import ask, rows
 from tests.clients.environments import MEDIAPIPE, TFLITE_RUNTIME, Unavailable
 from tests.clients.photo_bundle import ABOUT, LABELS, VARIANTS
 
@@ -29,7 +29,7 @@ from tests.clients.photo_bundle import ABOUT, LABELS, VARIANTS
 def mediapipe(tiles, tmp_path_factory):
     """MediaPipe's answers: by variant for the images, by `golden <variant>` for the golden ones, which it decodes."""
     twice = tmp_path_factory.mktemp("twice") / "model_float32.tflite"
-    with mock.patch.multiple(tflite_metadata, MEAN=127.5, STD=127.5):
+    with mock.patch.multiple(metadata, MEAN=127.5, STD=127.5):
         twice.write_bytes(add_metadata(tiles.model("float32").read_bytes(), LABELS, ABOUT))
     questions = {variant: {"model": tiles.model(variant), "images": tiles.images} for variant in VARIANTS}
     files, _ = tiles.golden()
@@ -171,7 +171,7 @@ def test_an_old_app_answers_as_we_do(old_app, tiles, variant):
 @pytest.mark.parametrize("variant", [*VARIANTS, "dynamic"])
 def test_an_old_app_loads_a_file_if_and_only_if_it_is_as_new_as_min_runtime_says(old_app, tiles, dynamic, variant):
     path = dynamic if variant == "dynamic" else tiles.model(variant)
-    facts = tflite_inspect.inspect(path.read_bytes())
+    facts = inspection.inspect(path.read_bytes())
     answer = old_app["answers"][variant]
     if release(facts.min_runtime) <= release(old_app["version"]):
         assert "error" not in answer, answer

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modules.edge_evaluation import evaluate
-from modules.edge_verdict import Thresholds
-from tests import tiny_edge, tiny_model
-from tests.clients import sabotage
-from tests.clients.asking import ask, rows
+from edgetune.modules.evaluation.edge import evaluate
+from edgetune.modules.evaluation.verdict import Thresholds
+from tests.tiny import edge, model
+from tests.clients import damaged_models
+from tests.clients.client_process import ask, rows
 from tests.clients.environments import MEDIAPIPE, TFLITE_RUNTIME, Unavailable
 
-PAIRS = list(tiny_model.examples(4))
-TRUTH = np.array([tiny_model.LABELS.index(label) for _, label in PAIRS])
+PAIRS = list(model.examples(4))
+TRUTH = np.array([model.LABELS.index(label) for _, label in PAIRS])
 
 # Where MediaPipe stops, and a part of what it says then.
 REFUSED = {
@@ -47,7 +47,7 @@ REASONS = {
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    return sabotage.make(tmp_path_factory.mktemp("sabotage"))
+    return damaged_models.make(tmp_path_factory.mktemp("sabotage"))
 
 
 @pytest.fixture(scope="module")
@@ -77,26 +77,26 @@ def answers_of(client, questions):
 @pytest.fixture(scope="module")
 def judged(files, tmp_path_factory):
     """What the evaluator says of each."""
-    examples = tiny_edge.write_test_images(tmp_path_factory.mktemp("examples"))
+    examples = edge.write_test_images(tmp_path_factory.mktemp("examples"))
     facts = {}
-    for row in sabotage.ROWS:
+    for row in damaged_models.ROWS:
         folder = tmp_path_factory.mktemp("edge_model")
         for variant, name in row.items():
             (folder / f"model_{variant}.tflite").write_bytes(files[name].read_bytes())
-        (folder / "labels.txt").write_text("".join(f"{label}\n" for label in tiny_model.LABELS))
-        metrics = evaluate(tiny_edge.saved_model(), str(folder), examples, Thresholds(required=()))
+        (folder / "labels.txt").write_text("".join(f"{label}\n" for label in model.LABELS))
+        metrics = evaluate(edge.saved_model(), str(folder), examples, Thresholds(required=()))
         facts |= {name: metrics["variants"][variant] for variant, name in row.items()}
     return facts
 
 
 def test_the_evaluator_refuses_each_for_what_is_wrong_with_it_and_the_sound_one_not(judged):
-    assert judged[sabotage.SOUND]["blessed"]
-    assert {name: facts["reasons"] for name, facts in judged.items() if name != sabotage.SOUND} == REASONS
-    assert not [name for name, facts in judged.items() if facts["blessed"] and name != sabotage.SOUND]
+    assert judged[damaged_models.SOUND]["blessed"]
+    assert {name: facts["reasons"] for name, facts in judged.items() if name != damaged_models.SOUND} == REASONS
+    assert not [name for name, facts in judged.items() if facts["blessed"] and name != damaged_models.SOUND]
 
 
 def test_mediapipe_answers_rightly_with_the_sound_one(mediapipe):
-    answer = mediapipe[sabotage.SOUND]
+    answer = mediapipe[damaged_models.SOUND]
     assert "error" not in answer, answer
     assert (rows(answer["categories"]).argmax(axis=1) == TRUTH).all()
 
@@ -113,15 +113,15 @@ def test_mediapipe_refuses(mediapipe, name):
 @pytest.mark.parametrize("name", ["normalised twice", "calibrated on dark images"])
 def test_mediapipe_answers_wrongly_without_an_error(mediapipe, name):
     assert "error" not in mediapipe[name], mediapipe[name]
-    sound, wrong = (rows(mediapipe[which]["categories"]) for which in (sabotage.SOUND, name))
+    sound, wrong = (rows(mediapipe[which]["categories"]) for which in (damaged_models.SOUND, name))
     best = sound.argmax(axis=1)
     lost = sound.max(axis=1) - wrong[np.arange(len(wrong)), best]
     assert lost.min() > 0.2  # of a probability of 0.9
 
 
 def test_an_old_app_answers_wrongly_without_an_error_where_input_and_output_are_int8(old_app):
-    assert "error" not in old_app[sabotage.SOUND], old_app[sabotage.SOUND]
-    assert (np.array(old_app[sabotage.SOUND]["probabilities"]).argmax(axis=1) == TRUTH).all()
+    assert "error" not in old_app[damaged_models.SOUND], old_app[damaged_models.SOUND]
+    assert (np.array(old_app[damaged_models.SOUND]["probabilities"]).argmax(axis=1) == TRUTH).all()
     wrong = old_app["int8 input and output"]
     assert "error" not in wrong, wrong
     values = np.array(wrong["probabilities"])

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from modules.bundle_check import verify
-from modules.digits import write_digits
-from pipeline.outcome import CACHED, COMPLETE, read_outcome
-from tests.storage_server import Served, serving
+from edgetune.modules.bundle.verify import verify
+from edgetune.modules.data.digits import write_digits
+from edgetune.pipeline.metadata.outcome import CACHED, COMPLETE, read_outcome
+from tests.fakes.storage_server import Served, serving
 
 SETTINGS = (
     "name=digits",
@@ -48,7 +48,7 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(root: Path, storage: Served, workdir: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline.cli", "run", "--config", "configs/demo.yaml", "--workdir", str(workdir)]
+    command = [sys.executable, "-m", "edgetune.pipeline.cli", "run", "--config", "configs/demo.yaml", "--workdir", str(workdir)]
     command += ["--data", "gs://photos/digits", *(part for setting in SETTINGS for part in ("--set", setting))]
     environment = {**os.environ, **storage.environment()}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=900)

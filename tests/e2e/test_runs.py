@@ -26,9 +26,9 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 from PIL import Image
 
-from modules.digits import write_digits
-from pipeline.outcome import CACHED, COMPLETE, Outcome, read_outcome
-from tests.kfp_launcher import Platform
+from edgetune.modules.data.digits import write_digits
+from edgetune.pipeline.metadata.outcome import CACHED, COMPLETE, Outcome, read_outcome
+from tests.fakes.kfp_launcher import Platform
 
 CODE = ("modules", "components", "pipeline", "schemas", "configs", "weights", "requirements")
 AFTER_TRAINING = {"Evaluator", "EdgeExporter", "EdgeEvaluator", "SavedModelPusher", "EdgePusher"}
@@ -65,7 +65,7 @@ class Machine:
     def edgetune(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command that takes a configuration: of these tests, on this machine's images."""
         settings = [part for setting in SETTINGS for part in ("--set", setting)]
-        program = [sys.executable, "-m", "pipeline.cli", command, "--config", "configs/demo.yaml"]
+        program = [sys.executable, "-m", "edgetune.pipeline.cli", command, "--config", "configs/demo.yaml"]
         return subprocess.run(
             [*program, "--data", str(self.data), *settings, *arguments],
             cwd=self.code,

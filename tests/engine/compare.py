@@ -19,9 +19,10 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
-from modules import tfma_results
-from modules.records import SPLITS, serialized
-from pipeline.outcome import Outcome
+from edgetune.modules.evaluation import tfma_results
+from edgetune.modules.contracts.examples import SPLITS
+from edgetune.modules.examples.records import serialized
+from edgetune.pipeline.metadata.outcome import Outcome
 
 TOLERANCE = 1e-5
 _SHOWN = 5

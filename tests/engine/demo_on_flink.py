@@ -24,11 +24,11 @@ import pytest
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import standard_artifacts
 
-from components.evaluator import Evaluator
-from modules.beam_settings import BeamSettings
-from modules.digits import write_digits
-from pipeline.beam_engines import beam_flags
-from pipeline.outcome import COMPLETE, Outcome, read_outcome
+from edgetune.components.evaluator import Evaluator
+from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.data.digits import write_digits
+from edgetune.pipeline.beam.flags import beam_flags
+from edgetune.pipeline.metadata.outcome import COMPLETE, Outcome, read_outcome
 from tests.engine import compare
 from tests.engine.cluster import ROOT, Cluster, Memory
 
@@ -55,7 +55,7 @@ class Machine:
         given = [
             part for setting in (*SETTINGS, *self._beam, f"beam.runner={on}", *settings) for part in ("--set", setting)
         ]
-        command = [sys.executable, "-m", "pipeline.cli", "run", "--config", "configs/demo.yaml", *given]
+        command = [sys.executable, "-m", "edgetune.pipeline.cli", "run", "--config", "configs/demo.yaml", *given]
         command += ["--data", str(self._data), "--workdir", str(self.workdir)]
         print(f"\n{on}: {self.workdir}", flush=True)
         done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False, timeout=3600)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
-from modules.records import SPLITS
+from edgetune.modules.contracts.examples import SPLITS
 from tests.engine import compare
 
 

@@ -15,18 +15,18 @@ from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 
-from components.curated_schema import CuratedSchema
-from components.image_example_gen import ImageExampleGen
-from modules.beam_settings import BeamSettings
-from modules.digits import write_digits
-from modules.errors import ConfigError
-from modules.settings import DataSettings
-from modules.sources import discover
-from pipeline.beam_engines import beam_flags
-from pipeline.engine_check import check_engine
-from pipeline.observed_runner import run_observed
-from pipeline.outcome import COMPLETE, Outcome, read_outcome
-from pipeline.pipeline import SCHEMA
+from edgetune.components.curated_schema.component import CuratedSchema
+from edgetune.components.image_example_gen import ImageExampleGen
+from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.data.digits import write_digits
+from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.settings.run import DataSettings
+from edgetune.modules.data.sources import discover
+from edgetune.pipeline.beam.flags import beam_flags
+from edgetune.pipeline.beam.check import check_engine
+from edgetune.pipeline.local.observed_runner import run_observed
+from edgetune.pipeline.metadata.outcome import COMPLETE, Outcome, read_outcome
+from edgetune.pipeline.pipeline import SCHEMA
 from tests.engine import compare
 from tests.engine.cluster import Cluster
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from modules import errors
-from pipeline import cli
-from pipeline.config_file import parse
-from tests import crafted_parquet
+from edgetune.modules.core import errors
+from edgetune.pipeline import cli
+from edgetune.pipeline.config.yaml_file import parse
+from tests.helpers import crafted_parquet
 
 
 @pytest.fixture
 def runner(monkeypatch):
     """Stands in for the local runner: keeps what it is called with, and raises `runner.error` where that is set."""
-    stand_in = types.ModuleType("pipeline.local_runner")
+    stand_in = types.ModuleType("edgetune.pipeline.local.runner")
     stand_in.calls = []
     stand_in.error = None
 
@@ -29,8 +29,8 @@ def runner(monkeypatch):
             raise stand_in.error
 
     stand_in.run = run
-    monkeypatch.setitem(sys.modules, "pipeline.local_runner", stand_in)
-    monkeypatch.setattr("pipeline.local_runner", stand_in, raising=False)
+    monkeypatch.setitem(sys.modules, "edgetune.pipeline.local.runner", stand_in)
+    monkeypatch.setattr("edgetune.pipeline.local.runner", stand_in, raising=False)
     return stand_in
 
 
@@ -138,7 +138,7 @@ def test_config_prints_what_a_run_would_have(capsys):
 def test_a_reader_that_goes_away_is_no_error(root):
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "pipeline.cli", "config"]
+    command = [sys.executable, "-m", "edgetune.pipeline.cli", "config"]
     try:
         done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=root)
     finally:
@@ -149,7 +149,7 @@ def test_a_reader_that_goes_away_is_no_error(root):
 def test_a_list_that_brings_code_ends_a_run_before_the_code_does_anything(root, tmp_path):
     columns = {"path": ["a.jpg", "b.jpg"], "label": ["oak", "elm"]}
     path = crafted_parquet.write(tmp_path / "images.parquet", columns, "path", f"touch {tmp_path}/ran")
-    command = [sys.executable, "-m", "pipeline.cli", "run", "--data", str(path), "--workdir", str(tmp_path / "w")]
+    command = [sys.executable, "-m", "edgetune.pipeline.cli", "run", "--data", str(path), "--workdir", str(tmp_path / "w")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == errors.DataError.exit_code, done.stderr
     assert f"edgetune: {path}" in done.stderr and "remedy: write" in done.stderr
@@ -159,7 +159,7 @@ def test_a_list_that_brings_code_ends_a_run_before_the_code_does_anything(root, 
 
 def test_help_imports_nothing_heavy(root):
     program = (
-        "import sys\nfrom pipeline.cli import main\ntry:\n    main(['run', '--help'])\nexcept SystemExit:\n    pass\n"
+        "import sys\nfrom edgetune.pipeline.cli import main\ntry:\n    main(['run', '--help'])\nexcept SystemExit:\n    pass\n"
         "print('imported', *sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)

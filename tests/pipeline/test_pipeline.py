@@ -21,10 +21,10 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import cache_utils
 from tfx.orchestration.portable.inputs_utils import resolve_parameters
 
-from modules.errors import WeightsError
-from modules.settings import RunSettings
-from modules.sources import Source
-from pipeline.pipeline import Places, create_pipeline
+from edgetune.modules.core.errors import WeightsError
+from edgetune.modules.settings.run import RunSettings
+from edgetune.modules.data.sources import Source
+from edgetune.pipeline.pipeline import Places, create_pipeline
 
 FOLDERS = Source("images", "/photos", {"all": "*/*"})
 BEFORE_THE_GATE = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "BaselineStatistics"}

@@ -1,0 +1,161 @@
+"""The same classifier as LiteRT files of two makers: as EdgeExporter writes it, and as the guides show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.lib.photographs import photographs
+from edgetune.modules.images.decode import decode
+from edgetune.modules.models.classifier import Classifier, build_classifier, pool
+from edgetune.modules.examples.calibration_images import choose
+from edgetune.modules.settings.run import EdgeSettings, ModelSettings
+from edgetune.modules.contracts.signatures import EDGE, IMAGE, PROBABILITIES
+from edgetune.modules.conversion.convert import convert
+from edgetune.modules.conversion.converter import Converter, OpsSet, Optimize
+from edgetune.modules.litert.metadata import Description, add_metadata
+
+VARIANTS = ("float32", "float16", "int8")
+_BATCH = 32
+_SEED = 1
+_EPOCHS = 30
+_TILES = 100  # of each photograph
+
+
+@dataclass(frozen=True)
+class Plain:
+    """How a guide gets a backbone."""
+
+    builder: str
+    """In `keras.applications`."""
+    normalise: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels
+    """What its caller has to do with pixels float32 in 0..255."""
+
+
+PLAIN = {
+    "mobilenet_v2": Plain("MobileNetV2", lambda pixels: pixels / np.float32(127.5) - np.float32(1)),
+    "mobilenet_v3_small": Plain("MobileNetV3Small"),
+    "mobilenet_v3_large": Plain("MobileNetV3Large"),
+}
+
+
+@dataclass(frozen=True)
+class Images:
+    """Photographs at the model's size, uint8 `[N, S, S, 3]`, with class indices int64 `[N]`."""
+
+    classes: list[str]
+    train: np.ndarray
+    train_labels: np.ndarray
+    test: np.ndarray
+    test_labels: np.ndarray
+
+    def calibrating(self) -> np.ndarray:
+        """Those of `train` that calibrate, for both makers: as many as a run takes by default."""
+        return self.train[choose(self.train_labels, EdgeSettings().representative_images)]
+
+
+def from_folder(folder: Path, size: int) -> Images:
+    """The photographs of `folder/<class>/*.jpg`: of each ten, eight to fit on and two to measure on."""
+    found = photographs(folder)
+    arrays = []
+    for part in (found["train"], [*found["eval"], *found["test"]]):
+        arrays += [
+            np.stack([decode(tf.io.read_file(str(photo.path)), size).numpy() for photo in part]),
+            np.array([photo.label for photo in part], np.int64),
+        ]
+    return Images(sorted(path.name for path in folder.iterdir() if path.is_dir()), *arrays)
+
+
+def tiles(size: int) -> Images:
+    """Tiles of the two photographs that scikit-learn brings: for bytes and latency they do, and are easily told."""
+    from sklearn.datasets import load_sample_images
+
+    rng, made, labels = np.random.default_rng(_SEED), [], []
+    for label, photograph in enumerate(load_sample_images().images):
+        for _ in range(_TILES):
+            side = rng.integers(100, min(photograph.shape[:2]))
+            y, x = (rng.integers(0, length - side + 1) for length in photograph.shape[:2])
+            made.append(decode(tf.io.encode_png(photograph[y : y + side, x : x + side]), size).numpy())
+            labels.append(label)
+    images, truth = np.stack(made), np.array(labels, np.int64)
+    tested = np.arange(len(images)) % 5 == 0
+    return Images(["china", "flower"], images[~tested], truth[~tested], images[tested], truth[tested])
+
+
+def fitted(settings: ModelSettings, images: Images) -> Classifier:
+    """The classifier, its head fitted on pooled features: answers of a random head would be close ties."""
+    network = build_classifier(settings, len(images.classes), _SEED)
+    pooled = keras.Model(network.backbone.input, pool(network.backbone.output))
+    features = pooled.predict(images.train.astype(np.float32), batch_size=_BATCH, verbose=0)
+    network.head.compile("adam", "sparse_categorical_crossentropy")
+    network.head.fit(features, images.train_labels, epochs=_EPOCHS, batch_size=_BATCH, verbose=0)
+    return network
+
+
+def probabilities(network: Classifier, pixels: np.ndarray) -> np.ndarray:
+    """What the Keras model answers: images uint8 `[N, S, S, 3]` to float32 `[N, C]`."""
+    return np.asarray(network.model.predict(pixels.astype(np.float32), batch_size=_BATCH, verbose=0))
+
+
+def ours(network: Classifier, images: Images, folder: Path) -> dict[str, bytes]:
+    """Files by variant, as EdgeExporter makes them: of the signature `edge`, the only one that it reads.
+
+    Args:
+        network: The classifier.
+        images: Of which some calibrate; their classes are written into each file.
+        folder: For the SavedModel; it is made.
+    """
+    held = tf.Module()
+    held.variables_of_model = [variable.value for variable in network.model.variables]
+    spec = tf.TensorSpec([1, *network.model.input_shape[1:]], tf.float32, name=IMAGE)
+    edge = tf.function(lambda image: {PROBABILITIES: network.model(image, training=False)}, [spec])
+    tf.saved_model.save(held, str(folder), signatures={EDGE: edge})
+    about = Description("image_classifier", EdgeSettings().description)
+    converted = convert(str(folder), VARIANTS, images.calibrating())
+    return {variant: add_metadata(content, images.classes, about) for variant, content in converted.items()}
+
+
+def plain(settings: ModelSettings, network: Classifier, images: Images, folder: Path) -> dict[str, bytes]:
+    """Files by variant, of `keras.applications` with the same weights and the same head.
+
+    Args:
+        settings: Backbone, width, size and file of weights.
+        network: The classifier that they make here.
+        images: Of which some calibrate.
+        folder: For the SavedModel; it is made.
+
+    Raises:
+        ValueError: It is another network than ours.
+    """
+    of, shape = PLAIN[settings.backbone], (settings.image_size, settings.image_size, 3)
+    build = getattr(keras.applications, of.builder)
+    base = build(include_top=False, alpha=settings.alpha, input_shape=shape, weights=settings.weights)
+    model = keras.Model(base.input, network.head(keras.layers.GlobalAveragePooling2D()(base.output)))
+    some = images.test[:_BATCH]
+    found = model.predict(of.normalise(some.astype(np.float32)), verbose=0)
+    if not np.allclose(found, probabilities(network, some), atol=1e-4):
+        raise ValueError(f"{of.builder} with these weights answers otherwise than ours")
+    model.export(str(folder), verbose=False)
+    return {variant: _converted(str(folder), variant, of, images) for variant in VARIANTS}
+
+
+def _converted(saved_model: str, variant: str, of: Plain, images: Images) -> bytes:
+    def representative() -> Iterator[list[np.ndarray]]:
+        for image in images.calibrating():
+            yield [of.normalise(image[np.newaxis].astype(np.float32))]
+
+    converter = Converter.from_saved_model(saved_model)
+    if variant != "float32":
+        converter.optimizations = [Optimize.DEFAULT]
+    if variant == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if variant == "int8":
+        converter.representative_dataset = representative
+        converter.target_spec.supported_ops = [OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type, converter.inference_output_type = tf.uint8, tf.float32
+    return bytes(converter.convert())

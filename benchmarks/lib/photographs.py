@@ -1,0 +1,59 @@
+"""A folder of photographs for benchmarks: split 8 : 1 : 1 in each class, and written as Transform would write it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from edgetune.modules.images import decode
+from edgetune.modules.examples.pixel_packing import pack
+from edgetune.modules.contracts.examples import IMAGE, LABEL_INDEX, SPLITS
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A file and the index of its class."""
+
+    path: Path
+    label: int
+
+
+def photographs(folder: Path, turn: int = 0) -> dict[str, list[Photograph]]:
+    """The photographs of `folder/<class>/*.jpg` by split: of each ten in order of name, one is eval and one is test.
+
+    Args:
+        folder: Of the class folders.
+        turn: Which ones these are: ten turns test on every photograph once.
+    """
+    found: dict[str, list[Photograph]] = {split: [] for split in SPLITS}
+    classes = sorted(path for path in folder.iterdir() if path.is_dir())
+    for label, place in enumerate(classes):
+        for number, path in enumerate(sorted(place.glob("*.jpg"))):
+            split = {8: "eval", 9: "test"}.get((number - turn) % 10, "train")
+            found[split].append(Photograph(path, label))
+    return found
+
+
+def write_transformed(found: dict[str, list[Photograph]], image_size: int, folder: Path) -> str:
+    """Transformed examples, as the component Transform writes them; the URI of the artifact."""
+    for split, part in found.items():
+        place = folder / f"Split-{split}"
+        place.mkdir(parents=True)
+        paths = tf.data.Dataset.from_tensor_slices([str(photo.path) for photo in part])
+        decoded = paths.map(
+            lambda path: decode.decode(tf.io.read_file(path), image_size), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        raw = decoded.batch(_BATCH).map(decode.to_raw, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+        with tf.io.TFRecordWriter(str(place / "data.gz"), tf.io.TFRecordOptions("GZIP")) as writer:
+            for photo, content in zip(part, raw.as_numpy_iterator(), strict=True):
+                features = {
+                    IMAGE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[pack(content)])),
+                    LABEL_INDEX: tf.train.Feature(int64_list=tf.train.Int64List(value=[photo.label])),
+                }
+                example = tf.train.Example(features=tf.train.Features(feature=features))
+                writer.write(example.SerializeToString())
+    return str(folder)

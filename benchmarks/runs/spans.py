@@ -1,0 +1,188 @@
+"""Where the seconds of a run go: a run in this process, with what it does marked on a line of time."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import resource
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+IMPORTS, MODEL, BEAM, EXECUTOR, REPORT, LAUNCHER = "imports", "model", "beam", "executor", "report", "launcher"
+_FIRST_COUNTS = (IMPORTS, MODEL, BEAM, EXECUTOR, REPORT)
+"""Of what goes on at the same time, the first of these is what the time is for; else it is the launcher's."""
+OUTSIDE = "outside"
+CLOCKS = ("wall clock", "processor")
+
+Seconds = dict[tuple[str, str], tuple[float, float]]
+"""By component, or `OUTSIDE`, and kind: seconds by each of `CLOCKS`."""
+
+
+class Spans:
+    """What begins and ends, in any thread."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[float, float, str, str, int]] = []
+        self._open: Counter[str] = Counter()
+
+    def mark(self, kind: str, step: int, node: str = "") -> None:
+        """`kind` begins, by 1, or ends, by -1."""
+        self._open[kind] += step
+        self._events.append((time.monotonic(), _processor_seconds(), kind, node, step))
+
+    @contextmanager
+    def span(self, kind: str) -> Iterator[None]:
+        """`kind` lasts as long as the context."""
+        self.mark(kind, 1)
+        try:
+            yield
+        finally:
+            self.mark(kind, -1)
+
+    def close(self, kind: str) -> None:
+        """Ends `kind`, however often it has begun."""
+        while self.during(kind):
+            self.mark(kind, -1)
+
+    def during(self, kind: str) -> bool:
+        """Whether `kind` has begun and not ended."""
+        return self._open[kind] > 0
+
+    def marking(self, kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, all calls of which are of `kind`."""
+
+        @functools.wraps(function)
+        def marked(*arguments: Any, **named: Any) -> Any:
+            with self.span(kind):
+                return function(*arguments, **named)
+
+        return marked
+
+    def seconds(self) -> Seconds:
+        """Every second once."""
+        found: Seconds = defaultdict(lambda: (0.0, 0.0))
+        under_way: Counter[str] = Counter()
+        node, events = OUTSIDE, sorted(self._events, key=lambda event: event[0])
+        found[OUTSIDE, LAUNCHER] = 0.0, events[0][1]  # what the process has needed so far
+        for (wall, processor, kind, of, step), (until, processor_until, *_) in zip(events, events[1:], strict=False):
+            if kind == LAUNCHER:
+                node = of if step > 0 else OUTSIDE
+            under_way[kind] += step
+            what = next((kind for kind in _FIRST_COUNTS if under_way[kind] > 0), LAUNCHER)
+            before = found[node, what]
+            found[node, what] = before[0] + until - wall, before[1] + processor_until - processor
+        return found
+
+
+def watched_run(workdir: Path, overrides: list[str], out: Path) -> None:
+    """A run of the demo as the command line's, in this process; writes lists of component, kind and seconds."""
+    spans = Spans()
+    spans.mark(OUTSIDE, 1)
+    with ExitStack() as stack:
+        _watch_imports(spans, stack)
+        from edgetune.pipeline.local import runner
+        from edgetune.pipeline.config.load import load
+        from edgetune.pipeline.terminal.console import Console
+        from edgetune.pipeline.report import write_report
+
+        class Watched(Console):
+            def started(self, node_id: str) -> None:
+                super().started(node_id)
+                spans.mark(LAUNCHER, 1, node_id)
+
+            def finished(self, node_id: str, state: Any) -> None:
+                spans.mark(LAUNCHER, -1, node_id)
+                super().finished(node_id, state)
+
+            def __enter__(self) -> Console:
+                _watch_executors(spans, stack)  # what they are made of is imported by now
+                return super().__enter__()
+
+        stack.enter_context(mock.patch.object(runner, "Console", Watched))
+        stack.enter_context(mock.patch.object(runner, "write_report", spans.marking(REPORT, write_report)))
+        runner.run(load(None, overrides, None), workdir=workdir)
+    spans.mark(OUTSIDE, -1)
+    listed = [[*key, *figures] for key, figures in spans.seconds().items()]
+    out.write_text(json.dumps(listed), encoding="utf-8")
+
+
+def _watch_imports(spans: Spans, stack: ExitStack) -> None:
+    """Marks what `import` does where a module is not there yet; one that is imported by another is part of that."""
+    bootstrap: Any = importlib._bootstrap  # there is no public place where the end of an import is seen
+    load, depth = bootstrap._find_and_load, threading.local()
+
+    def watched(name: str, import_: Any) -> Any:
+        if getattr(depth, "is_inside", False):
+            return load(name, import_)
+        depth.is_inside = True
+        try:
+            with spans.span(IMPORTS):
+                return load(name, import_)
+        finally:
+            depth.is_inside = False
+
+    stack.enter_context(mock.patch.object(bootstrap, "_find_and_load", watched))
+
+
+def _watch_executors(spans: Spans, stack: ExitStack) -> None:
+    import apache_beam as beam
+    from tfx.orchestration.portable import python_executor_operator
+
+    from edgetune.components.edge_exporter import executor as edge_exporter
+    from edgetune.modules.core import progress
+    from edgetune.modules.serving import export
+    from edgetune.modules.conversion.convert import convert
+
+    execute, start, run = python_executor_operator.run_with_executor, beam.Pipeline.__init__, beam.Pipeline.run
+
+    def executed(*arguments: Any, **named: Any) -> Any:
+        with spans.span(EXECUTOR):
+            try:
+                return execute(*arguments, **named)
+            finally:
+                spans.close(BEAM)  # of a pipeline that was built and never run
+
+    def started(pipeline: beam.Pipeline, *arguments: Any, **named: Any) -> None:
+        if spans.during(EXECUTOR):  # the one that runs the components is none of theirs
+            spans.mark(BEAM, 1)
+        start(pipeline, *arguments, **named)
+
+    def ran(pipeline: beam.Pipeline, *arguments: Any, **named: Any) -> Any:
+        try:
+            return run(pipeline, *arguments, **named)
+        finally:
+            if spans.during(BEAM):
+                spans.mark(BEAM, -1)
+
+    def converted(*arguments: Any, **named: Any) -> Any:
+        try:
+            return convert(*arguments, **named)
+        finally:
+            spans.close(MODEL)
+
+    def said(text: str) -> None:
+        # The first word of the converter, when its process has imported what it needs.
+        if text.startswith("converting to") and not spans.during(MODEL):
+            spans.mark(MODEL, 1)
+
+    for place, name, stands_in in (
+        (python_executor_operator, "run_with_executor", executed),
+        (beam.Pipeline, "__init__", started),
+        (beam.Pipeline, "run", ran),
+        (edge_exporter, "convert", converted),
+        (export, "export_saved_model", spans.marking(MODEL, export.export_saved_model)),
+    ):
+        stack.enter_context(mock.patch.object(place, name, stands_in))
+    stack.enter_context(progress.listening(said))
+
+
+def _processor_seconds() -> float:
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)

@@ -1,0 +1,38 @@
+"""Settings as the typed execution properties of a component, so that ML Metadata records and compares each one."""
+
+from __future__ import annotations
+
+import types
+from typing import Annotated, Any, List, Literal, Union, get_args, get_origin  # noqa: UP035 - TFX compares typing.List
+
+from tfx.types.component_spec import ExecutionParameter
+
+from edgetune.modules.settings.run import Settings
+
+
+def parameters_of(settings: type[Settings], prefix: str = "") -> dict[str, ExecutionParameter]:
+    """Execution parameters for all leaves of a settings tree, named as `edgetune.modules.settings.run.flatten` names them."""
+    parameters: dict[str, ExecutionParameter] = {}
+    for name, field in settings.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Settings):
+            parameters.update(parameters_of(annotation, f"{prefix}{name}_"))
+        else:
+            kind, optional = _plain(annotation)
+            parameters[prefix + name] = ExecutionParameter(type=kind, optional=optional)
+    return parameters
+
+
+def _plain(annotation: Any) -> tuple[Any, bool]:
+    """The type TFX knows for an annotation, and whether None is allowed."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        (inner,) = [a for a in args if a is not type(None)]
+        return _plain(inner)[0], True
+    if origin is Annotated:
+        return _plain(args[0])
+    if origin is Literal:
+        return type(args[0]), False
+    if origin is tuple:
+        return List[_plain(args[0])[0]], False  # type: ignore[misc]  # noqa: UP006
+    return annotation, False

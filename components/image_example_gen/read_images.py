@@ -1,0 +1,197 @@
+"""Files of images, or records that hold images, to raw examples; and what could not be read, with the reason."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.transforms.window import GlobalWindows
+
+from edgetune.components.image_example_gen.raw_example import (
+    ACCEPTED,
+    REJECTED,
+    Reading,
+    RecordFeatures,
+    of_image,
+    of_record,
+    rejected,
+)
+from edgetune.modules.storage import filesystem
+from edgetune.modules.data import class_folders
+from edgetune.modules.data.manifests import read_manifest
+from edgetune.modules.data.tfrecords import Damaged, read_records
+from edgetune.modules.storage.safe_read import Unreadable, check_file, most_bytes, read_file
+from edgetune.modules.core.worker_progress import SharedCount
+from edgetune.modules.data.sources import ALL, SPLIT_OF
+from edgetune.modules.data.tfds import class_names
+from edgetune.modules.core.threads import Budget, InOrder
+
+_REPORT_EVERY = 100
+
+# Reading over a network is waiting, most of the time.
+_REMOTE_THREADS = 16
+# However many threads read, together they hold the bytes of the largest file that is read at most.
+_contents = Budget()
+# Of this process, which has a part of the images.
+_seen = itertools.count(1)
+
+
+class ReadFolders(beam.PTransform):
+    """Patterns `.../*/*` of a folder of class folders to what was read, labelled by the folder that a file is in."""
+
+    def __init__(self, base: str, reading: Reading, seen: SharedCount) -> None:
+        super().__init__()
+        self._read = _ReadFiles(base, reading, seen)
+
+    def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
+        return (
+            input_or_inputs
+            | "Folders" >> beam.FlatMap(_class_folders)
+            | "SpreadFolders" >> beam.Reshuffle()
+            | "Files" >> beam.FlatMap(_labelled_files)
+            # A folder is one element: without this, one worker would read all its files.
+            | "Spread" >> beam.Reshuffle()
+            | "Decode" >> beam.ParDo(self._read).with_outputs(ACCEPTED, REJECTED)
+        )
+
+
+class ReadManifest(beam.PTransform):
+    """Patterns `<list>#<split>` to what was read of the images that the list has for the split."""
+
+    def __init__(self, base: str, reading: Reading, seen: SharedCount) -> None:
+        super().__init__()
+        self._base, self._read = base, _ReadFiles(base, reading, seen)
+
+    def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
+        return (
+            input_or_inputs
+            | "Lines" >> beam.FlatMap(_listed_files, self._base)
+            | "Spread" >> beam.Reshuffle()
+            | "Decode" >> beam.ParDo(self._read).with_outputs(ACCEPTED, REJECTED)
+        )
+
+
+class ReadRecords(beam.PTransform):
+    """Glob patterns of TFRecord files to what was read, with image and label from given features.
+
+    What is spread over workers is files: of what stands in them, no more than a few records are in memory at a time.
+    """
+
+    def __init__(self, base: str, reading: Reading, seen: SharedCount, image_feature: str, label_feature: str) -> None:
+        super().__init__()
+        self._base, self._read = base, _ReadRecords(base, reading, seen, image_feature, label_feature)
+
+    def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
+        return (
+            input_or_inputs
+            | "Files" >> beam.FlatMap(_matching, self._base)
+            | "Spread" >> beam.Reshuffle()
+            | "Decode" >> beam.ParDo(self._read).with_outputs(ACCEPTED, REJECTED)
+        )
+
+
+# Names of files are any bytes but zero and slash, and go from worker to worker as such: Beam's coder for text is UTF-8.
+
+
+def _class_folders(pattern: str) -> Iterator[tuple[bytes, bool]]:
+    """Paths, and whether each is the folder of a class or an image without one."""
+    folder = pattern.removesuffix("/*/*")
+    yield from ((os.fsencode(path), True) for path in class_folders.class_folders(folder))
+    yield from ((os.fsencode(path), False) for path in class_folders.without_class(folder))
+
+
+def _labelled_files(element: tuple[bytes, bool]) -> Iterator[tuple[bytes, bytes | None]]:
+    """Paths and labels; None for none."""
+    path, is_class = element
+    if not is_class:
+        yield path, None
+        return
+    label = path.rpartition(b"/")[2]
+    yield from ((os.fsencode(file), label) for file in class_folders.entries(os.fsdecode(path)))
+
+
+def _listed_files(pattern: str, base: str) -> Iterator[tuple[bytes, bytes | None]]:
+    manifest, _, split = pattern.rpartition("#")
+    for entry in read_manifest(manifest, SPLIT_OF):
+        if (entry.split or ALL) == split:
+            yield os.fsencode(f"{base}/{entry.path}"), os.fsencode(entry.label)
+
+
+def _matching(pattern: str, base: str) -> Iterator[bytes]:
+    yield from (os.fsencode(path) for path in filesystem.matching(base, pattern.removeprefix(f"{base}/")))
+
+
+class _InThreads(beam.DoFn):
+    """Reads several files or records at a time, on all cores: decoding releases Python's lock. Their order stays."""
+
+    def __init__(self, base: str, reading: Reading, seen: SharedCount) -> None:
+        super().__init__()
+        self._base, self._reading, self._seen = base, reading, seen
+
+    def start_bundle(self) -> None:
+        self._calls = InOrder(self._read, _REMOTE_THREADS if filesystem.is_remote(self._base) else None)
+
+    def finish_bundle(self) -> Iterator[TaggedOutput]:
+        for output in self._counted(self._calls.rest()):
+            yield TaggedOutput(output.tag, GlobalWindows.windowed_value(output.value))
+
+    def _counted(self, outputs: Iterable[TaggedOutput]) -> Iterator[TaggedOutput]:
+        for output in outputs:
+            if next(_seen) % _REPORT_EVERY == 0:
+                self._seen.add(_REPORT_EVERY)
+            yield output
+
+    def _read(self, *element: Any) -> TaggedOutput:
+        raise NotImplementedError
+
+
+class _ReadFiles(_InThreads):
+    """Paths and labels to what `raw_example.of_image` makes of each."""
+
+    def process(self, element: tuple[bytes, bytes | None]) -> Iterator[TaggedOutput]:
+        yield from self._counted(self._calls.call(*element))
+
+    def _read(self, name: bytes, label: bytes | None) -> TaggedOutput:
+        path = os.fsdecode(name)
+        source = path.removeprefix(self._base).lstrip("/")
+        if label is None:
+            return rejected(source, "beside the folders of classes, so it has no label")
+        most = most_bytes(self._reading.max_pixels)
+        size, _ = (None if filesystem.is_remote(path) else filesystem.size_and_time(path)) or (0, 0)
+        with _contents.spend(min(size, most), most):
+            try:
+                content = read_file(path, self._base, most)
+            except Unreadable as error:
+                return rejected(source, str(error), os.fsdecode(label))
+            return of_image(content, os.fsdecode(label), source, self._reading)
+
+
+class _ReadRecords(_InThreads):
+    """Paths of TFRecord files to what `raw_example.of_record` makes of each record."""
+
+    def __init__(self, base: str, reading: Reading, seen: SharedCount, image_feature: str, label_feature: str) -> None:
+        super().__init__(base, reading, seen)
+        self._features = RecordFeatures(image_feature, label_feature)
+
+    def setup(self) -> None:
+        self._features = replace(self._features, classes=class_names(self._base, self._features.label))
+
+    def process(self, element: bytes) -> Iterator[TaggedOutput]:
+        path = os.fsdecode(element)
+        file = path.removeprefix(self._base).lstrip("/")
+        try:
+            if not filesystem.is_remote(path):
+                check_file(path, self._base)
+            for number, record in enumerate(read_records(path, most_bytes(self._reading.max_pixels)), start=1):
+                yield from self._counted(self._calls.call(record, f"{file}#{number}"))
+        except (Damaged, Unreadable, OSError) as error:
+            # How many records are lost nobody knows, so no share of rejected files can excuse it.
+            yield rejected(file, str(error), damaged=True)
+
+    def _read(self, record: bytes, source: str) -> TaggedOutput:
+        return of_record(record, source, self._features, self._reading)

@@ -1,0 +1,160 @@
+"""The files of a bundle, read as if a stranger had packed it: nothing outside its folder, nothing without a bound.
+
+Links are never followed, devices and pipes never opened, and what is larger than any model can be is not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgetune.modules.contracts.bundle import CHECKSUMS, SIGNATURE
+from edgetune.modules.core.errors import BundleError
+
+MAX_FILES = 1000
+MAX_DEPTH = 8
+MAX_BYTES = 1 << 30
+"""Of one file: half of what a flatbuffer can be."""
+MAX_TOTAL = 4 << 30
+MAX_TEXT = 16 << 20
+"""Of a file that is parsed: the labels of a hundred thousand classes are a tenth of it."""
+_BLOCK = 1 << 20
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+_AGAIN = "fetch the bundle again from where it was pushed"
+
+
+def shown(text: object, most: int = 300) -> str:
+    """A stranger's text for a terminal: one line, without control characters, of at most `most` characters."""
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    return plain if len(plain) <= most else f"{plain[:most]}..."
+
+
+class BundleFiles:
+    """A bundle's folder.
+
+    Args:
+        folder: On this machine.
+
+    Raises:
+        BundleError: It is no folder, cannot be read, or is larger than any bundle.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sizes: dict[str, int] = {}
+        """Bytes of each regular file, by its path inside the folder, with `/`."""
+        self.refused: dict[str, str] = {}
+        """What is no regular file that can be read, by path, and why."""
+        if "://" in str(folder) or not folder.is_dir():
+            what = "is no folder" if folder.exists() else "does not exist"
+            raise BundleError(
+                f"{shown(folder)}: {what}", "name the folder of one version on this machine: it holds bundle.json"
+            )
+        try:
+            self._walk(folder, "", 0)
+        except OSError as error:
+            raise BundleError(f"{shown(error.filename)}: cannot be read: {error.strerror}", "check it") from None
+        if sum(self.sizes.values()) > MAX_TOTAL:
+            raise BundleError(f"{shown(folder)}: holds more than {MAX_TOTAL} bytes", "this is no edge bundle")
+
+    def read(self, name: str, most: int = MAX_TEXT) -> bytes:
+        """The content of a file.
+
+        Raises:
+            BundleError: It is not there, no regular file, larger than `most`, or cannot be read.
+        """
+        return b"".join(self._blocks(name, most))
+
+    def sha256(self, name: str) -> str:
+        """The digest of a file's content, in hexadecimal.
+
+        Raises:
+            BundleError: As `read` does.
+        """
+        digest = hashlib.sha256()
+        for block in self._blocks(name, MAX_BYTES):
+            digest.update(block)
+        return digest.hexdigest()
+
+    def _walk(self, folder: Path, prefix: str, depth: int) -> None:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = f"{prefix}{entry.name}"
+                if len(self.sizes) + len(self.refused) >= MAX_FILES:
+                    raise BundleError(f"{shown(self.folder)}: holds more than {MAX_FILES} files", "this is no bundle")
+                if entry.is_symlink():
+                    self.refused[name] = "is a link, which may lead anywhere"
+                elif entry.is_dir(follow_symlinks=False):
+                    if depth + 1 > MAX_DEPTH:
+                        self.refused[name] = "is a folder too deep inside"
+                    else:
+                        self._walk(Path(entry.path), f"{name}/", depth + 1)
+                elif not entry.is_file(follow_symlinks=False):
+                    self.refused[name] = "is a device, a pipe or a socket"
+                elif (size := entry.stat(follow_symlinks=False).st_size) > MAX_BYTES:
+                    self.refused[name] = f"has {size} bytes, more than any model"
+                else:
+                    self.sizes[name] = size
+
+    def _blocks(self, name: str, most: int) -> Iterator[bytes]:
+        if name not in self.sizes:
+            raise BundleError(self.refused.get(name, "is missing"), _AGAIN)
+        try:
+            # Not blocking, or a pipe that took the file's place would make this wait for ever.
+            handle = os.open(self.folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(handle, "rb") as file:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise BundleError("is no regular file", _AGAIN)
+                done = 0
+                while block := file.read(_BLOCK):
+                    done += len(block)
+                    if done > most:
+                        raise BundleError(f"is larger than the {most} bytes that it may have", _AGAIN)
+                    yield block
+        except OSError as error:
+            raise BundleError(f"cannot be read: {error.strerror}", "check its permissions") from None
+
+
+def checksum_problems(files: BundleFiles) -> list[tuple[str, str, str]]:
+    """What `SHA256SUMS` and the folder do not agree on, as file, cause and remedy; empty where they agree.
+
+    The signature alone is not listed: it signs this list.
+    """
+    try:
+        text = files.read(CHECKSUMS).decode()
+    except BundleError as error:
+        return [(CHECKSUMS, error.cause, error.remedy)]
+    except UnicodeDecodeError:
+        return [(CHECKSUMS, "is no text", _AGAIN)]
+    listed: dict[str, str] = {}
+    found = []
+    for number, line in enumerate(text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"), start=1):
+        parts = _LINE.fullmatch(line)
+        if parts is None:
+            found.append((CHECKSUMS, f"line {number} is no digest and name: {shown(line, 80)!r}", _AGAIN))
+        elif not _stays_inside(parts[2]):
+            cause = f"line {number} names {shown(parts[2], 80)!r}, which is outside the bundle"
+            found.append((CHECKSUMS, cause, "do not use this bundle: somebody tampered with it"))
+        elif parts[2] in listed:
+            found.append((CHECKSUMS, f"line {number} names {shown(parts[2], 80)} a second time", _AGAIN))
+        else:
+            listed[parts[2]] = parts[1]
+    for name, digest in listed.items():
+        try:
+            if files.sha256(name) != digest:
+                found.append((name, f"was altered: it is not the file that {CHECKSUMS} lists", _AGAIN))
+        except BundleError as error:
+            found.append((name, error.cause, error.remedy))
+    for name in sorted({*files.sizes, *files.refused} - set(listed) - {CHECKSUMS, SIGNATURE}):
+        cause = f"is not listed in {CHECKSUMS}" + (f", and {why}" if (why := files.refused.get(name)) else "")
+        found.append((name, cause, "remove it, or " + _AGAIN))
+    found += [(name, files.refused[name], _AGAIN) for name in (CHECKSUMS, SIGNATURE) if name in files.refused]
+    return list(dict.fromkeys(found))
+
+
+def _stays_inside(name: str) -> bool:
+    return "\\" not in name and "\0" not in name and all(part not in ("", ".", "..") for part in name.split("/"))

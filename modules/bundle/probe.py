@@ -1,0 +1,209 @@
+"""Looking into one LiteRT model and running it, in a process of its own.
+
+The file may be anyone's. The interpreter is C++ and trusts the numbers in a model that is well-formed: a stride of
+zero ends its process, a tensor of terabytes fills the memory, a graph of a billion operations never ends. So this runs
+in a child with bounds on memory and time, and its death is a finding like others. The child gets its task as JSON on
+standard input and tells its findings, a line of JSON each, on standard output.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgetune.modules.core import child_process
+from edgetune.modules.bundle.files import shown
+from edgetune.modules.core.package_paths import ROOT
+
+_MARK = "edgetune: "
+_MEMORY = 8 << 30  # of addresses, most of which no model ever touches
+_SECONDS = 300
+_MOST = 8 << 20  # bytes of what a child may say
+
+FLOAT_TOLERANCE = 1e-3
+"""Largest difference of a probability for float32 and float16. Other CPUs sum in another order, which moves one by
+some 1e-6; this leaves room for deep networks, and still sees every wrong weight that could matter."""
+QUANTIZED_TOLERANCE = 0.05
+"""The same for int8 and dynamic. A sum that falls between two of 256 steps is rounded up by one kernel and down by
+another, in every layer: the reference kernels and XNNPACK differ by three steps of the output, 0.012, on digits."""
+
+
+def tolerance(variant: str) -> float:
+    """Largest difference of one probability that another CPU may cause."""
+    return QUANTIZED_TOLERANCE if variant in ("int8", "dynamic") else FLOAT_TOLERANCE
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be looked at."""
+
+    model: bytes
+    variant: str
+    labels: list[str]
+    image_size: int
+    """Height and width of the input, in pixels."""
+    ops: dict[str, int]
+    min_runtime: str | None
+    golden: list[tuple[str, bytes, list[float]]] = field(default_factory=list)
+    """Name, PNG and expected probabilities."""
+
+
+@dataclass
+class Findings:
+    """What was found."""
+
+    file: list[str] = field(default_factory=list)
+    """What is wrong with the file."""
+    golden: list[str] = field(default_factory=list)
+    """What is wrong with its answers."""
+    difference: float | None = None
+    """Largest difference from an expected probability; None where nothing was compared."""
+
+
+def probe(task: Task, seconds: int = _SECONDS) -> Findings:
+    """Looks into a model in a process of its own.
+
+    Args:
+        task: The model and what is said of it.
+        seconds: The longest that it may take.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgetune-") as folder, tempfile.TemporaryFile() as output:
+        Path(folder, "model.tflite").write_bytes(task.model)
+        for number, (_, png, _) in enumerate(task.golden):
+            Path(folder, f"{number}.png").write_bytes(png)
+        request = {**asdict(task), "model": None, "golden": [(name, p) for name, _, p in task.golden]}
+        request |= {"folder": folder, "seconds": seconds}
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "edgetune.modules.bundle.probe"],
+                input=json.dumps(request).encode(),
+                stdout=output,
+                stderr=subprocess.DEVNULL,
+                cwd=ROOT,
+                env=child_process.environment(),
+                timeout=seconds + 30,  # the child's own bound is on the time of the CPU
+                check=False,
+            )
+            code = done.returncode
+        except subprocess.TimeoutExpired:
+            code = -signal.SIGKILL
+        output.seek(0)
+        said = output.read(_MOST).decode(errors="replace").splitlines()
+    findings = Findings()
+    for line in said:
+        if line.startswith(_MARK):
+            findings = Findings(**json.loads(line.removeprefix(_MARK)))
+    if code:
+        how = f"it ended with exit code {code}"
+        if code < 0:
+            how = f"it was stopped by {signal.Signals(-code).name}"
+        late = f" (after {seconds} seconds)" if -code in (signal.SIGKILL, signal.SIGXCPU) else ""
+        findings.file.append(f"ends the process that reads or runs it: {how}{late}")
+    return findings
+
+
+def main() -> None:
+    """The child."""
+    request: dict[str, Any] = json.load(sys.stdin)
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    # The first bound ends it with a signal that tells why, the second for certain.
+    resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"] + 5))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    folder = Path(request.pop("folder"))
+    content, findings = (folder / "model.tflite").read_bytes(), Findings()
+    try:
+        findings.file += _file_problems(content, request)
+    except Exception as error:  # noqa: BLE001 - what is broken fails anywhere, with anything
+        findings.file.append(f"cannot be read: {_reason(error)}")
+    _tell(findings)
+    if not findings.file:
+        try:
+            _run_golden(content, request, folder, findings)
+        except Exception as error:  # noqa: BLE001
+            findings.golden.append(f"cannot be run: {_reason(error)}")
+        _tell(findings)
+
+
+def _tell(findings: Findings) -> None:
+    print(_MARK + json.dumps(asdict(findings)), flush=True)
+
+
+def _reason(error: Exception) -> str:
+    return shown(getattr(error, "cause", None) or str(error).strip().partition("\n")[0] or type(error).__name__)
+
+
+def _file_problems(content: bytes, request: dict[str, Any]) -> list[str]:
+    from edgetune.modules.litert import declared_metadata, inspection, metadata
+
+    labels = request["labels"]
+    facts = inspection.inspect(content)
+    found = inspection.problems(facts, request["variant"], request["image_size"], len(labels))
+    if flex := [name for name in facts.ops if name.startswith("UNKNOWN:")]:
+        found.append(f"needs operations that no runtime has: {', '.join(flex)}")
+    if facts.ops != request["ops"]:
+        found.append("needs other operations, or other versions of them, than bundle.json says")
+    if facts.min_runtime != request["min_runtime"]:
+        found.append(f"needs runtime {facts.min_runtime}, and bundle.json says {request['min_runtime']}")
+    inside = metadata.read_labels(content)
+    # How labels differ is told by what follows.
+    found += declared_metadata.metadata_problems(content, labels if inside is None else inside)
+    if inside is not None and inside != labels:
+        found.append(label_difference("inside", inside, labels))
+    return [shown(each) for each in found]
+
+
+def label_difference(where: str, found: list[str], labels: list[str]) -> str:
+    """How the labels `where` differ from those of bundle.json, in one sentence."""
+    if len(found) != len(labels):
+        return f"has {len(found)} labels {where}, and bundle.json has {len(labels)}"
+    pairs = enumerate(zip(found, labels, strict=True), start=1)
+    line, (one, other) = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
+    return shown(f"label {line} {where} is {one!r}, and bundle.json says {other!r}")
+
+
+def _run_golden(content: bytes, request: dict[str, Any], folder: Path, findings: Findings) -> None:
+    import numpy as np
+
+    from edgetune.modules.litert.interpreter import EdgeRunner
+
+    runner, bound = EdgeRunner(content), tolerance(request["variant"])
+    for number, (name, expected) in enumerate(request["golden"]):
+        pixels = _pixels((folder / f"{number}.png").read_bytes(), request["image_size"])
+        if isinstance(pixels, str):
+            findings.golden.append(f"{name}: {pixels}")
+            continue
+        [answer] = runner.probabilities(pixels[np.newaxis])
+        apart = np.abs(answer.astype(np.float64) - np.array(expected))
+        worst = int(np.argmax(apart))  # of a number that is none, too
+        findings.difference = max(findings.difference or 0.0, float(np.nan_to_num(apart[worst], nan=1.0)))
+        if not apart[worst] <= bound:
+            findings.golden.append(
+                f"{name}: probability of {request['labels'][worst]!r} is {answer[worst]:.4f}, and "
+                f"{expected[worst]:.4f} is expected; a difference of {bound:g} is allowed"
+            )
+
+
+def _pixels(png: bytes, image_size: int) -> Any:
+    """uint8 `[S, S, 3]`, or what is wrong with the image. Any decoder of PNG gives these pixels; nothing is resized."""
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+            if image.size != (image_size, image_size) or image.mode != "RGB":
+                return f"is {image.size[0]} x {image.size[1]} {image.mode}, and must be {image_size} x {image_size} RGB"
+            return np.asarray(image)
+    except Exception as error:  # noqa: BLE001
+        return f"is no PNG that can be read: {_reason(error)}"
+
+
+if __name__ == "__main__":
+    main()

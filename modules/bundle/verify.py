@@ -1,0 +1,226 @@
+"""`edgetune verify`: whether an edge bundle is what it says it is, from the list of files to the answers of its models.
+
+Everything that can be checked is, also when something else is wrong: who gets a broken bundle wants to know all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edgetune.modules.bundle.files import MAX_BYTES, BundleFiles, checksum_problems, shown
+from edgetune.modules.contracts.bundle import (
+    BUNDLE_JSON,
+    CHECKSUMS,
+    EXPECTED,
+    GOLDEN,
+    MODEL_CARD,
+    SIGNATURE,
+    Bundle,
+    Expected,
+    VariantFacts,
+    parse_bundle,
+    parse_expected,
+)
+from edgetune.modules.bundle.probe import Task, label_difference, probe, tolerance
+from edgetune.modules.core.errors import BundleError
+from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.bundle.signing import TOOL, check_signature
+
+_AGAIN = "fetch the bundle again; if it stays so, push it anew"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked."""
+
+    outcome: Literal["ok", "failed", "skipped"]
+    file: str
+    text: str
+    """What was found, in one sentence; of one that was skipped, why."""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        remedy = f"\n         remedy: {self.remedy}" if self.remedy else ""
+        return f"{self.outcome:<8} {shown(self.file)}: {shown(self.text, 1000)}{remedy}"
+
+
+class _Checks:
+    def __init__(self, report: Callable[[Check], None]) -> None:
+        self.done: list[Check] = []
+        self._report = report
+
+    def ok(self, file: str, text: str) -> None:
+        self._add(Check("ok", file, text))
+
+    def failed(self, file: str, text: str, remedy: str = _AGAIN) -> None:
+        self._add(Check("failed", file, text, remedy))
+
+    def skipped(self, file: str, text: str) -> None:
+        self._add(Check("skipped", file, text))
+
+    def _add(self, check: Check) -> None:
+        if any((check.file, check.text) == (other.file, other.text) for other in self.done):
+            return  # a file that is missing is missed by whatever needs it
+        self.done.append(check)
+        self._report(check)
+
+
+def verify(
+    folder: Path, public_key: Path | None = None, tool: str = TOOL, report: Callable[[Check], None] = lambda _: None
+) -> list[Check]:
+    """Checks all of a bundle.
+
+    Args:
+        folder: `<destination>/<version>` of a push, on this machine.
+        public_key: Of the key that signed it; None leaves a signature unchecked.
+        tool: The command that checks signatures, by name or path.
+        report: Called with each check as it is done.
+
+    Raises:
+        BundleError: This is no folder that could be a bundle. What is wrong inside is in the checks.
+        ConfigError: The public key or the tool for signatures is not there.
+    """
+    checks, files = _Checks(report), BundleFiles(folder)
+    problems = checksum_problems(files)
+    for file, cause, remedy in problems:
+        checks.failed(file, cause, remedy)
+    if not problems:
+        checks.ok(
+            CHECKSUMS, f"{len(set(files.sizes) - {CHECKSUMS, SIGNATURE})} files, none missing, altered or unlisted"
+        )
+    bundle = _bundle(files, checks)
+    if bundle is None:
+        checks.skipped("the models", f"what they must be is not known without {BUNDLE_JSON}")
+    else:
+        _check_labels(files, bundle, checks)
+        expected = _expected(files, bundle, checks)
+        for variant, facts in bundle.variants.items():
+            _check_variant(files, bundle, variant, facts, expected, checks)
+        named = {facts.file for facts in bundle.variants.values()}
+        for stray in sorted(name for name in files.sizes if name.endswith(".tflite") and name not in named):
+            checks.failed(stray, f"is a model that {BUNDLE_JSON} does not name", "remove it, or push the bundle anew")
+    if MODEL_CARD not in files.sizes:
+        checks.failed(MODEL_CARD, files.refused.get(MODEL_CARD, "is missing"))
+    _check_signature(files, public_key, tool, checks)
+    return checks.done
+
+
+def _bundle(files: BundleFiles, checks: _Checks) -> Bundle | None:
+    try:
+        bundle = parse_bundle(files.read(BUNDLE_JSON))
+    except BundleError as error:
+        checks.failed(BUNDLE_JSON, error.cause, error.remedy)
+        return None
+    size, variants = bundle.image_size, ", ".join(bundle.variants)
+    checks.ok(BUNDLE_JSON, f"format {bundle.format}, {len(bundle.labels)} classes, {size} x {size} pixels, {variants}")
+    return bundle
+
+
+def _check_labels(files: BundleFiles, bundle: Bundle, checks: _Checks) -> None:
+    try:
+        found = files.read(LABELS_FILE).decode().splitlines()
+    except BundleError as error:
+        checks.failed(LABELS_FILE, error.cause, error.remedy)
+    except UnicodeDecodeError:
+        checks.failed(LABELS_FILE, "is no text in UTF-8")
+    else:
+        if found == bundle.labels:
+            checks.ok(LABELS_FILE, f"the {len(found)} labels of {BUNDLE_JSON}, in its order")
+        else:
+            checks.failed(LABELS_FILE, label_difference("in it", found, bundle.labels))
+
+
+def _expected(files: BundleFiles, bundle: Bundle, checks: _Checks) -> list[tuple[str, bytes, dict[str, list[float]]]]:
+    """Name, PNG and probabilities by variant of each golden image that can be used."""
+    name = f"{GOLDEN}/{EXPECTED}"
+    try:
+        expected = parse_expected(files.read(name))
+    except BundleError as error:
+        checks.failed(name, error.cause, error.remedy)
+        return []
+    wrong = _expected_problems(expected, bundle)
+    for cause in wrong:
+        checks.failed(name, cause)
+    usable = []
+    for image in expected.images:
+        try:
+            usable.append((f"{GOLDEN}/{image.file}", files.read(f"{GOLDEN}/{image.file}"), image.probabilities))
+        except BundleError as error:
+            checks.failed(f"{GOLDEN}/{image.file}", f"{error.cause}, and {name} names it", error.remedy)
+    if not wrong and len(usable) == len(expected.images):
+        checks.ok(name, f"{len(usable)} golden images, with what each variant must answer")
+    return usable
+
+
+def _expected_problems(expected: Expected, bundle: Bundle) -> list[str]:
+    found = []
+    if expected.labels != bundle.labels:
+        found.append(label_difference("in it", expected.labels, bundle.labels))
+    for image in expected.images:
+        if image.label not in bundle.labels:
+            found.append(f"{image.file} is of class {image.label!r}, which is no label of {BUNDLE_JSON}")
+        for variant in bundle.variants:
+            length = len(image.probabilities.get(variant, ()))
+            if length != len(bundle.labels):
+                found.append(f"{image.file} has {length} probabilities of {variant} for {len(bundle.labels)} labels")
+    return found
+
+
+def _check_variant(
+    files: BundleFiles,
+    bundle: Bundle,
+    variant: str,
+    facts: VariantFacts,
+    golden: list[tuple[str, bytes, dict[str, list[float]]]],
+    checks: _Checks,
+) -> None:
+    name = facts.file
+    try:
+        content = files.read(name, MAX_BYTES)
+        digest = files.sha256(name)
+    except BundleError as error:
+        checks.failed(name, error.cause, error.remedy)
+        return
+    if len(content) != facts.bytes:
+        checks.failed(name, f"has {len(content)} bytes, and {BUNDLE_JSON} says {facts.bytes}")
+    elif digest != facts.sha256:
+        checks.failed(name, f"is not the file that was measured: {BUNDLE_JSON} has another digest")
+    else:
+        checks.ok(name, f"the file that was measured, {len(content)} bytes")
+    comparable = [(image, png, p[variant]) for image, png, p in golden if len(p.get(variant, ())) == len(bundle.labels)]
+    size = bundle.image_size
+    found = probe(Task(content, variant, bundle.labels, size, facts.ops, facts.min_runtime, comparable))
+    for cause in found.file:
+        checks.failed(name, cause)
+    if found.file:
+        return
+    checks.ok(name, f"takes {size} x {size} RGB, gives {len(bundle.labels)} probabilities, names the same labels")
+    for cause in found.golden:
+        checks.failed(name, cause, "use another variant on this machine, or push the bundle anew")
+    if not comparable:
+        checks.skipped(name, "no golden image to run it on")
+    elif not found.golden:
+        bound = f"{found.difference:.1e} from what is expected at most; {tolerance(variant):g} is allowed"
+        checks.ok(name, f"answers {len(comparable)} golden images, {bound}")
+
+
+def _check_signature(files: BundleFiles, public_key: Path | None, tool: str, checks: _Checks) -> None:
+    signed = SIGNATURE in files.sizes
+    if public_key is None:
+        why = "not checked: give --public-key" if signed else "there is none, and none was asked for"
+        checks.skipped(SIGNATURE, why)
+    elif not signed:
+        remedy = "ask its maker for a signed one (push.sign_key)"
+        checks.failed(SIGNATURE, files.refused.get(SIGNATURE, "the bundle is not signed"), remedy)
+    elif files.refused:
+        checks.skipped(SIGNATURE, "not checked: the folder holds what is no file")
+    else:
+        try:
+            check_signature(files.folder, public_key, tool)
+        except BundleError as error:
+            checks.failed(SIGNATURE, error.cause, error.remedy)
+        else:
+            checks.ok(SIGNATURE, f"signs all files, by the key that belongs to {public_key}")

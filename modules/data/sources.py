@@ -1,0 +1,199 @@
+"""What the data is, seen from outside, before any image is read: class folders, ready splits, TFRecords, or a list.
+
+DIR/<class>/*                      class folders: edgetune splits them
+DIR/{train,eval,test}/<class>/*    class folders in ready splits; `val`, `validation` or `dev` may stand for `eval`
+DIR/*.tfrecord                     records of tf.Example: edgetune splits them
+DIR/{train,eval,test}/*.tfrecord   records in ready splits; or all in DIR, named as TensorFlow Datasets does
+LIST.csv, LIST.parquet             a list of images with their labels, and perhaps splits: see `edgetune.modules.data.manifests`
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
+
+from edgetune.modules.storage import filesystem as fs
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.data.class_folders import ignored
+from edgetune.modules.data.manifests import is_manifest, read_manifest
+from edgetune.modules.data.record_count import count_records
+from edgetune.modules.settings.run import DataSettings
+from edgetune.modules.data.tfds import class_names, split_patterns
+
+SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "eval": ("eval", "val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+SPLIT_OF = {alias: split for split, aliases in SPLIT_FOLDERS.items() for alias in aliases}
+"""Split by each name that it goes under."""
+
+
+ALL = "all"
+_FOLDER_OR_LIST = "give data.path or --data the folder, or a list of images that ends in .csv or .parquet"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the images are, and in which form."""
+
+    kind: Literal["images", "tfrecords", "manifest"]
+    base: str
+    """Folder that the patterns are relative to, and that no file may be outside of."""
+    patterns: dict[str, str]
+    """Glob pattern by split; the single key `all` where edgetune makes the splits. Of a list: `<name>#<split>`."""
+    images: int | None = None
+    """How many there are, good or not; None where only reading them would tell."""
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether the data brings its own splits."""
+        return set(self.patterns) == set(SPLIT_FOLDERS)
+
+
+def discover(settings: DataSettings) -> Source:
+    """Finds out what lies under `settings.path`, and stops early on what no run could use.
+
+    Raises:
+        DataError: The folder is missing, is no folder and no list, cannot be read or has a name like a pattern; holds
+            no class folders and no TFRecords; fewer than two classes; a class with fewer files than
+            `min_examples_per_class`; some of the splits only; a list that `edgetune.modules.data.manifests` refuses; names of
+            classes that cannot be read.
+    """
+    base = settings.path.rstrip("/") or "/"
+    if special := [character for character in "*?[" if character in base]:
+        raise DataError(f"{base} has a {special[0]} in its name, which TFX reads as a pattern", "rename the folder")
+    if is_manifest(base) and fs.exists(base) and not fs.is_folder(base):
+        return _listed(base, settings)
+    folders, files = _list(base)
+    if (splits := _split_folders(folders, base)) is not None:
+        return _ready_splits(base, splits, settings)
+    if folders:
+        counts = Counter({folder: _count(f"{base}/{folder}") for folder in folders})
+        _check_classes(counts, base, settings)
+        return Source("images", base, {ALL: "*/*"}, counts.total())
+    if records := fs.matching(base, settings.tfrecord_pattern):
+        class_names(base, settings.label_feature)  # where they cannot be read, it is said now
+        own = split_patterns((path.rpartition("/")[2] for path in records), SPLIT_OF)
+        return Source("tfrecords", base, own or {ALL: settings.tfrecord_pattern}, count_records(records))
+    there = f"{len(files)} files directly inside" if files else "nothing inside"
+    raise DataError(
+        f"{base} has no class folders ({there}, and none that matches data.tfrecord_pattern "
+        f"{settings.tfrecord_pattern})",
+        "put the images of each class into a folder named after the class: DIR/<class>/*.jpg",
+    )
+
+
+def _list(base: str) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the files in `base`, sorted, without those that are no data."""
+    names = _names(base)
+    folders = [name for name in names if fs.is_folder(f"{base}/{name}")]
+    return folders, [name for name in names if name not in folders]
+
+
+def _names(base: str) -> list[str]:
+    try:
+        if not fs.exists(base):
+            raise DataError(f"the folder of images {base} does not exist", "correct data.path or --data")
+        if not fs.is_folder(base):
+            raise DataError(f"{base} is a file, not a folder of images", _FOLDER_OR_LIST)
+        return [name for name in fs.names(base) if name and not ignored(name)]
+    except OSError as error:
+        raise DataError(f"{base} cannot be read: {error.strerror}", "check the folder and its permissions") from error
+
+
+def _split_folders(folders: Iterable[str], base: str) -> dict[str, str] | None:
+    """Folder by split where all folders are splits; None where they are classes."""
+    names = list(folders)
+    if not names or any(name not in SPLIT_OF for name in names):
+        return None
+    found = {SPLIT_OF[name]: name for name in names}
+    if len(found) != len(names) or len(found) != len(SPLIT_FOLDERS):
+        raise DataError(
+            f"{base} has the splits {', '.join(names)}, but train, eval and test are needed, each once",
+            "add what is missing, or put all images as DIR/<class>/* and let edgetune split them",
+        )
+    return found
+
+
+def _ready_splits(base: str, splits: dict[str, str], settings: DataSettings) -> Source:
+    listed = {split: _list(f"{base}/{splits[split]}") for split in SPLIT_FOLDERS}
+    if not any(folders for folders, _ in listed.values()):
+        return _split_records(base, splits, settings)
+    counts = {
+        split: Counter({name: _count(f"{base}/{splits[split]}/{name}") for name in folders})
+        for split, (folders, _) in listed.items()
+    }
+    _check_splits(counts, base, {split: f"{base}/{splits[split]}" for split in SPLIT_FOLDERS}, settings)
+    images = sum(found.total() for found in counts.values())
+    return Source("images", base, {split: f"{splits[split]}/*/*" for split in SPLIT_FOLDERS}, images)
+
+
+def _split_records(base: str, splits: dict[str, str], settings: DataSettings) -> Source:
+    records = {split: fs.matching(f"{base}/{splits[split]}", settings.tfrecord_pattern) for split in SPLIT_FOLDERS}
+    if empty := [split for split, found in records.items() if not found]:
+        raise DataError(
+            f"{base}/{splits[empty[0]]} has no class folders, and no file that matches data.tfrecord_pattern "
+            f"{settings.tfrecord_pattern}",
+            "put the images of each class into a folder named after the class: DIR/train/<class>/*.jpg",
+        )
+    patterns = {split: f"{splits[split]}/{settings.tfrecord_pattern}" for split in SPLIT_FOLDERS}
+    return Source("tfrecords", base, patterns, count_records(chain.from_iterable(records.values())))
+
+
+def _listed(path: str, settings: DataSettings) -> Source:
+    entries = read_manifest(path, SPLIT_OF)
+    base, _, name = path.rpartition("/")
+    counts: dict[str, Counter[str]] = {}
+    for entry in entries:
+        counts.setdefault(entry.split or ALL, Counter())[entry.label] += 1
+    if set(counts) <= {ALL}:
+        _check_classes(counts.get(ALL, Counter()), path, settings)
+    elif missing := [split for split in SPLIT_FOLDERS if split not in counts]:
+        raise DataError(
+            f"{path} has no line with the split {' and none with '.join(missing)}",
+            "train, eval and test are all needed; without the column split, edgetune splits the images",
+        )
+    else:
+        _check_splits(counts, path, {split: f"the split {split} of {path}" for split in counts}, settings)
+    patterns = {split: f"{name}#{split}" for split in (ALL, *SPLIT_FOLDERS) if split in counts}
+    return Source("manifest", base or ".", patterns, len(entries))
+
+
+def _check_splits(counts: dict[str, Counter[str]], base: str, names: dict[str, str], settings: DataSettings) -> None:
+    """Stops at a class that some of the ready splits lack; `names` says what to call each split."""
+    totals: Counter[str] = Counter()
+    for found in counts.values():
+        totals.update(found)
+    for split, found in counts.items():
+        if missing := sorted(set(totals) - set(found)):
+            raise DataError(
+                f"{names[split]} lacks the classes {', '.join(missing)}, which other splits have",
+                "every class needs images in train, eval and test; or let edgetune split them",
+            )
+    _check_classes(totals, base, settings)
+
+
+def _check_classes(counts: Counter[str], base: str, settings: DataSettings) -> None:
+    if not counts:
+        raise DataError(f"{base} names no images", "add one line for each image")
+    if len(counts) < 2:
+        raise DataError(
+            f"{base} has one class only: {', '.join(counts)}",
+            "a classifier needs at least two; is --data one folder too deep?",
+        )
+    smallest = settings.min_examples_per_class
+    small = {name: count for name, count in sorted(counts.items()) if count < smallest}
+    if small:
+        named = ", ".join(f"{name} ({count})" for name, count in list(small.items())[:10])
+        raise DataError(
+            f"{base} has {len(small)} classes with fewer than {smallest} images: {named}",
+            "add images or remove the class folder; data.min_examples_per_class sets the bound",
+        )
+
+
+def _count(folder: str) -> int:
+    return len(_names(folder))

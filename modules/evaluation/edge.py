@@ -1,0 +1,208 @@
+"""Measuring every LiteRT variant against the SavedModel that it was made from, on images nobody has trained on.
+
+The SavedModel is asked as a server would be, with the encoded image; the variants as a phone would, with decoded pixels
+and the class names inside their own file. So a preprocessing that got lost and labels that got swapped show here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, get_args
+
+import numpy as np
+import tensorflow as tf
+
+from edgetune.modules.examples import records
+from edgetune.modules.serving import saved_model as saved_models
+from edgetune.modules.litert import declared_metadata, inspection, metadata
+from edgetune.modules.contracts.bundle import model_file
+from edgetune.modules.storage.digests import DataDigest
+from edgetune.modules.bundle.golden import Golden
+from edgetune.modules.litert.interpreter import EdgeRunner, cores, runtime
+from edgetune.modules.litert.crash_probe import fatal
+from edgetune.modules.evaluation.verdict import Tally, Thresholds, overall, refusals
+from edgetune.modules.core.errors import DataError, EdgetuneError
+from edgetune.modules.images.decode import decode
+from edgetune.modules.core.progress import report
+from edgetune.modules.settings.run import Variant
+from edgetune.modules.contracts.signatures import IMAGE_BYTES, LABELS_FILE, PROBABILITIES, SERVING
+
+BATCH = 32
+SPLIT = "test"
+# One thread: two on a machine with other work to do are often slower, and always harder to repeat.
+LATENCY_THREADS = 1
+
+
+def variants_in(edge_model: str) -> dict[str, bytes]:
+    """Content of each variant's file in a folder or URL, by the variant's name, the reference first."""
+    prefix, suffix = model_file("*").split("*")
+    contents = {}
+    for path in sorted(tf.io.gfile.glob(f"{edge_model}/{prefix}*{suffix}")):
+        with tf.io.gfile.GFile(path, "rb") as file:
+            contents[path.rsplit("/", 1)[1].removeprefix(prefix).removesuffix(suffix)] = file.read()
+    known = get_args(Variant)
+    return {name: contents[name] for name in (*known, *sorted(set(contents) - set(known))) if name in contents}
+
+
+class _Variant:
+    """One variant: what is wrong with its file, and what it answered."""
+
+    def __init__(self, name: str, content: bytes, labels: Sequence[str], image_size: int) -> None:
+        self.content, self.reasons, self.facts = content, list[str](), None
+        self.runner: EdgeRunner | None = None
+        inside = metadata.read_labels(content)
+        self.tally = Tally(labels, inside)
+        try:
+            self.facts = inspection.inspect(content)
+            self.reasons += inspection.problems(self.facts, name, image_size, len(labels))
+            self.reasons += declared_metadata.metadata_problems(content, labels)
+            # Wrong labels are measured all the same, the numbers tell how wrong; a wrong shape or type cannot be.
+            if not self.reasons or self.facts.inputs[0].shape[1:3] == (image_size, image_size):
+                if deadly := fatal(content, BATCH):
+                    self.reasons.append(deadly)
+                else:
+                    self.runner = EdgeRunner(content, BATCH)
+        except (EdgetuneError, RuntimeError, ValueError, IndexError) as error:
+            self.reasons.append(error.cause if isinstance(error, EdgetuneError) else str(error))
+
+    def ask(self, images: np.ndarray) -> np.ndarray | None:
+        """Probabilities of a batch; None where it cannot be run, which is then one of the reasons."""
+        if self.runner is None:
+            return None
+        try:
+            return self.runner.probabilities(images)
+        except (RuntimeError, ValueError) as error:
+            self.reasons.append(f"the LiteRT interpreter failed: {(str(error).splitlines() or ['no reason'])[0]}")
+            self.runner = None
+            return None
+
+
+def evaluate(
+    saved_model: str, edge_model: str, examples_uri: str, thresholds: Thresholds, golden: Golden | None = None
+) -> dict[str, Any]:
+    """Runs the SavedModel and all variants over the raw test split, in batches.
+
+    Args:
+        saved_model: Folder of the SavedModel.
+        edge_model: Folder of `model_<variant>.tflite` and `labels.txt`.
+        examples_uri: An `Examples` artifact of raw examples.
+        thresholds: When a variant is blessed.
+        golden: Where images with their expected probabilities are kept; by default nowhere.
+
+    Returns:
+        What stands in `metrics.json`: `blessed`, `reasons`, `labels`, `image_size`, `test` (`images`, `sha256`),
+        `thresholds`, `runtime`, `saved_model` (`accuracy`, `per_class`, `sha256`) and `variants`, by name.
+
+    Raises:
+        ExportError: The SavedModel is not one, or has no signature `edge`.
+        DataError: An image has a label that the SavedModel does not know.
+    """
+    labels = records.read_labels(saved_model)
+    image_size, _ = saved_models.edge_shape(saved_model)
+    server = _server(saved_model)
+    variants = {name: _Variant(name, content, labels, image_size) for name, content in variants_in(edge_model).items()}
+    if (beside := _labels_beside(edge_model)) != labels:
+        for variant in variants.values():
+            variant.reasons.append(f"{LABELS_FILE} beside the model is not the SavedModel's: {beside}")
+    reference, digest, first = Tally(labels), DataDigest(), np.zeros((0, image_size, image_size, 3), np.uint8)
+    for encoded, truth, images in _batches(examples_uri, labels, image_size):
+        expected = server(encoded)
+        reference.add(truth, expected, expected)
+        for variant in variants.values():
+            answers = variant.ask(images)
+            if answers is not None:
+                variant.tally.add(truth, answers, expected)
+        if golden:
+            golden.offer(images, truth)
+        for index, content in zip(truth, encoded, strict=True):
+            digest.add(labels[index].encode() + b"\0" + content)
+        first = first if len(first) else images
+        report(f"edge evaluation: {reference.total} images")
+    if golden:
+        golden.write(server, {name: variant.ask for name, variant in variants.items()})
+    described = {name: _describe(variant, reference, thresholds, first, name) for name, variant in variants.items()}
+    reasons = overall({name: facts["reasons"] for name, facts in described.items()}, thresholds.required)
+    if not reference.total:
+        reasons = [f"nothing was measured: the {SPLIT} split holds no images"]
+    return {
+        "blessed": not reasons,
+        "reasons": reasons,
+        "labels": labels,
+        "image_size": image_size,
+        SPLIT: {"images": reference.total, "sha256": digest.hexdigest()},
+        "thresholds": dataclasses.asdict(thresholds) | {"required": list(thresholds.required)},
+        "runtime": runtime(),
+        "threads": cores(),
+        "saved_model": {**reference.metrics(), "sha256": saved_models.digest(saved_model)},
+        "variants": described,
+    }
+
+
+def _describe(
+    variant: _Variant, reference: Tally, thresholds: Thresholds, images: np.ndarray, name: str
+) -> dict[str, Any]:
+    reasons = [*variant.reasons, *refusals(variant.tally, reference, len(variant.content), thresholds)]
+    latency = None
+    if variant.runner is not None and len(images):
+        report(f"edge evaluation: latency of {name}")
+        measured = EdgeRunner(variant.content, threads=LATENCY_THREADS).latency(images)
+        latency = dataclasses.asdict(measured)
+    facts = variant.facts
+    return {
+        "blessed": not reasons,
+        "reasons": reasons,
+        **variant.tally.metrics(),
+        **variant.tally.comparison(),
+        "file": model_file(name),
+        "bytes": len(variant.content),
+        "sha256": hashlib.sha256(variant.content).hexdigest(),
+        "input": _tensor(facts.inputs) if facts else None,
+        "output": _tensor(facts.outputs) if facts else None,
+        "ops": facts.ops if facts else None,
+        "min_runtime": facts.min_runtime if facts else None,
+        "latency": latency,
+    }
+
+
+def _tensor(tensors: tuple[inspection.Tensor, ...]) -> dict[str, Any] | None:
+    return dataclasses.asdict(tensors[0]) | {"shape": list(tensors[0].shape)} if tensors else None
+
+
+def _server(saved_model: str) -> Callable[[Sequence[bytes]], np.ndarray]:
+    loaded = tf.saved_model.load(saved_model)
+    signature = loaded.signatures[SERVING]
+
+    def ask(encoded: Sequence[bytes], keep_alive: Any = loaded) -> np.ndarray:
+        return np.asarray(signature(**{IMAGE_BYTES: tf.constant(encoded, tf.string)})[PROBABILITIES])
+
+    return ask
+
+
+def _batches(
+    examples_uri: str, labels: Sequence[str], image_size: int
+) -> Iterator[tuple[list[bytes], np.ndarray, np.ndarray]]:
+    """Encoded images `[N]`, indices into `labels` int64 `[N]`, pixels uint8 `[N, S, S, 3]`."""
+    if not records.split_files(examples_uri, SPLIT):
+        return
+    index = {label: position for position, label in enumerate(labels)}
+    pairs = records.raw(examples_uri, SPLIT)
+    decoded = pairs.map(
+        lambda encoded, label: (encoded, label, decode(encoded, image_size)), tf.data.AUTOTUNE, deterministic=True
+    )
+    for encoded, names, images in decoded.batch(BATCH).prefetch(1).as_numpy_iterator():
+        if unknown := sorted({name.decode(errors="replace") for name in names} - set(labels)):
+            raise DataError(
+                f"the {SPLIT} split has images of class {unknown[0]!r}, which the model does not know",
+                "every class needs images in the train split",
+            )
+        yield list(encoded), np.array([index[name.decode()] for name in names], np.int64), images
+
+
+def _labels_beside(edge_model: str) -> list[str] | None:
+    path = f"{edge_model}/{LABELS_FILE}"
+    if not tf.io.gfile.exists(path):
+        return None
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return file.read().decode(errors="replace").splitlines()

@@ -1,0 +1,59 @@
+"""Which images calibrate the quantization: as many of each class as there are, spread over the split."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from edgetune.modules.examples import records
+from edgetune.modules.core.errors import DataError
+
+
+def representative_images(examples_uri: str, image_size: int, count: int) -> np.ndarray:
+    """Transformed images of the train split, stratified by class; the same for the same examples.
+
+    Args:
+        examples_uri: An `Examples` artifact of transformed examples.
+        image_size: Their height and width, in pixels.
+        count: How many; all, where the split has fewer.
+
+    Returns:
+        uint8 `[<= count, image_size, image_size, 3]`, RGB, in the order of the split.
+
+    Raises:
+        DataError: The split is empty.
+    """
+    feature = {records.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
+    # Two passes, because only the chosen images are to be in memory, and no others are unpacked.
+    serialized = records.serialized(examples_uri, "train")
+    labels = serialized.map(lambda record: tf.io.parse_single_example(record, feature)[records.LABEL_INDEX])
+    chosen = set(choose(np.fromiter(labels.as_numpy_iterator(), np.int64), count))
+    if not chosen:
+        raise DataError(f"{examples_uri}: the train split holds no examples", "run the pipeline from the images again")
+    keep = tf.constant(sorted(chosen), tf.int64)
+    images = (
+        serialized.enumerate()
+        .filter(lambda index, _: tf.reduce_any(keep == index))
+        .map(lambda _, record: records.parse_transformed(record, image_size)[0])
+    )
+    return np.stack(list(images.as_numpy_iterator()))
+
+
+def choose(labels: np.ndarray, count: int) -> list[int]:
+    """Indices of `count` examples, evenly over the classes and evenly over each class's examples.
+
+    Args:
+        labels: int64 `[N]`.
+        count: How many; all, where there are fewer. What a small class lacks, the larger ones give.
+
+    Returns:
+        Sorted indices.
+    """
+    by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    by_class.sort(key=len)  # small ones first, so that what they lack is shared by those that follow
+    left, chosen = count, []
+    for position, indices in enumerate(by_class):
+        share = min(len(indices), -(-left // (len(by_class) - position)))
+        chosen += [int(indices[i * len(indices) // share]) for i in range(share)]
+        left -= share
+    return sorted(chosen)

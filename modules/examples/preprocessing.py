@@ -1,0 +1,69 @@
+"""What Transform does to an example: the image to raw uint8 of the model's size, the label to its index.
+
+uint8, not float32: a quarter of the bytes. Augmentation is not here: it has to differ in every epoch, and what
+Transform writes is fixed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+
+from edgetune.modules.images import decode
+from edgetune.modules.examples import records
+from edgetune.modules.contracts.signatures import LABELS_FILE
+
+
+def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """TensorFlow Transform's entry point.
+
+    Args:
+        inputs: Features of raw examples (`edgetune.modules.examples.records`); `image` and `label` are used, string `[N]`.
+        custom_config: `image_size`, in pixels.
+
+    Returns:
+        `image`, string `[N]`, and `label_index`, int64 `[N]`, as `edgetune.modules.examples.records` describes. The vocabulary becomes
+        the asset `labels.txt`: class names in sorted order, one a line.
+    """
+    label = inputs[records.LABEL]
+    [labels_file] = tft.experimental.ptransform_analyzer(
+        inputs=[label],
+        # `tft.vocabulary` sorts by how often a word occurs: one more image could give every class another index.
+        ptransform=SortedVocabulary(),
+        output_dtypes=[tf.string],
+        output_shapes=[[]],
+        output_asset_default_values=[b"not yet known\n"],  # a lookup table cannot be built from an empty file
+        name="labels",
+    )
+    return {
+        records.IMAGE: decode.decode_to_raw(inputs[records.IMAGE], custom_config["image_size"]),
+        records.LABEL_INDEX: tft.apply_vocabulary(label, labels_file, default_value=-1),
+    }
+
+
+class SortedVocabulary(tft_beam.experimental.PTransformAnalyzer):
+    """Batches of words, each a tuple of one ndarray, to the path of a text file with the distinct ones in order."""
+
+    def expand(self, input_or_inputs: beam.PCollection) -> beam.PCollection:
+        return (
+            input_or_inputs
+            | "Words" >> beam.FlatMap(lambda batch: np.unique(batch[0]))
+            | "Distinct" >> beam.Distinct()
+            | "Gather" >> beam.combiners.ToList()
+            | "Write" >> beam.Map(_write_sorted, f"{self.base_temp_dir}/{uuid.uuid4().hex}")
+        )
+
+
+def _write_sorted(words: Iterable[bytes], folder: str) -> np.ndarray:
+    path = f"{folder}/{LABELS_FILE}"
+    tf.io.gfile.makedirs(folder)
+    with tf.io.gfile.GFile(path, "wb") as file:
+        file.write(b"".join(word + b"\n" for word in sorted(words)))
+    return np.array(path, dtype=object)

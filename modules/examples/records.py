@@ -1,0 +1,71 @@
+"""Reading the examples that the pipeline writes: gzipped TFRecords of tf.Example, one folder per split.
+
+Two kinds, and their features:
+
+    raw          image bytes (JPEG or PNG) · label bytes (class name) · source · image_id · split_group, and what
+                 statistics are taken of: width · height · aspect · bytes · red · green · blue
+    transformed  image bytes (pixels, as `edgetune.modules.examples.pixel_packing` packs them) · label_index int64 (index into labels.txt)
+
+The transformed label has a name of its own: under the same one, TFMA would slice by the index, not by the class name.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from edgetune.modules.examples.pixel_packing import unpack
+from edgetune.modules.contracts.signatures import LABELS_FILE
+
+IMAGE, LABEL, LABEL_INDEX = "image", "label", "label_index"
+SOURCE, IMAGE_ID, SPLIT_GROUP = "source", "image_id", "split_group"
+WIDTH, HEIGHT, BYTES = "width", "height", "bytes"
+ASPECT, RED, GREEN, BLUE = "aspect", "red", "green", "blue"
+"""Width by height; means of the channels, 0..255."""
+SPLITS = ("train", "eval", "test")
+
+
+def split_files(examples_uri: str, split: str) -> list[str]:
+    """Sorted record files of one split of an `Examples` artifact (TFX writes them under `Split-<name>/`)."""
+    return sorted(tf.io.gfile.glob(f"{examples_uri}/Split-{split}/*"))
+
+
+def serialized(examples_uri: str, split: str) -> tf.data.Dataset:
+    """The split's serialized tf.Examples: scalar strings, in a fixed order."""
+    return tf.data.TFRecordDataset(split_files(examples_uri, split), compression_type="GZIP")
+
+
+def transformed(examples_uri: str, split: str, image_size: int) -> tf.data.Dataset:
+    """The split's transformed examples, in a fixed order.
+
+    Returns:
+        Pairs of an image, uint8 `[image_size, image_size, 3]` RGB, and a label, int64 scalar.
+    """
+
+    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return parse_transformed(record, image_size)
+
+    return serialized(examples_uri, split).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def parse_transformed(record: tf.Tensor, image_size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Image and label of one serialized transformed example, as `transformed` gives them."""
+    features = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
+    example = tf.io.parse_single_example(record, features)
+    return unpack(example[IMAGE], image_size), example[LABEL_INDEX]
+
+
+def raw(examples_uri: str, split: str) -> tf.data.Dataset:
+    """The split's raw examples, in a fixed order: pairs of an encoded image and a class name, string scalars."""
+    features = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL: tf.io.FixedLenFeature([], tf.string)}
+
+    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        example = tf.io.parse_single_example(record, features)
+        return example[IMAGE], example[LABEL]
+
+    return serialized(examples_uri, split).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def read_labels(saved_model: str) -> list[str]:
+    """Class names in the order of the model's outputs, from the vocabulary inside a SavedModel."""
+    with tf.io.gfile.GFile(f"{saved_model}/assets/{LABELS_FILE}") as file:
+        return file.read().splitlines()

@@ -1,0 +1,240 @@
+"""Reading one image file of anyone's: what leaves here is upright 8-bit sRGB that TensorFlow decodes.
+
+A JPEG or PNG that already is, and is not too large, keeps its bytes. Everything else that Pillow reads is encoded
+anew: as a JPEG what was compressed with losses, anything else as a PNG.
+
+HEIC needs `pillow-heif`, which brings codecs of its own; AVIF needs a Pillow that was built with it, as its wheels are.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import tensorflow as tf
+from PIL import Image, TiffTags, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
+
+from edgetune.modules.images import headers, perceptual_hash
+from edgetune.modules.images.colour import UnknownColours, check_mode, is_srgb, plain, to_srgb
+from edgetune.modules.core.threads import Budget, SharedContext, without_warnings
+
+# A decoder that is not asked cannot be attacked: Pillow knows dozens of formats that nobody photographs in.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
+HEIF_INSTALL = "pip install pillow-heif"
+# MPO is what Pillow calls a JPEG that carries further images behind the first, as phones write.
+_JPEG = ("JPEG", "MPO")
+_LOSSY = (*_JPEG, "HEIF", "AVIF")
+_ORIENTATION = 0x0112
+_TILE = tuple(n for n, tag in TiffTags.TAGS_V2.items() if tag.name in ("TileWidth", "TileLength"))
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_JPEG_QUALITY = 95
+# How much larger than the result the cheap steps of making an image small leave it, so that the last step decides.
+_GAP = 2
+# The same of a JPEG's decoder.
+_DRAFT_GAP = 1.5
+# However many threads read, together they hold the pixels of one image of data.max_pixels at most.
+_pixels = Budget()
+
+
+class Unusable(Exception):
+    """The file is no image that can be used; the message says why, in a few words."""
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """An image as a raw example holds it."""
+
+    encoded: bytes
+    """JPEG or PNG."""
+    width: int
+    """Pixels, upright."""
+    height: int
+    """Pixels, upright."""
+    digest: str
+    """SHA-256 of size and RGB pixels as TensorFlow decodes `encoded`, in hexadecimal: equal pixels have equal digests
+    in any lossless format, and reading `encoded` again gives the same one."""
+    look: perceptual_hash.Look
+    """What the search for duplicates and the statistics see of it."""
+
+
+@contextmanager
+def _pillow_limit(max_pixels: int) -> Iterator[None]:
+    """Pillow refuses what has twice as many pixels, also in what it reserves before it tells an image's size."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+_limit = SharedContext(_pillow_limit)
+
+
+def read_image(content: bytes, max_pixels: int, max_side: int | None = None, background: str = "#ffffff") -> ReadImage:
+    """Reads an image file.
+
+    Args:
+        content: The bytes of the file.
+        max_pixels: Images with more pixels are refused before any is decoded.
+        max_side: Images with a longer side, in pixels, are made that small; None leaves them.
+        background: What shows through transparent pixels: `#rrggbb`, in sRGB.
+
+    Raises:
+        Unusable: Empty, no image, of an unknown format or mode, damaged, or too large.
+    """
+    if not content:
+        raise Unusable("the file is empty")
+    try:
+        with _limit(max_pixels), without_warnings():  # Pillow warns of odd metadata, which is not used
+            return _read(content, max_pixels, max_side, background)
+    except Unusable:
+        raise
+    except UnknownColours as error:
+        raise Unusable(str(error)) from error
+    except Image.DecompressionBombError as error:
+        raise Unusable(f"more pixels than data.max_pixels {max_pixels}") from error
+    except UnidentifiedImageError as error:
+        raise Unusable(_unidentified(content)) from error
+    except MemoryError as error:
+        raise Unusable("decoding it takes more memory than there is (data.max_pixels bounds it)") from error
+    except Exception as error:  # decoders raise almost anything on damaged files
+        raise Unusable(f"damaged: {str(error) or type(error).__name__}".splitlines()[0]) from error
+
+
+def _read(content: bytes, max_pixels: int, max_side: int | None, background: str) -> ReadImage:
+    _check_size(headers.peeked_size(content), max_pixels)
+    with Image.open(io.BytesIO(content), formats=(*FORMATS, *_extra_formats())) as image:
+        _check_size(image.size, max_pixels)
+        with _pixels.spend(image.width * image.height, max_pixels):
+            return _read_opened(image, content, max_pixels, max_side, background)
+
+
+def _read_opened(
+    image: Image.Image, content: bytes, max_pixels: int, max_side: int | None, background: str
+) -> ReadImage:
+    if isinstance(image, TiffImageFile):  # a tile may be larger than its image, and is decoded whole
+        _check_size(tuple(image.tag_v2.get(tag, 1) for tag in _TILE), max_pixels)
+    if image.format in _JPEG and headers.too_many_scans(content):
+        raise Unusable(f"a JPEG of more than {headers.MAX_SCANS} scans, which takes minutes to decode")
+    check_mode(image.mode)
+    orientation = _orientation(image, content)
+    if orientation not in _UPRIGHT and _keeps_its_bytes(image, content, max_side):
+        kept = _as_it_leaves(content)
+        if kept is not None:
+            return kept
+    encoded = _encode(_upright_srgb(image, orientation, max_side, background), _is_lossy(image, content))
+    read = _as_it_leaves(encoded)
+    if read is None:
+        raise Unusable("it has more pixels than TensorFlow decodes; set data.max_side")
+    return read
+
+
+def _check_size(size: tuple[int, ...] | None, max_pixels: int) -> None:
+    if size is None:
+        return
+    width, height = size
+    if width < 1 or height < 1:
+        raise Unusable(f"damaged: {width} x {height} pixels")
+    if width * height > max_pixels:
+        raise Unusable(f"{width} x {height} pixels are more than data.max_pixels {max_pixels}")
+
+
+def _keeps_its_bytes(image: Image.Image, content: bytes, max_side: int | None) -> bool:
+    if image.format == "PNG" and (headers.bits_per_channel(content) > 8 or getattr(image, "is_animated", False)):
+        return False
+    return (
+        image.format in (*_JPEG, "PNG")
+        and image.mode in ("RGB", "L")
+        and "transparency" not in image.info
+        and (max_side is None or max(image.size) <= max_side)
+        and is_srgb(image)
+    )
+
+
+def _upright_srgb(image: Image.Image, orientation: int, max_side: int | None, background: str) -> Image.Image:
+    size = _size_within(image.size, max_side)
+    if size != image.size and image.format in _JPEG:
+        # libjpeg decodes straight to an eighth, a quarter or a half of the size, at that much of the cost.
+        image.draft(image.mode, (int(size[0] * _DRAFT_GAP), int(size[1] * _DRAFT_GAP)))
+    profile = image.info.get("icc_profile")
+    pixels = plain(image)
+    if pixels.size != size:
+        # As good as bicubic where an image is made small, at half the time of Lanczos; it is made small once more.
+        pixels = pixels.resize(size, Image.Resampling.HAMMING, reducing_gap=_GAP)
+    pixels = to_srgb(pixels, profile, background)
+    return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
+
+
+def _size_within(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
+    longest = max(size)
+    if max_side is None or longest <= max_side:
+        return size
+    width, height = (max(1, round(side * max_side / longest)) for side in size)
+    return width, height
+
+
+def _orientation(image: Image.Image, content: bytes) -> int:
+    """EXIF's (or XMP's) number of how the image has to be turned; 1, upright, where nothing readable says so."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns these itself
+    if image.format == "PNG" and not any(word in content for word in (b"eXIf", b"exif", b"xmp")):
+        return 1  # Pillow would decode all of a PNG to look for it at its end
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - as many kinds of error as there are kinds of damage, in what is mere metadata
+        return 1
+
+
+def _is_lossy(image: Image.Image, content: bytes) -> bool:
+    return image.format in _LOSSY or (image.format == "WEBP" and b"VP8L" not in content)
+
+
+def _encode(image: Image.Image, lossy: bool) -> bytes:
+    buffer = io.BytesIO()
+    if lossy:
+        image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    else:
+        image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _as_it_leaves(encoded: bytes) -> ReadImage | None:
+    """The image as all that comes after will see it; None where TensorFlow refuses what Pillow reads."""
+    try:
+        # What `tf.io.decode_image` calls, at three quarters of the processor time.
+        pixels = tf.raw_ops.DecodeImage(contents=encoded, channels=3, expand_animations=False).numpy()
+    except tf.errors.InvalidArgumentError:
+        return None
+    height, width, _ = pixels.shape
+    digest = hashlib.sha256(f"{width}x{height}:".encode())
+    digest.update(pixels)
+    return ReadImage(encoded, width, height, digest.hexdigest(), perceptual_hash.look(pixels))
+
+
+@functools.cache
+def _extra_formats() -> tuple[str, ...]:
+    try:
+        import pillow_heif
+    except ImportError:
+        return ()
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return ("HEIF",)
+
+
+def _unidentified(content: bytes) -> str:
+    if headers.heif_brand(content) and not _extra_formats():
+        return f"a HEIC image, which needs an extra: {HEIF_INSTALL}"
+    return headers.what_it_is(content) or f"not an image of a known format ({', '.join(FORMATS)})"

@@ -1,0 +1,239 @@
+"""A LiteRT network as TensorFlow operations, so that every tensor in it can be looked at, and the network be changed.
+
+Only what image classifiers in float32 are made of is known here. Whoever meets another operation gets `NotKnown`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+
+from edgetune.modules.litert.inspection import operator_names, parse
+
+CONV, DEPTHWISE, DENSE = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
+WEIGHTED = (CONV, DEPTHWISE, DENSE)
+"""Operations with a kernel and a bias: inputs are values, kernel, bias."""
+
+_DTYPES = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.INT32: np.int32}
+_Activation = schema.ActivationFunctionType
+_ACTIVATIONS: dict[int, Callable[[tf.Tensor], tf.Tensor]] = {
+    _Activation.NONE: tf.identity,
+    _Activation.RELU: tf.nn.relu,
+    _Activation.RELU6: tf.nn.relu6,
+}
+
+
+class NotKnown(Exception):
+    """The network holds something that is not understood here; the message names it."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A step of the network."""
+
+    kind: str
+    """As LiteRT's schema calls it, such as `CONV_2D`."""
+    inputs: tuple[int, ...]
+    """Numbers of tensors: computed ones and constants."""
+    output: int
+    options: Any = None
+    """The schema's options of this kind."""
+
+    @property
+    def activation(self) -> int:
+        """The activation function that is part of it, by its number in the schema."""
+        return getattr(self.options, "fusedActivationFunction", _Activation.NONE)
+
+
+Hook = Callable[[Operation | None, int, tf.Tensor], tf.Tensor]
+"""Takes an operation (None for the image), the number of the tensor that it made, and the tensor; gives the tensor that
+the network goes on with."""
+
+
+@dataclass
+class Network:
+    """Operations in the order in which they run."""
+
+    operations: list[Operation]
+    constants: dict[int, np.ndarray]
+    shapes: dict[int, tuple[int, ...]]
+    """Of each tensor, for one image."""
+    image: int
+    """Number of the input, float32 `[1, S, S, 3]` in 0..255."""
+    names: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def answer(self) -> int:
+        """Number of the output."""
+        return self.operations[-1].output
+
+    def add_tensor(self, name: str, shape: Sequence[int], value: np.ndarray | None = None) -> int:
+        """A new tensor's number; with `value`, it is a constant."""
+        number = max(self.shapes) + 1
+        self.names[number], self.shapes[number] = name, tuple(shape)
+        if value is not None:
+            self.constants[number] = value.astype(np.float32)
+        return number
+
+    def readers(self) -> dict[int, list[Operation]]:
+        """The operations that read each tensor."""
+        found: dict[int, list[Operation]] = {}
+        for operation in self.operations:
+            for number in operation.inputs:
+                found.setdefault(number, []).append(operation)
+        return found
+
+    def run(self, images: tf.Tensor, hook: Hook) -> tf.Tensor:
+        """Computes probabilities float32 `[N, C]` of images float32 `[N, S, S, 3]`, asking `hook` at every tensor."""
+        values = {self.image: hook(None, self.image, images)}
+        last = {number: operation for operation in self.operations for number in operation.inputs}
+        for operation in self.operations:
+            operands = [values[n] if n in values else self.constants[n] for n in operation.inputs]
+            # The converter calls its tensors by the scope: whoever reads an error about one finds the layer.
+            with tf.name_scope(_scope(self.names[operation.output])):
+                result = activate(operation, linear(operation, operands))
+                values[operation.output] = hook(operation, operation.output, result)
+            for number in set(operation.inputs) & set(values):
+                if last[number] is operation:
+                    del values[number]
+        return values[self.answer]
+
+
+def read_network(content: bytes) -> Network:
+    """The network in a file.
+
+    Args:
+        content: A LiteRT model in float32.
+
+    Raises:
+        NotKnown: It has other operations, types or activation functions than are known here.
+        ExportError: This is no LiteRT model.
+    """
+    model = parse(content)
+    graph, kinds = model.subgraphs[0], operator_names(model)
+    network = Network([], {}, {}, int(graph.inputs[0]))
+    for number, tensor in enumerate(graph.tensors):
+        network.names[number] = tensor.name.decode(errors="replace")
+        network.shapes[number] = tuple(() if tensor.shape is None else (int(size) for size in tensor.shape))
+        data = model.buffers[tensor.buffer].data
+        if data is not None and len(data):
+            if tensor.type not in _DTYPES:
+                raise NotKnown(f"constant {network.names[number]!r} is neither float32 nor int32")
+            values = np.frombuffer(np.asarray(data, np.uint8).tobytes(), _DTYPES[tensor.type])
+            network.constants[number] = values.reshape(network.shapes[number])
+    for operator in graph.operators:
+        operation = Operation(
+            kinds[operator.opcodeIndex],
+            tuple(int(number) for number in operator.inputs),
+            int(operator.outputs[0]),
+            operator.builtinOptions,
+        )
+        network.operations.append(_with_own_constants(operation, network))
+        _check(network.operations[-1], network)
+    return network
+
+
+def _with_own_constants(operation: Operation, network: Network) -> Operation:
+    """The same with a kernel and a bias of its own: equal ones are stored once, and a bias of zeros is not."""
+    if operation.kind not in WEIGHTED:
+        return operation
+    values, kernel, *bias = operation.inputs
+    if not bias or bias[0] < 0:
+        channels = network.shapes[operation.output][-1:]
+        bias = [network.add_tensor(f"{network.names[operation.output]}/bias", channels, np.zeros(channels))]
+    used = {number for other in network.operations for number in other.inputs}
+    own = [
+        network.add_tensor(network.names[number], network.shapes[number], network.constants[number])
+        if number in used and number in network.constants
+        else number
+        for number in (kernel, *bias)
+    ]
+    return replace(operation, inputs=(values, *own))
+
+
+def _check(operation: Operation, network: Network) -> None:
+    if operation.kind not in _LINEAR:
+        raise NotKnown(f"operation {operation.kind}")
+    if operation.activation not in _ACTIVATIONS:
+        raise NotKnown(f"activation function {operation.activation} of {operation.kind}")
+    if operation.kind in WEIGHTED and not set(operation.inputs[1:]) <= set(network.constants):
+        raise NotKnown(f"{operation.kind} without a constant kernel and bias")
+
+
+def linear(operation: Operation, operands: Sequence[Any]) -> tf.Tensor:
+    """What an operation computes, before its activation function."""
+    return _LINEAR[operation.kind](operation, operands)
+
+
+def activate(operation: Operation, value: tf.Tensor) -> tf.Tensor:
+    """An operation's activation function."""
+    return _ACTIVATIONS[operation.activation](value)
+
+
+def _scope(name: str) -> str:
+    """A tensor's name as TensorFlow allows it; of the names of layers that were fused into one, the last."""
+    return re.sub(r"[^A-Za-z0-9_./-]", "_", name.strip(";").rsplit(";", 1)[-1]).lstrip("_/.-") or "unnamed"
+
+
+def _padding(options: Any) -> str:
+    return "SAME" if options.padding == schema.Padding.SAME else "VALID"
+
+
+def _conv(operation: Operation, operands: Sequence[Any]) -> tf.Tensor:
+    options = operation.options
+    image, kernel, bias = operands
+    kernel = np.transpose(kernel, (1, 2, 3, 0))  # LiteRT's is [output, height, width, input]
+    strides, dilations = (options.strideH, options.strideW), (options.dilationHFactor, options.dilationWFactor)
+    return tf.nn.conv2d(image, kernel, strides, _padding(options), dilations=dilations) + bias
+
+
+def _depthwise(operation: Operation, operands: Sequence[Any]) -> tf.Tensor:
+    options = operation.options
+    image, kernel, bias = operands
+    kernel = np.reshape(kernel, (*kernel.shape[1:3], -1, options.depthMultiplier))
+    strides, dilations = [1, options.strideH, options.strideW, 1], (options.dilationHFactor, options.dilationWFactor)
+    return tf.nn.depthwise_conv2d(image, kernel, strides, _padding(options), dilations=dilations) + bias
+
+
+def _pool(function: Callable[..., tf.Tensor]) -> Callable[[Operation, Sequence[Any]], tf.Tensor]:
+    def pool(operation: Operation, operands: Sequence[Any]) -> tf.Tensor:
+        options = operation.options
+        size, strides = (options.filterHeight, options.filterWidth), (options.strideH, options.strideW)
+        return function(operands[0], size, strides, _padding(options))
+
+    return pool
+
+
+def _mean(operation: Operation, operands: Sequence[Any]) -> tf.Tensor:
+    return tf.reduce_mean(operands[0], axis=np.ravel(operands[1]).tolist(), keepdims=operation.options.keepDims)
+
+
+def _reshape(operation: Operation, operands: Sequence[Any]) -> tf.Tensor:
+    return tf.reshape(operands[0], [-1, *np.ravel(operands[1])[1:].tolist()])
+
+
+_LINEAR: dict[str, Callable[[Operation, Sequence[Any]], tf.Tensor]] = {
+    CONV: _conv,
+    DEPTHWISE: _depthwise,
+    DENSE: lambda operation, operands: tf.matmul(operands[0], operands[1], transpose_b=True) + operands[2],
+    "ADD": lambda operation, operands: operands[0] + operands[1],
+    "SUB": lambda operation, operands: operands[0] - operands[1],
+    "MUL": lambda operation, operands: operands[0] * operands[1],
+    "PAD": lambda operation, operands: tf.pad(operands[0], operands[1]),
+    "MEAN": _mean,
+    "MAX_POOL_2D": _pool(tf.nn.max_pool2d),
+    "AVERAGE_POOL_2D": _pool(tf.nn.avg_pool2d),
+    "CONCATENATION": lambda operation, operands: tf.concat(operands, operation.options.axis),
+    "RESHAPE": _reshape,
+    "RELU": lambda operation, operands: tf.nn.relu(operands[0]),
+    "RELU6": lambda operation, operands: tf.nn.relu6(operands[0]),
+    "LOGISTIC": lambda operation, operands: tf.sigmoid(operands[0]),
+    "HARD_SWISH": lambda operation, operands: operands[0] * tf.nn.relu6(operands[0] + 3.0) * (1 / 6),
+    "SOFTMAX": lambda operation, operands: tf.nn.softmax(operands[0]),
+}

@@ -1,0 +1,199 @@
+"""Metadata inside a LiteRT file, as MediaPipe Tasks and ML Kit read it.
+
+A flatbuffer of the schema `ModelMetadata` (identifier `M001`, in tensorflow/tflite-support at
+`tensorflow_lite_support/metadata/metadata_schema.fbs`) is one buffer of the model, and `labels.txt` is appended to the
+file as a zip archive, which a reader of flatbuffers never sees and a reader of zips finds from the end. No package that
+writes this can be installed beside TFX, so the few tables needed are written here; the numbers of the fields are their
+positions in the schema.
+
+The normalisation that is declared is none (mean 0, deviation 1): it is a layer inside the model. What a file declares
+is read back by `edgetune.modules.litert.declared_metadata`.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from edgetune.modules.core.errors import ExportError
+from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.litert.inspection import IDENTIFIER, parse
+
+METADATA = "TFLITE_METADATA"
+METADATA_IDENTIFIER = b"M001"
+_PARSER_VERSION = "1.0.0"  # the first version of the schema has all that is written here
+NORMALIZATION, _IMAGE, _FEATURE = 1, 2, 1  # members of the schema's unions
+MEAN, STD = 0.0, 1.0
+_RGB = 1
+AXIS_LABELS = 2
+# The oldest date that a zip can hold: with today's, the same model would have other bytes tomorrow.
+_DATE = (1980, 1, 1, 0, 0, 0)
+_ALIGNMENT = 16  # of buffers, which the schema asks for and the Python writer would not give
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a model says of itself."""
+
+    name: str
+    description: str
+    author: str = ""
+    license: str = ""
+
+
+def add_metadata(content: bytes, labels: Sequence[str], about: Description) -> bytes:
+    """A LiteRT file with metadata and labels inside; what it had of either is replaced.
+
+    Buffers that stand outside the flatbuffer, behind it, are taken inside: they would be lost or misplaced otherwise.
+    The same arguments give the same bytes.
+
+    Args:
+        content: A model with one subgraph, one input and one output, `[1, S, S, 3]` and `[1, C]`.
+        labels: `C` class names.
+        about: What it says of itself.
+
+    Raises:
+        ExportError: This is no LiteRT model, or a class name is not one line.
+    """
+    if broken := [label for label in labels if not label or len(label.splitlines()) != 1]:
+        raise ExportError(f"class name {broken[0]!r} is not one line of text", "rename the class's folder")
+    model = parse(content)
+    for buffer in model.buffers:
+        if buffer.offset > 1 and buffer.size:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
+    graph = model.subgraphs[0]
+    height, width = (int(size) for size in graph.tensors[graph.inputs[0]].shape[1:3])
+    metadata = np.frombuffer(_metadata(labels, about, height, width), np.uint8)
+    entry = next((entry for entry in model.metadata or [] if entry.name == METADATA.encode()), None)
+    if entry is None:
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = METADATA, len(model.buffers)
+        model.buffers.append(schema.BufferT())
+        model.metadata = [*(model.metadata or []), entry]
+    model.buffers[entry.buffer].data = metadata
+    builder = _Builder(len(content) + 4096)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return _with_labels(bytes(builder.Output()), labels)
+
+
+def read_labels(content: bytes) -> list[str] | None:
+    """Class names inside a LiteRT file, as its clients see them; None where there are none."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return archive.read(LABELS_FILE).decode().splitlines()
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
+        return None
+
+
+def has_metadata(content: bytes) -> bool:
+    """Whether a file holds metadata at all.
+
+    Raises:
+        ExportError: It is no LiteRT model.
+    """
+    return any(entry.name == METADATA.encode() for entry in parse(content).metadata or [])
+
+
+class _Builder(flatbuffers.Builder):
+    """Aligns byte vectors as the LiteRT schema asks for: its kernels may load weights sixteen bytes at a time.
+
+    Of other vectors, what was written once is not written again. In 8 bits every channel of every kernel and bias has a
+    zero point of eight bytes, and all are zero: a tenth of the file.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._written: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: np.ndarray) -> int:
+        if x.dtype != np.uint8:
+            content = x.dtype.str, x.tobytes()
+            if content not in self._written:
+                self._written[content] = int(super().CreateNumpyVector(x))
+            return self._written[content]
+        self.StartVector(1, x.size, _ALIGNMENT)
+        self.head = self.Head() - x.size
+        self.Bytes[self.Head() : self.Head() + x.size] = x.tobytes()
+        self.vectorNumElems = x.size
+        return int(self.EndVector())
+
+
+def _with_labels(model: bytes, labels: Sequence[str]) -> bytes:
+    file = io.BytesIO(model)
+    with zipfile.ZipFile(file, "a") as archive:
+        info = zipfile.ZipInfo(LABELS_FILE, _DATE)
+        info.create_system = 3  # Unix everywhere, or the bytes would tell the machine
+        archive.writestr(info, "".join(f"{label}\n" for label in labels))
+    return file.getvalue()
+
+
+def _metadata(labels: Sequence[str], about: Description, height: int, width: int) -> bytes:
+    """The `ModelMetadata` flatbuffer."""
+    builder = flatbuffers.Builder(1024)
+    size = _table(builder, {0: ("Uint32", width), 1: ("Uint32", height)}, 2)
+    image = _table(builder, {0: ("Int8", _RGB), 1: size}, 2)
+    pixels = _table(builder, {0: ("Uint8", _IMAGE), 1: image}, 3)
+    options = _table(builder, {0: _floats(builder, [MEAN]), 1: _floats(builder, [STD])}, 2)
+    unit = _table(builder, {0: ("Uint8", NORMALIZATION), 1: options}, 2)
+    stats = _table(builder, {0: _floats(builder, [255.0]), 1: _floats(builder, [0.0])}, 2)
+    image_text = f"One image, {width} x {height} pixels, RGB, each channel 0 to 255; no normalisation."
+    image_tensor = {
+        0: builder.CreateString("image"),
+        1: builder.CreateString(image_text),
+        3: pixels,
+        4: _tables(builder, [unit]),
+        5: stats,
+    }
+    file = {0: builder.CreateString(LABELS_FILE), 1: builder.CreateString("Class names, in the order of the output.")}
+    axis = _table(builder, {**file, 2: ("Int8", AXIS_LABELS)}, 5)
+    feature = _table(builder, {}, 0)
+    content = _table(builder, {0: ("Uint8", _FEATURE), 1: feature}, 3)
+    score_stats = _table(builder, {0: _floats(builder, [1.0]), 1: _floats(builder, [0.0])}, 2)
+    score_tensor = {
+        0: builder.CreateString("probability"),
+        1: builder.CreateString(f"Probability of each of {len(labels)} classes."),
+        3: content,
+        5: score_stats,
+        6: _tables(builder, [axis]),
+    }
+    inputs = _tables(builder, [_table(builder, image_tensor, 7)])
+    outputs = _tables(builder, [_table(builder, score_tensor, 7)])
+    graph = _tables(builder, [_table(builder, {2: inputs, 3: outputs}, 10)])
+    fields = {0: about.name, 1: about.description, 4: about.author, 5: about.license, 7: _PARSER_VERSION}
+    written = {field: builder.CreateString(text) for field, text in fields.items() if text}
+    builder.Finish(_table(builder, {**written, 3: graph}, 8), METADATA_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _table(builder: Any, fields: dict[int, int | tuple[str, int]], size: int) -> int:
+    """A table of `size` fields: by position an offset, or a scalar as its type and value."""
+    builder.StartObject(size)
+    for position, value in fields.items():
+        if isinstance(value, tuple):
+            kind, scalar = value
+            getattr(builder, f"Prepend{kind}Slot")(position, scalar, 0)
+        else:
+            builder.PrependUOffsetTRelativeSlot(position, value, 0)
+    return int(builder.EndObject())
+
+
+def _tables(builder: Any, offsets: list[int]) -> int:
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
+    return int(builder.EndVector())
+
+
+def _floats(builder: Any, values: list[float]) -> int:
+    builder.StartVector(4, len(values), 4)
+    for value in reversed(values):
+        builder.PrependFloat32(value)
+    return int(builder.EndVector())

@@ -1,0 +1,129 @@
+"""Whether stored weights fit a network, what they are of if they do not, and putting them in."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from edgetune.modules.settings.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
+from edgetune.modules.core.errors import WeightsError
+from edgetune.modules.settings.run import ModelSettings
+from edgetune.modules.models.weight_formats import StoredLayer, Unreadable, weighted_layers
+
+_CLASSIFIER_LAYERS = 2  # a classifier on top has one layer with weights, MobileNetV3's and with a hidden layer two
+
+
+def put_in(backbone: keras.Model, stored: list[StoredLayer], path: str, settings: ModelSettings) -> None:
+    """Checks every layer before the first is changed. Layers are paired in order: old files spell names otherwise.
+
+    Args:
+        backbone: Of the architecture that `settings` describe. It is changed.
+        stored: In the order of the network.
+        path: What is named to the user.
+        settings: Architecture and width, as they are named to the user.
+
+    Raises:
+        WeightsError: Weights of another architecture or width, or values that are none.
+        Unreadable: Values that are damaged.
+    """
+    stored = _without_normalisation(stored, path, settings)
+    layers = weighted_layers(backbone)
+    model = _name(settings)
+    remedy = f"give model.weights the weights of {model} without its classifier, or correct {_keys(settings)}"
+    if len(stored) != len(layers):
+        raise WeightsError(
+            f"{path} holds {len(stored)} layers with weights, but {model} has {len(layers)}: "
+            f"{_looks_like(stored, len(layers), settings)}",
+            remedy,
+        )
+    for layer, entry in zip(layers, stored, strict=True):
+        expected = [tuple(variable.shape) for variable in layer.weights]
+        shapes = [tuple(array.shape) for array in entry.arrays]
+        if shapes != expected:
+            raise WeightsError(
+                f"{path} does not fit {model}: the layer {layer.name} expects {_shapes(expected)}, and the file has "
+                f"{_shapes(shapes)} (as {entry.name}){_sibling(stored, settings)}",
+                remedy,
+            )
+    values = [[_values(array, entry.name, path) for array in entry.arrays] for entry in stored]
+    for layer, arrays in zip(layers, values, strict=True):
+        for variable, array in zip(layer.weights, arrays, strict=True):
+            variable.assign(array)
+
+
+def recognised(stored: list[StoredLayer]) -> list[str]:
+    """Names of the variants with as many layers that have weights; of several, those with as many features."""
+    widest = max((array.shape[-1] for entry in stored[-2:] for array in entry.arrays if array.shape), default=0)
+    found = [name for name, a in ARCHITECTURES.items() if len(stored) == a.weighted_layers]
+    if len(found) > 1:
+        found = [n for n in found if ARCHITECTURES[n].imagenet_alphas or ARCHITECTURES[n].features == widest]
+    minimalistic = [name for name, a in ARCHITECTURES.items() if len(stored) == a.weighted_layers_minimalistic]
+    return found + [f"{name} minimalistic" for name in minimalistic]
+
+
+def _looks_like(stored: list[StoredLayer], expected: int, settings: ModelSettings) -> str:
+    if names := recognised(stored):
+        return f"it is of another architecture, by its layers {' or '.join(names)}"
+    if 0 < len(stored) - expected <= _CLASSIFIER_LAYERS:
+        return "it is of another architecture, or has a classifier"
+    if names := [name for extra in (1, 2) for name in recognised(stored[:-extra])]:
+        return f"it is of another architecture and has a classifier, by its layers {' or '.join(names)}"
+    return "it is of another architecture, or has a classifier"
+
+
+def _sibling(stored: list[StoredLayer], settings: ModelSettings) -> str:
+    """`; it is efficientnet_b2 by its layers`, where that can be said."""
+    names = recognised(stored)
+    own = f"{settings.backbone} minimalistic" if settings.minimalistic else settings.backbone
+    return f"; by its layers it is {' or '.join(names)}" if names and own not in names else ""
+
+
+def _without_normalisation(stored: list[StoredLayer], path: str, settings: ModelSettings) -> list[StoredLayer]:
+    """Leaves out the normalisation that Keras's EfficientNets store in front of the network, if it does what ours does.
+
+    Keras's files have the deviation where the layer wants the variance, and Keras makes up for that when it loads them
+    itself (https://github.com/tensorflow/tensorflow/issues/49930).
+    """
+    if not ARCHITECTURES[settings.backbone].own_normalisation:
+        return stored
+    # In `.weights.h5`, where the network gives the order, what it does not have comes last.
+    for entry in stored[:1] + stored[-1:]:
+        if [tuple(array.shape) for array in entry.arrays[:2]] == [(3,), (3,)]:
+            break
+    else:
+        return stored
+    mean, variance = (_values(array, entry.name, path) for array in entry.arrays[:2])
+    deviation = np.asarray(IMAGENET_DEVIATION)
+    alike = [np.allclose(variance, expected, atol=1e-3) for expected in (deviation, deviation**2)]
+    if not np.allclose(mean, IMAGENET_MEAN, atol=1e-3) or not any(alike):
+        raise WeightsError(
+            f"{path} was trained on images normalised with mean {mean} and variance {variance}, and "
+            f"{settings.backbone} takes those of ImageNet, {IMAGENET_MEAN} and {tuple(deviation**2)}",
+            "give weights that were pretrained on ImageNet, or leave model.weights at `imagenet`",
+        )
+    return [other for other in stored if other is not entry]
+
+
+def _values(array: object, layer: str, path: str) -> np.ndarray:
+    try:
+        values = np.asarray(array[()])  # type: ignore[index]
+    except (OSError, RuntimeError) as error:
+        raise Unreadable(f"the values of the layer {layer} are damaged: {error}") from error
+    if values.dtype.kind != "f":
+        raise WeightsError(f"{path} stores the layer {layer} as {values.dtype}", "give a file of float weights")
+    if not np.isfinite(values).all():
+        raise WeightsError(f"{path} has values in the layer {layer} that are not finite", "get the file again")
+    return values.astype(np.float32)
+
+
+def _name(settings: ModelSettings) -> str:
+    name = f"{'minimalistic ' if settings.minimalistic else ''}{settings.backbone}"
+    return f"{name} with alpha {settings.alpha}" if ARCHITECTURES[settings.backbone].imagenet_alphas else name
+
+
+def _keys(settings: ModelSettings) -> str:
+    return "backbone and alpha" if ARCHITECTURES[settings.backbone].imagenet_alphas else "model.backbone"
+
+
+def _shapes(shapes: list[tuple[int, ...]]) -> str:
+    return ", ".join("x".join(map(str, shape)) or "scalar" for shape in shapes) or "nothing"

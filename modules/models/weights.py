@@ -1,0 +1,182 @@
+"""Pretrained weights: where they come from, whether they are the ones that were meant, whether they fit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import safetensors.numpy
+import tensorflow as tf
+
+from edgetune.modules.serving import saved_model
+from edgetune.modules.models.backbone import assemble
+from edgetune.modules.core.errors import WeightsError
+from edgetune.modules.settings.run import ModelSettings
+from edgetune.modules.models.weight_formats import (
+    FORMATS,
+    Unreadable,
+    file_format,
+    stable_names,
+    stored_layers,
+    weighted_layers,
+)
+from edgetune.modules.models.weight_matching import put_in
+from edgetune.modules.models.saved_model_weights import HUB, hub_folder, saved_model_folder, stored_in_folder
+
+BY_NAME = ("imagenet", "none")
+_SOURCES = (
+    f"use `imagenet`, `none`, a file that ends in {', '.join(FORMATS)}, the folder of a SavedModel, or a handle "
+    f"{HUB}...; relative to the configuration file"
+)
+
+
+def load_weights(backbone: keras.Model, settings: ModelSettings) -> None:
+    """Puts the weights that `settings.weights` names into `backbone`; all of them or none.
+
+    Args:
+        backbone: What `edgetune.modules.settings.architectures.assemble` returned for the same settings. It is changed.
+        settings: `weights` is `imagenet`, `none`, the path of a file of one of `weight_files.FORMATS`, of a folder as
+            in `edgetune.modules.models.saved_model_weights`, or a handle of TF Hub. `weights_sha256` is compared before anything is parsed;
+            for `imagenet`, whose file Keras finds itself, with the digest of the weights as `save_safetensors` writes
+            them.
+
+    Raises:
+        ConfigError: There are no ImageNet weights for `alpha`.
+        WeightsError: Missing, altered or damaged file; weights of another architecture or width; no download.
+    """
+    if settings.weights_sha256 and settings.weights == "none":
+        raise WeightsError(
+            "model.weights_sha256 pins weights, but model.weights is `none`",
+            "say in model.weights which, or leave model.weights_sha256 out",
+        )
+    if settings.weights == "imagenet":
+        _load_imagenet(backbone, settings)
+    elif _is_folder(settings.weights):
+        _load_folder(backbone, settings)
+    elif settings.weights != "none":
+        _load_file(backbone, settings)
+
+
+def weights_digest(settings: ModelSettings) -> str:
+    """What stands for the weights in a cache key: SHA-256 of the file or folder, or `imagenet` or `none`.
+
+    It is what `weights_sha256` is compared with. A folder's is that of `edgetune.modules.serving.saved_model.digest`: over the relative
+    paths and contents of its files, and for a pushed version the same that its edge bundle states.
+
+    Raises:
+        WeightsError: The file or folder is missing.
+    """
+    if settings.weights in BY_NAME:
+        return settings.weights
+    if _is_folder(settings.weights):
+        return saved_model.digest(_folder(settings.weights))
+    return hashlib.sha256(_read(settings.weights)).hexdigest()
+
+
+def save_safetensors(backbone: keras.Model, path: str | Path) -> str:
+    """Writes all weights of `backbone` as float32 tensors named `<layer name>/<variable name>`.
+
+    Returns:
+        SHA-256 of the file. Equal weights give equal bytes.
+    """
+    content = _as_safetensors(backbone)
+    Path(path).write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _as_safetensors(backbone: keras.Model) -> bytes:
+    names = stable_names(backbone)
+    tensors = {
+        f"{names[id(layer)]}/{variable.name}": np.ascontiguousarray(keras.ops.convert_to_numpy(variable), np.float32)
+        for layer in weighted_layers(backbone)
+        for variable in layer.weights
+    }
+    return safetensors.numpy.save(tensors, metadata={"backbone": backbone.name})
+
+
+def _digest_of(backbone: keras.Model) -> str:
+    return hashlib.sha256(_as_safetensors(backbone)).hexdigest()
+
+
+def _is_folder(weights: str) -> bool:
+    return weights.startswith(HUB) or (
+        weights not in BY_NAME and file_format(weights) is None and tf.io.gfile.isdir(weights)
+    )
+
+
+def _folder(weights: str) -> str:
+    return hub_folder(weights) if weights.startswith(HUB) else saved_model_folder(weights)
+
+
+def _read(path: str) -> bytes:
+    # TensorFlow's file system also reads gs:// and s3://, where a platform keeps weights.
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return file.read()
+    except tf.errors.OpError as error:
+        reason = "does not exist" if isinstance(error, tf.errors.NotFoundError) else f"cannot be read: {error.message}"
+        raise WeightsError(
+            f"the file of weights {path} {reason}",
+            f"correct model.weights: {_SOURCES}",
+        ) from error
+
+
+def _load_folder(backbone: keras.Model, settings: ModelSettings) -> None:
+    folder = _folder(settings.weights)
+    if settings.weights_sha256:  # all of the folder is read for it
+        _check_pin(f"the folder of weights {folder}", saved_model.digest(folder), settings)
+    try:
+        put_in(backbone, stored_in_folder(folder, backbone), folder, settings)
+    except Unreadable as error:
+        raise WeightsError(f"{folder} cannot be used as weights: {error}", _SOURCES) from error
+
+
+def _load_file(backbone: keras.Model, settings: ModelSettings) -> None:
+    path = settings.weights
+    kind = file_format(path)
+    if kind is None:
+        raise WeightsError(f"model.weights is `{path}`, which is no known source of weights", _SOURCES)
+    content = _read(path)
+    _check_pin(f"the file of weights {path}", hashlib.sha256(content).hexdigest(), settings)
+    try:
+        with stored_layers(content, kind, backbone) as stored:
+            put_in(backbone, stored, path, settings)
+    except Unreadable as error:
+        raise WeightsError(f"{path} is not a readable file of weights: {error}", "get the file again") from error
+
+
+def _check_pin(what: str, found: str, settings: ModelSettings) -> None:
+    if settings.weights_sha256 and found != settings.weights_sha256:
+        raise WeightsError(
+            f"{what} has SHA-256 {found}, but model.weights_sha256 is {settings.weights_sha256}",
+            "get the weights again from their source; change the pin only if you trust the new ones",
+        )
+
+
+def _load_imagenet(backbone: keras.Model, settings: ModelSettings) -> None:
+    cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+    try:
+        donor = assemble(settings, weights="imagenet")
+    except OSError as error:  # h5py, on a file in the cache that an aborted download left behind
+        raise WeightsError(
+            f"Keras's own file of ImageNet weights for {settings.backbone} in {cache} cannot be read: {error}",
+            f"delete it from {cache}; Keras downloads it again",
+        ) from error
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        url = re.search(r"https?://\S+?\.h5", str(error))
+        if url is None:
+            raise
+        name = url[0].rsplit("/", 1)[1]
+        raise WeightsError(
+            f"the ImageNet weights of {settings.backbone} cannot be downloaded, there seems to be no network: {error}",
+            f"put {name} into {cache}, or give model.weights the path of a downloaded file "
+            f"(from a machine with a network: {url[0]})",
+        ) from error
+    if settings.weights_sha256:
+        _check_pin(f"what Keras loaded as ImageNet weights of {settings.backbone}", _digest_of(donor), settings)
+    for target, source in zip(weighted_layers(backbone), weighted_layers(donor), strict=True):
+        target.set_weights(source.get_weights())

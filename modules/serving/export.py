@@ -1,0 +1,96 @@
+"""Writing the SavedModel: one network, one graph of Transform, four signatures (`edgetune.modules.contracts.signatures` lists them)."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from edgetune.modules.images import decode
+from edgetune.modules.examples import records
+from edgetune.modules.contracts import signatures as names
+from edgetune.modules.core.errors import ExportError
+
+# Of a raw example, in the signatures that take one.
+_ENCODED = {records.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+_LABELLED = {**_ENCODED, records.LABEL: tf.io.FixedLenFeature([], tf.string)}
+
+
+def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, image_size: int, path: str) -> None:
+    """Writes `model` with its signatures, and Transform's graph and vocabulary inside.
+
+    Args:
+        model: Images float32 `[N, S, S, 3]` in 0..255 to probabilities float32 `[N, C]`.
+        transform: What Transform made; its vocabulary has C names.
+        image_size: S, in pixels.
+        path: Folder to write; must not exist.
+
+    Raises:
+        ExportError: The vocabulary did not come into the SavedModel, or has another number of classes.
+    """
+    classes = transform_labels(transform)
+    if len(classes) != model.output_shape[-1]:
+        raise ExportError(
+            f"the model has {model.output_shape[-1]} outputs, but Transform's labels.txt has {len(classes)} classes",
+            "run the pipeline again with --no-cache",
+        )
+    layer = transform.transform_features_layer()
+    labels = tf.constant(classes)
+
+    def predict(pixels: tf.Tensor) -> tf.Tensor:
+        return model(tf.cast(pixels, tf.float32), training=False)
+
+    # Traced once for the signatures that take any number of images.
+    many_pixels = tf.TensorSpec([None, image_size, image_size, decode.CHANNELS], tf.uint8)
+    predict_many = tf.function(predict, [many_pixels], autograph=False)
+
+    def of_bytes(image_bytes: tf.Tensor) -> tf.Tensor:
+        transformed = layer({records.IMAGE: image_bytes})
+        return predict_many(decode.from_raw(transformed[records.IMAGE], image_size))
+
+    def serving_default(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = of_bytes(image_bytes)
+        best = tf.argmax(probabilities, axis=-1)
+        return {
+            names.PROBABILITIES: probabilities,
+            names.LABEL: tf.gather(labels, best),
+            names.SCORE: tf.reduce_max(probabilities, axis=-1),
+        }
+
+    def serving_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {names.PROBABILITIES: of_bytes(tf.io.parse_example(examples, _ENCODED)[records.IMAGE])}
+
+    def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return layer(tf.io.parse_example(examples, _LABELLED))
+
+    def edge(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {names.PROBABILITIES: predict(image)}
+
+    # A batch of exactly one: converters and the accelerators of phones want no open dimension.
+    one_image = tf.TensorSpec([1, image_size, image_size, decode.CHANNELS], tf.float32, name=names.IMAGE)
+    many_bytes = tf.TensorSpec([None], tf.string, name=names.IMAGE_BYTES)
+    many_examples = tf.TensorSpec([None], tf.string, name=names.SERIALIZED)
+    functions = {
+        name: tf.function(function, [takes], autograph=False)
+        for name, function, takes in (
+            (names.SERVING, serving_default, many_bytes),
+            (names.EXAMPLES, serving_examples, many_examples),
+            (names.TRANSFORM, transform_features, many_examples),
+            (names.EDGE, edge, one_image),
+        )
+    }
+    # The variables and Transform's graph, not the Keras model: a saved Keras 3 model can neither be converted nor be
+    # loaded everywhere. Keras's own ExportArchive does the same, but cannot keep the lookup table of the labels.
+    root = tf.Module()
+    root.variables_of_model = [variable.value for variable in model.variables]
+    # What the layer calls, not the layer: that is a Keras model too, which takes longer to save than all the rest.
+    root.transform = layer._saved_model_loader_tracked_dict
+    # No Python branch in here depends on a tensor, and AutoGraph would rewrite the code of Keras and TFT to see that.
+    tf.autograph.experimental.do_not_convert(tf.saved_model.save)(root, path, signatures=functions)
+    if records.read_labels(path) != classes:
+        raise ExportError(f"{path}/assets/{names.LABELS_FILE} is not Transform's vocabulary", "report this defect")
+
+
+def transform_labels(transform: tft.TFTransformOutput) -> list[str]:
+    """Class names in the order of `label_index`, from the vocabulary that Transform wrote."""
+    return records.read_labels(transform.transform_savedmodel_dir)

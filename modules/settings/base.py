@@ -1,0 +1,62 @@
+"""What every group of settings has, and how a tree of groups becomes flat properties and a tree again."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, TypeVar, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgetune.modules.core.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Base of every group: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def flatten(settings: Settings, prefix: str = "") -> dict[str, Any]:
+    """Leaves of the tree by their dotted name with `_` for the dots: `{"head_units": [256, 128], ...}`.
+
+    Returns:
+        Only int, float, str, bool and lists of them, as execution properties can be; fields that are None are left out.
+    """
+    flat: dict[str, Any] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            flat.update(flatten(value, f"{prefix}{name}_"))
+        elif value is not None:
+            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def unflatten(cls: type[S], flat: dict[str, Any], prefix: str = "") -> S:
+    """The settings that `flatten` took apart; keys of other settings in `flat` are left alone.
+
+    Raises:
+        ConfigError: A value is not allowed: a platform's user may change some of them for a run.
+    """
+    values: dict[str, Any] = {}
+    for name, field in cls.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            values[name] = unflatten(field.annotation, flat, f"{prefix}{name}_")
+        elif prefix + name in flat:
+            value = flat[prefix + name]
+            values[name] = as_list(value) if get_origin(field.annotation) is tuple else value
+    try:
+        return cls(**values)
+    except ValidationError as error:
+        wrong = [f"{prefix}{'_'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("; ".join(wrong), "`edgetune config --reference` lists what is allowed") from None
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list among execution properties: TFX on Kubeflow and Vertex hands it on as JSON."""
+    return list(json.loads(value) if isinstance(value, str) else value)

@@ -1,0 +1,194 @@
+"""The settings of a run as one frozen, typed tree: every field with its default, unit, range and one line of meaning.
+
+This tree is the only place where a setting is declared. From it come the YAML configuration
+(`edgetune.pipeline.config.load`), its JSON schema (`schemas/config.json`), the reference in the documentation, and the typed
+execution properties of the components (`flatten` and `unflatten`). Its larger branches stand in files of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.data import FINDINGS as FINDINGS
+from edgetune.modules.settings.model import HeadSettings, ModelSettings
+from edgetune.modules.settings.platform import PlatformSettings
+from edgetune.modules.settings.base import Fraction, Positive, Settings, flatten, unflatten
+from edgetune.modules.settings.state import StateSettings
+from edgetune.modules.settings.training import (
+    ActivationCacheSettings,
+    AugmentationSettings,
+    FineTuneSettings,
+    PhaseSettings,
+    TrainingSettings,
+    Unfreeze,
+)
+
+__all__ = [
+    "ActivationCacheSettings",
+    "AugmentationSettings",
+    "BeamSettings",
+    "CardSettings",
+    "DataSettings",
+    "EdgeSettings",
+    "EvaluationSettings",
+    "FineTuneSettings",
+    "HeadSettings",
+    "ModelSettings",
+    "PhaseSettings",
+    "PlatformSettings",
+    "PushSettings",
+    "RunSettings",
+    "Settings",
+    "Splits",
+    "StateSettings",
+    "TrainingSettings",
+    "Unfreeze",
+    "flatten",
+    "unflatten",
+]
+
+Level = Annotated[int, Field(ge=0, le=255)]
+Variant = Literal["float32", "float16", "int8", "dynamic"]
+
+
+class Splits(Settings):
+    """Relative sizes of the splits, used where the data does not bring its own."""
+
+    train: Positive = 8
+    """Share that is trained on."""
+    eval: Positive = 1
+    """Share that steers training: early stopping, learning rate, choice between the phases."""
+    test: Positive = 1
+    """Share that decides blessings and is never seen before."""
+
+
+class DataSettings(Settings):
+    """What is read, and when it is refused."""
+
+    path: str
+    """Folder `<class>/*` or `{train,eval,test}/<class>/*`, folder of TFRecords, list of images (`path,label[,split]` as
+    CSV or Parquet), or `embedded:digits`."""
+    splits: Splits = Splits()
+    """Relative sizes of the splits; images that an earlier run of the same name placed stay where they are."""
+    tfrecord_pattern: str = "*.tfrecord*"
+    """Which files of a folder of TFRecords are read, as a glob pattern."""
+    image_feature: str = "image"
+    """Feature of a tf.Example in a TFRecord that holds the encoded image."""
+    label_feature: str = "label"
+    """Feature of a tf.Example in a TFRecord that holds the label, as bytes or as an integer."""
+    max_rejected: Fraction = 0.05
+    """Largest fraction of unreadable files; above it the run stops."""
+    max_pixels: Positive = 89_478_485
+    """Pixels of the largest image that is decoded (Pillow's own bound against decompression bombs)."""
+    max_side: Positive | None = 640
+    """Longer side, in pixels, to which larger images are made small once, when they are read; null never does. The
+    default is above `model.image_size` of every backbone."""
+    background: Annotated[tuple[Level, ...], Field(min_length=3, max_length=3)] = (255, 255, 255)
+    """Red, green and blue of what shows through transparent pixels; three numbers."""
+    on_duplicates: Literal["group", "drop", "fail"] = "group"
+    """What becomes of near-duplicates: `group` keeps them in one split, `drop` keeps one of them, `fail` stops."""
+    duplicate_distance: Annotated[int, Field(ge=0, le=24)] = 12
+    """How many of the 256 bits of two near-duplicates' hashes may differ; 0 for images of equal pixels only."""
+    min_examples_per_class: Positive = 10
+    """Images that every class needs, over all splits."""
+    max_imbalance: Annotated[float, Field(ge=1)] = 20.0
+    """Most images of the largest class for each image of the smallest."""
+    min_side: Positive = 8
+    """Pixels that the shorter side of an image needs."""
+    max_label_drift: Fraction = 0.3
+    """Largest change of a class's share against the data of the last blessed model (L-infinity distance)."""
+    max_image_drift: Fraction = 0.3
+    """Largest change of sizes and colours against those data (Jensen-Shannon divergence, of each statistic)."""
+    allow: tuple[Annotated[str, Field(pattern=f"^({'|'.join(FINDINGS)})(:.+)?$")], ...] = ()
+    """Findings that may pass, each by its name, alone or with a file, class or feature: `two_labels:cats/1.jpg`."""
+
+
+class EvaluationSettings(Settings):
+    """When the SavedModel is blessed."""
+
+    min_accuracy: Fraction = 0.8
+    """Lowest accuracy on the test split."""
+    max_regression: Fraction = 0.001
+    """Largest loss of accuracy against the last blessed model."""
+
+
+class EdgeSettings(Settings):
+    """Which LiteRT models are made, and when each is blessed."""
+
+    variants: tuple[Variant, ...] = ("float32", "float16", "int8")
+    """Variants to convert to."""
+    required: tuple[Variant, ...] = ("float32",)
+    """Variants without which nothing is pushed."""
+    max_accuracy_drop: Fraction = 0.01
+    """Largest loss of test accuracy against the SavedModel."""
+    min_agreement: Fraction = 0.97
+    """Lowest fraction of test images on which a variant and the SavedModel give the same class."""
+    max_bytes: Positive | None = None
+    """Largest size of a variant's file, in bytes."""
+    representative_images: Positive = 100
+    """Images of the train split that calibrate the quantization."""
+    description: str = "Image classifier"
+    """What the model is for, written into its metadata."""
+    author: str = ""
+    """Who made the model, written into its metadata."""
+    license: str = ""
+    """The model's licence, written into its metadata."""
+
+    @model_validator(mode="after")
+    def _required_is_made(self) -> EdgeSettings:
+        if missing := [v for v in self.required if v not in self.variants]:
+            raise ValueError(f"required variants that are not among `variants`: {', '.join(missing)}")
+        return self
+
+
+class PushSettings(Settings):
+    """Where blessed models go."""
+
+    saved_model: str | None = None
+    """Folder of SavedModel versions; null for `<workdir>/pushed/<name>/saved_model`."""
+    edge: str | None = None
+    """Folder of edge bundle versions; null for `<workdir>/pushed/<name>/edge`."""
+    sign_key: str | None = None
+    """Private key that signs edge bundles: PEM file, on an elliptic curve, not encrypted; null for no signature."""
+    sign_tool: str = "model_signing"
+    """Command of sigstore's model-signing, by name or path; it cannot be installed beside TFX."""
+
+
+class CardSettings(Settings):
+    """What only people know of a model, written into the model card of its edge bundle."""
+
+    data: str = ""
+    """What the images show, who took them, where and when, and under which licence."""
+    intended_use: str = ""
+    """What the model is made for, by whom it may be used, and what it must not be used for."""
+    limits: str = ""
+    """Known weaknesses, and whom they affect."""
+
+
+class RunSettings(Settings):
+    """The whole configuration of a run."""
+
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]*$")]
+    """Name of the pipeline, and of its folders in the workdir."""
+    data: DataSettings
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    edge: EdgeSettings = EdgeSettings()
+    push: PushSettings = PushSettings()
+    card: CardSettings = CardSettings()
+    beam: BeamSettings = BeamSettings()
+    state: StateSettings = StateSettings()
+    platform: PlatformSettings = PlatformSettings()
+
+    @model_validator(mode="after")
+    def _images_are_large_enough(self) -> RunSettings:
+        if self.data.max_side is not None and self.data.max_side < self.model.image_size:
+            raise ValueError(
+                f"data.max_side {self.data.max_side} is less than model.image_size {self.model.image_size}: "
+                "images would be made small and large again"
+            )
+        return self

@@ -1,0 +1,158 @@
+"""Delivering a folder as a new version, whole or not at all.
+
+`<destination>/<version>` appears in one step: its content is written beside it, under a hidden name that no server
+looks at, and then renamed. Object stores cannot rename a folder in one step; there the file by which a reader knows
+that a version is complete is written last.
+
+Versions are whole numbers, as TensorFlow Serving wants them: the time in seconds since 1970, or one more than the
+largest that is there, so that the newest push is always the one that is served.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from edgetune.modules.storage import filesystem
+from edgetune.modules.contracts.bundle import CHECKSUMS
+from edgetune.modules.core.errors import PushError
+from edgetune.modules.serving.saved_model import SAVED_MODEL_FILE
+from edgetune.modules.storage.filesystem import files_of
+
+LAST = (SAVED_MODEL_FILE, CHECKSUMS)
+"""Files without which no reader takes a version for complete."""
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A version that was delivered."""
+
+    path: str
+    """Its folder or URL."""
+    version: str
+    """Its number."""
+
+
+def push(source: str, destination: str) -> Pushed:
+    """Copies `source` to a new version below `destination`.
+
+    Args:
+        source: A folder, local or a URL.
+        destination: Folder of versions, local or a URL that TensorFlow writes to (`gs://...`); made if absent.
+
+    Raises:
+        PushError: `destination` cannot be written; nothing half-written is left there.
+    """
+    files = sorted(files_of(source), key=lambda name: (name in LAST, name))
+    if not files:
+        raise PushError(f"{source}: there is nothing to push", "run the pipeline again")
+    return _push_url(source, files, destination) if "://" in destination else _push_local(source, files, destination)
+
+
+def _push_local(source: str, files: list[str], destination: str) -> Pushed:
+    folder = Path(destination).absolute()
+    made = not folder.exists()
+    part = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        version = _next_version([entry.name for entry in folder.iterdir()])
+        part = folder / f".{version}.{os.getpid()}.part"
+        part.mkdir()
+        for name in files:
+            _copy_synced(f"{source}/{name}", part / name)
+        for below in (part, *(entry for entry in part.rglob("*") if entry.is_dir())):
+            _sync_folder(below)
+        # A rename replaces an empty folder silently, but versions are not empty: a taken one is an error, try the next.
+        while True:
+            try:
+                part.rename(folder / str(version))
+                break
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                    raise
+                version += 1
+        _sync_folder(folder)
+    except (OSError, tf.errors.OpError) as error:
+        raise _refusal(destination, error) from error
+    finally:
+        if part is not None and part.exists():
+            shutil.rmtree(part, ignore_errors=True)
+        if made and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    return Pushed(str(folder / str(version)), str(version))
+
+
+def _push_url(source: str, files: list[str], destination: str) -> Pushed:
+    folder = destination.rstrip("/")
+    path = ""
+    try:
+        filesystem.make(folder)
+        version = _next_version(_names(folder))
+        path = f"{folder}/{version}"
+        for name in files:
+            filesystem.make(os.path.dirname(f"{path}/{name}"))  # noqa: PTH120 - a URL
+            tf.io.gfile.copy(f"{source}/{name}", f"{path}/{name}")
+    except (OSError, tf.errors.OpError) as error:
+        with contextlib.suppress(tf.errors.OpError):  # what stopped the push may stop this too
+            if path and tf.io.gfile.exists(path):
+                tf.io.gfile.rmtree(path)
+        raise _refusal(destination, error) from error
+    return Pushed(path, str(version))
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
+    except tf.errors.NotFoundError:  # some object stores have no empty folder, though it was just made
+        return []
+
+
+def _next_version(names: list[str]) -> int:
+    return max([int(time.time()), *(int(name) + 1 for name in names if name.isdecimal())])
+
+
+def _copy_synced(source: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.gfile.GFile(source, "rb") as reader, target.open("wb") as writer:
+        while block := reader.read(_BLOCK):
+            writer.write(block)
+        writer.flush()
+        os.fsync(writer.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the names in a folder survive a power cut, where the system can do that."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:  # some network file systems do not sync folders
+        pass
+    finally:
+        os.close(handle)
+
+
+def _refusal(destination: str, error: Exception) -> PushError:
+    remedies = {
+        errno.ENOSPC: "make room there, or push elsewhere",
+        errno.EDQUOT: "make room there, or push elsewhere",
+        errno.EACCES: "allow this user to write there, or push elsewhere",
+        errno.EPERM: "allow this user to write there, or push elsewhere",
+        errno.EROFS: "the file system is read-only: push elsewhere",
+        errno.ENOTDIR: "a file is in the way: move it, or push elsewhere",
+        errno.EEXIST: "a file is in the way: move it, or push elsewhere",
+    }
+    number = error.errno if isinstance(error, OSError) else None
+    what = error.strerror if isinstance(error, OSError) and error.strerror else filesystem.reason(error)
+    remedy = remedies.get(number or 0, "check that the destination exists and may be written")
+    return PushError(f"{destination}: the push failed: {what}", remedy)

@@ -1,0 +1,66 @@
+"""What a trained model is compared with, and the comparison itself."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from edgetune.modules.core import progress
+from edgetune.modules.training.datasets import Datasets
+from edgetune.modules.core.errors import TrainingError
+from edgetune.modules.models.classifier import Classifier, build_classifier
+from edgetune.modules.training.phase import Phase, run_phase
+from edgetune.modules.settings.run import ModelSettings, PhaseSettings, TrainingSettings
+
+FROM_SCRATCH = "from_scratch"
+
+
+def train_from_scratch(
+    data: Datasets, classes: int, model: ModelSettings, settings: TrainingSettings, loss: keras.losses.Loss, logs: str
+) -> tuple[Classifier, Phase]:
+    """The baseline without transfer: the same network from random weights, all of it trained, in as many epochs.
+
+    Args:
+        data: The test split is not touched.
+        classes: Number of classes.
+        model: The network.
+        settings: Of both phases, the epochs are added up; the rate is the first one's.
+        loss: The loss object of the two phases.
+        logs: TensorBoard's folder.
+
+    Raises:
+        TrainingError: A loss is no number.
+    """
+    classifier = build_classifier(model, classes, settings.seed, pretrained=False, backbone_in_training=True)
+    epochs = settings.head.epochs + settings.fine_tune.epochs
+    patience = max(settings.head.patience, settings.fine_tune.patience)
+    phase = PhaseSettings(epochs=epochs, learning_rate=settings.head.learning_rate, patience=patience)
+    return classifier, run_phase(FROM_SCRATCH, classifier.model, data.train, data.evaluation, loss, phase, logs)
+
+
+def accuracy(model: keras.Model, dataset: tf.data.Dataset) -> float:
+    """Share of images of which the most probable class is the right one."""
+    progress.report("measuring accuracy")
+    model.jit_compile = False  # as in `edgetune.modules.training.phase`
+    right = total = 0
+    for images, labels in dataset:
+        right += int(np.sum(np.argmax(model.predict_on_batch(images), axis=-1) == labels.numpy()))
+        total += len(labels)
+    return right / total
+
+
+def check_learned(model: keras.Model, evaluation: tf.data.Dataset) -> None:
+    """Stops where nothing was learned.
+
+    Raises:
+        TrainingError: On `eval`, the model is no better than naming the commonest class.
+    """
+    labels = np.concatenate([labels.numpy() for _, labels in evaluation])
+    majority = float(np.bincount(labels).max() / len(labels))
+    reached = accuracy(model, evaluation)
+    if reached <= majority:
+        raise TrainingError(
+            f"accuracy on eval is {reached:.3f}, no better than always naming the commonest class ({majority:.3f})",
+            "check the labels; train for more epochs, or with other weights or another learning rate",
+        )

@@ -1,0 +1,181 @@
+"""What the frozen part of the network makes of the images, computed once for all epochs of both phases.
+
+Phase 1 trains on the pooled features of the whole backbone, phase 2 on the activations at the cut. Augmentation
+survives as several views of each training image: an epoch takes one of them at random. A view costs a forward pass of
+all images, so it is computed when a phase first wants it: the head learns from fewer of them than fine-tuning needs.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from edgetune.modules.training import devices
+from edgetune.modules.core import progress
+from edgetune.modules.examples import records
+from edgetune.modules.training.activation_cache import Arrays, Writer, open_or_build
+from edgetune.modules.training.augmentation import augment, changes
+from edgetune.modules.training.epochs import Epochs
+from edgetune.modules.settings.run import TrainingSettings
+
+CUT, POOLED, LABEL = "cut", "pooled", "label"
+EVAL = "eval"
+_BATCH = 32
+_REPORT_EVERY = 10
+_MOST_VIEWS = 64
+"""Of one image, as the settings bound it: image and view make one number, the seed of the view's change."""
+
+
+def view(number: int) -> str:
+    """Name of the part of the cache that holds this view of all training images."""
+    return f"view-{number}"
+
+
+class FrozenFeatures:
+    """The cached arrays, as datasets of batches; what is missing is computed when it is first asked for.
+
+    Args:
+        folder: Of all caches, on a local disk.
+        examples_uri: Artifact of transformed examples.
+        image_size: S, in pixels.
+        network: Images float32 `[N, S, S, 3]` in 0..255 to a dictionary of `POOLED` and, where there is a phase 2,
+            `CUT`. Its weights are not changed, but they may be after all that is wanted was computed.
+        network_key: Stands for `network` and its weights.
+        settings: Seed, batch size, augmentation and the numbers of views are used.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        examples_uri: str,
+        image_size: int,
+        network: keras.Model,
+        network_key: str,
+        settings: TrainingSettings,
+    ) -> None:
+        self._folder, self._examples_uri, self._image_size = folder, examples_uri, image_size
+        self._network, self._settings = network, settings
+        files = {split: records.split_files(examples_uri, split) for split in ("train", EVAL)}
+        key = {
+            "network": network_key,
+            "outputs": {name: str(output.shape) for name, output in network.output.items()},
+            "records": [[path, tf.io.gfile.stat(path).length] for paths in files.values() for path in paths],
+            "augmentation": settings.augmentation.model_dump(mode="json"),
+            "seed": settings.seed,
+            "versions": [tf.__version__, keras.__version__],
+            # A GPU rounds other bits, up to those that float16 has. What is trained must not depend on what an earlier
+            # run computed somewhere else.
+            "device": devices.computing(),
+        }
+        self._key = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        cache = settings.activation_cache
+        # Without augmentation all views would be equal.
+        views = cache.views if changes(settings.augmentation) else 1
+        self.views = {CUT: views, POOLED: min(views, cache.head_views) if CUT in network.output else views}
+        """How many views of each image an epoch chooses from."""
+
+    def arrays(self, part: str) -> Arrays:
+        """`cut` float16 `[N, h, w, c]`, `pooled` float32 `[N, C]`, `label` int64 `[N]`: row `i` is of image `i`.
+
+        Args:
+            part: `EVAL`, or a `view` of the train split. Without a phase 2 there is no `cut`.
+
+        Raises:
+            TrainingError: The disk is full.
+        """
+        return open_or_build(self._folder, self._key, part, functools.partial(self._extract, part))
+
+    def train(self, kind: str) -> Epochs:
+        """Batches of `CUT` or `POOLED`, float32, and labels: every image once, one of its views, in a new order."""
+        parts = [self.arrays(view(number)) for number in range(self.views[kind])]
+        views, labels = [part[kind] for part in parts], parts[0][LABEL]
+
+        def batches(epoch: tf.Tensor) -> tf.data.Dataset:
+            seeds = tf.random.experimental.stateless_split(tf.stack([self._settings.seed, epoch]), 2)
+            order = tf.argsort(tf.random.stateless_uniform([len(labels)], seeds[0]))
+            which = tf.random.stateless_uniform([len(labels)], seeds[1], 0, len(views), tf.int32)
+            return self._batches(views, labels, tf.data.Dataset.from_tensor_slices((order, which)))
+
+        return Epochs(batches, lambda: -(-len(labels) // self._settings.batch_size))
+
+    def evaluation(self, kind: str) -> tf.data.Dataset:
+        """The same of eval, without change and in a fixed order."""
+        part = self.arrays(EVAL)
+        images = len(part[LABEL])
+        chosen = tf.data.Dataset.range(images).map(lambda image: (image, tf.zeros_like(image)))
+        batches = self._batches([part[kind]], part[LABEL], chosen).prefetch(tf.data.AUTOTUNE)
+        return batches.apply(tf.data.experimental.assert_cardinality(-(-images // self._settings.batch_size)))
+
+    def _batches(self, views: list[np.ndarray], labels: np.ndarray, chosen: tf.data.Dataset) -> tf.data.Dataset:
+        """Batches of rows and labels; `chosen` has the number of each image and of its view."""
+
+        def fetch(image: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            rows = np.empty((len(image), *views[0].shape[1:]), views[0].dtype)
+            for number, features in enumerate(views):
+                rows[which == number] = features[image[which == number]]
+            return rows, labels[image]
+
+        def batch(image: tf.Tensor, which: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            rows, label = tf.numpy_function(fetch, [image, which], [views[0].dtype, labels.dtype], stateful=False)
+            rows = tf.ensure_shape(rows, [None, *views[0].shape[1:]])
+            return tf.cast(rows, tf.float32), tf.ensure_shape(label, [None])
+
+        return chosen.batch(self._settings.batch_size).map(batch)
+
+    def _extract(self, part: str, writer: Writer) -> None:
+        seen = 0
+        for number, (images, labels) in enumerate(self._changed_images(part)):
+            outputs = self._function(images)
+            writer.append(POOLED, outputs[POOLED].numpy())
+            if CUT in outputs:
+                # Half the bytes. Of float16's rounding, 0.05 %, nothing is seen beside dropout and augmentation.
+                writer.append(CUT, outputs[CUT].numpy().astype(np.float16))
+            writer.append(LABEL, labels.numpy())
+            seen += len(labels)
+            if number % _REPORT_EVERY == 0:
+                progress.report(f"frozen part: {seen} images of {part}")
+
+    def _changed_images(self, part: str) -> tf.data.Dataset:
+        """Batches of images float32 `[n, S, S, 3]` and labels, in their order."""
+        if part == EVAL:
+            examples = records.transformed(self._examples_uri, EVAL, self._image_size)
+            examples = examples.map(lambda image, label: (tf.cast(image, tf.float32), label))
+        else:
+            which = next(number for number in range(_MOST_VIEWS) if view(number) == part)
+
+            def change(number: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+                seed = tf.stack([tf.constant(self._settings.seed, tf.int64), number * _MOST_VIEWS + which])
+                return augment(example[0], seed, self._settings.augmentation), example[1]
+
+            examples = records.transformed(self._examples_uri, "train", self._image_size).enumerate()
+            examples = examples.map(change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return examples.batch(_BATCH).prefetch(tf.data.AUTOTUNE)
+
+    @functools.cached_property
+    def _function(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        return _frozen_function(self._network)
+
+
+def _frozen_function(network: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """`network` for inference, its weights constants of the graph: only then does TensorFlow fuse convolution, batch
+    normalisation and activation, which is half as fast again."""
+    trainable, others = (
+        [variable.numpy() for variable in variables]
+        for variables in (network.trainable_variables, network.non_trainable_variables)
+    )
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *network.input_shape[1:]], tf.float32)], autograph=False)
+    def function(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        # Made inside the function: tensors from outside would be inputs of the graph.
+        constants = [[tf.constant(value) for value in values] for values in (trainable, others)]
+        outputs, _ = network.stateless_call(*constants, images, training=False)
+        return outputs
+
+    return function.get_concrete_function()

@@ -1,0 +1,138 @@
+"""One phase of training: compiled anew, stopped early, with its best weights and its history kept.
+
+Where it was killed, it goes on from its last finished epoch as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from edgetune.modules.training import distribution
+from edgetune.modules.core import progress
+from edgetune.modules.training.early_stopping import BestEpoch, badness
+from edgetune.modules.training.distributed_fit import fit
+from edgetune.modules.training.epochs import Epochs
+from edgetune.modules.core.errors import TrainingError
+from edgetune.modules.settings.run import FineTuneSettings, PhaseSettings
+from edgetune.modules.training.resume_state import TrainingState, training_key
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What a phase did."""
+
+    name: str
+    epochs: tuple[dict[str, float], ...]
+    """`loss`, `accuracy`, `val_loss`, `val_accuracy`, `learning_rate` of each epoch."""
+    best_epoch: int
+    """Index into `epochs`, from 0: the highest `val_accuracy`, of equal ones the lowest `val_loss`. The model has its
+    weights."""
+    seconds: float
+    trainable_parameters: int
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The best epoch's values."""
+        return self.epochs[self.best_epoch]
+
+    def as_json(self) -> dict[str, object]:
+        """For `history.json`."""
+        return asdict(self)
+
+
+def run_phase(
+    name: str,
+    model: keras.Model,
+    train: Epochs,
+    evaluation: tf.data.Dataset,
+    loss: keras.losses.Loss,
+    settings: PhaseSettings | FineTuneSettings,
+    log_dir: str,
+    resume_dir: str | None = None,
+) -> Phase:
+    """Trains `model` as it is: what is trainable was decided before.
+
+    Args:
+        name: Name of the phase, for people.
+        model: Compiled anew here, with Adam at the phase's own rate. It has its best weights afterwards. One that was
+            built in the scope of a tf.distribute strategy is trained on the strategy's devices.
+        train: Batches of images float32 `[n, S, S, 3]` and labels int64 `[n]`, changing from epoch to epoch.
+        evaluation: Batches of the same kind, without change.
+        loss: The loss object, the same one in all phases.
+        settings: Epochs, learning rate, patience.
+        log_dir: Folder for TensorBoard.
+        resume_dir: Folder on a local disk for the checkpoint after every epoch, the same one for all phases of one
+            training and for no other training; None for no checkpoints. A phase that was killed goes on from there with
+            the weights, optimizer, counters, order of the data and history that it would have had; a phase that had
+            ended is not trained again. It is for the caller to remove when the whole training has succeeded.
+
+    Raises:
+        TrainingError: The loss is no number.
+    """
+    stopping = BestEpoch(settings.patience)
+    plateau = keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=max(1, settings.patience // 2))
+    state = TrainingState(stopping, plateau, settings.epochs)
+    if resume_dir is not None:
+        state.keep_in(Path(resume_dir), name, training_key(name, model, train, evaluation, loss, settings))
+    strategy = distribution.strategy_of(model)
+    with distribution.scope(strategy):  # the optimizer has variables too
+        accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
+        adam = keras.optimizers.Adam(settings.learning_rate)
+        # Where there is a GPU, Keras would compile the step by XLA: anew for the last batch of an epoch, which is
+        # smaller, and with NVIDIA's assembler and libdevice, which not every installation has where XLA looks.
+        model.compile(adam, loss=loss, metrics=[accuracy], jit_compile=False)
+        # A step that has to make variables, of the optimizer or of a metric that is only a name, is traced twice.
+        model.optimizer.build(model.trainable_variables)
+        state.restore(model)
+    if not state.finished:
+        first = len(state.epochs)
+        board = keras.callbacks.TensorBoard(log_dir, write_graph=False)
+        callbacks = [_Watch(name, settings.epochs, first), stopping, plateau, board, state]
+        if strategy is None:
+            model.fit(
+                train.since(first),
+                steps_per_epoch=train.steps,
+                validation_data=evaluation,
+                initial_epoch=first,
+                epochs=settings.epochs,
+                callbacks=callbacks,
+                verbose=0,
+            )
+        else:
+            fit(strategy, model, loss, train, evaluation, range(first, settings.epochs), callbacks)
+    return Phase(
+        name=name,
+        epochs=tuple(state.epochs),
+        best_epoch=int(np.argmin([badness(epoch) for epoch in state.epochs])),
+        seconds=state.seconds,
+        trainable_parameters=int(sum(math.prod(weight.shape) for weight in model.trainable_weights)),
+    )
+
+
+class _Watch(keras.callbacks.Callback):
+    """Reports every epoch, and stops where the loss is no number: first of the callbacks, before any acts on it."""
+
+    def __init__(self, name: str, epochs: int, first: int) -> None:
+        super().__init__()
+        self._name, self._epochs, self._first = name.replace("_", " "), epochs, first
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if epoch == self._first:
+            progress.report(f"{self._name}: epoch {epoch + 1}/{self._epochs}")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        values = logs or {}
+        for key in ("loss", "val_loss"):
+            if not math.isfinite(values.get(key, math.nan)):
+                raise TrainingError(
+                    f"{self._name}: {key} is {values.get(key)} after epoch {epoch + 1}",
+                    "lower training.head.learning_rate or training.fine_tune.learning_rate",
+                )
+        logs_line = f"accuracy {values['accuracy']:.3f}, eval {values['val_accuracy']:.3f}"
+        progress.report(f"{self._name}: epoch {epoch + 1}/{self._epochs}, {logs_line}")

@@ -1,0 +1,202 @@
+"""Two-phase transfer learning: a new head on a frozen backbone, then the top of the backbone at a tenth of the rate.
+
+Method: the transfer learning guide of Keras (https://keras.io/guides/transfer_learning/): batch normalisation stays in
+inference mode in both phases, and the model is compiled anew before fine-tuning.
+
+The frozen part of the network gives the same in every epoch. With the activation cache it is computed once: phase 1
+trains the head alone, phase 2 the head and the part of the backbone behind the cut.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from edgetune.modules.training import distribution
+from edgetune.modules.models.blocks import cut_backbone, unfreeze
+from edgetune.modules.training.early_stopping import badness
+from edgetune.modules.core.code_digest import code_digest
+from edgetune.modules.training.datasets import Datasets
+from edgetune.modules.training.epochs import Epochs
+from edgetune.modules.training.cached_features import CUT, POOLED, FrozenFeatures
+from edgetune.modules.models.classifier import Classifier, build_classifier, pool
+from edgetune.modules.training.phase import Phase, run_phase
+from edgetune.modules.settings.run import FineTuneSettings, ModelSettings, PhaseSettings, TrainingSettings
+from edgetune.modules.models.weights import weights_digest
+
+HEAD, FINE_TUNE = "head", "fine_tune"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a training keeps what it needs on the way."""
+
+    logs: str
+    """TensorBoard's logs, a folder for each phase."""
+    cache: Path | None = None
+    """Activation caches, on a local disk; None trains the whole network in every epoch."""
+    resume: Path | None = None
+    """Checkpoints that a training killed on the way is resumed from, on a local disk; None keeps none."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A trained classifier."""
+
+    classifier: Classifier
+    phases: tuple[Phase, ...]
+    exported: str
+    """Name of the phase whose weights the classifier has."""
+    why: str
+    """Why those, in one sentence."""
+    after_head: list[np.ndarray]
+    """All weights as they were after phase 1: what fixed features are worth."""
+    frozen_seconds: tuple[float, ...]
+    """What came before each phase: building the network, computing or opening the activation cache."""
+
+    @property
+    def seconds(self) -> float:
+        """Of everything."""
+        return sum(self.frozen_seconds) + sum(phase.seconds for phase in self.phases)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a phase trains, and on what."""
+
+    model: keras.Model
+    train: Epochs
+    evaluation: tf.data.Dataset
+
+
+def train_two_phases(
+    examples_uri: str,
+    data: Datasets,
+    classes: int,
+    model: ModelSettings,
+    settings: TrainingSettings,
+    loss: keras.losses.Loss,
+    folders: Folders,
+    strategy: tf.distribute.Strategy | None = None,
+) -> Result:
+    """Trains the classifier.
+
+    Args:
+        examples_uri: Artifact of transformed examples.
+        data: The same examples as batches; the test split is not touched.
+        classes: Number of classes.
+        model: The network.
+        settings: Both phases, augmentation, cache.
+        loss: The loss object, the same one in both phases.
+        folders: Where logs, caches and checkpoints go.
+        strategy: Devices to train on, of `edgetune.modules.training.distribution.start`; None for one.
+
+    Raises:
+        ConfigError: The architecture refuses the settings, or has no such part to unfreeze.
+        WeightsError: The weights cannot be had, or do not fit.
+        TrainingError: A loss is no number; the disk is full.
+    """
+    started = time.monotonic()
+    classifier = build_classifier(model, classes, settings.seed)
+    trained = classifier
+    if settings.mixed_precision or strategy is not None:
+        trained = _twin(classifier, model, classes, settings, strategy)
+    head, tail = _parts(classifier, trained, examples_uri, data, model, settings, folders)
+    resume = None if folders.resume is None else str(folders.resume)
+    frozen_seconds: list[float] = []
+
+    def run(name: str, prepare: Callable[[], _Part], phase: PhaseSettings | FineTuneSettings, since: float) -> Phase:
+        part = prepare()
+        frozen_seconds.append(round(time.monotonic() - since, 2))
+        return run_phase(name, part.model, part.train, part.evaluation, loss, phase, f"{folders.logs}/{name}", resume)
+
+    trained.backbone.trainable = False
+    first = run(HEAD, head, settings.head, started)
+    after_head = trained.model.get_weights()
+    if not settings.fine_tune.epochs:
+        classifier.model.set_weights(after_head)
+        why = "training.fine_tune.epochs is 0"
+        return Result(classifier, (first,), HEAD, why, after_head, tuple(frozen_seconds))
+
+    unfreeze(trained.backbone, settings.fine_tune.unfreeze)
+    second = run(FINE_TUNE, tail, settings.fine_tune, time.monotonic())
+    better = badness(second.best) < badness(first.best)
+    exported, weights = (FINE_TUNE, trained.model.get_weights()) if better else (HEAD, after_head)
+    before, after = (
+        f"accuracy {phase.best['val_accuracy']:.4f} and loss {phase.best['val_loss']:.4f}" for phase in (first, second)
+    )
+    why = f"fine-tuning was {'' if better else 'not '}better on eval: {before} before, {after} after"
+    classifier.model.set_weights(weights)
+    return Result(classifier, (first, second), exported, why, after_head, tuple(frozen_seconds))
+
+
+def _twin(
+    classifier: Classifier,
+    model: ModelSettings,
+    classes: int,
+    settings: TrainingSettings,
+    strategy: tf.distribute.Strategy | None,
+) -> Classifier:
+    """The same network, to be trained: on the strategy's devices, and computing in bfloat16 where settings want it and
+    it loses nothing; its variables are float32.
+
+    What is exported is the plain one: converters know no bfloat16, and phones none, and variables that are spread over
+    devices belong to one strategy.
+    """
+    policy = keras.config.dtype_policy()
+    if settings.mixed_precision:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        with distribution.scope(strategy):
+            twin = build_classifier(model, classes, settings.seed, pretrained=False)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    twin.model.set_weights(classifier.model.get_weights())
+    return twin
+
+
+def _parts(
+    classifier: Classifier,
+    trained: Classifier,
+    examples_uri: str,
+    data: Datasets,
+    model: ModelSettings,
+    settings: TrainingSettings,
+    folders: Folders,
+) -> tuple[Callable[[], _Part], Callable[[], _Part]]:
+    """What phase 1 and phase 2 train, of `trained`: made when a phase begins. The cache is of `classifier`'s weights,
+    of which phase 1 changes none that are cached."""
+    if folders.cache is None or not settings.activation_cache.enabled:
+        whole = _Part(trained.model, data.train, data.evaluation)
+        return lambda: whole, lambda: whole
+    outputs = {POOLED: pool(classifier.backbone.output)}
+    first_block = ""
+    if settings.fine_tune.epochs:
+        first_block = unfreeze(trained.backbone, settings.fine_tune.unfreeze).first_block
+        frozen, tail = cut_backbone(classifier.backbone, first_block)
+        outputs = {CUT: frozen.output, POOLED: pool(tail(frozen.output, training=False))}
+    used = model.model_dump(mode="json", exclude={"head", "weights"})
+    # A backbone of random weights has those of the seed, which is part of the cache's key anyway.
+    code = code_digest("edgetune.modules.training.cached_features", "edgetune.modules.models.blocks")
+    key = {"backbone": used, "weights": weights_digest(model), "code": code}
+    network = keras.Model(classifier.backbone.input, outputs)
+    features = FrozenFeatures(folders.cache, examples_uri, model.image_size, network, str(key), settings)
+
+    def part(model: keras.Model, kind: str) -> _Part:
+        return _Part(model, features.train(kind), features.evaluation(kind))
+
+    def behind_cut() -> _Part:
+        _, tail = cut_backbone(trained.backbone, first_block)
+        activations = keras.Input(tail.input_shape[1:], name="activations")
+        outputs = trained.head(pool(tail(activations, training=False)))
+        with distribution.scope(distribution.strategy_of(trained.model)):
+            behind = keras.Model(activations, outputs, name="behind_cut")
+        return part(behind, CUT)
+
+    return lambda: part(trained.head, POOLED), behind_cut

@@ -1,0 +1,126 @@
+"""From a YAML file and the command line to the settings of a run.
+
+    edgetune run --config flowers.yaml --data ./flowers --set training.fine_tune.epochs=5
+                 └ load(Path("flowers.yaml"), ["training.fine_tune.epochs=5"], "./flowers")
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from edgetune.modules.settings.digest import digest, tree_of
+from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.settings.run import RunSettings
+from edgetune.pipeline.config.problems import Sources, explain
+from edgetune.pipeline.config.yaml_file import dump, parse
+
+DEFAULT = Path(__file__).resolve().parent.parent / "configs" / "demo.yaml"
+
+# Keys that may hold a path, and the words that are none.
+_PATHS = {
+    "data.path": (),
+    "model.weights": ("imagenet", "none"),
+    "push.saved_model": (),
+    "push.edge": (),
+    "push.sign_key": (),
+    "state.root": (),
+    "beam.job_server_jar": (),
+}
+
+
+def load(config: Path | None, overrides: list[str], data: str | None) -> RunSettings:
+    """The settings of a run.
+
+    Args:
+        config: A YAML file. None for the embedded default, `configs/demo.yaml`; together with `data`, for the
+            defaults of the tree, because the demo's network is made for its digits.
+        overrides: `a.b=value` each, the value in YAML; the last one wins.
+        data: `data.path`, relative to the working directory. Also names the run where there is no file.
+
+    Raises:
+        ConfigError: The file cannot be read, is not YAML, or some of its keys and values, or of the overrides, cannot
+            be used. All of those are listed.
+    """
+    sources = Sources(str(config or DEFAULT))
+    tree: dict[str, Any] = {}
+    if config or data is None:
+        tree = _read(config or DEFAULT, sources)
+    if data is not None:
+        if not data:
+            raise ConfigError("--data is empty", "name a folder of images")
+        if not config:
+            sources.put(tree, "name", run_name(data), "--data")
+        sources.put(tree, "data.path", data, "--data")
+    for override in overrides:
+        _apply(tree, override, sources)
+    _anchor_paths(tree, sources, (config or DEFAULT).resolve().parent)
+    try:
+        # As strict JSON: there a list may become a tuple, but text never a number and `true` never 1.
+        return RunSettings.model_validate_json(json.dumps(tree), strict=True)
+    except ValidationError as error:
+        raise explain(error.errors(include_url=False), sources) from None
+
+
+def config_digest(settings: RunSettings) -> str:
+    """SHA-256 of all settings but those of place, defaults included, as 64 hexadecimal digits."""
+    return digest(tree_of(settings))
+
+
+def to_yaml(settings: RunSettings) -> str:
+    """The settings as a configuration file, defaults included and paths absolute."""
+    return dump(settings.model_dump(mode="json"))
+
+
+def run_name(data: str) -> str:
+    """A valid name of a run for a folder of images: `/photos/Größe 2024/` becomes `grosse-2024`."""
+    last = data.rstrip("/").rpartition("/")[2].removeprefix("embedded:")
+    if last in ("", ".", ".."):
+        last = Path(data).resolve().name
+    plain = unicodedata.normalize("NFKD", last.casefold()).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9_]+", "-", plain).strip("-_")
+    return name if re.match("[a-z]", name) else f"images-{name}".rstrip("-")
+
+
+def _read(path: Path, sources: Sources) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such configuration file", "check --config") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a configuration file: it is not UTF-8 text", "check --config") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", "check --config") from None
+    document = parse(text, str(path))
+    sources.lines = document.lines
+    if not isinstance(document.value, dict):
+        found = "empty" if document.value is None else "not a group of keys"
+        raise ConfigError(f"{path}: the configuration is {found}", "give at least `name` and `data: {path: ...}`")
+    return document.value
+
+
+def _apply(tree: dict[str, Any], override: str, sources: Sources) -> None:
+    key, equals, text = override.partition("=")
+    key = key.strip()
+    if not equals or not all(key.split(".")):
+        raise ConfigError(f"--set {override}: not of the form key=value", "for example --set training.batch_size=16")
+    sources.put(tree, key, parse(text, f"--set {key}").value, "--set")
+
+
+def _anchor_paths(tree: dict[str, Any], sources: Sources, folder: Path) -> None:
+    """Makes relative paths absolute: those of the file from `folder`, those of the command line from where we are."""
+    for key, words in _PATHS.items():
+        group, _, name = key.partition(".")
+        section = tree.get(group)
+        value = section.get(name) if isinstance(section, dict) else None
+        if isinstance(value, str) and value and value not in words and not re.match(r"embedded:|\w[\w+.-]*://", value):
+            base = Path.cwd() if sources.on_command_line(key) else folder
+            try:
+                section[name] = str((base / Path(value).expanduser()).resolve())  # type: ignore[index]
+            except (OSError, RuntimeError, ValueError) as error:
+                raise ConfigError(f"{key}: {value!r} ({sources.of(key)}) is no path: {error}") from None

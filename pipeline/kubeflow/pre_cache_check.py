@@ -1,0 +1,67 @@
+"""What Vertex runs before it asks its cache: has anything changed in the folder of images?
+
+TFX compiles this hook for every ExampleGen that reads files, with a command of its own that knows TFX's patterns and
+adds up sizes and times. This one is called as that is, and answers with the fingerprint of `driver.Driver`, so moved
+images are seen. Kubeflow Pipelines has no such hook: there ImageExampleGen is never taken from the cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from absl import logging
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx.components.example_gen import utils
+from tfx.dsl.io import fileio
+from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
+
+from edgetune.pipeline.kubeflow.container_entry import ending_as_told
+from edgetune.components.image_example_gen.driver import fingerprint
+from edgetune.components.image_example_gen.deferred_source import find
+from edgetune.modules.data.digits import EMBEDDED
+
+
+def answer(exec_properties: dict[str, Any]) -> pipeline_spec_pb2.ExecutorOutput:
+    """What is added to the properties of the execution: they are what the cache compares.
+
+    Raises:
+        DataError: There are no data, or they cannot be read.
+    """
+    output = pipeline_spec_pb2.ExecutorOutput()
+    # The embedded digits are written anew each time, and are the same.
+    found = EMBEDDED
+    if exec_properties["input_base"] != EMBEDDED:
+        find(exec_properties)
+        found = fingerprint(exec_properties)
+    output.parameter_values[utils.FINGERPRINT_PROPERTY_NAME].string_value = found
+    return output
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Reads the executor input of the command line, and writes the answer where that says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json_serialized_invocation_args", required=True)
+    parser.add_argument("--json_serialized_inputs_spec_args", required=True)
+    options, _ = parser.parse_known_args(arguments)  # flags for Beam follow
+    logging.set_verbosity(logging.INFO)
+    given = json_format.Parse(
+        options.json_serialized_invocation_args, pipeline_spec_pb2.ExecutorInput(), ignore_unknown_fields=True
+    )
+    inputs = json_format.Parse(
+        options.json_serialized_inputs_spec_args, pipeline_spec_pb2.ComponentInputsSpec(), ignore_unknown_fields=True
+    )
+    exec_properties = kubeflow_v2_entrypoint_utils.parse_execution_properties(
+        given.inputs.parameter_values, given.inputs.parameters, inputs
+    )
+    with ending_as_told():
+        output = answer(exec_properties)
+    fileio.makedirs(given.outputs.output_file.rpartition("/")[0])
+    with fileio.open(given.outputs.output_file, "w") as file:
+        file.write(json_format.MessageToJson(output, sort_keys=True))
+
+
+if __name__ == "__main__":
+    main()

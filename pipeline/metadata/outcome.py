@@ -1,0 +1,232 @@
+"""What a run did, read from ML Metadata: state, duration and artifacts of every node, and the verdict.
+
+TFX files every execution under three contexts: `pipeline` (the pipeline's name), `pipeline_run` (the run's id, a
+child of the pipeline) and `node` (`<pipeline>.<node id>`). A cached execution is an execution of its own whose output
+events name the artifacts of the earlier one. Only plain getters of the store are used: MLMD 1.21 has no filter queries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgetune.modules.storage import filesystem
+from edgetune.modules.core.errors import ConfigError
+from edgetune.pipeline.metadata.store import connection, open_store, place
+
+if TYPE_CHECKING:
+    from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
+
+# The one contract that is known here: which node judges, and which delivers.
+GATES = {"Evaluator": "blessing", "EdgeEvaluator": "blessing"}
+PUSHERS = {"SavedModelPusher": "pushed_model", "EdgePusher": "pushed_bundle"}
+
+COMPLETE, CACHED, FAILED, NOT_RUN = "COMPLETE", "CACHED", "FAILED", "NOT_RUN"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact as ML Metadata records it."""
+
+    id: int
+    type: str
+    """Name of its type, such as `Model`."""
+    uri: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    custom_properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of one run."""
+
+    id: str
+    state: str = NOT_RUN
+    """Name of the state in ML Metadata (`COMPLETE`, `CACHED`, `FAILED`, `RUNNING`, ...), or `NOT_RUN`."""
+    seconds: float = 0.0
+    """From the registration of the execution to its last change."""
+    computed_seconds: float = 0.0
+    """The same of the execution that made the artifacts: an earlier one where this one was cached."""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """Execution properties."""
+    outputs: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
+    """Artifacts by output key."""
+    started: float = 0.0
+    """Seconds since the epoch."""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.state in (COMPLETE, CACHED)
+
+    def artifact(self, key: str) -> Artifact | None:
+        """The first artifact under an output key; None where there is none."""
+        return next(iter(self.outputs.get(key, ())), None)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run."""
+
+    pipeline_name: str
+    run_id: str
+    nodes: tuple[Node, ...]
+    """In the order in which they started; a node that did not run is absent."""
+
+    def node(self, node_id: str) -> Node:
+        """The node of that id, in state `NOT_RUN` and without artifacts where it did not run."""
+        return next((node for node in self.nodes if node.id == node_id), Node(node_id))
+
+    @property
+    def failed(self) -> list[str]:
+        """Ids of the nodes that started and did not succeed."""
+        return [node.id for node in self.nodes if not node.succeeded]
+
+    @property
+    def blessed(self) -> bool:
+        """Whether every gate ran and blessed its model, and no node failed."""
+        return not self.failed and all(self._gate_blessed(gate) for gate in GATES)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the run is not blessed, one sentence each; empty where it is."""
+        if self.blessed:
+            return []
+        reasons = [f"{node} {'failed' if self.node(node).state == FAILED else 'did not end'}" for node in self.failed]
+        for gate, why in (("Evaluator", _model_reasons), ("EdgeEvaluator", _edge_reasons)):
+            node = self.node(gate)
+            if node.succeeded and not self._gate_blessed(gate):
+                reasons += why(node) or [f"{gate} gave no blessing"]
+        # A gate that did not run is only worth a word where nothing else explains it.
+        return reasons or [f"{gate} did not run" for gate in GATES if self.node(gate).state == NOT_RUN]
+
+    @property
+    def pushed(self) -> list[str]:
+        """Where this run's models were delivered: folders or URLs."""
+        artifacts = [self.node(pusher).artifact(key) for pusher, key in PUSHERS.items()]
+        return [
+            str(artifact.custom_properties["pushed_destination"])
+            for artifact in artifacts
+            if artifact is not None
+            and artifact.custom_properties.get("pushed") == 1
+            and artifact.custom_properties.get("pushed_destination")
+        ]
+
+    def _gate_blessed(self, gate: str) -> bool:
+        artifact = self.node(gate).artifact(GATES[gate])
+        return artifact is not None and artifact.custom_properties.get("blessed") == 1
+
+
+def read_outcome(metadata: Path | ConnectionConfig, pipeline_name: str, run_id: str | None = None) -> Outcome:
+    """Reads a run from ML Metadata.
+
+    Args:
+        metadata: Its sqlite file, which is only read, or a connection of `edgetune.pipeline.metadata.store`.
+        pipeline_name: Name of the pipeline.
+        run_id: Id of the run; by default the latest.
+
+    Raises:
+        ConfigError: There is no such database, or it holds no such run.
+    """
+    from ml_metadata import errors
+
+    config = connection(None, metadata) if isinstance(metadata, Path) else metadata
+    store = open_store(config)
+    try:
+        pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
+    except errors.NotFoundError:  # not even the type is registered: no pipeline ever ran
+        pipeline = None
+    runs = store.get_children_contexts_by_context(pipeline.id) if pipeline else []
+    runs = [run for run in runs if run.type == "pipeline_run" and run_id in (None, run.name)]
+    if not runs:
+        what = f"run {run_id} of pipeline {pipeline_name}" if run_id else f"run of pipeline {pipeline_name}"
+        raise ConfigError(f"{place(config)}: holds no {what}", "check the name, or run the pipeline first")
+    run = max(runs, key=lambda context: context.id)
+    return Outcome(pipeline_name, run.name, _read_nodes(store, store.get_executions_by_context(run.id), pipeline_name))
+
+
+def _read_nodes(store: Any, executions: Iterable[Any], pipeline_name: str) -> tuple[Node, ...]:
+    from ml_metadata.proto import metadata_store_pb2 as pb
+
+    executions = {execution.id: execution for execution in sorted(executions, key=lambda execution: execution.id)}
+    output = (pb.Event.OUTPUT, pb.Event.DECLARED_OUTPUT)
+    events = [event for event in store.get_events_by_execution_ids(list(executions)) if event.type in output]
+    artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_id({e.artifact_id for e in events})}
+    types = {kind.id: kind.name for kind in store.get_artifact_types()}
+    makers = _makers(store, list(artifacts))
+    nodes: dict[str, Node] = {}
+    for execution in executions.values():
+        outputs: dict[str, list[tuple[int, Artifact]]] = defaultdict(list)
+        own = [event for event in events if event.execution_id == execution.id]
+        for event in own:
+            made = artifacts[event.artifact_id]
+            key = next(step.key for step in event.path.steps if step.HasField("key"))
+            index = next((step.index for step in event.path.steps if step.HasField("index")), 0)
+            record = Artifact(
+                made.id, types[made.type_id], made.uri, _values(made.properties), _values(made.custom_properties)
+            )
+            outputs[key].append((index, record))
+        name = _node_id(store, execution, pipeline_name)
+        maker = next((makers[event.artifact_id] for event in own if event.artifact_id in makers), execution)
+        # A node that was tried again in the same run counts by its last execution, in its first place.
+        nodes[name] = Node(
+            id=name,
+            state=pb.Execution.State.Name(execution.last_known_state),
+            seconds=_seconds(execution),
+            computed_seconds=_seconds(maker),
+            properties=_values(execution.properties) | _values(execution.custom_properties),
+            outputs={key: tuple(item for _, item in sorted(v, key=lambda p: p[0])) for key, v in outputs.items()},
+            started=execution.create_time_since_epoch / 1000,
+        )
+    return tuple(nodes.values())
+
+
+def _makers(store: Any, artifact_ids: list[int]) -> dict[int, Any]:
+    """The execution that first put each artifact out."""
+    from ml_metadata.proto import metadata_store_pb2 as pb
+
+    first: dict[int, int] = {}
+    for event in store.get_events_by_artifact_ids(artifact_ids) if artifact_ids else []:
+        if event.type == pb.Event.OUTPUT:
+            first[event.artifact_id] = min(event.execution_id, first.get(event.artifact_id, event.execution_id))
+    executions = {e.id: e for e in store.get_executions_by_id(set(first.values()))} if first else {}
+    return {artifact: executions[execution] for artifact, execution in first.items()}
+
+
+def _node_id(store: Any, execution: Any, pipeline_name: str) -> str:
+    names = [context.name for context in store.get_contexts_by_execution(execution.id) if context.type == "node"]
+    return str(names[0]).removeprefix(f"{pipeline_name}.") if names else f"execution {execution.id}"
+
+
+def _seconds(execution: Any) -> float:
+    return float(execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000
+
+
+def _values(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values; TFX stores lists as JSON strings, which stay strings. Its internal keys are left out."""
+    return {
+        key: getattr(value, value.WhichOneof("value"))
+        for key, value in properties.items()
+        if not key.startswith("__") and value.WhichOneof("value")
+    }
+
+
+def _model_reasons(evaluator: Node) -> list[str]:
+    from edgetune.modules.evaluation.tfma_results import failures
+
+    evaluation = evaluator.artifact("evaluation")
+    return failures(evaluation.uri) if evaluation else []
+
+
+def _edge_reasons(evaluator: Node) -> list[str]:
+    evaluation = evaluator.artifact("evaluation")
+    metrics = f"{evaluation.uri}/metrics.json" if evaluation else ""
+    if not filesystem.exists(metrics):
+        return []
+    report = json.loads(filesystem.read(metrics))
+    refused = {name: variant for name, variant in report.get("variants", {}).items() if not variant.get("blessed")}
+    named = [f"edge variant {name}: {'; '.join(v.get('reasons', [])) or 'refused'}" for name, v in refused.items()]
+    return list(report.get("reasons", [])) or named

@@ -1,0 +1,269 @@
+"""Nothing is pushed without both blessings, each for this very model."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from tfx import types
+from tfx.types import standard_artifacts
+
+from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, IngestReport, PushedBundle
+from edgetune.components.edge_evaluator.executor import Executor as EdgeEvaluatorExecutor
+from edgetune.components.edge_pusher import EdgePusher
+from edgetune.components.edge_pusher.executor import Executor as EdgePusherExecutor
+from edgetune.components.common.lineage import stamp
+from edgetune.components.saved_model_pusher import SavedModelPusher
+from edgetune.components.saved_model_pusher.executor import Executor as SavedModelPusherExecutor
+from edgetune.modules.core.errors import ConfigError, ExportError, PushError
+from edgetune.modules.settings.run import PushSettings
+from tests.tiny import edge as tiny_edge
+
+MODEL, EDGE_MODEL = 21, 22
+TENSORFLOW = metadata.version("tensorflow")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> dict[str, types.Artifact]:
+    """A model, its edge model and their evaluation, as the components leave them."""
+    folder = tmp_path_factory.mktemp("measured")
+    model, edge_model, examples = standard_artifacts.Model(), EdgeModel(), standard_artifacts.Examples()
+    model.uri, model.id = str(folder / "model"), MODEL
+    Path(model.uri).mkdir()
+    Path(model.uri, "Format-Serving").symlink_to(tiny_edge.saved_model())
+    contents = {"float32": tiny_edge.converted()["float32"]}
+    edge_model.uri, edge_model.id = tiny_edge.write_edge_model(folder / "edge", contents), EDGE_MODEL
+    edge_model.set_string_custom_property("code_digest", "e" * 64)
+    examples.uri = tiny_edge.write_test_images(folder / "examples")
+    evaluation, blessing = EdgeEvaluation(), EdgeBlessing()
+    evaluation.uri, blessing.uri = str(folder / "evaluation"), str(folder / "blessing")
+    EdgeEvaluatorExecutor().Do(
+        {"model": [model], "edge_model": [edge_model], "examples": [examples]},
+        {"evaluation": [evaluation], "blessing": [blessing]},
+        {"required": ["float32"], "max_accuracy_drop": 0.01, "min_agreement": 0.97, "code_digest": "f" * 64},
+    )
+    return {"model": model, "edge_model": edge_model, "edge_evaluation": evaluation, "edge_blessing": blessing}
+
+
+@pytest.fixture
+def inputs(measured) -> dict[str, list[types.Artifact]]:
+    """The inputs of EdgePusher, all of which speak for pushing; the blessings are the test's own."""
+    model_blessing = standard_artifacts.ModelBlessing()
+    model_blessing.set_int_custom_property("blessed", 1)
+    model_blessing.set_int_custom_property("current_model_id", MODEL)
+    edge_blessing = EdgeBlessing()
+    for key, value in (("blessed", 1), ("model_id", MODEL), ("edge_model_id", EDGE_MODEL)):
+        edge_blessing.set_int_custom_property(key, value)
+    own = {"model_blessing": model_blessing, "edge_blessing": edge_blessing}
+    return {key: [artifact] for key, artifact in {**measured, **own}.items()}
+
+
+def push_bundle(inputs, destination: Path, **more: str) -> types.Artifact:
+    made = PushedBundle()
+    properties = {"destination": str(destination), "pipeline_name": "colours", "config_digest": "c" * 64, **more}
+    EdgePusherExecutor().Do(inputs, {"pushed_bundle": [made]}, properties)
+    return made
+
+
+def push_saved_model(inputs, destination: Path) -> types.Artifact:
+    made = standard_artifacts.PushedModel()
+    own = {key: inputs[key] for key in ("model", "model_blessing", "edge_blessing") if key in inputs}
+    SavedModelPusherExecutor().Do(own, {"pushed_model": [made]}, {"destination": str(destination)})
+    return made
+
+
+PUSHERS = pytest.mark.parametrize("push", [push_bundle, push_saved_model])
+
+
+@PUSHERS
+def test_what_both_gates_blessed_is_pushed(inputs, tmp_path, push):
+    made = push(inputs, tmp_path / "pushed")
+    assert made.get_int_custom_property("pushed") == 1
+    version = made.get_string_custom_property("pushed_version")
+    assert made.get_string_custom_property("pushed_destination") == str(tmp_path / "pushed" / version)
+    assert [path.name for path in (tmp_path / "pushed").iterdir()] == [version]
+    assert version.isdecimal()
+
+
+def test_the_saved_model_is_delivered_as_it_was_evaluated(inputs, tmp_path):
+    made = push_saved_model(inputs, tmp_path / "pushed")
+    folder = Path(made.get_string_custom_property("pushed_destination"))
+    source = Path(tiny_edge.saved_model())
+    assert (folder / "saved_model.pb").read_bytes() == (source / "saved_model.pb").read_bytes()
+    assert (folder / "assets" / "labels.txt").exists() and (folder / "variables").is_dir()
+
+
+def test_the_bundle_names_the_code_that_made_it(inputs, tmp_path):
+    made = push_bundle(inputs, tmp_path / "pushed")
+    bundle = json.loads(Path(made.get_string_custom_property("pushed_destination"), "bundle.json").read_text())
+    assert bundle["lineage"]["code"] == {"edge_evaluation": "f" * 64, "edge_model": "e" * 64}
+    assert bundle["lineage"]["config_digest"] == "c" * 64
+
+
+def pretend(patch: pytest.MonkeyPatch, **versions: str) -> None:
+    """Lets this environment be one with other versions of these libraries."""
+    installed = metadata.version
+    patch.setattr(metadata, "version", lambda name: versions.get(name) or installed(name))
+
+
+def test_the_bundle_names_the_libraries_that_did_each_step_and_not_those_of_the_pusher(inputs, tmp_path, monkeypatch):
+    model = standard_artifacts.Model()
+    model.uri, model.id = inputs["model"][0].uri, MODEL
+    with monkeypatch.context() as then:
+        pretend(then, tensorflow="2.16.2", keras="3.6.0")
+        stamp({"model": [model]}, ["tensorflow", "keras", "no-such-library"])
+    pretend(monkeypatch, tensorflow="2.99.0", keras="3.99.0", edgetune="9.9.9")
+    made = push_bundle({**inputs, "model": [model]}, tmp_path / "pushed")
+    folder = Path(made.get_string_custom_property("pushed_destination"))
+    versions = json.loads((folder / "bundle.json").read_text())["lineage"]["versions"]
+    assert set(versions) == {"model", "model_evaluation", "edge_model", "edge_evaluation", "bundle"}
+    assert (versions["model"]["tensorflow"], versions["model"]["keras"]) == ("2.16.2", "3.6.0")
+    assert versions["model"]["no-such-library"] is None
+    assert versions["edge_evaluation"]["tensorflow"] == TENSORFLOW
+    assert versions["bundle"]["edgetune"] == "9.9.9"
+    # Artifacts of an older edgetune have no record, and nobody else's versions are named for them.
+    assert versions["edge_model"] is None and versions["model_evaluation"] is None
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert "- edge model made with: not recorded\n" in card and "no no-such-library" in card
+    assert "tensorflow 2.16.2" in card and "2.99.0" not in card
+
+
+def test_the_card_has_what_people_said_and_the_images_that_were_counted(inputs, tmp_path):
+    report = IngestReport()
+    report.uri = str(tmp_path / "report")
+    Path(report.uri).mkdir()
+    splits = {"train": {"blue": 41, "green": 40, "red": 40}, "test": {"blue": 4, "green": 4, "red": 4}}
+    Path(report.uri, "ingest.json").write_text(json.dumps({"splits": splits}))
+    said = {"intended_use": "Sorting paint pots.", "data": "Photographs of paint.", "limits": "Not for pastels."}
+    made = push_bundle({**inputs, "ingest_report": [report]}, tmp_path / "pushed", author="Ada", license="CC0", **said)
+    card = Path(made.get_string_custom_property("pushed_destination"), "MODEL_CARD.md").read_text()
+    for expected in (*said.values(), "- author: Ada", "- licence: CC0", "| blue | 41 | 4 |", "| all | 121 | 12 |"):
+        assert expected in card
+
+
+def test_the_bundle_says_how_the_run_read_its_images(inputs, tmp_path):
+    report, reading = IngestReport(), {"max_side": None, "background": [1, 2, 3]}
+    report.uri = str(tmp_path / "report")
+    Path(report.uri).mkdir()
+    Path(report.uri, "ingest.json").write_text(json.dumps({"splits": {}, "reading": reading}))
+    made = push_bundle({**inputs, "ingest_report": [report]}, tmp_path / "pushed")
+    bundle = json.loads(Path(made.get_string_custom_property("pushed_destination"), "bundle.json").read_text())
+    assert bundle["input"]["reading"] == reading
+
+
+
+def test_a_bundle_that_cannot_be_signed_is_not_pushed(inputs, tmp_path):
+    with pytest.raises(ConfigError, match="the tool for signatures is not installed") as caught:
+        push_bundle(inputs, tmp_path / "pushed", sign_key=str(tmp_path / "key.pem"), sign_tool="no-such-tool")
+    assert "pip install model-signing==1.1.1 pyopenssl" in caught.value.remedy
+    assert not (tmp_path / "pushed").exists()
+
+
+def without(key):
+    return lambda inputs: inputs.pop(key)
+
+
+def empty(key):
+    return lambda inputs: inputs.update({key: []})
+
+
+def marked(key, name, value):
+    return lambda inputs: inputs[key][0].set_int_custom_property(name, value)
+
+
+def unmarked(key, kind):
+    return lambda inputs: inputs.update({key: [kind()]})
+
+
+SABOTAGE = [
+    (without("model_blessing"), "the Evaluator gave no blessing"),
+    (empty("model_blessing"), "the Evaluator gave no blessing"),
+    (without("edge_blessing"), "the EdgeEvaluator gave no blessing"),
+    (empty("edge_blessing"), "the EdgeEvaluator gave no blessing"),
+    (marked("model_blessing", "blessed", 0), "the Evaluator refused the model"),
+    (marked("edge_blessing", "blessed", 0), "the EdgeEvaluator refused the edge models"),
+    (marked("model_blessing", "current_model_id", 5), "the Evaluator's blessing is for another model"),
+    (marked("edge_blessing", "model_id", 5), "the EdgeEvaluator's blessing is for another model"),
+    (unmarked("model_blessing", standard_artifacts.ModelBlessing), "the Evaluator's blessing is for another model"),
+    (unmarked("edge_blessing", EdgeBlessing), "the EdgeEvaluator's blessing is for another model"),
+    (empty("model"), "there is no model to push"),
+]
+OF_THE_BUNDLE = [
+    (marked("edge_blessing", "edge_model_id", 5), "the EdgeEvaluator's blessing is for another edge model"),
+    (empty("edge_model"), "there is no edge model to push"),
+    (unmarked("edge_evaluation", EdgeEvaluation), "there is no edge evaluation of this edge model"),
+]
+
+
+@PUSHERS
+@pytest.mark.parametrize(("sabotage", "reason"), SABOTAGE)
+def test_without_either_blessing_nothing_is_pushed_and_the_reason_is_recorded(inputs, tmp_path, push, sabotage, reason):
+    sabotage(inputs)
+    made = push(inputs, tmp_path / "pushed")
+    assert made.has_custom_property("pushed") and made.get_int_custom_property("pushed") == 0
+    assert made.get_string_custom_property("reason") == reason
+    assert not made.has_custom_property("pushed_destination")
+    assert not (tmp_path / "pushed").exists()
+
+
+@pytest.mark.parametrize(("sabotage", "reason"), OF_THE_BUNDLE)
+def test_a_bundle_needs_a_blessing_and_an_evaluation_of_its_own_edge_model(inputs, tmp_path, sabotage, reason):
+    sabotage(inputs)
+    made = push_bundle(inputs, tmp_path / "pushed")
+    assert (made.get_int_custom_property("pushed"), made.get_string_custom_property("reason")) == (0, reason)
+    assert not (tmp_path / "pushed").exists()
+
+
+def test_an_unstored_model_does_not_match_a_blessing_that_names_none(inputs, tmp_path):
+    model, blessing, edge_blessing = standard_artifacts.Model(), standard_artifacts.ModelBlessing(), EdgeBlessing()
+    model.uri = inputs["model"][0].uri
+    for each in (blessing, edge_blessing):
+        each.set_int_custom_property("blessed", 1)
+    own = {"model": [model], "model_blessing": [blessing], "edge_blessing": [edge_blessing]}
+    made = push_saved_model({**inputs, **own}, tmp_path / "pushed")
+    assert made.get_int_custom_property("pushed") == 0
+
+
+def test_a_saved_model_that_was_changed_after_its_evaluation_is_not_bundled(inputs, tmp_path):
+    other = standard_artifacts.Model()
+    other.uri, other.id = str(tmp_path / "model"), MODEL
+    Path(other.uri).mkdir()
+    Path(other.uri, "Format-Serving").symlink_to(tiny_edge.saved_model(normalise=False))
+    with pytest.raises(ExportError, match="is not the SavedModel that was measured"):
+        push_bundle({**inputs, "model": [other]}, tmp_path / "pushed")
+    assert not (tmp_path / "pushed").exists()
+
+
+@PUSHERS
+def test_a_push_that_cannot_be_written_is_an_error_and_nothing_is_recorded(inputs, tmp_path, push):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(PushError, match="the push failed"):
+        push(inputs, tmp_path / "file")
+
+
+def test_their_properties_and_outputs():
+    channel = {
+        "model": types.Channel(type=standard_artifacts.Model),
+        "model_blessing": types.Channel(type=standard_artifacts.ModelBlessing),
+        "edge_blessing": types.Channel(type=EdgeBlessing),
+    }
+    edge = {"edge_model": types.Channel(type=EdgeModel), "edge_evaluation": types.Channel(type=EdgeEvaluation)}
+    model_pusher = SavedModelPusher(**channel, destination="served")
+    assert set(model_pusher.exec_properties) == {"destination", "code_digest", "library_versions"}
+    assert model_pusher.outputs["pushed_model"].type is standard_artifacts.PushedModel
+    bundle_pusher = EdgePusher(**channel, **edge, destination="bundles", pipeline_name="p", config_digest="d")
+    texts = {"description", "author", "license", "data", "intended_use", "limits"}
+    own = {"destination", "pipeline_name", "config_digest", "code_digest", "library_versions", "sign_tool"}
+    assert set(bundle_pusher.exec_properties) == own | texts
+    assert bundle_pusher.exec_properties["description"] == "Image classifier"
+    signing = EdgePusher(
+        **channel, **edge, destination="b", pipeline_name="p", config_digest="d", push=PushSettings(sign_key="key.pem")
+    )
+    assert signing.exec_properties["sign_key"] == "key.pem"
+    assert bundle_pusher.outputs["pushed_bundle"].type is PushedBundle
+    with pytest.raises(ValueError, match="SavedModelPusher needs a destination"):
+        SavedModelPusher(**channel, destination="")
+    with pytest.raises(ValueError, match="EdgePusher needs a destination"):
+        EdgePusher(**channel, **edge, destination="", pipeline_name="p", config_digest="d")

@@ -1,0 +1,302 @@
+"""DatasetGate: what stops a run, and that clean data passes."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import tensorflow as tf
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx import types
+from tfx.types import standard_artifacts
+
+from edgetune.components.common.artifacts import DatasetFindings, IngestReport
+from edgetune.components.dataset_gate import DatasetGate
+from edgetune.components.dataset_gate.executor import Executor
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.data.findings import Refused
+from edgetune.modules.images.reader import read_image
+from edgetune.modules.settings.run import DataSettings
+from tests.helpers import beam_context
+
+TRASHNET = Path(__file__).resolve().parents[3] / "shared" / "data" / "trashnet"
+SPLITS = ("train", "eval", "test")
+Row = tuple[str, str, str] | tuple[str, str, str, str] | tuple[str, str, str, str, int]
+"""Label, source, digest of the pixels; group, by default the digest; shorter side in pixels, by default 64."""
+
+CLEAN: dict[str, list[Row]] = {
+    split: [(label, f"{label}/{split}{number}.jpg", f"{split}{label}{number}") for label in "ab" for number in (1, 2)]
+    for split in SPLITS
+}
+
+
+def component(smallest: int = 3, **changes: object) -> DatasetGate:
+    return DatasetGate(
+        examples=types.Channel(type=standard_artifacts.Examples),
+        anomalies=types.Channel(type=standard_artifacts.ExampleAnomalies),
+        report=types.Channel(type=IngestReport),
+        statistics=types.Channel(type=standard_artifacts.ExampleStatistics),
+        settings=DataSettings(path="x", **{"min_examples_per_class": smallest, **changes}),
+    )
+
+
+@dataclass
+class Gate:
+    """The inputs of one execution, in a folder of their own."""
+
+    folder: Path
+
+    def write(self, splits: dict[str, list[Row]]) -> None:
+        counts = {}
+        for split in SPLITS:
+            rows = splits.get(split, [])
+            labels = [label for label, *_ in rows]
+            counts[split] = {label: labels.count(label) for label in sorted(set(labels))}
+            self.anomaly(split)
+            path = self.folder / "examples" / f"Split-{split}" / "data-00000-of-00001.gz"
+            path.parent.mkdir(parents=True)
+            with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+                for label, source, digest, *rest in rows:
+                    group, side = (*rest, *(digest, 64)[len(rest) :])
+                    example = tf.train.Example()
+                    texts = (("label", label), ("source", source), ("image_id", digest), ("split_group", group))
+                    for name, value in texts:
+                        example.features.feature[name].bytes_list.value.append(value.encode())
+                    for name, pixels in (("width", 90), ("height", side)):
+                        example.features.feature[name].int64_list.value.append(pixels)
+                    writer.write(example.SerializeToString())
+        (self.folder / "report").mkdir()
+        (self.folder / "report" / "ingest.json").write_text(json.dumps({"splits": counts}))
+
+    def anomaly(self, split: str, **features: str) -> None:
+        """What ExampleValidator writes: an empty message where there is nothing."""
+        found = anomalies_pb2.Anomalies()
+        for feature, description in features.items():
+            if feature == "dataset":
+                found.dataset_anomaly_info.description = description
+            else:
+                found.anomaly_info[feature].description = description
+        path = self.folder / "anomalies" / f"Split-{split}" / "SchemaDiff.pb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(found.SerializeToString())
+
+    def statistics(self, key: str, labels: list[str], red: list[float]) -> None:
+        """What StatisticsGen would write of a train split."""
+        frame = pd.DataFrame({"label": labels, "red": red})
+        path = self.folder / key / "Split-train" / "FeatureStats.pb"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(tfdv.generate_statistics_from_dataframe(frame).SerializeToString())
+
+    def execute(self, smallest: int = 3, **changes: object) -> DatasetFindings:
+        """Runs the executor as TFX would."""
+        artifacts = {
+            "examples": standard_artifacts.Examples(),
+            "anomalies": standard_artifacts.ExampleAnomalies(),
+            "report": IngestReport(),
+            "findings": DatasetFindings(),
+            "statistics": standard_artifacts.ExampleStatistics(),
+        }
+        if (self.folder / "baseline_statistics").exists():
+            artifacts["baseline_statistics"] = standard_artifacts.ExampleStatistics()
+        for name, artifact in artifacts.items():
+            artifact.uri = str(self.folder / name)
+        (self.folder / "findings").mkdir()
+        inputs = {name: [artifact] for name, artifact in artifacts.items() if name != "findings"}
+        properties = dict(component(smallest, **changes).exec_properties)
+        Executor(beam_context.context(self.folder)).Do(inputs, {"findings": [artifacts["findings"]]}, properties)
+        return artifacts["findings"]
+
+    def refuse(self, smallest: int = 3, **changes: object) -> tuple[list[dict], Refused]:
+        """The findings that are written, and the error that they end with."""
+        with pytest.raises(Refused) as caught:
+            self.execute(smallest, **changes)
+        return self.written(), caught.value
+
+    def written(self) -> list[dict]:
+        """The findings in the output; there is nothing beside them."""
+        [path] = (self.folder / "findings").iterdir()
+        assert path.name == "findings.json"
+        return json.loads(path.read_text())["findings"]
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path)
+
+
+def test_its_properties_are_the_bounds_and_the_digest_of_its_code():
+    properties = component(7, min_side=9, allow=["small_class", "drift"]).exec_properties
+    assert properties["min_examples_per_class"] == 7 and len(properties["code_digest"]) == 64
+    assert (properties["min_side"], properties["allow"]) == (9, '["drift", "small_class"]')
+    assert component().outputs["findings"].type is DatasetFindings
+
+
+def test_who_runs_it_is_a_property_only_where_something_is_let_pass():
+    assert component().exec_properties["allowed_by"] == ""
+    assert component(allow=["drift"]).exec_properties["allowed_by"] == getpass.getuser()
+
+
+def test_clean_data_passes_with_an_empty_list(gate):
+    # A copy under the same label in the same split is harmless.
+    gate.write({**CLEAN, "train": [*CLEAN["train"], ("a", "a/copy.jpg", "traina1")]})
+    gate.execute(smallest=6)
+    assert gate.written() == []
+
+
+def test_everything_that_is_wrong_is_written_and_named_at_once(gate):
+    gate.write(
+        {
+            **CLEAN,
+            "train": [*CLEAN["train"], ("b", "b/twin of a.jpg", "traina1"), ("c", "c/1.jpg", "only one")],
+            "test": [*CLEAN["test"], ("a", "a/seen.jpg", "evala2")],
+        }
+    )
+    gate.anomaly("eval", width="Out-of-range values", dataset="Too few examples")
+    findings, error = gate.refuse(smallest=2)
+    assert sorted(finding["name"] for finding in findings) == [
+        "anomaly",
+        "anomaly",
+        "leakage",
+        "small_class",
+        "two_labels",
+    ]
+    by_name = {finding["name"]: finding for finding in findings}
+    assert by_name["two_labels"]["files"] == ["a/train1.jpg", "b/twin of a.jpg"]
+    assert by_name["leakage"]["files"] == ["a/eval2.jpg", "a/seen.jpg"]
+    assert by_name["small_class"]["cause"].startswith("the class c has 1 usable images")
+    assert by_name["small_class"]["cause"].endswith(", such as c/1.jpg")
+    assert by_name["small_class"]["files"] == ["c/1.jpg"]
+    message = str(error)
+    assert message.startswith("the data has 5 findings:\n")
+    for finding in findings:
+        assert f"{finding['cause']}; {finding['remedy']}" in message
+    assert "width in the split eval: Out-of-range values" in message
+    assert "the examples in the split eval: Too few examples" in message
+
+
+def test_one_finding_is_its_own_message(gate):
+    gate.write(CLEAN)
+    gate.anomaly("test", label="Unexpected value")
+    [finding], error = gate.refuse()
+    assert error.cause == finding["cause"]
+    assert error.remedy == f"{finding['remedy']}; --allow 'anomaly:label' lets it pass"
+    assert error.cause == "label in the split test: Unexpected value"
+
+
+def test_of_many_findings_ten_are_named(gate):
+    gate.write({**CLEAN, "train": [*CLEAN["train"], *((f"c{n:02}", f"c{n}/1.jpg", f"c{n}") for n in range(13))]})
+    findings, error = gate.refuse(smallest=2)
+    assert len(findings) == 13
+    assert "the class c09 " in error.cause and "the class c10 " not in error.cause
+    assert error.cause.endswith("and 3 more, see the report")
+
+
+def test_a_split_that_was_not_validated_does_not_pass(gate):
+    gate.write(CLEAN)
+    (gate.folder / "anomalies" / "Split-test" / "SchemaDiff.pb").unlink()
+    with pytest.raises(DataError, match="Split-test/SchemaDiff.pb is missing: a split was not validated"):
+        gate.execute()
+
+
+def test_trashnets_image_under_two_labels_is_found_with_both_files(gate):
+    if not TRASHNET.is_dir():
+        pytest.skip("the shared folder trashnet is not beside this repository")
+    rows = [
+        (path.parent.name, f"{path.parent.name}/{path.name}", read_image(path.read_bytes(), 10**6).digest)
+        for label in ("glass", "plastic")
+        for path in sorted((TRASHNET / label).iterdir())
+    ]
+    assert len(rows) == 160
+    gate.write({"train": rows})
+    [finding], error = gate.refuse()
+    assert finding["name"] == "two_labels"
+    assert [Path(file).parent.name for file in finding["files"]] == ["glass", "plastic"]
+    assert all((TRASHNET / file).is_file() and file in error.cause for file in finding["files"])
+
+
+def test_near_duplicates_are_one_image_by_their_group(gate):
+    gate.write(
+        {
+            **CLEAN,
+            "train": [*CLEAN["train"], ("a", "a/far.jpg", "1", "group"), ("b", "b/far.jpg", "2", "group")],
+            "test": [*CLEAN["test"], ("b", "b/other split.jpg", "3", "group")],
+        }
+    )
+    findings, _ = gate.refuse()
+    assert [finding["name"] for finding in findings] == ["leakage", "two_labels"]
+    assert all(finding["cause"].startswith("nearly the same image ") for finding in findings)
+    # Every label and every split has a file that is named.
+    assert all(sorted(finding["files"]) == ["a/far.jpg", "b/far.jpg", "b/other split.jpg"] for finding in findings)
+
+
+def test_copies_are_findings_only_where_they_are_asked_to_be(gate):
+    gate.write({**CLEAN, "train": [*CLEAN["train"], ("a", "a/copy.jpg", "traina1")]})
+    [finding], _ = gate.refuse(on_duplicates="fail")
+    assert finding["name"] == "duplicates" and finding["files"] == ["a/copy.jpg", "a/train1.jpg"]
+
+
+def test_imbalance_and_small_images_are_bounded(gate):
+    more = [("a", f"a/more{n}.jpg", f"more{n}") for n in range(6)]
+    gate.write({**CLEAN, "train": [*CLEAN["train"], *more, ("b", "b/tiny.jpg", "tiny", "tiny", 7)]})
+    findings, _ = gate.refuse(max_imbalance=1.7, min_side=8)
+    assert [(finding["name"], finding["subject"], finding["files"]) for finding in findings] == [
+        (
+            "imbalance",
+            "b",
+            ["b/eval1.jpg", "b/eval2.jpg", "b/test1.jpg", "b/test2.jpg", "b/tiny.jpg", "b/train1.jpg", "b/train2.jpg"],
+        ),
+        ("small_images", "", ["b/tiny.jpg"]),
+    ]
+    assert "the class a has 12 images and b has 7: 1.7 for each" in findings[0]["cause"]
+    assert findings[0]["cause"].endswith(", such as b/eval1.jpg, b/eval2.jpg, b/test1.jpg")
+
+
+def test_the_bounds_are_the_last_values_that_pass(gate):
+    more = [("a", f"a/more{n}.jpg", f"more{n}") for n in range(6)]
+    gate.write({**CLEAN, "train": [*CLEAN["train"], *more, ("b", "b/tiny.jpg", "tiny", "tiny", 7)]})
+    gate.execute(max_imbalance=12 / 7, min_side=7)
+    assert gate.written() == []
+
+
+def test_drift_is_measured_against_the_data_of_the_last_blessed_model(gate):
+    gate.write(CLEAN)
+    gate.statistics("statistics", ["a"] * 80 + ["b"] * 20, [200.0 + n % 9 for n in range(100)])
+    gate.execute()  # there is nothing to compare with
+    shutil.rmtree(gate.folder / "findings")
+    gate.statistics("baseline_statistics", ["a", "b"] * 50, [20.0 + n % 9 for n in range(100)])
+    findings, _ = gate.refuse(max_label_drift=0.29)
+    assert [(finding["name"], finding["subject"]) for finding in findings] == [("drift", "label"), ("drift", "red")]
+    assert "L-infinity distance 0.300, more than data.max_label_drift 0.29" in findings[0]["cause"]
+    assert "Jensen-Shannon divergence 1.000, more than data.max_image_drift 0.3" in findings[1]["cause"]
+    shutil.rmtree(gate.folder / "findings")
+    findings, _ = gate.refuse(max_label_drift=0.31)
+    assert [finding["subject"] for finding in findings] == ["red"]
+
+
+def test_what_is_allowed_passes_and_the_artifact_says_who_let_it(gate):
+    gate.write({**CLEAN, "train": [*CLEAN["train"], ("b", "b/twin.jpg", "traina1"), ("c", "c/1.jpg", "only one")]})
+    artifact = gate.execute(allow=["two_labels:b/twin.jpg", "small_class:c"])
+    assert [(finding["name"], finding["allowed"]) for finding in gate.written()] == [
+        ("small_class", True),
+        ("two_labels", True),
+    ]
+    assert artifact.get_int_custom_property("findings") == 2
+    assert artifact.get_string_custom_property("allowed_by") == getpass.getuser()
+    assert json.loads(artifact.get_string_custom_property("allowed")) == ["small_class:c", "two_labels:b/twin.jpg"]
+
+
+def test_what_is_allowed_for_another_file_does_not_pass(gate):
+    gate.write({**CLEAN, "train": [*CLEAN["train"], ("b", "b/twin.jpg", "traina1"), ("c", "c/1.jpg", "only one")]})
+    findings, error = gate.refuse(allow=["two_labels:b/other.jpg", "small_class"])
+    assert [(finding["name"], finding["allowed"]) for finding in findings] == [
+        ("small_class", True),
+        ("two_labels", False),
+    ]
+    assert [finding.name for finding in error.found] == ["two_labels"]
+    assert "--allow 'two_labels:a/train1.jpg' lets it pass" in error.remedy

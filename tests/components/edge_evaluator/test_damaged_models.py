@@ -1,0 +1,114 @@
+"""What was sabotaged is refused by the EdgeEvaluator, each for its own reason, and EdgePusher delivers none of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tfx import types
+from tfx.types import standard_artifacts
+
+from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, PushedBundle
+from edgetune.components.edge_evaluator import EdgeEvaluator
+from edgetune.components.edge_evaluator.executor import Executor as EdgeEvaluatorExecutor
+from edgetune.components.edge_pusher.executor import Executor as EdgePusherExecutor
+from edgetune.modules.settings.run import EdgeSettings
+from edgetune.modules.litert.metadata import add_metadata
+from tests.tiny import edge
+
+MODEL, EDGE_MODEL = 31, 32
+SWAPPED = ("blue", "red", "green")
+# What passes for each variant, and why it is refused. Beside them, float32 is sound.
+SABOTAGED = {
+    "dynamic": ("labels swapped", "labels.txt inside the file is not the SavedModel's"),
+    "int8": ("quantization broken", "is below the SavedModel's 1.0000 by more than edge.max_accuracy_drop 0.01"),
+    "float16": ("preprocessing removed", "is below the SavedModel's 1.0000 by more than edge.max_accuracy_drop 0.01"),
+}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> dict[str, list[types.Artifact]]:
+    """A SavedModel, an edge model of which three variants are sabotaged, and test images."""
+    folder = tmp_path_factory.mktemp("sabotaged")
+    model, edge_model, examples = standard_artifacts.Model(), EdgeModel(), standard_artifacts.Examples()
+    model.uri, model.id = str(folder / "model"), MODEL
+    Path(model.uri).mkdir()
+    Path(model.uri, "Format-Serving").symlink_to(edge.saved_model())
+    sound = edge.converted()
+    contents = {
+        "float32": sound["float32"],
+        "int8": edge.with_a_lost_channel(sound["int8"]),
+        "float16": edge.not_normalised(),
+    }
+    edge_model.uri, edge_model.id = edge.write_edge_model(folder / "edge", contents), EDGE_MODEL
+    swapped = add_metadata(sound["dynamic"], SWAPPED, edge.ABOUT)
+    Path(edge_model.uri, "model_dynamic.tflite").write_bytes(swapped)
+    examples.uri = edge.write_test_images(folder / "examples")
+    return {"model": [model], "edge_model": [edge_model], "examples": [examples]}
+
+
+def evaluated(folder: Path, inputs, required: tuple[str, ...]) -> tuple[EdgeEvaluation, EdgeBlessing]:
+    channels = {"edge_model": EdgeModel, "model": standard_artifacts.Model, "examples": standard_artifacts.Examples}
+    settings = EdgeSettings(variants=("float32", *SABOTAGED), required=required)
+    component = EdgeEvaluator(**{key: types.Channel(type=kind) for key, kind in channels.items()}, settings=settings)
+    evaluation, blessing = EdgeEvaluation(), EdgeBlessing()
+    evaluation.uri, blessing.uri = str(folder / "evaluation"), str(folder / "blessing")
+    outputs = {"evaluation": [evaluation], "blessing": [blessing]}
+    EdgeEvaluatorExecutor().Do(inputs, outputs, dict(component.exec_properties))
+    return evaluation, blessing
+
+
+def pushed(folder: Path, inputs, evaluation: EdgeEvaluation, blessing: EdgeBlessing) -> PushedBundle:
+    """What EdgePusher leaves where the Evaluator has blessed the SavedModel."""
+    model_blessing, made = standard_artifacts.ModelBlessing(), PushedBundle()
+    model_blessing.set_int_custom_property("blessed", 1)
+    model_blessing.set_int_custom_property("current_model_id", MODEL)
+    judged = {"edge_evaluation": [evaluation], "edge_blessing": [blessing], "model_blessing": [model_blessing]}
+    properties = {"destination": str(folder / "pushed"), "pipeline_name": "colours", "config_digest": "c" * 64}
+    given = {"model": inputs["model"], "edge_model": inputs["edge_model"]}
+    EdgePusherExecutor().Do({**given, **judged}, {"pushed_bundle": [made]}, properties)
+    return made
+
+
+def metrics_of(evaluation: EdgeEvaluation) -> dict:
+    return json.loads(Path(evaluation.uri, "metrics.json").read_text())
+
+
+def test_each_is_refused_for_its_own_reason_and_only_the_sound_one_is_delivered(inputs, tmp_path):
+    evaluation, blessing = evaluated(tmp_path, inputs, ("float32",))
+    verdicts = {name: blessing.get_int_custom_property(f"blessed_{name}") for name in ("float32", *SABOTAGED)}
+    assert verdicts == {"float32": 1, "dynamic": 0, "int8": 0, "float16": 0}
+    for variant, (what, reason) in SABOTAGED.items():
+        reasons = metrics_of(evaluation)["variants"][variant]["reasons"]
+        assert any(reason in each for each in reasons), what
+        assert any("with the SavedModel is below edge.min_agreement 0.97" in each for each in reasons), what
+    made = pushed(tmp_path, inputs, evaluation, blessing)
+    bundle = Path(made.get_string_custom_property("pushed_destination"))
+    assert [path.name for path in bundle.glob("*.tflite")] == ["model_float32.tflite"]
+    assert list(json.loads((bundle / "bundle.json").read_text())["variants"]) == ["float32"]
+
+
+@pytest.mark.parametrize("variant", SABOTAGED)
+def test_where_a_sabotaged_one_is_required_nothing_is_delivered(inputs, tmp_path, variant):
+    evaluation, blessing = evaluated(tmp_path, inputs, ("float32", variant))
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert blessing.get_int_custom_property("blessed_float32") == 1
+    [reason] = metrics_of(evaluation)["reasons"]
+    assert reason.startswith(f"required edge variant {variant}: ") and SABOTAGED[variant][1] in reason
+    made = pushed(tmp_path, inputs, evaluation, blessing)
+    assert made.get_int_custom_property("pushed") == 0
+    assert made.get_string_custom_property("reason") == "the EdgeEvaluator refused the edge models"
+    assert not (tmp_path / "pushed").exists()
+
+
+def test_labels_swapped_beside_the_models_refuse_all_of_them(inputs, tmp_path):
+    edge_model = EdgeModel()
+    edge_model.uri, edge_model.id = edge.write_edge_model(tmp_path / "edge", beside=SWAPPED), EDGE_MODEL
+    swapped = {**inputs, "edge_model": [edge_model]}
+    evaluation, blessing = evaluated(tmp_path, swapped, ())
+    assert [blessing.get_int_custom_property(f"blessed_{name}") for name in edge.VARIANTS] == [0, 0, 0, 0]
+    for facts in metrics_of(evaluation)["variants"].values():
+        assert facts["reasons"] == [f"labels.txt beside the model is not the SavedModel's: {list(SWAPPED)}"]
+    assert pushed(tmp_path, swapped, evaluation, blessing).get_int_custom_property("pushed") == 0
+    assert not (tmp_path / "pushed").exists()

@@ -1,0 +1,111 @@
+"""EdgeEvaluator: its verdict stands in the blessing, and whom it is for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tfx import types
+from tfx.types import standard_artifacts
+
+from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel
+from edgetune.components.edge_evaluator import EdgeEvaluator
+from edgetune.components.edge_evaluator.executor import Executor
+from edgetune.modules.settings.run import EdgeSettings
+from tests.tiny import edge
+
+
+def component(**settings) -> EdgeEvaluator:
+    return EdgeEvaluator(
+        edge_model=types.Channel(type=EdgeModel),
+        model=types.Channel(type=standard_artifacts.Model),
+        examples=types.Channel(type=standard_artifacts.Examples),
+        settings=EdgeSettings(**settings),
+    )
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> dict[str, list[types.Artifact]]:
+    """A model, and a float32 of it that is right and a float16 that is wrong."""
+    folder = tmp_path_factory.mktemp("inputs")
+    model, edge_model, examples = standard_artifacts.Model(), EdgeModel(), standard_artifacts.Examples()
+    model.uri, model.id = str(folder / "model"), 11
+    Path(model.uri).mkdir()
+    Path(model.uri, "Format-Serving").symlink_to(edge.saved_model())
+    contents = {"float32": edge.converted()["float32"], "float16": edge.not_normalised()}
+    edge_model.uri, edge_model.id = edge.write_edge_model(folder / "edge", contents), 12
+    examples.uri = edge.write_test_images(folder / "examples")
+    return {"model": [model], "edge_model": [edge_model], "examples": [examples]}
+
+
+def evaluated(folder: Path, inputs, **settings) -> tuple[EdgeEvaluation, EdgeBlessing]:
+    evaluation, blessing = EdgeEvaluation(), EdgeBlessing()
+    evaluation.uri, blessing.uri = str(folder / "evaluation"), str(folder / "blessing")
+    outputs = {"evaluation": [evaluation], "blessing": [blessing]}
+    Executor().Do(inputs, outputs, dict(component(**settings).exec_properties))
+    return evaluation, blessing
+
+
+def test_its_properties_are_the_thresholds_and_the_digest_of_its_code():
+    properties = component(max_bytes=5).exec_properties
+    assert properties == {
+        "required": ["float32"],
+        "max_accuracy_drop": 0.01,
+        "min_agreement": 0.97,
+        "max_bytes": 5,
+        "code_digest": properties["code_digest"],
+        "library_versions": properties["library_versions"],
+    }
+
+
+def test_no_bound_on_the_size_is_no_property():
+    assert component().exec_properties.get("max_bytes") is None
+
+
+def test_each_variant_is_blessed_for_itself_and_the_judged_are_named(tmp_path, inputs):
+    evaluation, blessing = evaluated(tmp_path, inputs)
+    judged = {
+        key: blessing.get_int_custom_property(key)
+        for key in ("blessed", "blessed_float32", "blessed_float16", "model_id", "edge_model_id")
+    }
+    assert judged == {
+        "blessed": 1,
+        "blessed_float32": 1,
+        "blessed_float16": 0,
+        "model_id": 11,
+        "edge_model_id": 12,
+    }
+    assert Path(blessing.uri, "BLESSED").exists()
+    metrics = json.loads(Path(evaluation.uri, "metrics.json").read_text())
+    assert metrics["blessed"] is True and metrics["variants"]["float16"]["blessed"] is False
+    assert Path(evaluation.uri, "golden", "expected.json").exists()
+
+
+def test_the_main_figures_stand_in_ml_metadata(tmp_path, inputs):
+    evaluation, _ = evaluated(tmp_path, inputs)
+    assert evaluation.get_int_custom_property("test_images") == 12
+    assert evaluation.get_float_custom_property("accuracy_saved_model") == 1.0
+    assert evaluation.get_float_custom_property("accuracy_float32") == 1.0
+    assert evaluation.get_float_custom_property("agreement_float16") == pytest.approx(1 / 3)
+    assert evaluation.get_int_custom_property("bytes_float32") > 1000
+    p50, p95 = (evaluation.get_float_custom_property(f"{figure}_ms_float32") for figure in ("p50", "p95"))
+    assert 0 < p50 <= p95
+    assert evaluation.get_int_custom_property("edge_model_id") == 12
+
+
+def test_a_required_variant_that_fails_refuses_all(tmp_path, inputs):
+    evaluation, blessing = evaluated(tmp_path, inputs, required=["float32", "float16"])
+    assert blessing.has_custom_property("blessed") and blessing.get_int_custom_property("blessed") == 0
+    assert blessing.get_int_custom_property("blessed_float32") == 1
+    assert Path(blessing.uri, "NOT_BLESSED").exists() and not Path(blessing.uri, "BLESSED").exists()
+    [reason] = json.loads(Path(evaluation.uri, "metrics.json").read_text())["reasons"]
+    assert reason.startswith("required edge variant float16: ")
+
+
+def test_without_test_images_the_blessing_is_refused(tmp_path, inputs):
+    empty = standard_artifacts.Examples()
+    empty.uri = str(tmp_path / "nothing")
+    _, blessing = evaluated(tmp_path, {**inputs, "examples": [empty]})
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert blessing.get_int_custom_property("blessed_float32") == 0

@@ -1,0 +1,150 @@
+"""EdgeExporter: what it takes, what re-runs it, and what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx import types
+from tfx.types import standard_artifacts
+
+from edgetune.components.common.artifacts import EdgeModel
+from edgetune.components.edge_exporter import EdgeExporter
+from edgetune.components.edge_exporter.executor import Executor
+from edgetune.modules.conversion import convert
+from edgetune.modules.litert import inspection
+from edgetune.modules.core.package_paths import ROOT
+from edgetune.modules.core.code_digest import closure
+from edgetune.modules.litert.interpreter import EdgeRunner
+from edgetune.modules.core.errors import ExportError
+from edgetune.modules.settings.run import EdgeSettings
+from edgetune.modules.contracts.signatures import EDGE
+from edgetune.modules.conversion.converter import Converter, OpsSet, Optimize
+from edgetune.modules.litert.metadata import has_metadata, read_labels
+from tests.tiny import edge, model as tiny_model
+
+
+def component(**settings) -> EdgeExporter:
+    return EdgeExporter(
+        model=types.Channel(type=standard_artifacts.Model),
+        transformed_examples=types.Channel(type=standard_artifacts.Examples),
+        settings=EdgeSettings(**settings),
+    )
+
+
+def export(folder: Path, saved_model: str, **settings) -> EdgeModel:
+    model, examples, made = standard_artifacts.Model(), standard_artifacts.Examples(), EdgeModel()
+    model.uri, examples.uri, made.uri = (str(folder / name) for name in ("model", "examples", "made"))
+    Path(model.uri).mkdir(parents=True)
+    Path(model.uri, "Format-Serving").symlink_to(saved_model)
+    tiny_model.write_transformed(Path(examples.uri), "train", tiny_model.examples(4))
+    inputs = {"model": [model], "transformed_examples": [examples]}
+    Executor().Do(inputs, {"edge_model": [made]}, dict(component(**settings).exec_properties))
+    return made
+
+
+def test_its_properties_are_typed_settings_and_the_digest_of_its_code():
+    properties = component(variants=["int8", "float32"], author="me").exec_properties
+    assert properties == {
+        "variants": ["int8", "float32"],
+        "representative_images": 100,
+        "description": "Image classifier",
+        "author": "me",
+        "license": "",
+        "code_digest": properties["code_digest"],
+        "library_versions": properties["library_versions"],
+    }
+    assert len(properties["code_digest"]) == 64
+
+
+def test_changing_a_threshold_does_not_export_again():
+    other = component(max_accuracy_drop=0.5, min_agreement=0.1, max_bytes=5, required=[])
+    assert other.exec_properties == component().exec_properties
+
+
+def test_it_puts_out_an_edge_model():
+    assert component().outputs["edge_model"].type is EdgeModel
+
+
+def test_it_writes_every_variant_with_labels_and_metadata(tmp_path):
+    made = export(tmp_path, edge.saved_model(), variants=["float32", "int8"], license="Apache-2.0")
+    names = sorted(path.name for path in Path(made.uri).iterdir())
+    assert names == ["labels.txt", "model_float32.tflite", "model_int8.tflite"]
+    assert Path(made.uri, "labels.txt").read_text().splitlines() == list(tiny_model.LABELS)
+    pixels, label = next(tiny_model.examples(1))
+    for variant in ("float32", "int8"):
+        content = Path(made.uri, f"model_{variant}.tflite").read_bytes()
+        assert has_metadata(content) and b"Apache-2.0" in content
+        assert read_labels(content) == list(tiny_model.LABELS)
+        assert tiny_model.LABELS[EdgeRunner(content).probabilities(pixels[None])[0].argmax()] == label
+    assert made.get_string_custom_property("variants") == "float32, int8"
+
+
+def test_a_float_operation_left_in_int8_is_an_error_that_names_variant_and_operation(tmp_path, monkeypatch):
+    fake = {"int8": edge.converted()["float32"]}
+    monkeypatch.setattr("edgetune.components.edge_exporter.executor.convert", lambda *args: fake)
+    with pytest.raises(ExportError, match=r"edge variant int8: .*first MUL \(operation 0, tensor"):
+        export(tmp_path, edge.saved_model(), variants=["int8"], required=[])
+
+
+def with_operation(function: Callable[[tf.Tensor], tf.Tensor], folder: Path) -> str:
+    """A SavedModel with an operation of the test's own between its convolution and its head."""
+    image = keras.Input((32, 32, 3), name="image")
+    features = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 127.5, -1.0)(image))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(function)(features))
+    return tiny_model.save(keras.Model(image, keras.layers.Dense(3, activation="softmax")(pooled)), folder)
+
+
+def converted(saved_model: str, *ops: OpsSet) -> bytes:
+    """What the converter makes of it where it may use these sets of operations; calibrated, if 8-bit ones."""
+    converter = Converter.from_saved_model(saved_model, signature_keys=[EDGE])
+    converter.target_spec.supported_ops = list(ops)
+    if OpsSet.TFLITE_BUILTINS_INT8 in ops:
+        images = [[image[np.newaxis].astype(np.float32)] for image in edge.representative()]
+        converter.optimizations, converter.representative_dataset = [Optimize.DEFAULT], lambda: images
+        converter.inference_input_type = tf.uint8
+    return bytes(converter.convert())
+
+
+def test_an_operation_without_an_8_bit_kernel_is_an_error_that_names_it(tmp_path):
+    saved_model = with_operation(tf.sin, tmp_path / "sine")
+    with pytest.raises(ExportError, match=r"edge variant int8: .*\bSIN\b"):
+        export(tmp_path, saved_model, variants=["int8"], required=[])
+
+
+def test_the_one_float_operation_that_a_converter_leaves_between_integers_is_named(tmp_path, monkeypatch):
+    saved_model = with_operation(tf.sin, tmp_path / "sine")
+    left = converted(saved_model, OpsSet.TFLITE_BUILTINS_INT8, OpsSet.TFLITE_BUILTINS)
+    assert {"SIN", "QUANTIZE", "DEQUANTIZE", "CONV_2D"} <= set(inspection.inspect(left).ops)
+    monkeypatch.setattr("edgetune.components.edge_exporter.executor.convert", lambda *args: {"int8": left})
+    with pytest.raises(
+        ExportError, match=r"edge variant int8: .*floating point in 1 operations, first SIN \(operation"
+    ):
+        export(tmp_path, saved_model, variants=["int8"], required=[])
+    assert not list((tmp_path / "made").iterdir())
+
+
+def test_a_flex_operation_is_an_error_that_names_it_in_every_variant(tmp_path, monkeypatch):
+    saved_model = with_operation(tf.math.erf, tmp_path / "flex")
+    content = converted(saved_model, OpsSet.TFLITE_BUILTINS, OpsSet.SELECT_TF_OPS)
+    for variant in edge.VARIANTS:
+        monkeypatch.setattr("edgetune.components.edge_exporter.executor.convert", lambda *args, v=variant: {v: content})
+        said = rf"edge variant {variant}: needs operations that are not built in: CUSTOM:FlexErf"
+        with pytest.raises(ExportError, match=said):
+            export(tmp_path / variant, saved_model, variants=[variant], required=[])
+
+
+def test_labels_that_do_not_fit_the_model_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgetune.components.edge_exporter.executor.records.read_labels", lambda path: ["blue", "red"])
+    monkeypatch.setattr(convert, "_run", lambda *args: pytest.fail("must not be converted"))
+    with pytest.raises(ExportError, match="2 labels for 3 outputs"):
+        export(tmp_path, edge.saved_model(), variants=["float32"])
+
+
+def test_it_stands_on_the_converter_that_it_is_cached_by():
+    files = {str(path.relative_to(ROOT)) for path in closure((Executor.__module__,))}
+    assert {"modules/conversion/convert.py", "modules/litert/metadata.py", "modules/images/decode.py"} <= files

@@ -1,0 +1,183 @@
+"""Groups and splits as a Beam pipeline: what becomes of images, before any pixels are moved."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+
+from edgetune.components.image_example_gen import grouping
+from edgetune.components.image_example_gen.grouping import LEFT_OUT, PLACED, Group, Placed, _summary
+from edgetune.components.image_example_gen.near_duplicates import File, Item
+from edgetune.modules.data import splits
+from edgetune.modules.images.perceptual_hash import BITS, SIGNATURE
+
+SHARES = {"train": 8, "eval": 1, "test": 1}
+Fact = tuple[bytes, tuple[File, bytes]]
+
+
+def signature(number: int, flips: int = 0) -> bytes:
+    """A random one; with the first `flips` of its bits changed."""
+    bits = np.random.default_rng(number).integers(0, 2, BITS, np.uint8)
+    bits[:flips] ^= 1
+    return np.packbits(bits).tobytes() + bytes([128]) * (SIGNATURE - BITS // 8)
+
+
+def fact(name: str, label: str, looks: bytes = b"", split: str = "", pixels: str = "") -> Fact:
+    return (pixels or name).encode(), (File(name, label, split), looks)
+
+
+def run(
+    facts: list[Fact],
+    memory: dict[str, str] | None = None,
+    distance: int = 12,
+    shares: dict[str, int] | None = SHARES,
+    drop: bool = False,
+) -> tuple[dict[str, Placed], dict[str, str]]:
+    """Placed images by name, and reasons by the path of what was left out."""
+    with tempfile.TemporaryDirectory() as folder:
+        with beam.Pipeline("FnApiRunner") as pipeline:
+            remembered = [(name.encode(), split) for name, split in (memory or {}).items()]
+            inputs = {
+                "facts": pipeline | "Facts" >> beam.Create(facts),
+                "memory": pipeline | "Memory" >> beam.Create(remembered),
+            }
+            for name, found in (inputs | Group(distance, shares, drop)).items():
+                (
+                    found
+                    | f"Pickle[{name}]" >> beam.Map(lambda item: pickle.dumps(item).hex())
+                    | f"Write[{name}]" >> beam.io.WriteToText(f"{folder}/{name}")
+                )
+        collected = {
+            name: [
+                pickle.loads(bytes.fromhex(line))  # noqa: S301 - written above
+                for path in Path(folder).glob(f"{name}-*")
+                for line in path.read_text().splitlines()
+            ]
+            for name in (PLACED, LEFT_OUT)
+        }
+    placed = {image.id.decode(): image for image in collected[PLACED]}
+    assert len(placed) == len(collected[PLACED])
+    return placed, {left.file.source: left.reason for left in collected[LEFT_OUT]}
+
+
+def singles(label: str, number: int) -> list[Fact]:
+    return [fact(f"{label}{index}", label, signature(hash_of(label, index))) for index in range(number)]
+
+
+def hash_of(label: str, index: int) -> int:
+    return int.from_bytes(f"{label}{index}".encode(), "big")
+
+
+def test_near_duplicates_share_group_and_split_and_every_class_has_its_shares():
+    burst = [fact(f"burst{n}", "a", signature(7, n)) for n in range(0, 40, 5)]  # each resembles the next two
+    equal = [fact(f"twin{n}", "a", signature(8)) for n in range(3)]
+    placed, left_out = run([*burst, *equal, *singles("a", 89), *singles("b", 10)])
+    assert left_out == {} and len(placed) == 110
+    assert len({(placed[f"burst{n}"].group, placed[f"burst{n}"].split) for n in range(0, 40, 5)}) == 1
+    assert len({(placed[f"twin{n}"].group, placed[f"twin{n}"].split) for n in range(3)}) == 1
+    assert Counter(image.split for name, image in placed.items() if name[0] == "b" and name[1].isdigit()) == {
+        "train": 8,
+        "eval": 1,
+        "test": 1,
+    }
+    of_a = Counter(image.split for name, image in placed.items() if not (name[0] == "b" and name[1].isdigit()))
+    assert of_a == {"train": 80, "eval": 10, "test": 10}
+
+
+def test_a_distance_of_zero_groups_equal_pixels_only():
+    facts = [fact("a1", "a", signature(1)), fact("a2", "a", signature(1, 1)), *singles("b", 3)]
+    facts += [fact("copy", "a", signature(1), pixels="a1")]
+    placed, _ = run(facts, distance=0)
+    assert placed["a1"].group != placed["a2"].group and len(placed) == 5
+
+
+def test_images_without_a_signature_are_compared_by_their_pixels_only():
+    placed, _ = run([fact(f"white{n}", "a") for n in range(3)])
+    assert len({image.group for image in placed.values()}) == 3
+
+
+def test_what_was_placed_stays_and_a_new_duplicate_goes_to_it():
+    memory = {f"a{n}": "test" for n in range(5)}
+    facts = [
+        *singles("a", 9),
+        fact("new", "a", bytes([signature(hash_of("a", 3))[0] ^ 1]) + signature(hash_of("a", 3))[1:]),
+    ]
+    placed, left_out = run(facts, memory)
+    assert all(placed[f"a{n}"].split == "test" for n in range(5)) and left_out == {}
+    assert placed["new"].split == "test" and placed["new"].group == placed["a3"].group
+
+
+def test_a_new_image_between_two_splits_is_left_out_and_says_why():
+    facts = [fact("old1", "a", signature(1)), fact("old2", "a", signature(1, 20)), fact("new", "a", signature(1, 10))]
+    placed, left_out = run(facts, {"old1": "train", "old2": "test"})
+    assert (placed["old1"].split, placed["old2"].split) == ("train", "test")
+    assert placed["old1"].group != placed["old2"].group and set(placed) == {"old1", "old2"}
+    assert set(left_out) == {"new"} and "different splits" in left_out["new"]
+    # In a first run there is nothing between which it could be torn.
+    placed, left_out = run(facts)
+    assert left_out == {} and len({image.group for image in placed.values()}) == 1
+
+
+def test_old_images_that_now_count_as_alike_do_not_move_and_share_a_group_that_the_gate_refuses():
+    facts = [fact("old1", "a", signature(1)), fact("old2", "a", signature(1, 10))]
+    placed, _ = run(facts, {"old1": "train", "old2": "test"})
+    assert (placed["old1"].split, placed["old2"].split) == ("train", "test")
+    assert placed["old1"].group == placed["old2"].group
+
+
+def test_drop_keeps_one_of_each_label_and_prefers_what_was_there():
+    facts = [fact(f"{n}", "a", signature(1, n)) for n in range(5)] + [fact("x", "b", signature(1, 2))]
+    placed, left_out = run(facts, {"3": "train"}, drop=True)
+    assert set(left_out) == {"0", "1", "2", "4"}  # and x, under its other label, is for the gate to find
+    assert left_out["0"] == "a near-duplicate of 3 (data.on_duplicates: drop)"
+    assert len({image.group for image in placed.values()}) == 1
+    _, first = run(facts, drop=True)
+    assert set(first) == {"1", "2", "3", "4"}
+
+
+def test_the_users_own_splits_are_kept_and_drop_spares_the_test_split():
+    facts = [fact("train/1", "a", signature(1), "train"), fact("test/1", "a", signature(1, 2), "test")]
+    facts += [
+        fact("train/2", "a", signature(2), "train"),
+        fact("train/copy of 2", "a", signature(2), "train", "train/2"),
+    ]
+    placed, left_out = run(facts, shares=None)
+    assert placed["train/1"].group == placed["test/1"].group and left_out == {}
+    assert {image.split for image in placed.values()} == {""}
+    _, left_out = run(facts, shares=None, drop=True)
+    assert set(left_out) == {"train/1", "train/copy of 2"} or set(left_out) == {"train/1", "train/2"}
+
+
+def test_a_group_counts_for_its_commonest_class_by_its_files_or_by_those_that_stay():
+    def item(name: str, *labels: str, split: str = "") -> Item:
+        files = tuple(File(f"{name}/{number}", label, "") for number, label in enumerate(labels))
+        return Item(name.encode(), files, b"", split)
+
+    items = [item("1", "b", "a"), item("2", "b", split="test")]
+    assert _summary(b"1", items, False) == ("b", splits.Group(b"1", 3, "test"))
+    assert _summary(b"1", items, True) == ("b", splits.Group(b"1", 2, "test"))  # one of each label stays
+    assert _summary(b"1", [item("1", "b", "a")], False) == ("a", splits.Group(b"1", 2))
+
+
+def test_a_class_of_very_many_is_placed_in_parts_and_what_was_placed_stays(monkeypatch):
+    facts = [*singles("a", 400), *singles("b", 50)]
+    monkeypatch.setattr(grouping, "GROUPS_TOGETHER", 100)
+    placed, _ = run(facts)
+    of_a = Counter(image.split for name, image in placed.items() if name[0] == "a")
+    assert all(abs(of_a[split] - 400 * share / 10) <= 4 for split, share in SHARES.items())  # one for each part
+    assert Counter(image.split for name, image in placed.items() if name[0] == "b") == {
+        "train": 40,
+        "eval": 5,
+        "test": 5,
+    }
+    splits_of = {name: image.split for name, image in placed.items()}
+    monkeypatch.setattr(grouping, "GROUPS_TOGETHER", 64)
+    again, _ = run([*facts, *singles("c", 10)], splits_of)
+    assert {name: image.split for name, image in again.items() if name[0] != "c"} == splits_of
+    parts = {grouping._in_parts(("a", splits.Group(bytes([n]), 1)), {"a": 400})[0] for n in range(100)}
+    assert len(parts) == 7 and {label for label, _ in parts} == {"a"}

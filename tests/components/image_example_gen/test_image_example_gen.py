@@ -1,0 +1,416 @@
+"""ImageExampleGen: what is read, what is rejected, and in which split an image is."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tfx.types import standard_artifacts
+
+from edgetune.components.common.artifacts import IngestReport
+from edgetune.components.image_example_gen import ImageExampleGen, ingest_report
+from edgetune.components.image_example_gen.executor import Executor
+from edgetune.components.image_example_gen.ingest_report import Ingest
+from edgetune.components.image_example_gen.split_counts import Tally
+from edgetune.modules.examples import records
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.images.reader import read_image
+from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.settings.run import DataSettings
+from edgetune.modules.data.sources import Source, discover
+from tests.helpers import beam_context
+
+CIFAR10 = Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar10_tfx"
+SPLITS = ("train", "eval", "test")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one execution put out."""
+
+    ingest: dict
+    rejected: dict[str, str]
+    """Reason by path."""
+    examples: dict[str, list[dict[str, bytes | int]]]
+    """Features by name, of each example, by split."""
+    artifact: standard_artifacts.Examples
+    report: IngestReport
+
+    @property
+    def split_of(self) -> dict[str, str]:
+        """Split by source."""
+        return {row["source"].decode(): split for split, rows in self.examples.items() for row in rows}
+
+
+def pixels(seed: int, size: int = 8) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (size, size + 1, 3), dtype=np.uint8)
+
+
+def save(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels(seed)).save(path)
+
+
+def png(seed: int) -> bytes:
+    return read_image(_png(seed), 10_000).encoded
+
+
+def _png(seed: int) -> bytes:
+    return tf.io.encode_png(pixels(seed)).numpy()
+
+
+def execute(
+    base: Path, into: Path, source: Source | None = None, flags: Sequence[str] = (), **changes: object
+) -> Made:
+    """Runs the executor as TFX would; `flags` are Beam's."""
+    settings = DataSettings(path=str(base), **{"min_examples_per_class": 1, **changes})
+    component = ImageExampleGen(source or discover(settings), settings)
+    artifact, report = standard_artifacts.Examples(), IngestReport()
+    artifact.uri, report.uri = str(into / "examples"), str(into / "report")
+    outputs = {"examples": [artifact], "report": [report]}
+    Executor(beam_context.context(into, flags)).Do({}, outputs, dict(component.exec_properties))
+    with open(into / "report" / "rejected.csv", newline="", encoding="utf-8") as file:
+        rejected = {row["path"]: row["reason"] for row in csv.DictReader(file)}
+    ingest = json.loads((into / "report" / "ingest.json").read_text())
+    examples = {split: list(_read(artifact.uri, split)) for split in SPLITS}
+    made = Made(ingest, rejected, examples, artifact, report)
+    assert ingest["files"] == ingest["accepted"] + ingest["rejected"]
+    assert ingest["accepted"] == sum(len(rows) for rows in examples.values())
+    assert ingest["rejected"] == len(rejected)
+    assert ingest["reading"] == {"max_side": settings.max_side, "background": list(settings.background)}
+    return made
+
+
+def _read(uri: str, split: str):
+    for record in records.serialized(uri, split):
+        features = tf.train.Example.FromString(record.numpy()).features.feature
+        yield {name: getattr(f, f.WhichOneof("kind")).value[0] for name, f in features.items()}
+
+
+# --- a folder of images
+
+
+COPIES = range(3, 13)
+
+
+def fill(base: Path) -> None:
+    """Two classes of 25 images, ten copies in another format, two files that are none, and what is no data at all."""
+    for label, first in (("cat", 0), ("dog dog", 200)):
+        for number in range(25):
+            save(base / label / f"{number}.png", first + number)
+    for number in COPIES:
+        save(base / "cat" / f"copy of {number}.bmp", number)
+    (base / "cat" / "broken.png").write_bytes(png(1)[:100])
+    (base / "dog dog" / "notes, by me.txt").write_text("no image")
+    for hidden in (".DS_Store", "Thumbs.db"):
+        (base / "cat" / hidden).write_bytes(b"x")
+    save(base / ".cache" / "1.png", 1)
+    save(base / "__MACOSX" / "1.png", 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("photos")
+    fill(base)
+    return base
+
+
+@pytest.fixture(scope="module")
+def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return execute(folder, tmp_path_factory.mktemp("made"))
+
+
+def test_every_file_is_accepted_or_rejected_and_hidden_ones_are_no_files(made):
+    assert (made.ingest["files"], made.ingest["accepted"], made.ingest["rejected"]) == (62, 60, 2)
+    assert set(made.split_of) | set(made.rejected) == {
+        *(f"{label}/{number}.png" for label in ("cat", "dog dog") for number in range(25)),
+        *(f"cat/copy of {number}.bmp" for number in COPIES),
+        "cat/broken.png",
+        "dog dog/notes, by me.txt",
+    }
+    assert (made.report.get_int_custom_property("accepted"), made.report.get_int_custom_property("rejected")) == (60, 2)
+
+
+def test_rejected_files_are_listed_with_path_and_reason(made):
+    assert sorted(made.rejected) == ["cat/broken.png", "dog dog/notes, by me.txt"]
+    assert made.rejected["cat/broken.png"].startswith("damaged: ")
+    assert made.rejected["dog dog/notes, by me.txt"].startswith("not an image of a known format")
+
+
+def test_an_example_holds_what_the_contract_says(made, folder):
+    [row] = [row for rows in made.examples.values() for row in rows if row["source"] == b"cat/20.png"]
+    content = (folder / "cat" / "20.png").read_bytes()
+    means = [row.pop(channel) for channel in ("red", "green", "blue")]
+    assert means == pytest.approx(pixels(20).mean(axis=(0, 1)), abs=3)
+    digest = read_image(content, 10_000).digest.encode()
+    assert row == {
+        "image": content,
+        "label": b"cat",
+        "source": b"cat/20.png",
+        "image_id": digest,
+        "split_group": digest,
+        "width": 9,
+        "height": 8,
+        "aspect": 1.125,
+        "bytes": len(content),
+    }
+
+
+def test_every_split_has_its_share_and_is_counted_by_class(made):
+    counts = {split: len(rows) for split, rows in made.examples.items()}
+    assert counts["train"] > 5 * max(counts["eval"], counts["test"]) and min(counts.values()) >= 2
+    for split, rows in made.examples.items():
+        labels = [row["label"].decode() for row in rows]
+        assert made.ingest["splits"][split] == {label: labels.count(label) for label in sorted(set(labels))}
+    assert json.loads(made.artifact.split_names) == list(SPLITS)
+
+
+def test_equal_images_are_in_the_same_split(made):
+    for number in COPIES:  # ten: one or two might be so by chance
+        assert made.split_of[f"cat/copy of {number}.bmp"] == made.split_of[f"cat/{number}.png"]
+
+
+def test_the_data_digest_depends_on_images_and_labels_and_not_on_names(made, folder, tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(folder, copied)
+    for number, path in enumerate(sorted((copied / "cat").glob("*.png"), reverse=True)):
+        path.rename(path.with_name(f"renamed {number:02}.png"))
+    same = execute(copied, tmp_path / "same")
+    assert same.ingest["data_digest"] == made.ingest["data_digest"] == _digest(made) == _digest(same)
+    assert set(same.split_of) != set(made.split_of)
+    (copied / "cat" / "renamed 03.png").rename(copied / "dog dog" / "moved.png")
+    assert _digest(execute(copied, tmp_path / "relabelled")) != _digest(made)
+
+
+def _digest(made: Made) -> str:
+    return made.artifact.get_string_custom_property("data_digest")
+
+
+def test_too_many_rejected_files_are_an_error_that_names_the_first(folder, tmp_path):
+    base = tmp_path / "bad"
+    shutil.copytree(folder, base)
+    for number in range(12):
+        (base / "cat" / f"bad {number:02}.jpg").touch()
+    with pytest.raises(Rejected) as caught:
+        execute(base, tmp_path / "made", max_rejected=0.15)
+    cause = caught.value.cause
+    assert cause.startswith("14 of 74 files (18.9%) cannot be used as images, more than data.max_rejected 15.0% allows")
+    lines = cause.splitlines()[1:]
+    assert len(lines) == 10
+    assert lines[0].strip() == "cat/bad 00.jpg: the file is empty" and "bad 09" in lines[9]
+    assert (tmp_path / "made" / "report" / "rejected.csv").read_text().count("\n") == 15  # all, for who looks
+    # What a report can show after TFX removed the files.
+    assert (caught.value.ingest["files"], caught.value.ingest["rejected"]) == (74, 14)
+    assert len(caught.value.rows) == 14 and caught.value.rows[0] == {
+        "path": "cat/bad 00.jpg",
+        "reason": "the file is empty",
+    }
+
+
+def test_a_class_without_a_readable_file_is_an_error(tmp_path):
+    for number in range(30):
+        save(tmp_path / "data" / "cat" / f"{number}.png", number)
+    for label in ("dog", "eel"):
+        (tmp_path / "data" / label).mkdir()
+        (tmp_path / "data" / label / "1.jpg").touch()
+    with pytest.raises(DataError, match="^no file of dog, eel can be used as an image"):
+        execute(tmp_path / "data", tmp_path / "made", max_rejected=0.5)
+
+
+def test_a_split_without_a_class_is_an_error(tmp_path):
+    for number in range(30):
+        save(tmp_path / "data" / "cat" / f"{number}.png", number)
+    save(tmp_path / "data" / "dog" / "1.png", 100)
+    with pytest.raises(DataError, match=r"^the split \w+ has no image of dog"):
+        execute(tmp_path / "data", tmp_path / "made")
+
+
+def test_a_class_name_with_a_control_character_is_an_error(tmp_path):
+    for number in range(2):
+        save(tmp_path / "data" / "cat\nfood" / f"{number}.png", number)
+        save(tmp_path / "data" / "dog" / f"{number}.png", 10 + number)
+    with pytest.raises(DataError, match=r"^the class name 'cat\\nfood' is empty or has characters"):
+        execute(tmp_path / "data", tmp_path / "made")
+
+
+def test_ready_splits_are_kept_as_they_are(tmp_path):
+    base = tmp_path / "data"
+    for number, split in enumerate(("train", "val", "test")):
+        for label in ("cat", "dog"):
+            save(base / split / label / "1.png", 10 * number + len(label) * (label == "dog"))
+            save(base / split / label / "2.png", 7)  # the same image everywhere stays everywhere
+    made = execute(base, tmp_path / "made")
+    assert made.ingest["splits"] == {split: {"cat": 2, "dog": 2} for split in SPLITS}
+    folders = {"train": "train", "eval": "val", "test": "test"}
+    assert all(source.startswith(f"{folders[split]}/") for source, split in made.split_of.items())
+    assert {row["label"] for rows in made.examples.values() for row in rows} == {b"cat", b"dog"}
+
+
+# --- records
+
+
+def write_records(path: Path, *examples: dict[str, bytes | int | float] | bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path), "GZIP" if path.suffix == ".gz" else "") as writer:
+        for features in examples:
+            if isinstance(features, bytes):
+                writer.write(features)
+                continue
+            example = tf.train.Example()
+            for name, value in features.items():
+                feature = example.features.feature[name]
+                {bytes: feature.bytes_list, int: feature.int64_list, float: feature.float_list}[
+                    type(value)
+                ].value.append(value)
+            writer.write(example.SerializeToString())
+
+
+def test_records_are_read_plain_or_compressed_with_labels_as_text_or_number(tmp_path):
+    base = tmp_path / "data"
+    for number, split in enumerate(("train", "eval", "test")):
+        good = [{"pic": png(10 * number + label), "y": label} for label in (0, 7)]
+        bad = [
+            {"pic": png(90)},
+            {"pic": png(91), "y": 0.5},
+            {"pic": 5, "y": 0},
+            {"pic": b"no image", "y": 0},
+            b"\xff\xff not an example",
+        ]
+        write_records(base / split / "plain.tfrecord", *good, *(bad if split == "train" else []))
+        write_records(base / split / "packed.tfrecord.gz", {"pic": png(10 * number + 5), "y": b"seven"})
+    made = execute(base, tmp_path / "made", image_feature="pic", label_feature="y", max_rejected=0.5)
+    assert made.ingest["splits"] == {split: {"0": 1, "7": 1, "seven": 1} for split in SPLITS}
+    assert (made.ingest["files"], made.ingest["rejected"]) == (14, 5)
+    assert all(path.startswith("train/plain.tfrecord#") for path in made.rejected)
+    reasons = sorted(made.rejected.values())
+    assert reasons[0].startswith("not a tf.Example: ")
+    assert reasons[1].startswith("not an image of a known format")
+    assert reasons[2] == "the feature pic is no bytes (data.image_feature)"
+    assert reasons[3].startswith("the feature y has 0 values of bytes or integers, and one is needed (data.image_fea")
+    assert "the record has pic)" in reasons[3] and "the record has pic, y)" in reasons[4]
+
+
+def test_a_damaged_file_of_records_ends_the_run_with_its_name_its_place_and_what_to_do(tmp_path):
+    base = tmp_path / "data"
+    for split in ("train", "eval", "test"):
+        write_records(base / split / "good.tfrecord", *({"image": png(n), "label": n % 2} for n in range(4)))
+    cut = base / "train" / "cut.tfrecord"
+    write_records(cut, *({"image": png(n), "label": n % 2} for n in range(10, 14)))
+    cut.write_bytes(cut.read_bytes()[:-1])
+    (base / "eval" / "text.tfrecord").write_text("this is just a text, and no records")
+    with pytest.raises(Rejected) as caught:
+        execute(base, tmp_path / "made", max_rejected=1.0)  # no share of rejected files excuses it
+    first, second = caught.value.cause.splitlines()
+    assert first == "eval/text.tfrecord: no TFRecord file: its first bytes are not a record's"
+    assert second.strip().startswith("train/cut.tfrecord: cut short in record 4, at byte ")
+    assert caught.value.remedy.startswith("make or copy the file anew, or take it away: how many images it has lost")
+    assert [row["path"] for row in caught.value.rows] == ["eval/text.tfrecord", "train/cut.tfrecord"]
+    assert (caught.value.ingest["accepted"], caught.value.ingest["rejected"]) == (15, 2)
+
+
+def test_a_link_or_a_pipe_among_files_of_records_is_told_and_not_waited_for(tmp_path):
+    base = tmp_path / "data"
+    write_records(base / "good.tfrecord", *({"image": png(n), "label": n % 2} for n in range(20)))
+    write_records(tmp_path / "outside.tfrecord", {"image": png(30), "label": 0})
+    (base / "link.tfrecord").symlink_to(tmp_path / "outside.tfrecord")
+    os.mkfifo(base / "pipe.tfrecord")
+    with pytest.raises(Rejected) as caught:
+        execute(base, tmp_path / "made")
+    first, second = caught.value.cause.splitlines()
+    assert first.startswith("link.tfrecord: a link that leads out of the folder")
+    assert second.strip() == "pipe.tfrecord: a named pipe, not a file"
+
+
+def test_of_equal_records_one_stays_where_duplicates_are_dropped(tmp_path):
+    base = tmp_path / "data"
+    rows = [{"image": png(n), "label": n % 2} for n in range(20)]
+    write_records(base / "a.tfrecord", *rows, rows[3], rows[3])
+    made = execute(base, tmp_path / "made", on_duplicates="drop")
+    assert len(made.split_of) == 20 and len(made.rejected) == 2
+    assert set(made.rejected) < {"a.tfrecord#4", "a.tfrecord#21", "a.tfrecord#22"}
+
+
+def test_a_folder_of_tensorflow_datasets_keeps_its_splits_and_the_names_of_its_classes(tmp_path):
+    base = tmp_path / "data"
+    for place, split in enumerate(("train", "validation", "test")):
+        rows = [{"image": png(10 * place + label), "label": label} for label in (0, 1)]
+        write_records(base / f"birds-{split}.tfrecord-00000-of-00001", *rows, {"image": png(9), "label": 2 + place})
+    (base / "label.labels.txt").write_text("owl\nwren\n")
+    made = execute(base, tmp_path / "made", max_rejected=0.5)
+    assert made.ingest["splits"] == {split: {"owl": 1, "wren": 1} for split in SPLITS}
+    assert made.rejected["birds-test.tfrecord-00000-of-00001#3"] == "the label 4 is none of the 2 that have a name"
+
+
+def test_tfxs_own_cifar10_records_are_read(tmp_path):
+    if not CIFAR10.is_dir():
+        pytest.skip("the shared folder of CIFAR-10 records is not beside this repository")
+    settings = {"tfrecord_pattern": "cifar10_*.tfrecord", "splits": {"train": 2, "eval": 1, "test": 1}}
+    made = execute(CIFAR10, tmp_path, **settings)
+    assert (made.ingest["accepted"], made.ingest["rejected"]) == (256, 0)
+    assert all(set(counts) == {str(label) for label in range(10)} for counts in made.ingest["splits"].values())
+    row = made.examples["train"][0]
+    assert (row["width"], row["height"]) == (32, 32)
+    assert row["source"].startswith(b"cifar10_t")
+
+
+# --- what judges
+
+
+def ingest(**changes: object) -> Ingest:
+    splits = {split: {"cat": 3, "dog": 2} for split in SPLITS}
+    values = {"files": 16, "accepted": 15, "rejected": 1, "splits": splits, "data_digest": "0" * 64}
+    return Ingest(**{**values, "lost_classes": (), "first_rejected": (("cat/1.jpg", "empty"),), **changes})
+
+
+def test_the_bound_on_rejected_files_is_the_last_fraction_that_passes():
+    ingest_report.check(ingest(files=20, accepted=19), 0.05)
+    with pytest.raises(DataError, match=r"1 of 19 files \(5.3%\)"):
+        ingest_report.check(ingest(files=19, accepted=18), 0.05)
+
+
+def test_nothing_readable_is_an_error_whatever_the_bound():
+    nothing = ingest(files=2, accepted=0, rejected=2, splits={split: {} for split in SPLITS})
+    with pytest.raises(DataError, match="2 of 2 files"):
+        ingest_report.check(nothing, 1.0)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\tb", "a\x00"])
+def test_a_class_name_that_no_line_can_hold_is_an_error(name):
+    with pytest.raises(DataError, match="empty or has characters that cannot be printed"):
+        ingest_report.check(ingest(splits={split: {name: 1, "dog": 1} for split in SPLITS}), 1.0)
+
+
+def test_a_tally_is_the_same_in_any_order_and_any_number_of_parts():
+    tally = Tally()
+
+    def example(image: bytes, label: bytes) -> tf.train.Example:
+        made = tf.train.Example()
+        made.features.feature["image_id"].bytes_list.value.append(image)
+        made.features.feature["label"].bytes_list.value.append(label)
+        return made
+
+    def of(*parts: list[tf.train.Example]) -> dict:
+        accumulators = []
+        for part in parts:
+            accumulator = tally.create_accumulator()
+            for one in part:
+                accumulator = tally.add_input(accumulator, one)
+            accumulators.append(accumulator)
+        return tally.extract_output(tally.merge_accumulators(accumulators))
+
+    one, two, three = example(b"1", b"cat"), example(b"2", b"dog"), example(b"1", b"cat")
+    found = of([one, two, three])
+    assert found["classes"] == {"cat": 2, "dog": 1} and len(found["digest"]) == 64
+    assert of([three], [], [two, one]) == found
+    assert of([one, two])["digest"] != found["digest"]  # a copy counts
+    assert of([example(b"1", b"dog"), two, three])["digest"] != found["digest"]
+    assert of([example(b"2", b"cat"), example(b"1", b"dog"), three])["digest"] != found["digest"]

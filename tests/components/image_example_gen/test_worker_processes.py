@@ -1,0 +1,43 @@
+"""ImageExampleGen in several processes of this machine, as a run with many images has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgetune.modules.core import progress
+from edgetune.modules.settings.beam import BeamSettings
+from edgetune.pipeline.beam.flags import beam_flags
+from tests.components.image_example_gen.test_image_example_gen import Made, execute, save
+
+PROCESSES = 2
+# At least one of the processes has a hundred of them, after which it tells.
+IMAGES = 100 * PROCESSES
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes with a copy and with files that are no images, so that every kind of result is there."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(IMAGES):
+        save(folder / ("cat", "dog")[number % 2] / f"{number}.png", number)
+    save(folder / "cat" / "copy.bmp", 0)
+    (folder / "cat" / "broken.png").write_bytes((folder / "cat" / "0.png").read_bytes()[:100])
+    (folder / "dog" / "notes.txt").write_text("no image")
+    return folder
+
+
+def in_any_order(made: Made) -> dict[str, list[list[tuple[str, bytes | int]]]]:
+    return {split: sorted(sorted(row.items()) for row in rows) for split, rows in made.examples.items()}
+
+
+def test_they_make_what_one_process_makes_and_their_progress_is_heard(photos, tmp_path):
+    alone = execute(photos, tmp_path / "alone")
+    heard: list[str] = []
+    with progress.listening(heard.append):
+        together = execute(photos, tmp_path / "together", flags=beam_flags(BeamSettings(workers=PROCESSES)))
+    assert in_any_order(together) == in_any_order(alone)
+    assert together.ingest == alone.ingest and together.rejected == alone.rejected
+    assert together.ingest["accepted"] == IMAGES + 1 and together.ingest["rejected"] == 2
+    assert heard and set(heard) <= {"100 images read", "200 images read"}

@@ -1,0 +1,161 @@
+"""Which model a candidate has to compete with."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as pb
+from tfx.types import standard_artifacts
+
+from edgetune.components.resolvers.last_blessed import LastBlessedBeforeCandidate, StatisticsOfLastBlessed
+
+
+def model(number: int) -> standard_artifacts.Model:
+    artifact = standard_artifacts.Model()
+    artifact.id = number
+    return artifact
+
+
+def blessing(of: int, blessed: int = 1) -> standard_artifacts.ModelBlessing:
+    artifact = standard_artifacts.ModelBlessing()
+    artifact.set_int_custom_property("current_model_id", of)
+    artifact.set_int_custom_property("blessed", blessed)
+    return artifact
+
+
+def resolve(candidate: int, models: list[int], blessings: list[standard_artifacts.ModelBlessing]) -> tuple[list, list]:
+    """Ids of the baseline, and of the models that its blessings are of."""
+    inputs = {"candidate": [model(candidate)], "model": [model(n) for n in models], "model_blessing": blessings}
+    found = LastBlessedBeforeCandidate().resolve_artifacts(None, inputs)
+    assert [artifact.id for artifact in found["candidate"]] == [candidate]
+    return (
+        [artifact.id for artifact in found["model"]],
+        [artifact.get_int_custom_property("current_model_id") for artifact in found["model_blessing"]],
+    )
+
+
+def test_the_first_model_has_no_baseline():
+    assert resolve(5, [5], []) == ([], [])
+    assert resolve(5, [], []) == ([], [])
+
+
+def test_a_model_is_never_its_own_baseline():
+    assert resolve(5, [5], [blessing(5)]) == ([], [])
+
+
+def test_the_baseline_is_the_latest_blessed_model_before_the_candidate():
+    assert resolve(9, [3, 7, 9, 5], [blessing(3), blessing(9), blessing(5), blessing(7)]) == ([7], [7])
+
+
+def test_a_newer_model_is_no_baseline_of_a_cached_candidate():
+    assert resolve(5, [3, 5, 9], [blessing(3), blessing(5), blessing(9)]) == ([3], [3])
+
+
+def test_a_model_that_was_refused_or_not_judged_is_skipped():
+    assert resolve(9, [3, 5, 7], [blessing(3), blessing(5, blessed=0)]) == ([3], [3])
+
+
+def test_a_model_that_was_refused_and_later_blessed_counts_with_its_blessing():
+    assert resolve(9, [5], [blessing(5, blessed=0), blessing(5)]) == ([5], [5])
+
+
+def test_a_blessing_without_its_model_is_no_baseline():
+    assert resolve(9, [3], [blessing(3, blessed=0), blessing(7)]) == ([], [])
+
+
+# --- the statistics that drift is measured against
+
+
+class Store:
+    """ML Metadata in memory, with what runs leave in it."""
+
+    def __init__(self) -> None:
+        config = pb.ConnectionConfig()
+        config.fake_database.SetInParent()
+        self.store = metadata_store.MetadataStore(config)
+        self.everything: list[int] = []
+        self.schema = self.artifact("Schema")
+
+    def artifact(self, kind: str) -> int:
+        type_id = self.store.put_artifact_type(pb.ArtifactType(name=kind))
+        [identifier] = self.store.put_artifacts([pb.Artifact(type_id=type_id)])
+        return identifier
+
+    def execute(self, component: str, inputs: list[int], outputs: list[int]) -> None:
+        type_id = self.store.put_execution_type(pb.ExecutionType(name=component))
+        [execution] = self.store.put_executions([pb.Execution(type_id=type_id)])
+        kinds = [*zip(inputs, itertools.repeat(pb.Event.INPUT)), *zip(outputs, itertools.repeat(pb.Event.OUTPUT))]
+        self.store.put_events([pb.Event(execution_id=execution, artifact_id=a, type=kind) for a, kind in kinds])
+
+    def run(self) -> tuple[int, int]:
+        """One run on new data: ids of statistics and model. The schema goes into both, in every run."""
+        examples, statistics, transformed, others, model = (
+            self.artifact(kind) for kind in ("Examples", "ExampleStatistics", "Examples", "ExampleStatistics", "Model")
+        )
+        self.execute("ImageExampleGen", [], [examples])
+        self.execute("StatisticsGen", [examples, self.schema], [statistics])
+        self.execute("Transform", [examples, self.schema], [transformed, others])
+        self.execute("TwoPhaseTrainer", [transformed], [model])
+        self.everything += [others, statistics]
+        return statistics, model
+
+    def resolve(self, candidate: int, statistics: list[int], blessings: list) -> list[int]:
+        def artifact(number: int) -> standard_artifacts.ExampleStatistics:
+            made = standard_artifacts.ExampleStatistics()
+            made.id = number
+            return made
+
+        inputs = {
+            "candidate": [artifact(candidate)],
+            "statistics": [artifact(number) for number in statistics],
+            "model_blessing": blessings,
+        }
+        found = StatisticsOfLastBlessed().resolve_artifacts(self.store, inputs)
+        assert [made.id for made in found["candidate"]] == [candidate] and found["model_blessing"] == []
+        return [made.id for made in found["statistics"]]
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+def test_the_first_statistics_are_compared_with_none(store):
+    statistics, model_id = store.run()
+    assert store.resolve(statistics, [statistics], []) == []
+    # Nor are they in a second run of the same data, which is served from the cache.
+    assert store.resolve(statistics, [statistics], [blessing(model_id)]) == []
+
+
+def test_drift_is_measured_against_the_data_of_the_latest_blessed_model(store):
+    (first, of_first), (second, of_second), (third, of_third), (now, _) = (store.run() for _ in range(4))
+    every = store.everything
+    blessings = [blessing(of_second), blessing(of_first), blessing(of_third, blessed=0)]
+    assert store.resolve(now, every, blessings) == [second]
+    assert store.resolve(now, every, blessings[1:]) == [first]
+    assert store.resolve(now, every, blessings[2:]) == []
+    assert store.resolve(second, every, blessings) == [first]
+
+
+def test_statistics_of_an_older_release_are_of_the_same_kind_of_component(store):
+    examples, statistics, others, model_id = map(
+        store.artifact, ("Examples", "ExampleStatistics", "ExampleStatistics", "Model")
+    )
+    store.execute("tfx.components.statistics_gen.component.StatisticsGen", [examples], [statistics])
+    store.execute("edgetune.components.transform.component.Transform", [examples], [others])
+    store.execute("TwoPhaseTrainer", [examples], [model_id])
+    new_examples, now = store.artifact("Examples"), store.artifact("ExampleStatistics")
+    store.execute("edgetune.components.data_validation.component.StatisticsGen", [new_examples], [now])
+    assert store.resolve(now, [statistics, others, now], [blessing(model_id)]) == [statistics]
+
+
+def test_statistics_taken_anew_of_the_same_examples_are_the_baseline_where_they_are_the_latest(store):
+    statistics, model_id = store.run()
+    again = store.artifact("ExampleStatistics")
+    examples = min(artifact.id for artifact in store.store.get_artifacts_by_type("Examples"))
+    store.execute("StatisticsGen", [examples, store.schema], [again])
+    now, _ = store.run()
+    assert statistics in store.everything
+    assert store.resolve(now, [*store.everything, again], [blessing(model_id)]) == [again]

@@ -1,0 +1,268 @@
+"""TwoPhaseTrainer: its typed properties, and one whole execution on tiny data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List  # noqa: UP035 - TFX compares typing.List
+
+import pytest
+import tensorflow as tf
+from tfx import types
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ExecutionParameter
+
+from edgetune.components.common.parameters import parameters_of
+from edgetune.components.two_phase_trainer import TwoPhaseTrainer
+from edgetune.components.two_phase_trainer.component import TwoPhaseTrainerSpec
+from edgetune.components.two_phase_trainer.executor import MODEL_PREFIX, TRAINING_PREFIX, Executor, _folders
+from edgetune.modules.training import distribution
+from edgetune.modules.core import progress
+from edgetune.modules.examples import records
+from edgetune.modules.core.errors import DataError, TrainingError, WeightsError
+from edgetune.modules.settings.run import EdgeSettings, ModelSettings, TrainingSettings, flatten, unflatten
+from tests.tiny import backbone, model as tiny_model, transform
+
+MODEL = ModelSettings(
+    backbone="mobilenet", weights="none", alpha=0.5, image_size=64, head={"units": (4, 3), "dropout": (0.1, 0.2)}
+)
+TRAINING = TrainingSettings(
+    batch_size=7,
+    seed=11,
+    head={"epochs": 3},
+    fine_tune={"epochs": 0, "unfreeze": {"last": 9}},
+    augmentation={"flip_horizontal": False, "translation": 0.1},
+    baselines=("fixed_features",),
+)
+
+
+def component(model: ModelSettings = MODEL, training: TrainingSettings = TRAINING) -> TwoPhaseTrainer:
+    return TwoPhaseTrainer(
+        transformed_examples=types.Channel(type=standard_artifacts.Examples),
+        transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
+        model=model,
+        training=training,
+    )
+
+
+def test_every_setting_is_a_typed_property_of_its_own():
+    properties = component().exec_properties
+    assert properties["model_backbone"] == "mobilenet"
+    assert properties["model_head_units"] == [4, 3]
+    assert properties["training_fine_tune_unfreeze_last"] == 9
+    assert properties["training_augmentation_flip_horizontal"] is False
+    leaves = {**flatten(MODEL, MODEL_PREFIX), **flatten(TRAINING, TRAINING_PREFIX)}
+    assert set(properties) == {*leaves, "weights_digest", "code_digest", "library_versions"}
+    assert not any(isinstance(value, Mapping) for value in properties.values())
+
+
+def test_the_settings_come_back_out_of_the_properties():
+    properties = dict(component().exec_properties)
+    assert unflatten(ModelSettings, properties, MODEL_PREFIX) == MODEL
+    assert unflatten(TrainingSettings, properties, TRAINING_PREFIX) == TRAINING
+
+
+def test_settings_that_are_none_are_left_out_and_come_back_as_none():
+    properties = dict(component().exec_properties)
+    assert "model_weights_sha256" not in properties
+    assert unflatten(ModelSettings, properties, MODEL_PREFIX).weights_sha256 is None
+    pinned = MODEL.model_copy(update={"weights_sha256": "0" * 64})
+    assert component(model=pinned).exec_properties["model_weights_sha256"] == "0" * 64
+
+
+def test_the_properties_have_the_types_of_the_settings():
+    def plain(parameters: Mapping[str, ExecutionParameter]) -> dict[str, tuple[object, bool]]:
+        return {name: (parameter.type, parameter.optional) for name, parameter in parameters.items()}
+
+    found = plain(TwoPhaseTrainerSpec.PARAMETERS)
+    assert found["model_alpha"] == (float, False)
+    assert found["model_backbone"] == (str, False)
+    assert found["model_weights_sha256"] == (str, True)
+    assert found["model_head_units"] == (List[int], False)  # noqa: UP006
+    assert found["model_head_dropout"] == (List[float], False)  # noqa: UP006
+    assert found["training_augmentation_flip_horizontal"] == (bool, False)
+    assert found["training_baselines"] == (List[str], False)  # noqa: UP006
+    assert plain(parameters_of(EdgeSettings, "e_"))["e_max_bytes"] == (int, True)
+
+
+def test_a_changed_setting_changes_the_properties_and_an_equal_one_does_not():
+    changed = TRAINING.model_copy(update={"seed": 12})
+    assert component().exec_properties == component().exec_properties
+    assert component(training=changed).exec_properties != component().exec_properties
+
+
+def test_another_content_of_the_file_of_weights_changes_the_properties(tmp_path):
+    path = tmp_path / "w.safetensors"
+    model = MODEL.model_copy(update={"weights": str(path)})
+    digests = set()
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        found = component(model=model).exec_properties["weights_digest"]
+        assert found == hashlib.sha256(content).hexdigest()
+        digests.add(found)
+    assert len(digests) == 2
+
+
+def test_a_missing_file_of_weights_is_an_error_of_the_constructor(tmp_path):
+    with pytest.raises(WeightsError, match="absent.h5 does not exist"):
+        component(model=MODEL.model_copy(update={"weights": str(tmp_path / "absent.h5")}))
+
+
+def test_it_puts_out_what_tfxs_trainer_does():
+    outputs = component().outputs
+    assert outputs["model"].type is standard_artifacts.Model
+    assert outputs["model_run"].type is standard_artifacts.ModelRun
+
+
+# --- one execution
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What an execution put out."""
+
+    model: standard_artifacts.Model
+    run: standard_artifacts.ModelRun
+
+    def json(self, name: str) -> object:
+        return json.loads(Path(self.run.uri, name).read_text())
+
+
+def train(
+    folder: Path, eval_labels: Iterable[str] = tiny_model.LABELS, blank: bool = False, **training: object
+) -> Trained:
+    """Trains on colours, with the network of two blocks and the graph that Transform really made.
+
+    Args:
+        folder: For everything.
+        eval_labels: Classes of the split eval.
+        blank: All images are the same grey.
+        training: Settings.
+    """
+    values = {"batch_size": 8, "seed": 3, "head": {"epochs": 12, "learning_rate": 0.03}, **training}
+    for split, each in (("train", 8), ("eval", 4), ("test", 3)):
+        labels = eval_labels if split == "eval" else tiny_model.LABELS
+        pairs = [(pixels * 0 + 128 if blank else pixels, label) for pixels, label in tiny_model.examples(each, labels)]
+        tiny_model.write_transformed(folder / "examples", split, pairs)
+    inputs = {
+        "transformed_examples": standard_artifacts.Examples(),
+        "transform_graph": standard_artifacts.TransformGraph(),
+    }
+    inputs["transformed_examples"].uri = str(folder / "examples")
+    graph = transform.transformed()[0]
+    inputs["transform_graph"].uri = str(Path(graph.transform_savedmodel_dir).parent)
+    made = Trained(standard_artifacts.Model(), standard_artifacts.ModelRun())
+    for name, artifact in (("model", made.model), ("model_run", made.run)):
+        artifact.uri = str(folder / "TwoPhaseTrainer" / name / "1")
+        Path(artifact.uri).mkdir(parents=True)
+    properties = dict(component(backbone.settings(), TrainingSettings(**values)).exec_properties)
+    Executor().Do(
+        {name: [artifact] for name, artifact in inputs.items()},
+        {"model": [made.model], "model_run": [made.run]},
+        properties,
+    )
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    with pytest.MonkeyPatch.context() as patch:
+        backbone.use(patch)
+        return train(
+            tmp_path_factory.mktemp("trained"),
+            fine_tune={"epochs": 2, "learning_rate": 0.003, "unfreeze": {"last": backbone.LAST_BLOCK}},
+            baselines=("fixed_features", "from_scratch"),
+        )
+
+
+def test_the_history_has_every_epoch_of_both_phases_and_the_choice(trained):
+    history = trained.json("history.json")
+    assert [phase["name"] for phase in history["phases"]] == ["head", "fine_tune"]
+    for phase in history["phases"]:
+        ranks = [(-epoch["val_accuracy"], epoch["val_loss"]) for epoch in phase["epochs"]]
+        assert phase["best_epoch"] == ranks.index(min(ranks))
+    best = [phase["epochs"][phase["best_epoch"]] for phase in history["phases"]]
+    head, tuned = ((-epoch["val_accuracy"], epoch["val_loss"]) for epoch in best)
+    assert history["exported"] == ("fine_tune" if tuned < head else "head")
+    assert history["why"].startswith("fine-tuning ")
+    assert trained.run.get_string_custom_property("exported_phase") == history["exported"]
+
+
+def test_the_device_and_why_it_was_no_other_are_on_record(trained):
+    device = trained.json("history.json")["device"]
+    assert device["device"] == trained.run.get_string_custom_property("device") == "the CPU"  # conftest.py hides GPUs
+    assert device["why"].startswith("there is ") and device["warning"] == ""
+
+
+def test_what_transfer_is_worth_is_written_and_stands_in_the_properties(trained):
+    rows = trained.json("transfer.json")
+    assert [row["name"] for row in rows] == ["fine_tuned", "fixed_features", "from_scratch"]
+    for row in rows:
+        assert row["seconds"] > 0
+        assert trained.run.get_float_custom_property(f"{row['name']}_seconds") == pytest.approx(row["seconds"])
+        stored = trained.run.get_float_custom_property(f"{row['name']}_test_accuracy")
+        assert stored == pytest.approx(row["test_accuracy"])
+    epochs = {phase["name"]: len(phase["epochs"]) for phase in trained.json("history.json")["phases"]}
+    assert [row["epochs"] for row in rows[:2]] == [epochs["head"] + epochs["fine_tune"], epochs["head"]]
+
+
+def test_tensorboards_logs_are_there_for_each_phase(trained):
+    logs = Path(trained.run.uri, "logs")
+    assert sorted(path.name for path in logs.iterdir()) == ["fine_tune", "from_scratch", "head"]
+    assert all(any(phase.rglob("events.*")) for phase in logs.iterdir())
+
+
+def test_the_saved_model_has_the_accuracy_that_was_measured(trained):
+    path = Path(trained.model.uri, "Format-Serving")
+    assert records.read_labels(str(path)) == list(transform.LABELS)
+    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    pairs = list(tiny_model.examples(3))
+    found = signature(image_bytes=tf.constant([tiny_model.png(pixels) for pixels, _ in pairs]))
+    indices = found["probabilities"].numpy().argmax(axis=-1)
+    right = [tiny_model.LABELS[index] == label for index, (_, label) in zip(indices, pairs, strict=True)]
+    accuracy = sum(right) / len(right)
+    assert accuracy == pytest.approx(trained.json("transfer.json")[0]["test_accuracy"])
+    assert accuracy > 0.6  # one in three by chance
+
+
+def test_what_learned_nothing_is_an_error_and_leaves_no_model(tmp_path, monkeypatch):
+    backbone.use(monkeypatch)
+    with pytest.raises(TrainingError, match="no better than always naming the commonest class"):
+        train(tmp_path, blank=True, head={"epochs": 1}, fine_tune={"epochs": 0})
+    assert list((tmp_path / "TwoPhaseTrainer" / "model" / "1").iterdir()) == []
+
+
+def test_a_class_absent_from_eval_is_an_error_before_anything_is_trained(tmp_path, monkeypatch):
+    backbone.use(monkeypatch)
+    with pytest.raises(DataError, match="the split eval has no image of 10, 2 b"):
+        train(tmp_path, eval_labels=["red"])
+    assert list((tmp_path / "TwoPhaseTrainer" / "model_run" / "1").iterdir()) == []
+
+
+def test_after_success_the_cache_stays_for_the_next_run_and_checkpoints_do_not(trained):
+    folder = Path(trained.model.uri).parents[1]
+    assert len(list((folder / "activation_cache").iterdir())) == 1
+    assert not (folder / "resume").exists()
+
+
+def test_a_worker_that_is_not_the_chief_trains_and_writes_nothing(tmp_path, monkeypatch):
+    backbone.use(monkeypatch)
+    trained = []
+    monkeypatch.setattr(distribution, "is_chief", lambda strategy: False)
+    monkeypatch.setattr(distribution, "is_shared_out", lambda strategy: True)
+    monkeypatch.setattr(distribution, "wait_for_all", lambda strategy: trained.append("waited"))
+    with progress.listening(trained.append):
+        train(tmp_path, fine_tune={"epochs": 0})
+    assert any(said.startswith("head: epoch 12/12") for said in trained) and trained[-1] == "waited"
+    files = [path for path in (tmp_path / "TwoPhaseTrainer").rglob("*") if path.is_file()]
+    assert files == []
+
+
+def test_behind_a_url_the_cache_is_in_a_folder_of_its_own_and_there_are_no_checkpoints(tmp_path):
+    folders = _folders("gs://b/run/1", "gs://b/model/1", "key", None, tmp_path)
+    assert (folders.logs, folders.cache, folders.resume) == ("gs://b/run/1/logs", tmp_path / "activation_cache", None)
+    local = _folders("/b/run/1", "/b/model/1", "key", None, tmp_path)
+    assert (local.cache, local.resume) == (Path("/b/activation_cache"), Path("/b/resume/key"))

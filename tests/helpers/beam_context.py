@@ -1,0 +1,17 @@
+"""Executors in this process, as TFX runs them on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+
+from edgetune.modules.settings.beam import BeamSettings
+from edgetune.pipeline.beam.flags import beam_flags
+
+
+def context(folder: Path, flags: Sequence[str] = ()) -> BaseBeamExecutor.Context:
+    """What an executor is made with: Beam's flags as edgetune gives them, and more; temporary files below `folder`."""
+    given = [*beam_flags(BeamSettings()), *flags]
+    return BaseBeamExecutor.Context(beam_pipeline_args=given, tmp_dir=str(folder / "tmp"), unique_id="1")

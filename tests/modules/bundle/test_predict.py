@@ -1,0 +1,209 @@
+"""Images are classified as the pipeline sees them, and what cannot be read is named."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from edgetune.modules.bundle.write import write_checksums
+from edgetune.modules.core.errors import BundleError, DataError
+from edgetune.modules.bundle.predict import Classifier, images_in, model_path, open_model
+from tests.tiny import bundle as tiny_bundle, edge, model
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return Classifier(model_path(tiny_bundle.bundle()))
+
+
+def photograph(orientation: int = 1, kind: str = "JPEG") -> bytes:
+    """Left half red, right half green, 90 x 60; turned as a phone's EXIF data say."""
+    pixels = np.zeros((60, 90, 3), np.uint8)
+    pixels[:, :45, 0] = pixels[:, 45:, 1] = 200
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(file, kind, exif=exif)
+    return file.getvalue()
+
+
+def test_it_answers_as_the_server_does(classifier, tmp_path):
+    server = tf.saved_model.load(edge.saved_model()).signatures["serving_default"]
+    for number, (pixels, label) in enumerate(model.examples(2)):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(model.png(pixels))
+        found = classifier.classify(path)
+        expected = server(image_bytes=tf.constant([path.read_bytes()]))["probabilities"].numpy()[0]
+        assert found == pytest.approx(expected, abs=1e-4)
+        assert classifier.best(found, 1)[0][0] == label
+
+
+def test_an_image_is_turned_upright_before_it_is_stretched(classifier, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(classifier._runner, "probabilities", lambda images: seen.append(images[0]) or np.zeros((1, 3)))
+    for orientation in (1, 6):
+        path = tmp_path / f"{orientation}.jpg"
+        path.write_bytes(photograph(orientation))
+        classifier.classify(path)
+    upright, turned = seen
+    assert upright.shape == turned.shape == (32, 32, 3) and upright.dtype == np.uint8
+    assert upright[16, 4].argmax() == 0 and upright[16, 28].argmax() == 1  # red left of green
+    assert turned[4, 16].argmax() == 0 and turned[28, 16].argmax() == 1  # red above green
+
+
+def test_the_best_classes_come_first(classifier):
+    assert classifier.best(np.array([0.2, 0.1, 0.7], np.float32), 2) == [
+        ("red", pytest.approx(0.7)),
+        ("blue", pytest.approx(0.2)),
+    ]
+    assert len(classifier.best(np.array([0.2, 0.1, 0.7]), 99)) == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", photograph()[:300]])
+def test_what_is_no_image_is_named(classifier, tmp_path, content):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="broken.jpg: "):
+        classifier.classify(path)
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(classifier, tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for name in ("pipe.jpg", "absent.jpg"):
+        with pytest.raises(DataError, match=f"{name}: "):
+            classifier.classify(tmp_path / name)
+
+
+def test_the_reference_is_taken_or_the_first_or_the_one_that_is_asked_for(tmp_path):
+    for name in ("int8", "float16"):
+        (tmp_path / f"model_{name}.tflite").touch()
+    assert model_path(tmp_path).name == "model_float16.tflite"
+    (tmp_path / "model_float32.tflite").touch()
+    assert model_path(tmp_path).name == "model_float32.tflite"
+    assert model_path(tmp_path, "int8").name == "model_int8.tflite"
+    assert model_path(tmp_path / "model_int8.tflite") == tmp_path / "model_int8.tflite"
+    with pytest.raises(BundleError, match="has no variant dynamic") as caught:
+        model_path(tmp_path, "dynamic")
+    assert caught.value.remedy == "it has float16, float32, int8"
+    with pytest.raises(BundleError, match="is one model"):
+        model_path(tmp_path / "model_int8.tflite", "int8")
+    with pytest.raises(BundleError, match="does not exist"):
+        model_path(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BundleError, match="holds no model_<variant>.tflite"):
+        model_path(tmp_path / "empty")
+
+
+def test_labels_beside_a_model_do_where_none_are_inside(tmp_path):
+    path = tmp_path / "model_float32.tflite"
+    path.write_bytes(edge.converted()["float32"])
+    with pytest.raises(BundleError, match="has no labels inside, and no labels.txt beside it"):
+        Classifier(path)
+    (tmp_path / "labels.txt").write_text("blue\ngreen\nred\n")
+    assert Classifier(path).labels == ["blue", "green", "red"]
+    (tmp_path / "labels.txt").write_text("blue\ngreen\n")
+    with pytest.raises(BundleError, match=r"output is float32 \[1, 3\], and must be float32 \[1, 2\]"):
+        Classifier(path)
+
+
+def test_what_is_no_model_is_a_sentence(tmp_path):
+    path = tmp_path / "model_float32.tflite"
+    path.write_bytes(b"not a model")
+    (tmp_path / "labels.txt").write_text("a\nb\n")
+    with pytest.raises(BundleError, match="this is no LiteRT model"):
+        Classifier(path)
+    with pytest.raises(BundleError, match="cannot be read"):
+        Classifier(tmp_path / "absent.tflite")
+
+
+def test_folders_are_walked_in_order_without_hidden_files(tmp_path):
+    for name in ("b/2.jpg", "b/1.jpg", "a.png", ".hidden/x.jpg", "b/.DS_Store", "Thumbs.db"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [str(path.relative_to(tmp_path)) for path in images_in([tmp_path, tmp_path / "b" / "2.jpg"])]
+    assert found == ["a.png", "b/1.jpg", "b/2.jpg", "b/2.jpg"]
+    shutil.rmtree(tmp_path / "b")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(DataError, match="holds no files"):
+        list(images_in([tmp_path / "b"]))
+    assert list(images_in([Path("absent.jpg")])) == [Path("absent.jpg")]
+
+
+@pytest.fixture
+def bundle(tmp_path) -> Path:
+    return Path(shutil.copytree(tiny_bundle.bundle(), tmp_path / "bundle"))
+
+
+def altered(bundle: Path, change) -> None:
+    """Changes `bundle.json`, and lists it again: as of a bundle that was pushed so."""
+    content = json.loads((bundle / "bundle.json").read_text())
+    change(content)
+    (bundle / "bundle.json").write_text(json.dumps(content))
+    write_checksums(bundle)
+
+
+def read_as(bundle: Path, monkeypatch, image: Path, **reading) -> np.ndarray:
+    """The pixels that the model gets of an image, uint8 `[32, 32, 3]`."""
+    altered(bundle, lambda content: content["input"].update(reading=reading))
+    seen: list[np.ndarray] = []
+    classifier = open_model(bundle)
+    monkeypatch.setattr(classifier._runner, "probabilities", lambda images: seen.append(images[0]) or np.zeros((1, 3)))
+    classifier.classify(image)
+    return seen[0]
+
+
+def test_images_are_read_as_in_the_run_that_made_the_bundle(bundle, tmp_path, monkeypatch):
+    transparent = tmp_path / "transparent.png"
+    Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(transparent)
+    for background in ([200, 10, 20], [0, 0, 255]):
+        pixels = read_as(bundle, monkeypatch, transparent, max_side=None, background=background)
+        assert pixels.reshape(-1, 3).tolist() == [background] * (32 * 32)
+    noise = tmp_path / "noise.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)).save(noise)
+    whole, small = (read_as(bundle, monkeypatch, noise, max_side=side, background=[0, 0, 0]) for side in (None, 4))
+    assert whole.std() > 2 * small.std()
+
+
+def test_a_bundle_that_does_not_say_how_is_read_as_by_default(bundle, tmp_path):
+    transparent = tmp_path / "transparent.png"
+    Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(transparent)
+    white = tmp_path / "white.png"
+    Image.new("RGB", (40, 40), (255, 255, 255)).save(white)
+    classifier = open_model(bundle)
+    np.testing.assert_array_equal(classifier.classify(transparent), classifier.classify(white))
+
+
+def test_a_bundle_that_lacks_a_file_or_has_another_is_not_asked(bundle):
+    assert open_model(bundle).labels == open_model(bundle / "model_float32.tflite").labels == list(model.LABELS)
+    (bundle / "labels.txt").write_text("green\nblue\nred\n")
+    (bundle / "golden" / "00.png").unlink()
+    for asked in (bundle, bundle / "model_float32.tflite"):
+        with pytest.raises(BundleError) as caught:
+            open_model(asked)
+        assert "golden/00.png is missing; labels.txt was altered" in caught.value.cause
+        assert "edgetune verify" in caught.value.remedy
+    (bundle / "bundle.json").unlink()
+    with pytest.raises(BundleError, match=r"bundle.json is missing"):
+        open_model(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda content: content["variants"]["float32"].update(sha256="0" * 64), "is not the file that bundle.json"),
+        (lambda content: content.update(labels=["red", "green", "blue"]), "its labels are not those of bundle.json"),
+        (lambda content: content.pop("labels"), "bundle.json: labels: Field required"),
+        (lambda content: content["input"].update(reading={"max_side": 0, "background": [1, 2, 3]}), "reading.max_side"),
+    ],
+)
+def test_a_bundle_that_contradicts_itself_is_not_asked(bundle, change, said):
+    altered(bundle, change)
+    with pytest.raises(BundleError, match=said):
+        open_model(bundle)

@@ -1,0 +1,129 @@
+"""A model is looked into where it can do no harm, and whatever is wrong with it is a sentence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import flatbuffers
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from edgetune.modules.contracts.bundle import parse_bundle
+from edgetune.modules.bundle.probe import Task, probe, tolerance
+from edgetune.modules.litert.inspection import parse
+from edgetune.modules.litert.metadata import add_metadata
+from tests.tiny import bundle as tiny_bundle, edge, model as tiny_model
+
+
+def task(variant: str = "float32") -> Task:
+    folder = tiny_bundle.bundle() if variant == "float32" else tiny_bundle.bundle(("float32", variant))
+    bundle = parse_bundle((folder / "bundle.json").read_bytes())
+    facts = bundle.variants[variant]
+    images = json.loads((folder / "golden" / "expected.json").read_text())["images"]
+    golden = [(i["file"], (folder / "golden" / i["file"]).read_bytes(), i["probabilities"][variant]) for i in images]
+    content = (folder / facts.file).read_bytes()
+    return Task(content, variant, bundle.labels, bundle.image_size, facts.ops, facts.min_runtime, golden)
+
+
+@pytest.mark.parametrize("variant", ["float32", "int8"])
+def test_a_model_that_was_pushed_has_nothing_wrong(variant):
+    found = probe(task(variant))
+    assert (found.file, found.golden) == ([], [])
+    assert found.difference is not None and found.difference <= tolerance(variant)
+
+
+def changed(change) -> bytes:
+    """The float32 model with something changed in its object tree, and its metadata added again."""
+    model = parse(task().model)
+    change(model)
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return add_metadata(bytes(builder.Output()), tiny_model.LABELS, edge.ABOUT)
+
+
+def test_other_weights_are_seen_in_the_answers():
+    def turn(model):
+        for tensor in model.subgraphs[0].tensors:
+            if list(tensor.shape) == [3, 3]:  # of the last layer: each class takes another channel
+                buffer = model.buffers[tensor.buffer]
+                buffer.data = (
+                    np.roll(np.asarray(buffer.data, np.uint8).view(np.float32).reshape(3, 3), 1, 0)
+                    .view(np.uint8)
+                    .ravel()
+                )
+
+    found = probe(replace(task(), model=changed(turn)))
+    assert found.file == [] and len(found.golden) == 3
+    assert (
+        found.golden[0].startswith("00.png: probability of '") and "a difference of 0.001 is allowed" in found.golden[0]
+    )
+
+
+def test_other_operations_than_bundle_json_says_are_seen():
+    found = probe(replace(task(), ops={"CONV_2D": 1}))
+    assert found.file == ["needs other operations, or other versions of them, than bundle.json says"]
+
+
+def test_labels_size_and_runtime_must_be_those_of_bundle_json():
+    found = probe(replace(task(), labels=["blue", "red", "green"], image_size=64, min_runtime="9.9.9"))
+    assert any(each.startswith("input is float32 [1, 32, 32, 3], and must be") for each in found.file)
+    assert "label 2 inside is 'green', and bundle.json says 'red'" in found.file
+    assert any("bundle.json says 9.9.9" in each for each in found.file)
+    found = probe(replace(task(), labels=["blue", "red"]))
+    assert "has 3 labels inside, and bundle.json has 2" in found.file
+    assert any(each.startswith("output is float32 [1, 3], and must be float32 [1, 2]") for each in found.file)
+
+
+def test_a_golden_image_must_be_a_png_of_the_size():
+    asked = task()
+    [first, *_] = asked.golden
+    wide = tiny_model.png(next(tiny_model.examples(1))[0].repeat(2, axis=1))
+    found = probe(replace(asked, golden=[("a.png", b"no image", first[2]), ("b.png", wide, first[2])]))
+    assert found.golden[0].startswith("a.png: is no PNG that can be read")
+    assert found.golden[1] == "b.png: is 64 x 32 RGB, and must be 32 x 32 RGB"
+
+
+@pytest.mark.parametrize("cut", [0, 8, 100, 2000])
+def test_a_broken_flatbuffer_is_a_sentence(cut):
+    [found] = probe(replace(task(), model=task().model[:cut])).file
+    assert found.startswith("cannot be read: ") and "\n" not in found
+
+
+def test_a_model_that_is_well_formed_and_senseless_is_a_sentence():
+    def senseless(model):
+        model.subgraphs[0].tensors[3].buffer = 10**6
+
+    content = changed(senseless)
+    found = probe(replace(task(), model=content))
+    assert found.file == [] and found.golden[0].startswith("cannot be run: the LiteRT interpreter cannot load it")
+
+
+def laughs(times: int) -> bytes:
+    """A model of some kilobytes that reads as `times` subgraphs of `times` operations: all are one and the same."""
+    builder = flatbuffers.Builder(1024)
+    schema.OperatorStart(builder)
+    operator = schema.OperatorEnd(builder)
+
+    def same(table: int) -> int:
+        builder.StartVector(4, times, 4)
+        for _ in range(times):
+            builder.PrependUOffsetTRelative(table)
+        return builder.EndVector()
+
+    operators = same(operator)
+    schema.SubGraphStart(builder)
+    schema.SubGraphAddOperators(builder, operators)
+    graphs = same(schema.SubGraphEnd(builder))
+    schema.ModelStart(builder)
+    schema.ModelAddSubgraphs(builder, graphs)
+    builder.Finish(schema.ModelEnd(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_a_model_that_takes_for_ever_is_stopped_and_told():
+    content = laughs(20_000)
+    assert len(content) < 200_000
+    [found] = probe(replace(task(), model=content), seconds=2).file
+    assert found == "ends the process that reads or runs it: it was stopped by SIGXCPU (after 2 seconds)"

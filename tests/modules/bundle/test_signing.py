@@ -1,0 +1,123 @@
+"""A signature holds for these files and this key, and whatever is missing is said with what to do."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from edgetune.modules.bundle import signing
+from edgetune.modules.bundle.verify import verify
+from edgetune.modules.core.errors import BundleError, ConfigError, PushError
+from tests.tiny import bundle
+from tests.clients.environments import Client, Unavailable, interpreter
+
+MODEL_SIGNING = Client("model-signing", ("3.10", "3.11", "3.12", "3.13"))
+
+
+@pytest.fixture(scope="module")
+def tool() -> str:
+    """The real command, in an environment of its own."""
+    try:
+        return str(interpreter(MODEL_SIGNING).with_name("model_signing"))
+    except Unavailable as error:
+        pytest.skip(str(error))
+
+
+def write_keys(folder: Path, name: str, key=None, password: bytes | None = None) -> tuple[str, Path]:
+    """A private and a public PEM file."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    hidden = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
+    private.write_bytes(key.private_bytes(pem, pkcs8, hidden))
+    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return str(private), public
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory) -> tuple[str, Path]:
+    return write_keys(tmp_path_factory.mktemp("keys"), "mine")
+
+
+@pytest.fixture(scope="module")
+def signed(tool, keys, tmp_path_factory) -> Path:
+    folder = shutil.copytree(bundle.bundle(), tmp_path_factory.mktemp("signed") / "bundle")
+    signing.sign(folder, keys[0], tool)
+    return folder
+
+
+def outcome(folder: Path, public_key: Path, tool: str) -> tuple[str, str]:
+    [check] = [check for check in verify(folder, public_key, tool) if check.file == "model.sig"]
+    return check.outcome, check.text
+
+
+def test_a_signed_bundle_is_verified_with_its_key_and_no_other(signed, keys, tool, tmp_path):
+    assert [check for check in verify(signed, keys[1], tool) if check.outcome != "ok"] == []
+    _, other = write_keys(tmp_path, "other")
+    assert outcome(signed, other, tool)[0] == "failed"
+    with pytest.raises(BundleError, match="does not sign these files with this key"):
+        signing.check_signature(signed, other, tool)
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "SHA256SUMS", ".gitignore"])
+def test_no_file_can_be_changed_or_added_after_signing(signed, keys, tool, tmp_path, name):
+    copy = shutil.copytree(signed, tmp_path / "copy")
+    with (copy / name).open("a") as file:
+        file.write("more\n")
+    with pytest.raises(BundleError, match="does not sign these files"):
+        signing.check_signature(copy, keys[1], tool)
+
+
+def test_a_broken_signature_is_refused(signed, keys, tool, tmp_path):
+    copy = shutil.copytree(signed, tmp_path / "copy")
+    (copy / "model.sig").write_text("{}")
+    assert outcome(copy, keys[1], tool)[0] == "failed"
+
+
+def test_a_bundle_that_must_be_signed_and_is_not_is_refused(keys):
+    assert outcome(bundle.bundle(), keys[1], "no-tool-is-needed-for-that") == (
+        "failed",
+        "the bundle is not signed",
+    )
+
+
+def test_a_key_that_can_sign_is_found_good_in_advance(keys, tool):
+    signing.check_signer(keys[0], tool)
+
+
+def test_a_key_that_cannot_sign_is_refused_in_advance(tool, tmp_path):
+    encrypted, _ = write_keys(tmp_path, "encrypted", password=b"secret")
+    of_rsa, _ = write_keys(tmp_path, "rsa", rsa.generate_private_key(65537, 2048))
+    (tmp_path / "no.pem").write_text("no key")
+    for key in (encrypted, of_rsa, str(tmp_path / "no.pem")):
+        with pytest.raises(ConfigError, match="cannot sign with it") as caught:
+            signing.check_signer(key, tool)
+        assert "prime256v1" in caught.value.remedy
+        with pytest.raises(PushError, match="could not be signed"):
+            signing.sign(tmp_path, key, tool)
+
+
+def test_missing_keys_and_tools_are_named_with_the_line_that_installs(keys, tmp_path):
+    with pytest.raises(ConfigError, match="there is no such private key"):
+        signing.check_signer(str(tmp_path / "absent.pem"))
+    with pytest.raises(ConfigError, match="there is no such key"):
+        signing.check_signature(tmp_path, tmp_path / "absent.pub")
+    with pytest.raises(ConfigError, match="the tool for signatures is not installed") as caught:
+        signing.check_signer(keys[0], "no-such-tool")
+    assert signing.INSTALL in caught.value.remedy and "push.sign_tool" in caught.value.remedy
+
+
+def test_a_tool_that_was_installed_incompletely_is_told_from_a_bad_key(keys, tmp_path):
+    broken = tmp_path / "model_signing"
+    broken.write_text(
+        "#!/bin/sh\necho 'Traceback (most recent call last):' >&2\necho 'No module named x' >&2\nexit 1\n"
+    )
+    broken.chmod(broken.stat().st_mode | stat.S_IXUSR)
+    with pytest.raises(ConfigError, match="does not work: No module named x") as caught:
+        signing.check_signer(keys[0], str(broken))
+    assert signing.INSTALL in caught.value.remedy

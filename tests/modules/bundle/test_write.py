@@ -1,0 +1,140 @@
+"""The bundle holds what was measured and blessed, and all of it can be checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from edgetune.modules.bundle.write import Lineage, write_bundle
+from edgetune.modules.evaluation.edge import evaluate
+from edgetune.modules.bundle.golden import Golden
+from edgetune.modules.litert.interpreter import EdgeRunner
+from edgetune.modules.evaluation.verdict import Thresholds
+from edgetune.modules.core.errors import ExportError
+from edgetune.modules.litert.metadata import read_labels
+from tests.tiny import edge, model
+from tests.tiny.bundle import VERSIONS
+
+LINEAGE = Lineage("colours", "c" * 64, "5" * 64, "d" * 64, {"edge_model": "e" * 64}, VERSIONS)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> Path:
+    """`edge_model/` and `evaluation/`, of a float32 and an int8 that are blessed, and a float16 that is not."""
+    folder = tmp_path_factory.mktemp("measured")
+    examples = edge.write_test_images(folder / "examples")
+    contents = {**edge.converted(), "float16": edge.not_normalised()}
+    del contents["dynamic"]
+    edge_model = edge.write_edge_model(folder / "edge_model", contents)
+    golden = Golden(str(folder / "evaluation" / "golden"), model.LABELS)
+    metrics = evaluate(edge.saved_model(), edge_model, examples, Thresholds(), golden)
+    (folder / "evaluation" / "metrics.json").write_text(json.dumps(metrics))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(measured, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pushed") / "bundle"
+    write_bundle(folder, str(measured / "edge_model"), str(measured / "evaluation"), LINEAGE)
+    return folder
+
+
+def test_only_blessed_variants_are_in_it(bundle):
+    names = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()}
+    golden = {f"golden/{name}" for name in ("00.png", "01.png", "02.png", "expected.json")}
+    described = {"labels.txt", "bundle.json", "MODEL_CARD.md", "SHA256SUMS"}
+    assert names == {"model_float32.tflite", "model_int8.tflite", *described, *golden}
+    assert list(json.loads((bundle / "bundle.json").read_text())["variants"]) == ["float32", "int8"]
+    assert "float16" not in (bundle / "golden" / "expected.json").read_text()
+
+
+def test_sha256sum_finds_every_file_unaltered_and_sees_a_change(bundle, tmp_path):
+    listed = (bundle / "SHA256SUMS").read_text().splitlines()
+    assert len(listed) == len([path for path in bundle.rglob("*") if path.is_file()]) - 1
+    check = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
+    assert subprocess.run(check, cwd=bundle, capture_output=True, check=False).returncode == 0
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    (copy / "labels.txt").write_text("other\n")
+    done = subprocess.run(check, cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "labels.txt" in done.stdout
+
+
+def test_bundle_json_says_what_goes_in_and_what_was_measured(bundle):
+    facts = json.loads((bundle / "bundle.json").read_text())
+    assert facts["labels"] == list(model.LABELS) == (bundle / "labels.txt").read_text().splitlines()
+    assert facts["input"]["shape"] == [1, 32, 32, 3] and facts["input"]["range"] == [0, 255]
+    assert facts["test"]["images"] == 12
+    int8 = facts["variants"]["int8"]
+    assert int8["input"] == {**int8["input"], "dtype": "uint8", "scale": 1.0, "zero_point": 0}
+    content = (bundle / int8["file"]).read_bytes()
+    assert (int8["bytes"], int8["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    assert int8["accuracy"] == int8["agreement"] == 1.0
+    assert facts["lineage"]["pipeline"] == "colours" and facts["lineage"]["config_digest"] == "c" * 64
+    assert facts["lineage"]["versions"] == VERSIONS
+
+
+def test_labels_are_also_inside_each_file(bundle):
+    for path in bundle.glob("*.tflite"):
+        assert read_labels(path.read_bytes()) == list(model.LABELS)
+
+
+def test_golden_images_give_what_they_must(bundle):
+    expected = json.loads((bundle / "golden" / "expected.json").read_text())
+    runner = EdgeRunner((bundle / "model_float32.tflite").read_bytes())
+    for image in expected["images"]:
+        pixels = tf.io.decode_png((bundle / "golden" / image["file"]).read_bytes()).numpy()
+        assert runner.probabilities(pixels[None])[0].tolist() == pytest.approx(
+            image["probabilities"]["float32"], abs=1e-5
+        )
+        assert image["probabilities"]["float32"] == pytest.approx(image["probabilities"]["saved_model"], abs=1e-4)
+
+
+def test_no_path_of_the_machine_is_in_any_file(bundle, measured, root):
+    homes = [str(root).encode(), str(measured).encode(), str(Path(edge.saved_model()).parent).encode()]
+    for path in bundle.rglob("*"):
+        if path.is_file():
+            assert not [home for home in homes if home in path.read_bytes()], path.name
+
+
+def test_the_card_names_classes_figures_limits_and_lineage(bundle):
+    card = (bundle / "MODEL_CARD.md").read_text()
+    for expected in ("3 classes", "blue, green, red", "| int8 |", "| green | 4 | 1.0000 |", "12 test images"):
+        assert expected in card
+    assert "- data made with: edgetune 0.1.0, pillow 11.0, no pillow-heif\n" in card
+    assert "- model made with: tensorflow 2.16.2, keras 3.6.0\n- edge model made with: not recorded\n" in card
+    assert "not calibrated" in card and LINEAGE.config_digest in card
+    for part in ("Intended use", "Input and output", "Data", "Variants", "Accuracy by class", "Limits", "Lineage"):
+        assert f"\n## {part}\n\n" in card
+
+
+def test_where_nobody_said_anything_the_card_says_just_that(bundle):
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert "- author: Not stated.\n- licence: Not stated.\n" in card
+    assert "## Intended use\n\nNot stated." in card and "## Data\n\nNot stated." in card
+
+
+def test_a_file_that_is_not_the_one_measured_is_refused(measured, tmp_path):
+    edge_model = shutil.copytree(measured / "edge_model", tmp_path / "edge_model")
+    (edge_model / "model_int8.tflite").write_bytes((edge_model / "model_float32.tflite").read_bytes())
+    with pytest.raises(ExportError, match=r"model_int8.tflite: is not the file that was measured"):
+        write_bundle(tmp_path / "bundle", str(edge_model), str(measured / "evaluation"), LINEAGE)
+
+
+def test_what_is_not_blessed_is_not_bundled(measured, tmp_path):
+    evaluation = shutil.copytree(measured / "evaluation", tmp_path / "evaluation")
+    metrics = json.loads((evaluation / "metrics.json").read_text())
+    (evaluation / "metrics.json").write_text(json.dumps(metrics | {"blessed": False}))
+    with pytest.raises(ExportError, match="no variant is blessed"):
+        write_bundle(tmp_path / "bundle", str(measured / "edge_model"), str(evaluation), LINEAGE)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_without_metrics_nothing_is_bundled(measured, tmp_path):
+    with pytest.raises(ExportError, match=r"metrics.json: cannot be read"):
+        write_bundle(tmp_path / "bundle", str(measured / "edge_model"), str(tmp_path), LINEAGE)

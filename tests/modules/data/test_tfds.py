@@ -1,0 +1,71 @@
+"""Folders as TensorFlow Datasets writes them: which splits they bring, and what their classes are called."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.settings.run import DataSettings
+from edgetune.modules.data.sources import SPLIT_OF, Source, discover
+from edgetune.modules.data.tfds import class_names, split_patterns
+
+
+def names(*splits: str) -> list[str]:
+    return [f"birds-{split}.tfrecord-{number:05}-of-00002" for split in splits for number in range(2)]
+
+
+def test_the_splits_are_those_that_the_names_tell():
+    expected = {"train": "*-train.tfrecord-*", "eval": "*-validation.tfrecord-*", "test": "*-test.tfrecord-*"}
+    assert split_patterns(names("train", "validation", "test"), SPLIT_OF) == expected
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        names("train", "test"),  # edgetune needs three, and makes its own
+        names("train", "validation", "test", "extra"),
+        names("train", "val", "validation", "test"),
+        [*names("train", "validation", "test"), "more.tfrecord"],
+        [],
+    ],
+)
+def test_other_names_bring_no_splits(found):
+    assert split_patterns(found, SPLIT_OF) is None
+
+
+def test_such_a_folder_is_a_source_with_splits(tmp_path):
+    for name in names("train", "validation", "test"):
+        (tmp_path / name).touch()
+    found = discover(DataSettings(path=str(tmp_path)))
+    assert (found.kind, found.has_splits) == ("tfrecords", True)
+    (tmp_path / "birds-train.tfrecord").touch()
+    assert discover(DataSettings(path=str(tmp_path))) == Source("tfrecords", str(tmp_path), {"all": "*.tfrecord*"}, 0)
+
+
+def test_names_of_classes_are_read_where_there_are_any(tmp_path):
+    assert class_names(str(tmp_path), "label") == ()
+    (tmp_path / "label.labels.txt").write_text("owl\nblack bird\n")
+    assert class_names(str(tmp_path), "label") == ("owl", "black bird")
+    assert class_names(str(tmp_path), "other") == ()
+
+
+def test_names_of_classes_are_not_read_from_anything_but_a_file_of_the_folder(tmp_path):
+    (tmp_path / "data").mkdir()
+    names_file = tmp_path / "data" / "label.labels.txt"
+    (tmp_path / "secret").write_text("root\n")
+    names_file.symlink_to(tmp_path / "secret")
+    (tmp_path / "data" / "a.tfrecord").touch()
+    for look in (lambda: class_names(str(names_file.parent), "label"), lambda: found(names_file.parent)):
+        with pytest.raises(DataError, match="label.labels.txt: a link that leads out of the folder"):
+            look()
+    names_file.unlink()
+    os.mkfifo(names_file)
+    with pytest.raises(DataError, match="label.labels.txt: a named pipe"):
+        found(names_file.parent)
+
+
+def found(folder: Path) -> Source:
+    return discover(DataSettings(path=str(folder)))

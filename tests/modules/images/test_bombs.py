@@ -1,0 +1,172 @@
+"""Files that are small on the disk and large in memory, or quick to send and slow to decode."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgetune.modules.images import headers
+from edgetune.modules.images.reader import Unusable, read_image
+
+_PIXELS = 4_000_000
+_READER = """
+import json, pathlib, sys
+from tests.helpers.peak_memory import growth_of  # first: what TensorFlow loads has a package of that name too
+from edgetune.modules.images.reader import Unusable, read_image
+
+first, *files = map(pathlib.Path, sys.argv[2:])
+read_image(first.read_bytes(), int(sys.argv[1]), 64)
+for file in files:
+    content = file.read_bytes()
+    reason = ""
+    with growth_of() as growth:
+        try:
+            read_image(content, int(sys.argv[1]), 64)
+        except Unusable as error:
+            reason = str(error)
+    print(json.dumps([file.name, reason, growth.bytes]))
+"""
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    """A grey PNG of zeros, packed without ever being whole in memory."""
+    packer = zlib.compressobj(1)
+    rows = b"".join(packer.compress(bytes(width + 1)) for _ in range(height)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    body = b"".join(chunks) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body
+
+
+def webp(width: int, height: int) -> bytes:
+    """An animation of one small frame on a canvas of that size."""
+    buffer = io.BytesIO()
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:])
+    content = bytearray(buffer.getvalue())
+    for place, side in ((24, width), (27, height)):
+        content[place : place + 3] = (side - 1).to_bytes(3, "little")
+    return bytes(content)
+
+
+def gif(width: int, height: int) -> bytes:
+    """One frame that states that size, and has the data of a small one."""
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "GIF")
+    content = bytearray(buffer.getvalue())
+    struct.pack_into("<HH", content, 6, width, height)
+    frame = content.index(b",")
+    struct.pack_into("<HH", content, frame + 5, width, height)
+    # Disposed of by a background of the frame's size, which Pillow makes when it opens the file.
+    content[frame:frame] = b"!\xf9\4\x08\0\0\0\0"
+    return bytes(content)
+
+
+def tiff(tile: int) -> bytes:
+    """A TIFF of 16 x 16 pixels in one deflated tile of that side."""
+    packer = zlib.compressobj(1)
+    tile_bytes = b"".join(packer.compress(bytes(tile)) for _ in range(tile)) + packer.flush()
+    tags = [(256, 16), (257, 16), (258, 8), (259, 8), (262, 1), (277, 1), (322, tile), (323, tile), (324, 146)]
+    tags.append((325, len(tile_bytes)))
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    content = b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags)) + directory + bytes(4)
+    return content + bytes(146 - len(content)) + tile_bytes
+
+
+def scans(number: int) -> bytes:
+    """A progressive JPEG whose last scan stands in it that often."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)).save(
+        buffer, "JPEG", progressive=True
+    )
+    content = buffer.getvalue()
+    last = content.rindex(b"\xff\xda")
+    return content[:last] + content[last:-2] * number + content[-2:]
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, tuple[str, int]]:
+    """Reason of the refusal and growth of the process in bytes, by name of file."""
+    folder = tmp_path_factory.mktemp("bombs")
+    largest = Image.new("RGB", (2000, 2000), "red")
+    files = {
+        "first.png": png(8, 8),
+        "text.png": png(8, 8, *(chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(30_000_000), 1)) for _ in range(3))),
+        "profile.png": png(8, 8, chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(60_000_000), 1))),
+        "pixels.png": png(8_000, 8_000),
+        "canvas.webp": webp(16_000, 16_000),
+        "tile.tif": tiff(8_000),
+        "screen.gif": gif(9_000, 9_000),
+    }
+    for name, image, options in (
+        ("allowed.png", largest, {}),
+        ("allowed alpha.png", largest.convert("RGBA"), {}),
+        ("allowed deep.png", Image.fromarray(np.zeros((2000, 2000), np.uint16)), {}),
+        ("allowed palette.gif", largest, {}),
+        ("allowed progressive.jpg", largest, {"progressive": True}),
+        ("allowed.tif", largest.convert("CMYK"), {"compression": "tiff_deflate"}),
+        ("allowed.webp", largest, {"lossless": True}),
+        ("allowed.avif", largest, {"speed": 10}),
+    ):
+        buffer = io.BytesIO()
+        image.save(buffer, Path(name).suffix[1:].replace("jpg", "jpeg").replace("tif", "tiff"), **options)
+        files[name] = buffer.getvalue()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-c", _READER, str(_PIXELS), *(str(folder / name) for name in files)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name: (reason, growth) for name, reason, growth in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("pixels.png", "more pixels than data.max_pixels 4000000"),
+        ("canvas.webp", "16000 x 16000 pixels are more than data.max_pixels 4000000"),
+        ("tile.tif", "8000 x 8000 pixels are more than data.max_pixels 4000000"),
+        ("screen.gif", "more pixels than data.max_pixels 4000000"),
+        ("text.png", "damaged: Decompressed data too large"),
+        ("profile.png", "damaged: Decompressed data too large"),
+    ],
+)
+def test_a_bomb_is_refused_before_it_takes_memory(read, name, reason):
+    found, growth = read[name]
+    assert found.startswith(reason)
+    assert growth < 16 << 20
+
+
+def test_what_is_allowed_takes_memory_in_proportion_to_its_pixels(read):
+    allowed = {name: growth for name, (reason, growth) in read.items() if name.startswith("allowed") and not reason}
+    assert len(allowed) == 8, read
+    assert max(allowed.values()) < 24 * _PIXELS, allowed
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_and_one_of_many_is_not():
+    reads = scans(headers.MAX_SCANS - 20)
+    assert read_image(reads, 10_000).width == 64
+    with pytest.raises(Unusable, match="a JPEG of more than 100 scans"):
+        read_image(scans(headers.MAX_SCANS + 1), 10_000)
+
+
+def test_what_looks_like_scans_behind_the_end_of_a_jpeg_or_inside_a_comment_does_not_count():
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG", comment=b"\xff\xda" * 200)
+    content = buffer.getvalue() + b"\xff\xda\0\2" * 200
+    assert read_image(content, 100).encoded == content

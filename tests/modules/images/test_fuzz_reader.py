@@ -1,0 +1,62 @@
+"""Some thousand damaged image files of every format; `python -m tests.programs.fuzz_reader` takes as many as it is given."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.programs import fuzz_reader
+from tests.programs.fuzz_reader import Figures, fuzz
+from tests.programs.fuzz_seeds import all_seeds, damaged, generated
+
+
+def test_no_damaged_file_crashes_the_reader_or_passes_it_and_fails_later(tmp_path):
+    figures = Figures()
+    fuzz(0, 3000, 1, seed=7, limit=60.0, keep=tmp_path, figures=figures)
+    assert figures.findings == []
+    assert figures.inputs == 3000
+    # Else the damage is too small to be any, or so large that nothing behind the header is ever reached.
+    assert 300 < figures.accepted < 2000
+
+
+def test_an_input_is_a_function_of_its_number():
+    seeds = all_seeds()
+    made = [damaged(seeds, number, 1) for number in range(50)]
+    random.seed(3)
+    assert [damaged(seeds, number, 1) for number in range(50)] == made
+    assert len(set(made)) > 45 and not set(made) & {damaged(seeds, number, 2) for number in range(50)} - set(seeds)
+
+
+def test_every_format_is_among_the_files_to_begin_with():
+    assert {name.split()[0] for name in generated()} == {"JPEG", "PNG", "GIF", "BMP", "WEBP", "AVIF", "TIFF"}
+
+
+_WORKER = """
+import json, os, sys, time
+for number in range(*map(int, sys.argv[1:4])):
+    print(json.dumps({{"at": number}}), flush=True)
+    if number == 2:
+        {happens}
+    print(json.dumps({{"accepted": True, "reason": "", "finding": ""}}), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("happens", "finding"),
+    [("os.abort()", "the process died (-6)"), ("time.sleep(60)", "takes more than 1 seconds")],
+)
+def test_a_process_that_is_lost_is_a_finding_and_the_rest_is_read(tmp_path, monkeypatch, happens, finding):
+    """The worker is another one here: what is tested is who watches it."""
+    program = tmp_path / "worker.py"
+    program.write_text(_WORKER.format(happens=happens))
+    monkeypatch.setattr(fuzz_reader, "worker_command", lambda arguments: [sys.executable, str(program), *arguments])
+    figures = Figures()
+    fuzz(0, 5, 1, seed=1, limit=1.0, keep=tmp_path / "kept", figures=figures)
+    (found,) = figures.findings
+    path, _, what = found.partition(": ")
+    assert what.startswith(finding)
+    assert Path(path).read_bytes() == damaged(all_seeds(), 2, 1)
+    assert figures.inputs == 4

@@ -1,0 +1,405 @@
+"""Anyone's image files: what is kept, what is encoded anew, what is refused and with which sentence."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from edgetune.modules.images import reader, decode as images
+from edgetune.modules.images.reader import ReadImage, Unusable, read_image
+from tests.programs.fuzz_seeds import generated
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+NASTY = DATA / "nasty"
+LIMIT = 10_000_000
+ORIENTATION = 0x0112
+
+# Of shared/data/nasty: everything that is no photograph in a known format, or is damaged or far too large.
+REFUSED = {
+    "10ct_32bit_128.tiff": "floating-point pixels",
+    "README.md": "not an image",
+    "broken_data_stream.png": "damaged",
+    "cloudy1.jpg": "a pointer of Git LFS, not the image itself: run `git lfs pull`",
+    "decompression_bomb.gif": "more pixels",
+    "empty.heic": "the file is empty",
+    "png_decompression_dos.png": "damaged",
+    "reallybig.bmp": "more pixels",
+    "test-card-lossless.jp2": "JPEG 2000, which is not read: save it as JPEG or PNG",
+    "ultrahdr.jpg": "damaged",
+}
+HEIC = "pug.heic"
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def noise(height: int = 6, width: int = 9, channels: int = 3) -> np.ndarray:
+    shape = (height, width, channels) if channels > 1 else (height, width)
+    return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+
+
+def decoded(read: ReadImage) -> np.ndarray:
+    """What TensorFlow makes of it."""
+    return tf.io.decode_image(read.encoded, channels=3, expand_animations=False).numpy()
+
+
+def refusal(content: bytes, max_pixels: int = LIMIT) -> str:
+    with pytest.raises(Unusable) as caught:
+        read_image(content, max_pixels)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("channels", [3, 1])
+def test_an_upright_rgb_or_grey_jpeg_or_png_keeps_its_bytes(kind, channels):
+    image = Image.fromarray(noise(channels=channels))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 1
+    for content in (encoded(image, kind), encoded(image, kind, exif=exif)):
+        read = read_image(content, LIMIT)
+        assert read.encoded == content
+        assert (read.width, read.height) == (9, 6)
+
+
+UPRIGHT = {
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: lambda stored: stored.transpose(1, 0, 2),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).transpose(1, 0, 2),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_an_orientation_is_applied_and_gone(orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored = noise()
+    expected = UPRIGHT[orientation](stored)
+    png = read_image(encoded(Image.fromarray(stored), "PNG", exif=exif), LIMIT)
+    np.testing.assert_array_equal(decoded(png), expected)
+    assert (png.height, png.width) == expected.shape[:2]
+    assert png.digest == read_image(encoded(Image.fromarray(np.ascontiguousarray(expected)), "PNG"), LIMIT).digest
+
+    smooth = np.kron(stored, np.ones((16, 16, 1), np.uint8))
+    jpeg = read_image(encoded(Image.fromarray(smooth), "JPEG", exif=exif, quality=95, subsampling=0), LIMIT)
+    with Image.open(io.BytesIO(jpeg.encoded)) as image:
+        assert image.format == "JPEG"
+        assert ORIENTATION not in image.getexif()
+    difference = decoded(jpeg).astype(int) - UPRIGHT[orientation](smooth)
+    assert np.abs(difference).mean() < 10  # two lossy encodings of noise; turned wrongly it is about 85
+
+
+def test_an_orientation_that_does_not_exist_changes_nothing():
+    exif = Image.Exif()
+    exif[ORIENTATION] = 9
+    stored = noise()
+    np.testing.assert_array_equal(
+        decoded(read_image(encoded(Image.fromarray(stored), "PNG", exif=exif), LIMIT)), stored
+    )
+
+
+def test_transparent_pixels_of_a_palette_become_white():
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putpixel((1, 0), 1)
+    read = read_image(encoded(image, "PNG", transparency=0), LIMIT)
+    np.testing.assert_array_equal(decoded(read), [[(255, 255, 255), (0, 0, 255)]])
+
+
+@pytest.mark.parametrize(("mode", "half"), [("RGBA", (0, 0, 0, 128)), ("LA", (0, 128))])
+def test_what_is_half_transparent_is_mixed_with_white(mode, half):
+    image = Image.new(mode, (3, 2), half)
+    np.testing.assert_array_equal(decoded(read_image(encoded(image, "PNG"), LIMIT)), np.full((2, 3, 3), 127))
+
+
+def test_a_palette_without_transparency_keeps_its_colours():
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putpixel((1, 0), 1)
+    for kind in ("PNG", "GIF", "BMP"):
+        np.testing.assert_array_equal(
+            decoded(read_image(encoded(image, kind), LIMIT)), [[(255, 0, 0), (0, 0, 255)]], err_msg=kind
+        )
+
+
+def test_cmyk_becomes_rgb():
+    image = Image.new("CMYK", (16, 8), (0, 255, 255, 0))
+    read = read_image(encoded(image, "JPEG", quality=95), LIMIT)
+    with Image.open(io.BytesIO(read.encoded)) as found:
+        assert (found.format, found.mode) == ("JPEG", "RGB")
+    assert np.abs(decoded(read).astype(int) - (255, 0, 0)).max() <= 8
+
+
+def test_of_an_animation_the_first_frame_is_taken():
+    frames = [Image.new("RGB", (4, 3), colour) for colour in ("red", "blue")]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(decoded(read_image(content, LIMIT)), np.full((3, 4, 3), (255, 0, 0)))
+
+
+def test_what_only_pillow_reads_is_encoded_anew(monkeypatch):
+    content = encoded(Image.fromarray(noise()), "PNG", compress_level=0)
+    assert read_image(content, LIMIT).encoded == content
+    decode = tf.raw_ops.DecodeImage
+
+    def refuse(contents: bytes, **options: object) -> tf.Tensor:
+        return decode(contents=b"" if contents == content else contents, **options)
+
+    monkeypatch.setattr(tf.raw_ops, "DecodeImage", refuse)
+    read = read_image(content, LIMIT)
+    assert read.encoded != content
+    np.testing.assert_array_equal(decoded(read), noise())
+    monkeypatch.setattr(tf.raw_ops, "DecodeImage", lambda **_: decode(contents=b""))
+    assert refusal(content) == "it has more pixels than TensorFlow decodes; set data.max_side"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_truncated_file_is_refused(kind):
+    content = encoded(Image.fromarray(noise(100, 100)), kind)
+    for length in (len(content) // 2, len(content) - 100):
+        assert refusal(content[:length]).startswith("damaged: ")
+    assert refusal(content[:5]).startswith("not an image of a known format (JPEG, PNG, ")
+
+
+def test_an_empty_file_and_text_are_refused():
+    assert refusal(b"") == "the file is empty"
+    assert refusal(b"some notes\n").startswith("not an image of a known format (JPEG")
+
+
+def test_what_leaves_is_read_again_as_the_same_image():
+    """The digest is of what left, not of what came: JPEG loses a little each time."""
+    smooth = Image.fromarray(np.kron(noise(), np.ones((16, 16, 1), np.uint8)))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    files = [encoded(smooth, "JPEG", exif=exif), encoded(smooth, "WEBP"), encoded(smooth, "TIFF")]
+    files += [encoded(smooth.convert("RGBA"), "PNG"), encoded(smooth, "JPEG", progressive=True)]
+    for content in files:
+        read = read_image(content, LIMIT, max_side=100)
+        assert max(read.width, read.height) == 100
+        assert read_image(read.encoded, LIMIT, max_side=100) == read
+        assert read.digest != read_image(content, LIMIT).digest
+
+
+def test_a_progressive_jpeg_keeps_its_bytes():
+    content = encoded(Image.fromarray(noise(40, 30)), "JPEG", progressive=True)
+    assert read_image(content, LIMIT).encoded == content
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF"])
+@pytest.mark.parametrize(("width", "height", "small"), [(200, 100, (50, 25)), (99, 200, (25, 50)), (400, 1, (50, 1))])
+def test_what_is_too_large_is_made_small_once(kind, width, height, small):
+    """A ramp from dark to light stays one, whichever steps the decoder takes to make it small."""
+    ramp = np.broadcast_to(np.linspace(0, 255, width, dtype=np.uint8), (height, width))
+    content = encoded(Image.fromarray(np.ascontiguousarray(ramp)), kind)
+    read = read_image(content, LIMIT, max_side=50)
+    assert (read.width, read.height) == small
+    expected = np.linspace(0, 255, small[0])
+    assert np.abs(decoded(read)[0, :, 0] - expected).max() < 9
+    assert read_image(content, LIMIT, max_side=50) == read
+    assert read_image(content, LIMIT, max_side=max(width, height)).width == width
+
+
+def test_the_last_size_that_keeps_its_bytes():
+    content = encoded(Image.fromarray(noise(6, 9)), "PNG")
+    assert read_image(content, LIMIT, max_side=9).encoded == content
+    assert read_image(content, LIMIT, max_side=8).encoded != content
+
+
+def test_an_orientation_turns_what_was_made_small():
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    read = read_image(encoded(Image.new("RGB", (200, 100)), "JPEG", exif=exif), LIMIT, max_side=50)
+    assert (read.width, read.height) == (25, 50)
+
+
+def test_a_tiff_is_turned_once():
+    stored = noise()
+    content = encoded(Image.fromarray(stored), "TIFF", tiffinfo={ORIENTATION: 6})
+    np.testing.assert_array_equal(decoded(read_image(content, LIMIT)), UPRIGHT[6](stored))
+
+
+@pytest.mark.parametrize("name", generated())
+def test_a_file_of_every_format_and_mode_leaves_as_tensorflow_takes_it(name):
+    if " F" in name:
+        assert refusal(generated()[name]).startswith("floating-point")
+        return
+    read = read_image(generated()[name], LIMIT, max_side=30)
+    width, height = (4, 3) if "16 bits" in name else (30, 19)
+    is_turned = "exif" in name and "WEBP" not in name or "tiffinfo" in name
+    assert (read.height, read.width) == ((width, height) if is_turned else (height, width))
+    assert decoded(read).shape == (read.height, read.width, 3)
+    assert images.decode(tf.constant(read.encoded), 8).shape == (8, 8, 3)
+
+
+def test_heic_is_read_where_its_extra_is_there_and_names_it_where_not(monkeypatch):
+    path = NASTY / HEIC
+    if not path.is_file():
+        pytest.skip("the shared folder of nasty images is not beside this repository")
+    content = path.read_bytes()
+    try:
+        import pillow_heif  # noqa: F401
+    except ImportError:
+        assert refusal(content, 20_000_000) == "a HEIC image, which needs an extra: pip install pillow-heif"
+    else:
+        read = read_image(content, 20_000_000, max_side=100)
+        assert (read.width, read.height) == (100, 75)
+        assert "4032 x 3024 pixels are more" in refusal(content)
+
+
+def test_the_extra_for_heic_is_named():
+    header = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    if reader._extra_formats():
+        assert refusal(header)
+    else:
+        assert refusal(header) == f"a HEIC image, which needs an extra: {reader.HEIF_INSTALL}"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS"),
+        (b"\n<!DOCTYPE html><html>404", "a web page, not an image"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"<?xml version='1.0'?><svg xmlns='x'/>", "a drawing (SVG)"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", "a video, not an image"),
+        (b"\xff\xd8\xff\xc1\0\x0b\x0c\0\x08\0\x08\1\1\x11\0\xff\xd9", "a JPEG with 12 bits a channel"),
+        (b"\xff\xd8\xff", "not an image of a known format"),
+    ],
+)
+def test_what_often_stands_for_an_image_is_named(content, reason):
+    assert refusal(content).startswith(reason)
+
+
+def test_an_image_without_a_side_is_refused():
+    content = bytearray(encoded(Image.fromarray(noise()), "BMP"))
+    content[18:22] = bytes(4)
+    assert refusal(bytes(content))
+
+
+def test_the_bound_on_pixels_is_the_last_size_that_is_read():
+    content = encoded(Image.fromarray(noise(6, 9)), "PNG")
+    assert read_image(content, 54).width == 9
+    assert refusal(content, 53) == "9 x 6 pixels are more than data.max_pixels 53"
+
+
+def test_the_bound_on_pixels_is_checked_before_any_is_decoded():
+    content = encoded(Image.new("L", (3000, 3000)), "PNG")
+    assert "3000 x 3000 pixels" in refusal(content[: len(content) // 2], 8_999_999)
+
+
+def test_equal_pixels_have_equal_digests_in_every_lossless_format():
+    image = Image.fromarray(noise())
+    files = [encoded(image, "PNG"), encoded(image, "BMP"), encoded(image, "TIFF")]
+    files += [encoded(image, "PNG", compress_level=0), encoded(image, "WEBP", lossless=True)]
+    assert len(set(files)) == len(files)
+    digests = {read_image(content, LIMIT).digest for content in files}
+    assert len(digests) == 1 and len(digests.pop()) == 64
+    changed = noise()
+    changed[0, 0, 0] ^= 1
+    assert read_image(encoded(Image.fromarray(changed), "PNG"), LIMIT).digest != read_image(files[0], LIMIT).digest
+
+
+def test_the_same_bytes_in_another_size_have_another_digest():
+    pixels = noise(6, 4)
+    one, other = Image.fromarray(pixels), Image.fromarray(pixels.reshape(4, 6, 3))
+    assert one.tobytes() == other.tobytes()
+    assert read_image(encoded(one, "PNG"), LIMIT).digest != read_image(encoded(other, "PNG"), LIMIT).digest
+
+
+def test_grey_has_the_digest_of_its_rgb():
+    grey = Image.fromarray(noise(channels=1))
+    assert (
+        read_image(encoded(grey, "PNG"), LIMIT).digest == read_image(encoded(grey.convert("RGB"), "PNG"), LIMIT).digest
+    )
+
+
+def test_nasty_files_are_read_to_their_stated_size_or_refused_in_one_line():
+    if not NASTY.is_dir():
+        pytest.skip("the shared folder of nasty images is not beside this repository")
+    refused, accepted = {}, 0
+    for path in sorted(NASTY.iterdir()):
+        try:
+            read = read_image(path.read_bytes(), LIMIT, max_side=1024)
+        except Unusable as error:
+            refused[path.name] = str(error)
+        else:
+            accepted += 1
+            assert decoded(read).shape == (read.height, read.width, 3), path.name
+            assert images.decode(tf.constant(read.encoded), 8).shape == (8, 8, 3)
+    refused.pop(HEIC, None)
+    assert sorted(refused) == sorted(REFUSED)
+    assert accepted >= 17
+    for name, reason in refused.items():
+        assert reason.startswith(REFUSED[name]), (name, reason)
+        assert "\n" not in reason
+
+
+def test_a_real_photograph_with_an_orientation_stands_upright():
+    path = NASTY / "Portrait_8.jpg"
+    if not path.is_file():
+        pytest.skip("the shared folder of nasty images is not beside this repository")
+    read = read_image(path.read_bytes(), LIMIT)
+    assert (read.width, read.height) == (1200, 1800)
+
+
+def test_real_photographs_keep_their_bytes():
+    photos = sorted((DATA / "flowers").glob("*/*.jpg"))[::150]
+    if not photos:
+        pytest.skip("the shared folder of flowers is not beside this repository")
+    for photo in photos:
+        assert read_image(photo.read_bytes(), LIMIT).encoded == photo.read_bytes(), photo.name
+
+
+def test_files_are_read_in_threads_as_one_after_the_other():
+    contents = [content for content in generated().values() for _ in range(2)]
+
+    def look(content: bytes) -> ReadImage | str:
+        try:
+            return read_image(content, LIMIT, max_side=30)
+        except Unusable as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(look, contents)) == [look(content) for content in contents]
+
+
+def test_pillows_own_limit_is_as_it_was_after_reading_in_threads_and_after_a_refusal():
+    content, before = encoded(Image.new("RGB", (20, 10)), "PNG"), Image.MAX_IMAGE_PIXELS
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: read_image(content, 200), range(64)))
+    assert refusal(content, 199) == "20 x 10 pixels are more than data.max_pixels 199"
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_threads_together_decode_no_more_pixels_than_one_image_may_have(monkeypatch):
+    content, now, highest = encoded(Image.new("RGB", (200, 100)), "PNG"), 0, 0
+    real, lock = reader._read_opened, threading.Lock()
+
+    def counting(image: Image.Image, *rest: object) -> ReadImage:
+        nonlocal now, highest
+        with lock:
+            now += 1
+            highest = max(highest, now)
+        time.sleep(0.02)
+        read = real(image, *rest)
+        with lock:
+            now -= 1
+        return read
+
+    monkeypatch.setattr(reader, "_read_opened", counting)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: read_image(content, 3 * 200 * 100 + 1), range(24)))
+    assert highest == 3

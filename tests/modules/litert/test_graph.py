@@ -1,0 +1,113 @@
+"""A LiteRT file read as operations computes what the interpreter computes, or is not read at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from edgetune.modules.litert.interpreter import EdgeRunner
+from edgetune.modules.core.errors import ExportError
+from edgetune.modules.contracts.signatures import EDGE
+from edgetune.modules.conversion.converter import Converter
+from edgetune.modules.litert.graph import CONV, DENSE, DEPTHWISE, WEIGHTED, NotKnown, read_network
+from tests.tiny import edge, model as tiny_model, hard_swish
+
+
+def as_it_is(operation, number, value):
+    return value
+
+
+def converted(folder: Path, *layers: keras.layers.Layer) -> bytes:
+    """A float32 model of these layers, with a head behind them."""
+    image = keras.Input((8, 8, 3), name="image")
+    x = image
+    for layer in layers:
+        x = layer(x)
+    model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
+    converter = Converter.from_saved_model(tiny_model.save(model, folder / "m"), signature_keys=[EDGE])
+    return bytes(converter.convert())
+
+
+def test_it_computes_what_the_interpreter_computes():
+    images = hard_swish.images()
+    network = hard_swish.network()
+    kinds = {operation.kind for operation in network.operations}
+    assert {CONV, DEPTHWISE, DENSE, "HARD_SWISH", "MEAN", "MUL", "ADD", "SOFTMAX"} <= kinds
+    found = network.run(tf.constant(images, tf.float32), as_it_is).numpy()
+    assert found.shape == (len(images), 3)
+    np.testing.assert_allclose(found, EdgeRunner(hard_swish.content()).probabilities(images), atol=1e-5)
+    assert np.ptp(found, axis=0).max() > 0.1  # the images are not all the same to it
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [keras.layers.Conv2D(4, 3, strides=2, dilation_rate=1, padding="valid"), keras.layers.Flatten()],
+        [keras.layers.Conv2D(4, 3, dilation_rate=2, padding="valid", activation="relu"), keras.layers.Flatten()],
+        [keras.layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same"), keras.layers.GlobalAveragePooling2D()],
+        [keras.layers.ZeroPadding2D(1), keras.layers.MaxPooling2D(2), keras.layers.Flatten()],
+        [keras.layers.AveragePooling2D(2, padding="same"), keras.layers.Activation("sigmoid"), keras.layers.Flatten()],
+        [keras.layers.ReLU(6.0), keras.layers.GlobalAveragePooling2D()],
+    ],
+)
+def test_each_operation_computes_what_the_interpreter_computes(tmp_path, layers):
+    content = converted(tmp_path, *layers)
+    images = np.random.default_rng(1).integers(0, 8, (3, 8, 8, 3), dtype=np.uint8)
+    found = read_network(content).run(tf.constant(images, tf.float32), as_it_is).numpy()
+    np.testing.assert_allclose(found, EdgeRunner(content).probabilities(images), atol=1e-5)
+
+
+def test_the_hook_sees_every_tensor_and_what_it_gives_back_goes_on():
+    network, seen = hard_swish.network(), []
+
+    def black(operation, number, value):
+        seen.append(number)
+        return tf.zeros_like(value) if operation is None else value
+
+    some, none = hard_swish.images(2), np.zeros((2, 32, 32, 3), np.uint8)
+    found = network.run(tf.constant(some, tf.float32), black).numpy()
+    assert seen == [network.image, *(operation.output for operation in network.operations)]
+    np.testing.assert_allclose(found, network.run(tf.constant(none, tf.float32), as_it_is).numpy(), atol=1e-6)
+
+
+def test_every_operation_with_weights_has_a_kernel_and_a_bias_of_its_own():
+    # Zeros of one length are stored once in a file, and here belong to several layers.
+    network = hard_swish.network()
+    weighted = [operation for operation in network.operations if operation.kind in WEIGHTED]
+    constants = [number for operation in weighted for number in operation.inputs[1:]]
+    assert len(set(constants)) == 2 * len(weighted) > 10
+    assert all(network.constants[number].dtype == np.float32 for number in constants)
+
+
+@pytest.mark.parametrize(
+    ("layer", "named"),
+    [(keras.layers.LeakyReLU(), "operation LEAKY_RELU"), (keras.layers.Lambda(tf.sin), "operation SIN")],
+)
+def test_another_operation_is_not_known_and_named(tmp_path, layer, named):
+    with pytest.raises(NotKnown, match=named):
+        read_network(converted(tmp_path, layer, keras.layers.GlobalAveragePooling2D()))
+
+
+def test_a_quantized_file_is_not_known():
+    with pytest.raises(NotKnown):
+        read_network(edge.converted()["int8"])
+    with pytest.raises(NotKnown):
+        read_network(edge.converted()["float16"])
+
+
+def test_what_is_no_model_is_an_error():
+    with pytest.raises(ExportError, match="this is no LiteRT model"):
+        read_network(b"no model")
+
+
+def test_a_tensor_can_be_added_and_a_constant():
+    network = hard_swish.network()
+    last = max(network.shapes)
+    computed, constant = network.add_tensor("a", (1, 2)), network.add_tensor("b", (2,), np.zeros(2))
+    assert (computed, constant) == (last + 1, last + 2)
+    assert network.names[constant] == "b" and network.shapes[computed] == (1, 2)
+    assert computed not in network.constants and network.constants[constant].dtype == np.float32

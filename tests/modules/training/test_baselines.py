@@ -1,0 +1,63 @@
+"""What a model is compared with, and when it has learned nothing."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from edgetune.modules.training import baselines, phase as phases
+from edgetune.modules.training.datasets import load_datasets
+from edgetune.modules.core.errors import TrainingError
+from edgetune.modules.settings.run import PhaseSettings, TrainingSettings
+from tests.tiny import backbone, model as tiny_model
+from tests.helpers.model_state import variables
+
+
+def test_from_scratch_trains_everything_and_batch_normalisation_with_it(tmp_path, monkeypatch):
+    settings = TrainingSettings(
+        batch_size=8, seed=3, head={"epochs": 1, "learning_rate": 0.01}, fine_tune={"epochs": 2}
+    )
+    backbone.use(monkeypatch)
+    for split in ("train", "eval", "test"):
+        tiny_model.write_transformed(tmp_path / "examples", split, tiny_model.examples(4))
+    seen: list[PhaseSettings] = []
+    began: list[dict[str, np.ndarray]] = []
+
+    def spy(name, model, train, evaluation, loss, phase, log_dir):
+        seen.append(phase)
+        began.append(variables(model))
+        return phases.run_phase(name, model, train, evaluation, loss, phase.model_copy(update={"epochs": 1}), log_dir)
+
+    monkeypatch.setattr(baselines, "run_phase", spy)
+    data = load_datasets(str(tmp_path / "examples"), tiny_model.SIZE, settings)
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    classifier, phase = baselines.train_from_scratch(
+        data, len(tiny_model.LABELS), backbone.settings(), settings, loss, str(tmp_path)
+    )
+    assert (seen[0].epochs, seen[0].learning_rate) == (3, 0.01)  # as many epochs as both phases together
+    found = variables(classifier.model)
+    assert {path for path, value in found.items() if np.array_equal(value, began[0][path])} == set()
+    assert any(path.endswith("moving_variance") for path in found)
+    assert phase.trainable_parameters == sum(
+        value.size for path, value in found.items() if "moving_" not in path and "seed" not in path
+    )
+
+
+def test_a_model_no_better_than_the_commonest_class_has_not_learned():
+    pixels = np.stack([image for image, _ in tiny_model.examples(2)]).astype(np.float32)
+    labels = np.array([tiny_model.LABELS.index(label) for _, label in tiny_model.examples(2)])
+    model = tiny_model.colour_net()
+
+    def evaluation(labels: np.ndarray) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices((pixels, labels.astype(np.int64))).batch(4)
+
+    assert baselines.accuracy(model, evaluation(labels)) == 1.0
+    baselines.check_learned(model, evaluation(labels))
+    mostly = np.where(labels == labels[0], (labels[0] + 1) % 3, labels[0])  # four of the first class, two of another
+    with pytest.raises(TrainingError, match=r"accuracy on eval is 0.000, .* commonest class \(0.667\)"):
+        baselines.check_learned(model, evaluation(mostly))
+    model.layers[-1].set_weights([np.zeros((3, 3)), np.array([5.0, 0.0, 0.0])])  # always the same class
+    with pytest.raises(TrainingError, match=r"0.333, no better than always naming the commonest class \(0.333\)"):
+        baselines.check_learned(model, evaluation(labels))

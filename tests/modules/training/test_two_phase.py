@@ -1,0 +1,257 @@
+"""Two-phase training: what each phase may change, which weights are kept, and what stops it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from edgetune.modules.training import phase as phases, two_phase
+from edgetune.modules.models.blocks import blocks
+from edgetune.modules.training.early_stopping import badness
+from edgetune.modules.training.datasets import load_datasets
+from edgetune.modules.models.classifier import Classifier, build_classifier
+from edgetune.modules.settings.run import ModelSettings, TrainingSettings
+from edgetune.modules.training.two_phase import Folders, Result, train_two_phases
+from tests.tiny import backbone, model as tiny_model
+from tests.helpers.model_state import variables
+
+CLASSES = len(tiny_model.LABELS)
+LAST = 19  # in the middle of block_15
+
+
+@dataclass
+class Spied:
+    """One phase, seen from outside."""
+
+    name: str
+    loss: keras.losses.Loss
+    before: dict[str, np.ndarray]
+    after: dict[str, np.ndarray]
+    rate: float
+
+    @property
+    def changed(self) -> set[str]:
+        """Paths of the variables that the phase changed."""
+        return {path for path in self.before if not np.array_equal(self.before[path], self.after[path])}
+
+
+def layers_of(paths: set[str]) -> set[str]:
+    return {path.split("/")[0] for path in paths}
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("examples")
+    for split, each in (("train", 8), ("eval", 4), ("test", 2)):
+        pairs = [(255 - pixels if split == "test" else pixels, label) for pixels, label in tiny_model.examples(each)]
+        tiny_model.write_transformed(folder, split, pairs)
+    return str(folder)
+
+
+def training(**changes: object) -> TrainingSettings:
+    values: dict[str, object] = {
+        "batch_size": 8,
+        "seed": 3,
+        "head": {"epochs": 2, "learning_rate": 0.01},
+        "fine_tune": {"epochs": 1, "learning_rate": 0.002, "unfreeze": {"last": backbone.LAST_BLOCK}},
+        **changes,
+    }
+    return TrainingSettings(**values)
+
+
+def train(
+    examples: str, folder: Path, settings: TrainingSettings, model: ModelSettings | None = None, cached: bool = False
+) -> tuple[Result, list[Spied]]:
+    """Trains, with a spy around every phase that looks at the whole network, whatever part of it is trained."""
+    spied: list[Spied] = []
+    built: list[Classifier] = []
+
+    def build(*arguments, **keywords):
+        built.append(build_classifier(*arguments, **keywords))
+        return built[-1]
+
+    def spy(name, part, train, evaluation, loss, settings, log_dir, resume_dir=None):
+        whole = built[-1].model
+        before = variables(whole)
+        phase = phases.run_phase(name, part, train, evaluation, loss, settings, log_dir, resume_dir)
+        assert isinstance(part.optimizer, keras.optimizers.Adam) and part.loss is loss
+        assert (part is whole) is not cached
+        rate = part.optimizer.get_config()["learning_rate"]
+        spied.append(Spied(name, part.loss, before, variables(whole), rate))
+        return phase
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(two_phase, "run_phase", spy)
+        patch.setattr(two_phase, "build_classifier", build)
+        data = load_datasets(examples, tiny_model.SIZE, settings)
+        loss = keras.losses.SparseCategoricalCrossentropy()
+        folders = Folders(logs=str(folder / "logs"), cache=folder / "cache" if cached else None)
+        result = train_two_phases(examples, data, CLASSES, model or backbone.settings(), settings, loss, folders)
+    return result, spied
+
+
+# --- on the real network
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["whole network", "activation cache"])
+def real(
+    examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> tuple[Result, list[Spied]]:
+    """Both phases on MobileNetV2 with the weights that are committed, either way."""
+    model = ModelSettings(
+        alpha=0.35,
+        image_size=tiny_model.SIZE,
+        weights=str(root / "weights" / "mobilenet_v2_0.35_96_letters.safetensors"),
+        head={"units": (16,), "dropout": (0.2,)},
+    )
+    settings = training(
+        head={"epochs": 1, "learning_rate": 0.01},
+        fine_tune={"epochs": 1, "learning_rate": 0.002, "unfreeze": {"last": LAST}},
+    )
+    return train(examples, tmp_path_factory.mktemp("logs"), settings, model, request.param)
+
+
+def test_one_seed_gives_the_same_cache_and_the_same_head_again(examples, root, tmp_path):
+    weights = root / "weights" / "mobilenet_v2_0.35_96_letters.safetensors"
+    model = ModelSettings(alpha=0.35, image_size=tiny_model.SIZE, weights=str(weights))
+    runs = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        result, _ = train(examples, folder, training(), model, cached=True)
+        files = sorted((folder / "cache").rglob("*.bin"))
+        runs.append(([path.read_bytes() for path in files], [weight.tobytes() for weight in result.after_head]))
+    assert len(runs[0][0]) == 3 * (4 + 1)  # cut, pooled and label of four views and of eval
+    assert runs[0] == runs[1]
+
+
+def test_batch_normalisation_is_the_same_before_and_after_both_phases(real):
+    _, (head, tuned) = real
+    paths = [path for path in head.before if path.rsplit("/", 1)[1] in ("moving_mean", "moving_variance")]
+    assert len(paths) == 2 * 52
+    assert np.ptp(head.before[paths[0]]) > 0  # pretrained: not what a new layer begins with
+    for path in paths:
+        np.testing.assert_array_equal(head.before[path], tuned.after[path], err_msg=path)
+
+
+def test_phase_1_changes_the_head_and_nothing_else(real):
+    _, (head, _) = real
+    assert layers_of(head.changed) == {"head_1", "probabilities"}
+
+
+def test_phase_2_changes_whole_blocks_from_the_cut_on_and_no_batch_normalisation(real):
+    result, (_, tuned) = real
+    top = [layer for block in blocks(result.classifier.backbone)[-2:] for layer in block.layers]
+    assert len(top) <= LAST < len(top) + len(blocks(result.classifier.backbone)[-3].layers)
+    expected = {layer.name for layer in top if "Conv2D" in type(layer).__name__}
+    assert layers_of(tuned.changed) == expected | {"head_1", "probabilities"}
+
+
+def test_both_phases_have_the_same_loss_object_and_their_own_rate(real):
+    _, (head, tuned) = real
+    assert (head.name, tuned.name) == ("head", "fine_tune")
+    assert head.loss is tuned.loss
+    assert (head.rate, tuned.rate) == (pytest.approx(0.01), pytest.approx(0.002))
+
+
+def test_phase_2_begins_with_the_weights_of_phase_1(real):
+    _, (head, tuned) = real
+    for path, value in head.after.items():
+        np.testing.assert_array_equal(value, tuned.before[path], err_msg=path)
+
+
+# --- on a network of two blocks
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone.use(monkeypatch)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny, examples, tmp_path):
+    (one, began), (same, _) = (train(examples, tmp_path, training(seed=3)) for _ in range(2))
+    for value, expected in zip(one.classifier.model.get_weights(), same.classifier.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, expected)
+    assert [phase.epochs for phase in one.phases] == [phase.epochs for phase in same.phases]
+    other = variables(build_classifier(backbone.settings(), CLASSES, 4).model)
+    kernels = [path for path in other if path.endswith("/kernel")]
+    assert len(kernels) == 4
+    assert not [path for path in kernels if np.array_equal(other[path], began[0].before[path])]
+
+
+def said(best: dict[str, float]) -> str:
+    return f"accuracy {best['val_accuracy']:.4f} and loss {best['val_loss']:.4f}"
+
+
+def test_where_phase_2_is_worse_phase_1s_weights_are_returned_and_the_reason_says_so(tiny, examples, tmp_path):
+    fine_tune = {"epochs": 1, "learning_rate": 1.0, "unfreeze": {"last": backbone.LAST_BLOCK}}
+    # A head that has learned, and a rate that throws it away.
+    settings = training(head={"epochs": 12, "learning_rate": 0.05}, fine_tune=fine_tune)
+    result, (head, tuned) = train(examples, tmp_path, settings)
+    assert tuned.changed
+    before, after = (phase.best for phase in result.phases)
+    assert badness(after) > badness(before)
+    assert result.exported == "head"
+    assert result.why == f"fine-tuning was not better on eval: {said(before)} before, {said(after)} after"
+    for path, value in variables(result.classifier.model).items():
+        np.testing.assert_array_equal(value, head.after[path], err_msg=path)
+
+
+def test_where_phase_2_is_better_its_weights_are_returned_and_phase_1s_are_kept_beside(tiny, examples, tmp_path):
+    fine_tune = {"epochs": 3, "learning_rate": 0.02, "unfreeze": {"last": backbone.LAST_BLOCK}}
+    result, (head, tuned) = train(examples, tmp_path, training(fine_tune=fine_tune))
+    before, after = (phase.best for phase in result.phases)
+    assert badness(after) < badness(before)
+    assert result.exported == "fine_tune"
+    assert result.why == f"fine-tuning was better on eval: {said(before)} before, {said(after)} after"
+    for path, value in variables(result.classifier.model).items():
+        np.testing.assert_array_equal(value, tuned.after[path], err_msg=path)
+    assert result.seconds == sum(result.frozen_seconds) + sum(phase.seconds for phase in result.phases)
+    result.classifier.model.set_weights(result.after_head)
+    for path, value in variables(result.classifier.model).items():
+        np.testing.assert_array_equal(value, head.after[path], err_msg=path)
+
+
+def test_without_epochs_phase_2_is_left_out(tiny, examples, tmp_path):
+    settings = training(head={"epochs": 1}, fine_tune={"epochs": 0})
+    result, spied = train(examples, tmp_path, settings)
+    assert [phase.name for phase in spied] == ["head"] == [phase.name for phase in result.phases]
+    assert (result.exported, result.why) == ("head", "training.fine_tune.epochs is 0")
+
+
+def test_with_the_cache_a_phase_measures_what_the_whole_network_does(tiny, examples, tmp_path):
+    """The kept weights, put behind the frozen part, give the loss on eval that the phase on cached activations saw."""
+    result, _ = train(examples, tmp_path, training(), cached=True)
+    phase = next(phase for phase in result.phases if phase.name == result.exported)
+    model = result.classifier.model
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"])
+    loss, accuracy = model.evaluate(load_datasets(examples, tiny_model.SIZE, training()).evaluation, verbose=0)
+    assert loss == pytest.approx(phase.best["val_loss"], rel=2e-3)
+    assert accuracy == pytest.approx(phase.best["val_accuracy"])
+
+
+def test_with_the_cache_the_same_seed_gives_the_same_weights_too(tiny, examples, tmp_path):
+    one, same = (train(examples, tmp_path / name, training(), cached=True)[0] for name in "ab")
+    for value, expected in zip(one.classifier.model.get_weights(), same.classifier.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_without_phase_2_the_cache_holds_pooled_features_alone(tiny, examples, tmp_path):
+    settings = training(head={"epochs": 1}, fine_tune={"epochs": 0})
+    result, _ = train(examples, tmp_path, settings, cached=True)
+    assert result.exported == "head"
+    assert {path.stem for path in tmp_path.rglob("*.bin")} == {"pooled", "label"}
+
+
+def test_mixed_precision_trains_in_bfloat16_and_returns_a_float32_network(tiny, examples, tmp_path):
+    before = keras.config.dtype_policy().name
+    result, (head, tuned) = train(examples, tmp_path, training(mixed_precision=True), cached=True)
+    assert keras.config.dtype_policy().name == before == "float32"
+    assert {layer.compute_dtype for layer in result.classifier.backbone.layers} == {"float32"}
+    expected = tuned.after if result.exported == "fine_tune" else head.after
+    for path, value in variables(result.classifier.model).items():
+        np.testing.assert_array_equal(value, expected[path], err_msg=path)
+    assert head.changed and tuned.changed

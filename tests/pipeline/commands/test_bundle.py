@@ -1,0 +1,108 @@
+"""`edgetune verify` and `edgetune predict`: what is printed, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from edgetune.pipeline import cli
+from tests.tiny import bundle as tiny_bundle, model
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for pixels, label in model.examples(1):
+        (folder / f"{label}.png").write_bytes(model.png(pixels))
+    return folder
+
+
+def test_a_good_bundle_is_told_line_by_line(capfd):
+    bundle = str(tiny_bundle.bundle())
+    capfd.readouterr()  # making it may be told, where a test before has turned the log on
+    assert cli.main(["verify", bundle]) == 0
+    out, err = capfd.readouterr()
+    lines = out.splitlines()
+    assert len(lines) == 8 and err == ""
+    assert [line.split()[0] for line in lines] == ["ok"] * 7 + ["skipped"]
+
+
+def test_a_bad_bundle_ends_with_its_own_exit_code_and_names_file_cause_and_remedy(tmp_path, capfd):
+    copy = shutil.copytree(tiny_bundle.bundle(), tmp_path / "bundle")
+    (copy / "labels.txt").write_text("green\nblue\nred\n")
+    (copy / "golden" / "00.png").unlink()
+    assert cli.main(["verify", str(copy)]) == 9
+    out, err = capfd.readouterr()
+    assert "failed   golden/00.png: is missing\n         remedy: fetch the bundle again" in out
+    assert "failed   labels.txt: label 1 in it is 'green', and bundle.json says 'blue'\n" in out
+    assert err.startswith(f"edgetune: {copy}: 4 of ") and "Traceback" not in err
+
+
+def test_what_is_no_bundle_is_one_sentence(tmp_path, capfd):
+    assert cli.main(["verify", str(tmp_path / "nothing")]) == 9
+    assert "does not exist" in capfd.readouterr().err
+    assert cli.main(["verify", str(tiny_bundle.bundle()), "--public-key", str(tmp_path / "no.pem")]) == 9
+    assert "failed   model.sig: the bundle is not signed" in capfd.readouterr().out
+
+
+def test_images_and_folders_are_classified(images, capfd):
+    assert cli.main(["predict", str(tiny_bundle.bundle()), str(images), str(images / "red.png"), "--top", "2"]) == 0
+    out, err = capfd.readouterr()
+    lines = out.splitlines()
+    assert [line.split("  ")[1].split()[0] for line in lines] == ["blue", "green", "red", "red"]
+    assert all(len(line.split("  ")) == 3 for line in lines) and err == ""
+
+
+def test_what_cannot_be_read_is_named_and_the_others_are_classified(images, tmp_path, capfd):
+    (images / "broken.jpg").write_text("no image")
+    (tmp_path / "empty").mkdir()
+    asked = [str(images), str(tmp_path / "absent.png"), str(tmp_path / "empty")]
+    assert cli.main(["predict", str(tiny_bundle.bundle()), *asked]) == 3
+    out, err = capfd.readouterr()
+    assert len(out.splitlines()) == 3
+    for named in ("broken.jpg: ", "absent.png: ", "empty: the folder holds no files", "3 images or folders could not"):
+        assert named in err
+    assert "Traceback" not in err
+
+
+def test_json_is_one_document_with_all_of_it(images, capfd):
+    (images / "broken.jpg").write_text("no image")
+    assert cli.main(["predict", str(tiny_bundle.bundle()), str(images), "--json", "--top", "1"]) == 3
+    document = json.loads(capfd.readouterr().out)
+    assert document["labels"] == ["blue", "green", "red"] and document["model"].endswith("model_float32.tflite")
+    found = {entry["image"].rsplit("/", 1)[1]: entry for entry in document["images"]}
+    assert set(found) == {"blue.png", "broken.jpg", "green.png", "red.png"}
+    assert found["red.png"]["classes"][0]["label"] == "red" and found["red.png"]["classes"][0]["probability"] > 0.5
+    assert "error" in found["broken.jpg"] and "classes" not in found["broken.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--variant", "int8"], 9), (["--top", "0"], 2)],
+)
+def test_what_cannot_be_asked_is_refused(images, arguments, code, capfd):
+    assert cli.main(["predict", str(tiny_bundle.bundle()), str(images), *arguments]) == code
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_verify_does_without_tensorflow(root):
+    program = "import sys, edgetune.modules.bundle.verify, edgetune.modules.litert.declared_metadata, edgetune.modules.litert.interpreter\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    assert {"tensorflow", "keras", "tfx"} & set(done.stdout.split()) == set()
+
+
+@pytest.mark.parametrize("command", ["verify", "predict"])
+def test_help_imports_nothing_heavy(root, command):
+    program = (
+        f"import sys\nfrom edgetune.pipeline.cli import main\ntry:\n    main(['{command}', '--help'])\nexcept SystemExit:\n"
+        "    pass\nprint('imported', *sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert "pipeline" in imported
+    assert imported & {"tensorflow", "tfx", "keras", "numpy", "pydantic", "yaml", "rich", "PIL"} == set()

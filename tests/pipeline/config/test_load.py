@@ -1,0 +1,325 @@
+"""The way from YAML and the command line to the settings, and every way in which they can be wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.settings.run import RunSettings
+from edgetune.pipeline.config import reference
+from edgetune.pipeline.config.load import config_digest, load, run_name, to_yaml
+from edgetune.pipeline.config.yaml_file import dump, parse
+
+MINIMAL = "name: birds\ndata: {path: images}\n"
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    """Writes a configuration and returns its path."""
+
+    def writer(text: str) -> Path:
+        path = tmp_path / "birds.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return writer
+
+
+def refusal(config: Path | None, overrides: list[str] | None = None, data: str | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(config, overrides or [], data)
+    assert caught.value.exit_code == 2
+    return caught.value.cause
+
+
+# --- what is loaded ---------------------------------------------------------------------------------------------------
+
+
+def test_without_arguments_it_is_the_demo_wherever_one_stands(tmp_path, monkeypatch, root):
+    monkeypatch.chdir(tmp_path)
+    settings = load(None, [], None)
+    assert (settings.name, settings.data.path, settings.model.alpha) == ("demo", "embedded:digits", 0.35)
+    assert settings.model.weights == str(root / "weights" / "mobilenet_v2_0.35_96_letters.safetensors")
+
+
+def test_a_minimal_file_gives_the_defaults_of_the_tree(write):
+    path = write(MINIMAL)
+    settings = load(path, [], None)
+    assert settings == RunSettings.model_validate({"name": "birds", "data": {"path": str(path.parent / "images")}})
+
+
+def test_data_without_a_file_names_the_run_and_keeps_the_defaults_of_the_tree(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = load(None, [], "My Birds/")
+    assert (settings.name, settings.data.path) == ("my-birds", str(tmp_path / "My Birds"))
+    assert settings.model == RunSettings.model_fields["model"].default
+
+
+def test_data_with_a_file_only_replaces_the_path(write, tmp_path, monkeypatch):
+    path = write(MINIMAL + "training: {batch_size: 7}\n")
+    monkeypatch.chdir("/")
+    settings = load(path, [], str(tmp_path / "others"))
+    assert (settings.name, settings.training.batch_size) == ("birds", 7)
+    assert settings.data.path == str(tmp_path / "others")
+
+
+def test_an_override_wins_over_the_file_and_the_last_one_over_the_first(write):
+    overrides = [
+        "training.head.epochs=3",
+        "training.head.epochs=4",
+        "edge.variants=[float32, int8]",
+        "edge.max_bytes=~",
+    ]
+    settings = load(write(MINIMAL + "training: {head: {epochs: 2, patience: 9}}\n"), overrides, None)
+    assert (settings.training.head.epochs, settings.training.head.patience) == (4, 9)
+    assert settings.edge.variants == ("float32", "int8")
+    assert settings.edge.max_bytes is None
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "0.001", "1.0e-3", ".001"])
+def test_a_learning_rate_is_a_number_in_every_notation(write, text):
+    settings = load(write(MINIMAL + f"training: {{head: {{learning_rate: {text}}}}}\n"), [], None)
+    assert settings.training.head.learning_rate == 1e-3
+    assert load(None, [f"training.fine_tune.learning_rate={text}"], None).training.fine_tune.learning_rate == 1e-3
+
+
+def test_paths_of_a_file_are_relative_to_it_and_those_of_the_command_line_to_where_one_stands(
+    write, tmp_path, monkeypatch
+):
+    path = write("name: birds\ndata: {path: ../images}\nmodel: {weights: w.h5}\npush: {edge: out}\n")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    settings = load(path, ["push.saved_model=here"], None)
+    assert settings.data.path == str(tmp_path.parent / "images")
+    assert settings.model.weights == str(tmp_path / "w.h5")
+    assert settings.push.edge == str(tmp_path / "out")
+    assert settings.push.saved_model == str(elsewhere / "here")
+    assert load(path, ["model={weights: v.h5}"], None).model.weights == str(elsewhere / "v.h5")
+
+
+@pytest.mark.parametrize("value", ["embedded:digits", "gs://bucket/images", "s3://bucket/images"])
+def test_what_is_no_local_path_is_left_alone(write, value):
+    assert load(write(f"name: a\ndata: {{path: '{value}'}}\n"), [], None).data.path == value
+    assert load(write(MINIMAL), [], value).data.path == value
+
+
+@pytest.mark.parametrize("word", ["imagenet", "none"])
+def test_weights_by_name_are_left_alone(write, word):
+    assert load(write(MINIMAL), [f"model.weights={word}"], None).model.weights == word
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("/photos/Größe 2024/", "grosse-2024"),
+        ("2024", "images-2024"),
+        ("embedded:digits", "digits"),
+        ("gs://bucket/My.Images/", "my-images"),
+        ("/photos/鳥", "images"),
+        ("snake_case", "snake_case"),
+    ],
+)
+def test_a_run_is_named_after_its_folder(data, name):
+    assert run_name(data) == name
+    assert load(None, [], data).name == name
+
+
+def test_the_folder_one_stands_in_names_the_run_too(tmp_path, monkeypatch):
+    (tmp_path / "wasps").mkdir()
+    monkeypatch.chdir(tmp_path / "wasps")
+    assert load(None, [], ".").name == "wasps"
+
+
+@pytest.mark.parametrize("name", ["demo", "flowers"])
+def test_every_committed_configuration_loads_and_survives_being_printed(root, tmp_path, name):
+    settings = load(root / "configs" / f"{name}.yaml", [], None)
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(to_yaml(settings), encoding="utf-8")
+    assert load(printed, [], None) == settings
+
+
+def test_the_digest_follows_every_value_and_nothing_else(write):
+    settings = load(write(MINIMAL), [], None)
+    digest = config_digest(settings)
+    assert len(digest) == 64
+    assert config_digest(load(write("# a comment\n" + MINIMAL + "beam: {runner: direct}\n"), [], None)) == digest
+    assert config_digest(load(write(MINIMAL), ["edge.license=MIT"], None)) != digest
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("training: {batch_size: 0}", "training.batch_size: 0 ({file}, line 3) must be a whole number of at least 1"),
+        (
+            "training: {batch_size: 1.5}",
+            "training.batch_size: 1.5 ({file}, line 3) must be a whole number of at least 1",
+        ),
+        ("training: {batch_size: true}", "training.batch_size: true ({file}, line 3) must be a whole number"),
+        ("training: {seed: '1'}", 'training.seed: "1" ({file}, line 3) must be a whole number of at least 0 and below'),
+        ("training: {seed: 010}", 'training.seed: "010" ({file}, line 3) must be a whole number'),
+        (
+            "evaluation:\n  min_accuracy: 80",
+            "evaluation.min_accuracy: 80 ({file}, line 4) must be a number from 0 to 1",
+        ),
+        ("evaluation: {min_accuracy: .inf}", "evaluation.min_accuracy: Infinity ({file}, line 3) must be a number"),
+        ("evaluation: {min_accuracy: .nan}", "evaluation.min_accuracy: NaN ({file}, line 3) must be a number"),
+        ("model: {alpha: 0}", "model.alpha: 0 ({file}, line 3) must be a number above 0 and at most 2"),
+        ("model: {backbone: vgg}", 'model.backbone: "vgg" ({file}, line 3) must be one of mobilenet, mobilenet_v2'),
+        ("model: {weights_sha256: abc}", 'model.weights_sha256: "abc" ({file}, line 3) must be 64 lower-case hex'),
+        ("model: {head: {units: [4, 0], dropout: [0, 0]}}", "model.head.units: item 2: 0 ({file}, line 3) must be a w"),
+        ("model: {head: {units: [4]}}", "model.head ({file}, line 3): 1 hidden layers need 1 rates, not 2"),
+        ("edge: {variants: float32}", 'edge.variants: "float32" ({file}, line 3) must be a list, each item one of'),
+        ("edge: {license: 2.0}", "edge.license: 2.0 ({file}, line 3) must be text, in quotes"),
+        ("edge: {required: [dynamic]}", "edge ({file}, line 3): required variants that are not among"),
+        ("training: ", "training: null ({file}, line 3) must be a group of keys"),
+        ("training: {augmentation: {flip_horizontal: no}}", '"no" ({file}, line 3) must be true or false'),
+        ("trainig: {batch_size: 1}", "unknown key trainig ({file}, line 3): did you mean training?"),
+        ("model: {aplha: 1}", "unknown key model.aplha ({file}, line 3): did you mean model.alpha?"),
+        ("training: {epochs: 1}", "did you mean training.head.epochs or training.fine_tune.epochs?"),
+        ("beam: {xyzzy: 1}", "unknown key beam.xyzzy ({file}, line 3): beam has runner"),
+        ("model.alpha: 1", "unknown key model.alpha ({file}, line 3): in YAML, a dotted key is written as groups"),
+        ("model: {weights: ~nobody-of-that-name/w.h5}", "model.weights: '~nobody-of-that-name/w.h5' ({file}, line 3)"),
+    ],
+)
+def test_an_error_names_key_value_line_and_what_is_allowed(write, lines, said):
+    path = write(MINIMAL + lines + "\n")
+    cause = refusal(path)
+    assert said.format(file=path) in cause
+    assert "\n" not in cause
+
+
+def test_all_errors_are_listed_with_the_place_of_each(write):
+    path = write("name: Birds\ndata: {}\nmodel: {alpha: 3}\n")
+    cause = refusal(path, ["edge.min_agreement=2", "foo=1"])
+    assert cause.splitlines()[0] == "5 settings cannot be used:"
+    for said in (
+        f'name: "Birds" ({path}, line 1) must be lower-case letters',
+        f"data.path is missing ({path}, line 2): it must be text",
+        f"model.alpha: 3 ({path}, line 3)",
+        "edge.min_agreement: 2 (--set) must be a number from 0 to 1",
+        "unknown key foo (--set): the top level has name, data, model",
+    ):
+        assert f"\n  - {said}" in cause
+
+
+def test_a_file_without_a_name_says_which_keys_are_missing(write):
+    cause = refusal(write("model: {alpha: 1}\n"))
+    assert "name is missing" in cause
+    assert "data is missing" in cause
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: [a\ndata: {path: b}\n", "birds.yaml, line 2, column 5: not valid YAML"),
+        ("name: a\n\tdata: b\n", "birds.yaml, line 2, column 1: not valid YAML"),
+        ("name: a\nname: b\n", "line 2, column 1: not valid YAML: the key name stands in line 1 already"),
+        ("a: {b: 1, b: 2}\n", "line 1, column 11: not valid YAML: the key a.b stands in line 1 already"),
+        ("name: &n a\ndata: {path: *n}\n", "line 2, column 14: not valid YAML: aliases are not supported"),
+        ("name: &n [*n]\n", "aliases are not supported"),
+        ("name: !x a\n", "line 1, column 7: not valid YAML: the tag !x is not supported"),
+        ("name: !!python/object:os.system a\n", "line 1, column 7: not valid YAML"),
+        ("name: a\n---\nname: b\n", "not valid YAML"),
+        ("? [a]\n: b\n", "a key must be text"),
+        ("name: " + "9" * 5000 + "\n", "birds.yaml: "),
+        ("[" * 5000, "nested too deeply"),
+        ("name: a\x07\n", "not valid YAML"),
+        ("", "the configuration is empty"),
+        ("# only a comment\n", "the configuration is empty"),
+        ("- a\n", "the configuration is not a group of keys"),
+    ],
+)
+def test_what_is_not_a_yaml_configuration_is_refused_by_line(write, text, said):
+    assert said in refusal(write(text))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    binary = tmp_path / "model.tflite"
+    binary.write_bytes(b"\x1c\x00\xff\xfeTFL3")
+    assert refusal(tmp_path / "none.yaml") == f"{tmp_path / 'none.yaml'}: there is no such configuration file"
+    assert "it is not UTF-8 text" in refusal(binary)
+    assert "cannot be read: Is a directory" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("training.batch_size", "--set training.batch_size: not of the form key=value"),
+        ("=3", "--set =3: not of the form key=value"),
+        ("a..b=3", "not of the form key=value"),
+        ("data.path.x=3", "--set data.path.x: `data.path` is a value, not a group of keys"),
+        ("name=[1", "--set name, line 1, column 3: not valid YAML"),
+        ("training.batch_size=", "training.batch_size: null (--set) must be a whole number"),
+        ("model.head.units=[8]", "model.head (--set): 1 hidden layers need 1 rates, not 2"),
+    ],
+)
+def test_an_override_that_cannot_be_used_is_named(override, said):
+    assert said in refusal(None, [override])
+
+
+def test_empty_data_is_refused():
+    assert refusal(None, data="") == "--data is empty"
+
+
+# --- YAML, schema, reference ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1_000", 1000), ("-3", -3), ("1.", 1.0), ("+.5e2", 50.0), ("True", True), ("~", None), ("null", None)]
+    + [(text, text) for text in ("yes", "on", "010", "1e", "0x1F", "1:30", "2024-01-01", "e5", ".", "1__e")],
+)
+def test_scalars_follow_yaml_1_2(text, value):
+    read = parse(f"key: {text}", "here").value["key"]
+    assert (type(read), read) == (type(value), value)
+
+
+@pytest.mark.parametrize(
+    "value", ["1e-3", "on", "010", "true", "~", "", "2024-01-01", "a: b", "# c", "é\n\n ü", 1e-7, 3]
+)
+def test_what_is_written_is_read_back(value):
+    assert parse(dump({"key": [value]}), "here").value == {"key": [value]}
+
+
+def test_the_committed_schema_and_reference_are_those_of_the_settings(root):
+    remedy = "stale: run `make schema`"
+    assert (root / "schemas" / "config.json").read_text(encoding="utf-8") == reference.json_schema_text(), remedy
+    assert (root / "docs" / "configuration.md").read_text(encoding="utf-8") == reference.reference(), remedy
+
+
+def test_every_setting_has_one_line_of_meaning():
+    keys = dict(reference.fields(reference.json_schema()))
+    assert "training.fine_tune.unfreeze.last" in keys
+    assert [key for key, field in keys.items() if not field.get("description")] == []
+
+
+@pytest.mark.parametrize("name", ["demo", "flowers"])
+def test_committed_configurations_fit_the_json_schema(root, name):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((root / "schemas" / "config.json").read_text(encoding="utf-8"))
+    tree = yaml.safe_load((root / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(tree)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema).validate({**tree, "trainig": {}})
+
+
+def test_images_may_not_be_made_smaller_than_the_model_sees_them():
+    values = {"name": "birds", "data": {"path": "x", "max_side": 223}, "model": {"image_size": 224}}
+    with pytest.raises(ValueError, match="max_side 223 is less than model.image_size 224"):
+        RunSettings.model_validate(values)
+    for side in (224, None):
+        RunSettings.model_validate({**values, "data": {"path": "x", "max_side": side}})
+
+
+@pytest.mark.parametrize("background", [[0, 0], [0, 0, 256], [0, 0, 0, 0], "white"])
+def test_a_background_is_three_levels(background):
+    with pytest.raises(ValueError, match="background"):
+        RunSettings.model_validate({"name": "birds", "data": {"path": "x", "background": background}})

@@ -1,0 +1,318 @@
+"""What is compiled for Kubeflow Pipelines and Vertex AI: the same pipeline, in their words.
+
+The golden files are written anew by `EDGETUNE_GOLDEN=write python -m pytest tests/pipeline/kubeflow/test_compiler.py`;
+look at what `git diff` says of them before you commit it. Digests of code and versions of libraries are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from edgetune.modules.core import library_versions
+from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.settings.run import RunSettings
+from edgetune.pipeline.config.load import config_digest
+from edgetune.pipeline.kubeflow.checks import check
+from edgetune.pipeline.kubeflow.compiler import compile_pipeline, write
+from edgetune.pipeline.kubeflow.spec import validate
+from edgetune.pipeline.kubeflow.parameters import PARAMETERS, parameters_of
+
+GOLDEN = Path(__file__).parent / "golden"
+CONTAINERS = {
+    "ImageExampleGen",
+    "ImportSchemaGen",
+    "StatisticsGen",
+    "ExampleValidator",
+    "DatasetGate",
+    "Transform",
+    "TwoPhaseTrainer",
+    "Evaluator",
+    "EdgeExporter",
+    "EdgeEvaluator",
+    "SavedModelPusher",
+    "EdgePusher",
+}
+RESOLVERS = {"Baseline-model-blessing-resolver", "Baseline-model-resolver"}
+PLATFORM = {
+    "image": "registry.example.com/edgetune:1",
+    "resources": {
+        "default": {"cpu": 2, "memory_gb": 8},
+        "TwoPhaseTrainer": {"cpu": 8, "memory_gb": 32, "accelerator": "NVIDIA_TESLA_T4", "accelerator_count": 1},
+        "ImageExampleGen": {"cpu": 4},
+    },
+}
+FLINK = {"runner": "flink", "job_server": "flink.example.com:8099", "environment_type": "loopback"}
+
+
+def settings(**changes: Any) -> RunSettings:
+    values = {
+        "name": "birds",
+        "data": {"path": "gs://bucket/photos"},
+        "model": {"backbone": "mobilenet_v2", "weights": "none"},
+        "state": {"root": "gs://bucket/root/"},
+        "platform": PLATFORM,
+        **changes,
+    }
+    return RunSettings.model_validate(values)
+
+
+@pytest.fixture(scope="module", params=["kubeflow", "vertex"])
+def compiled(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """A target, and what is compiled for it."""
+    return request.param, compile_pipeline(settings(), request.param)
+
+
+def tasks(job: dict[str, Any]) -> dict[str, Any]:
+    return job["pipelineSpec"]["root"]["dag"]["tasks"]
+
+
+def container(job: dict[str, Any], task: str) -> dict[str, Any]:
+    return job["pipelineSpec"]["deploymentSpec"]["executors"][f"{task}_executor"]["container"]
+
+
+def before(job: dict[str, Any], task: str) -> set[str]:
+    found: set[str] = set()
+    for name in tasks(job)[task].get("dependentTasks", ()):
+        found |= {name} | before(job, name)
+    return found
+
+
+def test_every_component_is_a_task_and_only_vertex_gets_resolvers(compiled):
+    target, job = compiled
+    assert set(tasks(job)) == CONTAINERS | (RESOLVERS if target == "vertex" else set())
+
+
+def test_every_container_is_told_which_runner_beam_takes(compiled):
+    target, job = compiled
+    for name in CONTAINERS:
+        runs = container(job, name)
+        hooks = [runs["lifecycle"]["preCacheCheck"]] if "lifecycle" in runs else []
+        for told in (runs, *hooks):
+            assert [flag for flag in told["args"] if flag.startswith("--runner")] == ["--runner=FnApiRunner"], name
+
+
+def test_it_is_the_pipeline_that_is_run_here(compiled):
+    _, job = compiled
+    for name in ("Transform", "TwoPhaseTrainer", "Evaluator", "EdgeExporter", "EdgePusher"):
+        assert "DatasetGate" in before(job, name), name
+    blessings = tasks(job)["EdgePusher"]["inputs"]["artifacts"]
+    assert blessings["model_blessing"]["taskOutputArtifact"]["producerTask"] == "Evaluator"
+    assert blessings["edge_blessing"]["taskOutputArtifact"]["producerTask"] == "EdgeEvaluator"
+
+
+def test_the_baseline_of_vertex_is_its_latest_blessed_model(compiled):
+    target, job = compiled
+    inputs = tasks(job)["Evaluator"]["inputs"]["artifacts"]
+    if target == "kubeflow":
+        assert "baseline_model" not in inputs
+        return
+    assert inputs["baseline_model"]["taskOutputArtifact"]["producerTask"] == "Baseline-model-resolver"
+    assert before(job, "Baseline-model-blessing-resolver") == set()
+
+
+def test_runtime_parameters_have_the_configurations_values_and_reach_their_component(compiled):
+    _, job = compiled
+    declared = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
+    assert parameters_of(job) == {parameter.name: parameter.kind for parameter in PARAMETERS}
+    assert declared["data_path"]["defaultValue"] == "gs://bucket/photos"
+    assert declared["training_head_epochs"]["defaultValue"] == 10
+    assert declared["evaluation_min_accuracy"]["defaultValue"] == 0.8
+    assert all(parameter["isOptional"] and parameter["description"] for parameter in declared.values())
+    for parameter in PARAMETERS:
+        source = tasks(job)[parameter.component]["inputs"]["parameters"][parameter.key]
+        assert source == {"componentInputParameter": parameter.name}
+
+
+def given(job: dict[str, Any], task: str, **values: Any) -> dict[str, Any]:
+    """The properties that a task gets in a run with these values of runtime parameters."""
+    declared = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
+    known = {name: parameter["defaultValue"] for name, parameter in declared.items()} | values
+    return {
+        key: known[source["componentInputParameter"]]
+        if "componentInputParameter" in source
+        else source["runtimeValue"]["constant"]
+        for key, source in tasks(job)[task]["inputs"]["parameters"].items()
+    }
+
+
+def test_a_bundle_names_the_configuration_that_its_run_had(compiled):
+    from edgetune.components.edge_pusher.executor import _config_digest
+
+    _, job = compiled
+    assert _config_digest(given(job, "EdgePusher")) == config_digest(settings())
+    changed = _config_digest(given(job, "EdgePusher", training_head_epochs=3, evaluation_min_accuracy=0.5))
+    same = settings(training={"head": {"epochs": 3}}, evaluation={"min_accuracy": 0.5})
+    assert changed == config_digest(same) != config_digest(settings())
+
+
+def test_each_container_has_its_resources(compiled):
+    target, job = compiled
+    kind = "NVIDIA_TESLA_T4" if target == "vertex" else "nvidia.com/gpu"
+    trainer = {"cpuLimit": 8.0, "memoryLimit": 32.0, "accelerator": {"type": kind, "count": "1"}}
+    assert container(job, "TwoPhaseTrainer")["resources"] == trainer
+    assert container(job, "ImageExampleGen")["resources"] == {"cpuLimit": 4.0, "memoryLimit": 8.0}
+    assert container(job, "EdgePusher")["resources"] == {"cpuLimit": 2.0, "memoryLimit": 8.0}
+
+
+def test_every_container_is_tried_again_and_cached_where_that_is_safe(compiled):
+    target, job = compiled
+    for name in CONTAINERS:
+        retry = tasks(job)[name]["retryPolicy"]
+        assert (retry["maxRetryCount"], retry["backoffDuration"]) == (2, "60s"), name
+        cached = tasks(job)[name].get("cachingOptions", {}).get("enableCache", False)
+        # Without the hook that looks at the data, nobody sees that they have changed.
+        assert cached == (target == "vertex" or name != "ImageExampleGen"), name
+    hook = container(job, "ImageExampleGen").get("lifecycle", {}).get("preCacheCheck")
+    assert (hook is not None) == (target == "vertex")
+    assert hook is None or hook["command"] == ["python", "-m", "edgetune.pipeline.kubeflow.pre_cache_check"]
+
+
+def test_caching_and_retries_can_be_switched_off():
+    job = compile_pipeline(settings(platform={**PLATFORM, "cache": False, "retries": 0}), "vertex")
+    for name, task in tasks(job).items():
+        assert "retryPolicy" not in task, name
+        assert not task.get("cachingOptions", {}).get("enableCache"), name
+
+
+def test_no_path_of_this_machine_is_written_down(compiled, root):
+    _, job = compiled
+    assert str(root) not in json.dumps(job)
+    schema = tasks(job)["ImportSchemaGen"]["inputs"]["parameters"]["schema_file"]
+    assert schema["runtimeValue"]["constant"] == "edgetune:schemas/examples.pbtxt"
+
+
+def test_artifacts_and_pushed_models_go_under_the_root(compiled):
+    _, job = compiled
+    assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/root/birds"
+    parameters = tasks(job)["EdgePusher"]["inputs"]["parameters"]
+    assert parameters["destination"]["runtimeValue"]["constant"] == "gs://bucket/root/pushed/birds/edge"
+    parameters = tasks(job)["ImageExampleGen"]["inputs"]["parameters"]
+    assert parameters["split_memory"]["runtimeValue"]["constant"] == "gs://bucket/root/birds/split_memory"
+
+
+def test_every_type_of_artifact_can_be_imported_by_its_name(compiled):
+    from tfx.orchestration.kubeflow.v2 import compiler_utils
+    from tfx.utils import import_utils
+
+    _, job = compiled
+    titles = set()
+    for component in job["pipelineSpec"]["components"].values():
+        for artifact in component.get("outputDefinitions", {}).get("artifacts", {}).values():
+            titles.add(yaml.safe_load(artifact["artifactType"]["instanceSchema"])["title"])
+    assert {"components.IngestReport", "components.EdgeModel", "components.EdgeBlessing"} <= titles
+    for title in titles:
+        found = import_utils.import_class_by_path(compiler_utils.TITLE_TO_CLASS_PATH.get(title, title))
+        assert found.TYPE_NAME in (title, title.removeprefix("tfx."))
+
+
+def test_the_same_settings_give_the_same_file(compiled, tmp_path):
+    target, job = compiled
+    for name, made in (("a", job), ("b", compile_pipeline(settings(), target))):
+        write(made, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
+
+
+def test_a_field_that_kfp_does_not_know_would_be_seen(compiled):
+    from google.protobuf import json_format
+
+    _, job = compiled
+    validate(job)
+    for path in (("root",), ("root", "dag", "tasks", "Evaluator"), ("deploymentSpec",)):
+        broken = json.loads(json.dumps(job))
+        at = broken["pipelineSpec"]
+        for step in path:
+            at = at[step]
+        at["surprise"] = 1
+        with pytest.raises(json_format.ParseError, match="surprise"):
+            validate(broken)
+
+
+def masked(job: dict[str, Any]) -> str:
+    """As a file, without what changes with every edit of code and with every version of a library."""
+    copy = _short(json.loads(json.dumps(job)))
+    copy["pipelineSpec"]["sdkVersion"] = "tfx"
+    copy["labels"] = sorted(copy["labels"])
+    return re.sub(r"\b[0-9a-f]{64}\b", "<sha256>", json.dumps(copy, indent=1, sort_keys=True)) + "\n"
+
+
+def _short(value: Any) -> Any:
+    """With the title for each schema of an artifact, and without the input definitions that are repeated in `args`."""
+    if isinstance(value, list):
+        follows = {index + 1 for index, item in enumerate(value) if item == "--json_serialized_inputs_spec_args"}
+        return ["<input definitions>" if index in follows else _short(item) for index, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if "instanceSchema" in value:
+        return yaml.safe_load(value["instanceSchema"])["title"]
+    return {key: _short(item) for key, item in value.items()}
+
+
+def test_libraries_are_those_of_the_image_and_not_of_the_machine_that_compiles(compiled, root, monkeypatch, tmp_path):
+    target, job = compiled
+    before = versions(job)
+    digest = hashlib.sha256((root / library_versions.IMAGE_LOCK).read_bytes()).hexdigest()
+    assert before == dict.fromkeys(CONTAINERS, json.dumps({library_versions.IMAGE_LOCK: digest}))
+    installed = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "99.9" if name == "keras" else installed(name))
+    assert versions(compile_pipeline(settings(), target)) == before
+    (tmp_path / library_versions.IMAGE_LOCK).parent.mkdir()
+    (tmp_path / library_versions.IMAGE_LOCK).write_text("keras==99.9\n")
+    monkeypatch.setattr(library_versions, "ROOT", tmp_path)
+    after = versions(compile_pipeline(settings(), target))
+    assert set(after) == CONTAINERS and not set(after.values()) & set(before.values())
+
+
+def versions(job: dict[str, Any]) -> dict[str, str]:
+    """What stands for the libraries in the key of each task."""
+    given_to = {name: task.get("inputs", {}).get("parameters", {}) for name, task in tasks(job).items()}
+    return {
+        name: parameters["library_versions"]["runtimeValue"]["constant"]
+        for name, parameters in given_to.items()
+        if "library_versions" in parameters
+    }
+
+
+def test_it_is_what_it_was(compiled):
+    target, job = compiled
+    path = GOLDEN / f"{target}.json"
+    if os.environ.get("EDGETUNE_GOLDEN") == "write":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(masked(job), encoding="utf-8")
+    assert masked(job) == path.read_text(encoding="utf-8"), "see the top of this file"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"platform": {}}, "no container image is named"),
+        ({"state": {}}, "it is not said where artifacts go"),
+        ({"state": {"root": "minio://mlpipeline/x"}}, "TFX's components cannot write to minio://"),
+        ({"name": "my_birds"}, "name my_birds: a platform takes lower-case letters"),
+        ({"data": {"path": "photos"}}, "data.path 'photos': a container cannot find it"),
+        ({"model": {"weights": "/photos/w.h5"}}, "model.weights /photos/w.h5: is a file of this machine"),
+        ({"push": {"edge": "/mnt/edge"}}, "push.edge /mnt/edge: is a folder of this machine"),
+        ({"data": {"path": "embedded:digits"}, "beam": FLINK}, "the workers of beam.runner flink cannot read it"),
+    ],
+)
+def test_what_cannot_run_in_a_container_is_told_before_anything_is_compiled(changes, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check(settings(**changes), "vertex")
+
+
+def test_a_mounted_folder_may_be_pushed_to_on_kubeflow():
+    check(settings(push={"edge": "/mnt/edge"}), "kubeflow")
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write({}, tmp_path / "absent" / "pipeline.json")

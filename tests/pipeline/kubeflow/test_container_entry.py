@@ -1,0 +1,104 @@
+"""What a container runs: TFX's entry point, also where the platform does not tell what an artifact is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tfx import types
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.types import standard_artifacts
+
+from edgetune.pipeline.kubeflow import container_entry
+from edgetune.components.common.artifacts import EdgeModel
+from edgetune.modules.core.errors import DataError
+
+DECLARED = {
+    "artifacts": {
+        "edge_model": {"artifactType": {"instanceSchema": "title: components.EdgeModel\ntype: object\n"}},
+        "model": {"artifactType": {"instanceSchema": "title: tfx.Model\ntype: object\n"}},
+    },
+    "parameters": {"epochs": {"parameterType": "NUMBER_INTEGER"}, "rate": {"parameterType": "NUMBER_DOUBLE"}},
+}
+calls: list[tuple[dict[str, list[types.Artifact]], dict[str, object]]] = []
+
+
+class Recorder(BaseExecutor):
+    """Keeps what it is called with, and puts out a property; or fails as a user's data make a component fail."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        if exec_properties["epochs"] == 13:
+            raise DataError("thirteen are too many", "take twelve")
+        calls.append((input_dict, exec_properties))
+        output_dict["blessing"][0].set_int_custom_property("blessed", 1)
+
+
+def enter(folder: Path, **changes: object) -> dict:
+    """Calls the entry point as Kubeflow's launcher does: it tells no type, and numbers for names."""
+    output = folder / "output_metadata.json"
+    given = {
+        "inputs": {
+            "parameterValues": {"epochs": 3, "rate": 0.5, **changes},
+            "artifacts": {
+                "edge_model": {"artifacts": [{"name": "7", "uri": "/e", "metadata": {"code_digest": "x"}}]},
+                "model": {"artifacts": [{"name": "8", "uri": "/m", "type": {"schemaTitle": "tfx.Model"}}]},
+            },
+        },
+        "outputs": {
+            "artifacts": {"blessing": {"artifacts": [{"uri": "/b", "type": {"schemaTitle": "tfx.ModelBlessing"}}]}},
+            "outputFile": str(output),
+        },
+    }
+    with pytest.raises(SystemExit) as ended:
+        container_entry.main(
+            [
+                *("--executor_class_path", f"{__name__}.Recorder"),
+                *("--json_serialized_invocation_args", json.dumps(given)),
+                *("--json_serialized_inputs_spec_args", json.dumps(DECLARED)),
+                "--runner=FnApiRunner",
+            ]
+        )
+    return {"code": ended.value.code, "output": json.loads(output.read_text()) if output.exists() else None}
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """Under importlib's mode of collection, this file is no module that TFX could import by name."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this())
+    calls.clear()
+
+
+def _this():
+    import types as python_types
+
+    module = python_types.ModuleType(__name__)
+    module.__dict__.update(globals())
+    return module
+
+
+def test_artifacts_without_a_type_get_the_one_that_the_component_declares(tmp_path):
+    ended = enter(tmp_path)
+    assert ended["code"] in (None, 0)
+    [(inputs, properties)] = calls
+    [edge_model], [model] = inputs["edge_model"], inputs["model"]
+    assert isinstance(edge_model, EdgeModel) and isinstance(model, standard_artifacts.Model)
+    assert edge_model.get_string_custom_property("code_digest") == "x"
+    assert properties == {"epochs": 3, "rate": 0.5} and type(properties["epochs"]) is int
+    [blessing] = ended["output"]["artifacts"]["blessing"]["artifacts"]
+    assert blessing["metadata"]["blessed"] == 1
+
+
+def test_what_a_user_caused_is_told_without_a_traceback(tmp_path, capfd):
+    ended = enter(tmp_path, epochs=13)
+    assert ended == {"code": DataError.exit_code, "output": None}
+    said = capfd.readouterr().err
+    assert "edgetune: thirteen are too many\n  remedy: take twelve\n" in said
+    assert "Traceback" not in said
+
+
+def test_a_type_that_is_told_is_left_as_it_is():
+    given = {"inputs": {"artifacts": {"model": {"artifacts": [{"type": {"schemaTitle": "tfx.Model"}}]}}}}
+    assert json.loads(container_entry.typed(json.dumps(given), json.dumps(DECLARED))) == given

@@ -1,0 +1,364 @@
+"""Running on this machine: the workdir, what is found before anything runs, and how a run ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import edgetune.pipeline.local.observed_runner
+import edgetune.pipeline.pipeline
+from edgetune.modules.training import devices
+from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.training.devices import Choice
+from edgetune.modules.core.errors import ConfigError, DataError, NotBlessed, PushError, SubmitError
+from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.settings.run import RunSettings
+from edgetune.pipeline.beam import flags
+from edgetune.pipeline.local import runner
+from edgetune.pipeline.beam.flags import beam_flags
+from tests.helpers.recorded_run import Recorder
+
+# Runs the command line in a process in which importing TFX is an error.
+WITHOUT_TFX = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        assert name.split(".")[0] != "tfx", "TFX is imported"
+sys.meta_path.insert(0, Refuse())
+from edgetune.pipeline.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+# Nobody listens on that port.
+FLINK = ["--set", "beam={runner: flink, master: 'http://127.0.0.1:1', environment_type: loopback}"]
+
+
+def settings(data: Path, **changes: Any) -> RunSettings:
+    model = {"weights": "none", "alpha": 0.35, "image_size": 32}
+    return RunSettings.model_validate({"name": "birds", "data": {"path": str(data)}, "model": model, **changes})
+
+
+def fill(folder: Path, *labels: str) -> None:
+    for label in labels:
+        (folder / label).mkdir(parents=True)
+        for number in range(10):
+            pixels = np.full((4, 4, 3), number, np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    fill(tmp_path / "photos", "owl", "wren")
+    return tmp_path / "photos"
+
+
+# --- the workdir
+
+
+def test_a_workdir_in_use_is_refused_until_the_other_run_ends(tmp_path, photos):
+    with (
+        runner._only_run_in(tmp_path / "w"),
+        pytest.raises(ConfigError, match="another run is using it"),
+    ):
+        runner.run(settings(photos), workdir=tmp_path / "w")
+    with runner._only_run_in(tmp_path / "w"):
+        pass
+
+
+def test_a_workdir_that_is_a_file_is_refused(tmp_path, photos):
+    (tmp_path / "w").write_text("mine")
+    with pytest.raises(ConfigError, match=r"--workdir .*/w: cannot be written: File exists"):
+        runner.run(settings(photos), workdir=tmp_path / "w")
+    assert (tmp_path / "w").read_text() == "mine"
+
+
+def test_a_workdir_that_cannot_be_made_is_refused(tmp_path, photos):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"--workdir .*/file/w: cannot be written: Not a directory"):
+        runner.run(settings(photos), workdir=tmp_path / "file" / "w")
+
+
+# --- before anything runs
+
+
+def command(root: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code and standard error of `edgetune run`, which must not import TFX."""
+    program = [sys.executable, "-c", WITHOUT_TFX, "run", *arguments]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=root)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("folders", "arguments", "code", "message"),
+    [
+        ((), [], 3, "the folder of images {data} does not exist"),
+        (("owl",), [], 3, "{data} has one class only: owl"),
+        (("owl", "wren"), ["--set", "data.min_examples_per_class=11"], 3, "{data} has 2 classes with fewer than 11"),
+        (("owl", "wren"), ["--set", "model.alfa=1"], 2, "unknown key model.alfa (--set): did you mean model.alpha?"),
+        (("owl", "wren"), FLINK, 2, "beam.master http://127.0.0.1:1 (Flink) does not answer: Connection refused"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence_before_tfx_is_imported(
+    root, tmp_path, folders, arguments, code, message
+):
+    fill(tmp_path / "photos", *folders)
+    found, error = command(root, "--data", str(tmp_path / "photos"), "--workdir", str(tmp_path / "w"), *arguments)
+    assert found == code
+    sentence, remedy = error.splitlines()
+    assert sentence.startswith(f"edgetune: {message.format(data=tmp_path / 'photos')}")
+    assert remedy.startswith("  remedy: ")
+
+
+def test_weights_of_another_width_are_refused_before_tfx_is_imported(root, tmp_path):
+    code, error = command(root, "--set", "model.alpha=0.5", "--workdir", str(tmp_path / "w"))
+    assert code == 4
+    sentence, remedy = error.splitlines()
+    assert "mobilenet_v2_0.35_96_letters.safetensors does not fit mobilenet_v2 with alpha 0.5: the layer " in sentence
+    assert remedy.startswith("  remedy: ")
+
+
+# --- how a run ends
+
+
+class Fake:
+    """Stands for the pipeline and for what runs it: records nodes in ML Metadata as TFX would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.built: dict[str, Any] = {}
+        self.error: Exception | None = None
+        self.blessed = {"Evaluator": 1, "EdgeEvaluator": 1}
+        self.pushed = 1
+
+    def create(self, settings, source, places, metadata, beam_args, cache) -> SimpleNamespace:
+        names = ["ImageExampleGen", "Evaluator", "EdgeEvaluator", "SavedModelPusher", "EdgePusher"]
+        self.built = {"source": source, "places": places, "beam_args": beam_args, "cache": cache}
+        self.metadata_db = Path(metadata.sqlite.filename_uri)
+        return SimpleNamespace(components=[SimpleNamespace(id=name) for name in names])
+
+    def run(self, pipeline, console) -> None:
+        print("chatter of TFX")
+        self.metadata_db.parent.mkdir(parents=True, exist_ok=True)
+        recorder = Recorder(self.metadata_db, "birds")
+        recorder.run("run-1")
+        console.started("ImageExampleGen")
+        console.finished("ImageExampleGen", "failed" if self.error else "done")
+        recorder.node("ImageExampleGen", "FAILED" if self.error else "COMPLETE")
+        if self.error:
+            raise self.error
+        for gate, kinds in (
+            ("Evaluator", ("ModelEvaluation", "ModelBlessing")),
+            ("EdgeEvaluator", ("EdgeEvaluation", "EdgeBlessing")),
+        ):
+            folder = self.folder / gate
+            folder.mkdir()
+            refused = {"int8": {"blessed": False, "reasons": ["agreement 0.5 is below edge.min_agreement 0.97"]}}
+            (folder / "metrics.json").write_text(json.dumps({"variants": refused, "reasons": []}))
+            blessing = (kinds[1], str(folder), {"blessed": self.blessed[gate]})
+            recorder.node(gate, outputs={"evaluation": (kinds[0], str(folder), {}), "blessing": blessing})
+        for pusher, key, kind, place in (
+            ("SavedModelPusher", "pushed_model", "PushedModel", "saved_model"),
+            ("EdgePusher", "pushed_bundle", "PushedBundle", "edge"),
+        ):
+            destination = Path(getattr(self.built["places"], place), "1")
+            destination.mkdir(parents=True)
+            properties = {"pushed": self.pushed, "pushed_destination": str(destination)}
+            recorder.node(pusher, outputs={key: (kind, str(self.folder / pusher), properties)})
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    fake = Fake(tmp_path / "artifacts")
+    fake.folder.mkdir()
+    monkeypatch.setattr(edgetune.pipeline.pipeline, "create_pipeline", fake.create)
+    monkeypatch.setattr(edgetune.pipeline.local.observed_runner, "run_observed", fake.run)
+    return fake
+
+
+@pytest.fixture
+def run(tmp_path: Path, photos: Path) -> Callable[..., Any]:
+    return lambda **options: runner.run(settings(photos), workdir=tmp_path / "w", **options)
+
+
+def test_a_blessed_run_returns_its_outcome_and_prints_log_and_report(fake, run, tmp_path, capfd):
+    outcome = run()
+    work = tmp_path / "w"
+    assert outcome.run_id == "run-1" and outcome.blessed
+    assert outcome.pushed == [f"{work}/pushed/birds/saved_model/1", f"{work}/pushed/birds/edge/1"]
+    report = work / "reports" / "birds" / "run-1" / "index.html"
+    assert report.is_file()
+    [log] = (work / "logs").glob("birds-*.log")
+    written = capfd.readouterr()
+    assert written.out.startswith(f"edgetune: birds, log in {log}\n")
+    assert str(report) in written.out and "ImageExampleGen" in written.out
+    assert "\nedgetune: training on the CPU: there is " in written.out
+    assert "processes" not in written.out and "warning" not in written.out
+    assert "chatter of TFX" in log.read_text() and "chatter of TFX" not in written.out + written.err
+
+
+def test_what_is_loaded_is_said_before_it_is_imported(root, tmp_path, photos):
+    def said(name: str) -> str:
+        """What a run has printed when it begins to import `name`."""
+        stop = f"if name.split('.')[0] == {name!r}: import os; os._exit(9)"
+        program = WITHOUT_TFX.replace('assert name.split(".")[0] != "tfx", "TFX is imported"', stop)
+        arguments = ["run", "--data", str(photos), "--workdir", str(tmp_path / name), "--set", "model.weights=none"]
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, cwd=root
+        )
+        assert done.returncode == 9, done.stderr
+        return done.stdout
+
+    log, loading = said("tensorflow").splitlines()
+    assert log.startswith("edgetune: photos, log in ")
+    assert re.fullmatch(r" +loading +[\d.]+ s  20 images, TensorFlow", loading)
+    # Details are printed at most every few seconds: a fast machine prints none between TensorFlow and TFX.
+    *_, loading = [line for line in said("tfx").splitlines() if line.split()[0] == "loading"]
+    assert re.fullmatch(r" +loading +[\d.:]+ (s|min)  20 images, TensorFlow(, TFX)?", loading)
+
+
+def test_what_was_loaded_is_a_line_of_its_own_before_the_first_component(fake, run, capfd):
+    run()
+    lines = capfd.readouterr().out.splitlines()
+    [loaded] = [number for number, line in enumerate(lines) if re.match(r"  ✓ loading +[\d.]+ s  20 images, Ten", line)]
+    [first] = [number for number, line in enumerate(lines) if line.startswith("  ✓ ImageExampleGen")]
+    assert loaded < first
+
+
+def test_of_many_images_the_number_of_processes_is_said(fake, run, monkeypatch, capfd):
+    monkeypatch.setattr(flags, "_START_IN_IMAGES", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    run()
+    assert "images, which 2 processes read\n" in capfd.readouterr().out
+
+
+def test_of_images_whose_hashes_may_not_fit_into_memory_a_warning_is_given(fake, run, monkeypatch, tmp_path, capfd):
+    limit = tmp_path / "memory.max"
+    limit.write_text("20000")
+    monkeypatch.setattr(flags, "_LIMIT_OF_THE_CONTAINER", limit)
+    run()
+    assert "edgetune: warning: hashes and facts of " in capfd.readouterr().out
+
+
+def test_of_a_device_that_is_slow_with_these_settings_a_warning_is_given(fake, run, monkeypatch, capfd):
+    choice = Choice("GPU 0 (Tesla T4)", "the first of 2", "it is slow so")
+    monkeypatch.setattr(devices, "choose", lambda training: choice)
+    run()
+    assert (
+        "\nedgetune: training on GPU 0 (Tesla T4): the first of 2\nedgetune: warning: it is slow so\n"
+        in capfd.readouterr().out
+    )
+
+
+def test_the_pipeline_is_built_for_the_workdir(fake, run, tmp_path, photos):
+    run(cache=False)
+    work = tmp_path / "w"
+    assert fake.built["cache"] is False
+    assert fake.built["beam_args"] == beam_flags(BeamSettings())
+    assert fake.built["places"].root == str(work / "tfx_pipeline_output" / "birds")
+    assert fake.metadata_db == work / "tfx_metadata" / "birds" / "metadata.db"
+    assert fake.built["source"].base == str(photos)
+
+
+def test_places_of_the_configuration_stand_above_the_workdir(fake, tmp_path, photos):
+    push = {"saved_model": str(tmp_path / "served"), "edge": str(tmp_path / "phones")}
+    runner.run(settings(photos, push=push), workdir=tmp_path / "w")
+    places = fake.built["places"]
+    assert (places.saved_model, places.edge) == (push["saved_model"], push["edge"])
+
+
+def test_artifacts_go_below_the_root_that_is_named(fake, tmp_path, photos):
+    runner.run(settings(photos, state={"root": f"{tmp_path}/artifacts/"}), workdir=tmp_path / "w")
+    assert fake.built["places"].root == f"{tmp_path}/artifacts/birds"
+    assert fake.metadata_db == tmp_path / "w" / "tfx_metadata" / "birds" / "metadata.db"
+
+
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        (
+            {"state": {"metadata": "postgresql://ada@127.0.0.1:1/records"}},
+            "no server answers at host 127.0.0.1, port 1",
+        ),
+        ({"state": {"root": "nowhere://bucket"}}, "state.root nowhere://bucket: cannot be written"),
+        ({"push": {"edge": "nowhere://bucket"}}, "push.edge nowhere://bucket: cannot be written"),
+        ({"training": {"distribution": "multi_worker"}}, "training.distribution is multi_worker"),
+    ],
+)
+def test_what_is_elsewhere_and_not_there_is_said_before_anything_is_built(fake, tmp_path, photos, group, said):
+    with pytest.raises(ConfigError) as caught:
+        runner.run(settings(photos, **group), workdir=tmp_path / "w")
+    assert said in caught.value.cause and caught.value.remedy
+    assert fake.built == {}
+
+
+def test_a_run_that_is_not_blessed_is_an_error_with_the_reason(fake, run):
+    fake.blessed["EdgeEvaluator"] = fake.pushed = 0
+    with pytest.raises(NotBlessed) as caught:
+        run()
+    assert caught.value.cause == "edge variant int8: agreement 0.5 is below edge.min_agreement 0.97"
+    assert "nothing was pushed" in caught.value.remedy and "index.html" in caught.value.remedy
+
+
+def test_the_error_of_a_component_ends_the_run_as_it_was_raised_after_the_report(fake, run, tmp_path, capfd):
+    fake.error = DataError("the class owl has 1 usable images", "add some")
+    with pytest.raises(DataError) as caught:
+        run()
+    assert caught.value is fake.error
+    report = tmp_path / "w" / "reports" / "birds" / "run-1" / "index.html"
+    assert "the class owl has 1 usable images" in report.read_text()
+    assert str(report) in capfd.readouterr().out
+
+
+def test_what_the_first_component_rejected_is_in_the_report_of_the_run_that_it_stopped(fake, run, tmp_path):
+    ingest = {"files": 2, "accepted": 1, "rejected": 1, "splits": {"train": {"owl": 1}, "eval": {}, "test": {}}}
+    fake.error = Rejected("1 of 2 files", "repair it", ingest, [{"path": "owl/9.jpg", "reason": "the file is empty"}])
+    with pytest.raises(Rejected):
+        run()
+    report = (tmp_path / "w" / "reports" / "birds" / "run-1" / "index.html").read_text()
+    assert "owl/9.jpg" in report and "the file is empty" in report
+
+
+def test_a_job_that_fails_on_a_cluster_is_an_error_with_its_reason_after_the_report(
+    fake, photos, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(runner, "check_engine", lambda *arguments: None)
+    fake.error = RuntimeError("Pipeline job-1 failed in state FAILED: Caused by: java.io.IOException: no buffers")
+    beam = {"runner": "flink", "master": "http://127.0.0.1:8081", "environment_type": "loopback"}
+    with pytest.raises(SubmitError, match="a job ended on flink .* as FAILED: java.io.IOException: no buffers"):
+        runner.run(settings(photos, beam=beam), workdir=tmp_path / "w")
+    assert "java.io.IOException: no buffers" in (tmp_path / "w/reports/birds/run-1/index.html").read_text()
+    assert "Traceback (most recent call last)" in caplog.text
+
+
+def test_a_defect_is_not_taken_for_an_error_of_the_user(fake, run):
+    fake.error = ZeroDivisionError("oh")
+    with pytest.raises(ZeroDivisionError):
+        run()
+
+
+def test_a_cached_push_of_which_the_files_are_gone_is_an_error(fake, run, tmp_path, monkeypatch):
+    def run_and_lose(pipeline, console) -> None:
+        fake.run(pipeline, console)
+        (tmp_path / "w/pushed/birds/edge/1").rmdir()
+
+    monkeypatch.setattr(edgetune.pipeline.local.observed_runner, "run_observed", run_and_lose)
+    with pytest.raises(PushError, match=r"pushed/birds/edge/1 was pushed by an earlier run and is gone"):
+        run()
+
+
+def test_the_embedded_digits_are_written_into_the_workdir(fake, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgetune.modules.data.digits.write_digits", lambda folder: fill(folder, "0", "1") or folder)
+    runner.run(settings(Path("embedded:digits")), workdir=tmp_path / "w")
+    assert fake.built["source"].base == str(tmp_path / "w" / "data" / "digits")

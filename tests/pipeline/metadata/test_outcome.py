@@ -1,0 +1,148 @@
+"""Reading a run from ML Metadata: which run, which artifacts, and a verdict that fails closed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetune.modules.core.errors import ConfigError
+from edgetune.pipeline.metadata.outcome import NOT_RUN, read_outcome
+from tests.helpers.recorded_run import Made, Recorder
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    return tmp_path / "metadata.db"
+
+
+def evaluator(tmp_path: Path, blessed: int) -> dict[str, Made]:
+    (tmp_path / "evaluation").mkdir(exist_ok=True)
+    return {
+        "evaluation": ("ModelEvaluation", str(tmp_path / "evaluation"), {}),
+        "blessing": ("ModelBlessing", "blessing", {"blessed": blessed}),
+    }
+
+
+def edge(tmp_path: Path, blessed: int, metrics: dict[str, Any] | None = None) -> dict[str, Made]:
+    folder = tmp_path / "edge_evaluation"
+    folder.mkdir(exist_ok=True)
+    if metrics is not None:
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    return {
+        "evaluation": ("EdgeEvaluation", str(folder), {}),
+        "blessing": ("EdgeBlessing", "edge_blessing", {"blessed": blessed}),
+    }
+
+
+def pushed(kind: str, destination: str, done: int = 1) -> Made:
+    return (kind, "uri", {"pushed": done, "pushed_destination": destination})
+
+
+def test_the_latest_run_is_read_and_any_other_by_its_id(db: Path) -> None:
+    recorder = Recorder(db, "demo")
+    for number in (1, 2, 3):
+        recorder.run(f"run-{number}")
+        recorder.node("Transform", properties={"n": number, "__internal__": "x"})
+    Recorder(db, "other").run("run-of-another-pipeline")
+    assert read_outcome(db, "demo").run_id == "run-3"
+    assert read_outcome(db, "demo").node("Transform").properties == {"n": 3}
+    assert read_outcome(db, "demo", "run-2").node("Transform").properties == {"n": 2}
+
+
+def test_what_is_not_recorded_is_an_error_that_names_it(db: Path) -> None:
+    with pytest.raises(ConfigError, match="metadata.db"):
+        read_outcome(db, "demo")
+    assert not db.exists()
+    recorder = Recorder(db, "demo")
+    with pytest.raises(ConfigError, match="no run of pipeline demo"):
+        read_outcome(db, "demo")
+    recorder.run("run-1")
+    with pytest.raises(ConfigError, match="no run of pipeline digits"):
+        read_outcome(db, "digits")
+    with pytest.raises(ConfigError, match="no run run-9 of pipeline demo"):
+        read_outcome(db, "demo", "run-9")
+
+
+@pytest.mark.parametrize("content", [b"", b"not sqlite at all" * 100])
+def test_a_file_that_is_no_database_is_an_error_too(db: Path, content: bytes) -> None:
+    db.write_bytes(content)
+    with pytest.raises(ConfigError, match="metadata.db: not a database"):
+        read_outcome(db, "demo")
+    assert db.read_bytes() == content
+
+
+def test_a_cached_node_has_the_artifacts_and_the_duration_of_the_node_that_made_them(db: Path) -> None:
+    recorder = Recorder(db, "demo")
+    recorder.run("run-1")
+    first = recorder.node("Transform", outputs={"graph": ("TransformGraph", "/graph/1", {"note": "a"})})
+    recorder.run("run-2")
+    second = recorder.node("Transform", "CACHED")
+    seconds = {
+        execution.id: (execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000
+        for execution in recorder.store.get_executions()
+    }
+    node = read_outcome(db, "demo").node("Transform")
+    assert node.state == "CACHED" and node.succeeded
+    artifact = node.artifact("graph")
+    assert artifact is not None and artifact.uri == "/graph/1"
+    assert artifact.type == "TransformGraph" and artifact.custom_properties == {"note": "a"}
+    assert (node.seconds, node.computed_seconds) == (seconds[second], seconds[first])
+
+
+def test_nodes_stand_in_the_order_of_their_start_and_an_absent_one_is_not_run(db: Path) -> None:
+    recorder = Recorder(db, "demo")
+    recorder.run("run-1")
+    for name in ("ImageExampleGen", "Transform", "DatasetGate"):
+        recorder.node(name, "FAILED" if name == "DatasetGate" else "COMPLETE")
+    outcome = read_outcome(db, "demo")
+    assert [node.id for node in outcome.nodes] == ["ImageExampleGen", "Transform", "DatasetGate"]
+    assert outcome.node("Evaluator").state == NOT_RUN
+    assert outcome.node("Evaluator").artifact("blessing") is None
+    assert outcome.failed == ["DatasetGate"]
+    assert not outcome.blessed and outcome.reasons == ["DatasetGate failed"]
+
+
+def test_both_gates_and_no_failure_make_a_blessing(db: Path, tmp_path: Path) -> None:
+    recorder = Recorder(db, "demo")
+    recorder.run("run-1")
+    recorder.node("Evaluator", outputs=evaluator(tmp_path, 1))
+    one_gate = read_outcome(db, "demo")
+    assert not one_gate.blessed and one_gate.reasons == ["EdgeEvaluator did not run"]
+    recorder.node("EdgeEvaluator", outputs=edge(tmp_path, 1))
+    recorder.node("SavedModelPusher", outputs={"pushed_model": pushed("PushedModel", "/models/7")})
+    recorder.node("EdgePusher", outputs={"pushed_bundle": pushed("PushedBundle", "/edge/7", done=0)})
+    outcome = read_outcome(db, "demo")
+    assert outcome.blessed and outcome.reasons == []
+    assert outcome.pushed == ["/models/7"]
+    recorder.node("Other", "FAILED")
+    assert not read_outcome(db, "demo").blessed
+
+
+def test_a_refused_edge_model_says_which_variant_and_why(db: Path, tmp_path: Path) -> None:
+    refused = {"blessed": False, "reasons": ["agreement 0.93 is below edge.min_agreement 0.97"]}
+    metrics = {
+        "variants": {"float32": {"blessed": True, "reasons": []}, "int8": refused},
+        "blessed": False,
+        "reasons": [],
+    }
+    recorder = Recorder(db, "demo")
+    recorder.run("run-1")
+    recorder.node("Evaluator", outputs=evaluator(tmp_path, 1))
+    recorder.node("EdgeEvaluator", outputs=edge(tmp_path, 0, metrics))
+    outcome = read_outcome(db, "demo")
+    assert not outcome.blessed
+    assert outcome.reasons == ["edge variant int8: agreement 0.93 is below edge.min_agreement 0.97"]
+
+
+def test_a_refusal_without_a_readable_reason_is_still_a_refusal(db: Path, tmp_path: Path) -> None:
+    recorder = Recorder(db, "demo")
+    recorder.run("run-1")
+    recorder.node("Evaluator", outputs=evaluator(tmp_path, 0))
+    recorder.node("EdgeEvaluator", outputs=edge(tmp_path, 0))
+    assert read_outcome(db, "demo").reasons == [
+        "the evaluation holds no verdict",
+        "EdgeEvaluator gave no blessing",
+    ]

@@ -1,0 +1,544 @@
+"""The report of runs that ended well, badly or early: its content, its form, and that nothing in it becomes markup."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgetune.modules.litert.interpreter import Latency
+from edgetune.modules.data.findings import Finding
+from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.settings.run import RunSettings
+from edgetune.pipeline.metadata.outcome import Outcome, read_outcome
+from edgetune.pipeline.report import summary, write_report
+from tests.helpers.recorded_run import Made, Recorder
+
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '" onmouseover="alert(1)',
+    "</style></svg><img src=x onerror=alert(1)>",
+    "--><!--",
+    "$\\frac{1}{$ {{ 7 * 7 }} #010101",
+    "größe 猫 🐈 \u202eesrever",
+    "x" * 200,
+]
+LABELS = ["ash", "beech", "cedar"]
+COUNTS = [[40, 0, 0], [1, 38, 1], [4, 0, 36]]
+
+
+class Page(HTMLParser):
+    """A page as its text, its tags with their attributes, and what is wrong with its nesting."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.text = ""
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.unbalanced: list[str] = []
+        self.rows: list[list[str]] = []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        self.unbalanced += self.open
+        self.rows = [[" ".join(cell.split()) for cell in row] for row in self.rows]
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.unbalanced.append(f"/{tag}")
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self.open:
+            return
+        self.text += data
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+    def row(self, name: str) -> list[str]:
+        """The cells beside the first cell that begins with a name."""
+        return next(row[1:] for row in self.rows if row and row[0].startswith(name))
+
+
+def record_evaluation(folder: Path, labels: Sequence[str], counts: Any, baseline: float | None = None) -> Made:
+    """Writes what TFMA would: metrics overall and by class, the confusion matrix, and no refusal."""
+    import tensorflow as tf
+    from tensorflow_model_analysis.proto import metrics_for_slice_pb2 as pb
+    from tensorflow_model_analysis.proto import validation_result_pb2
+
+    folder.mkdir(parents=True)
+    matrix = np.asarray(counts)
+    specs = [{"name": "candidate"}, *([{"name": "baseline", "isBaseline": True}] if baseline is not None else [])]
+    model = "candidate" if baseline is not None else ""
+    (folder / "eval_config.json").write_text(json.dumps({"evalConfig": {"modelSpecs": specs}}))
+
+    def add(record: Any, model_name: str, accuracy: float, examples: float) -> None:
+        values = {"sparse_categorical_accuracy": accuracy, "example_count": examples}
+        for name, value in {**values, "sparse_categorical_crossentropy": 0.25}.items():
+            item = record.metric_keys_and_values.add()
+            item.key.name, item.key.model_name, item.value.double_value.value = name, model_name, value
+
+    overall = pb.MetricsForSlice()
+    add(overall, model, np.trace(matrix) / matrix.sum(), matrix.sum())
+    if baseline is not None:
+        add(overall, "baseline", baseline, matrix.sum())
+    records = [overall]
+    for name, row, right in zip(labels, matrix, np.diag(matrix), strict=True):
+        if row.sum():
+            records.append(pb.MetricsForSlice())
+            records[-1].slice_key.single_slice_keys.add(column="label", bytes_value=name.encode())
+            add(records[-1], model, right / row.sum(), row.sum())
+    plots = pb.PlotsForSlice()
+    item = plots.plot_keys_and_values.add()
+    item.key.model_name = model
+    entries = item.value.multi_class_confusion_matrix_at_thresholds.matrices.add(threshold=0.0).entries
+    for row, column in np.argwhere(matrix):
+        entries.add(
+            actual_class_id=int(row), predicted_class_id=int(column), num_weighted_examples=float(matrix[row, column])
+        )
+    verdict = validation_result_pb2.ValidationResult(validation_ok=True)
+    for name, content in {"metrics": records, "plots": [plots], "validations": [verdict]}.items():
+        with tf.io.TFRecordWriter(str(folder / f"{name}.tfrecord")) as writer:
+            for record in content:
+                writer.write(record.SerializeToString())
+    return ("ModelEvaluation", str(folder), {})
+
+
+def record_statistics(folder: Path) -> Made:
+    """Writes what StatisticsGen would: of three splits, one of which has no image."""
+    from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
+
+    for split, images in (("train", 100), ("eval", 10), ("test", 0)):
+        counted = pb.DatasetFeatureStatisticsList()
+        features = counted.datasets.add().features
+        for name, mean in (("label", 0.0), ("width", 12345.0), ("red", 127.5)):
+            feature = features.add()
+            feature.path.step.append(name)
+            numbers = feature.num_stats
+            numbers.common_stats.num_non_missing = images
+            numbers.mean, numbers.std_dev, numbers.min, numbers.median, numbers.max = mean, 2.5, 1.0, mean, 2 * mean
+            for kind in (pb.Histogram.QUANTILES, pb.Histogram.STANDARD):
+                histogram = numbers.histograms.add(type=kind)
+                histogram.buckets.add(low_value=1.0, high_value=mean, sample_count=images * 0.75)
+                histogram.buckets.add(low_value=mean, high_value=2 * mean, sample_count=images * 0.25)
+        path = folder / f"Split-{split}" / "FeatureStats.pb"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(counted.SerializeToString())
+    return ("ExampleStatistics", str(folder), {})
+
+
+def record_files(folder: Path, kind: str, **files: Any) -> Made:
+    """An artifact of JSON files; of text where text is given. `__` in a name stands for the dot."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        (folder / name.replace("__", ".")).write_text(text, encoding="utf-8")
+    return (kind, str(folder), {})
+
+
+def variant(accuracy: float | None, size: int, reasons: Sequence[str] = ()) -> dict[str, Any]:
+    return {
+        "accuracy": accuracy,
+        "agreement": 0.9917,
+        "bytes": size,
+        "latency": asdict(Latency(p50_ms=3.21, p95_ms=4.4, runs=200, threads=1, cpu="Some CPU <2 GHz>")),
+        "blessed": not reasons,
+        "reasons": list(reasons),
+    }
+
+
+VARIANTS = {"int8": variant(0.95, 612_344), "float32": variant(0.95, 2_341_000)}
+
+
+def phase(name: str, epochs: int) -> dict[str, Any]:
+    """As the trainer writes it."""
+    steps = [
+        {
+            "loss": 1.5 * 0.75**n + 0.1,
+            "accuracy": 1 - 0.5 * 0.75**n,
+            "val_loss": 1.6 * 0.8**n + 0.15,
+            "val_accuracy": 0.96 - 0.5 * 0.75**n,
+            "learning_rate": 1e-3 if n < 6 else 5e-4,
+        }
+        for n in range(epochs)
+    ]
+    from edgetune.modules.training.phase import Phase
+
+    return Phase(name, tuple(steps), best_epoch=2, seconds=21.4, trainable_parameters=361_606).as_json()
+
+
+TRANSFER = [
+    {"name": "from_scratch", "test_accuracy": 0.6117, "seconds": 130.0, "epochs": 20},
+    {"name": "fixed_features", "test_accuracy": 0.9, "seconds": 21.0, "epochs": 10},
+    {"name": "fine_tuned", "test_accuracy": 0.95, "seconds": 64.0, "epochs": 18},
+]
+
+
+def record_run(
+    folder: Path,
+    labels: Sequence[str] = LABELS,
+    counts: Any = COUNTS,
+    baseline: float | None = None,
+    variants: dict[str, Any] = VARIANTS,
+    transfer: list[dict[str, Any]] | None = TRANSFER,
+    findings: Sequence[dict[str, Any]] = (),
+) -> Outcome:
+    """A run of all components; it is blessed and pushed where all `variants` are."""
+    blessed = all(v["blessed"] for v in variants.values())
+    split = {"train": {n: 80 + 9 * i for i, n in enumerate(labels)}, "eval": dict.fromkeys(labels, 10)}
+    split["test"] = {name: int(row.sum()) for name, row in zip(labels, np.asarray(counts), strict=True)}
+    accepted = sum(sum(counts.values()) for counts in split.values())
+    ingest = {"files": accepted + 60, "accepted": accepted, "rejected": 60, "splits": split}
+    reject = "path,reason\n" + "".join(f"{labels[0][:5]}/<b>{n}.jpg,not an image\n" for n in range(60)).replace('"', "")
+    history = {
+        "phases": [phase("head", 10), phase("fine_tune", 8)],
+        "exported": "fine_tune",
+        "why": "fine-tuning lowered the loss on eval from 0.3104 to 0.2236",
+        "device": {"device": "GPU 0 (Tesla T4)", "why": "the first of 2", "warning": "slow so"},
+    }
+    runs = {"transfer__json": transfer} if transfer is not None else {}
+    metrics = {
+        "saved_model": {"accuracy": 0.95},
+        "test": {"images": 120, "sha256": "0" * 64},
+        "runtime": "ai-edge-litert 2.3.0",
+        "variants": variants,
+        "blessed": blessed,
+        "reasons": [
+            f"required edge variant {k}: {'; '.join(v['reasons'])}" for k, v in variants.items() if v["reasons"]
+        ],
+    }
+    assets = folder / "model" / "Format-Serving" / "assets"
+    record_files(assets, "", labels__txt="\n".join(labels) + "\n")
+
+    recorder = Recorder(folder / "metadata.db", "trees")
+    recorder.run("run-1")
+    found = record_files(folder / "findings", "DatasetFindings", findings__json={"findings": list(findings)})
+    report = record_files(folder / "ingest", "IngestReport", ingest__json=ingest, rejected__csv=reject)
+    recorder.node("ImageExampleGen", outputs={"report": report})
+    recorder.node("StatisticsGen", outputs={"statistics": record_statistics(folder / "statistics")})
+    recorder.node("DatasetGate", outputs={"findings": found})
+    model_run = record_files(folder / "model_run", "ModelRun", history__json=history, **runs)
+    model: Made = ("Model", str(folder / "model"), {})
+    recorder.node("TwoPhaseTrainer", outputs={"model": model, "model_run": model_run})
+    evaluation = record_evaluation(folder / "evaluation", labels, counts, baseline)
+    blessing = ("ModelBlessing", "blessing", {"blessed": 1})
+    recorder.node("Evaluator", outputs={"evaluation": evaluation, "blessing": blessing})
+    evaluation = record_files(folder / "edge_evaluation", "EdgeEvaluation", metrics__json=metrics)
+    blessing = ("EdgeBlessing", "edge_blessing", {"blessed": int(blessed)})
+    recorder.node("EdgeEvaluator", outputs={"evaluation": evaluation, "blessing": blessing})
+    for node, key in (("SavedModelPusher", "pushed_model"), ("EdgePusher", "pushed_bundle")):
+        done = {"pushed": int(blessed), "pushed_destination": f"/pushed/{key}/7"}
+        recorder.node(node, outputs={key: ("Pushed", "uri", done)})
+    return read_outcome(folder / "metadata.db", "trees")
+
+
+def settings(**groups: Any) -> RunSettings:
+    return RunSettings.model_validate({"name": "trees", "data": {"path": "/photos/trees"}, **groups})
+
+
+def written(outcome: Outcome, folder: Path, error: str | None = None, **groups: Any) -> tuple[Page, dict[str, Any]]:
+    """The page and the numbers, after what holds for every report."""
+    path = write_report(outcome, folder, settings=settings(**groups), log=Path("/logs/run-1.log"), error=error)
+    assert path == folder / "index.html"
+    assert sorted(p.name for p in folder.iterdir()) == ["index.html", "report.json"]
+    source, page = path.read_text(encoding="utf-8"), Page(path)
+    assert source.startswith("<!DOCTYPE html>")
+    assert page.unbalanced == []
+    assert [name for name, times in Counter(a["id"] for _, a in page.tags if "id" in a).items() if times > 1] == []
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    styles = "".join(" ".join(str(value) for value in attributes.values()) for _, attributes in page.tags)
+    assert set(re.findall(r"url\(#(.*?)\)", styles)) <= ids
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "img", "iframe", "object", "base")
+        assert not [name for name in attributes if name == "src" or name.startswith("on")]
+        assert str(attributes.get("href", "#")).startswith("#")
+    assert ("meta", "default-src 'none'; style-src 'unsafe-inline'") in [(t, a.get("content")) for t, a in page.tags]
+    assert not re.search(r"https?://|@import|url\((?!#)", source)
+    return page, json.loads((folder / "report.json").read_text())
+
+
+def test_a_blessed_run(tmp_path: Path) -> None:
+    outcome = record_run(tmp_path, baseline=0.925)
+    page, numbers = written(outcome, tmp_path / "reports" / "run-1")
+    assert "Blessed and pushed" in page.text
+    assert "/pushed/pushed_model/7" in page.text and "/pushed/pushed_bundle/7" in page.text
+    # 114 of 120: 0.895 and 0.977 by Wilson's formula
+    assert page.row("this run") == ["95.0%", "89.5% to 97.7%", "120", "0.2500"]
+    assert page.row("last blessed model") == ["92.5%", "86.4% to 96.0%", "120", "–"]
+    assert "on the same images: +2.50 points" in page.text
+    names = [row[0].split(" ")[0] for row in page.rows]
+    assert names.index("fixed") < names.index("fine-tuned") < names.index("from")
+    assert page.row("from scratch") == ["61.2%", "", "2:10 min", "20"]
+    assert page.row("int8") == ["blessed", "95.0%", "0.00", "99.2%", "612 kB", "3.21 ms", "4.40 ms"]
+    assert names.index("float32") < names.index("int8"), "in the order of the configuration"
+    assert "Some CPU <2 GHz>, 1 thread, 200 runs" in page.text
+    assert page.row("cedar") == ["90.0%", "", "76.9% to 96.0%", "40", "ash (4)"]
+    assert ["cedar", "ash", "4 of 40"] in page.rows
+    assert [row[0] for row in page.rows if row[0] in LABELS and len(row) == 6] == ["cedar", "beech", "ash"]
+    assert next(row for row in page.rows if row[0] == "fine-tune")[1:] == [
+        "8",
+        "3",
+        "67.9%",
+        "361,606",
+        "21.4 s",
+        "exported",
+    ]
+    assert page.row("TwoPhaseTrainer")[0] == "complete" and str(tmp_path / "model") in page.row("TwoPhaseTrainer")[-1]
+    for text in (
+        "weights of fine-tune: fine-tuning lowered the loss",
+        "by ai-edge-litert 2.3.0 on 120",
+        "/logs/run-1.log",
+        "path: /photos/trees",
+        "60 rejected",
+        "the first 50 of",
+    ):
+        assert text in page.text
+    assert page.text.count("not an image") == 50
+    assert [tag for tag, _ in page.tags].count("svg") == 4
+
+    assert numbers["verdict"]["blessed"] and numbers["absent"] == {} and numbers["log"] == "/logs/run-1.log"
+    assert [numbers["results"][key] for key in ("accuracy", "change")] == pytest.approx([0.95, 0.025])
+    assert numbers["confusion"]["counts"] == COUNTS and numbers["confusion"]["labels"] == LABELS
+    assert numbers["configuration"] == settings().model_dump(mode="json")
+    assert [row["name"] for row in numbers["transfer"]] == ["fixed_features", "fine_tuned", "from_scratch"]
+
+
+def test_a_refused_run_says_why_for_each_variant(tmp_path: Path) -> None:
+    reasons = ["accuracy drop 0.0342 is above edge.max_accuracy_drop 0.01", "2 float ops are left"]
+    finding = asdict(Finding("two_labels", "two <i>labels</i>", "choose one", ("a/1.jpg", "b/1.jpg")))
+    variants = {"float32": VARIANTS["float32"], "int8": variant(0.9158, 600_000, reasons)}
+    outcome = record_run(tmp_path, variants=variants, transfer=None, findings=[finding])
+    page, numbers = written(outcome, tmp_path / "report")
+    assert "Not blessed" in page.text and "Blessed and pushed" not in page.text and "/pushed/" not in page.text
+    assert f"required edge variant int8: {'; '.join(reasons)}" in page.text
+    assert page.row("int8")[:3] == ["refused", "91.6%", "3.42"] and f"int8: {reasons[1]}" in page.text
+    assert "No comparison was asked for: training.baselines is empty." in page.text
+    assert "No earlier model of this pipeline is blessed" in page.text
+    assert "two <i>labels</i>" in page.text and "2 files" in page.text and "choose one" in page.text
+    assert numbers["transfer"] is None and "training.baselines" in numbers["absent"]["transfer"]
+    assert numbers["edge"]["variants"][1]["reasons"] == reasons
+    wanted, _ = written(outcome, tmp_path / "wanted", training={"baselines": ["from_scratch"]})
+    assert "TwoPhaseTrainer left no transfer.json." in wanted.text
+
+
+def test_a_run_that_failed_at_its_first_node(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "metadata.db", "trees")
+    recorder.run("run-1")
+    recorder.node("ImageExampleGen", "FAILED")
+    outcome = read_outcome(tmp_path / "metadata.db", "trees")
+    page, numbers = written(outcome, tmp_path / "report", "ash/: no image in it\n  remedy: <fill> it")
+    assert "Stopped at ImageExampleGen" in page.text and "ImageExampleGen failed" not in page.text
+    assert "remedy: <fill> it" in page.text
+    assert "Gates and pushers that did not run: Evaluator, EdgeEvaluator, SavedModelPusher, EdgePusher." in page.text
+    assert page.row("ImageExampleGen")[0] == "failed"
+    assert numbers["absent"] == {
+        "results": "Evaluator did not run.",
+        "transfer": "TwoPhaseTrainer did not run.",
+        "edge": "EdgeEvaluator did not run.",
+        "data": "ImageExampleGen did not succeed.",
+        "findings": "DatasetGate did not run.",
+        "statistics": "StatisticsGen did not run.",
+        "training": "TwoPhaseTrainer did not run.",
+        "classes": "Evaluator did not run.",
+        "confusion": "Evaluator did not run.",
+    }
+    assert all(sentence in page.text for sentence in numbers["absent"].values())
+    assert "Its log tells why: /logs/run-1.log" in written(outcome, tmp_path / "unexplained")[0].text
+    assert summary(outcome, report=Path("/r/index.html")) == ["nothing was pushed", "report     /r/index.html"]
+
+
+def test_a_cached_component_tells_what_it_once_took(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "metadata.db", "trees")
+    recorder.run("run-1")
+    recorder.node("Transform", outputs={"graph": ("TransformGraph", "/graph/1", {})})
+    recorder.run("run-2")
+    recorder.node("Transform", "CACHED")
+    page, numbers = written(read_outcome(tmp_path / "metadata.db", "trees"), tmp_path / "report")
+    assert page.row("Transform") == ["cached", "0.0 s", "0.0 s", "graph /graph/1"]
+    assert numbers["components"][0]["artifacts"] == [{"key": "graph", "type": "TransformGraph", "uri": "/graph/1"}]
+
+
+def test_sizes_and_colours_are_shown_for_each_split_that_has_images(tmp_path: Path) -> None:
+    page, numbers = written(record_run(tmp_path), tmp_path / "report")
+    assert page.row("width, pixels") == ["train", "12,345", "2.5", "1", "12,345", "24,690"]
+    assert page.row("mean of red, 0 to 255") == ["train", "127.5", "2.5", "1", "127.5", "255"]
+    assert {feature: set(splits) for feature, splits in numbers["statistics"].items()} == {
+        "width": {"train", "eval"},
+        "red": {"train", "eval"},
+    }
+    assert numbers["statistics"]["red"]["eval"]["histogram"] == [[1.0, 127.5, 7.5], [127.5, 255.0, 2.5]]
+
+
+def test_what_the_gate_refused_is_shown_although_its_artifact_is_gone(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "metadata.db", "trees")
+    recorder.run("run-1")
+    recorder.node("DatasetGate", state="FAILED")
+    outcome = read_outcome(tmp_path / "metadata.db", "trees")
+    found = [Finding("two_labels", "one image, two labels", "choose one", ("a/1.jpg", "b/<i>1</i>.jpg"))]
+    path = write_report(outcome, tmp_path / "report", settings=settings(), log=None, error="e", findings=found)
+    page = Page(path)
+    assert "one image, two labels" in page.text and "b/<i>1</i>.jpg" in page.text and "choose one" in page.text
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["findings"][0]["name"] == "two_labels"
+
+def test_what_was_rejected_is_shown_of_a_run_that_it_stopped(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "metadata.db", "trees")
+    recorder.run("run-1")
+    recorder.node("ImageExampleGen", state="FAILED")
+    outcome = read_outcome(tmp_path / "metadata.db", "trees")
+    splits = {"train": {"ash": 5}, "eval": {"ash": 1}, "test": {"ash": 1}}
+    ingest = {"files": 107, "accepted": 7, "rejected": 100, "splits": splits}
+    rows = [{"path": f"ash/<b>{number}</b>.jpg", "reason": "the file is empty"} for number in range(60)]
+    stopped = Rejected("too many", "repair them", ingest, rows)
+    path = write_report(outcome, tmp_path / "report", settings=settings(), log=None, error="e", rejected=stopped)
+    page = Page(path)
+    assert "7 of 107 files taken, 100 rejected." in page.text and "the first 50 of 100" in " ".join(page.text.split())
+    shown = [row for row in page.rows if row[-1:] == ["the file is empty"]]
+    assert len(shown) == 50 and shown[0] == ["ash/<b>0</b>.jpg", "the file is empty"]
+    numbers = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert numbers["data"]["splits"] == splits and len(numbers["data"]["rejected_files"]) == 50
+
+
+
+def test_who_let_a_finding_pass_is_named(tmp_path: Path) -> None:
+    finding = {**asdict(Finding("drift", "it drifted", "do not", subject="label")), "allowed": True}
+    recorder = Recorder(tmp_path / "metadata.db", "trees")
+    recorder.run("run-1")
+    kind, uri, _ = record_files(tmp_path / "findings", "DatasetFindings", findings__json={"findings": [finding]})
+    recorder.node("DatasetGate", outputs={"findings": (kind, uri, {"allowed_by": "ada"})})
+    page, numbers = written(read_outcome(tmp_path / "metadata.db", "trees"), tmp_path / "report")
+    assert "Let pass by ada" in page.text and "Remedy" not in page.text
+    assert numbers["findings"][0]["allowed_by"] == "ada"
+
+
+def test_classes_off_their_shares_are_listed(tmp_path: Path) -> None:
+    outcome = record_run(tmp_path)
+    path = tmp_path / "ingest" / "ingest.json"
+    ingest = json.loads(path.read_text())
+    off = {"ash": {"train": [24, 22.4], "eval": [3, 2.8], "test": [1, 2.8]}}
+    path.write_text(json.dumps({**ingest, "deviations": off}))
+    page, _ = written(outcome, tmp_path / "report")
+    assert [row for row in page.rows if row[0] == "ash" and len(row) == 7] == [
+        ["ash", "24", "22.4", "3", "2.8", "1", "2.8"]
+    ]
+
+
+def test_a_run_that_did_nothing_at_all(tmp_path: Path) -> None:
+    page, _ = written(Outcome("trees", "run-1", ()), tmp_path / "report")
+    assert "Not blessed" in page.text and "Evaluator did not run" in page.text
+    assert summary(Outcome("trees", "run-1", ()), report=None) == []
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    labels = sorted(HOSTILE)
+    counts = np.diag([9] * len(labels)) + np.eye(len(labels), k=1, dtype=int)
+    page, numbers = written(record_run(tmp_path, labels, counts), tmp_path / "report")
+    named = [row[0] for row in page.rows if len(row) == 6]
+    for label in labels:
+        assert label in page.text and label in named, "whole, in the table of classes"
+    assert "49" not in "".join(named)
+    assert sum(tag == "svg" for tag, _ in page.tags) == 4
+    assert numbers["confusion"]["labels"] == labels
+
+
+def test_three_hundred_classes(tmp_path: Path) -> None:
+    labels = [f"class {n:03}" for n in range(300)]
+    counts = np.random.default_rng(1).poisson(0.02, (300, 300)) + np.diag([8] * 300)
+    counts[7] = 0  # a class without a test image
+    page, numbers = written(record_run(tmp_path, labels, counts, transfer=None), tmp_path / "report")
+    assert "300 classes, the weakest first" in page.text and "the 40 smallest of 300 classes" in page.text
+    assert page.row("class 007") == ["–", "", "–", "0", ""]
+    assert len(numbers["classes"]) == len(numbers["confusion"]["counts"]) == 300
+    assert (tmp_path / "report" / "index.html").stat().st_size < 1_500_000
+
+
+def test_a_broken_artifact_costs_only_its_section(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    outcome = record_run(tmp_path)
+    (tmp_path / "model_run" / "history.json").write_text('{"phases": [{"na')
+    (tmp_path / "ingest" / "ingest.json").write_text('{"files": 3}')
+    (tmp_path / "model" / "Format-Serving" / "assets" / "labels.txt").write_text("ash\n")
+    (tmp_path / "findings" / "findings.json").unlink()
+    page, numbers = written(outcome, tmp_path / "report")
+    assert set(numbers["absent"]) == {"training", "data", "confusion", "classes", "findings"}
+    assert "cannot be read (KeyError: 'accepted')" in page.text and "only 1 classes have a name" in page.text
+    assert "DatasetGate left no findings.json." in page.text
+    assert page.row("this run")[0] == "95.0%"
+    assert len([record for record in caplog.records if "report: no section" in record.message]) == 4
+
+
+def test_what_is_no_number_or_no_utf8_does_not_stop_the_report(tmp_path: Path) -> None:
+    int8 = {**VARIANTS["int8"], "agreement": float("nan"), "accuracy": None, "latency": None}
+    outcome = record_run(tmp_path, variants={"int8": int8})
+    head = {**phase("head", 3), "best_epoch": 9}
+    head["epochs"][1].update(loss=float("nan"), val_accuracy=None, learning_rate=None)
+    history = {"phases": [head], "exported": "head", "why": "a lone \udcff surrogate"}
+    (tmp_path / "model_run" / "history.json").write_text(json.dumps(history))
+    page, numbers = written(outcome, tmp_path / "report")
+    assert page.row("int8") == ["blessed", "–", "–", "–", "612 kB", "–", "–"]
+    assert page.row("head")[:3] == ["3", "–", "–"]
+    assert numbers["training"]["phases"][0]["epochs"][1]["loss"] is None
+    # It was written before devices were.
+    assert numbers["training"]["device"] == {"device": "", "why": "", "warning": ""}
+    assert "It was trained on" not in page.text
+    assert r"a lone \udcff surrogate" in page.text
+
+
+def test_the_device_is_said(tmp_path: Path) -> None:
+    page, _ = written(record_run(tmp_path), tmp_path / "report")
+    text = " ".join(page.text.split())
+    assert "It was trained on GPU 0 (Tesla T4): the first of 2. Warning: slow so." in text
+
+
+def test_an_older_report_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "index.html").write_text("old")
+    page, _ = written(Outcome("trees", "run-1", ()), tmp_path / "report")
+    assert "trees" in page.text and (tmp_path / "report" / "index.html").read_text() != "old"
+
+
+def test_summary_of_a_blessed_run(tmp_path: Path) -> None:
+    lines = summary(record_run(tmp_path, baseline=0.925), report=Path("/r/index.html"))
+    assert lines == [
+        "accuracy 95.0% on 120 test images (95% interval 89.5% to 97.7%), +2.50 points against the last blessed model",
+        "  fixed features  90.0%  trained in 21.0 s",
+        "  fine tuned      95.0%  trained in 1:04 min",
+        "  from scratch    61.2%  trained in 2:10 min",
+        "  int8     95.0%   612 kB  3.21 ms  blessed",
+        "  float32  95.0%  2.34 MB  3.21 ms  blessed",
+        "pushed to  /pushed/pushed_model/7",
+        "pushed to  /pushed/pushed_bundle/7",
+        "report     /r/index.html",
+    ]
+
+
+def test_summary_of_a_refused_run_names_the_reason_in_one_line(tmp_path: Path) -> None:
+    variants = {"int8": variant(0.9, 999, ["too\nlarge", "too slow"])}
+    lines = summary(record_run(tmp_path, variants=variants, transfer=None), report=None)
+    assert lines[1:] == ["  int8  90.0%  999 B  3.21 ms  refused: too large; too slow", "nothing was pushed"]
+
+
+def test_importing_the_report_is_cheap(root: Path) -> None:
+    heavy = "('tensorflow', 'matplotlib', 'jinja2', 'tensorflow_model_analysis', 'tfx')"
+    code = f"import sys, edgetune.pipeline.report; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

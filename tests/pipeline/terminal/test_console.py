@@ -1,0 +1,197 @@
+"""The progress console: readable plain lines, live lines on a terminal, safe from many threads."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import threading
+import time
+
+import pytest
+
+from edgetune.pipeline.terminal.console import Console, duration
+
+NODES = ["ImageExampleGen", "Transform", "TwoPhaseTrainer", "Evaluator"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_plain_output_is_one_line_per_ended_component() -> None:
+    out, clock = io.StringIO(), Clock()
+    with Console(out, NODES, clock=clock) as console:
+        console.line("log: run.log")
+        console.started("ImageExampleGen")
+        clock.now += 4.25
+        console.finished("ImageExampleGen", "done")
+        console.started("Transform")
+        console.finished("Transform", "cached")
+        console.started("TwoPhaseTrainer")
+        clock.now += 65
+        console.finished("TwoPhaseTrainer", "failed")
+        console.finished("Evaluator", "skipped")
+    assert out.getvalue().splitlines() == [
+        "log: run.log",
+        "  ✓ ImageExampleGen     4.2 s",
+        "  ≡ Transform           0.0 s  cached",
+        "  ✗ TwoPhaseTrainer  1:05 min  failed",
+        "  – Evaluator                  skipped",
+    ]
+
+
+def test_plain_details_are_thinned_out_and_the_last_one_stays_with_the_component() -> None:
+    out, clock = io.StringIO(), Clock()
+    with Console(out, ["TwoPhaseTrainer"], detail_seconds=5, clock=clock) as console:
+        console.detail("nobody runs yet")
+        console.started("TwoPhaseTrainer")
+        for epoch in range(1, 13):
+            console.detail(f"head: epoch {epoch}/12")
+            clock.now += 1
+        console.finished("TwoPhaseTrainer", "done")
+    lines = out.getvalue().splitlines()
+    assert [int(re.search(r"epoch (\d+)", line)[1]) for line in lines] == [1, 6, 11, 12]  # type: ignore[index]
+    assert lines[-1] == "  ✓ TwoPhaseTrainer    12.0 s  head: epoch 12/12"
+
+
+def test_a_component_that_says_nothing_for_long_is_said_to_run_still() -> None:
+    out = io.StringIO()
+    with Console(out, ["loading"], silence_seconds=0.2) as console:
+        time.sleep(0.6)
+        assert out.getvalue() == ""  # nothing runs
+        console.started("loading")
+        console.detail("TensorFlow")
+        deadline = time.monotonic() + 30
+        while out.getvalue().count("\n") < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        console.finished("loading", "done")
+        written = out.getvalue()
+        time.sleep(0.6)
+    assert out.getvalue() == written  # nor after it
+    *running, ended = written.splitlines()
+    assert len(running) >= 3 and all(re.fullmatch(r"    loading +[\d.]+ s  TensorFlow", line) for line in running)
+    assert ended.startswith("  ✓ loading")
+
+
+def test_what_has_not_ended_on_leaving_is_named() -> None:
+    out = io.StringIO()
+    with pytest.raises(RuntimeError), Console(out, NODES, clock=Clock()) as console:
+        console.started("ImageExampleGen")
+        console.finished("ImageExampleGen", "done")
+        console.started("Transform")
+        raise RuntimeError
+    assert out.getvalue().splitlines()[1:] == [
+        "  ✗ Transform           0.0 s  failed",
+        "  – not run: TwoPhaseTrainer, Evaluator",
+    ]
+
+
+def test_an_unknown_state_is_refused_and_a_second_end_ignored() -> None:
+    out = io.StringIO()
+    with Console(out, ["Transform"]) as console:
+        console.started("Transform")
+        with pytest.raises(ValueError, match="finished-ish"):
+            console.finished("Transform", "finished-ish")  # type: ignore[arg-type]
+        console.finished("Transform", "done")
+        console.finished("Transform", "failed")
+    assert out.getvalue().count("Transform") == 1 and "failed" not in out.getvalue()
+
+
+def test_plain_lines_carry_no_control_codes_and_are_never_folded() -> None:
+    out, long = io.StringIO(), "accuracy " + "0123456789" * 40 + " [bold]not markup[/bold]"
+    with Console(out, ["Transform"]) as console:
+        console.started("Transform")
+        console.detail(long)
+        console.line(long)
+    assert "\x1b" not in out.getvalue()
+    assert out.getvalue().count(long) == 3
+
+
+def test_a_terminal_shows_a_ticking_line_and_keeps_the_final_one() -> None:
+    leader, follower = pty.openpty()
+    written = bytearray()
+
+    def read() -> None:
+        while True:
+            try:
+                data = os.read(leader, 4096)
+            except OSError:  # what Linux gives when the other side is closed
+                return
+            if not data:
+                return
+            written.extend(data)
+
+    def seen(pattern: str) -> bool:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if re.search(pattern, written.decode(errors="replace")):
+                return True
+            time.sleep(0.02)
+        return False
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    clock = Clock()
+    with open(follower, "w", encoding="utf-8") as out:
+        with Console(out, NODES, live=True, clock=clock) as console:
+            console.started("Transform")
+            console.detail("epoch 3/10")
+            assert seen(r"Transform.*0\.0 s.*epoch 3/10"), written
+            clock.now += 7.5
+            assert seen(r"Transform.*7\.5 s"), written  # nothing but time has passed
+            assert seen("0 of 4"), written
+            console.finished("Transform", "cached")
+            assert seen(r"≡.* Transform.*7\.5 s.*cached"), written
+        assert seen("not run: ImageExampleGen"), written
+    reader.join(5)
+    os.close(leader)
+
+
+def test_many_threads_lose_no_line_and_do_not_block_each_other() -> None:
+    leader, follower = pty.openpty()
+    written = bytearray()
+
+    def drain() -> None:
+        while True:
+            try:
+                written.extend(os.read(leader, 65536))
+            except OSError:
+                return
+
+    reader = threading.Thread(target=drain, daemon=True)
+    reader.start()
+    nodes = [f"Node{n:02}" for n in range(40)]
+    with open(follower, "w", encoding="utf-8") as out:
+        with Console(out, nodes, live=True) as console:
+
+            def work(node: str) -> None:
+                console.started(node)
+                for step in range(20):
+                    console.detail(f"step {step}")
+                console.finished(node, "done")
+
+            threads = [threading.Thread(target=work, args=(node,), daemon=True) for node in nodes]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+            assert not any(thread.is_alive() for thread in threads), "a deadlock"
+        out.flush()
+    reader.join(5)
+    os.close(leader)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode(errors="replace"))
+    assert all(len(re.findall(rf"✓ {node}\b", text)) == 1 for node in nodes)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (4.25, "4.2 s"), (59.99, "59.9 s"), (60, "1:00 min"), (3599, "59:59 min"), (7389, "2:03:09 h")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,190 @@
+"""Fuzzes the reader of image files: damaged files of every format, read in processes of their own.
+
+    .venv/bin/python -m tests.programs.fuzz_reader --inputs 100000
+
+What may not happen: a process that dies, a file that takes longer than `--limit` seconds or more memory than its pixels
+are worth, an exception other than `Unusable`, and a file that is accepted here and that Transform could not use. An
+input is a function of `--seed` and its number, so every finding can be made again with `--only`; it is also kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.programs.fuzz_seeds import all_seeds, damaged
+from tests.helpers.peak_memory import growth_of
+
+ROOT = Path(__file__).resolve().parent.parent
+MAX_PIXELS, MAX_SIDE = 1_000_000, 64
+# Twice what a million pixels take in any order of steps, and a tenth of what a bomb takes.
+MAX_GROWTH = 50 << 20
+_START = 120.0
+
+
+@dataclass
+class Figures:
+    """What came of a fuzzing."""
+
+    inputs: int = 0
+    accepted: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    """First words of why the rest was refused."""
+    slowest: float = 0.0
+    """Seconds."""
+    findings: list[str] = field(default_factory=list)
+
+
+def worker_command(arguments: list[str]) -> list[str]:
+    """The command that runs `work` in a process of its own."""
+    return [sys.executable, "-m", "tests.programs.fuzz_reader", "--worker", *arguments]
+
+
+def fuzz(first: int, last: int, step: int, seed: int, limit: float, keep: Path, figures: Figures) -> None:
+    """Reads the inputs `range(first, last, step)`, and begins a new process whenever one is lost."""
+    position = first
+    while position < last:
+        position = _in_one_process(range(position, last, step), seed, limit, keep, figures)
+
+
+def _in_one_process(numbers: range, seed: int, limit: float, keep: Path, figures: Figures) -> int:
+    """Reads `numbers` until something happens to the process; returns the number to go on with."""
+    arguments = [str(numbers.start), str(numbers.stop), str(numbers.step), "--seed", str(seed)]
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            worker_command(arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+        lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=_forward, args=(process, lines), daemon=True).start()
+        current, began, wait = numbers.start, 0.0, _START
+        while True:
+            try:
+                line = lines.get(timeout=wait)
+            except queue.Empty:
+                process.kill()
+                process.wait()
+                figures.findings.append(_keep(keep, seed, current, f"takes more than {wait:.0f} seconds"))
+                return current + numbers.step
+            if not line:
+                break
+            report = json.loads(line)
+            if "at" in report:
+                current, began, wait = report["at"], time.monotonic(), limit
+                continue
+            figures.inputs += 1
+            figures.slowest = max(figures.slowest, time.monotonic() - began)
+            figures.accepted += report["accepted"]
+            figures.reasons.update([report["reason"]] if report["reason"] else [])
+            if report["finding"]:
+                figures.findings.append(_keep(keep, seed, current, report["finding"]))
+        if process.wait() == 0:
+            return numbers.stop
+        errors.seek(0)
+        last_words = errors.read().decode(errors="replace").strip().splitlines()[-3:]
+        figures.findings.append(_keep(keep, seed, current, f"the process died ({process.returncode}): {last_words}"))
+        return current + numbers.step
+
+
+def _forward(process: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.put(line)
+    lines.put("")
+
+
+def _keep(folder: Path, seed: int, number: int, finding: str) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{seed}-{number}"
+    path.write_bytes(damaged(all_seeds(), number, seed))
+    return f"{path}: {finding}"
+
+
+def work(numbers: range, seed: int) -> None:
+    """Reads the inputs of those numbers, and reports each as a line of JSON before and after it."""
+    seeds = all_seeds()
+    _look(seeds[0])  # what is made once is not laid at the door of the first input
+    for number in numbers:
+        print(json.dumps({"at": number}), flush=True)
+        content = damaged(seeds, number, seed)
+        reason = finding = ""
+        with growth_of() as growth:
+            try:
+                reason, finding = _look(content)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+                finding = f"{type(error).__name__}: {error}"
+        if growth.bytes > MAX_GROWTH:
+            finding = finding or f"takes {growth.bytes >> 20} MiB"
+        report = {"accepted": not reason and not finding, "reason": reason, "finding": finding}
+        print(json.dumps(report), flush=True)
+
+
+def _look(content: bytes) -> tuple[str, str]:
+    """Why it was refused, if it was; and what is wrong with what was accepted."""
+    from PIL import Image
+
+    from edgetune.modules.images.reader import Unusable, read_image
+    from edgetune.modules.images.decode import decode
+
+    try:
+        read = read_image(content, MAX_PIXELS, MAX_SIDE)
+    except Unusable as error:
+        return str(error).split(":")[0][:40], ""
+    decode(read.encoded, 8)
+    with Image.open(io.BytesIO(read.encoded), formats=("JPEG", "PNG")) as image:
+        if image.size != (read.width, read.height) or max(image.size) > MAX_SIDE or image.mode not in ("RGB", "L"):
+            return "", f"{image.mode} {image.size} leaves, stated as {read.width} x {read.height}"
+    if read_image(read.encoded, MAX_PIXELS, MAX_SIDE) != read:
+        return "", "reading what left gives another image"
+    return "", ""
+
+
+def main() -> int:
+    """Returns the exit code: 1 where anything was found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.programs.fuzz_reader", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--inputs", type=int, default=100_000, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="another one gives other inputs")
+    parser.add_argument("--workers", type=int, default=2, help="processes at a time")
+    parser.add_argument("--limit", type=float, default=20.0, metavar="SECONDS", help="longest time for one input")
+    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "fuzz_reader", metavar="DIR")
+    parser.add_argument("--only", type=int, metavar="NUMBER", help="read one input in this process")
+    parser.add_argument("--worker", type=int, nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        work(range(*options.worker), options.seed)
+        return 0
+    if options.only is not None:
+        print(_look(damaged(all_seeds(), options.only, options.seed)))
+        return 0
+    began = time.monotonic()
+    figures = Figures()
+    threads = [
+        threading.Thread(
+            target=fuzz,
+            args=(first, options.inputs, options.workers, options.seed, options.limit, options.keep, figures),
+        )
+        for first in range(options.workers)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(f"{figures.inputs} inputs in {time.monotonic() - began:.0f} s, slowest {figures.slowest:.2f} s")
+    print(f"{figures.accepted} accepted, {sum(figures.reasons.values())} refused, {len(figures.findings)} findings")
+    for reason, count in figures.reasons.most_common(12):
+        print(f"  {count:7} {reason}")
+    print(*figures.findings, sep="\n")
+    return 1 if figures.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""LiteRT models of the tiny SavedModel, really converted, once for all tests of a session."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import keras
+import numpy as np
+
+from edgetune.modules.litert import inspection
+from edgetune.modules.conversion.convert import convert
+from edgetune.modules.litert.metadata import Description, add_metadata
+from tests.tiny import model as tiny_model
+
+VARIANTS = ("float32", "float16", "int8", "dynamic")
+ABOUT = Description("tiny", "Tells colours apart", "the tests", "Apache-2.0")
+
+_folder = tempfile.TemporaryDirectory(prefix="edgetune-tests-")
+
+
+def representative() -> np.ndarray:
+    """uint8 `[N, 32, 32, 3]`."""
+    return np.stack([pixels for pixels, _ in tiny_model.examples(4)])
+
+
+@functools.cache
+def saved_model(*, normalise: bool = True) -> str:
+    """The SavedModel that tells colours apart."""
+    keras.utils.set_random_seed(1)
+    return tiny_model.save(tiny_model.colour_net(normalise=normalise), Path(_folder.name, f"colour-{normalise}"))
+
+
+@functools.cache
+def converted() -> Mapping[str, bytes]:
+    """Every variant of it, as the converter made it: without metadata."""
+    return convert(saved_model(), VARIANTS, representative())
+
+
+@functools.cache
+def not_normalised() -> bytes:
+    """float32 of the same network without its normalisation."""
+    return convert(saved_model(normalise=False), ["float32"], representative())["float32"]
+
+
+def with_a_lost_channel(content: bytes) -> bytes:
+    """An int8 of the same network whose quantization is broken: the first kernel's last channel has lost its scale."""
+    model = inspection.parse(content)
+    shapes = {id(tensor): tuple(tensor.shape) for tensor in model.subgraphs[0].tensors if tensor.shape is not None}
+    kernel = next(tensor for tensor in model.subgraphs[0].tensors if shapes.get(id(tensor)) == (3, 3, 3, 3))
+    kernel.quantization.scale = kernel.quantization.scale * np.float32([1, 1, 0])
+    return _packed(model)
+
+
+def deadly(content: bytes) -> bytes:
+    """An int8 of the same network on which the interpreter aborts: its first convolution puts out nearly nothing."""
+    model = inspection.parse(content)
+    [graph] = model.subgraphs
+    first = next(operator for operator in graph.operators if hasattr(operator.builtinOptions, "strideH"))
+    graph.tensors[first.outputs[0]].quantization.scale = np.float32([1e-9])
+    return _packed(model)
+
+
+def _packed(model: Any) -> bytes:
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), inspection.IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def write_edge_model(
+    folder: Path,
+    contents: Mapping[str, bytes] | None = None,
+    inside: Sequence[str] | None = tiny_model.LABELS,
+    beside: Sequence[str] = tiny_model.LABELS,
+) -> str:
+    """Writes a folder as EdgeExporter does.
+
+    Args:
+        folder: Where to; it is made.
+        contents: Converted models by variant; by default all.
+        inside: Labels in each file's metadata; None for no metadata.
+        beside: Labels in `labels.txt`.
+
+    Returns:
+        The folder, as a string.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for variant, content in (converted() if contents is None else contents).items():
+        described = content if inside is None else add_metadata(content, inside, ABOUT)
+        (folder / f"model_{variant}.tflite").write_bytes(described)
+    (folder / "labels.txt").write_text("".join(f"{label}\n" for label in beside))
+    return str(folder)
+
+
+def write_test_images(folder: Path, each: int = 4) -> str:
+    """Raw examples with a split `test`, `each` images of every class."""
+    pairs = [(tiny_model.png(pixels), label) for pixels, label in tiny_model.examples(each)]
+    tiny_model.write_raw(folder, "test", pairs)
+    return str(folder)

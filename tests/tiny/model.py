@@ -1,0 +1,170 @@
+"""A SavedModel that tells colours apart, small enough for tests, with the signatures that the trainer writes.
+
+Its weights are set by hand, so it is right on the images made here without any training: an image belongs to the class
+of its strongest channel. It is right only together with its normalisation: on pixels in 0..255 that are not
+normalised, every channel saturates and all classes look alike.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from edgetune.modules.examples import records
+from edgetune.modules.contracts import signatures
+from edgetune.modules.models.blocks import build_backbone
+from edgetune.modules.images.decode import decode_batch, to_raw
+from edgetune.modules.examples.pixel_packing import pack
+from edgetune.modules.settings.run import ModelSettings
+
+LABELS = ("blue", "green", "red")
+SIZE = 32
+_CHANNEL = {"red": 0, "green": 1, "blue": 2}
+
+
+def colour_net(labels: Sequence[str] = LABELS, size: int = SIZE, *, normalise: bool = True) -> keras.Model:
+    """The hand-made classifier. Input float32 `[N, size, size, 3]` in 0..255, output probabilities in `labels`' order.
+
+    Args:
+        labels: Class names, each of `LABELS`.
+        size: Height and width of the input, in pixels.
+        normalise: False leaves the normalisation out, as a broken export would.
+    """
+    image = keras.Input((size, size, 3), name="image")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image) if normalise else image
+    conv = keras.layers.Conv2D(3, 3, padding="same")
+    dense = keras.layers.Dense(len(labels), activation="softmax")
+    x = keras.layers.ReLU(max_value=6.0)(conv(x))
+    model = keras.Model(image, dense(keras.layers.GlobalAveragePooling2D()(x)))
+    kernel = np.zeros((3, 3, 3, 3), np.float32)
+    kernel[1, 1] = 3.0 * np.eye(3)
+    conv.set_weights([kernel, np.full(3, 3.0, np.float32)])
+    chosen = np.zeros((3, len(labels)), np.float32)
+    for column, label in enumerate(labels):
+        chosen[_CHANNEL[label], column] = 2.0
+    dense.set_weights([chosen, np.zeros(len(labels), np.float32)])
+    return model
+
+
+def mobilenet(labels: Sequence[str] = LABELS, size: int = SIZE) -> keras.Model:
+    """The first blocks of a real backbone with random weights: they have every operation that it has."""
+    keras.utils.set_random_seed(3)
+    backbone = build_backbone(ModelSettings(alpha=0.35, image_size=size), pretrained=False)
+    x = keras.layers.GlobalAveragePooling2D()(backbone.get_layer("block_2_add").output)
+    return keras.Model(backbone.input, keras.layers.Dense(len(labels), activation="softmax")(x))
+
+
+def save(model: keras.Model, folder: Path, labels: Sequence[str] = LABELS) -> str:
+    """Writes `model` as a SavedModel with the contract's signatures.
+
+    Args:
+        model: Float32 `[N, S, S, 3]` in 0..255 to probabilities `[N, C]`.
+        folder: The SavedModel's folder; it is made.
+        labels: The model's classes, in the order of its outputs.
+
+    Returns:
+        The folder, as a string.
+    """
+    size = int(model.input.shape[1])
+    vocabulary = folder.parent / f"{folder.name}-source" / signatures.LABELS_FILE
+    vocabulary.parent.mkdir(parents=True, exist_ok=True)
+    vocabulary.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    held = tf.Module()  # a table from a file, as Transform's vocabulary is one: that puts the file among the assets
+    line = tf.lookup.TextFileIndex
+    entries = tf.lookup.TextFileInitializer(str(vocabulary), tf.string, line.WHOLE_LINE, tf.int64, line.LINE_NUMBER)
+    held.table = tf.lookup.StaticHashTable(entries, -1)
+    parsed = {
+        records.IMAGE: tf.io.FixedLenFeature([], tf.string),
+        records.LABEL: tf.io.FixedLenFeature([], tf.string, ""),
+    }
+    names = tf.constant(labels)
+
+    def probabilities(encoded: tf.Tensor) -> tf.Tensor:
+        return model(tf.cast(decode_batch(encoded, size), tf.float32), training=False)
+
+    def serving(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        scores = probabilities(image_bytes)
+        return {
+            signatures.PROBABILITIES: scores,
+            signatures.LABEL: tf.gather(names, tf.argmax(scores, axis=-1)),
+            signatures.SCORE: tf.reduce_max(scores, axis=-1),
+        }
+
+    def examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {signatures.PROBABILITIES: probabilities(tf.io.parse_example(examples, parsed)[records.IMAGE])}
+
+    def transform(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        example = tf.io.parse_example(examples, parsed)
+        raw = to_raw(decode_batch(example[records.IMAGE], size))
+        return {records.IMAGE: raw, records.LABEL_INDEX: held.table.lookup(example[records.LABEL])}
+
+    def edge(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {signatures.PROBABILITIES: model(image, training=False)}
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive._tf_trackable.held = held
+    encoded = [tf.TensorSpec([None], tf.string, signatures.IMAGE_BYTES)]
+    serialized = [tf.TensorSpec([None], tf.string, signatures.SERIALIZED)]
+    archive.add_endpoint(signatures.SERVING, serving, encoded)
+    archive.add_endpoint(signatures.EXAMPLES, examples, serialized)
+    archive.add_endpoint(signatures.TRANSFORM, transform, serialized)
+    archive.add_endpoint(signatures.EDGE, edge, [tf.TensorSpec([1, size, size, 3], tf.float32, signatures.IMAGE)])
+    archive.write_out(str(folder), verbose=False)
+    return str(folder)
+
+
+def image(label: str, seed: int, size: int = SIZE) -> np.ndarray:
+    """uint8 `[size, size, 3]`: noise in which the channel of `label` is the strongest."""
+    noise = np.random.default_rng(seed).integers(20, 140, (size, size, 3), dtype=np.uint8)
+    noise[..., _CHANNEL[label]] += 60
+    return noise
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """The pixels as a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def examples(each: int, labels: Iterable[str] = LABELS, size: int = SIZE) -> Iterator[tuple[np.ndarray, str]]:
+    """Images of every class in turn, `each` of them."""
+    for seed in range(each):
+        for label in labels:
+            yield image(label, seed * 100 + _CHANNEL[label], size), label
+
+
+def write_raw(uri: Path, split: str, pairs: Iterable[tuple[bytes, str]]) -> None:
+    """Writes raw examples, pairs of an encoded image and its class name, as a split of an `Examples` artifact."""
+    _write(uri, split, ({records.IMAGE: encoded, records.LABEL: label.encode()} for encoded, label in pairs))
+
+
+def write_transformed(uri: Path, split: str, pairs: Iterable[tuple[np.ndarray, str]]) -> None:
+    """Writes transformed examples, from pairs of pixels and class name."""
+    _write(
+        uri,
+        split,
+        ({records.IMAGE: pack(pixels.tobytes()), records.LABEL_INDEX: LABELS.index(label)} for pixels, label in pairs),
+    )
+
+
+def _write(uri: Path, split: str, features: Iterable[dict[str, bytes | int]]) -> None:
+    folder = uri / f"Split-{split}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(folder / "data-00000-of-00001.gz"), "GZIP") as writer:
+        for values in features:
+            example = tf.train.Example()
+            for name, value in values.items():
+                feature = example.features.feature[name]
+                if isinstance(value, bytes):
+                    feature.bytes_list.value.append(value)
+                else:
+                    feature.int64_list.value.append(value)
+            writer.write(example.SerializeToString())

@@ -1,0 +1,85 @@
+"""Transform's graph and vocabulary for the tiny images, really analysed by TensorFlow Transform, once for a session."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import tempfile
+from pathlib import Path
+
+import apache_beam as beam
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+
+from edgetune.modules.examples import records
+from edgetune.modules.examples.preprocessing import preprocessing_fn
+from tests.tiny import model
+
+# In sorted order. Their frequencies are in the opposite one, and no order of numbers or of an alphabet is this one.
+LABELS = ("10", "2 b", "Ärger")
+UNKNOWN = "zebra"
+SIZE = model.SIZE
+
+_folder = tempfile.TemporaryDirectory(prefix="edgetune-tests-")
+
+
+def analysed() -> list[tuple[bytes, str]]:
+    """Encoded images and their labels: the analysed data. Image sizes differ."""
+    labels = [LABELS[2]] * 3 + [LABELS[0]] + [LABELS[1]] * 2
+    return [(model.png(model.image("red", seed, 20 + 9 * seed)), label) for seed, label in enumerate(labels)]
+
+
+def unseen() -> list[tuple[bytes, str]]:
+    """What is transformed, but was not analysed."""
+    return [(content, label) for (content, _), label in zip(analysed(), [*LABELS, UNKNOWN], strict=False)]
+
+
+@functools.cache
+def transformed() -> tuple[tft.TFTransformOutput, dict[str, list[dict]]]:
+    """Transform's output, and the transformed examples: `analysed` and `unseen`, in the order of their inputs."""
+    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (records.IMAGE, records.LABEL)}
+    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
+    function = functools.partial(preprocessing_fn, custom_config={"image_size": SIZE})
+    folder = Path(_folder.name)
+    # Not `DirectRunner`: it would look for another runner on the network.
+    options = PipelineOptions(["--runner=FnApiRunner"])
+    with tft_beam.Context(temp_dir=str(folder / "temp")), beam.Pipeline(options=options) as pipeline:
+        done = {}
+        raw = {name: pipeline | name >> beam.Create(_rows(pairs())) for name, pairs in _PAIRS.items()}
+        (done["analysed"], _), graph = (raw["analysed"], metadata) | tft_beam.AnalyzeAndTransformDataset(function)
+        done["unseen"], _ = ((raw["unseen"], metadata), graph) | tft_beam.TransformDataset()
+        graph | tft_beam.WriteTransformFn(str(folder / "graph"))
+        for name, rows in done.items():
+            listed = rows | f"List[{name}]" >> beam.combiners.ToList()
+            listed | f"Keep[{name}]" >> beam.Map(_keep, str(folder / name))
+    found = {name: pickle.loads((folder / name).read_bytes()) for name in _PAIRS}
+    return tft.TFTransformOutput(str(folder / "graph")), found
+
+
+@functools.cache
+def graph(labels: tuple[str, ...], image_size: int) -> tft.TFTransformOutput:
+    """Transform's output for other classes and another size, in pixels."""
+    folder = Path(_folder.name, f"graph-{image_size}-{len(labels)}")
+    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (records.IMAGE, records.LABEL)}
+    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
+    function = functools.partial(preprocessing_fn, custom_config={"image_size": image_size})
+    rows = _rows([(model.png(model.image("red", 1)), label) for label in labels])
+    options = PipelineOptions(["--runner=FnApiRunner"])
+    with tft_beam.Context(temp_dir=str(folder / "temp")), beam.Pipeline(options=options) as pipeline:
+        made = (pipeline | beam.Create(rows), metadata) | tft_beam.AnalyzeDataset(function)
+        made | tft_beam.WriteTransformFn(str(folder / "graph"))
+    return tft.TFTransformOutput(str(folder / "graph"))
+
+
+_PAIRS = {"analysed": analysed, "unseen": unseen}
+
+
+def _rows(pairs: list[tuple[bytes, str]]) -> list[dict[str, bytes]]:
+    return [{records.IMAGE: content, records.LABEL: label.encode()} for content, label in pairs]
+
+
+def _keep(rows: list[dict], path: str) -> None:
+    Path(path).write_bytes(pickle.dumps(rows))

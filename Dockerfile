@@ -17,6 +17,7 @@ RUN scripts/install_in_image.sh packages /venv
 FROM packages AS wheel
 
 COPY setup.py pyproject.toml ./
+COPY edgetune edgetune
 COPY configs configs
 COPY schemas schemas
 COPY weights weights

@@ -17,16 +17,17 @@ setup(
     # Named, so that an editable install is one path and not a table of packages.
     package_dir={"": "."},
     # Folders of data are packages too, so that they are found beside the code wherever it is installed.
+    # The folders are links in edgetune/, so that all code has one import name.
     packages=[
-        *find_packages(include=["modules", "components", "components.*", "pipeline", "pipeline.*", "weights"]),
-        "configs",
-        "schemas",
-        "requirements",
+        *find_packages(include=["edgetune", "edgetune.*"]),
+        "edgetune.configs",
+        "edgetune.schemas",
+        "edgetune.requirements",
     ],
     package_data={
-        "": ["*.yaml", "*.json", "*.pbtxt", "*.safetensors", "*.log", "*.html", "*.css", "*.js", "*.svg"],
+        "": ["*.yaml", "*.json", "*.pbtxt", "*.safetensors", "*.log", "*.html", "*.css", "*.js", "*.svg", "py.typed"],
         # Its digest stands for the libraries in the container image, wherever a pipeline is compiled.
-        "requirements": ["tfx121.txt"],
+        "edgetune.requirements": ["tfx121.txt"],
     },
     install_requires=[
         f"tfx[kfp]==1.16.0; {TFX_116}",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from edgetune.modules.core.errors import ConfigError, EdgetuneError
-from edgetune.pipeline.commands import bundle, demo, compile, submit
+from edgetune.pipeline.commands import bundle, compile, demo, submit
 
 if TYPE_CHECKING:
     from edgetune.modules.settings.run import RunSettings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.components.base.base_node import BaseNode
@@ -22,16 +21,17 @@ from edgetune.components.image_example_gen import ImageExampleGen
 from edgetune.components.saved_model_pusher import SavedModelPusher
 from edgetune.components.transform import Transform
 from edgetune.components.two_phase_trainer import TwoPhaseTrainer
+from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.core.code_digest import code_digest
-from edgetune.modules.contracts.examples import SPLITS
-from edgetune.modules.settings.run import RunSettings
+from edgetune.modules.core.package_paths import ROOT
 from edgetune.modules.data.sources import Source
-from edgetune.pipeline.dag.resolvers import Baselines, OwnMetadata
+from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.beam.flags import ingest_flags
 from edgetune.pipeline.config.load import config_digest
 from edgetune.pipeline.dag.eval_config import eval_config
+from edgetune.pipeline.dag.resolvers import Baselines, OwnMetadata
 
-SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "examples.pbtxt"
+SCHEMA = ROOT / "schemas" / "examples.pbtxt"
 _PREPROCESSING, _TRANSFORM = "edgetune.modules.examples.preprocessing", "edgetune.components.transform.executor"
 
 
@@ -60,7 +60,7 @@ def create_pipeline(
 
     Args:
         settings: The run's configuration.
-        source: What `edgetune.modules.data.sources.discover` found under `settings.data.path`; None leaves that to the run.
+        source: What `modules.data.sources.discover` found under `settings.data.path`; None leaves that to the run.
         places: Where artifacts and pushed models go.
         metadata: Connection to ML Metadata; None where the platform has its own.
         beam_args: Flags for Beam, for all components that use it; ImageExampleGen has its own `ingest_flags` too.

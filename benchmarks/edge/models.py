@@ -11,14 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.lib.photographs import photographs
-from edgetune.modules.images.decode import decode
-from edgetune.modules.models.classifier import Classifier, build_classifier, pool
-from edgetune.modules.examples.calibration_images import choose
-from edgetune.modules.settings.run import EdgeSettings, ModelSettings
 from edgetune.modules.contracts.signatures import EDGE, IMAGE, PROBABILITIES
 from edgetune.modules.conversion.convert import convert
 from edgetune.modules.conversion.converter import Converter, OpsSet, Optimize
+from edgetune.modules.examples.calibration_images import choose
+from edgetune.modules.images.decode import decode
 from edgetune.modules.litert.metadata import Description, add_metadata
+from edgetune.modules.models.classifier import Classifier, build_classifier, pool
+from edgetune.modules.settings.run import EdgeSettings, ModelSettings
 
 VARIANTS = ("float32", "float16", "int8")
 _BATCH = 32

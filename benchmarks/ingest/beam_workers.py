@@ -29,14 +29,14 @@ from benchmarks.lib.more_photographs import more_photographs, noise_pictures
 from edgetune.components.curated_schema.component import CuratedSchema
 from edgetune.components.image_example_gen import ImageExampleGen
 from edgetune.components.transform import Transform
-from edgetune.modules.settings.beam import BeamSettings
-from edgetune.modules.contracts.examples import SPLITS
-from edgetune.modules.settings.run import DataSettings
+from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.data.sources import discover
+from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.run import DataSettings
 from edgetune.pipeline.beam.flags import beam_flags
-from edgetune.pipeline.terminal.console import State
 from edgetune.pipeline.local.observed_runner import run_observed
 from edgetune.pipeline.pipeline import SCHEMA
+from edgetune.pipeline.terminal.console import State
 
 _MEASURED = ("ImageExampleGen", "StatisticsGen", "Transform")
 _WIDTH, _HEIGHT = 640, 480

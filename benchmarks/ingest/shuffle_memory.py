@@ -23,13 +23,13 @@ from benchmarks.lib.measure import Memory, cpu_name
 from benchmarks.lib.more_photographs import noise_pictures
 from edgetune.components.curated_schema.component import CuratedSchema
 from edgetune.components.image_example_gen import ImageExampleGen
+from edgetune.modules.data.sources import discover
 from edgetune.modules.settings.beam import BeamSettings
 from edgetune.modules.settings.run import DataSettings
-from edgetune.modules.data.sources import discover
 from edgetune.pipeline.beam.flags import beam_flags
-from edgetune.pipeline.terminal.console import State
 from edgetune.pipeline.local.observed_runner import run_observed
 from edgetune.pipeline.pipeline import SCHEMA
+from edgetune.pipeline.terminal.console import State
 
 _MEASURED = ("ImageExampleGen", "StatisticsGen")
 _PIXELS = 64

@@ -80,7 +80,7 @@ def _ours(data: Path, target: Path, meter: Meter) -> None:
     outputs = {"examples": [_examples(target / "examples")], REPORT_KEY: [_artifact(IngestReport, target / "report")]}
     with meter.part("ImageExampleGen"):
         Executor(_context(target)).Do({}, outputs, dict(example_gen.exec_properties))
-    schema = (Path(__file__).resolve().parent.parent / "schemas" / "examples.pbtxt").read_text(encoding="utf-8")
+    schema = (Path(__file__).resolve().parents[2] / "schemas" / "examples.pbtxt").read_text(encoding="utf-8")
     component = {
         "preprocessing_fn": "edgetune.modules.examples.preprocessing.preprocessing_fn",
         "custom_config": {"image_size": SIZE},
@@ -164,7 +164,7 @@ def _artifact(kind: Any, place: Path) -> Any:
 
 
 def _tensorflow(data: Path, target: Path, meter: Meter) -> None:
-    """The raw limit: decoding and resizing by tf.data, as `edgetune.modules.images.decode` does it, and nothing else."""
+    """The raw limit: decoding and resizing by tf.data, as `modules.images.decode` does it, and nothing else."""
     del target
     paths = tf.data.Dataset.from_tensor_slices([str(path) for path in sorted(data.glob("*/*.jpg"))])
     decoded = paths.map(

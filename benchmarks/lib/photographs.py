@@ -7,9 +7,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from edgetune.modules.images import decode
+from edgetune.modules.contracts.example_features import IMAGE, LABEL_INDEX, SPLITS
 from edgetune.modules.examples.pixel_packing import pack
-from edgetune.modules.contracts.examples import IMAGE, LABEL_INDEX, SPLITS
+from edgetune.modules.images import decode
 
 _BATCH = 32
 

@@ -105,7 +105,15 @@ def _measured(options: argparse.Namespace) -> Sizes:
         with tempfile.TemporaryDirectory() as place:
             print(f"{images} images", file=sys.stderr, flush=True)
             data = more_photographs(options.data, images, Path(place) / "photographs")
-            command = [sys.executable, "-m", "benchmarks.runs.scaling", "--data", str(data), "--config", str(options.config)]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.runs.scaling",
+                "--data",
+                str(data),
+                "--config",
+                str(options.config),
+            ]
             command += [part for setting in options.set for part in ("--set", setting)]
             started = time.monotonic()
             command += ["--one", f"{place}/work"]

@@ -87,10 +87,10 @@ def watched_run(workdir: Path, overrides: list[str], out: Path) -> None:
     spans.mark(OUTSIDE, 1)
     with ExitStack() as stack:
         _watch_imports(spans, stack)
-        from edgetune.pipeline.local import runner
         from edgetune.pipeline.config.load import load
-        from edgetune.pipeline.terminal.console import Console
+        from edgetune.pipeline.local import runner
         from edgetune.pipeline.report import write_report
+        from edgetune.pipeline.terminal.console import Console
 
         class Watched(Console):
             def started(self, node_id: str) -> None:
@@ -136,9 +136,9 @@ def _watch_executors(spans: Spans, stack: ExitStack) -> None:
     from tfx.orchestration.portable import python_executor_operator
 
     from edgetune.components.edge_exporter import executor as edge_exporter
+    from edgetune.modules.conversion.convert import convert
     from edgetune.modules.core import progress
     from edgetune.modules.serving import export
-    from edgetune.modules.conversion.convert import convert
 
     execute, start, run = python_executor_operator.run_with_executor, beam.Pipeline.__init__, beam.Pipeline.run
 

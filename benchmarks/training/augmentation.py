@@ -21,8 +21,8 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.lib.measure import cpu_name
-from edgetune.modules.training.augmentation import augment
 from edgetune.modules.settings.run import AugmentationSettings
+from edgetune.modules.training.augmentation import augment
 
 _OFF: dict[str, object] = {"flip_horizontal": False, "brightness": 0.0}
 _EACH: dict[str, object] = {

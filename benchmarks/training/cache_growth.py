@@ -20,7 +20,6 @@ from matplotlib.figure import Figure
 
 from benchmarks.lib.measure import Memory, cpu_name
 from benchmarks.lib.photographs import photographs, write_transformed
-from edgetune.modules.training.datasets import load_datasets
 from edgetune.modules.settings.run import (
     ActivationCacheSettings,
     FineTuneSettings,
@@ -28,6 +27,7 @@ from edgetune.modules.settings.run import (
     PhaseSettings,
     TrainingSettings,
 )
+from edgetune.modules.training.datasets import load_datasets
 from edgetune.modules.training.two_phase import Folders, train_two_phases
 
 _EPOCHS = 3

@@ -27,10 +27,7 @@ import tensorflow as tf
 from benchmarks.lib.measure import Memory, cpu_name
 from benchmarks.lib.photographs import Photograph, photographs, write_transformed
 from edgetune.modules.images import decode
-from edgetune.modules.training.augmentation import augment
 from edgetune.modules.models.blocks import unfreeze
-from edgetune.modules.training.baselines import accuracy
-from edgetune.modules.training.datasets import load_datasets
 from edgetune.modules.models.classifier import build_classifier
 from edgetune.modules.settings.run import (
     ActivationCacheSettings,
@@ -40,6 +37,9 @@ from edgetune.modules.settings.run import (
     PhaseSettings,
     TrainingSettings,
 )
+from edgetune.modules.training.augmentation import augment
+from edgetune.modules.training.baselines import accuracy
+from edgetune.modules.training.datasets import load_datasets
 from edgetune.modules.training.two_phase import Folders, train_two_phases
 
 

@@ -11,7 +11,7 @@ from edgetune.modules.settings.run import Settings
 
 
 def parameters_of(settings: type[Settings], prefix: str = "") -> dict[str, ExecutionParameter]:
-    """Execution parameters for all leaves of a settings tree, named as `edgetune.modules.settings.run.flatten` names them."""
+    """Execution parameters for all leaves of a settings tree, named as `modules.settings.run.flatten` names them."""
     parameters: dict[str, ExecutionParameter] = {}
     for name, field in settings.model_fields.items():
         annotation = field.annotation

@@ -6,17 +6,17 @@ import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from edgetune.modules.examples import records
+from edgetune.modules.contracts import example_features
 from edgetune.modules.data.findings import Finding, drift
 
 NUMBERS = (
-    records.WIDTH,
-    records.HEIGHT,
-    records.ASPECT,
-    records.BYTES,
-    records.RED,
-    records.GREEN,
-    records.BLUE,
+    example_features.WIDTH,
+    example_features.HEIGHT,
+    example_features.ASPECT,
+    example_features.BYTES,
+    example_features.RED,
+    example_features.GREEN,
+    example_features.BLUE,
 )
 """Features that are compared by their distribution."""
 # The split that is large enough for its distribution to mean something, and that the model learns from.
@@ -33,10 +33,14 @@ def drifted(now_uri: str, before_uri: str, max_label_drift: float, max_image_dri
         max_image_drift: Bound on the Jensen-Shannon divergence of each of `NUMBERS`.
     """
     schema = schema_pb2.Schema()
-    label = schema.feature.add(name=records.LABEL, type=schema_pb2.BYTES)
+    label = schema.feature.add(name=example_features.LABEL, type=schema_pb2.BYTES)
     label.drift_comparator.infinity_norm.threshold = max_label_drift
     for name in NUMBERS:
-        kind = schema_pb2.INT if name in (records.WIDTH, records.HEIGHT, records.BYTES) else schema_pb2.FLOAT
+        kind = (
+            schema_pb2.INT
+            if name in (example_features.WIDTH, example_features.HEIGHT, example_features.BYTES)
+            else schema_pb2.FLOAT
+        )
         feature = schema.feature.add(name=name, type=kind)
         feature.drift_comparator.jensen_shannon_divergence.threshold = max_image_drift
     found = tfdv.validate_statistics(_read(now_uri), schema, previous_statistics=_read(before_uri))
@@ -47,7 +51,7 @@ def drifted(now_uri: str, before_uri: str, max_label_drift: float, max_image_dri
             if measured.value > measured.threshold:
                 how = (
                     ("L-infinity distance", "data.max_label_drift")
-                    if feature_name == records.LABEL
+                    if feature_name == example_features.LABEL
                     else ("Jensen-Shannon divergence", "data.max_image_drift")
                 )
                 findings.append(drift(feature_name, how[0], measured.value, measured.threshold, how[1]))

@@ -15,9 +15,9 @@ from tfx import types
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 
-from edgetune.components.dataset_gate.drift import drifted
 from edgetune.components.common.lineage import stamp
-from edgetune.modules.examples import records
+from edgetune.components.dataset_gate.drift import drifted
+from edgetune.modules.contracts import example_features
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.findings import (
     Copy,
@@ -61,7 +61,7 @@ class Executor(BaseBeamExecutor):
         of_classes = small_classes(ingest["splits"], exec_properties["min_examples_per_class"])
         of_classes += imbalance(ingest["splits"], exec_properties["max_imbalance"])
         found: list[Finding] = []
-        for split in records.SPLITS:
+        for split in example_features.SPLITS:
             found += anomalies(split, _described(f"{inputs[ANOMALIES_KEY].uri}/Split-{split}/SchemaDiff.pb"))
         if BASELINE_KEY in inputs:
             bounds = exec_properties["max_label_drift"], exec_properties["max_image_drift"]
@@ -92,7 +92,7 @@ class Executor(BaseBeamExecutor):
                 pipeline
                 | f"Read[{split}]" >> beam.io.ReadFromTFRecord(f"{examples_uri}/Split-{split}/*")
                 | f"Place[{split}]" >> beam.Map(_place, split)
-                for split in records.SPLITS
+                for split in example_features.SPLITS
             ]
             images = places | beam.Flatten()
             (
@@ -136,9 +136,14 @@ def _place(record: bytes, split: str) -> tuple[bytes, Copy, int]:
     features = tf.train.Example.FromString(record).features.feature
     label, source, image_id, group = (
         features[key].bytes_list.value[0]
-        for key in (records.LABEL, records.SOURCE, records.IMAGE_ID, records.SPLIT_GROUP)
+        for key in (
+            example_features.LABEL,
+            example_features.SOURCE,
+            example_features.IMAGE_ID,
+            example_features.SPLIT_GROUP,
+        )
     )
-    side = min(features[key].int64_list.value[0] for key in (records.WIDTH, records.HEIGHT))
+    side = min(features[key].int64_list.value[0] for key in (example_features.WIDTH, example_features.HEIGHT))
     return group, Copy(split, label.decode("utf-8"), os.fsdecode(source), image_id.decode()), side
 
 

@@ -8,8 +8,8 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel
-from edgetune.components.edge_evaluator import executor
 from edgetune.components.common.parameters import parameters_of
+from edgetune.components.edge_evaluator import executor
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
 from edgetune.modules.settings.run import EdgeSettings, flatten

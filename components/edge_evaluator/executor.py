@@ -13,12 +13,12 @@ from tfx.utils import path_utils
 
 from edgetune.components.common import blessings
 from edgetune.components.common.lineage import stamp
-from edgetune.modules.examples import records
-from edgetune.modules.contracts.bundle import GOLDEN
-from edgetune.modules.bundle.write import METRICS
-from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.bundle.golden import Golden
+from edgetune.modules.bundle.write import METRICS
+from edgetune.modules.contracts.bundle import GOLDEN
+from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.evaluation.verdict import Thresholds
+from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.settings.run import EdgeSettings, unflatten
 
 LIBRARIES = (
@@ -64,7 +64,7 @@ class Executor(base_executor.BaseExecutor):
             min_agreement=settings.min_agreement,
             max_bytes=settings.max_bytes,
         )
-        golden = Golden(f"{evaluation.uri}/{GOLDEN}", records.read_labels(saved_model))
+        golden = Golden(f"{evaluation.uri}/{GOLDEN}", saved_model_reader.read_labels(saved_model))
         metrics = evaluate(saved_model, edge_model.uri, examples.uri, thresholds, golden)
         _write(f"{evaluation.uri}/{METRICS}", json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
 

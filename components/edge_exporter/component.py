@@ -8,8 +8,8 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from edgetune.components.common.artifacts import EdgeModel
-from edgetune.components.edge_exporter import executor
 from edgetune.components.common.parameters import parameters_of
+from edgetune.components.edge_exporter import executor
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
 from edgetune.modules.settings.run import EdgeSettings, flatten
@@ -63,7 +63,7 @@ class EdgeExporter(base_component.BaseComponent):
         """Constructs an EdgeExporter.
 
         Args:
-            model: Channel of type `Model`, with signatures as in `edgetune.modules.contracts.signatures`.
+            model: Channel of type `Model`, with signatures as in `modules.contracts.signatures`.
             transformed_examples: Channel of type `Examples`, with a split `train`.
             settings: Variants, number of representative images, and the description of the model.
         """

@@ -11,16 +11,16 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from edgetune.components.common.lineage import stamp
-from edgetune.modules.examples import records
-from edgetune.modules.serving import saved_model as saved_models
-from edgetune.modules.litert import inspection
 from edgetune.modules.contracts.bundle import model_file
-from edgetune.modules.core.errors import ExportError
-from edgetune.modules.examples.calibration_images import representative_images
-from edgetune.modules.settings.base import as_list
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.conversion.convert import convert
+from edgetune.modules.core.errors import ExportError
+from edgetune.modules.examples.calibration_images import representative_images
+from edgetune.modules.litert import inspection
 from edgetune.modules.litert.metadata import Description, add_metadata
+from edgetune.modules.serving import saved_model as saved_model_reader
+from edgetune.modules.serving import saved_model as saved_models
+from edgetune.modules.settings.base import as_list
 
 NAME = "image_classifier"
 LIBRARIES = (
@@ -51,7 +51,7 @@ class Executor(base_executor.BaseExecutor):
         examples = artifact_utils.get_single_uri(input_dict["transformed_examples"])
         edge_model = artifact_utils.get_single_instance(output_dict["edge_model"])
 
-        labels = records.read_labels(saved_model)
+        labels = saved_model_reader.read_labels(saved_model)
         image_size, classes = saved_models.edge_shape(saved_model)
         if len(labels) != classes:
             remedy = "the trainer must write as many labels as the model has outputs"

@@ -14,17 +14,19 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from edgetune.modules.storage.digests import folder_digest
 from edgetune.components.common import blessings
 from edgetune.components.common.lineage import stamp, versions_of
+from edgetune.modules.bundle.signing import sign
+from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
+from edgetune.modules.contracts.bundle import CHECKSUMS
+from edgetune.modules.core.errors import ExportError
 from edgetune.modules.serving import saved_model as saved_models
 from edgetune.modules.settings.digest import changed, digest
-from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
-from edgetune.modules.core.errors import ExportError
 from edgetune.modules.storage.versions import push
-from edgetune.modules.bundle.signing import sign
 
 ABOUT = ("description", "author", "license", "data", "intended_use", "limits")
-"""Texts for the model card: of `edgetune.modules.settings.run.EdgeSettings`, then of `CardSettings`."""
+"""Texts for the model card: of `modules.settings.run.EdgeSettings`, then of `CardSettings`."""
 CONFIGURATION_KEY = "configuration"
 """JSON, where some settings may change from run to run: `settings`, all of them as a tree; `changeable`, the dotted
 name of each by the property that has its value in this run."""
@@ -66,7 +68,7 @@ class Executor(base_executor.BaseExecutor):
         evaluation = artifact_utils.get_single_uri(input_dict["edge_evaluation"])
         metrics = read_metrics(evaluation)
         saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
-        digest = saved_models.digest(saved_model)
+        digest = folder_digest(saved_model)
         if digest != metrics["saved_model"]["sha256"]:
             remedy = "its files were changed after the evaluation: run the pipeline again"
             raise ExportError(f"{saved_model}: is not the SavedModel that was measured", remedy)
@@ -87,7 +89,7 @@ class Executor(base_executor.BaseExecutor):
             write_bundle(Path(folder), edge_model, evaluation, lineage, about, images, reading)
             if key := exec_properties.get("sign_key"):
                 sign(Path(folder), key, exec_properties["sign_tool"])
-            delivered = push(folder, exec_properties["destination"])
+            delivered = push(folder, exec_properties["destination"], last=CHECKSUMS)
         blessings.record_pushed(pushed_bundle, delivered.path, delivered.version)
 
 
@@ -106,7 +108,6 @@ def _config_digest(exec_properties: dict[str, Any]) -> str:
     configuration = json.loads(exec_properties[CONFIGURATION_KEY])
     values = {setting: exec_properties[key] for key, setting in configuration["changeable"].items()}
     return digest(changed(configuration["settings"], values))
-
 
 
 def _versions(inputs: dict[str, list[types.Artifact]]) -> dict[str, dict[str, str | None] | None]:

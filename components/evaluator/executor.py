@@ -10,8 +10,8 @@ from tfx import types
 from tfx.components.evaluator import executor
 from tfx.types import standard_component_specs
 
-from edgetune.components.evaluator import extractors
 from edgetune.components.common.lineage import stamp
+from edgetune.components.evaluator import extractors
 from edgetune.modules.settings.run import EvaluationSettings, unflatten
 
 LIBRARIES = (

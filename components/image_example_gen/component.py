@@ -10,8 +10,6 @@ from tfx.types.channel import Channel
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from edgetune.components.common.artifacts import IngestReport
-from edgetune.components.image_example_gen.driver import Driver
-from edgetune.components.image_example_gen.executor import LIBRARIES, REPORT_KEY, Executor
 from edgetune.components.image_example_gen.deferred_source import (
     KIND_KEY,
     LATER,
@@ -19,11 +17,13 @@ from edgetune.components.image_example_gen.deferred_source import (
     SMALLEST_KEY,
     input_config,
 )
+from edgetune.components.image_example_gen.driver import Driver
+from edgetune.components.image_example_gen.executor import LIBRARIES, REPORT_KEY, Executor
+from edgetune.modules.contracts.example_features import SPLIT_GROUP
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
-from edgetune.modules.contracts.examples import SPLIT_GROUP
-from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.data.sources import Source
+from edgetune.modules.settings.run import DataSettings
 
 
 class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
@@ -56,8 +56,8 @@ class ImageExampleGen(FileBasedExampleGen):
     """A TFX component to ingest a folder of images, a list of images, or TFRecords of tf.Examples that hold images.
 
     Every image is read through Pillow and leaves as an upright 8-bit RGB JPEG or PNG, in an example as
-    `edgetune.modules.examples.records` describes. A file that cannot be read is left out and listed; above `max_rejected` of all files
-    the component fails. Where the data brings no splits of its own, near-duplicates always share one, each class has
+    `modules.examples.records` describes. A file that cannot be read is left out and listed; above
+    `max_rejected` of all files the component fails. Where the data brings no splits of its own, near-duplicates always share one, each class has
     its shares in each, and an image that an earlier run of the pipeline placed stays where it is.
 
     It is not executed again while paths, sizes and times of the files stay the same: see `Driver`.
@@ -82,7 +82,7 @@ class ImageExampleGen(FileBasedExampleGen):
         """Construct an ImageExampleGen component.
 
         Args:
-            source: What `edgetune.modules.data.sources.discover` found; None lets the component find it out when it runs.
+            source: What `modules.data.sources.discover` found; None lets the component find it out when it runs.
             settings: `splits` (where the source has none), `image_feature`, `label_feature`, `max_rejected`,
                 `max_pixels`, `on_duplicates` and `duplicate_distance` are used; without a source, also `path`,
                 `tfrecord_pattern` and `min_examples_per_class`.

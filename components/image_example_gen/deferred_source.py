@@ -1,7 +1,7 @@
 """What the data is, found out when the component runs: whoever compiles a pipeline for a platform cannot see its data.
 
-`edgetune.modules.data.sources.discover` is what a local run asks before it begins. Here it is asked by the component, and answers
-into the properties that the component otherwise has from the start.
+`modules.data.sources.discover` is what a local run asks before it begins. Here it is asked by the component, and
+answers into the properties that the component otherwise has from the start.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import proto_utils
 
 from edgetune.modules.data.digits import EMBEDDED, write_digits
-from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.data.sources import Source, discover
+from edgetune.modules.settings.run import DataSettings
 
 LATER = "later"
 """The property `source_kind`, where what the data is remains to be found out."""
@@ -30,7 +30,7 @@ def find(exec_properties: dict[str, Any]) -> None:
     """Fills in kind, folder and patterns of the data under `input_base`, where they are not known; else does nothing.
 
     Raises:
-        DataError: There are no data that a run could use; see `edgetune.modules.data.sources.discover`.
+        DataError: There are no data that a run could use; see `modules.data.sources.discover`.
     """
     if exec_properties[KIND_KEY] != LATER:
         return

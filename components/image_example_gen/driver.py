@@ -11,11 +11,11 @@ from tfx.components.example_gen.driver import FileBasedDriver
 from tfx.orchestration import data_types
 from tfx.types import standard_component_specs
 
-from edgetune.modules.storage import filesystem
-from edgetune.modules.data import class_folders, tfds
 from edgetune.modules.core.errors import DataError
+from edgetune.modules.data import class_folders, tfds
 from edgetune.modules.data.manifests import read_manifest
 from edgetune.modules.data.sources import ALL, SPLIT_OF
+from edgetune.modules.storage import filesystem
 
 
 class Driver(FileBasedDriver):

@@ -14,17 +14,17 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
-from edgetune.components.image_example_gen import grouping, ingest_report, staging, split_memory
+from edgetune.components.common.lineage import stamp
+from edgetune.components.common.record_writer import WriteRecords, stored
+from edgetune.components.image_example_gen import grouping, ingest_report, split_memory, staging
 from edgetune.components.image_example_gen.deferred_source import find
 from edgetune.components.image_example_gen.raw_example import ACCEPTED, REJECTED, Reading
 from edgetune.components.image_example_gen.read_images import ReadFolders, ReadManifest, ReadRecords
 from edgetune.components.image_example_gen.split_counts import Tally
-from edgetune.components.common.lineage import stamp
-from edgetune.components.common.record_writer import WriteRecords, stored
+from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.core.errors import DataError
-from edgetune.modules.contracts.examples import SPLITS
-from edgetune.modules.data.rejected import Rejected
 from edgetune.modules.core.worker_progress import SharedCount, counting
+from edgetune.modules.data.rejected import Rejected
 
 REPORT_KEY = "report"
 LIBRARIES = (

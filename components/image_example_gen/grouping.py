@@ -178,5 +178,5 @@ def _in_parts(element: tuple[str, splits.Group], counts: Mapping[str, int]) -> t
 def _place(group: bytes, found: dict[str, Iterable[Any]]) -> Iterator[Placed]:
     [items], [split] = found["items"], found["split"]
     for item in items:
-        # An image that had a split keeps it, even where its group has two: see `edgetune.modules.data.near_duplicates.groups`.
+        # An image that had a split keeps it, even where its group has two: see `modules.data.near_duplicates.groups`.
         yield Placed(item.id, group, item.split or split, item.files)

@@ -18,8 +18,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.core.errors import DataError
-from edgetune.modules.contracts.examples import SPLITS
 from edgetune.modules.data.splits import deviations
 
 REJECTED_FILE = "rejected.csv"

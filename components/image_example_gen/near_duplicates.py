@@ -11,8 +11,8 @@ import numpy as np
 from apache_beam.coders import FastPrimitivesCoder
 
 from edgetune.modules.data import near_duplicates
-from edgetune.modules.images import perceptual_hash
 from edgetune.modules.data.near_duplicates import Edge, Image
+from edgetune.modules.images import perceptual_hash
 
 _SHARDS = 64
 """Among which the images of one band are distributed: each fits into a worker's memory."""
@@ -113,7 +113,9 @@ class _Bands(beam.DoFn):
     def _packed(self) -> Iterator[tuple[tuple[int, int], _Batch]]:
         signatures = perceptual_hash.as_array([signature for signature, _ in self._batch])
         for band in range(self._distance + 1):
-            values = near_duplicates.band_values(near_duplicates.bands(signatures, self._distance, band), self._distance)
+            values = near_duplicates.band_values(
+                near_duplicates.bands(signatures, self._distance, band), self._distance
+            )
             shards = values % np.uint64(_SHARDS)
             for shard in np.unique(shards):
                 rows = np.flatnonzero(shards == shard)
@@ -129,4 +131,6 @@ def _compare(element: tuple[tuple[int, int], Iterable[_Batch]], distance: int) -
         packed.append(signatures)
         images += (Image(*image) for image in _IMAGES.decode(some))
     array = np.frombuffer(b"".join(packed), np.uint8).reshape(-1, _ROW)
-    yield from near_duplicates.forest(images, near_duplicates.near_pairs(array, near_duplicates.was_there(images), distance, band))
+    yield from near_duplicates.forest(
+        images, near_duplicates.near_pairs(array, near_duplicates.was_there(images), distance, band)
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 from apache_beam.pvalue import TaggedOutput
 
-from edgetune.modules.examples import records
+from edgetune.modules.contracts import example_features
 from edgetune.modules.images.reader import Unusable, read_image
 
 ACCEPTED, REJECTED = "accepted", "rejected"
@@ -15,7 +15,7 @@ ACCEPTED, REJECTED = "accepted", "rejected"
 
 @dataclass(frozen=True)
 class Reading:
-    """How images are read; `edgetune.modules.settings.run.DataSettings` says what each means."""
+    """How images are read; `modules.settings.run.DataSettings` says what each means."""
 
     max_pixels: int
     max_side: int | None = None
@@ -37,7 +37,7 @@ class Read:
     """An image that was read."""
 
     example: bytes
-    """Serialized tf.Example with the features of a raw example (`edgetune.modules.examples.records`) but `split_group`."""
+    """Serialized tf.Example with the features of a raw example (`modules.examples.records`) but `split_group`."""
     image_id: str
     source: str
     label: str
@@ -53,17 +53,21 @@ def of_image(content: bytes, label: str, source: str, reading: Reading) -> Tagge
         return rejected(source, str(error), label)
     name = _as_text(label)
     texts = {
-        records.LABEL: name.encode(),
-        records.SOURCE: source.encode("utf-8", "surrogateescape"),
-        records.IMAGE: image.encoded,
-        records.IMAGE_ID: image.digest.encode(),
+        example_features.LABEL: name.encode(),
+        example_features.SOURCE: source.encode("utf-8", "surrogateescape"),
+        example_features.IMAGE: image.encoded,
+        example_features.IMAGE_ID: image.digest.encode(),
     }
     features = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text])) for key, text in texts.items()}
-    sizes = {records.WIDTH: image.width, records.HEIGHT: image.height, records.BYTES: len(image.encoded)}
+    sizes = {
+        example_features.WIDTH: image.width,
+        example_features.HEIGHT: image.height,
+        example_features.BYTES: len(image.encoded),
+    }
     for key, number in sizes.items():
         features[key] = tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
-    channels = zip((records.RED, records.GREEN, records.BLUE), image.look.means, strict=True)
-    for key, mean in ((records.ASPECT, image.width / image.height), *channels):
+    channels = zip((example_features.RED, example_features.GREEN, example_features.BLUE), image.look.means, strict=True)
+    for key, mean in ((example_features.ASPECT, image.width / image.height), *channels):
         features[key] = tf.train.Feature(float_list=tf.train.FloatList(value=[mean]))
     example = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
     return TaggedOutput(ACCEPTED, Read(example, image.digest, source, name, image.look.signature))

@@ -21,15 +21,15 @@ from edgetune.components.image_example_gen.raw_example import (
     of_record,
     rejected,
 )
-from edgetune.modules.storage import filesystem
+from edgetune.modules.core.threads import Budget, InOrder
+from edgetune.modules.core.worker_progress import SharedCount
 from edgetune.modules.data import class_folders
 from edgetune.modules.data.manifests import read_manifest
-from edgetune.modules.data.tfrecords import Damaged, read_records
-from edgetune.modules.storage.safe_read import Unreadable, check_file, most_bytes, read_file
-from edgetune.modules.core.worker_progress import SharedCount
 from edgetune.modules.data.sources import ALL, SPLIT_OF
 from edgetune.modules.data.tfds import class_names
-from edgetune.modules.core.threads import Budget, InOrder
+from edgetune.modules.data.tfrecords import Damaged, read_records
+from edgetune.modules.storage import filesystem
+from edgetune.modules.storage.safe_read import Unreadable, check_file, most_bytes, read_file
 
 _REPORT_EVERY = 100
 

@@ -9,8 +9,8 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 
+from edgetune.modules.contracts.example_features import IMAGE_ID, LABEL
 from edgetune.modules.storage.digests import DataDigest
-from edgetune.modules.contracts.examples import IMAGE_ID, LABEL
 
 Accumulator = tuple[Counter, DataDigest]
 
@@ -18,7 +18,7 @@ Accumulator = tuple[Counter, DataDigest]
 class Tally(beam.CombineFn):
     """tf.Examples to `{"classes": {name: count}, "digest": 64 hexadecimal digits}`.
 
-    The digest stands for all pairs of pixels' digest and label (`edgetune.modules.storage.digests`).
+    The digest stands for all pairs of pixels' digest and label (`modules.storage.digests`).
     """
 
     def create_accumulator(self) -> Accumulator:

@@ -19,7 +19,7 @@ from apache_beam.transforms.window import GlobalWindows, WindowedValue
 from edgetune.components.image_example_gen.grouping import Placed
 from edgetune.components.image_example_gen.near_duplicates import File
 from edgetune.components.image_example_gen.raw_example import Read
-from edgetune.modules.examples import records
+from edgetune.modules.contracts import example_features
 from edgetune.modules.data.tfrecords import read_records
 
 IMAGES_IN_A_FILE = 1000
@@ -112,7 +112,7 @@ def _put(path: str, found: dict[str, Iterable]) -> Iterator[TaggedOutput]:
         place, laid = places[row], row + 1
         if place.split:
             example = tf.train.Example.FromString(record)
-            example.features.feature[records.SPLIT_GROUP].bytes_list.value.append(place.group.hex().encode())
+            example.features.feature[example_features.SPLIT_GROUP].bytes_list.value.append(place.group.hex().encode())
             yield TaggedOutput(place.split, example)
     if laid != len(places):
         raise RuntimeError(f"{path}: {len(places)} images are to be placed, and it holds {laid}")

@@ -12,6 +12,7 @@ from tfx.utils import path_utils
 
 from edgetune.components.common import blessings
 from edgetune.components.common.lineage import stamp
+from edgetune.modules.serving.saved_model import SAVED_MODEL_FILE
 from edgetune.modules.storage.versions import push
 
 LIBRARIES = ("edgetune",)  # files are copied, and nothing else computes
@@ -39,5 +40,5 @@ class Executor(base_executor.BaseExecutor):
             blessings.record_refused(pushed_model, reason)
             return
         saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
-        delivered = push(saved_model, exec_properties["destination"])
+        delivered = push(saved_model, exec_properties["destination"], last=SAVED_MODEL_FILE)
         blessings.record_pushed(pushed_model, delivered.path, delivered.version)

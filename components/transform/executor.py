@@ -17,7 +17,7 @@ from tfx.components.transform import executor as tfx_executor
 
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.record_writer import WriteRecords, squeezed
-from edgetune.modules.examples import records
+from edgetune.modules.contracts import example_features
 from edgetune.modules.examples.pixel_packing import pack
 
 LIBRARIES = (
@@ -74,6 +74,6 @@ class _EncodeAndWrite(beam.PTransform):
 def _packed(record: bytes) -> bytes:
     """An example as the graph makes it to one as it is kept."""
     example = tf.train.Example.FromString(record)
-    values = example.features.feature[records.IMAGE].bytes_list.value
+    values = example.features.feature[example_features.IMAGE].bytes_list.value
     values[0] = pack(values[0])
     return bytes(example.SerializeToString())

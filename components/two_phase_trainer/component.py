@@ -21,9 +21,9 @@ from edgetune.components.two_phase_trainer.executor import (
 )
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
-from edgetune.modules.settings.run import ModelSettings, TrainingSettings, flatten
 from edgetune.modules.core.package_paths import portable
 from edgetune.modules.models.weights import weights_digest
+from edgetune.modules.settings.run import ModelSettings, TrainingSettings, flatten
 
 
 class TwoPhaseTrainerSpec(ComponentSpec):

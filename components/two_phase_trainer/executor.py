@@ -20,15 +20,15 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from edgetune.components.common.lineage import stamp
-from edgetune.modules.training import baselines, devices, distribution
 from edgetune.modules.core import progress
-from edgetune.modules.serving import export
-from edgetune.modules.training.datasets import Datasets, load_datasets
+from edgetune.modules.core.package_paths import located
 from edgetune.modules.examples.label_counts import check_labels, label_counts
+from edgetune.modules.serving import export
+from edgetune.modules.settings.run import ModelSettings, TrainingSettings, unflatten
+from edgetune.modules.training import baselines, devices, distribution
+from edgetune.modules.training.datasets import Datasets, load_datasets
 from edgetune.modules.training.losses import build_loss
 from edgetune.modules.training.phase import Phase
-from edgetune.modules.settings.run import ModelSettings, TrainingSettings, unflatten
-from edgetune.modules.core.package_paths import located
 from edgetune.modules.training.two_phase import FINE_TUNE, HEAD, Folders, Result, train_two_phases
 
 EXAMPLES_KEY, GRAPH_KEY = "transformed_examples", "transform_graph"

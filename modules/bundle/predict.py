@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.images import reader
-from edgetune.modules.litert import inspection, metadata
 from edgetune.modules.bundle.files import MAX_BYTES, BundleFiles, checksum_problems, shown
 from edgetune.modules.contracts.bundle import BUNDLE_JSON, Reading, model_file, parse_bundle
-from edgetune.modules.litert.interpreter import EdgeRunner
-from edgetune.modules.core.errors import BundleError, DataError, ExportError
-from edgetune.modules.images.decode import decode
-from edgetune.modules.data.class_folders import ignored
-from edgetune.modules.storage.safe_read import Unreadable, most_bytes, read_file
-from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.core.errors import BundleError, DataError, ExportError
+from edgetune.modules.data.class_folders import ignored
+from edgetune.modules.images import reader
+from edgetune.modules.images.decode import decode
+from edgetune.modules.litert import inspection, metadata
+from edgetune.modules.litert.interpreter import EdgeRunner
+from edgetune.modules.settings.run import DataSettings
+from edgetune.modules.storage.safe_read import Unreadable, most_bytes, read_file
 
 REFERENCE = "float32"
 # What a run takes where it is told nothing else.

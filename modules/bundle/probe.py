@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgetune.modules.core import child_process
 from edgetune.modules.bundle.files import shown
+from edgetune.modules.core import child_process
 from edgetune.modules.core.package_paths import ROOT
 
 _MARK = "edgetune: "
@@ -87,7 +87,7 @@ def probe(task: Task, seconds: int = _SECONDS) -> Findings:
                 input=json.dumps(request).encode(),
                 stdout=output,
                 stderr=subprocess.DEVNULL,
-                cwd=ROOT,
+                cwd=ROOT.parent,
                 env=child_process.environment(),
                 timeout=seconds + 30,  # the child's own bound is on the time of the CPU
                 check=False,

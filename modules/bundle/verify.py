@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from edgetune.modules.bundle.files import MAX_BYTES, BundleFiles, checksum_problems, shown
+from edgetune.modules.bundle.probe import Task, label_difference, probe, tolerance
+from edgetune.modules.bundle.signing import TOOL, check_signature
 from edgetune.modules.contracts.bundle import (
     BUNDLE_JSON,
     CHECKSUMS,
@@ -24,10 +26,8 @@ from edgetune.modules.contracts.bundle import (
     parse_bundle,
     parse_expected,
 )
-from edgetune.modules.bundle.probe import Task, label_difference, probe, tolerance
-from edgetune.modules.core.errors import BundleError
 from edgetune.modules.contracts.signatures import LABELS_FILE
-from edgetune.modules.bundle.signing import TOOL, check_signature
+from edgetune.modules.core.errors import BundleError
 
 _AGAIN = "fetch the bundle again; if it stays so, push it anew"
 

@@ -20,11 +20,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from edgetune.modules.contracts.bundle import BUNDLE_JSON, CHECKSUMS, EXPECTED, FORMAT, GOLDEN, MODEL_CARD
 from edgetune.modules.bundle.golden import SAVED_MODEL
-from edgetune.modules.core.errors import ExportError
 from edgetune.modules.bundle.model_card import model_card
+from edgetune.modules.contracts.bundle import BUNDLE_JSON, CHECKSUMS, EXPECTED, FORMAT, GOLDEN, MODEL_CARD
 from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.core.errors import ExportError
 
 METRICS = "metrics.json"
 

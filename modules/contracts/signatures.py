@@ -6,7 +6,7 @@
     edge                 image float32 [1, S, S, 3] 0..255 -> probabilities
 
 `probabilities` is float32 `[N, C]`, the classes in the order of `assets/labels.txt`. An example is a raw one of
-`edgetune.modules.examples.records`; its label may be absent except for `transform_features`.
+`modules.examples.records`; its label may be absent except for `transform_features`.
 """
 
 from __future__ import annotations

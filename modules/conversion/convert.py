@@ -8,7 +8,8 @@ costs more than converting. It reports by lines on its standard output that begi
 
 Of the variants, `float32` is the reference. `float16` halves the file and computes in float32 where the hardware has
 nothing better. `dynamic` has 8-bit weights and float activations. `int8` has no float inside at all; it is made of
-`float32` by `edgetune.modules.conversion.quantization`, and by the converter's own recipe where the network holds what that does not know.
+`float32` by `modules.conversion.quantization`, and by the converter's own recipe if the
+network has an operation that `quantization` does not support.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from typing import Any
 
 import numpy as np
 
-from edgetune.modules.core import child_process
-from edgetune.modules.core.package_paths import ROOT
-from edgetune.modules.core.errors import ExportError
-from edgetune.modules.core.progress import report
 from edgetune.modules.contracts.signatures import EDGE
+from edgetune.modules.core import child_process
+from edgetune.modules.core.errors import ExportError
 from edgetune.modules.core.gc_pause import uncollected
+from edgetune.modules.core.package_paths import ROOT
+from edgetune.modules.core.progress import report
 
 _COMMAND = (sys.executable, "-m", "edgetune.modules.conversion.convert")
 _MARK = "edgetune: "
@@ -85,7 +86,7 @@ def _run(command: list[str], log: Path) -> None:
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT, env=child_process.environment()
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT.parent, env=child_process.environment()
         ) as process,
     ):
         assert process.stdout is not None
@@ -162,12 +163,12 @@ def _read(saved_model: str) -> Any:
 
 
 def _int8(float32: bytes, images: np.ndarray) -> bytes:
-    """The int8 variant of a float32 one, with ranges and biases of `edgetune.modules.conversion.quantization`."""
+    """The int8 variant of a float32 one, with ranges and biases of `modules.conversion.quantization`."""
     import tensorflow as tf
 
-    from edgetune.modules.conversion.quantization import quantize
     from edgetune.modules.contracts.signatures import IMAGE, PROBABILITIES
     from edgetune.modules.conversion.converter import Converter, Optimize
+    from edgetune.modules.conversion.quantization import quantize
     from edgetune.modules.litert.graph import read_network
 
     network = read_network(float32)

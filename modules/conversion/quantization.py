@@ -5,7 +5,7 @@ The converter's own recipe takes the range of each tensor from images, and round
 - Rounded kernels shift the mean of what they give, and 50 layers add up. So each layer's bias is corrected by the shift
   that is seen where all before it is quantized and corrected already (Nagel et al., "Data-Free Quantization Through
   Weight Equalization and Bias Correction", 2019: empirical bias correction).
-- One scale for all channels of a tensor leaves little for the quiet ones: `edgetune.modules.conversion.equalization`.
+- One scale for all channels of a tensor leaves little for the quiet ones: `modules.conversion.equalization`.
 
 The ranges are written into the graph as fake quantization, which the converter takes as they are: so nothing is
 calibrated a second time.

@@ -16,7 +16,7 @@ def environment() -> dict[str, str]:
     The child runs beside a training that has the GPU, and converts or measures what runs on the CPU of a phone: a GPU
     would round other bits.
     """
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(ROOT.parent), os.environ.get("PYTHONPATH")]))
     return {**os.environ, **_WITHOUT_GPU, "PYTHONPATH": path}
 
 

@@ -12,16 +12,17 @@ import functools
 import hashlib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-FLOORS = ("modules", "components", "pipeline")
+from edgetune.modules.core.package_paths import ROOT
+
+_PACKAGE = "edgetune"
 
 
 @functools.cache
 def code_digest(*modules: str) -> str:
-    """SHA-256 over the sources of `modules` and of all that they import from edgetune's own floors.
+    """Return the SHA-256 of the sources of `modules` and of everything in edgetune that they import.
 
     Args:
-        modules: Dotted names, such as `edgetune.components.edge_exporter.executor`.
+        modules: Dotted names, such as `components.edge_exporter.executor`.
 
     Returns:
         64 hexadecimal digits. Comments count: only the bytes of the files are compared.
@@ -34,39 +35,74 @@ def code_digest(*modules: str) -> str:
 
 
 def closure(modules: tuple[str, ...]) -> set[Path]:
-    """The source files of `modules` and of everything first-party that they import, also inside functions."""
+    """Return the source files of `modules` and of everything in edgetune that they import, also inside functions.
+
+    The `__init__.py` of each package on the way is included, because Python runs it, but what it imports is not
+    followed: it is there for the convenience of other callers. `edgetune/__init__.py` is left out: it is the Python API
+    on top of the whole program, and imports it lazily.
+    """
     found: set[Path] = set()
     waiting = list(modules)
+    followed: set[str] = set()
     while waiting:
-        path = _source(waiting.pop())
-        if path is None or path in found:
+        module = waiting.pop()
+        path = _source(module)
+        if path is None or module in followed:
             continue
+        followed.add(module)
         found.add(path)
-        waiting.extend(first_party_imports(path))
+        found.update(init for init in _packages(module) if init.is_file())
+        waiting.extend(first_party_imports(path, module if path.name == "__init__.py" else module.rpartition(".")[0]))
     return found
 
 
-def first_party_imports(path: Path) -> frozenset[str]:
-    """Dotted names under edgetune's floors that the file at `path` imports anywhere."""
-    return _imports(path.read_text(encoding="utf-8"), str(path))
+def first_party_imports(path: Path, package: str) -> frozenset[str]:
+    """Return the dotted names of the modules in edgetune that a file imports anywhere.
+
+    Args:
+        path: The file.
+        package: Dotted name of the package that relative imports in it start from.
+    """
+    imported = _imports(path.read_text(encoding="utf-8"), str(path), package)
+    names = {name for name in imported if isinstance(name, str)}
+    for module, member in (pair for pair in imported if not isinstance(pair, str)):
+        # `from edgetune.modules.images import decode` names a module; `from ...decode import decode` a member of one.
+        inside = f"{module}.{member}"
+        names.add(inside if _source(inside) else module)
+    return frozenset(names)
 
 
 @functools.cache  # the components share most of their code
-def _imports(source: str, name: str) -> frozenset[str]:
-    names: set[str] = set()
+def _imports(source: str, name: str, package: str) -> frozenset[str | tuple[str, str]]:
+    names: set[str | tuple[str, str]] = set()
     for node in ast.walk(ast.parse(source, filename=name)):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            # `from modules import images` names a module, `from edgetune.modules.images.decode import decode` one of its members.
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(name for name in names if name.split(".")[0] in FLOORS)
+            names.update(alias.name for alias in node.names if _is_ours(alias.name))
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")
+            base = parents[: len(parents) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            if _is_ours(module):
+                names.update((module, alias.name) for alias in node.names)
+    return frozenset(names)
+
+
+def _is_ours(module: str) -> bool:
+    return module.split(".")[0] == _PACKAGE
+
+
+def _packages(module: str) -> list[Path]:
+    """The `__init__.py` of the packages that a module is in, but for the outermost."""
+    parts = module.split(".")[1:-1]
+    return [ROOT.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
 
 
 def _source(module: str) -> Path | None:
-    base = ROOT.joinpath(*module.split("."))
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
+    package, *parts = module.split(".")
+    if package != _PACKAGE or not parts:
+        return None
+    base = ROOT.joinpath(*parts)
+    for path in (base.with_name(f"{base.name}.py"), base / "__init__.py"):
         if path.is_file():
             return path
     return None

@@ -17,8 +17,8 @@ import platform
 from collections.abc import Iterable
 from importlib import metadata
 
-from edgetune.modules.core.package_paths import ROOT
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.core.package_paths import ROOT
 
 KEY = "library_versions"
 """Name of the execution property, and of the custom property of artifacts."""

@@ -1,26 +1,32 @@
-"""Files that come with edgetune's code, named in a way that holds on every machine: `edgetune:schemas/examples.pbtxt`.
+"""The folder of the code, and names of files in it that hold on every machine: `edgetune:schemas/examples.pbtxt`.
 
-A pipeline that is compiled here runs elsewhere, where the same code lies in another folder.
+A pipeline that is compiled on one machine runs on another, where the same code is in another folder.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from edgetune.modules.core.package_paths import ROOT
-
+# Not resolved: in a checkout the folders of this package are links, and the import names follow the links.
+ROOT = Path(__file__).absolute().parents[2]
+"""The folder of the package `edgetune`, in a checkout or in site-packages."""
 SCHEME = "edgetune:"
+_DATA = ("configs", "schemas", "weights")
 
 
 def portable(path: str) -> str:
-    """The name of a file or folder of this code; whatever is none is returned as it is."""
-    try:
-        inside = Path(path).relative_to(ROOT)
-    except ValueError:
+    """Return the portable name of a file or folder that is shipped with the code; any other path as it is."""
+    if not Path(path).is_absolute():
         return path
-    return f"{SCHEME}{inside.as_posix()}"
+    for folder in _DATA:
+        try:
+            inside = Path(path).resolve().relative_to((ROOT / folder).resolve())
+        except ValueError:
+            continue
+        return f"{SCHEME}{folder}/{inside.as_posix()}"
+    return path
 
 
 def located(name: str) -> str:
-    """The path on this machine of what `portable` named; whatever it did not name is returned as it is."""
+    """Return the path on this machine of what `portable` named; any other name as it is."""
     return str(ROOT / name.removeprefix(SCHEME)) if name.startswith(SCHEME) else name

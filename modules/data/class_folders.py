@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from edgetune.modules.core.threads import InOrder
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.digests import DataDigest
-from edgetune.modules.core.threads import InOrder
 
 IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
 _IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")

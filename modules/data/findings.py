@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 
 from edgetune.modules.core.errors import DataError
 
-NAMES = ("anomaly", "drift", "duplicates", "imbalance", "leakage", "small_class", "small_images", "two_labels")
-"""All kinds of findings."""
 _NAMED = 10
 _EXAMPLES = 3
 

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from edgetune.modules.storage import filesystem
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.parquet import read_parquet
+from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.safe_read import Unreadable, read_file
 
 COLUMNS = ("path", "label")

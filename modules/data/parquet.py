@@ -18,9 +18,9 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from edgetune.modules.core import child_process
-from edgetune.modules.core.package_paths import ROOT
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.generation import guard_arrow
+from edgetune.modules.core.package_paths import ROOT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,7 +64,12 @@ def _answers(path: str, content: bytes, wanted: Collection[str]) -> Iterator[dic
         file.seek(0)
         command = [sys.executable, "-m", "edgetune.modules.data.parquet", *wanted]
         process = subprocess.Popen(
-            command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT, env=child_process.environment()
+            command,
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT.parent,
+            env=child_process.environment(),
         )
     assert process.stdout is not None
     try:

@@ -4,7 +4,7 @@ DIR/<class>/*                      class folders: edgetune splits them
 DIR/{train,eval,test}/<class>/*    class folders in ready splits; `val`, `validation` or `dev` may stand for `eval`
 DIR/*.tfrecord                     records of tf.Example: edgetune splits them
 DIR/{train,eval,test}/*.tfrecord   records in ready splits; or all in DIR, named as TensorFlow Datasets does
-LIST.csv, LIST.parquet             a list of images with their labels, and perhaps splits: see `edgetune.modules.data.manifests`
+LIST.csv, LIST.parquet             a list of images with their labels, and perhaps splits: see `modules.data.manifests`
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
-from edgetune.modules.storage import filesystem as fs
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.class_folders import ignored
 from edgetune.modules.data.manifests import is_manifest, read_manifest
 from edgetune.modules.data.record_count import count_records
-from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.data.tfds import class_names, split_patterns
+from edgetune.modules.settings.run import DataSettings
+from edgetune.modules.storage import filesystem as fs
 
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -60,7 +60,7 @@ def discover(settings: DataSettings) -> Source:
     Raises:
         DataError: The folder is missing, is no folder and no list, cannot be read or has a name like a pattern; holds
             no class folders and no TFRecords; fewer than two classes; a class with fewer files than
-            `min_examples_per_class`; some of the splits only; a list that `edgetune.modules.data.manifests` refuses; names of
+            `min_examples_per_class`; some of the splits only; a list that `modules.data.manifests` refuses; names of
             classes that cannot be read.
     """
     base = settings.path.rstrip("/") or "/"

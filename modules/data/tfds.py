@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from edgetune.modules.storage import filesystem
 from edgetune.modules.core.errors import DataError
+from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.safe_read import Unreadable, read_file
 
 _MOST = 16 << 20

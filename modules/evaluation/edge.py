@@ -14,20 +14,22 @@ from typing import Any, get_args
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.examples import records
-from edgetune.modules.serving import saved_model as saved_models
-from edgetune.modules.litert import declared_metadata, inspection, metadata
-from edgetune.modules.contracts.bundle import model_file
-from edgetune.modules.storage.digests import DataDigest
+from edgetune.modules.storage.digests import folder_digest
 from edgetune.modules.bundle.golden import Golden
-from edgetune.modules.litert.interpreter import EdgeRunner, cores, runtime
-from edgetune.modules.litert.crash_probe import fatal
-from edgetune.modules.evaluation.verdict import Tally, Thresholds, overall, refusals
-from edgetune.modules.core.errors import DataError, EdgetuneError
-from edgetune.modules.images.decode import decode
-from edgetune.modules.core.progress import report
-from edgetune.modules.settings.run import Variant
+from edgetune.modules.contracts.bundle import model_file
 from edgetune.modules.contracts.signatures import IMAGE_BYTES, LABELS_FILE, PROBABILITIES, SERVING
+from edgetune.modules.core.errors import DataError, EdgetuneError
+from edgetune.modules.core.progress import report
+from edgetune.modules.evaluation.verdict import Tally, Thresholds, overall, refusals
+from edgetune.modules.examples import records
+from edgetune.modules.images.decode import decode
+from edgetune.modules.litert import declared_metadata, inspection, metadata
+from edgetune.modules.litert.crash_probe import fatal
+from edgetune.modules.litert.interpreter import EdgeRunner, cores, runtime
+from edgetune.modules.serving import saved_model as saved_model_reader
+from edgetune.modules.serving import saved_model as saved_models
+from edgetune.modules.settings.run import Variant
+from edgetune.modules.storage.digests import DataDigest
 
 BATCH = 32
 SPLIT = "test"
@@ -99,7 +101,7 @@ def evaluate(
         ExportError: The SavedModel is not one, or has no signature `edge`.
         DataError: An image has a label that the SavedModel does not know.
     """
-    labels = records.read_labels(saved_model)
+    labels = saved_model_reader.read_labels(saved_model)
     image_size, _ = saved_models.edge_shape(saved_model)
     server = _server(saved_model)
     variants = {name: _Variant(name, content, labels, image_size) for name, content in variants_in(edge_model).items()}
@@ -135,7 +137,7 @@ def evaluate(
         "thresholds": dataclasses.asdict(thresholds) | {"required": list(thresholds.required)},
         "runtime": runtime(),
         "threads": cores(),
-        "saved_model": {**reference.metrics(), "sha256": saved_models.digest(saved_model)},
+        "saved_model": {**reference.metrics(), "sha256": folder_digest(saved_model)},
         "variants": described,
     }
 

@@ -14,7 +14,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When a variant is blessed; the fields of `edgetune.modules.settings.run.EdgeSettings` of the same names."""
+    """When a variant is blessed; the fields of `modules.settings.run.EdgeSettings` of the same names."""
 
     required: tuple[str, ...] = ("float32",)
     max_accuracy_drop: float = 0.01

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.examples import records
+from edgetune.modules.contracts import example_features
 from edgetune.modules.core.errors import DataError
+from edgetune.modules.examples import records
 
 
 def representative_images(examples_uri: str, image_size: int, count: int) -> np.ndarray:
@@ -23,10 +24,10 @@ def representative_images(examples_uri: str, image_size: int, count: int) -> np.
     Raises:
         DataError: The split is empty.
     """
-    feature = {records.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
+    feature = {example_features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
     # Two passes, because only the chosen images are to be in memory, and no others are unpacked.
     serialized = records.serialized(examples_uri, "train")
-    labels = serialized.map(lambda record: tf.io.parse_single_example(record, feature)[records.LABEL_INDEX])
+    labels = serialized.map(lambda record: tf.io.parse_single_example(record, feature)[example_features.LABEL_INDEX])
     chosen = set(choose(np.fromiter(labels.as_numpy_iterator(), np.int64), count))
     if not chosen:
         raise DataError(f"{examples_uri}: the train split holds no examples", "run the pipeline from the images again")

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.examples import records
+from edgetune.modules.contracts import example_features
 from edgetune.modules.core.errors import DataError
+from edgetune.modules.examples import records
 
 _NAMED = 10
 
@@ -24,10 +25,12 @@ def label_counts(examples_uri: str, split: str, classes: int) -> tuple[int, ...]
     Raises:
         DataError: An image has a label outside 0..C-1: a class that the train split has no image of.
     """
-    features = {records.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
+    features = {example_features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
     batches = records.serialized(examples_uri, split).batch(1024)
     counts = np.zeros(classes, np.int64)
-    for batch in batches.map(lambda serialized: tf.io.parse_example(serialized, features)[records.LABEL_INDEX]):
+    for batch in batches.map(
+        lambda serialized: tf.io.parse_example(serialized, features)[example_features.LABEL_INDEX]
+    ):
         labels = batch.numpy()
         if strange := labels[(labels < 0) | (labels >= classes)].tolist():
             raise DataError(

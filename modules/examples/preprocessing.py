@@ -16,23 +16,23 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
-from edgetune.modules.images import decode
-from edgetune.modules.examples import records
+from edgetune.modules.contracts import example_features
 from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.images import decode
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
     """TensorFlow Transform's entry point.
 
     Args:
-        inputs: Features of raw examples (`edgetune.modules.examples.records`); `image` and `label` are used, string `[N]`.
+        inputs: Features of raw examples (`modules.examples.records`); `image` and `label` are used, string `[N]`.
         custom_config: `image_size`, in pixels.
 
     Returns:
-        `image`, string `[N]`, and `label_index`, int64 `[N]`, as `edgetune.modules.examples.records` describes. The vocabulary becomes
-        the asset `labels.txt`: class names in sorted order, one a line.
+        `image`, string `[N]`, and `label_index`, int64 `[N]`, as `modules.examples.records` describes. The vocabulary
+        becomes the asset `labels.txt`: class names in sorted order, one a line.
     """
-    label = inputs[records.LABEL]
+    label = inputs[example_features.LABEL]
     [labels_file] = tft.experimental.ptransform_analyzer(
         inputs=[label],
         # `tft.vocabulary` sorts by how often a word occurs: one more image could give every class another index.
@@ -43,8 +43,8 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
         name="labels",
     )
     return {
-        records.IMAGE: decode.decode_to_raw(inputs[records.IMAGE], custom_config["image_size"]),
-        records.LABEL_INDEX: tft.apply_vocabulary(label, labels_file, default_value=-1),
+        example_features.IMAGE: decode.decode_to_raw(inputs[example_features.IMAGE], custom_config["image_size"]),
+        example_features.LABEL_INDEX: tft.apply_vocabulary(label, labels_file, default_value=-1),
     }
 
 

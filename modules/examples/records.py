@@ -1,27 +1,14 @@
-"""Reading the examples that the pipeline writes: gzipped TFRecords of tf.Example, one folder per split.
+"""Read the examples that the pipeline writes: gzipped TFRecords of tf.Example, one folder per split.
 
-Two kinds, and their features:
-
-    raw          image bytes (JPEG or PNG) · label bytes (class name) · source · image_id · split_group, and what
-                 statistics are taken of: width · height · aspect · bytes · red · green · blue
-    transformed  image bytes (pixels, as `edgetune.modules.examples.pixel_packing` packs them) · label_index int64 (index into labels.txt)
-
-The transformed label has a name of its own: under the same one, TFMA would slice by the index, not by the class name.
+`modules.contracts.example_features` names their features.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
+from edgetune.modules.contracts.example_features import IMAGE, LABEL, LABEL_INDEX
 from edgetune.modules.examples.pixel_packing import unpack
-from edgetune.modules.contracts.signatures import LABELS_FILE
-
-IMAGE, LABEL, LABEL_INDEX = "image", "label", "label_index"
-SOURCE, IMAGE_ID, SPLIT_GROUP = "source", "image_id", "split_group"
-WIDTH, HEIGHT, BYTES = "width", "height", "bytes"
-ASPECT, RED, GREEN, BLUE = "aspect", "red", "green", "blue"
-"""Width by height; means of the channels, 0..255."""
-SPLITS = ("train", "eval", "test")
 
 
 def split_files(examples_uri: str, split: str) -> list[str]:
@@ -63,9 +50,3 @@ def raw(examples_uri: str, split: str) -> tf.data.Dataset:
         return example[IMAGE], example[LABEL]
 
     return serialized(examples_uri, split).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-
-def read_labels(saved_model: str) -> list[str]:
-    """Class names in the order of the model's outputs, from the vocabulary inside a SavedModel."""
-    with tf.io.gfile.GFile(f"{saved_model}/assets/{LABELS_FILE}") as file:
-        return file.read().splitlines()

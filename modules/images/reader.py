@@ -19,9 +19,9 @@ import tensorflow as tf
 from PIL import Image, TiffTags, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
+from edgetune.modules.core.threads import Budget, SharedContext, without_warnings
 from edgetune.modules.images import headers, perceptual_hash
 from edgetune.modules.images.colour import UnknownColours, check_mode, is_srgb, plain, to_srgb
-from edgetune.modules.core.threads import Budget, SharedContext, without_warnings
 
 # A decoder that is not asked cannot be attacked: Pillow knows dozens of formats that nobody photographs in.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from edgetune.modules.core import child_process
-from edgetune.modules.core.package_paths import ROOT
 from edgetune.modules.core.errors import EdgetuneError
+from edgetune.modules.core.package_paths import ROOT
 
 _SECONDS = 300
 
@@ -39,7 +39,7 @@ def fatal(content: bytes, batch: int) -> str | None:
                 [sys.executable, "-m", "edgetune.modules.litert.crash_probe", file.name, str(batch)],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                cwd=ROOT,
+                cwd=ROOT.parent,
                 env=child_process.environment(),
                 timeout=_SECONDS,
                 check=False,

@@ -1,7 +1,7 @@
 """What a LiteRT file declares of itself in its metadata, read as its clients read it, and what is wrong with that.
 
 A client believes what is declared and computes with it: a wrong normalisation gives wrong answers without any error.
-The numbers of the fields are their positions in the schema that `edgetune.modules.litert.metadata` names.
+The numbers of the fields are their positions in the schema that `modules.litert.metadata` names.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from flatbuffers import encode, number_types, packer
 from flatbuffers.table import Table
 
-from edgetune.modules.core.errors import ExportError
 from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.core.errors import ExportError
 from edgetune.modules.litert.inspection import parse
 from edgetune.modules.litert.metadata import (
     AXIS_LABELS,

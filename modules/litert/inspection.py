@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edgetune.modules.core.errors import ExportError
 
 IDENTIFIER = b"TFL3"
-# RGB. Not taken from `edgetune.modules.images.decode`: looking into a file must not cost the seconds that TensorFlow takes to import.
+# RGB. Not taken from `modules.images.decode`, which imports TensorFlow and takes seconds.
 CHANNELS = 3
 MIN_RUNTIME = "min_runtime_version"
 

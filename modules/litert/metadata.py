@@ -7,7 +7,7 @@ writes this can be installed beside TFX, so the few tables needed are written he
 positions in the schema.
 
 The normalisation that is declared is none (mean 0, deviation 1): it is a layer inside the model. What a file declares
-is read back by `edgetune.modules.litert.declared_metadata`.
+is read back by `modules.litert.declared_metadata`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edgetune.modules.core.errors import ExportError
 from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.core.errors import ExportError
 from edgetune.modules.litert.inspection import IDENTIFIER, parse
 
 METADATA = "TFLITE_METADATA"

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgetune.modules.settings.architectures import ARCHITECTURES, Architecture, Normalisation
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.settings.architectures import ARCHITECTURES, Architecture, Normalisation
 from edgetune.modules.settings.run import ModelSettings
 
 NORMALISATION = "normalisation"
@@ -49,7 +49,7 @@ def assemble(settings: ModelSettings, weights: str | None = None) -> keras.Model
 
     Raises:
         ConfigError: The architecture refuses `model.alpha` or `model.image_size`.
-        Exception: What Keras raises when `imagenet` cannot be downloaded; `edgetune.modules.models.weights` translates it.
+        Exception: What Keras raises when `imagenet` cannot be downloaded; `modules.models.weights` translates it.
     """
     architecture = ARCHITECTURES[settings.backbone]
     options = _options(settings, architecture, weights)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import keras
 from absl import logging
 
-from edgetune.modules.settings.architectures import ARCHITECTURES
-from edgetune.modules.models.backbone import NORMALISATION, assemble
 from edgetune.modules.core.errors import ConfigError
-from edgetune.modules.settings.run import ModelSettings, Unfreeze
+from edgetune.modules.models.backbone import NORMALISATION, assemble
 from edgetune.modules.models.weight_formats import stable_names
 from edgetune.modules.models.weights import load_weights
+from edgetune.modules.settings.architectures import ARCHITECTURES
+from edgetune.modules.settings.run import ModelSettings, Unfreeze
 
 
 @dataclass(frozen=True)

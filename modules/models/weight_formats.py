@@ -1,8 +1,8 @@
 """Reading weights out of files of three formats, as plain arrays: nothing in a foreign file is ever executed.
 
-    safetensors    `.safetensors`, written by edgetune: `<layer name>/<variable name>`
-    weights_h5     `.weights.h5`, Keras 3's `save_weights`: layers by class and number
-    legacy_h5      `.h5`, Keras 1 and 2 and `keras.applications`: layers by name, in the order of the network
+safetensors    `.safetensors`, written by edgetune: `<layer name>/<variable name>`
+weights_h5     `.weights.h5`, Keras 3's `save_weights`: layers by class and number
+legacy_h5      `.h5`, Keras 1 and 2 and `keras.applications`: layers by name, in the order of the network
 """
 
 from __future__ import annotations

@@ -5,10 +5,10 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from edgetune.modules.settings.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
 from edgetune.modules.core.errors import WeightsError
-from edgetune.modules.settings.run import ModelSettings
 from edgetune.modules.models.weight_formats import StoredLayer, Unreadable, weighted_layers
+from edgetune.modules.settings.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
+from edgetune.modules.settings.run import ModelSettings
 
 _CLASSIFIER_LAYERS = 2  # a classifier on top has one layer with weights, MobileNetV3's and with a hidden layer two
 

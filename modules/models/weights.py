@@ -12,10 +12,10 @@ import numpy as np
 import safetensors.numpy
 import tensorflow as tf
 
-from edgetune.modules.serving import saved_model
-from edgetune.modules.models.backbone import assemble
+from edgetune.modules.storage.digests import folder_digest
 from edgetune.modules.core.errors import WeightsError
-from edgetune.modules.settings.run import ModelSettings
+from edgetune.modules.models.backbone import assemble
+from edgetune.modules.models.saved_model_weights import HUB, hub_folder, saved_model_folder, stored_in_folder
 from edgetune.modules.models.weight_formats import (
     FORMATS,
     Unreadable,
@@ -25,7 +25,8 @@ from edgetune.modules.models.weight_formats import (
     weighted_layers,
 )
 from edgetune.modules.models.weight_matching import put_in
-from edgetune.modules.models.saved_model_weights import HUB, hub_folder, saved_model_folder, stored_in_folder
+from edgetune.modules.serving import saved_model
+from edgetune.modules.settings.run import ModelSettings
 
 BY_NAME = ("imagenet", "none")
 _SOURCES = (
@@ -38,9 +39,9 @@ def load_weights(backbone: keras.Model, settings: ModelSettings) -> None:
     """Puts the weights that `settings.weights` names into `backbone`; all of them or none.
 
     Args:
-        backbone: What `edgetune.modules.settings.architectures.assemble` returned for the same settings. It is changed.
+        backbone: What `modules.settings.architectures.assemble` returned for the same settings. It is changed.
         settings: `weights` is `imagenet`, `none`, the path of a file of one of `weight_files.FORMATS`, of a folder as
-            in `edgetune.modules.models.saved_model_weights`, or a handle of TF Hub. `weights_sha256` is compared before anything is parsed;
+            in `modules.models.saved_model_weights`, or a handle of TF Hub. `weights_sha256` is compared before anything is parsed;
             for `imagenet`, whose file Keras finds itself, with the digest of the weights as `save_safetensors` writes
             them.
 
@@ -64,7 +65,7 @@ def load_weights(backbone: keras.Model, settings: ModelSettings) -> None:
 def weights_digest(settings: ModelSettings) -> str:
     """What stands for the weights in a cache key: SHA-256 of the file or folder, or `imagenet` or `none`.
 
-    It is what `weights_sha256` is compared with. A folder's is that of `edgetune.modules.serving.saved_model.digest`: over the relative
+    It is what `weights_sha256` is compared with. A folder's is that of `modules.storage.digests.folder_digest`: over the relative
     paths and contents of its files, and for a pushed version the same that its edge bundle states.
 
     Raises:
@@ -73,7 +74,7 @@ def weights_digest(settings: ModelSettings) -> str:
     if settings.weights in BY_NAME:
         return settings.weights
     if _is_folder(settings.weights):
-        return saved_model.digest(_folder(settings.weights))
+        return folder_digest(_folder(settings.weights))
     return hashlib.sha256(_read(settings.weights)).hexdigest()
 
 
@@ -128,7 +129,7 @@ def _read(path: str) -> bytes:
 def _load_folder(backbone: keras.Model, settings: ModelSettings) -> None:
     folder = _folder(settings.weights)
     if settings.weights_sha256:  # all of the folder is read for it
-        _check_pin(f"the folder of weights {folder}", saved_model.digest(folder), settings)
+        _check_pin(f"the folder of weights {folder}", folder_digest(folder), settings)
     try:
         put_in(backbone, stored_in_folder(folder, backbone), folder, settings)
     except Unreadable as error:

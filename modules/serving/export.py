@@ -1,4 +1,4 @@
-"""Writing the SavedModel: one network, one graph of Transform, four signatures (`edgetune.modules.contracts.signatures` lists them)."""
+"""Write the SavedModel: one network, Transform's graph, and the signatures of `modules.contracts.signatures`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import keras
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from edgetune.modules.images import decode
-from edgetune.modules.examples import records
+from edgetune.modules.contracts import example_features
 from edgetune.modules.contracts import signatures as names
 from edgetune.modules.core.errors import ExportError
+from edgetune.modules.images import decode
+from edgetune.modules.serving import saved_model as saved_model_reader
 
 # Of a raw example, in the signatures that take one.
-_ENCODED = {records.IMAGE: tf.io.FixedLenFeature([], tf.string)}
-_LABELLED = {**_ENCODED, records.LABEL: tf.io.FixedLenFeature([], tf.string)}
+_ENCODED = {example_features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
+_LABELLED = {**_ENCODED, example_features.LABEL: tf.io.FixedLenFeature([], tf.string)}
 
 
 def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, image_size: int, path: str) -> None:
@@ -45,8 +46,8 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
     predict_many = tf.function(predict, [many_pixels], autograph=False)
 
     def of_bytes(image_bytes: tf.Tensor) -> tf.Tensor:
-        transformed = layer({records.IMAGE: image_bytes})
-        return predict_many(decode.from_raw(transformed[records.IMAGE], image_size))
+        transformed = layer({example_features.IMAGE: image_bytes})
+        return predict_many(decode.from_raw(transformed[example_features.IMAGE], image_size))
 
     def serving_default(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = of_bytes(image_bytes)
@@ -58,7 +59,7 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
         }
 
     def serving_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {names.PROBABILITIES: of_bytes(tf.io.parse_example(examples, _ENCODED)[records.IMAGE])}
+        return {names.PROBABILITIES: of_bytes(tf.io.parse_example(examples, _ENCODED)[example_features.IMAGE])}
 
     def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         return layer(tf.io.parse_example(examples, _LABELLED))
@@ -87,10 +88,10 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
     root.transform = layer._saved_model_loader_tracked_dict
     # No Python branch in here depends on a tensor, and AutoGraph would rewrite the code of Keras and TFT to see that.
     tf.autograph.experimental.do_not_convert(tf.saved_model.save)(root, path, signatures=functions)
-    if records.read_labels(path) != classes:
+    if saved_model_reader.read_labels(path) != classes:
         raise ExportError(f"{path}/assets/{names.LABELS_FILE} is not Transform's vocabulary", "report this defect")
 
 
 def transform_labels(transform: tft.TFTransformOutput) -> list[str]:
     """Class names in the order of `label_index`, from the vocabulary that Transform wrote."""
-    return records.read_labels(transform.transform_savedmodel_dir)
+    return saved_model_reader.read_labels(transform.transform_savedmodel_dir)

@@ -1,19 +1,15 @@
-"""What can be read of a SavedModel without loading it: the edge signature's shape, and a digest of its files."""
+"""Read the edge signature's shape and the class names of a SavedModel without loading it."""
 
 from __future__ import annotations
-
-import hashlib
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from edgetune.modules.contracts.signatures import EDGE, IMAGE, LABELS_FILE, PROBABILITIES
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.images.decode import CHANNELS
-from edgetune.modules.contracts.signatures import EDGE, IMAGE, PROBABILITIES
 
 SAVED_MODEL_FILE = "saved_model.pb"
-# Says when and by which process the model was written, so it differs between two equal models.
-_FINGERPRINT_FILE = "fingerprint.pb"
 
 
 def edge_shape(saved_model: str) -> tuple[int, int]:
@@ -46,24 +42,7 @@ def edge_shape(saved_model: str) -> tuple[int, int]:
     return image[1], scores[1]
 
 
-def digest(saved_model: str) -> str:
-    """SHA-256 over the SavedModel's relative paths and contents, as 64 hexadecimal digits."""
-    total = hashlib.sha256()
-    for name in files_of(saved_model):
-        if name == _FINGERPRINT_FILE:
-            continue
-        content = hashlib.sha256()
-        with tf.io.gfile.GFile(f"{saved_model}/{name}", "rb") as file:
-            while block := file.read(1 << 20):
-                content.update(block)
-        total.update(name.encode() + b"\0" + content.digest())
-    return total.hexdigest()
-
-
-def files_of(folder: str) -> list[str]:
-    """Relative paths of all files below `folder`, which may be a URL; sorted."""
-    found = []
-    for parent, _, names in tf.io.gfile.walk(folder):
-        inside = parent.rstrip("/").removeprefix(folder.rstrip("/")).strip("/")
-        found += [f"{inside}/{name}" if inside else name for name in names]
-    return sorted(found)
+def read_labels(saved_model: str) -> list[str]:
+    """Class names in the order of the model's outputs, from the vocabulary inside a SavedModel."""
+    with tf.io.gfile.GFile(f"{saved_model}/assets/{LABELS_FILE}") as file:
+        return file.read().splitlines()

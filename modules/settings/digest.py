@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.core.package_paths import portable
+from edgetune.modules.settings.run import RunSettings
 
 _WHERE = {"platform", "state"}
 

@@ -1,10 +1,14 @@
-"""A digest of data in whatever order and number of files, made piece by piece and held in 32 bytes."""
+"""Digests of data in any order, and of the files of a folder."""
 
 from __future__ import annotations
 
 import hashlib
 
+from edgetune.modules.storage.filesystem import files_of
+
 _MODULUS = 2**256
+# TensorFlow's record of when and by which process a SavedModel was written: it differs between two equal models.
+_FINGERPRINT_FILE = "fingerprint.pb"
 
 
 class DataDigest:
@@ -28,3 +32,19 @@ class DataDigest:
     def hexdigest(self) -> str:
         """64 hexadecimal digits."""
         return f"{self._value:064x}"
+
+
+def folder_digest(folder: str) -> str:
+    """SHA-256 over the relative paths and contents of a folder's files, as 64 hexadecimal digits."""
+    import tensorflow as tf
+
+    total = hashlib.sha256()
+    for name in files_of(folder):
+        if name == _FINGERPRINT_FILE:
+            continue
+        content = hashlib.sha256()
+        with tf.io.gfile.GFile(f"{folder}/{name}", "rb") as file:
+            while block := file.read(1 << 20):
+                content.update(block)
+        total.update(name.encode() + b"\0" + content.digest())
+    return total.hexdigest()

@@ -42,7 +42,7 @@ def matching(folder: str, pattern: str) -> list[str]:
 
 
 def read(path: str, most: int | None = None) -> bytes:
-    """The content of a file that the user named, such as a list; `edgetune.modules.storage.safe_read` is for whatever lies in a folder.
+    """Return the content of a file that the user named, such as a list. For untrusted folders: `safe_read`.
 
     Args:
         path: The file.
@@ -78,6 +78,17 @@ def size_and_time(path: str) -> tuple[int, int] | None:
     except tf.errors.OpError:
         return None
     return int(remote.length), int(remote.mtime_nsec)
+
+
+def files_of(folder: str) -> list[str]:
+    """Relative paths of all files below `folder`, which may be a URL; sorted."""
+    import tensorflow as tf
+
+    found = []
+    for parent, _, names in tf.io.gfile.walk(folder):
+        inside = parent.rstrip("/").removeprefix(folder.rstrip("/")).strip("/")
+        found += [f"{inside}/{name}" if inside else name for name in names]
+    return sorted(found)
 
 
 def make(url: str) -> None:

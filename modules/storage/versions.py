@@ -20,14 +20,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from edgetune.modules.storage import filesystem
-from edgetune.modules.contracts.bundle import CHECKSUMS
 from edgetune.modules.core.errors import PushError
-from edgetune.modules.serving.saved_model import SAVED_MODEL_FILE
+from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.filesystem import files_of
 
-LAST = (SAVED_MODEL_FILE, CHECKSUMS)
-"""Files without which no reader takes a version for complete."""
 _BLOCK = 1 << 20
 
 
@@ -41,17 +37,18 @@ class Pushed:
     """Its number."""
 
 
-def push(source: str, destination: str) -> Pushed:
+def push(source: str, destination: str, last: str) -> Pushed:
     """Copies `source` to a new version below `destination`.
 
     Args:
         source: A folder, local or a URL.
         destination: Folder of versions, local or a URL that TensorFlow writes to (`gs://...`); made if absent.
+        last: Relative path of the file without which readers do not take a version for complete.
 
     Raises:
         PushError: `destination` cannot be written; nothing half-written is left there.
     """
-    files = sorted(files_of(source), key=lambda name: (name in LAST, name))
+    files = sorted(files_of(source), key=lambda name: (name == last, name))
     if not files:
         raise PushError(f"{source}: there is nothing to push", "run the pipeline again")
     return _push_url(source, files, destination) if "://" in destination else _push_local(source, files, destination)

@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.core import progress
-from edgetune.modules.training.datasets import Datasets
 from edgetune.modules.core.errors import TrainingError
 from edgetune.modules.models.classifier import Classifier, build_classifier
-from edgetune.modules.training.phase import Phase, run_phase
 from edgetune.modules.settings.run import ModelSettings, PhaseSettings, TrainingSettings
+from edgetune.modules.training.datasets import Datasets
+from edgetune.modules.training.phase import Phase, run_phase
 
 FROM_SCRATCH = "from_scratch"
 
@@ -42,7 +42,7 @@ def train_from_scratch(
 def accuracy(model: keras.Model, dataset: tf.data.Dataset) -> float:
     """Share of images of which the most probable class is the right one."""
     progress.report("measuring accuracy")
-    model.jit_compile = False  # as in `edgetune.modules.training.phase`
+    model.jit_compile = False  # as in `modules.training.phase`
     right = total = 0
     for images, labels in dataset:
         right += int(np.sum(np.argmax(model.predict_on_batch(images), axis=-1) == labels.numpy()))

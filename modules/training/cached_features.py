@@ -17,13 +17,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.training import devices
 from edgetune.modules.core import progress
 from edgetune.modules.examples import records
+from edgetune.modules.settings.run import TrainingSettings
+from edgetune.modules.training import devices
 from edgetune.modules.training.activation_cache import Arrays, Writer, open_or_build
 from edgetune.modules.training.augmentation import augment, changes
 from edgetune.modules.training.epochs import Epochs
-from edgetune.modules.settings.run import TrainingSettings
 
 CUT, POOLED, LABEL = "cut", "pooled", "label"
 EVAL = "eval"

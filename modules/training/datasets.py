@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.examples import records
+from edgetune.modules.settings.run import TrainingSettings
 from edgetune.modules.training.augmentation import augment
 from edgetune.modules.training.epochs import Epochs, shuffle_seed
-from edgetune.modules.settings.run import TrainingSettings
 
 _SHUFFLED_AHEAD = 2048
 _MOST_IMAGES = 2**32

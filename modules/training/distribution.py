@@ -5,7 +5,7 @@
     multi_worker   the machines that TF_CONFIG names, each with all its accelerators; each runs the trainer itself
     tpu            the TPU of TPU_NAME, by default the one of this machine
 
-A model that is built in the scope of a strategy is trained by it (`edgetune.modules.training.distributed_fit`).
+A model that is built in the scope of a strategy is trained by it (`modules.training.distributed_fit`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def check_in_process(kind: Distribution) -> None:
     if kind == "multi_worker":
         raise ConfigError(
             "training.distribution is multi_worker, and this run trains in one process, which is one worker",
-            "set it to mirrored for all devices of this machine, or see docs/distributed.md for how workers are started",
+            "set it to mirrored for all devices of this machine, or start workers as docs/distributed.md describes",
         )
     if kind == "tpu":
         start(kind)

@@ -17,10 +17,10 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from edgetune.modules.settings.run import Settings
 from edgetune.modules.training import checkpoint as resume
 from edgetune.modules.training.early_stopping import BestEpoch
 from edgetune.modules.training.epochs import Epochs
-from edgetune.modules.settings.run import Settings
 
 _COUNTERS = {
     "stopping": ("wait", "best", "best_epoch", "stopped_epoch", "lowest_loss"),

@@ -18,17 +18,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.training import distribution
-from edgetune.modules.models.blocks import cut_backbone, unfreeze
-from edgetune.modules.training.early_stopping import badness
 from edgetune.modules.core.code_digest import code_digest
-from edgetune.modules.training.datasets import Datasets
-from edgetune.modules.training.epochs import Epochs
-from edgetune.modules.training.cached_features import CUT, POOLED, FrozenFeatures
+from edgetune.modules.models.blocks import cut_backbone, unfreeze
 from edgetune.modules.models.classifier import Classifier, build_classifier, pool
-from edgetune.modules.training.phase import Phase, run_phase
-from edgetune.modules.settings.run import FineTuneSettings, ModelSettings, PhaseSettings, TrainingSettings
 from edgetune.modules.models.weights import weights_digest
+from edgetune.modules.settings.run import FineTuneSettings, ModelSettings, PhaseSettings, TrainingSettings
+from edgetune.modules.training import distribution
+from edgetune.modules.training.cached_features import CUT, POOLED, FrozenFeatures
+from edgetune.modules.training.datasets import Datasets
+from edgetune.modules.training.early_stopping import badness
+from edgetune.modules.training.epochs import Epochs
+from edgetune.modules.training.phase import Phase, run_phase
 
 HEAD, FINE_TUNE = "head", "fine_tune"
 
@@ -95,7 +95,7 @@ def train_two_phases(
         settings: Both phases, augmentation, cache.
         loss: The loss object, the same one in both phases.
         folders: Where logs, caches and checkpoints go.
-        strategy: Devices to train on, of `edgetune.modules.training.distribution.start`; None for one.
+        strategy: Devices to train on, of `modules.training.distribution.start`; None for one.
 
     Raises:
         ConfigError: The architecture refuses the settings, or has no such part to unfreeze.

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from edgetune.modules.settings.beam import BeamSettings
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.settings.beam import BeamSettings
 
 _SECONDS = 3.0
 _RUNNER_CLASS = {

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from edgetune.modules.settings.beam import BeamSettings
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.core.threads import cores
+from edgetune.modules.settings.beam import BeamSettings
 
 # Beam's in-process runner by its own name. `DirectRunner` would first look for another one on the network.
 IN_PROCESS = "FnApiRunner"

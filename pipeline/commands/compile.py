@@ -10,7 +10,7 @@ from pathlib import Path
 from edgetune.modules.core.errors import ConfigError
 from edgetune.pipeline.kubeflow.kfp_package import check_kfp
 
-# As in `edgetune.pipeline.kubeflow.compiler`, which takes longer to import than `--help` may take.
+# As in `pipeline.kubeflow.compiler`, which takes longer to import than `--help` may take.
 TARGETS = ("kubeflow", "vertex")
 
 

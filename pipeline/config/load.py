@@ -1,7 +1,7 @@
 """From a YAML file and the command line to the settings of a run.
 
-    edgetune run --config flowers.yaml --data ./flowers --set training.fine_tune.epochs=5
-                 └ load(Path("flowers.yaml"), ["training.fine_tune.epochs=5"], "./flowers")
+edgetune run --config flowers.yaml --data ./flowers --set training.fine_tune.epochs=5
+             └ load(Path("flowers.yaml"), ["training.fine_tune.epochs=5"], "./flowers")
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from edgetune.modules.settings.digest import digest, tree_of
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.core.package_paths import ROOT
+from edgetune.modules.settings.digest import digest, tree_of
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.config.problems import Sources, explain
 from edgetune.pipeline.config.yaml_file import dump, parse
 
-DEFAULT = Path(__file__).resolve().parent.parent / "configs" / "demo.yaml"
+DEFAULT = ROOT / "configs" / "demo.yaml"
 
 # Keys that may hold a path, and the words that are none.
 _PATHS = {

@@ -1,6 +1,6 @@
 """The settings described for people and editors: a JSON schema, a reference, and the words for what a key may be.
 
-All of it is derived from `edgetune.modules.settings.run`, so that a field is described where it is declared and nowhere else.
+All of it is derived from `modules.settings.run`, so that a field is described where it is declared and nowhere else.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tensorflow_model_analysis.proto import config_pb2
 
 from edgetune.modules.contracts import signatures
-from edgetune.modules.contracts.examples import LABEL, LABEL_INDEX
+from edgetune.modules.contracts.example_features import LABEL, LABEL_INDEX
 from edgetune.modules.settings.run import EvaluationSettings
 
 
@@ -31,7 +31,7 @@ def eval_config(settings: EvaluationSettings) -> config_pb2.EvalConfig:
         config_pb2.MetricConfig(class_name="ExampleCount"),
         config_pb2.MetricConfig(class_name="SparseCategoricalCrossentropy"),
         # At its own threshold, 0, the predicted class is the most probable one. To say so would be JSON inside JSON, of
-        # which ML Metadata on PostgreSQL takes no backslash (`edgetune.pipeline.metadata.store`).
+        # which ML Metadata on PostgreSQL takes no backslash (`pipeline.metadata.store`).
         config_pb2.MetricConfig(class_name="MultiClassConfusionMatrixPlot"),
     ]
     return config_pb2.EvalConfig(

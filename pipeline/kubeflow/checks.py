@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from edgetune.modules.data.digits import EMBEDDED
 from edgetune.modules.core.errors import ConfigError
-from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.core.package_paths import SCHEME, portable
+from edgetune.modules.data.digits import EMBEDDED
+from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.kubeflow.parameters import DATA_PATH, check_data_path
 
 _NAME = re.compile("[a-z][a-z0-9-]{0,127}")

@@ -12,9 +12,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgetune.modules.settings.digest import tree_of
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.core.library_versions import KEY, image_versions
+from edgetune.modules.settings.digest import tree_of
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.kubeflow.checks import check
 from edgetune.pipeline.kubeflow.parameters import DATA_PATH, PARAMETERS, check_data_path
@@ -62,8 +62,8 @@ def write(job: dict[str, Any], path: Path) -> None:
 
 
 def _build(settings: RunSettings, target: Target, root: str) -> Pipeline:
-    from edgetune.pipeline.dag.resolvers import Nothing, OfVertex
     from edgetune.pipeline.beam.flags import beam_flags
+    from edgetune.pipeline.dag.resolvers import Nothing, OfVertex
     from edgetune.pipeline.pipeline import Places, create_pipeline
 
     places = Places(

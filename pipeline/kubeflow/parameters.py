@@ -19,8 +19,8 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from edgetune.modules.data.digits import EMBEDDED
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.data.digits import EMBEDDED
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.config import reference
 from edgetune.pipeline.config.yaml_file import parse

@@ -18,10 +18,10 @@ from tfx.components.example_gen import utils
 from tfx.dsl.io import fileio
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 
-from edgetune.pipeline.kubeflow.container_entry import ending_as_told
-from edgetune.components.image_example_gen.driver import fingerprint
 from edgetune.components.image_example_gen.deferred_source import find
+from edgetune.components.image_example_gen.driver import fingerprint
 from edgetune.modules.data.digits import EMBEDDED
+from edgetune.pipeline.kubeflow.container_entry import ending_as_told
 
 
 def answer(exec_properties: dict[str, Any]) -> pipeline_spec_pb2.ExecutorOutput:

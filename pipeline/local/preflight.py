@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from edgetune.modules.training import devices
+from edgetune.modules.bundle.signing import check_signer
 from edgetune.modules.models.backbone import assemble
 from edgetune.modules.models.blocks import unfreeze
-from edgetune.modules.training.distribution import check_in_process
-from edgetune.modules.settings.run import ModelSettings, PushSettings, TrainingSettings
-from edgetune.modules.bundle.signing import check_signer
 from edgetune.modules.models.weights import load_weights
+from edgetune.modules.settings.run import ModelSettings, PushSettings, TrainingSettings
+from edgetune.modules.training import devices
+from edgetune.modules.training.distribution import check_in_process
 
 
 def check_network(model: ModelSettings, training: TrainingSettings) -> None:

@@ -21,30 +21,30 @@ from typing import TYPE_CHECKING
 
 from absl import logging
 
-from edgetune.modules.storage import filesystem
 from edgetune.modules.core import progress
-from edgetune.modules.settings.beam import BeamSettings
 from edgetune.modules.core.errors import ConfigError, EdgetuneError, NotBlessed, PushError
+from edgetune.modules.core.gc_pause import uncollected
 from edgetune.modules.data.findings import Refused
 from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.settings.beam import BeamSettings
 from edgetune.modules.settings.run import RunSettings
-from edgetune.modules.core.gc_pause import uncollected
-from edgetune.pipeline.beam.flags import beam_flags, ingest_processes, memory_warning
-from edgetune.pipeline.terminal.console import Console
+from edgetune.modules.storage import filesystem
 from edgetune.pipeline.beam.check import check_engine
 from edgetune.pipeline.beam.failure import engine_failure
-from edgetune.pipeline.terminal.log_capture import capture
-from edgetune.pipeline.metadata.store import check, check_texts, connection, without_password
-from edgetune.pipeline.metadata.outcome import Outcome, read_outcome
+from edgetune.pipeline.beam.flags import beam_flags, ingest_processes, memory_warning
 from edgetune.pipeline.local.url_check import check_places
+from edgetune.pipeline.metadata.outcome import Outcome, read_outcome
+from edgetune.pipeline.metadata.store import check, check_texts, connection, without_password
 from edgetune.pipeline.report import summary, write_report
+from edgetune.pipeline.terminal.console import Console
+from edgetune.pipeline.terminal.log_capture import capture
 
 if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
     from tfx.orchestration.pipeline import Pipeline
 
-    from edgetune.modules.training.devices import Choice
     from edgetune.modules.data.sources import Source
+    from edgetune.modules.training.devices import Choice
 
 _LOADING = "loading"
 """What the console calls all that comes before the first component."""

@@ -6,8 +6,8 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 
-from edgetune.modules.storage import filesystem
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.storage import filesystem
 
 _REMEDIES = {
     "gs": "check the bucket, and that this machine is signed in: `gcloud auth application-default login`",

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetune.modules.storage import filesystem
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.store import connection, open_store, place
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def read_outcome(metadata: Path | ConnectionConfig, pipeline_name: str, run_id: 
     """Reads a run from ML Metadata.
 
     Args:
-        metadata: Its sqlite file, which is only read, or a connection of `edgetune.pipeline.metadata.store`.
+        metadata: Its sqlite file, which is only read, or a connection of `pipeline.metadata.store`.
         pipeline_name: Name of the pipeline.
         run_id: Id of the run; by default the latest.
 

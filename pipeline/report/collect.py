@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from edgetune.modules.storage import filesystem
+from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.data.findings import Finding
 from edgetune.modules.data.rejected import Rejected
 from edgetune.modules.settings.run import RunSettings
-from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.artifacts import Absent, folder, number, read_json
 from edgetune.pipeline.report.data import counted, data, listed
@@ -179,7 +179,7 @@ def _evaluation(outcome: Outcome) -> str:
 def _labels(outcome: Outcome) -> list[str] | None:
     """Class names in the order of the model's outputs, from the trained SavedModel."""
     artifact = outcome.node(TRAINER).artifact("model")
-    # `Format-Serving` is where TFX's trainers put the SavedModel. Read here: `edgetune.modules.examples.records` needs TensorFlow.
+    # `Format-Serving` is where TFX's trainers put the SavedModel. Not read through `modules.serving`: that needs TensorFlow.
     path = f"{artifact.uri}/Format-Serving/assets/{LABELS_FILE}" if artifact else ""
     # Not `splitlines`: a class name may hold a character that Unicode calls a line separator.
     return filesystem.read(path).decode("utf-8").removesuffix("\n").split("\n") if filesystem.exists(path) else None

@@ -21,11 +21,11 @@ from edgetune.modules.data.findings import Finding
 from edgetune.modules.data.rejected import Rejected
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.config.load import to_yaml
-from edgetune.pipeline.terminal.console import duration
 from edgetune.pipeline.metadata.outcome import GATES, NOT_RUN, PUSHERS, Outcome
 from edgetune.pipeline.report import words
 from edgetune.pipeline.report.collect import Collected, collect
 from edgetune.pipeline.report.statistics import FEATURES
+from edgetune.pipeline.terminal.console import duration
 
 PAGE, NUMBERS = "index.html", "report.json"
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgetune.pipeline.terminal.console import duration
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.collect import collect
 from edgetune.pipeline.report.words import UNKNOWN, interval, milliseconds, percent, points, size
+from edgetune.pipeline.terminal.console import duration
 
 
 def summary(outcome: Outcome, *, report: Path | None) -> list[str]:

@@ -39,7 +39,7 @@ _FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 _LOG_IN = f"run `gcloud auth application-default login` or set {_FILE}"
 _TIMEOUT = 60.0
 _LONGEST_NAME = 128
-# What the pushers write onto their output where a gate refused, see components/common/blessings.py: importing that takes long.
+# Written by the pushers if a gate refused; repeated here because components/common/blessings.py imports TFX.
 _PUSHED, _REASON = "pushed", "reason"
 _ENDED = {
     PipelineState.PIPELINE_STATE_SUCCEEDED: True,

@@ -41,7 +41,7 @@ class Console:
 
     Args:
         out: Where to write. The descriptors 1 and 2 belong to the log while a pipeline runs, so this is the
-            stream that `edgetune.pipeline.terminal.log_capture.capture` yields.
+            stream that `pipeline.terminal.log_capture.capture` yields.
         nodes: Ids of the planned components, in the order in which they run.
         live: Draw live lines; by default where `out` is a terminal. To be switched off where something else,
             such as the log under `--verbose`, writes to the same terminal.

@@ -14,11 +14,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.litert import metadata
 from edgetune.modules.contracts.signatures import EDGE
 from edgetune.modules.conversion.converter import Converter, OpsSet, Optimize
+from edgetune.modules.litert import metadata
 from edgetune.modules.litert.metadata import add_metadata
-from tests.tiny import edge, model as tiny_model
+from tests.tiny import edge
+from tests.tiny import model as tiny_model
 
 SOUND = "sound"
 # The variant that each passes for. One of a row of four can stand in one edge model.

@@ -17,16 +17,16 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.linear_model import LogisticRegression
 
-from edgetune.modules.models.blocks import build_backbone
-from edgetune.modules.contracts.bundle import EXPECTED, GOLDEN, model_file
-from edgetune.modules.bundle.write import METRICS, Lineage, write_bundle
-from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.bundle.golden import Golden
-from edgetune.modules.evaluation.verdict import Thresholds
-from edgetune.modules.settings.run import ModelSettings
+from edgetune.modules.bundle.write import METRICS, Lineage, write_bundle
+from edgetune.modules.contracts.bundle import EXPECTED, GOLDEN, model_file
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.conversion.convert import convert
+from edgetune.modules.evaluation.edge import evaluate
+from edgetune.modules.evaluation.verdict import Thresholds
 from edgetune.modules.litert.metadata import Description, add_metadata
+from edgetune.modules.models.blocks import build_backbone
+from edgetune.modules.settings.run import ModelSettings
 from tests.tiny import model as tiny_model
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "mobilenet_v2_0.35_96_letters.safetensors"

@@ -1,6 +1,6 @@
 """The demo's page in headless Chromium: LiteRT.js and MediaPipe answer as our interpreter does, and the page holds up.
 
-All that happens in the browser is in `browser/drive.mjs`; what it saw is judged here, against `edgetune.modules.litert.interpreter`.
+`browser/drive.mjs` drives the browser; the results are compared here with `modules.litert.interpreter`.
 Everything runs through the real server and through the modules that the page itself uses.
 """
 
@@ -24,13 +24,13 @@ import pytest
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_images
 
-from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.images.decode import decode
+from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.pipeline.demo.npm import CACHE_VARIABLE, installed, node_command
 from edgetune.pipeline.demo.site import HERE, make_server
-from tests.tiny import model as tiny_model
 from tests.clients.photo_bundle import Made
+from tests.tiny import model as tiny_model
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DRIVER = Path(__file__).resolve().parent / "browser"

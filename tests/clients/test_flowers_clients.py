@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from edgetune.modules.contracts.signatures import EDGE, IMAGE, PROBABILITIES
 from edgetune.modules.images.decode import decode
 from edgetune.modules.settings.run import ModelSettings
-from edgetune.modules.contracts.signatures import EDGE, IMAGE, PROBABILITIES
 from tests.clients.agreement import assert_same, assert_same_variant, ours
 from tests.clients.client_process import ask, rows
 from tests.clients.environments import MEDIAPIPE, TFLITE_RUNTIME, Unavailable

@@ -1,7 +1,7 @@
 """A bundle answers alike in clients that we did not write: MediaPipe Tasks, LiteRT, and an old tflite-runtime.
 
 They classify images of the exact size that the model was not fitted on, digits and tiles of photographs; what our own
-interpreter (`edgetune.modules.litert.interpreter`) answers is what they must answer.
+interpreter (`modules.litert.interpreter`) answers is what they must answer.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
+from edgetune.modules.conversion.convert import convert
 from edgetune.modules.litert import inspection, metadata
 from edgetune.modules.litert.interpreter import EdgeRunner
-from edgetune.modules.conversion.convert import convert
 from edgetune.modules.litert.metadata import add_metadata
 from tests.clients.agreement import assert_same, assert_same_variant, ours
 from tests.clients.client_process import ask, rows

@@ -7,10 +7,10 @@ import pytest
 
 from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.evaluation.verdict import Thresholds
-from tests.tiny import edge, model
 from tests.clients import damaged_models
 from tests.clients.client_process import ask, rows
 from tests.clients.environments import MEDIAPIPE, TFLITE_RUNTIME, Unavailable
+from tests.tiny import edge, model
 
 PAIRS = list(model.examples(4))
 TRUTH = np.array([model.LABELS.index(label) for _, label in PAIRS])

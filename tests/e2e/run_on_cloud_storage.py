@@ -48,7 +48,16 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(root: Path, storage: Served, workdir: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgetune.pipeline.cli", "run", "--config", "configs/demo.yaml", "--workdir", str(workdir)]
+    command = [
+        sys.executable,
+        "-m",
+        "edgetune.pipeline.cli",
+        "run",
+        "--config",
+        "configs/demo.yaml",
+        "--workdir",
+        str(workdir),
+    ]
     command += ["--data", "gs://photos/digits", *(part for setting in SETTINGS for part in ("--set", setting))]
     environment = {**os.environ, **storage.environment()}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=900)

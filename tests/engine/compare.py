@@ -19,8 +19,8 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
+from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.evaluation import tfma_results
-from edgetune.modules.contracts.examples import SPLITS
 from edgetune.modules.examples.records import serialized
 from edgetune.pipeline.metadata.outcome import Outcome
 

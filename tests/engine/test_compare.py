@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
-from edgetune.modules.contracts.examples import SPLITS
+from edgetune.modules.contracts.example_features import SPLITS
 from tests.engine import compare
 
 

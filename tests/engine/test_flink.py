@@ -17,13 +17,13 @@ from tfx.orchestration.pipeline import Pipeline
 
 from edgetune.components.curated_schema.component import CuratedSchema
 from edgetune.components.image_example_gen import ImageExampleGen
-from edgetune.modules.settings.beam import BeamSettings
-from edgetune.modules.data.digits import write_digits
 from edgetune.modules.core.errors import ConfigError
-from edgetune.modules.settings.run import DataSettings
+from edgetune.modules.data.digits import write_digits
 from edgetune.modules.data.sources import discover
-from edgetune.pipeline.beam.flags import beam_flags
+from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.run import DataSettings
 from edgetune.pipeline.beam.check import check_engine
+from edgetune.pipeline.beam.flags import beam_flags
 from edgetune.pipeline.local.observed_runner import run_observed
 from edgetune.pipeline.metadata.outcome import COMPLETE, Outcome, read_outcome
 from edgetune.pipeline.pipeline import SCHEMA

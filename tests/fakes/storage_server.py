@@ -23,9 +23,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.managers import BaseManager
 from pathlib import Path
 
-from tests.helpers import certificates
 from tests.conftest import ROOT
 from tests.fakes.cloud_storage import API, FILES, SIGN_IN, CloudStorage, request_of
+from tests.helpers import certificates
 
 _SOCKET, _KEY = "socket", b"tests"
 

@@ -42,7 +42,7 @@ class Recorder:
         Returns:
             Id of the execution.
         """
-        kind = self.store.put_execution_type(pb.ExecutionType(name=f"components.{node_id}"))
+        kind = self.store.put_execution_type(pb.ExecutionType(name=f"edgetune.components.{node_id}"))
         execution = pb.Execution(type_id=kind, last_known_state=pb.Execution.RUNNING)
         for key, value in (properties or {}).items():
             _set(execution.custom_properties[key], value)

@@ -22,8 +22,8 @@ from tfx.orchestration.portable import cache_utils
 from tfx.orchestration.portable.inputs_utils import resolve_parameters
 
 from edgetune.modules.core.errors import WeightsError
-from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.data.sources import Source
+from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.pipeline import Places, create_pipeline
 
 FOLDERS = Source("images", "/photos", {"all": "*/*"})

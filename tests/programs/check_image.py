@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tests.helpers.dockerfile import Instruction, build_context, environment, instructions, python_version
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 _NEEDS_ROOT = ("apt-get ", "useradd ")
 _EXECUTOR = "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
 # The whole demo, as short as it gets: that it runs is what matters.

@@ -2,7 +2,7 @@
 
 python -m tests.programs.distributed_training devices EXAMPLES FOLDER    on two logical CPUs, and the same on one
 python -m tests.programs.distributed_training worker EXAMPLES FOLDER     as one of the workers of TF_CONFIG
-python -m tests.programs.distributed_training second EXAMPLES FOLDER     on the second of two logical CPUs, and on the first
+python -m tests.programs.distributed_training second EXAMPLES FOLDER     on the second of two logical CPUs and the first
 
 Each writes what it saw as FOLDER/<name>.json.
 """
@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.training import distribution
 from edgetune.modules.core import progress
-from edgetune.modules.training.datasets import load_datasets
 from edgetune.modules.core.errors import EdgetuneError
 from edgetune.modules.settings.run import ModelSettings, TrainingSettings
+from edgetune.modules.training import distribution
+from edgetune.modules.training.datasets import load_datasets
 from edgetune.modules.training.two_phase import Folders, train_two_phases
 from tests.tiny import backbone, model
 

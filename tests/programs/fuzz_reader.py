@@ -22,10 +22,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.programs.fuzz_seeds import all_seeds, damaged
 from tests.helpers.peak_memory import growth_of
+from tests.programs.fuzz_seeds import all_seeds, damaged
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MAX_PIXELS, MAX_SIDE = 1_000_000, 64
 # Twice what a million pixels take in any order of steps, and a tenth of what a bomb takes.
 MAX_GROWTH = 50 << 20
@@ -132,8 +132,8 @@ def _look(content: bytes) -> tuple[str, str]:
     """Why it was refused, if it was; and what is wrong with what was accepted."""
     from PIL import Image
 
-    from edgetune.modules.images.reader import Unusable, read_image
     from edgetune.modules.images.decode import decode
+    from edgetune.modules.images.reader import Unusable, read_image
 
     try:
         read = read_image(content, MAX_PIXELS, MAX_SIDE)
@@ -150,7 +150,9 @@ def _look(content: bytes) -> tuple[str, str]:
 
 def main() -> int:
     """Returns the exit code: 1 where anything was found."""
-    parser = argparse.ArgumentParser(prog="python -m tests.programs.fuzz_reader", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.programs.fuzz_reader", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--inputs", type=int, default=100_000, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="another one gives other inputs")
     parser.add_argument("--workers", type=int, default=2, help="processes at a time")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-NASTY = Path(__file__).resolve().parents[2] / "shared" / "data" / "nasty"
+NASTY = Path(__file__).resolve().parents[3] / "shared" / "data" / "nasty"
 _LARGEST = 100_000
 _NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -14,10 +14,10 @@ import keras
 import numpy as np
 
 from edgetune.modules.core import progress
+from edgetune.modules.settings.run import TrainingSettings
 from edgetune.modules.training.datasets import load_datasets
 from edgetune.modules.training.losses import build_loss
 from edgetune.modules.training.phase import Phase, run_phase
-from edgetune.modules.settings.run import TrainingSettings
 from tests.tiny import model as tiny_model
 
 SETTINGS = TrainingSettings(

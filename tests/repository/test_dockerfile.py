@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import setuptools
 
-from tests.programs import check_image
 from tests.clients.environments import Client, Unavailable, interpreter
 from tests.helpers.dockerfile import Instruction, build_context, environment, instructions, python_version
+from tests.programs import check_image
 
 HADOLINT = Client("hadolint", ("3.10", "3.11", "3.12", "3.13"))
 

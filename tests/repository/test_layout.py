@@ -72,7 +72,10 @@ def test_no_import_runs_upwards(root):
     [
         ("modules/low.py", "import edgetune.components.common.artifacts"),
         ("modules/low.py", "from pipeline import config"),
-        ("components/gate/executor.py", "def late():\n    from edgetune.pipeline.config.load import load\n    return load"),
+        (
+            "components/gate/executor.py",
+            "def late():\n    from edgetune.pipeline.config.load import load\n    return load",
+        ),
         ("components/gate/executor.py", "from ...pipeline.config import load"),
         ("components/gate/executor.py", "import importlib\nimportlib.import_module('edgetune.pipeline.cli')"),
     ],
@@ -83,7 +86,9 @@ def test_an_import_that_runs_upwards_would_be_seen(tmp_path, file, line):
     path = tmp_path / file
     path.parent.mkdir(exist_ok=True)
     path.write_text(
-        "from modules import errors\nimport edgetune.components.common.artifacts as a\n" if "comp" in file else "import os\n"
+        "from modules import errors\nimport edgetune.components.common.artifacts as a\n"
+        if "comp" in file
+        else "import os\n"
     )
     assert upward(tmp_path) == []
     path.write_text(line + "\n")

@@ -8,8 +8,8 @@ from typing import get_args
 import keras
 import pytest
 
-from edgetune.modules.settings.architectures import ARCHITECTURES
 from edgetune.modules.models.backbone import assemble
+from edgetune.modules.settings.architectures import ARCHITECTURES
 from edgetune.modules.settings.model import Backbone, ModelSettings
 
 NAMES: tuple[str, ...] = get_args(Backbone)

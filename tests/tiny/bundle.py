@@ -7,9 +7,9 @@ import json
 import tempfile
 from pathlib import Path
 
+from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.bundle.write import Lineage, write_bundle
 from edgetune.modules.evaluation.edge import evaluate
-from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.evaluation.verdict import Thresholds
 from tests.tiny import edge, model
 

@@ -12,8 +12,8 @@ import flatbuffers
 import keras
 import numpy as np
 
-from edgetune.modules.litert import inspection
 from edgetune.modules.conversion.convert import convert
+from edgetune.modules.litert import inspection
 from edgetune.modules.litert.metadata import Description, add_metadata
 from tests.tiny import model as tiny_model
 

@@ -16,11 +16,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from edgetune.modules.examples import records
-from edgetune.modules.contracts import signatures
-from edgetune.modules.models.blocks import build_backbone
-from edgetune.modules.images.decode import decode_batch, to_raw
+from edgetune.modules.contracts import example_features, signatures
 from edgetune.modules.examples.pixel_packing import pack
+from edgetune.modules.images.decode import decode_batch, to_raw
+from edgetune.modules.models.blocks import build_backbone
 from edgetune.modules.settings.run import ModelSettings
 
 LABELS = ("blue", "green", "red")
@@ -80,8 +79,8 @@ def save(model: keras.Model, folder: Path, labels: Sequence[str] = LABELS) -> st
     entries = tf.lookup.TextFileInitializer(str(vocabulary), tf.string, line.WHOLE_LINE, tf.int64, line.LINE_NUMBER)
     held.table = tf.lookup.StaticHashTable(entries, -1)
     parsed = {
-        records.IMAGE: tf.io.FixedLenFeature([], tf.string),
-        records.LABEL: tf.io.FixedLenFeature([], tf.string, ""),
+        example_features.IMAGE: tf.io.FixedLenFeature([], tf.string),
+        example_features.LABEL: tf.io.FixedLenFeature([], tf.string, ""),
     }
     names = tf.constant(labels)
 
@@ -97,12 +96,15 @@ def save(model: keras.Model, folder: Path, labels: Sequence[str] = LABELS) -> st
         }
 
     def examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {signatures.PROBABILITIES: probabilities(tf.io.parse_example(examples, parsed)[records.IMAGE])}
+        return {signatures.PROBABILITIES: probabilities(tf.io.parse_example(examples, parsed)[example_features.IMAGE])}
 
     def transform(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         example = tf.io.parse_example(examples, parsed)
-        raw = to_raw(decode_batch(example[records.IMAGE], size))
-        return {records.IMAGE: raw, records.LABEL_INDEX: held.table.lookup(example[records.LABEL])}
+        raw = to_raw(decode_batch(example[example_features.IMAGE], size))
+        return {
+            example_features.IMAGE: raw,
+            example_features.LABEL_INDEX: held.table.lookup(example[example_features.LABEL]),
+        }
 
     def edge(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {signatures.PROBABILITIES: model(image, training=False)}
@@ -143,7 +145,11 @@ def examples(each: int, labels: Iterable[str] = LABELS, size: int = SIZE) -> Ite
 
 def write_raw(uri: Path, split: str, pairs: Iterable[tuple[bytes, str]]) -> None:
     """Writes raw examples, pairs of an encoded image and its class name, as a split of an `Examples` artifact."""
-    _write(uri, split, ({records.IMAGE: encoded, records.LABEL: label.encode()} for encoded, label in pairs))
+    _write(
+        uri,
+        split,
+        ({example_features.IMAGE: encoded, example_features.LABEL: label.encode()} for encoded, label in pairs),
+    )
 
 
 def write_transformed(uri: Path, split: str, pairs: Iterable[tuple[np.ndarray, str]]) -> None:
@@ -151,7 +157,10 @@ def write_transformed(uri: Path, split: str, pairs: Iterable[tuple[np.ndarray, s
     _write(
         uri,
         split,
-        ({records.IMAGE: pack(pixels.tobytes()), records.LABEL_INDEX: LABELS.index(label)} for pixels, label in pairs),
+        (
+            {example_features.IMAGE: pack(pixels.tobytes()), example_features.LABEL_INDEX: LABELS.index(label)}
+            for pixels, label in pairs
+        ),
     )
 
 

@@ -79,7 +79,7 @@ _JOB: dict[str, Any] = {
                         "command": ["python", "-m", "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"],
                         "args": [
                             "--executor_class_path",
-                            f"components.{name}",
+                            f"edgetune.components.{name}",
                             "--json_serialized_invocation_args",
                             "{{$}}",
                         ],

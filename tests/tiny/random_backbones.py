@@ -20,7 +20,7 @@ _LOWEST, _HIGHEST = 2.0, 3.0
 
 
 def spare(settings: ModelSettings) -> keras.Model:
-    """In the place of `edgetune.modules.models.backbone.assemble`: with random weights that it has never had before."""
+    """In the place of `modules.models.backbone.assemble`: with random weights that it has never had before."""
     backbone = _built(settings.backbone, settings.alpha, settings.minimalistic, settings.image_size)
     rng = np.random.default_rng(next(_seeds))
     backbone.set_weights(

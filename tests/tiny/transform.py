@@ -14,7 +14,7 @@ import tensorflow_transform.beam as tft_beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from edgetune.modules.examples import records
+from edgetune.modules.contracts import example_features
 from edgetune.modules.examples.preprocessing import preprocessing_fn
 from tests.tiny import model
 
@@ -40,7 +40,7 @@ def unseen() -> list[tuple[bytes, str]]:
 @functools.cache
 def transformed() -> tuple[tft.TFTransformOutput, dict[str, list[dict]]]:
     """Transform's output, and the transformed examples: `analysed` and `unseen`, in the order of their inputs."""
-    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (records.IMAGE, records.LABEL)}
+    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (example_features.IMAGE, example_features.LABEL)}
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
     function = functools.partial(preprocessing_fn, custom_config={"image_size": SIZE})
     folder = Path(_folder.name)
@@ -63,7 +63,7 @@ def transformed() -> tuple[tft.TFTransformOutput, dict[str, list[dict]]]:
 def graph(labels: tuple[str, ...], image_size: int) -> tft.TFTransformOutput:
     """Transform's output for other classes and another size, in pixels."""
     folder = Path(_folder.name, f"graph-{image_size}-{len(labels)}")
-    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (records.IMAGE, records.LABEL)}
+    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (example_features.IMAGE, example_features.LABEL)}
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
     function = functools.partial(preprocessing_fn, custom_config={"image_size": image_size})
     rows = _rows([(model.png(model.image("red", 1)), label) for label in labels])
@@ -78,7 +78,7 @@ _PAIRS = {"analysed": analysed, "unseen": unseen}
 
 
 def _rows(pairs: list[tuple[bytes, str]]) -> list[dict[str, bytes]]:
-    return [{records.IMAGE: content, records.LABEL: label.encode()} for content, label in pairs]
+    return [{example_features.IMAGE: content, example_features.LABEL: label.encode()} for content, label in pairs]
 
 
 def _keep(rows: list[dict], path: str) -> None:

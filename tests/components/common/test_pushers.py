@@ -11,10 +11,10 @@ from tfx import types
 from tfx.types import standard_artifacts
 
 from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, IngestReport, PushedBundle
+from edgetune.components.common.lineage import stamp
 from edgetune.components.edge_evaluator.executor import Executor as EdgeEvaluatorExecutor
 from edgetune.components.edge_pusher import EdgePusher
 from edgetune.components.edge_pusher.executor import Executor as EdgePusherExecutor
-from edgetune.components.common.lineage import stamp
 from edgetune.components.saved_model_pusher import SavedModelPusher
 from edgetune.components.saved_model_pusher.executor import Executor as SavedModelPusherExecutor
 from edgetune.modules.core.errors import ConfigError, ExportError, PushError
@@ -151,7 +151,6 @@ def test_the_bundle_says_how_the_run_read_its_images(inputs, tmp_path):
     made = push_bundle({**inputs, "ingest_report": [report]}, tmp_path / "pushed")
     bundle = json.loads(Path(made.get_string_custom_property("pushed_destination"), "bundle.json").read_text())
     assert bundle["input"]["reading"] == reading
-
 
 
 def test_a_bundle_that_cannot_be_signed_is_not_pushed(inputs, tmp_path):

@@ -9,7 +9,7 @@ from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGe
 from tfx.types import standard_artifacts
 
 from edgetune.components.curated_schema.component import CuratedSchema, Executor
-from edgetune.modules.examples import records
+from edgetune.modules.contracts import example_features
 
 
 @pytest.fixture
@@ -47,9 +47,20 @@ def test_a_schema_of_this_code_is_named_and_found_wherever_the_code_lies(root, t
 def test_the_schema_of_this_repository_names_every_feature_of_a_raw_example(root):
     schema = text_format.Parse((root / "schemas" / "examples.pbtxt").read_text(), schema_pb2.Schema())
     features = {feature.name: feature for feature in schema.feature}
-    texts = {records.IMAGE, records.LABEL, records.SOURCE, records.IMAGE_ID, records.SPLIT_GROUP}
-    wholes = {records.WIDTH, records.HEIGHT, records.BYTES}
-    assert set(features) == texts | wholes | {records.ASPECT, records.RED, records.GREEN, records.BLUE}
+    texts = {
+        example_features.IMAGE,
+        example_features.LABEL,
+        example_features.SOURCE,
+        example_features.IMAGE_ID,
+        example_features.SPLIT_GROUP,
+    }
+    wholes = {example_features.WIDTH, example_features.HEIGHT, example_features.BYTES}
+    assert set(features) == texts | wholes | {
+        example_features.ASPECT,
+        example_features.RED,
+        example_features.GREEN,
+        example_features.BLUE,
+    }
     for name, feature in features.items():
         kind = schema_pb2.INT if name in wholes else schema_pb2.FLOAT
         assert feature.type == (schema_pb2.BYTES if name in texts else kind)

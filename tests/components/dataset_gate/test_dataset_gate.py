@@ -25,7 +25,7 @@ from edgetune.modules.images.reader import read_image
 from edgetune.modules.settings.run import DataSettings
 from tests.helpers import beam_context
 
-TRASHNET = Path(__file__).resolve().parents[3] / "shared" / "data" / "trashnet"
+TRASHNET = Path(__file__).resolve().parents[4] / "shared" / "data" / "trashnet"
 SPLITS = ("train", "eval", "test")
 Row = tuple[str, str, str] | tuple[str, str, str, str] | tuple[str, str, str, str, int]
 """Label, source, digest of the pixels; group, by default the digest; shorter side in pixels, by default 64."""

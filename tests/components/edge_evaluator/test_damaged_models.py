@@ -13,8 +13,8 @@ from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, E
 from edgetune.components.edge_evaluator import EdgeEvaluator
 from edgetune.components.edge_evaluator.executor import Executor as EdgeEvaluatorExecutor
 from edgetune.components.edge_pusher.executor import Executor as EdgePusherExecutor
-from edgetune.modules.settings.run import EdgeSettings
 from edgetune.modules.litert.metadata import add_metadata
+from edgetune.modules.settings.run import EdgeSettings
 from tests.tiny import edge
 
 MODEL, EDGE_MODEL = 31, 32

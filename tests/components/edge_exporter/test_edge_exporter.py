@@ -15,17 +15,18 @@ from tfx.types import standard_artifacts
 from edgetune.components.common.artifacts import EdgeModel
 from edgetune.components.edge_exporter import EdgeExporter
 from edgetune.components.edge_exporter.executor import Executor
-from edgetune.modules.conversion import convert
-from edgetune.modules.litert import inspection
-from edgetune.modules.core.package_paths import ROOT
-from edgetune.modules.core.code_digest import closure
-from edgetune.modules.litert.interpreter import EdgeRunner
-from edgetune.modules.core.errors import ExportError
-from edgetune.modules.settings.run import EdgeSettings
 from edgetune.modules.contracts.signatures import EDGE
+from edgetune.modules.conversion import convert
 from edgetune.modules.conversion.converter import Converter, OpsSet, Optimize
+from edgetune.modules.core.code_digest import closure
+from edgetune.modules.core.errors import ExportError
+from edgetune.modules.core.package_paths import ROOT
+from edgetune.modules.litert import inspection
+from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.modules.litert.metadata import has_metadata, read_labels
-from tests.tiny import edge, model as tiny_model
+from edgetune.modules.settings.run import EdgeSettings
+from tests.tiny import edge
+from tests.tiny import model as tiny_model
 
 
 def component(**settings) -> EdgeExporter:
@@ -139,7 +140,9 @@ def test_a_flex_operation_is_an_error_that_names_it_in_every_variant(tmp_path, m
 
 
 def test_labels_that_do_not_fit_the_model_are_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr("edgetune.components.edge_exporter.executor.records.read_labels", lambda path: ["blue", "red"])
+    monkeypatch.setattr(
+        "edgetune.components.edge_exporter.executor.saved_model_reader.read_labels", lambda path: ["blue", "red"]
+    )
     monkeypatch.setattr(convert, "_run", lambda *args: pytest.fail("must not be converted"))
     with pytest.raises(ExportError, match="2 labels for 3 outputs"):
         export(tmp_path, edge.saved_model(), variants=["float32"])

@@ -22,8 +22,8 @@ from edgetune.components.evaluator.extractors import BATCH, small_batches
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.settings.run import EvaluationSettings
 from edgetune.pipeline.dag.eval_config import eval_config
-from tests.tiny import model
 from tests.helpers.beam_context import context
+from tests.tiny import model
 
 SETTINGS = EvaluationSettings(min_accuracy=0.75, max_regression=0.02)
 

@@ -13,12 +13,12 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from PIL import Image
 
 from edgetune.components.image_example_gen import ImageExampleGen
-from edgetune.pipeline.kubeflow import pre_cache_check
 from edgetune.components.image_example_gen.deferred_source import LATER, find
-from edgetune.modules.data.digits import EMBEDDED
 from edgetune.modules.core.errors import DataError
-from edgetune.modules.settings.run import DataSettings
+from edgetune.modules.data.digits import EMBEDDED
 from edgetune.modules.data.sources import discover
+from edgetune.modules.settings.run import DataSettings
+from edgetune.pipeline.kubeflow import pre_cache_check
 
 
 def photos(folder: Path, *splits: str) -> Path:

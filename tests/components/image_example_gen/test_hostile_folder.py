@@ -19,10 +19,10 @@ from edgetune.components.common.artifacts import IngestReport
 from edgetune.components.image_example_gen import ImageExampleGen, read_images
 from edgetune.components.image_example_gen.driver import Driver
 from edgetune.components.image_example_gen.executor import Executor
-from edgetune.modules.examples import records
 from edgetune.modules.core.errors import DataError
-from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.data.sources import discover
+from edgetune.modules.examples import records
+from edgetune.modules.settings.run import DataSettings
 from tests.helpers import beam_context
 from tests.programs.fuzz_seeds import generated
 

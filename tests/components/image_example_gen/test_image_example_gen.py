@@ -21,15 +21,15 @@ from edgetune.components.image_example_gen import ImageExampleGen, ingest_report
 from edgetune.components.image_example_gen.executor import Executor
 from edgetune.components.image_example_gen.ingest_report import Ingest
 from edgetune.components.image_example_gen.split_counts import Tally
-from edgetune.modules.examples import records
 from edgetune.modules.core.errors import DataError
-from edgetune.modules.images.reader import read_image
 from edgetune.modules.data.rejected import Rejected
-from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.data.sources import Source, discover
+from edgetune.modules.examples import records
+from edgetune.modules.images.reader import read_image
+from edgetune.modules.settings.run import DataSettings
 from tests.helpers import beam_context
 
-CIFAR10 = Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar10_tfx"
+CIFAR10 = Path(__file__).resolve().parents[4] / "shared" / "data" / "cifar10_tfx"
 SPLITS = ("train", "eval", "test")
 
 
@@ -68,9 +68,7 @@ def _png(seed: int) -> bytes:
     return tf.io.encode_png(pixels(seed)).numpy()
 
 
-def execute(
-    base: Path, into: Path, source: Source | None = None, flags: Sequence[str] = (), **changes: object
-) -> Made:
+def execute(base: Path, into: Path, source: Source | None = None, flags: Sequence[str] = (), **changes: object) -> Made:
     """Runs the executor as TFX would; `flags` are Beam's."""
     settings = DataSettings(path=str(base), **{"min_examples_per_class": 1, **changes})
     component = ImageExampleGen(source or discover(settings), settings)

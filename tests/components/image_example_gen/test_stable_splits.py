@@ -21,9 +21,10 @@ from edgetune.components.common.artifacts import IngestReport
 from edgetune.components.image_example_gen import ImageExampleGen, split_memory
 from edgetune.components.image_example_gen.executor import Executor
 from edgetune.components.image_example_gen.grouping import Placed
+from edgetune.modules.contracts import example_features
+from edgetune.modules.data.sources import discover
 from edgetune.modules.examples import records
 from edgetune.modules.settings.run import DataSettings
-from edgetune.modules.data.sources import discover
 from tests.helpers import beam_context
 
 
@@ -49,7 +50,7 @@ def execute(base: Path, into: Path, memory: Path, **changes: object) -> Run:
     outputs = {"examples": [examples], "report": [report]}
     Executor(beam_context.context(into)).Do({}, outputs, dict(component.exec_properties))
     split_of, group_of = {}, {}
-    for split in records.SPLITS:
+    for split in example_features.SPLITS:
         for record in records.serialized(examples.uri, split):
             features = tf.train.Example.FromString(record.numpy()).features.feature
             assert "signature" not in features

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from edgetune.components.image_example_gen import staging
 from edgetune.components.image_example_gen.grouping import LeftOut, Placed
-from edgetune.components.image_example_gen.staging import LayAside, PutInPlace
 from edgetune.components.image_example_gen.near_duplicates import File
 from edgetune.components.image_example_gen.raw_example import Read
+from edgetune.components.image_example_gen.staging import LayAside, PutInPlace
 
 IMAGES = 8
 

@@ -14,11 +14,12 @@ from tfx.types import standard_artifacts
 
 from edgetune.components.transform import Transform
 from edgetune.components.transform.executor import Executor, Processor
-from edgetune.modules.images import decode
+from edgetune.modules.contracts import example_features
 from edgetune.modules.examples import records
+from edgetune.modules.images import decode
 from tests.helpers import beam_context
 
-SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "examples.pbtxt"
+SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "examples.pbtxt"
 SIZE, NUMBER = 16, 70
 LABELS = ("ash", "beech", "cedar")
 
@@ -29,7 +30,7 @@ def encoded(number: int) -> bytes:
 
 
 def write_raw(folder: Path) -> None:
-    for first, split in enumerate(records.SPLITS):
+    for first, split in enumerate(example_features.SPLITS):
         place = folder / f"Split-{split}"
         place.mkdir(parents=True)
         with tf.io.TFRecordWriter(str(place / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
@@ -57,7 +58,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, type
         examples=types.Channel(type=standard_artifacts.Examples),
         schema=types.Channel(type=standard_artifacts.Schema),
         preprocessing_fn="edgetune.modules.examples.preprocessing.preprocessing_fn",
-        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=records.SPLITS),
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=example_features.SPLITS),
         custom_config={"image_size": SIZE},
         disable_statistics=True,
     )
@@ -82,7 +83,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, type
 
 def test_every_image_is_written_as_decode_makes_it_in_the_order_of_its_split(made):
     folder, outputs, _ = made
-    for first, split in enumerate(records.SPLITS):
+    for first, split in enumerate(example_features.SPLITS):
         found = list(records.transformed(str(folder / "transformed_examples"), split, SIZE))
         assert len(found) == NUMBER
         for number, (image, label) in enumerate(found, start=1000 * first):

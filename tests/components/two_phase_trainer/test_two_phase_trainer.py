@@ -19,12 +19,13 @@ from edgetune.components.common.parameters import parameters_of
 from edgetune.components.two_phase_trainer import TwoPhaseTrainer
 from edgetune.components.two_phase_trainer.component import TwoPhaseTrainerSpec
 from edgetune.components.two_phase_trainer.executor import MODEL_PREFIX, TRAINING_PREFIX, Executor, _folders
-from edgetune.modules.training import distribution
 from edgetune.modules.core import progress
-from edgetune.modules.examples import records
 from edgetune.modules.core.errors import DataError, TrainingError, WeightsError
+from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.settings.run import EdgeSettings, ModelSettings, TrainingSettings, flatten, unflatten
-from tests.tiny import backbone, model as tiny_model, transform
+from edgetune.modules.training import distribution
+from tests.tiny import backbone, transform
+from tests.tiny import model as tiny_model
 
 MODEL = ModelSettings(
     backbone="mobilenet", weights="none", alpha=0.5, image_size=64, head={"units": (4, 3), "dropout": (0.1, 0.2)}
@@ -217,7 +218,7 @@ def test_tensorboards_logs_are_there_for_each_phase(trained):
 
 def test_the_saved_model_has_the_accuracy_that_was_measured(trained):
     path = Path(trained.model.uri, "Format-Serving")
-    assert records.read_labels(str(path)) == list(transform.LABELS)
+    assert saved_model_reader.read_labels(str(path)) == list(transform.LABELS)
     signature = tf.saved_model.load(str(path)).signatures["serving_default"]
     pairs = list(tiny_model.examples(3))
     found = signature(image_bytes=tf.constant([tiny_model.png(pixels) for pixels, _ in pairs]))

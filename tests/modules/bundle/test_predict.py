@@ -13,10 +13,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from edgetune.modules.bundle.predict import Classifier, images_in, model_path, open_model
 from edgetune.modules.bundle.write import write_checksums
 from edgetune.modules.core.errors import BundleError, DataError
-from edgetune.modules.bundle.predict import Classifier, images_in, model_path, open_model
-from tests.tiny import bundle as tiny_bundle, edge, model
+from tests.tiny import bundle as tiny_bundle
+from tests.tiny import edge, model
 
 
 @pytest.fixture(scope="module")

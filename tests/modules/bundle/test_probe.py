@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edgetune.modules.contracts.bundle import parse_bundle
 from edgetune.modules.bundle.probe import Task, probe, tolerance
+from edgetune.modules.contracts.bundle import parse_bundle
 from edgetune.modules.litert.inspection import parse
 from edgetune.modules.litert.metadata import add_metadata
-from tests.tiny import bundle as tiny_bundle, edge, model as tiny_model
+from tests.tiny import bundle as tiny_bundle
+from tests.tiny import edge
+from tests.tiny import model as tiny_model
 
 
 def task(variant: str = "float32") -> Task:

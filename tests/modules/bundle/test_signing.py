@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from edgetune.modules.bundle import signing
 from edgetune.modules.bundle.verify import verify
 from edgetune.modules.core.errors import BundleError, ConfigError, PushError
-from tests.tiny import bundle
 from tests.clients.environments import Client, Unavailable, interpreter
+from tests.tiny import bundle
 
 MODEL_SIGNING = Client("model-signing", ("3.10", "3.11", "3.12", "3.13"))
 

@@ -8,11 +8,13 @@ import shutil
 
 import pytest
 
-from edgetune.modules.litert import metadata
 from edgetune.modules.bundle.verify import verify
 from edgetune.modules.bundle.write import write_checksums
+from edgetune.modules.litert import metadata
 from edgetune.modules.litert.metadata import add_metadata
-from tests.tiny import bundle as tiny_bundle, edge, model as tiny_model
+from tests.tiny import bundle as tiny_bundle
+from tests.tiny import edge
+from tests.tiny import model as tiny_model
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.bundle.write import Lineage, write_bundle
-from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.bundle.golden import Golden
-from edgetune.modules.litert.interpreter import EdgeRunner
-from edgetune.modules.evaluation.verdict import Thresholds
+from edgetune.modules.bundle.write import Lineage, write_bundle
 from edgetune.modules.core.errors import ExportError
+from edgetune.modules.evaluation.edge import evaluate
+from edgetune.modules.evaluation.verdict import Thresholds
+from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.modules.litert.metadata import read_labels
 from tests.tiny import edge, model
 from tests.tiny.bundle import VERSIONS

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.core import progress
-from edgetune.modules.serving import saved_model as saved_models
+from edgetune.modules.storage.digests import folder_digest
 from edgetune.modules.conversion import convert
+from edgetune.modules.conversion.converter import Converter
+from edgetune.modules.core import progress
+from edgetune.modules.core.errors import ExportError
 from edgetune.modules.litert import inspection
 from edgetune.modules.litert.interpreter import EdgeRunner
-from edgetune.modules.core.errors import ExportError
-from edgetune.modules.conversion.converter import Converter
-from tests.tiny import edge, model, hard_swish
+from edgetune.modules.serving import saved_model as saved_models
+from tests.tiny import edge, hard_swish, model
 
 IMAGES = np.stack([pixels for pixels, _ in model.examples(5)])
 TRUTH = np.array([model.LABELS.index(label) for _, label in model.examples(5)])
@@ -184,7 +185,7 @@ def test_the_digest_of_a_saved_model_is_of_its_content(tmp_path):
     import shutil
 
     copy = shutil.copytree(edge.saved_model(), tmp_path / "copy")
-    digest = saved_models.digest(str(copy))
-    assert digest == saved_models.digest(edge.saved_model())
+    digest = folder_digest(str(copy))
+    assert digest == folder_digest(edge.saved_model())
     (copy / "assets" / "labels.txt").write_text("red\n")
-    assert saved_models.digest(str(copy)) != digest
+    assert folder_digest(str(copy)) != digest

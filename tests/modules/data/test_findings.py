@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from edgetune.modules.settings.data import FINDINGS as NAMES
 from edgetune.modules.data.findings import (
     Copy,
     Finding,
@@ -16,6 +15,7 @@ from edgetune.modules.data.findings import (
     small_images,
     with_files,
 )
+from edgetune.modules.settings.data import FINDINGS as NAMES
 
 
 def test_the_bound_of_a_class_counts_over_all_splits():

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from edgetune.modules.data import parquet as parquet_lists
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.generation import TFX_116
+from edgetune.modules.data import parquet as parquet_lists
 from edgetune.modules.data.manifests import Entry, is_manifest, read_manifest
-from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.data.sources import SPLIT_OF, Source, discover
+from edgetune.modules.settings.run import DataSettings
 from tests.helpers import crafted_parquet
 
 
@@ -170,7 +170,8 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused(tmp_path, characters)
 
 def reading(path: Path | str) -> str:
     """Code that reads a list and prints how many lines it has."""
-    imports = "from edgetune.modules.data.manifests import read_manifest\nfrom edgetune.modules.data.sources import SPLIT_OF\n"
+    imports = "from edgetune.modules.data.manifests import read_manifest\n"
+    imports += "from edgetune.modules.data.sources import SPLIT_OF\n"
     return f"{imports}print(len(read_manifest({str(path)!r}, SPLIT_OF)))"
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from edgetune.modules.storage import filesystem
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.class_folders import ignored
-from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.data.sources import Source, discover
+from edgetune.modules.settings.run import DataSettings
+from edgetune.modules.storage import filesystem
 
 
 def settings(base: Path | str, **changes: object) -> DataSettings:

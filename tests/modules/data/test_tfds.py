@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from edgetune.modules.core.errors import DataError
-from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.data.sources import SPLIT_OF, Source, discover
 from edgetune.modules.data.tfds import class_names, split_patterns
+from edgetune.modules.settings.run import DataSettings
 
 
 def names(*splits: str) -> list[str]:

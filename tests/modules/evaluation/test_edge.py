@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.evaluation.edge import BATCH, evaluate
 from edgetune.modules.bundle.golden import Golden
-from edgetune.modules.litert.interpreter import EdgeRunner, Latency
-from edgetune.modules.litert.crash_probe import fatal
-from edgetune.modules.evaluation.verdict import Tally, Thresholds, overall, refusals
-from edgetune.modules.core.errors import DataError, ExportError
-from edgetune.modules.examples.calibration_images import choose, representative_images
 from edgetune.modules.conversion.converter import Converter
+from edgetune.modules.core.errors import DataError, ExportError
+from edgetune.modules.evaluation.edge import BATCH, evaluate
+from edgetune.modules.evaluation.verdict import Tally, Thresholds, overall, refusals
+from edgetune.modules.examples.calibration_images import choose, representative_images
+from edgetune.modules.litert.crash_probe import fatal
+from edgetune.modules.litert.interpreter import EdgeRunner, Latency
 from edgetune.modules.litert.metadata import add_metadata
 from tests.tiny import edge, model
 

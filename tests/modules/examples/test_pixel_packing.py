@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.images.decode import decode
 from edgetune.modules.examples.pixel_packing import pack, unpack
+from edgetune.modules.images.decode import decode
 
-FLOWERS = Path(__file__).resolve().parents[3] / "shared" / "data" / "flowers"
+FLOWERS = Path(__file__).resolve().parents[4] / "shared" / "data" / "flowers"
 
 
 @pytest.mark.parametrize("size", [1, 2, 16, 17, 24, 32, 96, 97, 224])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.images.decode import decode
+from edgetune.modules.contracts.example_features import IMAGE, LABEL, LABEL_INDEX
 from edgetune.modules.examples.preprocessing import _write_sorted
-from edgetune.modules.contracts.examples import IMAGE, LABEL, LABEL_INDEX
+from edgetune.modules.images.decode import decode
 from edgetune.modules.serving.export import transform_labels
 from tests.tiny import transform
 

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from edgetune.modules.examples import records
+from edgetune.modules.serving import saved_model as saved_model_reader
 from tests.tiny import model
 
 
@@ -60,4 +61,4 @@ def test_examples_of_another_image_size_are_an_error(tmp_path, pairs):
 def test_labels_are_the_lines_of_the_vocabulary_inside_a_saved_model(tmp_path):
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "labels.txt").write_text("10\n2 b\nÄrger\n", encoding="utf-8")
-    assert records.read_labels(str(tmp_path)) == ["10", "2 b", "Ärger"]
+    assert saved_model_reader.read_labels(str(tmp_path)) == ["10", "2 b", "Ärger"]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from edgetune.modules.images.decode import decode, decode_batch, decode_to_raw, from_raw, to_raw
 
-FLOWERS = Path(__file__).resolve().parents[3] / "shared" / "data" / "flowers"
+FLOWERS = Path(__file__).resolve().parents[4] / "shared" / "data" / "flowers"
 
 
 def encoded(pixels: np.ndarray, kind: str = "PNG") -> bytes:

@@ -1,4 +1,4 @@
-"""Some thousand damaged image files of every format; `python -m tests.programs.fuzz_reader` takes as many as it is given."""
+"""Read some thousand damaged image files of every format; `tests.programs.fuzz_reader` reads any number."""
 
 from __future__ import annotations
 

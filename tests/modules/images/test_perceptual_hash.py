@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgetune.modules.images import perceptual_hash
 from edgetune.modules.data.digits import write_digits
+from edgetune.modules.images import perceptual_hash
 from edgetune.modules.images.perceptual_hash import BITS, SIGNATURE, as_array, look, near
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 
 
 def scene(seed: int, width: int = 400, height: int = 300) -> Image.Image:

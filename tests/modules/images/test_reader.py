@@ -13,11 +13,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from edgetune.modules.images import reader, decode as images
+from edgetune.modules.images import decode as images
+from edgetune.modules.images import reader
 from edgetune.modules.images.reader import ReadImage, Unusable, read_image
 from tests.programs.fuzz_seeds import generated
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 NASTY = DATA / "nasty"
 LIMIT = 10_000_000
 ORIENTATION = 0x0112

@@ -6,11 +6,12 @@ import flatbuffers
 import numpy as np
 import pytest
 
-from edgetune.modules.litert import inspection, metadata
 from edgetune.modules.core.errors import ExportError
+from edgetune.modules.litert import inspection, metadata
 from edgetune.modules.litert.declared_metadata import Declared, metadata_problems, read_metadata
 from edgetune.modules.litert.metadata import Description, add_metadata
-from tests.tiny import edge, model as tiny_model
+from tests.tiny import edge
+from tests.tiny import model as tiny_model
 
 
 def described(about: Description = edge.ABOUT, labels=tiny_model.LABELS) -> bytes:

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.litert.interpreter import EdgeRunner
-from edgetune.modules.core.errors import ExportError
 from edgetune.modules.contracts.signatures import EDGE
 from edgetune.modules.conversion.converter import Converter
+from edgetune.modules.core.errors import ExportError
 from edgetune.modules.litert.graph import CONV, DENSE, DEPTHWISE, WEIGHTED, NotKnown, read_network
-from tests.tiny import edge, model as tiny_model, hard_swish
+from edgetune.modules.litert.interpreter import EdgeRunner
+from tests.tiny import edge, hard_swish
+from tests.tiny import model as tiny_model
 
 
 def as_it_is(operation, number, value):

@@ -9,10 +9,11 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from edgetune.modules.conversion import convert
-from edgetune.modules.litert import inspection
 from edgetune.modules.core.errors import ExportError
+from edgetune.modules.litert import inspection
 from edgetune.modules.litert.inspection import inspect, problems
-from tests.tiny import edge, model as tiny_model
+from tests.tiny import edge
+from tests.tiny import model as tiny_model
 
 
 def altered(variant: str, change) -> bytes:

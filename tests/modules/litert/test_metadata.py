@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from edgetune.modules.core.errors import ExportError
 from edgetune.modules.litert import inspection
 from edgetune.modules.litert.interpreter import EdgeRunner
-from edgetune.modules.core.errors import ExportError
 from edgetune.modules.litert.metadata import METADATA, add_metadata, has_metadata, read_labels
-from tests.tiny import edge, model as tiny_model
+from tests.tiny import edge
+from tests.tiny import model as tiny_model
 
 IMAGES = np.stack([pixels for pixels, _ in tiny_model.examples(2)])
 

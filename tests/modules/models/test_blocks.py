@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from edgetune.modules.settings.architectures import ARCHITECTURES
+from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.models.backbone import NORMALISATION
 from edgetune.modules.models.blocks import Unfrozen, blocks, build_backbone, cut_backbone, unfreeze
-from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.settings.architectures import ARCHITECTURES
 from edgetune.modules.settings.run import ModelSettings, Unfreeze
 from tests.tiny.built_backbones import PARAMETERS, built
 

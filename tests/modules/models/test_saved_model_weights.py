@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from edgetune.modules.storage.digests import folder_digest
+from edgetune.modules.core.errors import WeightsError
 from edgetune.modules.models import blocks
-from edgetune.modules.serving import saved_model, export
 from edgetune.modules.models.backbone import assemble
 from edgetune.modules.models.blocks import build_backbone
-from edgetune.modules.core.errors import WeightsError
 from edgetune.modules.models.classifier import build_classifier
-from edgetune.modules.settings.run import ModelSettings
 from edgetune.modules.models.weight_formats import weighted_layers
 from edgetune.modules.models.weights import load_weights, weights_digest
+from edgetune.modules.serving import export, saved_model
+from edgetune.modules.settings.run import ModelSettings
 from tests.tiny import transform as tiny_transform
 from tests.tiny.random_backbones import spare
 
@@ -116,7 +117,7 @@ def test_every_kind_of_folder_gives_back_every_weight(folder, source):
 
 def test_the_digest_is_that_of_the_saved_model_and_the_pin_accepts_and_refuses(folder):
     inside = folder / "Format-Serving" if (folder / "Format-Serving").exists() else folder
-    digest = saved_model.digest(str(inside))
+    digest = folder_digest(str(inside))
     assert weights_digest(settings(folder)) == digest
     build_backbone(settings(folder, weights_sha256=digest))
     error = refused(settings(folder, weights_sha256="0" * 64))

@@ -15,19 +15,19 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from edgetune.modules.core.errors import WeightsError
 from edgetune.modules.models import blocks
-from edgetune.modules.settings.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
 from edgetune.modules.models.backbone import assemble
 from edgetune.modules.models.blocks import build_backbone
-from edgetune.modules.core.errors import WeightsError
-from edgetune.modules.settings.run import ModelSettings
 from edgetune.modules.models.weight_formats import weighted_layers
 from edgetune.modules.models.weights import load_weights, save_safetensors, weights_digest
+from edgetune.modules.settings.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
+from edgetune.modules.settings.run import ModelSettings
 from tests.tiny.built_backbones import built
 from tests.tiny.random_backbones import spare
 
 SIZE = 32
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "weights"
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "weights"
 V2_1 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 REAL = (
     ("mobilenet", 0.25, "mobilenet_2_5_224_tf_no_top.h5"),

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.examples import records
-from edgetune.modules.contracts import signatures
+from edgetune.modules.contracts import example_features, signatures
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.images.decode import decode_batch
+from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.serving.export import export_saved_model
-from tests.tiny import model as tiny_model, transform
+from tests.tiny import model as tiny_model
+from tests.tiny import transform
 
 TOLERANCE = 1e-5
 
@@ -29,7 +30,7 @@ import tensorflow as tf
 [path, *images] = sys.argv[1:]
 signature = tf.saved_model.load(path).signatures["serving_default"]
 found = signature(image_bytes=tf.constant([tf.io.read_file(image).numpy() for image in images]))
-assert not {"modules", "keras", "tensorflow_transform"} & set(sys.modules), "edgetune or a library beside TensorFlow"
+assert not {"edgetune", "keras", "tensorflow_transform"} & set(sys.modules), "edgetune or a library beside TensorFlow"
 print(json.dumps({
     "probabilities": found["probabilities"].numpy().tolist(),
     "label": [label.decode() for label in found["label"].numpy()],
@@ -73,9 +74,9 @@ def expected(model: keras.Model, encoded: list[bytes]) -> np.ndarray:
 
 def example(content: bytes, label: str | None = None) -> bytes:
     made = tf.train.Example()
-    made.features.feature[records.IMAGE].bytes_list.value.append(content)
+    made.features.feature[example_features.IMAGE].bytes_list.value.append(content)
     if label is not None:
-        made.features.feature[records.LABEL].bytes_list.value.append(label.encode())
+        made.features.feature[example_features.LABEL].bytes_list.value.append(label.encode())
     return made.SerializeToString()
 
 
@@ -129,12 +130,14 @@ def test_transform_features_gives_what_transform_wrote(served):
     pairs = transform.unseen()
     found = served.signatures[signatures.TRANSFORM](examples=tf.constant([example(*pair) for pair in pairs]))
     rows = transform.transformed()[1]["unseen"]
-    assert list(found[records.IMAGE].numpy()) == [row[records.IMAGE] for row in rows]
-    np.testing.assert_array_equal(found[records.LABEL_INDEX], [row[records.LABEL_INDEX] for row in rows])
+    assert list(found[example_features.IMAGE].numpy()) == [row[example_features.IMAGE] for row in rows]
+    np.testing.assert_array_equal(
+        found[example_features.LABEL_INDEX], [row[example_features.LABEL_INDEX] for row in rows]
+    )
 
 
 def test_the_vocabulary_is_an_asset(path):
-    assert records.read_labels(path) == list(transform.LABELS)
+    assert saved_model_reader.read_labels(path) == list(transform.LABELS)
 
 
 def test_it_serves_in_a_process_that_has_only_tensorflow(path, encoded, expected, tmp_path):

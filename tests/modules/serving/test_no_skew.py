@@ -12,17 +12,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from edgetune.modules.litert.interpreter import EdgeRunner
-from edgetune.modules.images.decode import decode
-from edgetune.modules.models.classifier import build_classifier, pool
-from edgetune.modules.examples.calibration_images import choose
-from edgetune.modules.serving.export import export_saved_model
-from edgetune.modules.settings.run import EdgeSettings, ModelSettings
 from edgetune.modules.contracts.signatures import IMAGE_BYTES, PROBABILITIES, SERVING
 from edgetune.modules.conversion.convert import convert
+from edgetune.modules.examples.calibration_images import choose
+from edgetune.modules.images.decode import decode
+from edgetune.modules.litert.interpreter import EdgeRunner
+from edgetune.modules.models.classifier import build_classifier, pool
+from edgetune.modules.serving.export import export_saved_model
+from edgetune.modules.settings.run import EdgeSettings, ModelSettings
 from tests.tiny import edge, model, transform
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 FLOWERS = SHARED / "flowers"
 SEED = 1
 TRAINED_OF_TEN = 6  # the others are what is measured: rates of a percent need hundreds of images

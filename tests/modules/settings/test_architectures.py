@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from edgetune.modules.settings.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
-from edgetune.modules.models.backbone import NORMALISATION, assemble
 from edgetune.modules.core.errors import ConfigError
-from edgetune.modules.settings.run import ModelSettings
+from edgetune.modules.models.backbone import NORMALISATION, assemble
 from edgetune.modules.models.weight_formats import weighted_layers
+from edgetune.modules.settings.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
+from edgetune.modules.settings.run import ModelSettings
 from tests.tiny.built_backbones import NAMES, PARAMETERS, built, settings_of
 
 # Published sizes of the networks, from the papers (1704.04861, 1801.04381, 1905.02244, 1512.03385, 1905.11946,

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.storage import versions as module
 from edgetune.modules.core.errors import PushError
-from edgetune.modules.storage.versions import push
+from edgetune.modules.storage import versions as module
+
+
+def push(source: str, destination: str) -> module.Pushed:
+    return module.push(source, destination, last="saved_model.pb")
 
 
 @pytest.fixture

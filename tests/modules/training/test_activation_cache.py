@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgetune.modules.core.errors import TrainingError
 from edgetune.modules.training import activation_cache
 from edgetune.modules.training.activation_cache import Writer, open_or_build
-from edgetune.modules.core.errors import TrainingError
 
 ROWS = np.arange(24, dtype=np.float16).reshape(6, 2, 2)
 

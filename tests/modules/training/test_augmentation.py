@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.training.augmentation import augment, changes
 from edgetune.modules.settings.run import AugmentationSettings
+from edgetune.modules.training.augmentation import augment, changes
 
 OFF = {"flip_horizontal": False, "brightness": 0.0, "translation": 0.0}
 SEEDS = range(40)

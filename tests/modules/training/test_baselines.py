@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.training import baselines, phase as phases
-from edgetune.modules.training.datasets import load_datasets
 from edgetune.modules.core.errors import TrainingError
 from edgetune.modules.settings.run import PhaseSettings, TrainingSettings
-from tests.tiny import backbone, model as tiny_model
+from edgetune.modules.training import baselines
+from edgetune.modules.training import phase as phases
+from edgetune.modules.training.datasets import load_datasets
 from tests.helpers.model_state import variables
+from tests.tiny import backbone
+from tests.tiny import model as tiny_model
 
 
 def test_from_scratch_trains_everything_and_batch_normalisation_with_it(tmp_path, monkeypatch):

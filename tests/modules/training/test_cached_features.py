@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.training import devices
 from edgetune.modules.examples import records
+from edgetune.modules.settings.run import TrainingSettings
+from edgetune.modules.training import devices
 from edgetune.modules.training.augmentation import augment
 from edgetune.modules.training.cached_features import CUT, EVAL, LABEL, POOLED, FrozenFeatures, view
-from edgetune.modules.settings.run import TrainingSettings
 from tests.tiny import model
 
 VIEWS, HEAD_VIEWS = 3, 2

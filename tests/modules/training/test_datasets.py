@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.training.datasets import Datasets, load_datasets
 from edgetune.modules.settings.run import TrainingSettings
+from edgetune.modules.training.datasets import Datasets, load_datasets
 from tests.tiny import model
 
 OFF = {"flip_horizontal": False, "brightness": 0.0}

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetune.modules.training import distribution
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.training import distribution
 from tests.programs import distributed_training
 from tests.tiny import model
 

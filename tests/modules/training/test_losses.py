@@ -8,8 +8,8 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from edgetune.modules.core.errors import DataError
-from edgetune.modules.training.losses import balanced_weights, build_loss
 from edgetune.modules.settings.run import TrainingSettings
+from edgetune.modules.training.losses import balanced_weights, build_loss
 
 COUNTS = (50, 30, 20)
 LABELS = np.array([0, 2, 1, 2], np.int64)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.training import phase as phases
 from edgetune.modules.core import progress
-from edgetune.modules.training.epochs import Epochs
 from edgetune.modules.core.errors import TrainingError
 from edgetune.modules.settings.run import PhaseSettings
+from edgetune.modules.training import phase as phases
+from edgetune.modules.training.epochs import Epochs
 
 
 def net() -> keras.Model:

@@ -9,15 +9,17 @@ import keras
 import numpy as np
 import pytest
 
-from edgetune.modules.training import phase as phases, two_phase
 from edgetune.modules.models.blocks import blocks
-from edgetune.modules.training.early_stopping import badness
-from edgetune.modules.training.datasets import load_datasets
 from edgetune.modules.models.classifier import Classifier, build_classifier
 from edgetune.modules.settings.run import ModelSettings, TrainingSettings
+from edgetune.modules.training import phase as phases
+from edgetune.modules.training import two_phase
+from edgetune.modules.training.datasets import load_datasets
+from edgetune.modules.training.early_stopping import badness
 from edgetune.modules.training.two_phase import Folders, Result, train_two_phases
-from tests.tiny import backbone, model as tiny_model
 from tests.helpers.model_state import variables
+from tests.tiny import backbone
+from tests.tiny import model as tiny_model
 
 CLASSES = len(tiny_model.LABELS)
 LAST = 19  # in the middle of block_15

@@ -16,11 +16,12 @@ import apache_beam as beam
 import pytest
 from apache_beam.options import pipeline_options as beam_options
 
-from edgetune.modules.settings.beam import BeamSettings
 from edgetune.modules.core.errors import ConfigError
-from edgetune.pipeline.beam import flags as beam_engines, check as engine_check
-from edgetune.pipeline.beam.flags import beam_flags, ingest_flags, ingest_processes, memory_warning
+from edgetune.modules.settings.beam import BeamSettings
+from edgetune.pipeline.beam import check as engine_check
+from edgetune.pipeline.beam import flags as beam_engines
 from edgetune.pipeline.beam.check import check_engine
+from edgetune.pipeline.beam.flags import beam_flags, ingest_flags, ingest_processes, memory_warning
 
 POOL = {"environment_type": "external", "environment_config": "127.0.0.1:50000"}
 FLINK = {"runner": "flink", "master": "http://127.0.0.1:8081", **POOL}

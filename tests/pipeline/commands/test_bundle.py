@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from edgetune.pipeline import cli
-from tests.tiny import bundle as tiny_bundle, model
+from tests.tiny import bundle as tiny_bundle
+from tests.tiny import model
 
 
 @pytest.fixture
@@ -91,7 +92,8 @@ def test_what_cannot_be_asked_is_refused(images, arguments, code, capfd):
 
 
 def test_verify_does_without_tensorflow(root):
-    program = "import sys, edgetune.modules.bundle.verify, edgetune.modules.litert.declared_metadata, edgetune.modules.litert.interpreter\nprint(*sys.modules)"
+    imported = ("bundle.verify", "litert.declared_metadata", "litert.interpreter")
+    program = "import sys" + "".join(f", edgetune.modules.{name}" for name in imported) + "\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
     assert {"tensorflow", "keras", "tfx"} & set(done.stdout.split()) == set()
 
@@ -99,10 +101,11 @@ def test_verify_does_without_tensorflow(root):
 @pytest.mark.parametrize("command", ["verify", "predict"])
 def test_help_imports_nothing_heavy(root, command):
     program = (
-        f"import sys\nfrom edgetune.pipeline.cli import main\ntry:\n    main(['{command}', '--help'])\nexcept SystemExit:\n"
+        "import sys\nfrom edgetune.pipeline.cli import main\n"
+        f"try:\n    main(['{command}', '--help'])\nexcept SystemExit:\n"
         "    pass\nprint('imported', *sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
     imported = set(done.stdout.splitlines()[-1].split())
-    assert "pipeline" in imported
+    assert "edgetune" in imported
     assert imported & {"tensorflow", "tfx", "keras", "numpy", "pydantic", "yaml", "rich", "PIL"} == set()

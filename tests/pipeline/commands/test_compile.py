@@ -12,8 +12,8 @@ import pytest
 
 from edgetune.modules.core.errors import ConfigError
 from edgetune.pipeline import cli
-from edgetune.pipeline.kubeflow.kfp_package import check_kfp
 from edgetune.pipeline.commands.compile import TARGETS
+from edgetune.pipeline.kubeflow.kfp_package import check_kfp
 
 PLACE = ["--image", "registry.example.com/edgetune:1", "--pipeline-root", "gs://bucket/root"]
 
@@ -90,7 +90,8 @@ def test_an_unknown_target_names_those_there_are(capsys):
 
 
 def test_the_help_needs_nothing_heavy(root):
-    code = "import sys; from edgetune.pipeline.cli import _parser; _parser(); print([m for m in sys.modules if m in HEAVY])"
+    code = "import sys; from edgetune.pipeline.cli import _parser; _parser(); "
+    code += "print([m for m in sys.modules if m in HEAVY])"
     heavy = ("tensorflow", "tfx", "kfp", "pydantic", "numpy", "google.protobuf")
     done = subprocess.run(
         [sys.executable, "-c", f"HEAVY = {heavy!r}; {code}"], cwd=root, capture_output=True, text=True, check=True

@@ -21,11 +21,11 @@ def asked(monkeypatch):
         calls.append((*where, request.experiment, request.service_account))
         return types.SimpleNamespace(identifier="1", url="https://page")
 
-    for name in ("submit_kubeflow", "submit_vertex"):
-        module = types.ModuleType(f"pipeline.{name}")
+    for name in ("kubeflow", "vertex"):
+        module = types.ModuleType(f"edgetune.pipeline.submit.{name}")
         module.submit = submit
-        monkeypatch.setitem(sys.modules, f"pipeline.{name}", module)
-        monkeypatch.setattr(f"pipeline.{name}", module, raising=False)
+        monkeypatch.setitem(sys.modules, f"edgetune.pipeline.submit.{name}", module)
+        monkeypatch.setattr(f"edgetune.pipeline.submit.{name}", module, raising=False)
     return calls
 
 

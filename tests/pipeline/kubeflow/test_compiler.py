@@ -23,8 +23,8 @@ from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.config.load import config_digest
 from edgetune.pipeline.kubeflow.checks import check
 from edgetune.pipeline.kubeflow.compiler import compile_pipeline, write
-from edgetune.pipeline.kubeflow.spec import validate
 from edgetune.pipeline.kubeflow.parameters import PARAMETERS, parameters_of
+from edgetune.pipeline.kubeflow.spec import validate
 
 GOLDEN = Path(__file__).parent / "golden"
 CONTAINERS = {
@@ -208,7 +208,11 @@ def test_every_type_of_artifact_can_be_imported_by_its_name(compiled):
     for component in job["pipelineSpec"]["components"].values():
         for artifact in component.get("outputDefinitions", {}).get("artifacts", {}).values():
             titles.add(yaml.safe_load(artifact["artifactType"]["instanceSchema"])["title"])
-    assert {"components.IngestReport", "components.EdgeModel", "components.EdgeBlessing"} <= titles
+    assert {
+        "edgetune.components.IngestReport",
+        "edgetune.components.EdgeModel",
+        "edgetune.components.EdgeBlessing",
+    } <= titles
     for title in titles:
         found = import_utils.import_class_by_path(compiler_utils.TITLE_TO_CLASS_PATH.get(title, title))
         assert found.TYPE_NAME in (title, title.removeprefix("tfx."))

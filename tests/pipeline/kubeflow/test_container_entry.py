@@ -10,9 +10,9 @@ from tfx import types
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
-from edgetune.pipeline.kubeflow import container_entry
 from edgetune.components.common.artifacts import EdgeModel
 from edgetune.modules.core.errors import DataError
+from edgetune.pipeline.kubeflow import container_entry
 
 DECLARED = {
     "artifacts": {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from edgetune.pipeline.local import preflight
-from edgetune.modules.models.backbone import assemble
 from edgetune.modules.core.errors import ConfigError, WeightsError
-from edgetune.pipeline.local.preflight import check_network
-from edgetune.modules.settings.run import ModelSettings, TrainingSettings
+from edgetune.modules.models.backbone import assemble
 from edgetune.modules.models.weights import save_safetensors
+from edgetune.modules.settings.run import ModelSettings, TrainingSettings
+from edgetune.pipeline.local import preflight
+from edgetune.pipeline.local.preflight import check_network
 
 
 def model(**changes: object) -> ModelSettings:

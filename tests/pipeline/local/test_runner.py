@@ -18,15 +18,15 @@ from PIL import Image
 
 import edgetune.pipeline.local.observed_runner
 import edgetune.pipeline.pipeline
-from edgetune.modules.training import devices
-from edgetune.modules.settings.beam import BeamSettings
-from edgetune.modules.training.devices import Choice
 from edgetune.modules.core.errors import ConfigError, DataError, NotBlessed, PushError, SubmitError
 from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.settings.beam import BeamSettings
 from edgetune.modules.settings.run import RunSettings
+from edgetune.modules.training import devices
+from edgetune.modules.training.devices import Choice
 from edgetune.pipeline.beam import flags
-from edgetune.pipeline.local import runner
 from edgetune.pipeline.beam.flags import beam_flags
+from edgetune.pipeline.local import runner
 from tests.helpers.recorded_run import Recorder
 
 # Runs the command line in a process in which importing TFX is an error.

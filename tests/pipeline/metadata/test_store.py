@@ -18,9 +18,9 @@ from tfx.orchestration.pipeline import Pipeline
 from edgetune.components.curated_schema.component import CuratedSchema
 from edgetune.modules.core.errors import ConfigError
 from edgetune.pipeline.config.load import config_digest, load, to_yaml
-from edgetune.pipeline.metadata.store import PASSWORD, check, check_texts, connection, place, without_password
 from edgetune.pipeline.local.observed_runner import run_observed
 from edgetune.pipeline.metadata.outcome import CACHED, read_outcome
+from edgetune.pipeline.metadata.store import PASSWORD, check, check_texts, connection, place, without_password
 from tests.fakes import postgres
 
 URL = "postgresql://ada:s3cr%3At@db.example:6543/records?sslmode=require"

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetune.modules.litert.interpreter import Latency
 from edgetune.modules.data.findings import Finding
 from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.litert.interpreter import Latency
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.metadata.outcome import Outcome, read_outcome
 from edgetune.pipeline.report import summary, write_report
@@ -401,6 +401,7 @@ def test_what_the_gate_refused_is_shown_although_its_artifact_is_gone(tmp_path: 
     assert "one image, two labels" in page.text and "b/<i>1</i>.jpg" in page.text and "choose one" in page.text
     assert json.loads((tmp_path / "report" / "report.json").read_text())["findings"][0]["name"] == "two_labels"
 
+
 def test_what_was_rejected_is_shown_of_a_run_that_it_stopped(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "metadata.db", "trees")
     recorder.run("run-1")
@@ -417,7 +418,6 @@ def test_what_was_rejected_is_shown_of_a_run_that_it_stopped(tmp_path: Path) -> 
     assert len(shown) == 50 and shown[0] == ["ash/<b>0</b>.jpg", "the file is empty"]
     numbers = json.loads((tmp_path / "report" / "report.json").read_text())
     assert numbers["data"]["splits"] == splits and len(numbers["data"]["rejected_files"]) == 50
-
 
 
 def test_who_let_a_finding_pass_is_named(tmp_path: Path) -> None:

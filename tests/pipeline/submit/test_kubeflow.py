@@ -8,9 +8,9 @@ import pytest
 
 from edgetune.pipeline import cli
 from edgetune.pipeline.submit import run as submit_run
+from tests.fakes.platforms import Kubeflow, serving
 from tests.helpers import certificates
 from tests.tiny import pipeline_spec
-from tests.fakes.platforms import Kubeflow, serving
 
 RUNS = "/apis/v2beta1/runs"
 

@@ -12,9 +12,9 @@ import pytest
 
 from edgetune.pipeline import cli
 from edgetune.pipeline.submit import run as submit_run
+from tests.fakes.platforms import Vertex, serving
 from tests.helpers import certificates
 from tests.tiny import pipeline_spec
-from tests.fakes.platforms import Vertex, serving
 
 WHERE = ("--project", "birds-project", "--region", "europe-west4")
 PARENT = "/v1/projects/birds-project/locations/europe-west4"
@@ -199,7 +199,7 @@ def test_a_run_that_pushed_nothing_exits_as_a_local_one_does(vertex, submit):
 def test_refusals_are_read_under_the_names_that_the_pushers_write(root):
     from edgetune.pipeline.submit import vertex as submit_vertex
 
-    source = (root / "components" / "blessings.py").read_text(encoding="utf-8")
+    source = (root / "components" / "common" / "blessings.py").read_text(encoding="utf-8")
     written = {}
     for node in ast.parse(source).body:  # importing it would import TFX
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):

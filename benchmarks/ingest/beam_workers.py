@@ -31,7 +31,7 @@ from edgetune.components.image_example_gen import ImageExampleGen
 from edgetune.components.transform import Transform
 from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.data.sources import discover
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import DataSettings
 from edgetune.pipeline.beam.flags import beam_flags
 from edgetune.pipeline.local.observed_runner import run_observed

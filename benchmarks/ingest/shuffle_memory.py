@@ -24,7 +24,7 @@ from benchmarks.lib.more_photographs import noise_pictures
 from edgetune.components.curated_schema.component import CuratedSchema
 from edgetune.components.image_example_gen import ImageExampleGen
 from edgetune.modules.data.sources import discover
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import DataSettings
 from edgetune.pipeline.beam.flags import beam_flags
 from edgetune.pipeline.local.observed_runner import run_observed

@@ -33,7 +33,7 @@ from edgetune.components.evaluator import executor
 from edgetune.components.image_example_gen.raw_example import Reading, of_image
 from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.evaluation.verdict import Thresholds
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import DataSettings, EvaluationSettings, flatten
 from edgetune.pipeline.beam.flags import beam_flags
 from edgetune.pipeline.dag.eval_config import eval_config

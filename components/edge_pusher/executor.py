@@ -14,15 +14,14 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from edgetune.modules.storage.digests import folder_digest
 from edgetune.components.common import blessings
 from edgetune.components.common.lineage import stamp, versions_of
 from edgetune.modules.bundle.signing import sign
 from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
 from edgetune.modules.contracts.bundle import CHECKSUMS
 from edgetune.modules.core.errors import ExportError
-from edgetune.modules.serving import saved_model as saved_models
-from edgetune.modules.settings.digest import changed, digest
+from edgetune.modules.settings.run import changed, digest
+from edgetune.modules.storage.digests import folder_digest
 from edgetune.modules.storage.versions import push
 
 ABOUT = ("description", "author", "license", "data", "intended_use", "limits")

@@ -57,8 +57,8 @@ class ImageExampleGen(FileBasedExampleGen):
 
     Every image is read through Pillow and leaves as an upright 8-bit RGB JPEG or PNG, in an example as
     `modules.examples.records` describes. A file that cannot be read is left out and listed; above
-    `max_rejected` of all files the component fails. Where the data brings no splits of its own, near-duplicates always share one, each class has
-    its shares in each, and an image that an earlier run of the pipeline placed stays where it is.
+    `max_rejected` of all files the component fails. If the data has no splits of its own, near-duplicates share one,
+    each class has its shares in each, and an image stays in the split that an earlier run of the pipeline gave it.
 
     It is not executed again while paths, sizes and times of the files stay the same: see `Driver`.
 

@@ -24,7 +24,7 @@ from edgetune.components.image_example_gen.split_counts import Tally
 from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.worker_progress import SharedCount, counting
-from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.data.findings import Rejected
 
 REPORT_KEY = "report"
 LIBRARIES = (

@@ -12,7 +12,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgetune.modules.core.errors import BundleError
-from edgetune.modules.settings.run import Level, Variant
+from edgetune.modules.settings.data import Level
+from edgetune.modules.settings.run import Variant
 
 FORMAT = 1
 BUNDLE_JSON = "bundle.json"

@@ -1,10 +1,11 @@
-"""What is wrong with a dataset although every file could be read. Each finding names the files and says what to do."""
+"""Findings: what is wrong with a dataset although its files are readable. Each names its files and a remedy."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from edgetune.modules.core.errors import DataError
 
@@ -220,3 +221,20 @@ def _sentence(found: Sequence[Finding]) -> str:
     named = "".join(f"\n    {finding.cause}; {finding.remedy}" for finding in found[:_NAMED])
     more = f"\n    and {len(found) - _NAMED} more, see the report" if len(found) > _NAMED else ""
     return f"the data has {len(found)} findings:{named}{more}"
+
+
+class Rejected(DataError):
+    """The data cannot be trained on, and files were rejected.
+
+    Args:
+        cause: What is wrong.
+        remedy: What to do about it.
+        ingest: Content of `ingest.json`: TFX removes what a component that fails wrote, and a report wants to show it.
+        rows: `path` and `reason` of the first rejected files, as in `rejected.csv`.
+    """
+
+    exit_code = DataError.exit_code
+
+    def __init__(self, cause: str, remedy: str, ingest: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> None:
+        super().__init__(cause, remedy)
+        self.ingest, self.rows = dict(ingest), [dict(row) for row in rows]

@@ -14,7 +14,6 @@ from typing import Any, get_args
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.storage.digests import folder_digest
 from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.contracts.bundle import model_file
 from edgetune.modules.contracts.signatures import IMAGE_BYTES, LABELS_FILE, PROBABILITIES, SERVING
@@ -29,7 +28,7 @@ from edgetune.modules.litert.interpreter import EdgeRunner, cores, runtime
 from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.serving import saved_model as saved_models
 from edgetune.modules.settings.run import Variant
-from edgetune.modules.storage.digests import DataDigest
+from edgetune.modules.storage.digests import DataDigest, folder_digest
 
 BATCH = 32
 SPLIT = "test"

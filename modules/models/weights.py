@@ -12,7 +12,6 @@ import numpy as np
 import safetensors.numpy
 import tensorflow as tf
 
-from edgetune.modules.storage.digests import folder_digest
 from edgetune.modules.core.errors import WeightsError
 from edgetune.modules.models.backbone import assemble
 from edgetune.modules.models.saved_model_weights import HUB, hub_folder, saved_model_folder, stored_in_folder
@@ -25,8 +24,8 @@ from edgetune.modules.models.weight_formats import (
     weighted_layers,
 )
 from edgetune.modules.models.weight_matching import put_in
-from edgetune.modules.serving import saved_model
 from edgetune.modules.settings.run import ModelSettings
+from edgetune.modules.storage.digests import folder_digest
 
 BY_NAME = ("imagenet", "none")
 _SOURCES = (
@@ -39,11 +38,11 @@ def load_weights(backbone: keras.Model, settings: ModelSettings) -> None:
     """Puts the weights that `settings.weights` names into `backbone`; all of them or none.
 
     Args:
-        backbone: What `modules.settings.architectures.assemble` returned for the same settings. It is changed.
+        backbone: What `modules.models.backbone.assemble` returned for the same settings. It is changed.
         settings: `weights` is `imagenet`, `none`, the path of a file of one of `weight_files.FORMATS`, of a folder as
-            in `modules.models.saved_model_weights`, or a handle of TF Hub. `weights_sha256` is compared before anything is parsed;
-            for `imagenet`, whose file Keras finds itself, with the digest of the weights as `save_safetensors` writes
-            them.
+            in `modules.models.saved_model_weights`, or a handle of TF Hub. `weights_sha256` is compared before anything
+            is parsed; for `imagenet`, whose file Keras finds itself, with the digest of the weights as
+            `save_safetensors` writes them.
 
     Raises:
         ConfigError: There are no ImageNet weights for `alpha`.
@@ -65,8 +64,8 @@ def load_weights(backbone: keras.Model, settings: ModelSettings) -> None:
 def weights_digest(settings: ModelSettings) -> str:
     """What stands for the weights in a cache key: SHA-256 of the file or folder, or `imagenet` or `none`.
 
-    It is what `weights_sha256` is compared with. A folder's is that of `modules.storage.digests.folder_digest`: over the relative
-    paths and contents of its files, and for a pushed version the same that its edge bundle states.
+    It is what `weights_sha256` is compared with. For a folder it is `storage.digests.folder_digest`, which for a pushed
+    version is also stated in its edge bundle.
 
     Raises:
         WeightsError: The file or folder is missing.

@@ -2,25 +2,28 @@
 
 This tree is the only place where a setting is declared. From it come the YAML configuration
 (`pipeline.config.load`), its JSON schema (`schemas/config.json`), the reference in the documentation, and the typed
-execution properties of the components (`flatten` and `unflatten`). Its larger branches stand in files of their own.
+execution properties of the components (`flatten` and `unflatten`).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from edgetune.modules.core.package_paths import portable
 from edgetune.modules.settings.base import Fraction, Positive, Settings, flatten, unflatten
-from edgetune.modules.settings.beam import BeamSettings
 from edgetune.modules.settings.data import DataSettings, Splits
-from edgetune.modules.settings.model import HeadSettings, ModelSettings
-from edgetune.modules.settings.platform import PlatformSettings
-from edgetune.modules.settings.state import StateSettings
+from edgetune.modules.settings.execution import BeamSettings, PlatformSettings, StateSettings
 from edgetune.modules.settings.training import (
     ActivationCacheSettings,
     AugmentationSettings,
     FineTuneSettings,
+    HeadSettings,
+    ModelSettings,
     PhaseSettings,
     TrainingSettings,
     Unfreeze,
@@ -139,3 +142,34 @@ class RunSettings(Settings):
                 "images would be made small and large again"
             )
         return self
+
+
+_WHERE = {"platform", "state"}
+
+
+def tree_of(settings: RunSettings) -> dict[str, Any]:
+    """All settings, defaults included, but those that only say where a run takes place and keeps what it makes.
+
+    Weights that come with the code are named as they are on every machine.
+    """
+    tree = settings.model_dump(mode="json", exclude=_WHERE)
+    tree["model"]["weights"] = portable(settings.model.weights)
+    return tree
+
+
+def digest(tree: Mapping[str, Any]) -> str:
+    """SHA-256 of what `tree_of` returns, as 64 hexadecimal digits."""
+    canonical = json.dumps(tree, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def changed(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a tree, with other values for some settings by their dotted names."""
+    copy: dict[str, Any] = json.loads(json.dumps(tree))
+    for setting, value in values.items():
+        *groups, name = setting.split(".")
+        at = copy
+        for group in groups:
+            at = at[group]
+        at[name] = value
+    return copy

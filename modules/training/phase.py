@@ -17,10 +17,10 @@ from edgetune.modules.core import progress
 from edgetune.modules.core.errors import TrainingError
 from edgetune.modules.settings.run import FineTuneSettings, PhaseSettings
 from edgetune.modules.training import distribution
+from edgetune.modules.training.checkpoint import TrainingState, training_key
 from edgetune.modules.training.distributed_fit import fit
 from edgetune.modules.training.early_stopping import BestEpoch, badness
 from edgetune.modules.training.epochs import Epochs
-from edgetune.modules.training.resume_state import TrainingState, training_key
 
 
 @dataclass(frozen=True)

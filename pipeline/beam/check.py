@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from edgetune.modules.core.errors import ConfigError
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.execution import BeamSettings
 
 _SECONDS = 3.0
 _RUNNER_CLASS = {

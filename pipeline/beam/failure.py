@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from edgetune.modules.core.errors import SubmitError
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.execution import BeamSettings
 
 # What Beam's portable runners raise when a job ends badly, and its client of Flink's REST endpoint when it is refused.
 _FAILED = re.compile(r"Pipeline \S+ failed in state (?P<state>\w+): (?P<why>.*)", re.S)

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.core.threads import cores
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.execution import BeamSettings
 
 # Beam's in-process runner by its own name. `DirectRunner` would first look for another one on the network.
 IN_PROCESS = "FnApiRunner"
@@ -23,8 +23,8 @@ _CODE_IS_THERE = "--sdk_container_image=none"
 _KEEP_WORKERS_MILLISECONDS = 60_000
 
 # Of an image, ImageExampleGen spends 2.8 ms where one process can use one core only, and processes of their own take 12
-# seconds more to start: so much do 4,400 images take there. `python -m benchmarks.ingest.beam_workers` measures it, and that
-# the other components gain nothing: Transform's work is TensorFlow's, which takes all cores in one process too.
+# seconds more to start: so much do 4,400 images take there. `python -m benchmarks.ingest.beam_workers` measures it, and
+# that the other components gain nothing: Transform's work is TensorFlow's, which takes all cores in one process too.
 _START_IN_IMAGES = 4_400
 _OF_A_PROCESS = 2 << 30
 # What Beam's own runner keeps of an image in memory, having no disk, while ImageExampleGen shuffles facts and hashes.

@@ -16,8 +16,7 @@ from pydantic import ValidationError
 
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.core.package_paths import ROOT
-from edgetune.modules.settings.digest import digest, tree_of
-from edgetune.modules.settings.run import RunSettings
+from edgetune.modules.settings.run import RunSettings, digest, tree_of
 from edgetune.pipeline.config.problems import Sources, explain
 from edgetune.pipeline.config.yaml_file import dump, parse
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.core.library_versions import KEY, image_versions
-from edgetune.modules.settings.digest import tree_of
-from edgetune.modules.settings.run import RunSettings
+from edgetune.modules.settings.run import RunSettings, tree_of
 from edgetune.pipeline.kubeflow.checks import check
 from edgetune.pipeline.kubeflow.parameters import DATA_PATH, PARAMETERS, check_data_path
 

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from edgetune.modules.settings.platform import PlatformSettings, Resources
+from edgetune.modules.settings.execution import PlatformSettings, Resources
 from edgetune.pipeline.kubeflow.parameters import PARAMETERS
 
 # The one component whose input is not an artifact: whether that has changed, the platform has to be told.

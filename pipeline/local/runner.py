@@ -24,9 +24,8 @@ from absl import logging
 from edgetune.modules.core import progress
 from edgetune.modules.core.errors import ConfigError, EdgetuneError, NotBlessed, PushError
 from edgetune.modules.core.gc_pause import uncollected
-from edgetune.modules.data.findings import Refused
-from edgetune.modules.data.rejected import Rejected
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.data.findings import Refused, Rejected
+from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.beam.check import check_engine

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from edgetune.modules.core.errors import ConfigError
-from edgetune.modules.settings.state import METADATA_PORTS
+from edgetune.modules.settings.execution import METADATA_PORTS
 
 if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edgetune.modules.contracts.signatures import LABELS_FILE
-from edgetune.modules.data.findings import Finding
-from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.data.findings import Finding, Rejected
 from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import Outcome
@@ -179,7 +178,7 @@ def _evaluation(outcome: Outcome) -> str:
 def _labels(outcome: Outcome) -> list[str] | None:
     """Class names in the order of the model's outputs, from the trained SavedModel."""
     artifact = outcome.node(TRAINER).artifact("model")
-    # `Format-Serving` is where TFX's trainers put the SavedModel. Not read through `modules.serving`: that needs TensorFlow.
+    # `Format-Serving` is where TFX's trainers put the SavedModel. Read here: `modules.serving` needs TensorFlow.
     path = f"{artifact.uri}/Format-Serving/assets/{LABELS_FILE}" if artifact else ""
     # Not `splitlines`: a class name may hold a character that Unicode calls a line separator.
     return filesystem.read(path).decode("utf-8").removesuffix("\n").split("\n") if filesystem.exists(path) else None

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.data.findings import Rejected
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.artifacts import Absent, folder, read_json, read_text

@@ -17,8 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edgetune.modules.data.findings import Finding
-from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.data.findings import Finding, Rejected
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.config.load import to_yaml
 from edgetune.pipeline.metadata.outcome import GATES, NOT_RUN, PUSHERS, Outcome

@@ -1,7 +1,7 @@
 """An app that nobody updates: `python tflite_runtime_client.py REQUEST.json RESPONSE.json`, in its own environment.
 
-`tests/clients/client_process.py` says what a request and a response are. The app hands over pixels in the input's type and
-takes what comes out for probabilities; it knows neither metadata nor quantization.
+`tests/clients/client_process.py` says what a request and a response are. The app hands over pixels in the input's type
+and takes what comes out for probabilities; it knows neither metadata nor quantization.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from tfx.types import standard_artifacts
 
 from edgetune.components.evaluator import Evaluator
 from edgetune.modules.data.digits import write_digits
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.execution import BeamSettings
 from edgetune.pipeline.beam.flags import beam_flags
 from edgetune.pipeline.metadata.outcome import COMPLETE, Outcome, read_outcome
 from tests.engine import compare

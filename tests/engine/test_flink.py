@@ -20,7 +20,7 @@ from edgetune.components.image_example_gen import ImageExampleGen
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.data.digits import write_digits
 from edgetune.modules.data.sources import discover
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import DataSettings
 from edgetune.pipeline.beam.check import check_engine
 from edgetune.pipeline.beam.flags import beam_flags

@@ -1,7 +1,7 @@
 """Google Cloud Storage, as far as TensorFlow and Beam use it: buckets in memory, and what is answered to a request.
 
-Written after the reference of its JSON API, https://cloud.google.com/storage/docs/json_api/v1. `tests.fakes.storage_server`
-puts it where the two look for it.
+Written after the reference of its JSON API, https://cloud.google.com/storage/docs/json_api/v1.
+`tests.fakes.storage_server` puts it where the two look for it.
 """
 
 from __future__ import annotations

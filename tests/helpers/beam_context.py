@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.execution import BeamSettings
 from edgetune.pipeline.beam.flags import beam_flags
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from edgetune.modules.models.backbone import assemble
 from edgetune.modules.settings.architectures import ARCHITECTURES
-from edgetune.modules.settings.model import Backbone, ModelSettings
+from edgetune.modules.settings.training import Backbone, ModelSettings
 
 NAMES: tuple[str, ...] = get_args(Backbone)
 VARIANTS = NAMES + tuple(f"{name} minimalistic" for name in NAMES if ARCHITECTURES[name].weighted_layers_minimalistic)

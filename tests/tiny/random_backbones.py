@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from edgetune.modules.models.backbone import assemble
-from edgetune.modules.settings.model import ModelSettings
+from edgetune.modules.settings.training import ModelSettings
 
 _seeds = itertools.count(1)
 # Where no test draws the weights that it saves: what was not loaded is never equal by chance, or by the same seed.

@@ -22,7 +22,7 @@ from edgetune.components.image_example_gen.executor import Executor
 from edgetune.components.image_example_gen.ingest_report import Ingest
 from edgetune.components.image_example_gen.split_counts import Tally
 from edgetune.modules.core.errors import DataError
-from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.data.findings import Rejected
 from edgetune.modules.data.sources import Source, discover
 from edgetune.modules.examples import records
 from edgetune.modules.images.reader import read_image

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgetune.modules.core import progress
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.execution import BeamSettings
 from edgetune.pipeline.beam.flags import beam_flags
 from tests.components.image_example_gen.test_image_example_gen import Made, execute, save
 

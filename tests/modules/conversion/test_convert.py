@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.storage.digests import folder_digest
 from edgetune.modules.conversion import convert
 from edgetune.modules.conversion.converter import Converter
 from edgetune.modules.core import progress
@@ -17,6 +16,7 @@ from edgetune.modules.core.errors import ExportError
 from edgetune.modules.litert import inspection
 from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.modules.serving import saved_model as saved_models
+from edgetune.modules.storage.digests import folder_digest
 from tests.tiny import edge, hard_swish, model
 
 IMAGES = np.stack([pixels for pixels, _ in model.examples(5)])

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.storage.digests import folder_digest
 from edgetune.modules.core.errors import WeightsError
 from edgetune.modules.models import blocks
 from edgetune.modules.models.backbone import assemble
@@ -20,8 +19,9 @@ from edgetune.modules.models.blocks import build_backbone
 from edgetune.modules.models.classifier import build_classifier
 from edgetune.modules.models.weight_formats import weighted_layers
 from edgetune.modules.models.weights import load_weights, weights_digest
-from edgetune.modules.serving import export, saved_model
+from edgetune.modules.serving import export
 from edgetune.modules.settings.run import ModelSettings
+from edgetune.modules.storage.digests import folder_digest
 from tests.tiny import transform as tiny_transform
 from tests.tiny.random_backbones import spare
 

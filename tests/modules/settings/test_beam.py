@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.execution import BeamSettings
 
 POOL = {"environment_type": "external", "environment_config": "127.0.0.1:50000"}
 FLINK = {"runner": "flink", "master": "http://127.0.0.1:8081", **POOL}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from edgetune.modules.settings.digest import changed, digest, tree_of
-from edgetune.modules.settings.run import RunSettings
+from edgetune.modules.settings.run import RunSettings, changed, digest, tree_of
 
 
 def settings(**changes: Any) -> RunSettings:

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from edgetune.modules.settings.platform import Accelerator, ComponentResources, PlatformSettings, Resources
+from edgetune.modules.settings.execution import Accelerator, ComponentResources, PlatformSettings, Resources
 
 
 def test_what_a_component_leaves_open_is_as_in_the_default():

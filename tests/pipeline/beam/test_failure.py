@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.execution import BeamSettings
 from edgetune.pipeline.beam.failure import engine_failure
 
 FLINK = BeamSettings(runner="flink", master="http://127.0.0.1:8081", environment_config="image:1")

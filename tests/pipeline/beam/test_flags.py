@@ -17,7 +17,7 @@ import pytest
 from apache_beam.options import pipeline_options as beam_options
 
 from edgetune.modules.core.errors import ConfigError
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.settings.execution import BeamSettings
 from edgetune.pipeline.beam import check as engine_check
 from edgetune.pipeline.beam import flags as beam_engines
 from edgetune.pipeline.beam.check import check_engine

@@ -19,8 +19,8 @@ from PIL import Image
 import edgetune.pipeline.local.observed_runner
 import edgetune.pipeline.pipeline
 from edgetune.modules.core.errors import ConfigError, DataError, NotBlessed, PushError, SubmitError
-from edgetune.modules.data.rejected import Rejected
-from edgetune.modules.settings.beam import BeamSettings
+from edgetune.modules.data.findings import Rejected
+from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.training import devices
 from edgetune.modules.training.devices import Choice

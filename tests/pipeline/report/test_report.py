@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetune.modules.data.findings import Finding
-from edgetune.modules.data.rejected import Rejected
+from edgetune.modules.data.findings import Finding, Rejected
 from edgetune.modules.litert.interpreter import Latency
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.metadata.outcome import Outcome, read_outcome

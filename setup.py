@@ -28,6 +28,7 @@ setup(
         "": ["*.yaml", "*.json", "*.pbtxt", "*.safetensors", "*.log", "*.html", "*.css", "*.js", "*.svg", "py.typed"],
         # Its digest stands for the libraries in the container image, wherever a pipeline is compiled.
         "edgetune.requirements": ["tfx121.txt"],
+        "edgetune.pipeline.demo": ["page/*"],
     },
     install_requires=[
         f"tfx[kfp]==1.16.0; {TFX_116}",

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What the Dockerfile does with Python, so that it can be tried without Docker: `make image-check`.
 #
-#     image_install.sh packages VENV        an environment with the locked packages, without what only builds and tests
-#     image_install.sh wheel VENV FOLDER    a wheel of edgetune, built with the setuptools of that environment
+#     install_in_image.sh packages VENV        an environment with the locked packages, without what only builds and tests
+#     install_in_image.sh wheel VENV FOLDER    a wheel of edgetune, built with the setuptools of that environment
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

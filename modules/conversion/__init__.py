@@ -1,1 +1,1 @@
-""""""
+"""SavedModel to `.tflite`: the converter, cross-layer equalization, quantization."""

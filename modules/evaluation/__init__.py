@@ -1,1 +1,1 @@
-""""""
+"""Each `.tflite` compared with the SavedModel, and TFMA's results."""

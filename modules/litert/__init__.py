@@ -1,1 +1,1 @@
-""""""
+"""A `.tflite` file: flatbuffer, metadata, graph, interpreter, and a probe for crashes."""

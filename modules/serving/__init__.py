@@ -1,1 +1,1 @@
-""""""
+"""The SavedModel: exporting one, and reading one without loading it."""

@@ -1,1 +1,1 @@
-""""""
+"""Two-phase training: batches, cached features, checkpoints, devices, losses, baselines."""

@@ -1,1 +1,1 @@
-""""""
+"""Compile for Kubeflow Pipelines and Vertex AI, and what runs inside their containers."""

@@ -1,1 +1,1 @@
-""""""
+"""Run on this machine: checks before anything starts, the runner, its observation."""

@@ -1,1 +1,1 @@
-""""""
+"""The terminal: live progress, and a log that captures what libraries print."""

@@ -112,7 +112,7 @@ def test_nothing_else_is_in_the_build_context(root, steps, tmp_path):
 
 
 def test_what_is_taken_out_of_the_image_is_what_setup_py_does_not_ask_for(root):
-    script = (root / "scripts" / "image_install.sh").read_text(encoding="utf-8")
+    script = (root / "scripts" / "install_in_image.sh").read_text(encoding="utf-8")
     taken_out = re.search(r"^tools=\((.*)\)$", script, re.MULTILINE)[1].split()
     names = re.findall(r"^([\w-]+)", (root / "requirements" / "tfx121.in").read_text(encoding="utf-8"), re.MULTILINE)
     asked = {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in from_setup(root)["install_requires"]}
@@ -130,7 +130,7 @@ def test_the_image_is_tried_with_its_own_python_or_not_at_all(monkeypatch):
 
 def test_the_lock_in_the_image_is_the_one_for_its_python(root, steps):
     packaging = pytest.importorskip("packaging.requirements")
-    script = (root / "scripts" / "image_install.sh").read_text(encoding="utf-8")
+    script = (root / "scripts" / "install_in_image.sh").read_text(encoding="utf-8")
     lock = re.search(r"^lock=(.*)$", script, re.MULTILINE)[1]
     assert lock in {word for step in steps if step.keyword == "COPY" for word in step.words}
     tfx = re.search(r"^tfx==(\S+)", (root / lock).read_text(encoding="utf-8"), re.MULTILINE)[1]
@@ -141,7 +141,7 @@ def test_the_lock_in_the_image_is_the_one_for_its_python(root, steps):
 
 
 def test_the_scripts_are_programs(root):
-    script = root / "scripts" / "image_install.sh"
+    script = root / "scripts" / "install_in_image.sh"
     assert script.stat().st_mode & 0o111
     subprocess.run(["bash", "-n", script], check=True)
 

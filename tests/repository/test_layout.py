@@ -1,8 +1,9 @@
-"""Rules of the whole tree: who may import whom, how long a file may be, what may not be committed."""
+"""Rules of the whole tree: which room may import which, and what may not be committed."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 from pathlib import Path
@@ -12,7 +13,57 @@ import pytest
 from edgetune.modules.core import errors
 
 FLOORS = ("modules", "components", "pipeline")
-LINES = 250
+# What each room may import of the rooms of its own floor; the floors below are open to all.
+ROOMS = {
+    "modules": {
+        "core": [],
+        "storage": ["core"],
+        "images": ["core"],
+        "settings": ["core"],
+        "contracts": ["core", "settings"],
+        "data": ["core", "storage", "images", "settings"],
+        "models": ["core", "storage", "settings"],
+        "examples": ["core", "images", "contracts"],
+        "serving": ["core", "images", "contracts"],
+        "litert": ["core", "contracts"],
+        "training": ["core", "settings", "examples", "models"],
+        "conversion": ["core", "storage", "contracts", "litert"],
+        "bundle": ["core", "storage", "images", "settings", "data", "contracts", "litert"],
+        "evaluation": [
+            "core", "storage", "images", "settings", "contracts", "examples", "litert", "serving", "bundle",
+        ],
+    },
+    "components": {
+        "common": [],
+        "resolvers": [],
+        "curated_schema": ["common"],
+        "data_validation": ["common"],
+        "dataset_gate": ["common"],
+        "edge_evaluator": ["common"],
+        "edge_exporter": ["common"],
+        "edge_pusher": ["common"],
+        "evaluator": ["common"],
+        "image_example_gen": ["common"],
+        "saved_model_pusher": ["common"],
+        "transform": ["common"],
+        "two_phase_trainer": ["common"],
+    },
+    "pipeline": {
+        "config": [],
+        "beam": [],
+        "terminal": [],
+        "metadata": [],
+        "dag": [],
+        "submit": [],
+        "demo": [],
+        "pipeline.py": ["config", "beam", "dag"],
+        "report": ["config", "metadata", "terminal"],
+        "local": ["pipeline.py", "beam", "metadata", "report", "terminal"],
+        "kubeflow": ["pipeline.py", "config", "beam", "dag"],
+        "commands": ["config", "local", "kubeflow", "submit", "demo"],
+        "cli.py": ["commands", "config", "local"],
+    },
+}  # fmt: skip
 
 
 def imported(source: str, package: str) -> set[str]:
@@ -29,7 +80,9 @@ def imported(source: str, package: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             parents = package.split(".")
             base = parents[: len(parents) - node.level + 1] if node.level else []
-            names.add(".".join([*base, *([node.module] if node.module else [])]))
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            # `from edgetune.modules import core` names a room, `from edgetune.modules.core import errors` a module.
+            names.update([module, *(f"{module}.{alias.name}" for alias in node.names)] if own(module) else [module])
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if called in ("import_module", "__import__"):
@@ -37,15 +90,43 @@ def imported(source: str, package: str) -> set[str]:
     return names
 
 
+def own(name: str) -> list[str]:
+    """The parts of a dotted name below `edgetune`; none for a name of somebody else."""
+    package, *parts = name.split(".")
+    return parts if package == "edgetune" else []
+
+
 def upward(root: Path) -> list[str]:
     """Imports of a higher floor, as `file imports name`."""
     found = []
     for height, floor in enumerate(FLOORS):
         for path in sorted((root / floor).rglob("*.py")):
-            package = ".".join(path.parent.relative_to(root).parts)
+            package = ".".join(("edgetune", *path.parent.relative_to(root).parts))
             for name in sorted(imported(path.read_text(encoding="utf-8"), package)):
-                if name.split(".")[0] in FLOORS[height + 1 :]:
+                # The package itself is the Python API, on top of all floors.
+                if name == "edgetune" or own(name)[:1] and own(name)[0] in FLOORS[height + 1 :]:
                     found.append(f"{path.relative_to(root)} imports {name}")
+    return found
+
+
+def arrows(root: Path, floor: str) -> dict[str, dict[str, str]]:
+    """For each room of a floor the rooms of the same floor that it imports, each with a file that does.
+
+    A file that lies on the floor itself is a room of its own, named with its ending; `__init__.py` is none.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted((root / floor).rglob("*.py")):
+        room = path.relative_to(root / floor).parts[0]
+        if room == "__init__.py":
+            continue
+        package = ".".join(("edgetune", *path.parent.relative_to(root).parts))
+        targets = found.setdefault(room, {})
+        for name in imported(path.read_text(encoding="utf-8"), package):
+            if own(name)[:1] == [floor] and len(own(name)) > 1:
+                target = own(name)[1]
+                target = target if (root / floor / target).is_dir() else f"{target}.py"
+                if target != room:
+                    targets[target] = str(path.relative_to(root))
     return found
 
 
@@ -71,11 +152,9 @@ def test_no_import_runs_upwards(root):
     ("file", "line"),
     [
         ("modules/low.py", "import edgetune.components.common.artifacts"),
-        ("modules/low.py", "from pipeline import config"),
-        (
-            "components/gate/executor.py",
-            "def late():\n    from edgetune.pipeline.config.load import load\n    return load",
-        ),
+        ("modules/low.py", "from edgetune import pipeline"),
+        ("modules/low.py", "import edgetune"),
+        ("components/gate/executor.py", "def late():\n    from edgetune.pipeline.config.load import load"),
         ("components/gate/executor.py", "from ...pipeline.config import load"),
         ("components/gate/executor.py", "import importlib\nimportlib.import_module('edgetune.pipeline.cli')"),
     ],
@@ -85,15 +164,64 @@ def test_an_import_that_runs_upwards_would_be_seen(tmp_path, file, line):
         (tmp_path / floor).mkdir()
     path = tmp_path / file
     path.parent.mkdir(exist_ok=True)
-    path.write_text(
-        "from modules import errors\nimport edgetune.components.common.artifacts as a\n"
-        if "comp" in file
-        else "import os\n"
-    )
+    below = "from edgetune.modules.core import errors\nimport edgetune.components.common.artifacts as a\n"
+    path.write_text(below if "components" in file else "import os\n")
     assert upward(tmp_path) == []
     path.write_text(line + "\n")
-    [found] = upward(tmp_path)
-    assert found.startswith(f"{file} imports ")
+    assert upward(tmp_path) and all(found.startswith(f"{file} imports ") for found in upward(tmp_path))
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_rooms_import_only_what_the_table_allows(root, floor):
+    seen = arrows(root, floor)
+    assert set(seen) == set(ROOMS[floor])
+    wrong = {
+        f"{room} -> {target}: {file}"
+        for room, targets in seen.items()
+        for target, file in targets.items()
+        if target not in ROOMS[floor][room]
+    }
+    assert wrong == set()
+    # The table says what is, not what might be.
+    unused = {f"{room} -> {target}" for room in seen for target in ROOMS[floor][room] if target not in seen[room]}
+    assert unused == set()
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_rooms_have_no_circle(floor):
+    graphlib.TopologicalSorter(ROOMS[floor]).prepare()  # raises CycleError
+
+
+def test_an_arrow_that_is_not_in_the_table_would_be_seen(tmp_path):
+    for file, line in {
+        "modules/low/a.py": "def late():\n    from edgetune.modules.high.b import value\n",
+        "modules/high/b.py": "from edgetune.modules import low\n",
+        "modules/cli.py": "import edgetune.modules.low.a\n",
+        "modules/__init__.py": "",
+    }.items():
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(line)
+    files = {"low": {"high": "modules/low/a.py"}, "high": {"low": "modules/high/b.py"}}
+    assert arrows(tmp_path, "modules") == {**files, "cli.py": {"low": "modules/cli.py"}}
+
+
+def test_every_room_says_what_it_is_for(root):
+    silent = []
+    for floor in FLOORS:
+        for path in [root / floor / "__init__.py", *sorted((root / floor).glob("*/**/__init__.py"))]:
+            if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))):
+                silent.append(str(path.relative_to(root)))
+    assert silent == []
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_tests_mirror_the_rooms(root, floor):
+    tests = root / "tests" / floor
+    assert {path.name for path in tests.iterdir() if path.is_dir() and path.name != "__pycache__"} <= {
+        path.name for path in (root / floor).iterdir() if path.is_dir()
+    }
+    assert {path.name for path in tests.glob("*.py")} <= {"test_pipeline.py", "test_cli.py"}
 
 
 def asks_for_a_version(source: str) -> list[str]:
@@ -145,27 +273,13 @@ def test_the_converter_has_one_seam_and_the_interpreter_of_tensorflow_is_not_use
     assert found == {"modules/conversion/converter.py"}
 
 
-def test_modules_is_flat(root):
-    assert [path for path in (root / "modules").iterdir() if path.is_dir() and path.name != "__pycache__"] == []
-
-
-def test_files_of_the_floors_are_short(root):
-    lengths = {
-        str(path.relative_to(root)): len(path.read_text(encoding="utf-8").splitlines())
-        for floor in FLOORS
-        for path in (root / floor).rglob("*.py")
-    }
-    assert len(lengths) > len(FLOORS)
-    assert {path: length for path, length in lengths.items() if length > LINES} == {}
-
-
 def test_every_error_is_drawn_in_the_tree(root):
     drawn = dict(re.findall(r"[├└]── (\w+) +(\d+) ", errors.__doc__ or ""))
     kinds = {kind.__name__: str(kind.exit_code) for kind in errors.EdgetuneError.__subclasses__()}
     assert drawn == kinds
     defined = {
         node.name
-        for node in ast.walk(ast.parse((root / "modules" / "errors.py").read_text()))
+        for node in ast.walk(ast.parse((root / "modules" / "core" / "errors.py").read_text()))
         if isinstance(node, ast.ClassDef)
     }
     assert defined == {"EdgetuneError", *kinds}

@@ -10,26 +10,36 @@ import pytest
 from edgetune.modules.core import code_digest as module
 from edgetune.modules.core.code_digest import closure, code_digest
 
-COMPONENT = "components.gate.executor"
+COMPONENT = "edgetune.components.gate.executor"
 TREE = {
+    "__init__.py": "from edgetune.modules import unrelated\n",
     "modules/__init__.py": "",
-    "modules/direct.py": "import json\nfrom modules.indirect import value\n",
-    "modules/indirect.py": "value = 1\n",
+    "modules/direct.py": "import json\nfrom edgetune.modules.room.indirect import value\n",
+    "modules/room/__init__.py": "from edgetune.modules import of_the_room\n",
+    "modules/room/indirect.py": "from . import sibling\nfrom ..cousin import value\n",
+    "modules/room/sibling.py": "",
+    "modules/cousin.py": "value = 1\n",
+    "modules/of_the_room.py": "",
     "modules/late.py": "",
     "modules/typing_only.py": "",
-    "modules/unrelated.py": "from modules import direct\n",
-    "components/gate/__init__.py": "from components.gate.executor import run\n",
+    "modules/member.py": "",
+    "modules/unrelated.py": "from edgetune.modules import direct\n",
+    "modules/other/__init__.py": "from edgetune.modules.member import value\n",
+    "components/__init__.py": "",
+    "components/gate/__init__.py": "from edgetune.components.gate.component import Gate\n",
+    "components/gate/component.py": "from edgetune.modules import unrelated\n",
     "components/gate/executor.py": (
         "from __future__ import annotations\n"
         "import numpy as np\n"
         "from typing import TYPE_CHECKING\n"
-        "from modules import direct\n"
+        "from edgetune.modules import direct\n"
+        "from edgetune.modules.other import value\n"
         "if TYPE_CHECKING:\n"
-        "    import modules.typing_only\n"
+        "    import edgetune.modules.typing_only\n"
         "def run():\n"
-        "    from modules.late import value\n"
+        "    from edgetune.modules.late import value\n"
     ),
-    "pipeline/cli.py": "import components.gate.executor\n",
+    "pipeline/cli.py": "import edgetune.components.gate.executor\n",
 }
 
 
@@ -58,9 +68,8 @@ def edit(path: Path) -> None:
     "name",
     [
         "components/gate/executor.py",
-        "modules/__init__.py",
         "modules/direct.py",
-        "modules/indirect.py",
+        "modules/room/indirect.py",
         "modules/late.py",
         "modules/typing_only.py",
     ],
@@ -71,18 +80,58 @@ def test_editing_what_the_component_imports_changes_the_digest(tree, name):
     assert digest() != before
 
 
-@pytest.mark.parametrize("name", ["modules/unrelated.py", "pipeline/cli.py", "components/gate/__init__.py"])
+@pytest.mark.parametrize("name", ["modules/room/sibling.py", "modules/cousin.py"])
+def test_relative_imports_are_followed(tree, name):
+    before = digest()
+    edit(tree / name)
+    assert digest() != before
+
+
+@pytest.mark.parametrize(
+    "name", ["modules/__init__.py", "modules/room/__init__.py", "components/__init__.py", "components/gate/__init__.py"]
+)
+def test_the_packages_on_the_way_count_by_their_bytes(tree, name):
+    before = digest()
+    edit(tree / name)
+    assert digest() != before
+
+
+@pytest.mark.parametrize("name", ["modules/of_the_room.py", "components/gate/component.py"])
+def test_what_a_package_on_the_way_imports_does_not_count(tree, name):
+    before = digest()
+    edit(tree / name)
+    assert digest() == before
+
+
+def test_what_a_package_imports_counts_where_a_member_is_imported_from_it(tree):
+    before = digest()
+    edit(tree / "modules/member.py")
+    assert digest() != before
+
+
+@pytest.mark.parametrize("name", ["__init__.py", "modules/unrelated.py", "pipeline/cli.py"])
 def test_editing_what_it_does_not_import_leaves_the_digest(tree, name):
     before = digest()
     edit(tree / name)
     assert digest() == before
 
 
+def test_importing_the_package_itself_does_not_bring_the_whole_program_into_the_digest(tree):
+    before = digest()
+    path = tree / "modules" / "late.py"
+    path.write_text("import edgetune\nfrom edgetune import __version__\n")
+    changed = digest()
+    assert changed != before
+    edit(tree / "__init__.py")
+    edit(tree / "modules" / "unrelated.py")
+    assert digest() == changed
+
+
 def test_a_module_that_moves_to_another_name_changes_the_digest(tree):
     before = digest()
     (tree / "modules" / "late.py").rename(tree / "modules" / "later.py")
     path = tree / "components" / "gate" / "executor.py"
-    path.write_text(path.read_text(encoding="utf-8").replace("modules.late", "modules.later"), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("modules.late ", "modules.later "), encoding="utf-8")
     assert digest() != before
 
 
@@ -96,13 +145,18 @@ def test_the_digest_does_not_depend_on_where_the_tree_stands(tree, monkeypatch):
 
 
 def test_modules_that_import_each_other_end(tree):
-    (tree / "modules" / "late.py").write_text("import modules.direct\n")
-    (tree / "modules" / "direct.py").write_text("import modules.late\n")
+    (tree / "modules" / "late.py").write_text("import edgetune.modules.direct\n")
+    (tree / "modules" / "direct.py").write_text("import edgetune.modules.late\n")
     assert {path.name for path in closure((COMPONENT,))} >= {"late.py", "direct.py"}
 
 
-def test_the_trainers_digest_covers_all_that_trains_and_exports(root):
-    names = {str(path.relative_to(root)) for path in closure(("edgetune.components.two_phase_trainer.executor",))}
-    assert {f"modules/{name}.py" for name in ("two_phase", "phases", "augmentation", "weights", "serving")} <= names
-    assert not any(name.startswith(("pipeline/", "components/edge")) for name in names)
+def test_the_trainers_digest_covers_all_that_trains_and_exports():
+    names = {
+        path.relative_to(module.ROOT).as_posix()
+        for path in closure(("edgetune.components.two_phase_trainer.executor",))
+    }
+    wanted = ("training/two_phase", "training/phase", "training/augmentation", "models/weights", "serving/export")
+    assert {f"modules/{name}.py" for name in wanted} <= names
+    assert {"modules/__init__.py", "modules/training/__init__.py", "components/__init__.py"} <= names
+    assert not any(name.startswith(("pipeline/", "components/edge", "__init__")) for name in names)
     assert "modules/conversion/convert.py" not in names

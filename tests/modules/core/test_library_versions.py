@@ -57,7 +57,7 @@ def test_the_image_is_told_by_the_lock_that_it_is_installed_from(root, monkeypat
 
 
 def test_it_is_the_lock_of_the_image_and_an_installed_edgetune_has_it(root):
-    script = (root / "scripts" / "image_install.sh").read_text(encoding="utf-8")
+    script = (root / "scripts" / "install_in_image.sh").read_text(encoding="utf-8")
     assert re.findall(r"^lock=(.+)$", script, re.MULTILINE) == [IMAGE_LOCK]
     import setuptools
 

@@ -22,7 +22,7 @@ from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.findings import (
     Copy,
     Finding,
-    Refused,
+    FindingsError,
     anomalies,
     imbalance,
     is_allowed,
@@ -50,7 +50,7 @@ class Executor(BaseBeamExecutor):
         """Judges the data.
 
         Raises:
-            Refused: There is a finding; up to ten are named.
+            FindingsError: There is a finding; up to ten are named.
             DataError: A split was not validated.
         """
         stamp(output_dict, LIBRARIES)
@@ -76,7 +76,7 @@ class Executor(BaseBeamExecutor):
         with tf.io.gfile.GFile(f"{output.uri}/findings.json", "w") as file:
             file.write(json.dumps({"findings": listed}, indent=2) + "\n")
         if refused := [finding for finding, let in zip(found, passed, strict=True) if not let]:
-            raise Refused(refused)
+            raise FindingsError(refused)
         output.set_int_custom_property("findings", len(found))
         if found:
             output.set_string_custom_property("allowed", exec_properties["allow"])

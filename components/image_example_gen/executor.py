@@ -18,13 +18,13 @@ from edgetune.components.common.lineage import stamp
 from edgetune.components.common.record_writer import WriteRecords, stored
 from edgetune.components.image_example_gen import grouping, ingest_report, split_memory, staging
 from edgetune.components.image_example_gen.deferred_source import find
-from edgetune.components.image_example_gen.raw_example import ACCEPTED, REJECTED, Reading
+from edgetune.components.image_example_gen.raw_example import ACCEPTED, REJECTED, ReadOptions
 from edgetune.components.image_example_gen.read_images import ReadFolders, ReadManifest, ReadRecords
-from edgetune.components.image_example_gen.split_counts import Tally
+from edgetune.components.image_example_gen.split_counts import SplitCounts
 from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.worker_progress import SharedCount, counting
-from edgetune.modules.data.findings import Rejected
+from edgetune.modules.data.findings import UnusableFiles
 
 REPORT_KEY = "report"
 LIBRARIES = (
@@ -59,7 +59,7 @@ class Executor(BaseBeamExecutor):
 
         Raises:
             DataError: There are no data, a file of records is damaged, too many files are unreadable, none is readable,
-                or a split lacks a class; `Rejected` where files were rejected.
+                or a split lacks a class; `UnusableFiles` where files were rejected.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
@@ -77,7 +77,7 @@ class Executor(BaseBeamExecutor):
                 raise
             remedy = f"{error.remedy}; all that was rejected: {ingest_report.keep_rejected(report.uri)}"
             content, rows = ingest_report.content(ingest), ingest_report.rejected_rows(report.uri, _SHOWN)
-            raise Rejected(error.cause, remedy, content, rows) from error
+            raise UnusableFiles(error.cause, remedy, content, rows) from error
         if remembered:
             split_memory.commit(exec_properties["split_memory"], remembered)
         examples.set_string_custom_property("data_digest", ingest.data_digest)
@@ -102,9 +102,10 @@ class Executor(BaseBeamExecutor):
                 facts.append(read | f"LayAside[{split}]" >> beam.ParDo(staging.LayAside(prefix, given)))
             memory = split_memory.read(pipeline, memory_folder)
             drop = exec_properties["on_duplicates"] == "drop"
-            grouped = {"facts": facts | "Facts" >> beam.Flatten(), "memory": memory} | "Group" >> grouping.Group(
-                exec_properties["duplicate_distance"], shares, drop
-            )
+            grouped = {
+                "facts": facts | "Facts" >> beam.Flatten(),
+                "memory": memory,
+            } | "Group" >> grouping.GroupDuplicates(exec_properties["duplicate_distance"], shares, drop)
             placed, left_out = grouped[grouping.PLACED], grouped[grouping.LEFT_OUT]
             (
                 left_out
@@ -113,7 +114,7 @@ class Executor(BaseBeamExecutor):
             )
             images = (placed, left_out) | "Place" >> staging.PutInPlace(SPLITS)
             for split in SPLITS:
-                tally = images[split] | f"Tally[{split}]" >> beam.CombineGlobally(Tally())
+                tally = images[split] | f"SplitCounts[{split}]" >> beam.CombineGlobally(SplitCounts())
                 tally | f"WriteTally[{split}]" >> beam.Map(_write_json, ingest_report.counts_path(uri, split))
                 prefix = f"{artifact_utils.get_split_uri([examples], split)}/data_tfrecord"
                 (
@@ -153,7 +154,9 @@ def _read(
 ) -> beam.PCollection:
     """What is accepted of the files that match a pattern; what is not is written."""
     base = exec_properties["input_base"]
-    reading = Reading(exec_properties["max_pixels"], exec_properties["max_side"] or None, exec_properties["background"])
+    reading = ReadOptions(
+        exec_properties["max_pixels"], exec_properties["max_side"] or None, exec_properties["background"]
+    )
     read: beam.PTransform
     if exec_properties["source_kind"] == "images":
         read = ReadFolders(base, reading, seen)

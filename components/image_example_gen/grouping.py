@@ -53,7 +53,7 @@ class LeftOut:
 PLACED, LEFT_OUT = "placed", "left_out"
 
 
-class Group(beam.PTransform):
+class GroupDuplicates(beam.PTransform):
     """Facts `(id, (File, signature))` and memory `(id, split)` to `Placed` images and `LeftOut` files.
 
     Args:
@@ -160,16 +160,18 @@ class _Split(beam.PTransform):
         )
 
 
-def _summary(group: bytes, items: Iterable[Item], drop: bool) -> tuple[str, splits.Group]:
+def _summary(group: bytes, items: Iterable[Item], drop: bool) -> tuple[str, splits.SplitGroup]:
     """The class that a group counts for, the commonest in it, and what its placing depends on."""
     listed = list(items)
     labels = Counter(file.label for item in listed for file in item.files)
     label = min(labels, key=lambda name: (-labels[name], name))
     size = len(labels) if drop else sum(labels.values())
-    return label, splits.Group(group, size, next((item.split for item in listed if item.split), ""))
+    return label, splits.SplitGroup(group, size, next((item.split for item in listed if item.split), ""))
 
 
-def _in_parts(element: tuple[str, splits.Group], counts: Mapping[str, int]) -> tuple[tuple[str, int], splits.Group]:
+def _in_parts(
+    element: tuple[str, splits.SplitGroup], counts: Mapping[str, int]
+) -> tuple[tuple[str, int], splits.SplitGroup]:
     label, group = element
     parts = -(-counts[label] // GROUPS_TOGETHER)
     return (label, int.from_bytes(hashlib.sha256(group.id).digest()[:8], "big") % parts), group

@@ -14,7 +14,7 @@ ACCEPTED, REJECTED = "accepted", "rejected"
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How images are read; `modules.settings.run.DataSettings` says what each means."""
 
     max_pixels: int
@@ -45,7 +45,7 @@ class Read:
     """What the search for near-duplicates compares; no example has it."""
 
 
-def of_image(content: bytes, label: str, source: str, reading: Reading) -> TaggedOutput:
+def of_image(content: bytes, label: str, source: str, reading: ReadOptions) -> TaggedOutput:
     """The bytes of a file to a `Read`, or to what `rejected` gives."""
     try:
         image = read_image(content, reading.max_pixels, reading.max_side, reading.background)
@@ -73,7 +73,7 @@ def of_image(content: bytes, label: str, source: str, reading: Reading) -> Tagge
     return TaggedOutput(ACCEPTED, Read(example, image.digest, source, name, image.look.signature))
 
 
-def of_record(record: bytes, source: str, features: RecordFeatures, reading: Reading) -> TaggedOutput:
+def of_record(record: bytes, source: str, features: RecordFeatures, reading: ReadOptions) -> TaggedOutput:
     """The same of a record.
 
     Args:

@@ -15,7 +15,7 @@ from apache_beam.transforms.window import GlobalWindows
 from edgetune.components.image_example_gen.raw_example import (
     ACCEPTED,
     REJECTED,
-    Reading,
+    ReadOptions,
     RecordFeatures,
     of_image,
     of_record,
@@ -29,11 +29,11 @@ from edgetune.modules.data.sources import ALL, SPLIT_OF
 from edgetune.modules.data.tfds import class_names
 from edgetune.modules.data.tfrecords import Damaged, read_records
 from edgetune.modules.storage import filesystem
-from edgetune.modules.storage.safe_read import Unreadable, check_file, most_bytes, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, check_file, most_bytes, read_file
 
 _REPORT_EVERY = 100
 
-# Reading over a network is waiting, most of the time.
+# ReadOptions over a network is waiting, most of the time.
 _REMOTE_THREADS = 16
 # However many threads read, together they hold the bytes of the largest file that is read at most.
 _contents = Budget()
@@ -44,7 +44,7 @@ _seen = itertools.count(1)
 class ReadFolders(beam.PTransform):
     """Patterns `.../*/*` of a folder of class folders to what was read, labelled by the folder that a file is in."""
 
-    def __init__(self, base: str, reading: Reading, seen: SharedCount) -> None:
+    def __init__(self, base: str, reading: ReadOptions, seen: SharedCount) -> None:
         super().__init__()
         self._read = _ReadFiles(base, reading, seen)
 
@@ -63,7 +63,7 @@ class ReadFolders(beam.PTransform):
 class ReadManifest(beam.PTransform):
     """Patterns `<list>#<split>` to what was read of the images that the list has for the split."""
 
-    def __init__(self, base: str, reading: Reading, seen: SharedCount) -> None:
+    def __init__(self, base: str, reading: ReadOptions, seen: SharedCount) -> None:
         super().__init__()
         self._base, self._read = base, _ReadFiles(base, reading, seen)
 
@@ -82,7 +82,9 @@ class ReadRecords(beam.PTransform):
     What is spread over workers is files: of what stands in them, no more than a few records are in memory at a time.
     """
 
-    def __init__(self, base: str, reading: Reading, seen: SharedCount, image_feature: str, label_feature: str) -> None:
+    def __init__(
+        self, base: str, reading: ReadOptions, seen: SharedCount, image_feature: str, label_feature: str
+    ) -> None:
         super().__init__()
         self._base, self._read = base, _ReadRecords(base, reading, seen, image_feature, label_feature)
 
@@ -129,7 +131,7 @@ def _matching(pattern: str, base: str) -> Iterator[bytes]:
 class _InThreads(beam.DoFn):
     """Reads several files or records at a time, on all cores: decoding releases Python's lock. Their order stays."""
 
-    def __init__(self, base: str, reading: Reading, seen: SharedCount) -> None:
+    def __init__(self, base: str, reading: ReadOptions, seen: SharedCount) -> None:
         super().__init__()
         self._base, self._reading, self._seen = base, reading, seen
 
@@ -166,7 +168,7 @@ class _ReadFiles(_InThreads):
         with _contents.spend(min(size, most), most):
             try:
                 content = read_file(path, self._base, most)
-            except Unreadable as error:
+            except UnreadableFile as error:
                 return rejected(source, str(error), os.fsdecode(label))
             return of_image(content, os.fsdecode(label), source, self._reading)
 
@@ -174,7 +176,9 @@ class _ReadFiles(_InThreads):
 class _ReadRecords(_InThreads):
     """Paths of TFRecord files to what `raw_example.of_record` makes of each record."""
 
-    def __init__(self, base: str, reading: Reading, seen: SharedCount, image_feature: str, label_feature: str) -> None:
+    def __init__(
+        self, base: str, reading: ReadOptions, seen: SharedCount, image_feature: str, label_feature: str
+    ) -> None:
         super().__init__(base, reading, seen)
         self._features = RecordFeatures(image_feature, label_feature)
 
@@ -189,7 +193,7 @@ class _ReadRecords(_InThreads):
                 check_file(path, self._base)
             for number, record in enumerate(read_records(path, most_bytes(self._reading.max_pixels)), start=1):
                 yield from self._counted(self._calls.call(record, f"{file}#{number}"))
-        except (Damaged, Unreadable, OSError) as error:
+        except (Damaged, UnreadableFile, OSError) as error:
             # How many records are lost nobody knows, so no share of rejected files can excuse it.
             yield rejected(file, str(error), damaged=True)
 

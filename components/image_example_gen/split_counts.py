@@ -15,7 +15,7 @@ from edgetune.modules.storage.digests import DataDigest
 Accumulator = tuple[Counter, DataDigest]
 
 
-class Tally(beam.CombineFn):
+class SplitCounts(beam.CombineFn):
     """tf.Examples to `{"classes": {name: count}, "digest": 64 hexadecimal digits}`.
 
     The digest stands for all pairs of pixels' digest and label (`modules.storage.digests`).

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.bundle.files import MAX_BYTES, BundleFiles, checksum_problems, shown
-from edgetune.modules.contracts.bundle import BUNDLE_JSON, Reading, model_file, parse_bundle
+from edgetune.modules.contracts.bundle import BUNDLE_JSON, InputReading, model_file, parse_bundle
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.core.errors import BundleError, DataError, ExportError
 from edgetune.modules.data.class_folders import ignored
@@ -23,12 +23,12 @@ from edgetune.modules.images.decode import decode
 from edgetune.modules.litert import inspection, metadata
 from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.modules.settings.run import DataSettings
-from edgetune.modules.storage.safe_read import Unreadable, most_bytes, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, most_bytes, read_file
 
 REFERENCE = "float32"
 # What a run takes where it is told nothing else.
 _MAX_PIXELS = DataSettings.model_fields["max_pixels"].default
-_READING = Reading(
+_READING = InputReading(
     max_side=DataSettings.model_fields["max_side"].default, background=DataSettings.model_fields["background"].default
 )
 _AGAIN = "`edgetune verify` tells more of a bundle"
@@ -46,7 +46,7 @@ class Classifier:
         BundleError: It cannot be read, is no LiteRT model, takes or gives something else, or has no labels for it.
     """
 
-    def __init__(self, path: Path, reading: Reading = _READING) -> None:
+    def __init__(self, path: Path, reading: InputReading = _READING) -> None:
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise BundleError(f"{path}: is larger than any model", _AGAIN)
@@ -78,7 +78,7 @@ class Classifier:
             content = read_file(str(path), str(path.resolve().parent), most_bytes(_MAX_PIXELS))
             background = "#{:02x}{:02x}{:02x}".format(*self._reading.background)
             image = reader.read_image(content, _MAX_PIXELS, self._reading.max_side, background)
-        except (Unreadable, reader.Unusable, OSError) as error:
+        except (UnreadableFile, reader.Unusable, OSError) as error:
             raise DataError(f"{path}: {error}") from None
         pixels = decode(tf.constant(image.encoded), self.image_size).numpy()
         return np.asarray(self._runner.probabilities(pixels[np.newaxis])[0])

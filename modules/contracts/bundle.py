@@ -42,7 +42,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="allow", allow_inf_nan=False)
 
 
-class Reading(_Part):
+class InputReading(_Part):
     """How a photograph becomes upright 8-bit RGB, before it is stretched; as the settings of these names."""
 
     max_side: Annotated[int, Field(ge=1)] | None
@@ -53,7 +53,7 @@ class Input(_Part):
     """What goes in."""
 
     shape: tuple[Literal[1], _Side, _Side, Literal[3]]
-    reading: Reading | None = None
+    reading: InputReading | None = None
     """Of the run that made the bundle; None where it is not known, as of bundles from before it was recorded."""
 
     @model_validator(mode="after")

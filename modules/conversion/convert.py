@@ -31,7 +31,7 @@ import numpy as np
 from edgetune.modules.contracts.signatures import EDGE
 from edgetune.modules.core import child_process
 from edgetune.modules.core.errors import ExportError
-from edgetune.modules.core.gc_pause import uncollected
+from edgetune.modules.core.gc_pause import gc_paused
 from edgetune.modules.core.package_paths import ROOT
 from edgetune.modules.core.progress import report
 
@@ -119,7 +119,7 @@ def _convert_one(saved_model: str, variant: str, representative: np.ndarray) -> 
     import tensorflow as tf
 
     from edgetune.modules.conversion.converter import Optimize
-    from edgetune.modules.litert.graph import NotKnown
+    from edgetune.modules.litert.graph import UnsupportedOperation
 
     if variant == "float32":
         return _float32(saved_model)
@@ -130,7 +130,7 @@ def _convert_one(saved_model: str, variant: str, representative: np.ndarray) -> 
         images = np.concatenate([*extremes, representative])
         try:
             return _int8(_float32(saved_model), images)
-        except NotKnown as unknown:
+        except UnsupportedOperation as unknown:
             print(f"{_MARK}{variant}, calibrated by the converter itself, because of {unknown}", flush=True)
             return _int8_calibrated(_converter(saved_model), images)
     converter = _converter(saved_model)
@@ -218,7 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--representative", type=Path, required=True)
     parser.add_argument("variants", nargs="+")
     options = parser.parse_args(arguments)
-    with uncollected():
+    with gc_paused():
         import tensorflow as tf
 
     # A sum in another order has another last bit, and that would be another file.

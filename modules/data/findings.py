@@ -29,7 +29,7 @@ class Finding:
     """The class or the feature that it is about."""
 
 
-class Refused(DataError):
+class FindingsError(DataError):
     """The data has findings that nobody let pass.
 
     Args:
@@ -223,7 +223,7 @@ def _sentence(found: Sequence[Finding]) -> str:
     return f"the data has {len(found)} findings:{named}{more}"
 
 
-class Rejected(DataError):
+class UnusableFiles(DataError):
     """The data cannot be trained on, and files were rejected.
 
     Args:

@@ -20,7 +20,7 @@ from typing import Any
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.parquet import read_parquet
 from edgetune.modules.storage import filesystem
-from edgetune.modules.storage.safe_read import Unreadable, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
 COLUMNS = ("path", "label")
 SPLIT_COLUMN = "split"
@@ -59,7 +59,7 @@ def read_manifest(path: str, split_names: dict[str, str]) -> list[Entry]:
     """
     try:
         content = read_file(path, None, _MOST, "a list of images")
-    except Unreadable as error:
+    except UnreadableFile as error:
         raise DataError(f"{path}: {error}", "check the file and its permissions") from error
     if path.lower().endswith(_PARQUET):
         columns, rows = read_parquet(path, content, (*COLUMNS, SPLIT_COLUMN))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class SplitGroup:
     """Images that have to be in one split."""
 
     id: bytes
@@ -25,7 +25,7 @@ class Group:
     """Where earlier runs put it; empty for a new one."""
 
 
-def assign(groups: Iterable[Group], shares: Mapping[str, int]) -> Iterator[tuple[bytes, str]]:
+def assign(groups: Iterable[SplitGroup], shares: Mapping[str, int]) -> Iterator[tuple[bytes, str]]:
     """Places all groups of one class.
 
     The large ones go first, the small ones even out what those left; equally large ones go in the order of their

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.storage import filesystem
-from edgetune.modules.storage.safe_read import Unreadable, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
 _MOST = 16 << 20
 _FILE = re.compile(r".+-(?P<split>[a-z]+)\.tfrecord-\d{5,}-of-\d{5,}")
@@ -54,6 +54,6 @@ def class_names(base: str, label_feature: str) -> tuple[str, ...]:
         return ()
     try:
         content = read_file(path, base, _MOST, "names of classes")
-    except Unreadable as error:
+    except UnreadableFile as error:
         raise DataError(f"{path}: {error}", "put the file itself there, or take it away") from error
     return tuple(content.decode("utf-8", "replace").rstrip("\n").split("\n"))

@@ -19,11 +19,11 @@ from edgetune.modules.contracts.bundle import model_file
 from edgetune.modules.contracts.signatures import IMAGE_BYTES, LABELS_FILE, PROBABILITIES, SERVING
 from edgetune.modules.core.errors import DataError, EdgetuneError
 from edgetune.modules.core.progress import report
-from edgetune.modules.evaluation.verdict import Tally, Thresholds, overall, refusals
+from edgetune.modules.evaluation.verdict import ClassifierCounts, Thresholds, overall, refusals
 from edgetune.modules.examples import records
 from edgetune.modules.images.decode import decode
 from edgetune.modules.litert import declared_metadata, inspection, metadata
-from edgetune.modules.litert.crash_probe import fatal
+from edgetune.modules.litert.crash_probe import crash_reason
 from edgetune.modules.litert.interpreter import EdgeRunner, cores, runtime
 from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.serving import saved_model as saved_models
@@ -54,14 +54,14 @@ class _Variant:
         self.content, self.reasons, self.facts = content, list[str](), None
         self.runner: EdgeRunner | None = None
         inside = metadata.read_labels(content)
-        self.tally = Tally(labels, inside)
+        self.tally = ClassifierCounts(labels, inside)
         try:
             self.facts = inspection.inspect(content)
             self.reasons += inspection.problems(self.facts, name, image_size, len(labels))
             self.reasons += declared_metadata.metadata_problems(content, labels)
             # Wrong labels are measured all the same, the numbers tell how wrong; a wrong shape or type cannot be.
             if not self.reasons or self.facts.inputs[0].shape[1:3] == (image_size, image_size):
-                if deadly := fatal(content, BATCH):
+                if deadly := crash_reason(content, BATCH):
                     self.reasons.append(deadly)
                 else:
                     self.runner = EdgeRunner(content, BATCH)
@@ -107,7 +107,11 @@ def evaluate(
     if (beside := _labels_beside(edge_model)) != labels:
         for variant in variants.values():
             variant.reasons.append(f"{LABELS_FILE} beside the model is not the SavedModel's: {beside}")
-    reference, digest, first = Tally(labels), DataDigest(), np.zeros((0, image_size, image_size, 3), np.uint8)
+    reference, digest, first = (
+        ClassifierCounts(labels),
+        DataDigest(),
+        np.zeros((0, image_size, image_size, 3), np.uint8),
+    )
     for encoded, truth, images in _batches(examples_uri, labels, image_size):
         expected = server(encoded)
         reference.add(truth, expected, expected)
@@ -142,7 +146,7 @@ def evaluate(
 
 
 def _describe(
-    variant: _Variant, reference: Tally, thresholds: Thresholds, images: np.ndarray, name: str
+    variant: _Variant, reference: ClassifierCounts, thresholds: Thresholds, images: np.ndarray, name: str
 ) -> dict[str, Any]:
     reasons = [*variant.reasons, *refusals(variant.tally, reference, len(variant.content), thresholds)]
     latency = None

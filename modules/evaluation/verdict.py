@@ -22,7 +22,7 @@ class Thresholds:
     max_bytes: int | None = None
 
 
-class Tally:
+class ClassifierCounts:
     """Counts of one classifier over the test split, by class.
 
     Args:
@@ -78,7 +78,7 @@ class Tally:
         return {"agreement": self.agreed / self.total, "max_difference": self.max_difference}
 
 
-def refusals(variant: Tally, saved_model: Tally, size: int, thresholds: Thresholds) -> list[str]:
+def refusals(variant: ClassifierCounts, saved_model: ClassifierCounts, size: int, thresholds: Thresholds) -> list[str]:
     """Why a variant that was measured is refused, one sentence each; empty where it is blessed.
 
     Args:

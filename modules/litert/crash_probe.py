@@ -19,7 +19,7 @@ from edgetune.modules.core.package_paths import ROOT
 _SECONDS = 300
 
 
-def fatal(content: bytes, batch: int) -> str | None:
+def crash_reason(content: bytes, batch: int) -> str | None:
     """Runs a model on one batch of black images.
 
     An error that can be caught is none of this: whoever runs the model will meet it again.

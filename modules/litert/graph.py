@@ -1,6 +1,6 @@
 """A LiteRT network as TensorFlow operations, so that every tensor in it can be looked at, and the network be changed.
 
-Only what image classifiers in float32 are made of is known here. Whoever meets another operation gets `NotKnown`.
+Only the operations of float32 image classifiers are supported; any other raises `UnsupportedOperation`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ACTIVATIONS: dict[int, Callable[[tf.Tensor], tf.Tensor]] = {
 }
 
 
-class NotKnown(Exception):
+class UnsupportedOperation(Exception):
     """The network holds something that is not understood here; the message names it."""
 
 
@@ -112,7 +112,7 @@ def read_network(content: bytes) -> Network:
         content: A LiteRT model in float32.
 
     Raises:
-        NotKnown: It has other operations, types or activation functions than are known here.
+        UnsupportedOperation: It has other operations, types or activation functions than are known here.
         ExportError: This is no LiteRT model.
     """
     model = parse(content)
@@ -124,7 +124,7 @@ def read_network(content: bytes) -> Network:
         data = model.buffers[tensor.buffer].data
         if data is not None and len(data):
             if tensor.type not in _DTYPES:
-                raise NotKnown(f"constant {network.names[number]!r} is neither float32 nor int32")
+                raise UnsupportedOperation(f"constant {network.names[number]!r} is neither float32 nor int32")
             values = np.frombuffer(np.asarray(data, np.uint8).tobytes(), _DTYPES[tensor.type])
             network.constants[number] = values.reshape(network.shapes[number])
     for operator in graph.operators:
@@ -159,11 +159,11 @@ def _with_own_constants(operation: Operation, network: Network) -> Operation:
 
 def _check(operation: Operation, network: Network) -> None:
     if operation.kind not in _LINEAR:
-        raise NotKnown(f"operation {operation.kind}")
+        raise UnsupportedOperation(f"operation {operation.kind}")
     if operation.activation not in _ACTIVATIONS:
-        raise NotKnown(f"activation function {operation.activation} of {operation.kind}")
+        raise UnsupportedOperation(f"activation function {operation.activation} of {operation.kind}")
     if operation.kind in WEIGHTED and not set(operation.inputs[1:]) <= set(network.constants):
-        raise NotKnown(f"{operation.kind} without a constant kernel and bias")
+        raise UnsupportedOperation(f"{operation.kind} without a constant kernel and bias")
 
 
 def linear(operation: Operation, operands: Sequence[Any]) -> tf.Tensor:

@@ -26,7 +26,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from edgetune.modules.core.errors import WeightsError
-from edgetune.modules.models.weight_formats import StoredLayer, Unreadable, stable_names, weighted_layers
+from edgetune.modules.models.weight_formats import StoredLayer, UnreadableWeights, stable_names, weighted_layers
 
 HUB = "https://tfhub.dev/"
 _VARIABLES = "variables/variables"
@@ -104,7 +104,7 @@ def stored_in_folder(folder: str, model: keras.Model) -> list[StoredLayer]:
         model: The network they are meant for. What edgetune's own models hold behind it, their head, is left out.
 
     Raises:
-        Unreadable: Damaged, or of names that say nothing about the order.
+        UnreadableWeights: Damaged, or of names that say nothing about the order.
     """
     try:
         reader = tf.train.load_checkpoint(f"{folder}/{_VARIABLES}")
@@ -113,7 +113,7 @@ def stored_in_folder(folder: str, model: keras.Model) -> list[StoredLayer]:
         if _GRAPH in shapes:
             graph.ParseFromString(reader.get_tensor(_GRAPH))
     except Exception as error:  # TensorFlow raises a bare RuntimeError or ValueError, protobuf its own
-        raise Unreadable(f"its variables are damaged: {error}") from error
+        raise UnreadableWeights(f"its variables are damaged: {error}") from error
     variables = {
         key: _Variable(reader, key, tuple(shape), np.dtype(types[key].as_numpy_dtype))
         for key, shape in shapes.items()
@@ -170,7 +170,7 @@ def _by_names(named: dict[str, _Variable], model: keras.Model) -> list[StoredLay
         missing = [name for name in names if name not in plain]
         if missing:
             example = next(iter(sorted(named)), "nothing")
-            raise Unreadable(
+            raise UnreadableWeights(
                 f"no variable of it can be told to be {missing[0]} of {model.name} (it has {len(named)}, such as "
                 f"{example}); give a .h5 or .safetensors file of {model.name}"
             )

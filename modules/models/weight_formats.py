@@ -24,7 +24,7 @@ import safetensors.numpy
 FORMATS = {".safetensors": "safetensors", ".weights.h5": "weights_h5", ".h5": "legacy_h5", ".hdf5": "legacy_h5"}
 
 
-class Unreadable(Exception):
+class UnreadableWeights(Exception):
     """The bytes are not a file of the format, or it holds something that weights never hold."""
 
 
@@ -79,19 +79,19 @@ def stored_layers(content: bytes, kind: str, model: keras.Model) -> Iterator[lis
             holds beyond the network comes last.
 
     Raises:
-        Unreadable: Cut off, of another format, or with values that lie in other files.
+        UnreadableWeights: Cut off, of another format, or with values that lie in other files.
     """
     if kind == "safetensors":
         try:
             tensors = safetensors.numpy.load(content)
         except (safetensors.SafetensorError, KeyError, ValueError) as error:
-            raise Unreadable(str(error)) from error
+            raise UnreadableWeights(str(error)) from error
         yield _by_layer_and_variable(tensors, model)
         return
     try:
         file = h5py.File(io.BytesIO(content), "r")
     except OSError as error:
-        raise Unreadable(f"it is not an HDF5 file, or is cut off: {error}") from error
+        raise UnreadableWeights(f"it is not an HDF5 file, or is cut off: {error}") from error
     with file:
         datasets = _datasets(file)
         yield _by_class_and_number(datasets, model) if kind == "weights_h5" else _by_layer_names(file, datasets)
@@ -104,13 +104,13 @@ def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
         if not isinstance(item, h5py.Dataset):
             return
         if item.is_virtual or item.external:  # both make HDF5 read other files of this machine into the network
-            raise Unreadable(f"the dataset {name} takes its values from another file")
+            raise UnreadableWeights(f"the dataset {name} takes its values from another file")
         found[name] = item
 
     try:
         file.visititems(visit)  # soft and external links are not followed
     except (OSError, RuntimeError) as error:
-        raise Unreadable(f"it is damaged: {error}") from error
+        raise UnreadableWeights(f"it is damaged: {error}") from error
     return found
 
 
@@ -125,7 +125,7 @@ def _by_layer_names(file: h5py.File, datasets: dict[str, h5py.Dataset]) -> list[
             if names
         ]
     except (KeyError, OSError, RuntimeError) as error:
-        raise Unreadable(f"it is HDF5, but not a file of Keras weights: {error}") from error
+        raise UnreadableWeights(f"it is HDF5, but not a file of Keras weights: {error}") from error
 
 
 def _by_class_and_number(datasets: dict[str, h5py.Dataset], model: keras.Model) -> list[StoredLayer]:
@@ -134,7 +134,7 @@ def _by_class_and_number(datasets: dict[str, h5py.Dataset], model: keras.Model) 
         if found := re.fullmatch(r"(?:.+/)?layers/([^/]+)/vars/(\d+)", name):
             groups[found[1]][int(found[2])] = dataset
         elif not name.startswith("optimizer/"):
-            raise Unreadable(f"the dataset {name} belongs to no layer of a flat network")
+            raise UnreadableWeights(f"the dataset {name} belongs to no layer of a flat network")
     numbers: Counter[str] = Counter()
     stored = []
     for layer in model.layers:
@@ -157,7 +157,7 @@ def _by_layer_and_variable(tensors: dict[str, np.ndarray], model: keras.Model) -
         if arrays := groups.pop(names[id(layer)], None):
             order = [variable.name for variable in layer.weights]
             if missing := [name for name in order if name not in arrays]:
-                raise Unreadable(f"the layer {layer.name} lacks {', '.join(missing)}")
+                raise UnreadableWeights(f"the layer {layer.name} lacks {', '.join(missing)}")
             stored.append(StoredLayer(layer.name, tuple(arrays[name] for name in order)))
     return stored + [StoredLayer(name, tuple(arrays.values())) for name, arrays in groups.items()]
 

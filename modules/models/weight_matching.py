@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from edgetune.modules.core.errors import WeightsError
-from edgetune.modules.models.weight_formats import StoredLayer, Unreadable, weighted_layers
+from edgetune.modules.models.weight_formats import StoredLayer, UnreadableWeights, weighted_layers
 from edgetune.modules.settings.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
 from edgetune.modules.settings.run import ModelSettings
 
@@ -24,7 +24,7 @@ def put_in(backbone: keras.Model, stored: list[StoredLayer], path: str, settings
 
     Raises:
         WeightsError: Weights of another architecture or width, or values that are none.
-        Unreadable: Values that are damaged.
+        UnreadableWeights: Values that are damaged.
     """
     stored = _without_normalisation(stored, path, settings)
     layers = weighted_layers(backbone)
@@ -108,7 +108,7 @@ def _values(array: object, layer: str, path: str) -> np.ndarray:
     try:
         values = np.asarray(array[()])  # type: ignore[index]
     except (OSError, RuntimeError) as error:
-        raise Unreadable(f"the values of the layer {layer} are damaged: {error}") from error
+        raise UnreadableWeights(f"the values of the layer {layer} are damaged: {error}") from error
     if values.dtype.kind != "f":
         raise WeightsError(f"{path} stores the layer {layer} as {values.dtype}", "give a file of float weights")
     if not np.isfinite(values).all():

@@ -17,7 +17,7 @@ from edgetune.modules.models.backbone import assemble
 from edgetune.modules.models.saved_model_weights import HUB, hub_folder, saved_model_folder, stored_in_folder
 from edgetune.modules.models.weight_formats import (
     FORMATS,
-    Unreadable,
+    UnreadableWeights,
     file_format,
     stable_names,
     stored_layers,
@@ -131,7 +131,7 @@ def _load_folder(backbone: keras.Model, settings: ModelSettings) -> None:
         _check_pin(f"the folder of weights {folder}", folder_digest(folder), settings)
     try:
         put_in(backbone, stored_in_folder(folder, backbone), folder, settings)
-    except Unreadable as error:
+    except UnreadableWeights as error:
         raise WeightsError(f"{folder} cannot be used as weights: {error}", _SOURCES) from error
 
 
@@ -145,7 +145,7 @@ def _load_file(backbone: keras.Model, settings: ModelSettings) -> None:
     try:
         with stored_layers(content, kind, backbone) as stored:
             put_in(backbone, stored, path, settings)
-    except Unreadable as error:
+    except UnreadableWeights as error:
         raise WeightsError(f"{path} is not a readable file of weights: {error}", "get the file again") from error
 
 

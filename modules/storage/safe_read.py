@@ -22,7 +22,7 @@ _KINDS = (
 _BYTES_PER_PIXEL, _BESIDE_PIXELS = 8, 64 << 20
 
 
-class Unreadable(Exception):
+class UnreadableFile(Exception):
     """It is no file that can be read; the message says why, in a few words."""
 
 
@@ -41,17 +41,17 @@ def read_file(path: str, base: str | None, most: int, kind: str = "an image of d
         kind: What has no more bytes than that, for the message.
 
     Raises:
-        Unreadable: No ordinary file, a link that leads out of `base` or nowhere, gone, not permitted, too large.
+        UnreadableFile: No ordinary file, a link that leads out of `base` or nowhere, gone, not permitted, too large.
     """
     try:
         content = filesystem.read(path, most + 1) if filesystem.is_remote(path) else _read_local(path, base, most)
     except FileNotFoundError as error:
         gone = "a link to a file that does not exist" if os.path.islink(path) else "gone, or never there"  # noqa: PTH114
-        raise Unreadable(gone) from error
+        raise UnreadableFile(gone) from error
     except (OSError, ValueError) as error:  # a ValueError where a name has a zero byte
-        raise Unreadable(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise UnreadableFile(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(content) > most:
-        raise Unreadable(f"larger than the {most} bytes that {kind} can have")
+        raise UnreadableFile(f"larger than the {most} bytes that {kind} can have")
     return content
 
 
@@ -59,11 +59,11 @@ def check_file(path: str, base: str | None) -> None:
     """Looks at a file of this machine without opening it.
 
     Raises:
-        Unreadable: No ordinary file, or a link that leads out of `base`.
+        UnreadableFile: No ordinary file, or a link that leads out of `base`.
         OSError: Gone, or not permitted.
     """
     if base is not None and not _is_below(path, os.path.realpath(base)):
-        raise Unreadable("a link that leads out of the folder of images; put the file itself there")
+        raise UnreadableFile("a link that leads out of the folder of images; put the file itself there")
     _check_kind(os.stat(path))  # noqa: PTH116 - before it is opened: opening a device or a pipe may act on it
 
 
@@ -84,4 +84,4 @@ def _read_local(path: str, base: str | None, most: int) -> bytes:
 def _check_kind(found: os.stat_result) -> None:
     for is_kind, name in _KINDS:
         if is_kind(found.st_mode):
-            raise Unreadable(name)
+            raise UnreadableFile(name)

@@ -16,7 +16,7 @@ _LOSS_SHARE = 1e-6
 """So little that one image of a million classified rightly outweighs any loss."""
 
 
-def badness(values: Mapping[str, float]) -> float:
+def rank(values: Mapping[str, float]) -> float:
     """Orders epochs, of one phase or of two.
 
     Args:
@@ -43,7 +43,7 @@ class BestEpoch(keras.callbacks.EarlyStopping):
 
     def get_monitor_value(self, logs: dict[str, float] | None) -> float:
         """What Keras compares, for the lowest to win."""
-        return badness(logs or {})
+        return rank(logs or {})
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Begins anew."""

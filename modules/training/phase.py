@@ -19,7 +19,7 @@ from edgetune.modules.settings.run import FineTuneSettings, PhaseSettings
 from edgetune.modules.training import distribution
 from edgetune.modules.training.checkpoint import TrainingState, training_key
 from edgetune.modules.training.distributed_fit import fit
-from edgetune.modules.training.early_stopping import BestEpoch, badness
+from edgetune.modules.training.early_stopping import BestEpoch, rank
 from edgetune.modules.training.epochs import Epochs
 
 
@@ -109,7 +109,7 @@ def run_phase(
     return Phase(
         name=name,
         epochs=tuple(state.epochs),
-        best_epoch=int(np.argmin([badness(epoch) for epoch in state.epochs])),
+        best_epoch=int(np.argmin([rank(epoch) for epoch in state.epochs])),
         seconds=state.seconds,
         trainable_parameters=int(sum(math.prod(weight.shape) for weight in model.trainable_weights)),
     )

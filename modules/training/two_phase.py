@@ -26,7 +26,7 @@ from edgetune.modules.settings.run import FineTuneSettings, ModelSettings, Phase
 from edgetune.modules.training import distribution
 from edgetune.modules.training.cached_features import CUT, POOLED, FrozenFeatures
 from edgetune.modules.training.datasets import Datasets
-from edgetune.modules.training.early_stopping import badness
+from edgetune.modules.training.early_stopping import rank
 from edgetune.modules.training.epochs import Epochs
 from edgetune.modules.training.phase import Phase, run_phase
 
@@ -126,7 +126,7 @@ def train_two_phases(
 
     unfreeze(trained.backbone, settings.fine_tune.unfreeze)
     second = run(FINE_TUNE, tail, settings.fine_tune, time.monotonic())
-    better = badness(second.best) < badness(first.best)
+    better = rank(second.best) < rank(first.best)
     exported, weights = (FINE_TUNE, trained.model.get_weights()) if better else (HEAD, after_head)
     before, after = (
         f"accuracy {phase.best['val_accuracy']:.4f} and loss {phase.best['val_loss']:.4f}" for phase in (first, second)

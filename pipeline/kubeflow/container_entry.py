@@ -18,7 +18,7 @@ from typing import Any
 from absl import app
 
 from edgetune.modules.core.errors import EdgetuneError
-from edgetune.modules.core.gc_pause import uncollected
+from edgetune.modules.core.gc_pause import gc_paused
 
 _INVOCATION, _DECLARED = "--json_serialized_invocation_args", "--json_serialized_inputs_spec_args"
 
@@ -40,7 +40,7 @@ def typed(invocation: str, declared: str) -> str:
 
 
 @contextmanager
-def ending_as_told() -> Iterator[None]:
+def exit_on_user_error() -> Iterator[None]:
     """Ends the process at an error that a user has caused: it is said as the command line says it."""
     try:
         yield
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, others = parser.parse_known_args(arguments)
     command = [sys.argv[0], *others, _INVOCATION, typed(options.invocation, options.declared)]
 
-    with uncollected():
+    with gc_paused():
         from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as tfx_entry
 
         from edgetune.modules.training import devices
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     devices.prepare()
 
     def run(parsed: Any) -> None:
-        with ending_as_told():
+        with exit_on_user_error():
             tfx_entry.main(parsed)
 
     app.run(run, argv=[*command, _DECLARED, options.declared], flags_parser=tfx_entry._parse_flags)  # noqa: SLF001

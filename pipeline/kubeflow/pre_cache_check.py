@@ -21,7 +21,7 @@ from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 from edgetune.components.image_example_gen.deferred_source import find
 from edgetune.components.image_example_gen.driver import fingerprint
 from edgetune.modules.data.digits import EMBEDDED
-from edgetune.pipeline.kubeflow.container_entry import ending_as_told
+from edgetune.pipeline.kubeflow.container_entry import exit_on_user_error
 
 
 def answer(exec_properties: dict[str, Any]) -> pipeline_spec_pb2.ExecutorOutput:
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     exec_properties = kubeflow_v2_entrypoint_utils.parse_execution_properties(
         given.inputs.parameter_values, given.inputs.parameters, inputs
     )
-    with ending_as_told():
+    with exit_on_user_error():
         output = answer(exec_properties)
     fileio.makedirs(given.outputs.output_file.rpartition("/")[0])
     with fileio.open(given.outputs.output_file, "w") as file:

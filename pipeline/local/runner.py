@@ -23,8 +23,8 @@ from absl import logging
 
 from edgetune.modules.core import progress
 from edgetune.modules.core.errors import ConfigError, EdgetuneError, NotBlessed, PushError
-from edgetune.modules.core.gc_pause import uncollected
-from edgetune.modules.data.findings import Refused, Rejected
+from edgetune.modules.core.gc_pause import gc_paused
+from edgetune.modules.data.findings import FindingsError, UnusableFiles
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.storage import filesystem
@@ -75,7 +75,7 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
         logging.set_verbosity(logging.INFO)
         live = False if verbose else None
         # Importing TensorFlow and TFX takes longer than most components, and a minute on a machine that is busy.
-        with uncollected(), Console(terminal, [_LOADING], live) as console:
+        with gc_paused(), Console(terminal, [_LOADING], live) as console:
             console.started(_LOADING)
             source, device = _preflight(settings, workdir, console)
             if (processes := ingest_processes(settings.beam, source.images)) > 1:
@@ -106,8 +106,8 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
             settings=settings,
             log=log,
             error=str(error) if error else None,
-            findings=error.found if isinstance(error, Refused) else None,
-            rejected=error if isinstance(error, Rejected) else None,
+            findings=error.found if isinstance(error, FindingsError) else None,
+            rejected=error if isinstance(error, UnusableFiles) else None,
         )
         print("", *summary(outcome, report=report), sep="\n", file=terminal, flush=True)
     if error is not None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edgetune.modules.contracts.signatures import LABELS_FILE
-from edgetune.modules.data.findings import Finding, Rejected
+from edgetune.modules.data.findings import Finding, UnusableFiles
 from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import Outcome
@@ -43,7 +43,7 @@ def collect(
     outcome: Outcome,
     settings: RunSettings | None = None,
     findings: Sequence[Finding] | None = None,
-    rejected: Rejected | None = None,
+    rejected: UnusableFiles | None = None,
 ) -> Collected:
     """Reads every section that the run left something for.
 

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edgetune.modules.data.findings import Rejected
+from edgetune.modules.data.findings import UnusableFiles
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.artifacts import Absent, folder, read_json, read_text
@@ -19,7 +19,7 @@ MAX_REJECTED = 50
 """Rejected files that the report names; it counts all."""
 
 
-def data(outcome: Outcome, rejected: Rejected | None = None) -> dict[str, Any]:
+def data(outcome: Outcome, rejected: UnusableFiles | None = None) -> dict[str, Any]:
     """What ImageExampleGen read: from its artifact, or from the error that it ended with."""
     if rejected:
         return _data(rejected.ingest, rejected.rows)

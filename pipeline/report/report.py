@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edgetune.modules.data.findings import Finding, Rejected
+from edgetune.modules.data.findings import Finding, UnusableFiles
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.config.load import to_yaml
 from edgetune.pipeline.metadata.outcome import GATES, NOT_RUN, PUSHERS, Outcome
@@ -37,7 +37,7 @@ def write_report(
     log: Path | None,
     error: str | None = None,
     findings: Sequence[Finding] | None = None,
-    rejected: Rejected | None = None,
+    rejected: UnusableFiles | None = None,
 ) -> Path:
     """Writes the report of a run, wherever the run ended.
 

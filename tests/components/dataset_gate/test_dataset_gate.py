@@ -20,7 +20,7 @@ from edgetune.components.common.artifacts import DatasetFindings, IngestReport
 from edgetune.components.dataset_gate import DatasetGate
 from edgetune.components.dataset_gate.executor import Executor
 from edgetune.modules.core.errors import DataError
-from edgetune.modules.data.findings import Refused
+from edgetune.modules.data.findings import FindingsError
 from edgetune.modules.images.reader import read_image
 from edgetune.modules.settings.run import DataSettings
 from tests.helpers import beam_context
@@ -112,9 +112,9 @@ class Gate:
         Executor(beam_context.context(self.folder)).Do(inputs, {"findings": [artifacts["findings"]]}, properties)
         return artifacts["findings"]
 
-    def refuse(self, smallest: int = 3, **changes: object) -> tuple[list[dict], Refused]:
+    def refuse(self, smallest: int = 3, **changes: object) -> tuple[list[dict], FindingsError]:
         """The findings that are written, and the error that they end with."""
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(FindingsError) as caught:
             self.execute(smallest, **changes)
         return self.written(), caught.value
 

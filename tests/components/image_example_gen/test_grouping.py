@@ -159,9 +159,9 @@ def test_a_group_counts_for_its_commonest_class_by_its_files_or_by_those_that_st
         return Item(name.encode(), files, b"", split)
 
     items = [item("1", "b", "a"), item("2", "b", split="test")]
-    assert _summary(b"1", items, False) == ("b", splits.Group(b"1", 3, "test"))
-    assert _summary(b"1", items, True) == ("b", splits.Group(b"1", 2, "test"))  # one of each label stays
-    assert _summary(b"1", [item("1", "b", "a")], False) == ("a", splits.Group(b"1", 2))
+    assert _summary(b"1", items, False) == ("b", splits.SplitGroup(b"1", 3, "test"))
+    assert _summary(b"1", items, True) == ("b", splits.SplitGroup(b"1", 2, "test"))  # one of each label stays
+    assert _summary(b"1", [item("1", "b", "a")], False) == ("a", splits.SplitGroup(b"1", 2))
 
 
 def test_a_class_of_very_many_is_placed_in_parts_and_what_was_placed_stays(monkeypatch):
@@ -179,5 +179,5 @@ def test_a_class_of_very_many_is_placed_in_parts_and_what_was_placed_stays(monke
     monkeypatch.setattr(grouping, "GROUPS_TOGETHER", 64)
     again, _ = run([*facts, *singles("c", 10)], splits_of)
     assert {name: image.split for name, image in again.items() if name[0] != "c"} == splits_of
-    parts = {grouping._in_parts(("a", splits.Group(bytes([n]), 1)), {"a": 400})[0] for n in range(100)}
+    parts = {grouping._in_parts(("a", splits.SplitGroup(bytes([n]), 1)), {"a": 400})[0] for n in range(100)}
     assert len(parts) == 7 and {label for label, _ in parts} == {"a"}

@@ -20,9 +20,9 @@ from edgetune.components.common.artifacts import IngestReport
 from edgetune.components.image_example_gen import ImageExampleGen, ingest_report
 from edgetune.components.image_example_gen.executor import Executor
 from edgetune.components.image_example_gen.ingest_report import Ingest
-from edgetune.components.image_example_gen.split_counts import Tally
+from edgetune.components.image_example_gen.split_counts import SplitCounts
 from edgetune.modules.core.errors import DataError
-from edgetune.modules.data.findings import Rejected
+from edgetune.modules.data.findings import UnusableFiles
 from edgetune.modules.data.sources import Source, discover
 from edgetune.modules.examples import records
 from edgetune.modules.images.reader import read_image
@@ -198,7 +198,7 @@ def test_too_many_rejected_files_are_an_error_that_names_the_first(folder, tmp_p
     shutil.copytree(folder, base)
     for number in range(12):
         (base / "cat" / f"bad {number:02}.jpg").touch()
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(UnusableFiles) as caught:
         execute(base, tmp_path / "made", max_rejected=0.15)
     cause = caught.value.cause
     assert cause.startswith("14 of 74 files (18.9%) cannot be used as images, more than data.max_rejected 15.0% allows")
@@ -305,7 +305,7 @@ def test_a_damaged_file_of_records_ends_the_run_with_its_name_its_place_and_what
     write_records(cut, *({"image": png(n), "label": n % 2} for n in range(10, 14)))
     cut.write_bytes(cut.read_bytes()[:-1])
     (base / "eval" / "text.tfrecord").write_text("this is just a text, and no records")
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(UnusableFiles) as caught:
         execute(base, tmp_path / "made", max_rejected=1.0)  # no share of rejected files excuses it
     first, second = caught.value.cause.splitlines()
     assert first == "eval/text.tfrecord: no TFRecord file: its first bytes are not a record's"
@@ -321,7 +321,7 @@ def test_a_link_or_a_pipe_among_files_of_records_is_told_and_not_waited_for(tmp_
     write_records(tmp_path / "outside.tfrecord", {"image": png(30), "label": 0})
     (base / "link.tfrecord").symlink_to(tmp_path / "outside.tfrecord")
     os.mkfifo(base / "pipe.tfrecord")
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(UnusableFiles) as caught:
         execute(base, tmp_path / "made")
     first, second = caught.value.cause.splitlines()
     assert first.startswith("link.tfrecord: a link that leads out of the folder")
@@ -388,7 +388,7 @@ def test_a_class_name_that_no_line_can_hold_is_an_error(name):
 
 
 def test_a_tally_is_the_same_in_any_order_and_any_number_of_parts():
-    tally = Tally()
+    tally = SplitCounts()
 
     def example(image: bytes, label: bytes) -> tf.train.Example:
         made = tf.train.Example()

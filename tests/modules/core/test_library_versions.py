@@ -66,4 +66,5 @@ def test_it_is_the_lock_of_the_image_and_an_installed_edgetune_has_it(root):
         patch.setattr(setuptools, "setup", kept.update)
         exec(compile((root / "setup.py").read_text(encoding="utf-8"), "setup.py", "exec"), {"__name__": "setup"})
     folder, name = IMAGE_LOCK.split("/")
-    assert folder in kept["packages"] and kept["package_data"][folder] == [name]
+    package = f"edgetune.{folder}"
+    assert package in kept["packages"] and kept["package_data"][package] == [name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgetune.modules.data.findings import (
     Copy,
     Finding,
-    Refused,
+    FindingsError,
     anomalies,
     drift,
     imbalance,
@@ -117,8 +117,8 @@ def test_the_names_are_those_that_findings_have():
 
 def test_a_refusal_says_how_to_let_the_finding_pass():
     [finding] = same_images([Copy("train", "a", "a/1.jpg"), Copy("train", "b", "b/1.jpg")])
-    assert Refused([finding]).remedy.endswith("; --allow 'two_labels:a/1.jpg' lets it pass")
-    assert Refused([finding]).exit_code == 3
+    assert FindingsError([finding]).remedy.endswith("; --allow 'two_labels:a/1.jpg' lets it pass")
+    assert FindingsError([finding]).exit_code == 3
 
 
 def test_a_finding_about_a_class_names_some_of_its_files_and_is_allowed_by_its_class():
@@ -128,5 +128,5 @@ def test_a_finding_about_a_class_names_some_of_its_files_and_is_allowed_by_its_c
     assert [finding.files for finding in named] == [("a/1.jpg",), tuple(by_class["b"][:10]), ("a/1.jpg",)]
     assert named[1].cause.endswith("min_examples_per_class 20, such as b/00.jpg, b/01.jpg, b/02.jpg")
     assert [finding.subject for finding in named] == ["a", "b", "a"]
-    assert Refused(named).remedy.endswith("--allow 'small_class:a' lets it pass")
+    assert FindingsError(named).remedy.endswith("--allow 'small_class:a' lets it pass")
     assert with_files(found, {}) == found

@@ -130,7 +130,8 @@ def test_a_folder_that_globbing_would_not_find_is_an_error(tmp_path, name):
 def test_a_wrong_folder_is_told_without_importing_tensorflow(tmp_path, root):
     program = (
         "import sys\n"
-        "from modules import errors, settings, sources\n"
+        "from edgetune.modules.core import errors\nfrom edgetune.modules.data import sources\n"
+        "from edgetune.modules.settings import run as settings\n"
         "try:\n"
         f"    sources.discover(settings.DataSettings(path={str(tmp_path)!r}))\n"
         "except errors.DataError:\n"

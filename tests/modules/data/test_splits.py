@@ -6,16 +6,16 @@ from collections import Counter
 
 import pytest
 
-from edgetune.modules.data.splits import Group, assign, deviations
+from edgetune.modules.data.splits import SplitGroup, assign, deviations
 
 SHARES = {"train": 8, "eval": 1, "test": 1}
 
 
-def singles(first: int, end: int, split: str = "") -> list[Group]:
-    return [Group(f"image {number}".encode(), 1, split) for number in range(first, end)]
+def singles(first: int, end: int, split: str = "") -> list[SplitGroup]:
+    return [SplitGroup(f"image {number}".encode(), 1, split) for number in range(first, end)]
 
 
-def counts(groups: list[Group], shares: dict[str, int] | None = None) -> Counter[str]:
+def counts(groups: list[SplitGroup], shares: dict[str, int] | None = None) -> Counter[str]:
     split_of = dict(assign(groups, shares or SHARES))
     assert set(split_of) == {group.id for group in groups}
     return Counter({split: sum(g.size for g in groups if split_of[g.id] == split) for split in SHARES})
@@ -51,14 +51,14 @@ def test_the_order_plays_no_role_and_the_ids_decide():
 
 
 def test_large_groups_stay_whole_and_the_small_ones_even_them_out():
-    groups = [Group(b"burst", 30), Group(b"series", 5), *singles(0, 65)]
+    groups = [SplitGroup(b"burst", 30), SplitGroup(b"series", 5), *singles(0, 65)]
     assert counts(groups) == {"train": 80, "eval": 10, "test": 10}
 
 
 def test_what_has_a_split_keeps_it_and_new_groups_fill_what_lacks():
     first = singles(0, 50)
     before = dict(assign(first, SHARES))
-    old = [Group(group.id, 1, before[group.id]) for group in first]
+    old = [SplitGroup(group.id, 1, before[group.id]) for group in first]
     after = dict(assign([*singles(50, 55), *old], SHARES))
     assert {identifier: after[identifier] for identifier in before} == before
     assert Counter(after.values()) == {"train": 44, "eval": 6, "test": 5} or Counter(after.values()) == {
@@ -71,7 +71,7 @@ def test_what_has_a_split_keeps_it_and_new_groups_fill_what_lacks():
 def test_after_images_were_removed_none_moves_and_what_comes_goes_where_it_is_missing():
     first = singles(0, 50)
     before = dict(assign(first, SHARES))
-    left = [Group(group.id, 1, before[group.id]) for group in first if before[group.id] != "test"]
+    left = [SplitGroup(group.id, 1, before[group.id]) for group in first if before[group.id] != "test"]
     assert dict(assign(left, SHARES)) == {group.id: group.split for group in left}
     assert {split for identifier, split in assign([*left, *singles(90, 93)], SHARES) if identifier >= b"image 9"} >= {
         "test"
@@ -79,7 +79,7 @@ def test_after_images_were_removed_none_moves_and_what_comes_goes_where_it_is_mi
 
 
 def test_a_split_that_is_no_longer_one_is_no_memory():
-    assert counts([Group(b"a", 1, "holdout"), *singles(0, 9)]) == {"train": 8, "eval": 1, "test": 1}
+    assert counts([SplitGroup(b"a", 1, "holdout"), *singles(0, 9)]) == {"train": 8, "eval": 1, "test": 1}
 
 
 def test_deviations_name_the_class_and_only_where_rounding_does_not_explain_them():
@@ -91,7 +91,7 @@ def test_deviations_name_the_class_and_only_where_rounding_does_not_explain_them
 @pytest.mark.parametrize("name", [b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h"])
 def test_a_large_group_is_placed_before_the_small_ones_whatever_its_digest(name):
     # Placed last, it would go to a split that lacks less than its size.
-    assert counts([*singles(0, 90), Group(name, 10)]) == {"train": 80, "eval": 10, "test": 10}
+    assert counts([*singles(0, 90), SplitGroup(name, 10)]) == {"train": 80, "eval": 10, "test": 10}
 
 
 def test_who_is_tested_on_does_not_follow_the_order_of_the_ids():

@@ -12,9 +12,9 @@ from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.conversion.converter import Converter
 from edgetune.modules.core.errors import DataError, ExportError
 from edgetune.modules.evaluation.edge import BATCH, evaluate
-from edgetune.modules.evaluation.verdict import Tally, Thresholds, overall, refusals
+from edgetune.modules.evaluation.verdict import ClassifierCounts, Thresholds, overall, refusals
 from edgetune.modules.examples.calibration_images import choose, representative_images
-from edgetune.modules.litert.crash_probe import fatal
+from edgetune.modules.litert.crash_probe import crash_reason
 from edgetune.modules.litert.interpreter import EdgeRunner, Latency
 from edgetune.modules.litert.metadata import add_metadata
 from tests.tiny import edge, model
@@ -102,7 +102,7 @@ def test_a_broken_quantization_is_refused(tmp_path, examples):
 
 
 def test_a_model_that_ends_the_interpreters_process_is_refused_and_the_others_are_measured(tmp_path, examples):
-    assert fatal(edge.converted()["int8"], BATCH) is None
+    assert crash_reason(edge.converted()["int8"], BATCH) is None
     contents = {**one(), "int8": edge.deadly(edge.converted()["int8"])}
     variants = judged(tmp_path, examples, contents)["variants"]
     assert "the LiteRT interpreter ends the process that runs it (SIGABRT)" in variants["int8"]["reasons"]
@@ -179,9 +179,9 @@ def test_the_digest_of_the_test_data_is_of_content_and_not_of_order(tmp_path):
 # The verdict, on counts made by hand.
 
 
-def tally(right: int, of: int = 100) -> tuple[Tally, Tally]:
+def tally(right: int, of: int = 100) -> tuple[ClassifierCounts, ClassifierCounts]:
     """A variant that is right, and agrees, on `right` images, and a SavedModel that is always right."""
-    variant, server = Tally(["a", "b"]), Tally(["a", "b"])
+    variant, server = ClassifierCounts(["a", "b"]), ClassifierCounts(["a", "b"])
     truth = np.zeros(of, np.int64)
     reference = np.tile(np.float32([0.9, 0.1]), (of, 1))
     answers = reference.copy()
@@ -202,7 +202,7 @@ def test_agreement_is_enough_at_the_bound_and_not_below(right, blessed):
 
 
 def test_a_variant_that_was_not_measured_is_refused():
-    assert refusals(Tally(["a"]), tally(1)[1], 1, Thresholds()) == ["was not measured"]
+    assert refusals(ClassifierCounts(["a"]), tally(1)[1], 1, Thresholds()) == ["was not measured"]
 
 
 def test_not_a_number_is_refused():
@@ -212,10 +212,13 @@ def test_not_a_number_is_refused():
 
 
 def test_an_answer_beyond_the_labels_is_never_right():
-    short = Tally(["a", "b"], own=["a"])
+    short = ClassifierCounts(["a", "b"], own=["a"])
     short.add(np.array([1, 0]), np.float32([[0, 1], [1, 0]]), np.float32([[0, 1], [1, 0]]))
     assert short.metrics()["accuracy"] == 0.5
-    assert Tally(["a"], own=[]).metrics() == {"accuracy": None, "per_class": {"a": {"accuracy": None, "examples": 0}}}
+    assert ClassifierCounts(["a"], own=[]).metrics() == {
+        "accuracy": None,
+        "per_class": {"a": {"accuracy": None, "examples": 0}},
+    }
 
 
 def test_the_whole_is_blessed_with_the_required_variants_and_at_least_one():

@@ -12,7 +12,7 @@ import tensorflow as tf
 from edgetune.modules.contracts.signatures import EDGE
 from edgetune.modules.conversion.converter import Converter
 from edgetune.modules.core.errors import ExportError
-from edgetune.modules.litert.graph import CONV, DENSE, DEPTHWISE, WEIGHTED, NotKnown, read_network
+from edgetune.modules.litert.graph import CONV, DENSE, DEPTHWISE, WEIGHTED, UnsupportedOperation, read_network
 from edgetune.modules.litert.interpreter import EdgeRunner
 from tests.tiny import edge, hard_swish
 from tests.tiny import model as tiny_model
@@ -89,14 +89,14 @@ def test_every_operation_with_weights_has_a_kernel_and_a_bias_of_its_own():
     [(keras.layers.LeakyReLU(), "operation LEAKY_RELU"), (keras.layers.Lambda(tf.sin), "operation SIN")],
 )
 def test_another_operation_is_not_known_and_named(tmp_path, layer, named):
-    with pytest.raises(NotKnown, match=named):
+    with pytest.raises(UnsupportedOperation, match=named):
         read_network(converted(tmp_path, layer, keras.layers.GlobalAveragePooling2D()))
 
 
 def test_a_quantized_file_is_not_known():
-    with pytest.raises(NotKnown):
+    with pytest.raises(UnsupportedOperation):
         read_network(edge.converted()["int8"])
-    with pytest.raises(NotKnown):
+    with pytest.raises(UnsupportedOperation):
         read_network(edge.converted()["float16"])
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from edgetune.modules.storage import filesystem
-from edgetune.modules.storage.safe_read import Unreadable, most_bytes, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, most_bytes, read_file
 
 
 def reason(path: Path | str, base: Path, most: int = 100) -> str:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableFile) as caught:
         read_file(str(path), str(base), most)
     return str(caught.value)
 
@@ -105,9 +105,9 @@ def test_what_is_behind_a_url_is_read_through_tensorflow(tmp_path):
     with tf.io.gfile.GFile("ram://safe_read/cat/a.jpg", "wb") as file:
         file.write(b"x" * 10)
     assert read_file("ram://safe_read/cat/a.jpg", "ram://safe_read", 10) == b"x" * 10
-    with pytest.raises(Unreadable, match="larger than the 9 bytes"):
+    with pytest.raises(UnreadableFile, match="larger than the 9 bytes"):
         read_file("ram://safe_read/cat/a.jpg", "ram://safe_read", 9)
-    with pytest.raises(Unreadable, match="cannot be read: "):
+    with pytest.raises(UnreadableFile, match="cannot be read: "):
         read_file("ram://safe_read/cat/absent.jpg", "ram://safe_read", 9)
     assert filesystem.names("ram://safe_read/cat") == ["a.jpg"]
     assert filesystem.size_and_time("ram://safe_read/cat/a.jpg")[0] == 10

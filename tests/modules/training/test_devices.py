@@ -177,7 +177,7 @@ LOOK = """
 import json, sys
 from absl import logging
 import tensorflow as tf
-from modules import devices
+from edgetune.modules.training import devices
 from edgetune.modules.settings.run import TrainingSettings
 if sys.argv[1] == "prepared":
     devices.prepare()

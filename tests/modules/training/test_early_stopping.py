@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from edgetune.modules.training.early_stopping import BestEpoch, badness
+from edgetune.modules.training.early_stopping import BestEpoch, rank
 
 
 def epoch(accuracy: float, loss: float) -> dict[str, float]:
@@ -16,12 +16,12 @@ def epoch(accuracy: float, loss: float) -> dict[str, float]:
 def test_accuracy_decides_and_loss_only_between_equals():
     best_first = [epoch(0.9, 2.0), epoch(0.9, 2.5), epoch(0.8999990, 0.0), epoch(0.8, 0.1), epoch(0.0, 0.0)]
     shuffled = [best_first[place] for place in (3, 1, 4, 0, 2)]
-    assert sorted(shuffled, key=badness) == best_first
+    assert sorted(shuffled, key=rank) == best_first
 
 
 @pytest.mark.parametrize("images", [70, 1_000_000])
 def test_one_image_more_outweighs_any_loss(images):
-    assert badness(epoch(1.0 / images, 1e9)) < badness(epoch(0.0, 0.0))
+    assert rank(epoch(1.0 / images, 1e9)) < rank(epoch(0.0, 0.0))
 
 
 def kept(values: list[dict[str, float]], patience: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from edgetune.modules.settings.run import ModelSettings, TrainingSettings
 from edgetune.modules.training import phase as phases
 from edgetune.modules.training import two_phase
 from edgetune.modules.training.datasets import load_datasets
-from edgetune.modules.training.early_stopping import badness
+from edgetune.modules.training.early_stopping import rank
 from edgetune.modules.training.two_phase import Folders, Result, train_two_phases
 from tests.helpers.model_state import variables
 from tests.tiny import backbone
@@ -195,7 +195,7 @@ def test_where_phase_2_is_worse_phase_1s_weights_are_returned_and_the_reason_say
     result, (head, tuned) = train(examples, tmp_path, settings)
     assert tuned.changed
     before, after = (phase.best for phase in result.phases)
-    assert badness(after) > badness(before)
+    assert rank(after) > rank(before)
     assert result.exported == "head"
     assert result.why == f"fine-tuning was not better on eval: {said(before)} before, {said(after)} after"
     for path, value in variables(result.classifier.model).items():
@@ -206,7 +206,7 @@ def test_where_phase_2_is_better_its_weights_are_returned_and_phase_1s_are_kept_
     fine_tune = {"epochs": 3, "learning_rate": 0.02, "unfreeze": {"last": backbone.LAST_BLOCK}}
     result, (head, tuned) = train(examples, tmp_path, training(fine_tune=fine_tune))
     before, after = (phase.best for phase in result.phases)
-    assert badness(after) < badness(before)
+    assert rank(after) < rank(before)
     assert result.exported == "fine_tune"
     assert result.why == f"fine-tuning was better on eval: {said(before)} before, {said(after)} after"
     for path, value in variables(result.classifier.model).items():

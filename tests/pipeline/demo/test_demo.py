@@ -234,7 +234,8 @@ def test_a_bad_bundle_is_refused_before_anything_is_installed(tmp_path, monkeypa
 
 def test_it_serves_until_ctrl_c_and_imports_no_tensorflow(bundle, engines, root):
     code = (
-        "import sys; from pathlib import Path; from pipeline import cli; from edgetune.pipeline.demo import site;"
+        "import sys; from pathlib import Path; from edgetune.pipeline import cli;"
+        "from edgetune.pipeline.demo import site;"
         f"site.installed = lambda source: Path({str(engines)!r});"
         f"code = cli.main(['demo', {str(bundle)!r}, '--port', '0']);"
         "print('heavy:', sorted({'tensorflow', 'keras', 'tfx', 'numpy'} & set(sys.modules))); sys.exit(code)"

@@ -19,7 +19,7 @@ from PIL import Image
 import edgetune.pipeline.local.observed_runner
 import edgetune.pipeline.pipeline
 from edgetune.modules.core.errors import ConfigError, DataError, NotBlessed, PushError, SubmitError
-from edgetune.modules.data.findings import Rejected
+from edgetune.modules.data.findings import UnusableFiles
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.training import devices
@@ -323,8 +323,10 @@ def test_the_error_of_a_component_ends_the_run_as_it_was_raised_after_the_report
 
 def test_what_the_first_component_rejected_is_in_the_report_of_the_run_that_it_stopped(fake, run, tmp_path):
     ingest = {"files": 2, "accepted": 1, "rejected": 1, "splits": {"train": {"owl": 1}, "eval": {}, "test": {}}}
-    fake.error = Rejected("1 of 2 files", "repair it", ingest, [{"path": "owl/9.jpg", "reason": "the file is empty"}])
-    with pytest.raises(Rejected):
+    fake.error = UnusableFiles(
+        "1 of 2 files", "repair it", ingest, [{"path": "owl/9.jpg", "reason": "the file is empty"}]
+    )
+    with pytest.raises(UnusableFiles):
         run()
     report = (tmp_path / "w" / "reports" / "birds" / "run-1" / "index.html").read_text()
     assert "owl/9.jpg" in report and "the file is empty" in report

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgetune.modules.data.findings import Finding, Rejected
+from edgetune.modules.data.findings import Finding, UnusableFiles
 from edgetune.modules.litert.interpreter import Latency
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.metadata.outcome import Outcome, read_outcome
@@ -409,7 +409,7 @@ def test_what_was_rejected_is_shown_of_a_run_that_it_stopped(tmp_path: Path) -> 
     splits = {"train": {"ash": 5}, "eval": {"ash": 1}, "test": {"ash": 1}}
     ingest = {"files": 107, "accepted": 7, "rejected": 100, "splits": splits}
     rows = [{"path": f"ash/<b>{number}</b>.jpg", "reason": "the file is empty"} for number in range(60)]
-    stopped = Rejected("too many", "repair them", ingest, rows)
+    stopped = UnusableFiles("too many", "repair them", ingest, rows)
     path = write_report(outcome, tmp_path / "report", settings=settings(), log=None, error="e", rejected=stopped)
     page = Page(path)
     assert "7 of 107 files taken, 100 rejected." in page.text and "the first 50 of 100" in " ".join(page.text.split())

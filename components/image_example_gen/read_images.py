@@ -33,7 +33,7 @@ from edgetune.modules.storage.safe_read import UnreadableFile, check_file, most_
 
 _REPORT_EVERY = 100
 
-# ReadOptions over a network is waiting, most of the time.
+# Reading over a network is waiting, most of the time.
 _REMOTE_THREADS = 16
 # However many threads read, together they hold the bytes of the largest file that is read at most.
 _contents = Budget()

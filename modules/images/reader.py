@@ -54,7 +54,7 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True)
-class ReadOptions:
+class ReadImage:
     """An image as a raw example holds it."""
 
     encoded: bytes
@@ -83,9 +83,7 @@ def _pillow_limit(max_pixels: int) -> Iterator[None]:
 _limit = SharedContext(_pillow_limit)
 
 
-def read_image(
-    content: bytes, max_pixels: int, max_side: int | None = None, background: str = "#ffffff"
-) -> ReadOptions:
+def read_image(content: bytes, max_pixels: int, max_side: int | None = None, background: str = "#ffffff") -> ReadImage:
     """Reads an image file.
 
     Args:
@@ -116,7 +114,7 @@ def read_image(
         raise Unusable(f"damaged: {str(error) or type(error).__name__}".splitlines()[0]) from error
 
 
-def _read(content: bytes, max_pixels: int, max_side: int | None, background: str) -> ReadOptions:
+def _read(content: bytes, max_pixels: int, max_side: int | None, background: str) -> ReadImage:
     _check_size(headers.peeked_size(content), max_pixels)
     with Image.open(io.BytesIO(content), formats=(*FORMATS, *_extra_formats())) as image:
         _check_size(image.size, max_pixels)
@@ -126,7 +124,7 @@ def _read(content: bytes, max_pixels: int, max_side: int | None, background: str
 
 def _read_opened(
     image: Image.Image, content: bytes, max_pixels: int, max_side: int | None, background: str
-) -> ReadOptions:
+) -> ReadImage:
     if isinstance(image, TiffImageFile):  # a tile may be larger than its image, and is decoded whole
         _check_size(tuple(image.tag_v2.get(tag, 1) for tag in _TILE), max_pixels)
     if image.format in _JPEG and headers.too_many_scans(content):
@@ -213,7 +211,7 @@ def _encode(image: Image.Image, lossy: bool) -> bytes:
     return buffer.getvalue()
 
 
-def _as_it_leaves(encoded: bytes) -> ReadOptions | None:
+def _as_it_leaves(encoded: bytes) -> ReadImage | None:
     """The image as all that comes after will see it; None where TensorFlow refuses what Pillow reads."""
     try:
         # What `tf.io.decode_image` calls, at three quarters of the processor time.
@@ -223,7 +221,7 @@ def _as_it_leaves(encoded: bytes) -> ReadOptions | None:
     height, width, _ = pixels.shape
     digest = hashlib.sha256(f"{width}x{height}:".encode())
     digest.update(pixels)
-    return ReadOptions(encoded, width, height, digest.hexdigest(), perceptual_hash.look(pixels))
+    return ReadImage(encoded, width, height, digest.hexdigest(), perceptual_hash.look(pixels))
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from PIL import Image
 
 from edgetune.modules.images import decode as images
 from edgetune.modules.images import reader
-from edgetune.modules.images.reader import ReadOptions, Unusable, read_image
+from edgetune.modules.images.reader import ReadImage, Unusable, read_image
 from tests.programs.fuzz_seeds import generated
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -50,7 +50,7 @@ def noise(height: int = 6, width: int = 9, channels: int = 3) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
 
 
-def decoded(read: ReadOptions) -> np.ndarray:
+def decoded(read: ReadImage) -> np.ndarray:
     """What TensorFlow makes of it."""
     return tf.io.decode_image(read.encoded, channels=3, expand_animations=False).numpy()
 
@@ -367,7 +367,7 @@ def test_real_photographs_keep_their_bytes():
 def test_files_are_read_in_threads_as_one_after_the_other():
     contents = [content for content in generated().values() for _ in range(2)]
 
-    def look(content: bytes) -> ReadOptions | str:
+    def look(content: bytes) -> ReadImage | str:
         try:
             return read_image(content, LIMIT, max_side=30)
         except Unusable as error:
@@ -389,7 +389,7 @@ def test_threads_together_decode_no_more_pixels_than_one_image_may_have(monkeypa
     content, now, highest = encoded(Image.new("RGB", (200, 100)), "PNG"), 0, 0
     real, lock = reader._read_opened, threading.Lock()
 
-    def counting(image: Image.Image, *rest: object) -> ReadOptions:
+    def counting(image: Image.Image, *rest: object) -> ReadImage:
         nonlocal now, highest
         with lock:
             now += 1

@@ -15,7 +15,7 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,10 +140,9 @@ def _removed_if_nothing_began(workdir: Path, log: Path) -> Iterator[Callable[[],
     except EdgetuneError:
         if not began:
             for path in made:
-                if path in wanted:
-                    path.unlink(missing_ok=True)
-                elif path.is_dir() and not any(path.iterdir()):
-                    path.rmdir()
+                # It may not have been made, and another run may have put something beside it.
+                with suppress(OSError):
+                    path.unlink() if path in wanted else path.rmdir()
         raise
 
 

@@ -27,6 +27,7 @@ from edgetune.modules.training.devices import Choice
 from edgetune.pipeline.beam import flags
 from edgetune.pipeline.beam.flags import beam_flags
 from edgetune.pipeline.local import runner
+from edgetune.pipeline.preflight import run as preflight
 from tests.helpers.recorded_run import Recorder
 
 # Runs the command line in a process in which importing TFX is an error.
@@ -352,7 +353,7 @@ def test_what_the_first_component_rejected_is_in_the_report_of_the_run_that_it_s
 def test_a_job_that_fails_on_a_cluster_is_an_error_with_its_reason_after_the_report(
     fake, photos, tmp_path, caplog, monkeypatch
 ):
-    monkeypatch.setattr(runner, "check_engine", lambda *arguments: None)
+    monkeypatch.setattr(preflight, "check_engine", lambda *arguments: None)
     fake.error = RuntimeError("Pipeline job-1 failed in state FAILED: Caused by: java.io.IOException: no buffers")
     beam = {"runner": "flink", "master": "http://127.0.0.1:8081", "environment_type": "loopback"}
     with pytest.raises(SubmitError, match="a job ended on flink .* as FAILED: java.io.IOException: no buffers"):

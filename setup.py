@@ -6,7 +6,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 # Read and not imported: the build environment has none of the packages that edgetune imports.
-VERSION = re.search(r'^__version__ = "(.+)"$', Path("edgetune/__init__.py").read_text(encoding="utf-8"), re.MULTILINE)[1]
+VERSION = re.search(r'^__version__ = "(.+)"$', Path("edgetune/__init__.py").read_text(encoding="utf-8"), re.MULTILINE)[
+    1
+]
 
 TFX_116 = 'python_version < "3.11"'
 TFX_121 = 'python_version >= "3.11"'

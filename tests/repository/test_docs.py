@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Iterator
@@ -10,8 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+import edgetune
 from edgetune.modules.settings.data import FINDINGS
+from edgetune.pipeline import cli
 from edgetune.pipeline.config import reference
+from edgetune.pipeline.local.result import Run
 from tests.repository.test_layout import ROOMS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,7 +125,7 @@ def test_pictures_are_used(root):
 
 def test_commands_and_settings_that_are_named_exist(root):
     targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    commands = {"run", "config", "verify", "predict", "demo", "compile", "submit"}
+    commands = set(cli.edgetune.commands)
     settings = {key for key, _ in reference.fields(reference.json_schema())}
     wrong, named = [], 0
     for page in PAGES:
@@ -153,6 +157,34 @@ def test_the_page_on_data_has_every_finding(root):
     text = (root / "docs" / "data.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.+?) \|", text[text.index("## Findings") :], re.MULTILINE)
     assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(FINDINGS)
+
+
+def test_the_page_on_the_python_api_names_what_there_is(root):
+    text = (root / "docs" / "python_api.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    named = {name for block in blocks for name in re.findall(r"\bedgetune\.(\w+)", block)}
+    assert {"run", "load_bundle", "verify", "load_settings", "RunSettings"} <= named <= set(edgetune.__all__)
+    for block in blocks:
+        compile(block, "python_api.md", "exec")
+    attributes = re.findall(
+        r"`(\w+)`", " ".join(re.findall(r"^\| (`[^|]*) \|", text[: text.index("## Settings")], re.M))
+    )
+    assert set(attributes) == {field.name for field in dataclasses.fields(Run)}
+    codes = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", text, re.MULTILINE))
+    assert codes == {kind.__name__: str(kind.exit_code) for kind in edgetune.EdgetuneError.__subclasses__()}
+
+
+def test_the_changelog_opens_with_the_version_of_the_code(root):
+    versions = re.findall(r"^## \[(\d.*?)\] - \d{4}-\d\d-\d\d$", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == edgetune.__version__
+
+
+def test_the_image_for_beam_has_the_versions_of_the_lock(root):
+    text = (root / "docs" / "beam.md").read_text(encoding="utf-8")
+    [(python, beam)] = re.findall(r"apache/beam_python([\d.]+)_sdk:([\d.]+)", text)
+    lock = (root / "requirements" / "tfx121.txt").read_text(encoding="utf-8")
+    assert re.search(r"^apache-beam==(\S+)", lock, re.MULTILINE)[1] == beam
+    assert f"FROM python:{python}." in (root / "Dockerfile").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -28,8 +28,8 @@ Every error that a user can cause is an `EdgetuneError` with a cause and a remed
 >>> try:
 ...     edgetune.load_settings(overrides={"model.alfa": 0.5})
 ... except edgetune.ConfigError as error:
-...     print(error.remedy)
-did you mean model.alpha?
+...     print(error.cause)
+unknown key model.alfa (--set): did you mean model.alpha?
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ _HOMES = {
         "TrainingError",
         "WeightsError",
     ),
-    # On Kubeflow and Vertex, TFX finds the class of an artifact by the name of its type, `edgetune.EdgeModel`, which may
-    # have one dot only.
+    # On Kubeflow and Vertex, TFX finds the class of an artifact by the name of its type, `edgetune.EdgeModel`, which
+    # may have one dot only.
     "edgetune.components.common.artifacts": (
         "DatasetFindings",
         "EdgeBlessing",

@@ -126,8 +126,10 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
 
 @contextmanager
 def _removed_if_nothing_began(workdir: Path, log: Path) -> Iterator[Callable[[], None]]:
-    """Remove what a run made in a new workdir if it ends with an error of the user before the yielded call."""
-    new, began = not workdir.exists(), False
+    """Remove the files and folders that a run made if it ends with an error of the user before the yielded call."""
+    wanted = [log, workdir / _LOCK]
+    made = [path for path in (*wanted, log.parent, workdir, *workdir.parents) if not path.exists()]
+    began = False
 
     def begin() -> None:
         nonlocal began
@@ -136,12 +138,12 @@ def _removed_if_nothing_began(workdir: Path, log: Path) -> Iterator[Callable[[],
     try:
         yield begin
     except EdgetuneError:
-        if new and not began:
-            for path in (log, workdir / _LOCK):
-                path.unlink(missing_ok=True)
-            for folder in (log.parent, workdir):
-                if folder.is_dir() and not any(folder.iterdir()):
-                    folder.rmdir()
+        if not began:
+            for path in made:
+                if path in wanted:
+                    path.unlink(missing_ok=True)
+                elif path.is_dir() and not any(path.iterdir()):
+                    path.rmdir()
         raise
 
 

@@ -79,7 +79,9 @@ def test_all_code_is_copied_and_is_in_the_build_context(root, steps):
     copied = {word for step in steps if step.keyword == "COPY" and not step.flags for word in step.words[:-1]}
     # `edgetune.modules` is a link in edgetune/ to the folder modules/.
     packages = {name.split(".")[1] if "." in name else name for name in from_setup(root)["packages"]}
-    assert {"edgetune", "modules", "components", "pipeline"} < packages and packages <= {name.partition("/")[0] for name in copied}
+    assert {"edgetune", "modules", "components", "pipeline"} < packages and packages <= {
+        name.partition("/")[0] for name in copied
+    }
     context = build_context(root)
     assert all((root / name).exists() and name in context for name in copied)
     for package in sorted(packages):

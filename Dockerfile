@@ -16,7 +16,7 @@ RUN scripts/install_in_image.sh packages /venv
 
 FROM packages AS wheel
 
-COPY setup.py pyproject.toml ./
+COPY setup.py pyproject.toml LICENSE ./
 COPY edgetune edgetune
 COPY configs configs
 COPY schemas schemas

@@ -7,7 +7,7 @@ ifneq ($(origin GPU),command line)
 GPU :=
 endif
 
-.PHONY: help setup run test large-test engine-test cloud-test image-check test-next lint lock schema pretrain FORCE
+.PHONY: help setup run test large-test engine-test cloud-test image-check test-next lint docs lock schema pretrain FORCE
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -38,6 +38,9 @@ test-next: ## Run all of it on TFX 1.21 in a Debian 13; ONLY, STEPS and ARGS cho
 
 lint: $(STAMP) ## Check style and types
 	scripts/lint.sh
+
+docs: ## Build the documentation site into site/, strictly, in an environment of its own
+	@scripts/docs.sh $(ARGS)
 
 lock: $(STAMP) ## Resolve the locks anew; ARGS="--upgrade" takes the newest versions
 	scripts/lock.sh $(ARGS)

@@ -1,18 +1,41 @@
 """Packaging of edgetune. The environment itself comes from the locks in requirements/, see the Makefile."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+
+# Read and not imported: the build environment has none of the packages that edgetune imports.
+VERSION = re.search(r'^__version__ = "(.+)"$', Path("edgetune/__init__.py").read_text(encoding="utf-8"), re.MULTILINE)[
+    1
+]
 
 TFX_116 = 'python_version < "3.11"'
 TFX_121 = 'python_version >= "3.11"'
 
 setup(
     name="edgetune",
-    version="0.1.0",
+    version=VERSION,
     description="From a folder of images to a blessed SavedModel and phone-ready LiteRT models, as a TFX pipeline",
     long_description=Path("README.md").read_text(encoding="utf-8") if Path("README.md").exists() else "",
     long_description_content_type="text/markdown",
+    license_expression="Apache-2.0",
+    keywords=["image classification", "transfer learning", "tfx", "litert", "tflite", "on-device"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.10,<3.14",
     # Named, so that an editable install is one path and not a table of packages.
     package_dir={"": "."},

@@ -180,7 +180,7 @@ system="$(uname -s) $(uname -m)"
 glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | awk '{print $2}' || true)
 if [ "$system" != "Linux x86_64" ] || ! at_least 2.28 "${glibc:-0}"; then
   echo "edgetune: TFX has packages for Linux on x86_64 with glibc 2.28 or newer only, and this is $system with" \
-    "glibc ${glibc:-missing}. README.md has a command that runs it in a container." >&2
+    "glibc ${glibc:-missing}. docs/install.md has a command that runs it in a container." >&2
   exit 1
 fi
 

@@ -16,6 +16,10 @@ compile 3.10 tflite-runtime "$@"
 compile 3.10 model-signing "$@"
 compile 3.10 hadolint "$@"
 
+# The packages that build the documentation are not clients, but are locked in the same way.
+.venv/bin/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+  --no-emit-find-links --python .venv/bin/python --python-version 3.10 requirements/docs.in -o requirements/docs.txt "$@"
+
 # Flink's jars alone: what the package asks for beside them is for its Python side.
 .venv/bin/uv pip compile -q --no-deps --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
   --no-emit-find-links --python .venv/bin/python --python-version 3.10 tests/engine/requirements-flink.in \

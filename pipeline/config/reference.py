@@ -20,29 +20,61 @@ _PATTERNS = {
     r"^[0-9]+\.[0-9]+$": "text such as `1.19`",
     "^gs://[^/]+.*$": "a URL that begins with `gs://`",
 }
+_COMMON = (
+    "data.path",
+    "model.backbone",
+    "model.alpha",
+    "model.image_size",
+    "training.head.epochs",
+    "training.fine_tune.epochs",
+    "training.fine_tune.unfreeze",
+    "training.augmentation",
+    "training.batch_size",
+    "evaluation.min_accuracy",
+    "edge.variants",
+    "edge.max_accuracy_drop",
+)
+"""The settings that most runs change, in the order in which one meets them."""
 _INTRODUCTION = """\
 # Configuration
 
-Every setting of a run, generated from `modules/settings/run.py` by `make schema`.
+Every setting of a run. This page is generated from `modules/settings/run.py` by `make schema`.
 
-A configuration is a YAML file: `edgetune run --config flowers.yaml`. Only `name` and `data.path` have no default.
+A configuration is a YAML file, and `edgetune run --config flowers.yaml` uses it. Only `name` and `data.path` have no
+default. `edgetune config` prints the configuration in effect, defaults included.
 
-`--set training.fine_tune.epochs=5` sets one key for one run and wins over the file. The value is YAML; a group given so
-replaces the whole group, and where a key is set twice the last one counts. `--data DIR` stands for `data.path`; without
-`--config` it names the run after the folder. `edgetune config` prints what is in effect, defaults included.
+```yaml
+name: flowers
+data: {path: ./flowers}
+model: {backbone: mobilenet_v2, image_size: 224}
+training:
+  fine_tune: {epochs: 30}
+evaluation: {min_accuracy: 0.85}
+```
 
-A relative path in a file is relative to that file; on the command line, to the working directory. Names such as
-`imagenet` and `embedded:digits`, and whatever has a `scheme://`, are left as they are.
+`--set training.fine_tune.epochs=5` sets one key for one run and overrides the file. `--data DIR` is short for
+`--set data.path=DIR`; without `--config` it also names the run after the folder.
 
-Scalars follow YAML 1.2: `1e-3` is a number, `no` is text. Unknown keys, keys given twice and values out of range are
-errors, and all of them are reported at once.
+## Settings to start with
 
-`schemas/config.json` says the same as a JSON schema. An editor with a YAML language server completes and checks the
-keys of a file that begins with this line:
+"""
+_RULES = """\
+## How the file is read
+
+- A relative path in a file is relative to that file; on the command line, to the working directory. Names such as
+  `imagenet` and `embedded:digits`, and URLs, are not changed.
+- Scalars follow YAML 1.2: `1e-3` is a number, `no` is text.
+- Unknown keys, duplicate keys and values out of range are errors. All of them are reported at once.
+- The value of `--set` is YAML. A group replaces the whole group. If a key is set twice, the last value counts.
+
+`schemas/config.json` is the same as a JSON schema. An editor with a YAML language server completes and checks the keys
+of a file that begins with this line:
 
 ```yaml
 # yaml-language-server: $schema=../schemas/config.json
 ```
+
+## All settings
 """
 
 
@@ -85,7 +117,7 @@ def allowed(field: Schema) -> str:
 
 
 def reference() -> str:
-    """The content of `docs/configuration.md`: a table for each group of keys."""
+    """Return the content of `docs/configuration.md`: the most used settings, then a table for each group of keys."""
     schema = json_schema()
     groups: dict[str, list[str]] = {"": []}
     titles = {"": ""}
@@ -98,17 +130,33 @@ def reference() -> str:
             shown = first.setdefault(field["$ref"], key)
             titles[key] = _resolved(schema, field).get("description", "")
             if shown != key:
-                titles[key] = f"{field['description']} The keys are those of `{shown}`."
+                titles[key] = f"{field['description']}\n\nThe keys are those of `{shown}`."
         elif group == "" or group in first.values():
             default = f"`{_yaml(field['default'])}`" if "default" in field else "required"
             cells = f"`{key}`", default, allowed(field), field.get("description", "")
             groups[group].append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-    parts = [_INTRODUCTION]
+    parts = [_INTRODUCTION + _common(dict(fields(schema))), _RULES]
     for key, rows in groups.items():
-        title = f"## `{key}`\n\n{titles[key]}" if key else "## Top level"
+        title = f"### `{key}`\n\n{titles[key]}" if key else "### Top level"
         table = "\n".join(["| key | default | must be | meaning |", "|-|-|-|-|", *rows])
         parts.append(f"{title}\n" + (f"\n{table}\n" if rows else ""))
     return "\n".join(parts)
+
+
+def _common(declared: dict[str, Schema]) -> str:
+    """Return the table of the most used settings; each links to the table of its group."""
+    rows = []
+    for key in _COMMON:
+        field = declared[key]
+        group = key if "properties" in field else key.rpartition(".")[0]
+        anchor = group.replace(".", "")  # as forges make it of a heading
+        if "properties" in field:
+            default = "a group of keys"
+        else:
+            default = f"`{_yaml(field['default'])}`" if "default" in field else "required"
+        cells = f"[`{key}`](#{anchor})", default, field.get("description", "")
+        rows.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    return "\n".join(["| key | default | meaning |", "|-|-|-|", *rows]) + "\n"
 
 
 def _resolved(schema: Schema, field: Schema) -> Schema:

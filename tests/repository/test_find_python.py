@@ -370,7 +370,7 @@ def test_a_named_interpreter_that_is_incomplete_is_refused_with_the_same_message
 def test_a_machine_without_packages_of_tfx_is_shown_the_container(machine):
     machine.program(machine.bin / "uname", "[ $1 = -s ] && echo Darwin || echo arm64")
     [said] = machine.refusal()
-    assert "this is Darwin arm64" in said and "README.md has a command that runs it in a container" in said
+    assert "this is Darwin arm64" in said and "docs/install.md has a command that runs it in a container" in said
 
 
 @pytest.mark.parametrize(("answer", "said"), [("echo glibc 2.27", "glibc 2.27"), ("exit 1", "glibc missing")])

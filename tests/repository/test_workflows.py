@@ -14,7 +14,7 @@ WORKFLOWS = Path(__file__).resolve().parents[2] / ".github" / "workflows"
 
 @pytest.fixture(params=sorted(WORKFLOWS.glob("*.yml")), ids=lambda path: path.stem)
 def workflow(request) -> dict[str, Any]:
-    return yaml.safe_load(request.param.read_text(encoding="utf-8"))
+    return load(request.param)
 
 
 @pytest.fixture
@@ -22,11 +22,16 @@ def steps(workflow) -> list[dict[str, Any]]:
     return [step for job in workflow["jobs"].values() for step in job["steps"]]
 
 
-def test_make_targets_that_are_called_exist(root, steps):
+def test_make_targets_that_are_called_exist(root):
     makefile = (root / "Makefile").read_text(encoding="utf-8")
-    called = {target for step in steps for target in re.findall(r"\bmake ([a-z-]+)", step.get("run", ""))}
-    assert {"setup", "run", "test", "lint"} <= called
-    assert called <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    called = {path.stem: set() for path in WORKFLOWS.glob("*.yml")}
+    for path in WORKFLOWS.glob("*.yml"):
+        for job in load(path)["jobs"].values():
+            called[path.stem] |= {
+                target for step in runs(job) for target in re.findall(r"\bmake ([a-z-]+)", step["run"])
+            }
+    assert called == {"test": {"setup", "run", "test", "lint"}, "package": {"docs"}}
+    assert set.union(*called.values()) <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
 
 
 def test_nothing_may_be_written_and_nothing_runs_for_ever(workflow):
@@ -42,8 +47,8 @@ def test_actions_are_github_s_own_and_of_a_named_version(steps):
     )
 
 
-def test_every_python_is_run_and_both_generations_are_tested(workflow):
-    [job] = workflow["jobs"].values()
+def test_every_python_is_run_and_both_generations_are_tested():
+    [job] = load(WORKFLOWS / "test.yml")["jobs"].values()
     assert job["runs-on"] == "ubuntu-24.04"  # glibc 2.39
     matrix = {entry["python"]: entry["tests"] for entry in job["strategy"]["matrix"]["include"]}
     assert matrix == {"3.13": True, "3.12": False, "3.11": False, "3.10": True}
@@ -51,6 +56,18 @@ def test_every_python_is_run_and_both_generations_are_tested(workflow):
     assert [step["run"] for step in named] == ["make setup"]
     conditions = {step["run"].split("\n")[-2 if "\n" in step["run"] else -1]: step.get("if") for step in runs(job)}
     assert conditions["make run"] is None and conditions["make test"] == "matrix.tests"
+
+
+def test_the_wheel_is_built_and_installed_outside_of_the_checkout():
+    job = load(WORKFLOWS / "package.yml")["jobs"]["wheel"]
+    build, install = (step["run"] for step in runs(job))
+    assert "pip wheel --no-deps" in build and "pip install --no-deps dist/edgetune-*.whl" in install
+    # In the checkout, Python would import the folder edgetune/ and not what was installed.
+    assert install.strip().splitlines()[-1].startswith("cd fresh && bin/python ")
+
+
+def load(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def runs(job: dict[str, Any]) -> list[dict[str, Any]]:

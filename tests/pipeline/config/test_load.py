@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -293,6 +294,16 @@ def test_the_committed_schema_and_reference_are_those_of_the_settings(root):
     remedy = "stale: run `make schema`"
     assert (root / "schemas" / "config.json").read_text(encoding="utf-8") == reference.json_schema_text(), remedy
     assert (root / "docs" / "configuration.md").read_text(encoding="utf-8") == reference.reference(), remedy
+
+
+def test_the_reference_opens_with_a_dozen_settings_that_lead_to_their_tables():
+    text = reference.reference()
+    opening, headings = text[: text.index("## All settings")], re.findall(r"^### `(.+)`$", text, re.MULTILINE)
+    rows = re.findall(r"^\| \[`([\w.]+)`\]\(#(\w+)\) \|", opening, re.MULTILINE)
+    assert len(rows) == 12 and rows[0][0] == "data.path"
+    anchors = {heading.replace(".", ""): heading for heading in headings}
+    for key, anchor in rows:
+        assert key == anchors[anchor] or key.rpartition(".")[0] == anchors[anchor]
 
 
 def test_every_setting_has_one_line_of_meaning():

@@ -85,6 +85,8 @@ for python in "${pythons[@]}"; do
   rm -f "$logs/$python-setup.result"
   remove "$work/project"
   git clone -q . "$work/project"
+  # The repository may have moved on since the first Python.
+  git -C "$work/project" checkout -q --detach "$commit"
   if ! found=$(debian bash -c "$interpreter" _ "$python" 2>"$logs/$python-setup.log"); then
     printf 'setup\tnot available\t\t\t\t\n' >"$logs/$python-setup.result"
     say "Python $python is not available: not in Debian 13, under pyenv or through uv (see $logs/$python-setup.log)"

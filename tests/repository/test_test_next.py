@@ -24,6 +24,8 @@ esac
 [ -d "$work/project/.git" ] && clone=clean || clone=none
 ls "$work/project" | grep -q dirt && clone=dirty
 echo "$EDGETUNE_PYTHON: $* ARGS=${ARGS:-} $clone" >>"$PLAY/asked"
+git -C "$work/project" rev-parse HEAD >>"$PLAY/commits"
+[ ! -e "$PLAY/goes-on" ] || git -C "$(dirname "$0")" -c user.name=a -c user.email=a@example.org commit -q --allow-empty -m "work goes on"
 answer="$PLAY/${EDGETUNE_PYTHON#/python}-$2${ARGS:+-args}"
 [ ! -e "$answer" ] || { cat "$answer"; exit 2; }
 case "$2" in test) echo "===== 41 passed, 3 skipped in 7.25s ====="; esac
@@ -219,3 +221,10 @@ def test_a_command_is_needed(machine):
         1,
         "edgetune: debian13.sh needs a folder and a command: debian13.sh WORK COMMAND...\n",
     )
+
+
+def test_all_pythons_are_tried_at_one_commit_though_work_goes_on(debian):
+    (debian.play / "goes-on").touch()
+    assert debian.run().returncode == 0
+    commits = (debian.play / "commits").read_text().split()
+    assert len(commits) > 3 and len(set(commits)) == 1

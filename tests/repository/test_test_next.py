@@ -25,7 +25,8 @@ esac
 ls "$work/project" | grep -q dirt && clone=dirty
 echo "$EDGETUNE_PYTHON: $* ARGS=${ARGS:-} $clone" >>"$PLAY/asked"
 git -C "$work/project" rev-parse HEAD >>"$PLAY/commits"
-[ ! -e "$PLAY/goes-on" ] || git -C "$(dirname "$0")" -c user.name=a -c user.email=a@example.org commit -q --allow-empty -m "work goes on"
+[ ! -e "$PLAY/goes-on" ] ||
+  git -C "$(dirname "$0")" -c user.name=a -c user.email=a@example.org commit -q --allow-empty -m "work goes on"
 answer="$PLAY/${EDGETUNE_PYTHON#/python}-$2${ARGS:+-args}"
 [ ! -e "$answer" ] || { cat "$answer"; exit 2; }
 case "$2" in test) echo "===== 41 passed, 3 skipped in 7.25s ====="; esac

@@ -199,7 +199,7 @@ def _pixels(png: bytes, image_size: int) -> Any:
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
             if image.size != (image_size, image_size) or image.mode != "RGB":
-                return f"is {image.size[0]} x {image.size[1]} {image.mode}, and must be {image_size} x {image_size} RGB"
+                return f"is {image.size[0]} x {image.size[1]} {image.mode}, but must be {image_size} x {image_size} RGB"
             return np.asarray(image)
     except Exception as error:  # noqa: BLE001
         return f"is no PNG that can be read: {_reason(error)}"

@@ -110,7 +110,7 @@ def test_labels_beside_a_model_do_where_none_are_inside(tmp_path):
     (tmp_path / "labels.txt").write_text("blue\ngreen\nred\n")
     assert Classifier(path).labels == ["blue", "green", "red"]
     (tmp_path / "labels.txt").write_text("blue\ngreen\n")
-    with pytest.raises(BundleError, match=r"output is float32 \[1, 3\], and must be float32 \[1, 2\]"):
+    with pytest.raises(BundleError, match=r"output is float32 \[1, 3\], but must be float32 \[1, 2\]"):
         Classifier(path)
 
 
@@ -118,7 +118,7 @@ def test_what_is_no_model_is_a_sentence(tmp_path):
     path = tmp_path / "model_float32.tflite"
     path.write_bytes(b"not a model")
     (tmp_path / "labels.txt").write_text("a\nb\n")
-    with pytest.raises(BundleError, match="this is no LiteRT model"):
+    with pytest.raises(BundleError, match="this is not a LiteRT model"):
         Classifier(path)
     with pytest.raises(BundleError, match="cannot be read"):
         Classifier(tmp_path / "absent.tflite")

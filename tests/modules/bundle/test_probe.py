@@ -70,12 +70,12 @@ def test_other_operations_than_bundle_json_says_are_seen():
 
 def test_labels_size_and_runtime_must_be_those_of_bundle_json():
     found = probe(replace(task(), labels=["blue", "red", "green"], image_size=64, min_runtime="9.9.9"))
-    assert any(each.startswith("input is float32 [1, 32, 32, 3], and must be") for each in found.file)
+    assert any(each.startswith("input is float32 [1, 32, 32, 3], but must be") for each in found.file)
     assert "label 2 inside is 'green', and bundle.json says 'red'" in found.file
     assert any("bundle.json says 9.9.9" in each for each in found.file)
     found = probe(replace(task(), labels=["blue", "red"]))
     assert "has 3 labels inside, and bundle.json has 2" in found.file
-    assert any(each.startswith("output is float32 [1, 3], and must be float32 [1, 2]") for each in found.file)
+    assert any(each.startswith("output is float32 [1, 3], but must be float32 [1, 2]") for each in found.file)
 
 
 def test_a_golden_image_must_be_a_png_of_the_size():
@@ -84,7 +84,7 @@ def test_a_golden_image_must_be_a_png_of_the_size():
     wide = tiny_model.png(next(tiny_model.examples(1))[0].repeat(2, axis=1))
     found = probe(replace(asked, golden=[("a.png", b"no image", first[2]), ("b.png", wide, first[2])]))
     assert found.golden[0].startswith("a.png: is no PNG that can be read")
-    assert found.golden[1] == "b.png: is 64 x 32 RGB, and must be 32 x 32 RGB"
+    assert found.golden[1] == "b.png: is 64 x 32 RGB, but must be 32 x 32 RGB"
 
 
 @pytest.mark.parametrize("cut", [0, 8, 100, 2000])
@@ -99,7 +99,9 @@ def test_a_model_that_is_well_formed_and_senseless_is_a_sentence():
 
     content = changed(senseless)
     found = probe(replace(task(), model=content))
-    assert found.file == [] and found.golden[0].startswith("cannot be run: the LiteRT interpreter cannot load it")
+    assert found.file == [] and found.golden[0].startswith(
+        "cannot be run: the LiteRT interpreter cannot load the model"
+    )
 
 
 def laughs(times: int) -> bytes:

@@ -92,8 +92,8 @@ def test_metadata_that_clients_would_believe_wrongly_are_found_where_every_diges
         patched.setattr(metadata, "STD", 127.5)
         twice = add_metadata(content, tiny_model.LABELS, edge.ABOUT)
     assert replaced(bundle, twice) == [
-        "model_float32.tflite: declares mean 127.5 and deviation 127.5 where 0 and 1 are right: the model normalises "
-        "by itself, and clients would do it a second time"
+        "model_float32.tflite: declares mean 127.5 and deviation 127.5 instead of 0 and 1: the model normalises "
+        "its input itself, and clients would normalise it a second time"
     ]
     swapped = add_metadata(content, ("blue", "red", "green"), edge.ABOUT)
     assert replaced(bundle, swapped) == ["model_float32.tflite: label 2 inside is 'red', and bundle.json says 'green'"]

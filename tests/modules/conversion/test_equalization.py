@@ -1,11 +1,11 @@
-"""Equalised channels are alike, and the network computes what it did."""
+"""Equalized channels are alike, and the network computes what it did."""
 
 from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.conversion.equalization import Equalised, _factor, equalise
+from edgetune.modules.conversion.equalization import Equalized, _factor, equalize
 from edgetune.modules.conversion.quantization import channel_ranges
 from edgetune.modules.litert.graph import CONV, DEPTHWISE, Network
 from tests.tiny import hard_swish
@@ -13,9 +13,9 @@ from tests.tiny import hard_swish
 IMAGES = hard_swish.images()
 
 
-def equalised() -> Equalised:
+def equalized() -> Equalized:
     network = hard_swish.network()
-    return equalise(network, channel_ranges(network, IMAGES))
+    return equalize(network, channel_ranges(network, IMAGES))
 
 
 def probabilities(network: Network) -> np.ndarray:
@@ -35,12 +35,12 @@ def first_of(network: Network) -> int:
 
 
 def test_the_answers_are_the_same():
-    before, after = probabilities(hard_swish.network()), probabilities(equalised().network)
+    before, after = probabilities(hard_swish.network()), probabilities(equalized().network)
     np.testing.assert_allclose(after, before, atol=1e-5)
 
 
 def test_channels_that_were_far_apart_are_near_each_other():
-    network, made = hard_swish.network(), equalised()
+    network, made = hard_swish.network(), equalized()
     first = first_of(network)
     assert unevenness(network, first) > 20
     assert unevenness(made.network, first, made.lowest[first]) < 7
@@ -48,7 +48,7 @@ def test_channels_that_were_far_apart_are_near_each_other():
 
 
 def test_a_hard_swish_becomes_a_gate_and_a_product():
-    network, made = hard_swish.network(), equalised()
+    network, made = hard_swish.network(), equalized()
     changed = [operation for operation in network.operations if operation.kind == "HARD_SWISH"]
     assert len(changed) == 2
     assert "HARD_SWISH" not in {operation.kind for operation in made.network.operations}
@@ -63,7 +63,7 @@ def test_a_hard_swish_becomes_a_gate_and_a_product():
 
 def test_a_hard_swish_whose_output_is_added_to_something_stays():
     network = hard_swish.network(added=True)
-    made = equalise(network, channel_ranges(network, IMAGES))
+    made = equalize(network, channel_ranges(network, IMAGES))
     assert [operation.kind for operation in made.network.operations].count("HARD_SWISH") == 1
     np.testing.assert_allclose(probabilities(made.network), probabilities(network), atol=1e-5)
 
@@ -72,7 +72,7 @@ def test_the_network_that_is_given_stays_as_it_is():
     network = hard_swish.network()
     before = {number: value.copy() for number, value in network.constants.items()}
     operations, shapes = list(network.operations), dict(network.shapes)
-    equalise(network, channel_ranges(network, IMAGES))
+    equalize(network, channel_ranges(network, IMAGES))
     assert network.operations == operations and network.shapes == shapes
     assert set(network.constants) == set(before)
     for number, value in before.items():
@@ -85,13 +85,13 @@ def test_a_channel_that_was_silent_is_not_made_louder_than_a_bound():
     first = first_of(network)
     low, high = ranges[first]
     ranges[first] = np.where(np.arange(len(low)) == 3, 0, low), np.where(np.arange(len(low)) == 3, 0, high)
-    made = equalise(network, ranges)
+    made = equalize(network, ranges)
     assert made.factors[first][3] == np.float32(1 / 16)
     np.testing.assert_allclose(probabilities(made.network), probabilities(network), atol=1e-5)
 
 
 def test_what_is_read_otherwise_keeps_its_channels():
-    network, made = hard_swish.network(), equalised()
+    network, made = hard_swish.network(), equalized()
     kept = {network.image, network.answer}
     kept |= {operation.output for operation in network.operations if operation.kind == "FULLY_CONNECTED"}
     assert not kept & set(made.factors)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.conversion.equalization import equalise
+from edgetune.modules.conversion.equalization import equalize
 from edgetune.modules.conversion.quantization import (
     Quantized,
     _rounded,
@@ -74,11 +74,11 @@ def test_the_range_of_the_image_is_that_of_a_byte_and_every_range_holds_zero(pre
 
 def test_corrected_biases_bring_the_means_back():
     network = hard_swish.network()
-    equalised = equalise(network, channel_ranges(network, IMAGES))
-    bounds = bounds_of(equalised, channel_ranges(equalised.network, IMAGES))
-    corrected = correct_biases(equalised.network, bounds, IMAGES)
-    means = [layer_means(of, bounds) for of in (equalised.network, corrected)]
-    before, after = (shift_of(means_of, layer_means(equalised.network, {})) for means_of in means)
+    equalized = equalize(network, channel_ranges(network, IMAGES))
+    bounds = bounds_of(equalized, channel_ranges(equalized.network, IMAGES))
+    corrected = correct_biases(equalized.network, bounds, IMAGES)
+    means = [layer_means(of, bounds) for of in (equalized.network, corrected)]
+    before, after = (shift_of(means_of, layer_means(equalized.network, {})) for means_of in means)
     assert after < 0.5 * before
 
 
@@ -89,23 +89,23 @@ def test_what_a_range_leaves_out_is_no_error_of_the_mean():
     low = network.constants[first.inputs[2]].copy()
     low[0] = -40.0
     network.constants[first.inputs[2]] = low
-    equalised = equalise(network, channel_ranges(network, IMAGES))
-    bounds = bounds_of(equalised, channel_ranges(equalised.network, IMAGES))
-    corrected = correct_biases(equalised.network, bounds, IMAGES)
+    equalized = equalize(network, channel_ranges(network, IMAGES))
+    bounds = bounds_of(equalized, channel_ranges(equalized.network, IMAGES))
+    corrected = correct_biases(equalized.network, bounds, IMAGES)
     gate = next(o for o in corrected.operations if o.kind == DEPTHWISE and o.inputs[0] == first.output)
     assert abs(corrected.constants[gate.inputs[2]][0] - 3.0) < 0.1
 
 
 def test_only_biases_are_corrected():
     network = hard_swish.network()
-    equalised = equalise(network, channel_ranges(network, IMAGES))
-    bounds = bounds_of(equalised, channel_ranges(equalised.network, IMAGES))
-    corrected = correct_biases(equalised.network, bounds, IMAGES)
+    equalized = equalize(network, channel_ranges(network, IMAGES))
+    bounds = bounds_of(equalized, channel_ranges(equalized.network, IMAGES))
+    corrected = correct_biases(equalized.network, bounds, IMAGES)
     biases = {operation.inputs[2] for operation in corrected.operations if operation.kind in WEIGHTED}
     changed = {
         number
         for number, value in corrected.constants.items()
-        if not np.array_equal(value, equalised.network.constants[number])
+        if not np.array_equal(value, equalized.network.constants[number])
     }
     assert changed and changed <= biases
 

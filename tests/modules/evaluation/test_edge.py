@@ -69,7 +69,7 @@ def test_swapped_labels_inside_the_file_are_refused_with_numbers(tmp_path, examp
     metrics = judged(tmp_path, examples, one(), inside=("blue", "red", "green"))
     facts = metrics["variants"]["float32"]
     assert not metrics["blessed"] and not facts["blessed"]
-    assert "labels.txt inside the file is not the SavedModel's" in facts["reasons"]
+    assert "labels.txt inside the file differs from the SavedModel's" in facts["reasons"]
     assert facts["accuracy"] == pytest.approx(1 / 3)
     assert any("below the SavedModel's 1.0000 by more than edge.max_accuracy_drop 0.01" in r for r in facts["reasons"])
     assert any("agreement 0.3333 with the SavedModel is below edge.min_agreement 0.97" in r for r in facts["reasons"])
@@ -79,12 +79,12 @@ def test_swapped_labels_inside_the_file_are_refused_with_numbers(tmp_path, examp
 def test_swapped_labels_beside_the_file_are_refused(tmp_path, examples):
     metrics = judged(tmp_path, examples, one(), beside=("red", "green", "blue"))
     assert not metrics["blessed"]
-    assert "beside the model is not the SavedModel's" in metrics["reasons"][0]
+    assert "beside the model differs from the SavedModel's" in metrics["reasons"][0]
 
 
 def test_a_label_too_many_is_refused(tmp_path, examples):
     metrics = judged(tmp_path, examples, one(), inside=(*model.LABELS, "yellow"))
-    assert metrics["variants"]["float32"]["reasons"] == ["labels.txt inside the file is not the SavedModel's"]
+    assert metrics["variants"]["float32"]["reasons"] == ["labels.txt inside the file differs from the SavedModel's"]
 
 
 def test_a_model_that_lost_its_normalisation_is_refused(tmp_path, examples):
@@ -122,7 +122,7 @@ def test_a_damaged_file_is_refused_and_the_others_are_measured(tmp_path, example
     metrics = evaluate(edge.saved_model(), edge_model, examples, FLOAT32)
     assert metrics["blessed"] and metrics["variants"]["float32"]["blessed"]
     assert not metrics["variants"]["int8"]["blessed"]
-    assert "this is no LiteRT model" in metrics["variants"]["int8"]["reasons"][0]
+    assert "this is not a LiteRT model" in metrics["variants"]["int8"]["reasons"][0]
     assert metrics["variants"]["int8"]["accuracy"] is None
 
 
@@ -136,7 +136,7 @@ def test_without_test_images_nothing_is_blessed(tmp_path):
     (tmp_path / "none").mkdir()
     metrics = judged(tmp_path / "edge", str(tmp_path / "none"), one())
     assert not metrics["blessed"] and not metrics["variants"]["float32"]["blessed"]
-    assert metrics["reasons"] == ["nothing was measured: the test split holds no images"]
+    assert metrics["reasons"] == ["nothing was measured: the test split has no images"]
 
 
 def test_a_required_variant_that_was_not_exported_refuses_all(tmp_path, examples):
@@ -149,7 +149,9 @@ def test_a_required_variant_that_was_not_exported_refuses_all(tmp_path, examples
 def test_a_file_that_is_too_large_is_refused(tmp_path, examples):
     metrics = judged(tmp_path, examples, one(), Thresholds(max_bytes=3000))
     size = metrics["variants"]["float32"]["bytes"]
-    assert metrics["reasons"] == [f"required edge variant float32: {size} bytes are more than edge.max_bytes 3000"]
+    assert metrics["reasons"] == [
+        f"required edge variant float32: its size of {size} bytes exceeds edge.max_bytes 3000"
+    ]
 
 
 def test_more_images_than_a_batch_are_all_counted(tmp_path):
@@ -162,7 +164,7 @@ def test_more_images_than_a_batch_are_all_counted(tmp_path):
 
 def test_a_class_that_the_model_does_not_know_is_an_error(tmp_path):
     model.write_raw(tmp_path / "e", "test", [(model.png(model.image("red", 1)), "purple")])
-    with pytest.raises(DataError, match="class 'purple', which the model does not know"):
+    with pytest.raises(DataError, match="class 'purple', which the model does not have"):
         judged(tmp_path / "edge", str(tmp_path / "e"), one())
 
 
@@ -270,7 +272,7 @@ def test_latency_states_where_it_was_measured():
 
 
 def test_what_the_interpreter_cannot_load_is_an_error():
-    with pytest.raises(ExportError, match="the LiteRT interpreter cannot load it"):
+    with pytest.raises(ExportError, match="the LiteRT interpreter cannot load the model"):
         EdgeRunner(b"no model")
 
 

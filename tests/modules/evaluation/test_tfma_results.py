@@ -129,7 +129,7 @@ FAILURE = "metric_validations_per_slice {{ {slice} failures {{ metric_key {{ nam
         ("validation_ok: true", []),
         ("validation_ok: false", ["the evaluation refused the model without naming a metric"]),
         ("missing_thresholds: true", ["no threshold is set, so nothing could be judged"]),
-        ("missing_slices { feature_values { key: 'label' value: 'ash' } }", ["no example was found for label ash"]),
+        ("missing_slices { feature_values { key: 'label' value: 'ash' } }", ["there are no examples for label ash"]),
         (
             FAILURE.format(slice="", name=tfma_results.ACCURACY, rest="message: 'Metric not found.'"),
             ["accuracy on the test split was not computed"],
@@ -163,4 +163,4 @@ def test_every_kind_of_refusal_has_its_sentence(tmp_path: Path, verdict: str, re
 
 
 def test_an_evaluation_without_a_verdict_is_a_refusal(tmp_path: Path) -> None:
-    assert tfma_results.failures(str(tmp_path)) == ["the evaluation holds no verdict"]
+    assert tfma_results.failures(str(tmp_path)) == ["the evaluation has no verdict"]

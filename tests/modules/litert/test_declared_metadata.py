@@ -54,8 +54,8 @@ def test_a_second_normalisation_is_told(monkeypatch):
         patched.setattr(metadata, "STD", 127.0)
         content = described()
     assert metadata_problems(content, tiny_model.LABELS) == [
-        "declares mean 127.5 and deviation 127 where 0 and 1 are right: the model normalises by itself, and "
-        "clients would do it a second time"
+        "declares mean 127.5 and deviation 127 instead of 0 and 1: the model normalises its input itself, and "
+        "clients would normalise it a second time"
     ]
 
 
@@ -71,7 +71,9 @@ def test_class_names_that_are_not_declared_are_told(monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(metadata, "AXIS_LABELS", 1)  # only a description, for the schema
         content = described()
-    assert metadata_problems(content, tiny_model.LABELS) == ["declares nothing as its class names, and not labels.txt"]
+    assert metadata_problems(content, tiny_model.LABELS) == [
+        "declares nothing as the file of its class names, not labels.txt"
+    ]
 
 
 def test_class_names_that_are_missing_or_others_are_told():
@@ -79,7 +81,7 @@ def test_class_names_that_are_missing_or_others_are_told():
     cut = content[: content.rindex(b"PK\x03\x04")]
     missing = "has no labels.txt inside, so MediaPipe and ML Kit cannot name the classes"
     assert metadata_problems(cut, tiny_model.LABELS) == [missing]
-    other = "labels.txt inside the file is not the SavedModel's"
+    other = "labels.txt inside the file differs from the SavedModel's"
     assert metadata_problems(content, ["blue", "green"]) == [other]
     assert metadata_problems(content, ["blue", "red", "green"]) == [other]
 

@@ -101,7 +101,7 @@ def test_a_quantized_file_is_not_known():
 
 
 def test_what_is_no_model_is_an_error():
-    with pytest.raises(ExportError, match="this is no LiteRT model"):
+    with pytest.raises(ExportError, match="this is not a LiteRT model"):
         read_network(b"no model")
 
 

@@ -66,7 +66,7 @@ def test_the_runtime_that_dynamic_needs_is_as_new_as_its_newest_operation(tmp_pa
 def test_a_float_model_called_int8_is_found_out():
     found = wrong(edge.converted()["float32"], "int8")
     assert found[0] == (
-        "input is float32 [1, 32, 32, 3], and must be uint8 [1, 32, 32, 3] with scale 1 and zero point 0"
+        "input is float32 [1, 32, 32, 3], but must be uint8 [1, 32, 32, 3] with scale 1 and zero point 0"
     )
     assert "computes in floating point in 6 operations, first MUL (operation 0, tensor 'edge_image:0')" in found[1]
 
@@ -100,14 +100,14 @@ def test_another_size_and_another_number_of_classes_are_refused():
     facts = inspect(edge.converted()["float32"])
     found = problems(facts, "float32", 64, 4)
     assert found == [
-        "input is float32 [1, 32, 32, 3], and must be float32 [1, 64, 64, 3]",
-        "output is float32 [1, 3], and must be float32 [1, 4]",
+        "input is float32 [1, 32, 32, 3], but must be float32 [1, 64, 64, 3]",
+        "output is float32 [1, 3], but must be float32 [1, 4]",
     ]
 
 
 def test_a_second_subgraph_is_refused():
     content = altered("float32", lambda model: model.subgraphs.append(model.subgraphs[0]))
-    assert wrong(content, "float32") == ["has 2 subgraphs, and clients take one"]
+    assert wrong(content, "float32") == ["has 2 subgraphs, but clients expect one"]
 
 
 def test_a_flex_operation_is_refused():
@@ -121,5 +121,5 @@ def test_a_flex_operation_is_refused():
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no model", b"\x1c\0\0\0TFL3" + b"\xff" * 40])
 def test_what_is_no_model_is_an_error(content):
-    with pytest.raises(ExportError, match="this is no LiteRT model"):
+    with pytest.raises(ExportError, match="this is not a LiteRT model"):
         inspect(content)

@@ -152,7 +152,7 @@ def test_the_same_training_opens_the_cache_and_another_one_fills_its_own(tmp_pat
         ({}, "another net"),
     ):
         assert len(open_all(settings(**changes), key)) == VIEWS + 1, (changes, key)
-    monkeypatch.setattr(devices, "computing", lambda: "GPU NVIDIA L4")
+    monkeypatch.setattr(devices, "default_device", lambda: "GPU NVIDIA L4")
     assert len(open_all(settings())) == VIEWS + 1
 
 

@@ -85,7 +85,7 @@ def test_what_is_damaged_is_not_used_and_the_log_says_so(tmp_path, caplog, damag
     DAMAGES[damage](tmp_path)
     with caplog.at_level("WARNING"):
         assert resume.load(tmp_path, "head", "k") is None
-    assert "head.json is not used, the phase begins anew" in caplog.text
+    assert "head.json is not used, the phase starts over" in caplog.text
     save(tmp_path, 1)
     assert number(tmp_path) == 1
 

@@ -49,7 +49,7 @@ class Given:
         self._patch.setattr(tf.config.experimental, "get_device_details", lambda gpu: gpu.details)
 
     def there(self, there: bool) -> None:
-        self._patch.setattr(devices, "gpu_is_there", lambda: there)
+        self._patch.setattr(devices, "has_gpu", lambda: there)
 
     def build(self, **facts: Any) -> None:
         self._patch.setattr(tf.sysconfig, "get_build_info", lambda: facts)
@@ -72,7 +72,7 @@ def test_the_gpu_that_there_is(given):
 
 def test_of_several_the_first_unless_all_are_wanted(given):
     given.gpus(L4, T4)
-    text = "training on GPU 0 (NVIDIA L4): the first of 2; training.distribution=mirrored takes all"
+    text = "training on GPU 0 (NVIDIA L4): the first of 2; training.distribution=mirrored uses all"
     assert str(choose()) == text
     for kind in ("mirrored", "multi_worker"):
         assert str(choose(distribution=kind)) == "training on GPU 0 (NVIDIA L4), GPU 1 (Tesla T4)"
@@ -95,10 +95,10 @@ def test_a_gpu_without_a_name(given):
         (False, False, None, {}, "there is no NVIDIA GPU with a driver"),
         (False, True, "-1", {}, "there is no NVIDIA GPU with a driver"),
         (True, False, None, {}, "this environment has no CUDA libraries; `make setup GPU=1` installs them"),
-        (True, True, None, {}, "there is a GPU, and TensorFlow cannot use it; the log says why"),
-        (True, True, "-1", {}, "there is a GPU, and CUDA_VISIBLE_DEVICES=-1 hides it"),
-        (True, False, "", {}, "there is a GPU, and CUDA_VISIBLE_DEVICES= hides it"),
-        (True, True, "1", {}, "there is a GPU, and TensorFlow cannot use it"),
+        (True, True, None, {}, "there is a GPU, but TensorFlow cannot use it; see the log"),
+        (True, True, "-1", {}, "there is a GPU, but CUDA_VISIBLE_DEVICES=-1 hides it"),
+        (True, False, "", {}, "there is a GPU, but CUDA_VISIBLE_DEVICES= hides it"),
+        (True, True, "1", {}, "there is a GPU, but TensorFlow cannot use it"),
         (True, True, None, {"is_cuda_build": False}, "this TensorFlow is built without CUDA"),
     ],
 )
@@ -145,9 +145,9 @@ def test_a_process_that_has_computed_already_goes_on(given, monkeypatch, caplog)
 
 
 def test_the_activation_cache_is_of_one_kind_of_device(given):
-    assert devices.computing() == "CPU"
+    assert devices.default_device() == "CPU"
     given.gpus(L4, T4)
-    assert devices.computing() == "GPU NVIDIA L4"
+    assert devices.default_device() == "GPU NVIDIA L4"
 
 
 def test_children_see_no_gpu_and_find_the_code(monkeypatch, root):
@@ -188,7 +188,7 @@ print(json.dumps({
     "said": str(choice),
     "warning": choice.warning,
     "growth": [tf.config.experimental.get_memory_growth(gpu) for gpu in gpus],
-    "computing": devices.computing(),
+    "default_device": devices.default_device(),
 }))
 """
 
@@ -207,7 +207,7 @@ def look(machine: Machine, how: str = "prepared", **environment: Any) -> dict[st
 
 def test_tensorflow_finds_the_wheels_of_cuda_and_then_the_gpu(machine):
     found = look(machine, FAKE_GPUS="2", FAKE_MAJOR="7")
-    assert found["gpus"] == 2 and found["growth"] == [True, True] and found["computing"] == "GPU Fake GPU"
+    assert found["gpus"] == 2 and found["growth"] == [True, True] and found["default_device"] == "GPU Fake GPU"
     assert found["said"].startswith("training on GPU 0 (Fake GPU): the first of 2")
     assert "compute capability 7.0" in found["warning"]
 

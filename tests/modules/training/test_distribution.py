@@ -107,14 +107,14 @@ def test_a_training_on_two_devices_that_was_stopped_goes_on_as_if_it_had_not_bee
 def test_a_tpu_that_is_not_there_is_an_error_that_says_so(devices):
     kind, cause, remedy = devices["tpu"]
     assert kind == "TrainingError"
-    assert cause.startswith("training.distribution is tpu, and the TPU local cannot be used: ")
+    assert cause.startswith("training.distribution is tpu, but TPU local cannot be used: ")
     assert "TPU_NAME" in remedy
 
 
 def test_workers_in_a_process_that_used_tensorflow_before_are_an_error_that_says_so(devices):
     kind, cause, remedy = devices["multi_worker"]
     assert kind == "TrainingError"
-    assert "the workers cannot be joined" in cause
+    assert "cannot join the workers of TF_CONFIG" in cause
     assert remedy == "run the trainer in a process of its own on every worker"
 
 
@@ -164,12 +164,12 @@ def test_several_workers_in_the_one_process_of_a_local_run_are_refused():
     ("config", "message"),
     [
         (None, "the environment variable TF_CONFIG is not set"),
-        ("{", "the environment variable TF_CONFIG cannot be used: "),
-        ("[]", "the environment variable TF_CONFIG cannot be used: "),
+        ("{", "the environment variable TF_CONFIG is not valid: "),
+        ("[]", "the environment variable TF_CONFIG is not valid: "),
         (json.dumps({"cluster": CLUSTER["cluster"]}), "it has no 'task'"),
-        (json.dumps({**CLUSTER, "task": {"type": "worker", "index": 2}}), "the task worker 2 is none of the workers"),
-        (json.dumps({**CLUSTER, "task": {"type": "ps", "index": 0}}), "the task ps 0 is none of the workers"),
-        (json.dumps({**CLUSTER, "cluster": {"worker": ["one"]}}), "an address is not of the form host:port"),
+        (json.dumps({**CLUSTER, "task": {"type": "worker", "index": 2}}), "task worker 2 is not one of the workers"),
+        (json.dumps({**CLUSTER, "task": {"type": "ps", "index": 0}}), "task ps 0 is not one of the workers"),
+        (json.dumps({**CLUSTER, "cluster": {"worker": ["one"]}}), "an address does not have the form host:port"),
     ],
 )
 def test_workers_that_tf_config_does_not_name_are_refused(monkeypatch, config, message):
@@ -184,7 +184,7 @@ def test_workers_that_tf_config_does_not_name_are_refused(monkeypatch, config, m
 
 def test_without_distribution_there_is_no_strategy():
     assert distribution.start("none") is None
-    assert distribution.is_chief(None) and not distribution.is_shared_out(None)
+    assert distribution.is_chief(None) and not distribution.has_other_workers(None)
     distribution.wait_for_all(None)
     distribution.check_in_process("none")
     distribution.check_in_process("mirrored")

@@ -4,8 +4,8 @@ A quantized tensor has one scale for all its channels. If one channel's range is
 the small one is left with two or three steps. Two transformations help:
 
 - *Equalization*: if only convolutions write and read a tensor, a channel can be divided by a factor in the kernel that
-  writes it and multiplied by it in the kernels that read it, as kernels have a scale for each channel. A positive factor
-  passes through ReLU, and through sums, means, pooling and padding if all their inputs have the same factors.
+  writes it and multiplied by it in the kernels that read it, as kernels have a scale for each channel. A positive
+  factor passes through ReLU, and through sums, means, pooling and padding if all their inputs have the same factors.
   (Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019; here activations are
   equalized instead of kernels, which have a scale for each channel anyway.)
 - *Hard swish*, x relu6(x + 3) / 6, does not pass factors. Rewritten as `gate = relu6(k x' + 3)`, a depthwise 1 x 1

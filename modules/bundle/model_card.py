@@ -128,7 +128,10 @@ def _limits(bundle: dict[str, Any], about: Mapping[str, str]) -> Iterator[str]:
         f"- The accuracies are estimates from {images} test images, with a margin of error of up to ± {margin:.3f} "
         "(95 % confidence); for a single class it is larger."
     )
-    yield "- The probabilities are not calibrated: of all answers with a probability of 0.9, fewer than 90 % may be right."
+    yield (
+        "- The probabilities are not calibrated: a probability of 0.9 does not mean that 90 % of such answers are "
+        "correct."
+    )
     yield "- Accuracy was measured by class only. Differences between groups of people or between places are unknown."
     if absent := [_plain(label) for label, facts in per_class.items() if not facts["examples"]]:
         yield f"- These classes have no test images, so their accuracy is unknown: {', '.join(absent)}."

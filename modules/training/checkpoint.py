@@ -189,7 +189,7 @@ class TrainingState(keras.callbacks.Callback):
 
     @property
     def finished(self) -> bool:
-        """Whether no epoch is left to train."""
+        """True if no epoch is left to train."""
         return self._stopped or len(self.epochs) >= self._last
 
     @property

@@ -50,9 +50,9 @@ def _contract(bundle: dict[str, Any]) -> Iterator[str]:
     size = bundle["input"]["shape"][1]
     yield (
         f"The input is one upright RGB image of {size} x {size} pixels, with values from 0 to 255. Do not normalise "
-        "the values: the model does it. Resize other images by stretching them to the square, as for training and measuring. "
-        "The output is one probability for each class, in the order of `labels.txt`. The folder `golden/` contains "
-        "test images and the probabilities that the model must give for them."
+        "the values: the model does it. Resize other images by stretching them to the square, as for training and "
+        "measuring. The output is one probability for each class, in the order of `labels.txt`. The folder `golden/` "
+        "contains test images and the probabilities that the model must give for them."
     )
 
 

@@ -66,7 +66,12 @@ def test_what_cannot_be_read_is_named_and_the_others_are_classified(images, tmp_
     assert cli.main(["predict", str(tiny_bundle.bundle()), *asked]) == 3
     out, err = capfd.readouterr()
     assert len(out.splitlines()) == 3
-    for named in ("broken.jpg: ", "absent.png: ", "empty: the folder contains no files", "3 images or folders could not"):
+    for named in (
+        "broken.jpg: ",
+        "absent.png: ",
+        "empty: the folder contains no files",
+        "3 images or folders could not",
+    ):
         assert named in err
     assert "Traceback" not in err
 

@@ -11,34 +11,34 @@ from tfx.types.artifact import Artifact
 class IngestReport(Artifact):
     """What ImageExampleGen read: `ingest.json` (counts per split and class) and `rejected.csv` (path, reason)."""
 
-    TYPE_NAME = "edgetune.components.IngestReport"
+    TYPE_NAME = "edgetune.IngestReport"
 
 
 class DatasetFindings(Artifact):
     """What DatasetGate found: `findings.json`."""
 
-    TYPE_NAME = "edgetune.components.DatasetFindings"
+    TYPE_NAME = "edgetune.DatasetFindings"
 
 
 class EdgeModel(Artifact):
     """What EdgeExporter made: `model_<variant>.tflite` for each variant, and `labels.txt`."""
 
-    TYPE_NAME = "edgetune.components.EdgeModel"
+    TYPE_NAME = "edgetune.EdgeModel"
 
 
 class EdgeEvaluation(Artifact):
     """What EdgeEvaluator measured: `metrics.json` and `golden/`."""
 
-    TYPE_NAME = "edgetune.components.EdgeEvaluation"
+    TYPE_NAME = "edgetune.EdgeEvaluation"
 
 
 class EdgeBlessing(Artifact):
     """EdgeEvaluator's verdict: custom property `blessed` (1 or 0), and one `blessed_<variant>` for each variant."""
 
-    TYPE_NAME = "edgetune.components.EdgeBlessing"
+    TYPE_NAME = "edgetune.EdgeBlessing"
 
 
 class PushedBundle(Artifact):
     """Where EdgePusher put a bundle: custom property `pushed` (1 or 0), and `pushed_destination`."""
 
-    TYPE_NAME = "edgetune.components.PushedBundle"
+    TYPE_NAME = "edgetune.PushedBundle"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PASSWORD = "EDGETUNE_METADATA_PASSWORD"  # noqa: S105 - the name of the variable that holds it
 _SECONDS = 10.0
+# Before 0.1.0 the packages had no common name.
+_OLD_TYPES = "components."
 """How long a server may take to answer."""
 _FIELD = re.compile(r'(password: )("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')')
 
@@ -79,13 +81,16 @@ def place(config: ConnectionConfig) -> str:
 
 
 def check(config: ConnectionConfig) -> None:
-    """Connects to the server, before anything runs; of a file, there is nothing to check.
+    """Connect to the server or open the file, before anything runs.
 
     Raises:
-        ConfigError: The server does not answer, or refuses the user, the password or the database.
+        ConfigError: The server does not answer, or refuses the user, the password or the database; the records are of
+            an edgetune before 0.1.0.
     """
     kind = config.WhichOneof("config")
     if kind == "sqlite":
+        if Path(place(config)).is_file():
+            _check_types(config)
         return
     server = getattr(config, kind)
     host, port = server.host, int(server.port)
@@ -98,7 +103,17 @@ def check(config: ConnectionConfig) -> None:
             "check host and port, that the server runs and that this machine may reach it, or set state.metadata to "
             "null for a file in the workdir",
         ) from None
-    open_store(config)
+    _check_types(config)
+
+
+def _check_types(config: ConnectionConfig) -> None:
+    """Refuse records whose artifact types have the names of before 0.1.0: no run would find them again."""
+    old = sorted(kind.name for kind in open_store(config).get_artifact_types() if kind.name.startswith(_OLD_TYPES))
+    if old:
+        raise ConfigError(
+            f"{place(config)}: holds runs of an edgetune before 0.1.0 (artifacts of type {old[0]})",
+            "name another --workdir, or another state.metadata; what was pushed stays where it is",
+        )
 
 
 def check_texts(config: ConnectionConfig, pipeline: Pipeline) -> None:

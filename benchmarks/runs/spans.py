@@ -22,7 +22,7 @@ OUTSIDE = "outside"
 CLOCKS = ("wall clock", "processor")
 
 Seconds = dict[tuple[str, str], tuple[float, float]]
-"""By component, or `OUTSIDE`, and kind: seconds by each of `CLOCKS`."""
+"""Seconds by each of `CLOCKS`, by component (or `OUTSIDE`) and kind."""
 
 
 class Spans:

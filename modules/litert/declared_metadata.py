@@ -36,9 +36,9 @@ class Declared:
     author: str | None
     license: str | None
     mean: tuple[float, ...]
-    """What a client subtracts from each pixel of the input: one value for all channels, or one for each."""
+    """Subtracted by a client from each pixel of the input: one value for all channels, or one for each."""
     std: tuple[float, ...]
-    """What it then divides by."""
+    """Divisor that the client applies afterwards."""
     labels_file: str | None
     """Name of the embedded file that holds the class names of the output."""
 

@@ -1,1 +1,1 @@
-"""One command for each claim about speed, size or accuracy."""
+"""Benchmarks: one command for each claim about speed, size or accuracy."""

@@ -1,4 +1,4 @@
-"""The same classifier as LiteRT files of two makers: as EdgeExporter writes it, and as the guides show."""
+"""Convert the same classifier to LiteRT in two ways: as EdgeExporter does, and as TensorFlow's guides show."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ VARIANTS = ("float32", "float16", "int8")
 _BATCH = 32
 _SEED = 1
 _EPOCHS = 30
-_TILES = 100  # of each photograph
+_TILES = 100  # per photograph
 
 
 @dataclass(frozen=True)
 class Plain:
-    """How a guide gets a backbone."""
+    """A backbone as the guides build it."""
 
     builder: str
-    """In `keras.applications`."""
+    """Name of the function in `keras.applications`."""
     normalise: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels
-    """What its caller has to do with pixels float32 in 0..255."""
+    """Normalisation of pixels float32 in 0..255 that its caller must do."""
 
 
 PLAIN = {
@@ -54,13 +54,13 @@ class Images:
     test: np.ndarray
     test_labels: np.ndarray
 
-    def calibrating(self) -> np.ndarray:
-        """Those of `train` that calibrate, for both makers: as many as a run takes by default."""
+    def calibration(self) -> np.ndarray:
+        """Return the images of `train` used for calibration by both, as many as a run uses by default."""
         return self.train[choose(self.train_labels, EdgeSettings().representative_images)]
 
 
 def from_folder(folder: Path, size: int) -> Images:
-    """The photographs of `folder/<class>/*.jpg`: of each ten, eight to fit on and two to measure on."""
+    """Read the photographs of `folder/<class>/*.jpg`: of each ten, eight to fit on and two to measure on."""
     found = photographs(folder)
     arrays = []
     for part in (found["train"], [*found["eval"], *found["test"]]):
@@ -72,7 +72,7 @@ def from_folder(folder: Path, size: int) -> Images:
 
 
 def tiles(size: int) -> Images:
-    """Tiles of the two photographs that scikit-learn brings: for bytes and latency they do, and are easily told."""
+    """Cut tiles from scikit-learn's two sample photographs: easy to classify, but sufficient for size and latency."""
     from sklearn.datasets import load_sample_images
 
     rng, made, labels = np.random.default_rng(_SEED), [], []
@@ -88,7 +88,7 @@ def tiles(size: int) -> Images:
 
 
 def fitted(settings: ModelSettings, images: Images) -> Classifier:
-    """The classifier, its head fitted on pooled features: answers of a random head would be close ties."""
+    """Build the classifier and fit its head on pooled features: a random head's answers would be close ties."""
     network = build_classifier(settings, len(images.classes), _SEED)
     pooled = keras.Model(network.backbone.input, pool(network.backbone.output))
     features = pooled.predict(images.train.astype(np.float32), batch_size=_BATCH, verbose=0)
@@ -98,56 +98,56 @@ def fitted(settings: ModelSettings, images: Images) -> Classifier:
 
 
 def probabilities(network: Classifier, pixels: np.ndarray) -> np.ndarray:
-    """What the Keras model answers: images uint8 `[N, S, S, 3]` to float32 `[N, C]`."""
+    """Return the Keras model's answers float32 `[N, C]` to images uint8 `[N, S, S, 3]`."""
     return np.asarray(network.model.predict(pixels.astype(np.float32), batch_size=_BATCH, verbose=0))
 
 
 def ours(network: Classifier, images: Images, folder: Path) -> dict[str, bytes]:
-    """Files by variant, as EdgeExporter makes them: of the signature `edge`, the only one that it reads.
+    """Return files by variant as EdgeExporter makes them, from the signature `edge`, the only one that it reads.
 
     Args:
         network: The classifier.
-        images: Of which some calibrate; their classes are written into each file.
-        folder: For the SavedModel; it is made.
+        images: Images for calibration; their classes are written into each file.
+        folder: Folder for the SavedModel; it is created.
     """
-    held = tf.Module()
-    held.variables_of_model = [variable.value for variable in network.model.variables]
+    root = tf.Module()
+    root.variables_of_model = [variable.value for variable in network.model.variables]
     spec = tf.TensorSpec([1, *network.model.input_shape[1:]], tf.float32, name=IMAGE)
     edge = tf.function(lambda image: {PROBABILITIES: network.model(image, training=False)}, [spec])
-    tf.saved_model.save(held, str(folder), signatures={EDGE: edge})
+    tf.saved_model.save(root, str(folder), signatures={EDGE: edge})
     about = Description("image_classifier", EdgeSettings().description)
-    converted = convert(str(folder), VARIANTS, images.calibrating())
+    converted = convert(str(folder), VARIANTS, images.calibration())
     return {variant: add_metadata(content, images.classes, about) for variant, content in converted.items()}
 
 
 def plain(settings: ModelSettings, network: Classifier, images: Images, folder: Path) -> dict[str, bytes]:
-    """Files by variant, of `keras.applications` with the same weights and the same head.
+    """Return files by variant made from `keras.applications` with the same weights and the same head.
 
     Args:
-        settings: Backbone, width, size and file of weights.
-        network: The classifier that they make here.
-        images: Of which some calibrate.
-        folder: For the SavedModel; it is made.
+        settings: Backbone, width, image size and weights file.
+        network: Our classifier with these settings.
+        images: Images for calibration.
+        folder: Folder for the SavedModel; it is created.
 
     Raises:
-        ValueError: It is another network than ours.
+        ValueError: The network differs from ours.
     """
-    of, shape = PLAIN[settings.backbone], (settings.image_size, settings.image_size, 3)
-    build = getattr(keras.applications, of.builder)
+    way, shape = PLAIN[settings.backbone], (settings.image_size, settings.image_size, 3)
+    build = getattr(keras.applications, way.builder)
     base = build(include_top=False, alpha=settings.alpha, input_shape=shape, weights=settings.weights)
     model = keras.Model(base.input, network.head(keras.layers.GlobalAveragePooling2D()(base.output)))
     some = images.test[:_BATCH]
-    found = model.predict(of.normalise(some.astype(np.float32)), verbose=0)
+    found = model.predict(way.normalise(some.astype(np.float32)), verbose=0)
     if not np.allclose(found, probabilities(network, some), atol=1e-4):
-        raise ValueError(f"{of.builder} with these weights answers otherwise than ours")
+        raise ValueError(f"{way.builder} with these weights gives other answers than our network")
     model.export(str(folder), verbose=False)
-    return {variant: _converted(str(folder), variant, of, images) for variant in VARIANTS}
+    return {variant: _converted(str(folder), variant, way, images) for variant in VARIANTS}
 
 
-def _converted(saved_model: str, variant: str, of: Plain, images: Images) -> bytes:
+def _converted(saved_model: str, variant: str, way: Plain, images: Images) -> bytes:
     def representative() -> Iterator[list[np.ndarray]]:
-        for image in images.calibrating():
-            yield [of.normalise(image[np.newaxis].astype(np.float32))]
+        for image in images.calibration():
+            yield [way.normalise(image[np.newaxis].astype(np.float32))]
 
     converter = Converter.from_saved_model(saved_model)
     if variant != "float32":

@@ -1,17 +1,17 @@
-"""Our LiteRT models against what the converter makes of plain `keras.applications`: bytes, latency and answers.
+"""Compare our LiteRT models with the converter's from plain `keras.applications`: size, latency and answers.
 
     python -m benchmarks.edge.sizes_and_latency --weights FILE.h5 [--data DIR]
 
-Both have the same weights, the same head and the same images to calibrate on, and that both are the same network is
-checked first. Plain is what the guides show: `model.export` and the converter's own quantizations, with neither labels
-nor metadata inside; MobileNetV2 leaves the normalisation to whoever calls it. Ours is what EdgeExporter writes.
+Both have the same weights, head and calibration images; the benchmark first checks that both networks give the same
+answers. "Plain" is what the guides show: `model.export` and the converter's own quantization, without labels and
+metadata; plain MobileNetV2 expects its caller to normalise. "Ours" is what EdgeExporter writes.
 
-All models stand in one process and run in turn, a few images each, so that whatever else the machine does falls on
-all alike. Timed is the interpreter alone, from its input to its output: that ours normalises by itself is counted, what
-plain MobileNetV2 leaves to its caller is not.
+All models run in one process and in turn, a few images each, so that other load on the machine affects all alike. Only
+the interpreter is timed, from input to output: this includes normalisation for ours, but not for plain MobileNetV2.
 
-The interpreter is as it comes, with XNNPACK. Where it refuses a plain file, as int8 of MobileNetV3 with a channel that
-no image wakes, the table says so and nothing is timed; that it refuses one of ours is a broken claim.
+The interpreter has its default settings, with XNNPACK. If it rejects a plain file, as int8 of MobileNetV3 with a
+channel that no image activates, the table says so and the file is not timed; if it rejects one of ours, a claim does
+not hold.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from benchmarks.lib.measure import cpu_name
 from edgetune.modules.litert.interpreter import runtime
 from edgetune.modules.settings.run import ModelSettings
 
-MOST_LARGER = 1.02
-# Two runs of one file differ by as much on a machine that is not idle.
-MOST_SLOWER = 1.02
-# Of MobileNetV2 1.0 at 224 pixels in int8.
-MOST_BYTES = 4_000_000
+MAX_SIZE_RATIO = 1.02
+# Two runs of the same file differ by as much on a machine that is not idle.
+MAX_TIME_RATIO = 1.02
+# For MobileNetV2 1.0 at 224 pixels in int8.
+MAX_BYTES = 4_000_000
 _BLOCK = 10
 _WARM_UP = 2
 
@@ -52,7 +52,7 @@ File = tuple[str, str]
 
 @dataclass(frozen=True)
 class Measured:
-    """One file."""
+    """Measurements of one file."""
 
     variant: str
     way: str
@@ -61,13 +61,13 @@ class Measured:
     p95_ms: float | None = None
     accuracy: float | None = None
     agreement: float | None = None
-    """Share of images that get the same class from the Keras model."""
+    """Share of images for which the Keras model names the same class."""
     refused: str | None = None
-    """What the interpreter said where it did not take the file; then nothing was measured but its bytes."""
+    """The interpreter's error if it rejected the file; then only the size was measured."""
 
 
 class _Model:
-    """A file in the interpreter, and what its caller does with pixels."""
+    """A file in the interpreter, with the preparation of pixels that its caller must do."""
 
     def __init__(self, content: bytes, threads: int, normalise: Callable[[np.ndarray], np.ndarray] | None) -> None:
         self._interpreter = Interpreter(model_content=content, num_threads=threads)
@@ -76,7 +76,7 @@ class _Model:
         [self._image], [self._output] = self._interpreter.get_input_details(), self._interpreter.get_output_details()
 
     def prepared(self, image: np.ndarray) -> np.ndarray:
-        """What goes in for an image uint8 `[S, S, 3]`; a caller of ours gives its pixels as they are."""
+        """Return the input for an image uint8 `[S, S, 3]`; ours takes the pixels as they are."""
         pixels = image[np.newaxis].astype(np.float32)
         if self._normalise is not None:
             pixels = self._normalise(pixels)
@@ -86,22 +86,24 @@ class _Model:
         return pixels.astype(self._image["dtype"])
 
     def run(self, values: np.ndarray) -> np.ndarray:
-        """Probabilities `[1, C]`."""
+        """Return probabilities `[1, C]`."""
         self._interpreter.set_tensor(self._image["index"], values)
         self._interpreter.invoke()
         return np.asarray(self._interpreter.get_tensor(self._output["index"]))
 
 
 def main() -> int:
-    """Command line; 1 where a claim does not hold."""
+    """Measure, print the tables, and return 1 if a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", required=True, metavar="FILE", help="weights of the backbone, as Keras reads them")
+    parser.add_argument("--weights", required=True, metavar="FILE", help="weights of the backbone, in Keras's format")
     parser.add_argument("--backbone", choices=PLAIN, default="mobilenet_v2")
     parser.add_argument("--alpha", type=float, default=1.0)
     parser.add_argument("--size", type=int, default=224, help="image size in pixels; default: %(default)s")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="photographs as DIR/<class>/*.jpg; default: two tiled")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="photographs as DIR/<class>/*.jpg; default: tiles of two"
+    )
     parser.add_argument("--runs", type=int, default=200, help="timed runs of each model; default: %(default)s")
-    parser.add_argument("--threads", type=int, default=1, help="of the interpreter; default: %(default)s")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the interpreter; default: %(default)s")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures as JSON")
     options = parser.parse_args()
 
@@ -121,7 +123,7 @@ def main() -> int:
     expected = edge_models.probabilities(network, images.test).argmax(axis=1)
     measured, ratios = _measure(contents, options, images, expected)
     claims = _claims(measured, ratios, settings)
-    _tell(measured, ratios)
+    _print(measured, ratios)
     for claim, holds in claims.items():
         print(f"{'holds' if holds else 'DOES NOT HOLD'}: {claim}")
     if options.out:
@@ -135,9 +137,9 @@ def main() -> int:
 def _measure(
     contents: dict[str, dict[str, bytes]], options: argparse.Namespace, images: Images, expected: np.ndarray
 ) -> tuple[list[Measured], dict[str, float]]:
-    """All files, and of each variant how many times as long ours takes, the median over the rounds.
+    """Return the measurements of all files, and for each variant the median over rounds of our time over plain's.
 
-    A variant of which the interpreter refuses a file has no such figure.
+    A variant has no such ratio if the interpreter rejects one of its files.
     """
     models: dict[File, _Model] = {}
     refused: dict[File, str] = {}
@@ -173,7 +175,7 @@ def _measure(
 
 
 def _in_turn(models: dict[File, _Model], images: np.ndarray, rounds: int) -> dict[File, list[list[float]]]:
-    """Milliseconds of each run, by model by round; every second round goes the other way about."""
+    """Return the milliseconds of each run, by round by model; every second round runs the models in reverse order."""
     spent: dict[File, list[list[float]]] = {file: [] for file in models}
     for number in range(rounds):
         for file in list(models)[:: -1 if number % 2 else 1]:
@@ -191,21 +193,21 @@ def _claims(measured: Sequence[Measured], ratios: dict[str, float], settings: Mo
     sizes = {(each.variant, each.way): each.bytes for each in measured}
     claims = {}
     for variant in VARIANTS:
-        smaller = sizes[variant, "ours"] <= MOST_LARGER * sizes[variant, "plain"]
-        claims[f"{variant}: at most {MOST_LARGER - 1:.0%} larger"] = smaller
+        small = sizes[variant, "ours"] <= MAX_SIZE_RATIO * sizes[variant, "plain"]
+        claims[f"{variant}: at most {MAX_SIZE_RATIO - 1:.0%} larger"] = small
         if variant in ratios:
-            fast = ratios[variant] <= MOST_SLOWER
-            claims[f"{variant}: not slower, by more than {MOST_SLOWER - 1:.0%} of noise"] = fast
-    claims["the interpreter takes ours"] = not any(each.refused for each in measured if each.way == "ours")
+            fast = ratios[variant] <= MAX_TIME_RATIO
+            claims[f"{variant}: at most {MAX_TIME_RATIO - 1:.0%} slower, which is noise"] = fast
+    claims["the interpreter accepts ours"] = not any(each.refused for each in measured if each.way == "ours")
     if (settings.backbone, settings.alpha, settings.image_size) == ("mobilenet_v2", 1.0, 224):
-        claims[f"int8: at most {MOST_BYTES / 1e6:.1f} MB"] = sizes["int8", "ours"] <= MOST_BYTES
+        claims[f"int8: at most {MAX_BYTES / 1e6:.1f} MB"] = sizes["int8", "ours"] <= MAX_BYTES
     return claims
 
 
-def _tell(measured: Sequence[Measured], ratios: dict[str, float]) -> None:
+def _print(measured: Sequence[Measured], ratios: dict[str, float]) -> None:
     print("| variant | | bytes | p50, ms | p95, ms | accuracy | agreement |\n|-|-|-:|-:|-:|-:|-:|")
     for each in measured:
-        figures = "| refused by the runtime | | | |"
+        figures = "| rejected by the runtime | | | |"
         if not each.refused:
             figures = f"| {each.p50_ms:.2f} | {each.p95_ms:.2f} | {each.accuracy:.3f} | {each.agreement:.3f} |"
         print(f"| {each.variant} | {each.way} | {each.bytes:,} {figures}")

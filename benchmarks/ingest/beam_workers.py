@@ -1,12 +1,12 @@
-"""Whether more Beam workers on one machine make the data components faster, and from how many images on.
+"""Measure from how many images on more Beam workers on one machine make the data components faster.
 
     python -m benchmarks.ingest.beam_workers [--data DIR] [--images 200 1000 4000] [--workers 1 2]
 
-For each number of images, the three components that read every image are run with each number of workers, in turn. Each
-worker is a process that imports TensorFlow first, for every Beam pipeline anew. Beside the seconds of wall clock, which
-mean little on a busy machine, stand those of processor time, of all processes together.
+For each number of images, the three components that read every image are run with each number of workers. Each worker
+is a process that imports TensorFlow first, for every Beam pipeline again. Besides wall-clock seconds, which mean little
+on a busy machine, the processor time of all processes together is printed.
 
-`DIR` is a folder of photographs, `DIR/<class>/*.jpg`; where it has fewer, others are made of them. Without it, pictures
+`DIR` is a folder of photographs, `DIR/<class>/*.jpg`; if it has too few, more are made from them. Without it, pictures
 of 640 x 480 pixels are made from noise.
 """
 
@@ -43,7 +43,7 @@ _WIDTH, _HEIGHT = 640, 480
 
 
 class Clock:
-    """Seconds of each component, and processor seconds of all together."""
+    """Measures the seconds of each component, and the processor seconds of all together."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -51,17 +51,17 @@ class Clock:
         self._began = self._cpu_began = 0.0
 
     def started(self, node_id: str) -> None:
-        """A node begins."""
+        """Start measuring a node."""
         self._began, self._cpu_began = time.monotonic(), _cpu_seconds()
 
     def finished(self, node_id: str, state: State) -> None:
-        """A node has ended."""
+        """Record the node's figures."""
         self.seconds[node_id] = time.monotonic() - self._began
         self.cpu_seconds += _cpu_seconds() - self._cpu_began
 
 
 def main() -> None:
-    """Prints a table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, metavar="DIR", help="photographs as DIR/<class>/*.jpg")
     parser.add_argument("--images", type=int, nargs="+", default=[200, 1000, 4000], help="default: %(default)s")
@@ -71,11 +71,11 @@ def main() -> None:
     print(f"{cpu_name()}, Beam {apache_beam.__version__}, seconds")
     print(f"| images | workers | {' | '.join(_MEASURED)} | together | processor |")
     print("|" + "-|" * (len(_MEASURED) + 4))
-    with tempfile.TemporaryDirectory() as place:
-        # What the first run in a process pays once is nobody's cost.
-        measure(_pictures(options.data, 60, Path(place) / "first"), 1, options.image_size)
+    with tempfile.TemporaryDirectory() as folder:
+        # Warm up: the first run in a process has costs that occur only once.
+        measure(_pictures(options.data, 60, Path(folder) / "first"), 1, options.image_size)
         for images in options.images:
-            data = _pictures(options.data, images, Path(place) / str(images))
+            data = _pictures(options.data, images, Path(folder) / str(images))
             for workers in options.workers:
                 clock = measure(data, workers, options.image_size)
                 figures = [clock.seconds[node] for node in _MEASURED]
@@ -84,8 +84,8 @@ def main() -> None:
 
 
 def measure(data: Path, workers: int, image_size: int) -> Clock:
-    """What the components cost over the images in `data`."""
-    # Pictures that are made of each other, or of noise, are no reason to stop here.
+    """Run the components on the images in `data`, and return their figures."""
+    # Generated pictures may look like near-duplicates: do not search for them.
     settings = DataSettings(path=str(data), duplicate_distance=0)
     example_gen = ImageExampleGen(discover(settings), settings)
     examples = example_gen.outputs["examples"]
@@ -115,7 +115,7 @@ def measure(data: Path, workers: int, image_size: int) -> Clock:
 
 
 def _cpu_seconds() -> float:
-    """Of this process and of those that it started and that have ended, all threads together."""
+    """Return the processor time of all threads of this process and of its finished children."""
     used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 

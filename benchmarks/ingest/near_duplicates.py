@@ -1,10 +1,10 @@
-"""How long the search for near-duplicates takes, and that it does not grow with the square of the images.
+"""Measure the search for near-duplicates, whose time must not grow with the square of the number of images.
 
     python -m benchmarks.ingest.near_duplicates [--images 100000]
 
-Three kinds of data: random hashes with some true near-duplicates; one hash for all, as of blank pages, which are
-collapsed before anything is compared; and a crowd of different hashes that are all within the distance of each other,
-where the bound on comparisons holds the cost down. Each is measured for a quarter, a half and all of the images.
+There are three kinds of data: random hashes with some true near-duplicates; the same hash for all images, as of blank
+pages, which is collapsed before anything is compared; and a crowd of different hashes that are all within the distance
+of each other, for which a limit on comparisons bounds the cost. Each is measured for a quarter, a half and all images.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BYTES = BITS // 8
 
 
 def _random(images: int, generator: np.random.Generator) -> np.ndarray:
-    """One in ten is another one with up to six bits changed."""
+    """Return random hashes, one in ten of which is a copy of another with up to six bits changed."""
     signatures = generator.integers(0, 256, (images, SIGNATURE), dtype=np.uint8)
     signatures[:, _BYTES:] = 128
     copies = images // 10
@@ -47,10 +47,10 @@ def _changed(signatures: np.ndarray, bits: int, generator: np.random.Generator) 
 
 
 def search(signatures: np.ndarray) -> tuple[int, int]:
-    """What the pipeline does with them, in one process: collapse, compare by bands, group.
+    """Collapse, compare by bands and group signatures as the pipeline does, but in one process.
 
     Returns:
-        Distinct signatures, and groups of more than one of those.
+        Number of distinct signatures, and of groups of more than one of them.
     """
     distinct = np.unique(signatures.view(f"V{SIGNATURE}")).view(np.uint8).reshape(-1, SIGNATURE)
     images = [near_duplicates.Image(row.to_bytes(4, "big"), "") for row in range(len(distinct))]
@@ -65,7 +65,7 @@ def search(signatures: np.ndarray) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Prints a table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=100_000, help="default: %(default)s")
     most = parser.parse_args().images

@@ -1,9 +1,9 @@
-"""What Beam's own runner keeps of an image in memory, in the components that shuffle facts of every image.
+"""Measure how much memory Beam's own runner needs per image in the components that shuffle facts of every image.
 
     python -m benchmarks.ingest.shuffle_memory [--images 16000 48000] [--distance 12]
 
-Pictures of 64 pixels, so that no pixels are to be seen. Each component runs in a process of its own: what one has given
-back to Python, the next would take without being seen. A straight line through two sizes is what an image keeps.
+The pictures have 64 pixels a side, so that pixels do not matter. Each component runs in a separate process, because it
+could otherwise reuse memory that an earlier one has freed. The memory per image is the slope between two sizes.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _MEASURED = ("ImageExampleGen", "StatisticsGen")
 _PIXELS = 64
 
 
-class Watch:
-    """Seconds and peak of memory of one component."""
+class Meter:
+    """Measures the seconds and the peak memory of one component."""
 
     seconds = peak_mb = 0.0
 
@@ -44,19 +44,19 @@ class Watch:
         self._node_id = node_id
 
     def started(self, node_id: str) -> None:
-        """A node begins."""
+        """Start measuring if this is the node."""
         if node_id == self._node_id:
             self._memory, self._began = Memory().__enter__(), time.monotonic()
 
     def finished(self, node_id: str, state: State) -> None:
-        """A node has ended."""
+        """Record the figures if this is the node."""
         if node_id == self._node_id:
             self._memory.__exit__(None, None, None)
             self.seconds, self.peak_mb = time.monotonic() - self._began, self._memory.peak_mb
 
 
 def main() -> None:
-    """Prints a table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[16_000, 48_000], help="default: %(default)s")
     parser.add_argument("--distance", type=int, default=12, help="data.duplicate_distance; default: %(default)s")
@@ -64,32 +64,32 @@ def main() -> None:
     print(f"{cpu_name()}; data.duplicate_distance: {options.distance}")
     print("| images | component | seconds | MB |\n|-|-|-|-|")
     for images in options.images:
-        with tempfile.TemporaryDirectory() as place:
-            noise_pictures(images, Path(place) / "pictures", _PIXELS, _PIXELS)
-            for node_id in _MEASURED:  # the second finds what the first made, as it comes from the cache
+        with tempfile.TemporaryDirectory() as folder:
+            noise_pictures(images, Path(folder) / "pictures", _PIXELS, _PIXELS)
+            for node_id in _MEASURED:  # in the second run, ImageExampleGen's output comes from the cache
                 with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-                    seconds, peak = pool.submit(_measure, node_id, Path(place), options.distance).result()
+                    seconds, peak = pool.submit(_measure, node_id, Path(folder), options.distance).result()
                 print(f"| {images:,} | {node_id} | {seconds:.1f} | {peak:,.0f} |", flush=True)
 
 
-def _measure(node_id: str, place: Path, distance: int) -> tuple[float, float]:
-    settings = DataSettings(path=str(place / "pictures"), duplicate_distance=distance)
+def _measure(node_id: str, folder: Path, distance: int) -> tuple[float, float]:
+    settings = DataSettings(path=str(folder / "pictures"), duplicate_distance=distance)
     example_gen = ImageExampleGen(discover(settings), settings)
     schema_gen = CuratedSchema(SCHEMA).with_id("ImportSchemaGen")
     statistics_gen = StatisticsGen(examples=example_gen.outputs["examples"], schema=schema_gen.outputs["schema"])
-    watch = Watch(node_id)
+    meter = Meter(node_id)
     run_observed(
         Pipeline(
             pipeline_name="shuffled",
-            pipeline_root=str(place / "root"),
+            pipeline_root=str(folder / "root"),
             components=[example_gen] if node_id == example_gen.id else [example_gen, schema_gen, statistics_gen],
             enable_cache=True,
-            metadata_connection_config=metadata.sqlite_metadata_connection_config(str(place / "metadata.db")),
+            metadata_connection_config=metadata.sqlite_metadata_connection_config(str(folder / "metadata.db")),
             beam_pipeline_args=beam_flags(BeamSettings(workers=1)),
         ),
-        watch,
+        meter,
     )
-    return watch.seconds, watch.peak_mb
+    return meter.seconds, meter.peak_mb
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""ImageExampleGen and Transform against the raw limit, and against the plain TFX way.
+"""Compare ImageExampleGen and Transform with the raw limit of decoding, and with the plain TFX way.
 
     python -m benchmarks.ingest.throughput --data DIR [--images 500 2000 8000] [--plot FILE.svg] [--out FILE.json]
 
-The raw limit is to decode and resize the same files with all cores, by TensorFlow or by Pillow, whichever is faster,
-and to write nothing. The plain way is `benchmarks.lib.plain_tfx`, run at the smallest size only: it holds all images in
-memory. Each measurement is a process of its own, whose imports do not count. What a run costs whatever the number of
-images is where the line through all sizes meets the axis; it is stated apart, and speeds are those of the line.
-Where the folder has fewer photographs, others are made of them. Wall clock means little on a busy machine: seconds of
-processor time are told beside it.
+The raw limit is decoding and resizing the same files on all cores, with TensorFlow or Pillow, whichever is faster, and
+writing nothing. The plain way is `benchmarks.lib.plain_tfx`, run at the smallest size only, as it holds all images in
+memory. Each measurement is a separate process, whose imports do not count. A straight line is fitted through all sizes:
+its slope gives the speed, and its intercept the fixed cost of a run, which is printed separately. If the folder has too
+few photographs, more are made from them. Wall-clock time means little on a busy machine, so processor time is printed
+as well.
 """
 
 from __future__ import annotations
@@ -32,51 +32,53 @@ from benchmarks.lib.measure import cpu_name
 from benchmarks.lib.more_photographs import more_photographs
 
 _OURS, _PLAIN, _LIMITS = "ours", "plain TFX", ("TensorFlow", "Pillow")
-# So few that nearly all of it is what every run costs.
+# So few images that a run has almost only its fixed cost.
 _FEWEST = 50
 
 
 @dataclass(frozen=True)
 class Run:
-    """One way at one size."""
+    """Measurements of one way at one size."""
 
     way: str
     images: int
     seconds: dict[str, float]
-    """By part."""
+    """Wall-clock seconds by part."""
     cpu_seconds: dict[str, float]
-    """The same of all threads together."""
+    """Processor seconds of all threads, by part."""
     kept_bytes: int
-    """In the artifacts."""
+    """Bytes in the artifacts."""
     written_bytes: int
-    """To the file system, with what is removed at the end."""
+    """Bytes written to the file system, including files that are removed at the end."""
     peak_mb: float
-    """Anonymous memory at its highest, above what the process had before."""
+    """Peak of anonymous memory, less what was in use before."""
 
     @property
     def total(self) -> float:
-        """Seconds of all parts."""
+        """Wall-clock seconds of all parts."""
         return sum(self.seconds.values())
 
 
 @dataclass(frozen=True)
 class Line:
-    """Seconds, of the clock or of the processor, as a straight line over the number of images."""
+    """Wall-clock or processor seconds as a straight line over the number of images."""
 
     fixed: float
-    """Seconds."""
+    """Seconds of a run without images."""
     each: float
-    """Seconds for one image."""
+    """Seconds per image."""
     off: float
-    """Largest distance of a measurement from it, as a share of the measurement, at the sizes that were asked for."""
+    """Largest deviation of a measurement at the requested sizes, relative to the measurement."""
 
 
 def main() -> None:
-    """Command line."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photographs as DIR/<class>/*.jpg")
     parser.add_argument("--images", type=int, nargs="+", default=[500, 2000, 8000])
-    parser.add_argument("--side", type=int, metavar="PIXELS", help="enlarge all to a longer side as of a camera: 4032")
+    parser.add_argument(
+        "--side", type=int, metavar="PIXELS", help="enlarge the longer side to this, as 4032 of a phone"
+    )
     parser.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=tuple(WAYS))
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a plot, as .svg or .png")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures as JSON")
@@ -89,8 +91,8 @@ def main() -> None:
     sizes = sorted({_FEWEST, *options.images})
     print(f"{cpu_name()}, {os.cpu_count()} cores; photographs {sizes}, to {SIZE} x {SIZE} pixels", flush=True)
     runs = []
-    with tempfile.TemporaryDirectory() as place:
-        folders = _folders(options.data, sizes, Path(place), options.side)
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = _folders(options.data, sizes, Path(scratch), options.side)
         for way in options.ways:
             for size in sizes if way != _PLAIN else sizes[:2]:
                 run = _run(way, size, folders[size])
@@ -105,19 +107,19 @@ def main() -> None:
         plot({way: [run for run in runs if run.way == way] for way in options.ways}, options.plot)
 
 
-def _folders(data: Path, sizes: list[int], place: Path, side: int | None) -> dict[int, Path]:
-    """A folder of photographs for each size; the smaller ones hold the first files of the largest."""
-    everything = more_photographs(data, sizes[-1], place / str(sizes[-1]))
+def _folders(data: Path, sizes: list[int], target: Path, side: int | None) -> dict[int, Path]:
+    """Make a folder of photographs for each size; the smaller ones contain the first files of the largest."""
+    everything = more_photographs(data, sizes[-1], target / str(sizes[-1]))
     files = sorted(everything.glob("*/*.jpg"), key=lambda path: path.name)
     if side:
         with ProcessPoolExecutor() as pool:
             list(pool.map(_enlarge, files, repeat(side), chunksize=10))
     for size in sizes[:-1]:
         for path in files[:size]:
-            linked = place / str(size) / path.relative_to(everything)
+            linked = target / str(size) / path.relative_to(everything)
             linked.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, linked)
-    return {size: place / str(size) for size in sizes}
+    return {size: target / str(size) for size in sizes}
 
 
 def _enlarge(path: Path, side: int) -> None:
@@ -146,12 +148,12 @@ def _row(run: Run) -> str:
 
 
 def line(runs: list[Run], cpu: bool = False) -> Line:
-    """The least squares through two sizes or more."""
+    """Fit the line of least squares through two or more sizes."""
     images = np.array([run.images for run in runs])
     seconds = np.array([sum(run.cpu_seconds.values()) if cpu else run.total for run in runs])
     each, fixed = np.polyfit(images, seconds, 1)
-    asked = images > _FEWEST
-    off = np.abs(fixed + each * images - seconds)[asked] / seconds[asked]
+    requested = images > _FEWEST
+    off = np.abs(fixed + each * images - seconds)[requested] / seconds[requested]
     return Line(float(fixed), float(each), float(off.max(initial=0.0)))
 
 
@@ -160,23 +162,23 @@ def _summary(runs: list[Run]) -> None:
     lines = {way: (line(found), line(found, cpu=True)) for way, found in by_way.items()}
     for way, (clock, cpu) in lines.items():
         print(
-            f"{way}: {1 / clock.each:,.0f} images/s, and {clock.fixed:.1f} s whatever their number "
-            f"({clock.off:.0%} off the line); "
-            f"of the processor {1000 * cpu.each:.1f} ms for each and {cpu.fixed:.1f} s"
+            f"{way}: {1 / clock.each:,.0f} images/s, {clock.fixed:.1f} s fixed "
+            f"(at most {clock.off:.0%} off the line); "
+            f"processor {1000 * cpu.each:.1f} ms/image, {cpu.fixed:.1f} s fixed"
         )
     if _OURS not in lines:
         return
     for limit in (way for way in _LIMITS if way in lines):
         share, of_cpu = (theirs.each / ours.each for theirs, ours in zip(lines[limit], lines[_OURS], strict=True))
-        print(f"ours reaches {share:.2f} of {limit}'s raw limit by the clock, {of_cpu:.2f} by the processor's time")
+        print(f"ours reaches {share:.2f} of {limit}'s raw limit by wall clock, {of_cpu:.2f} by processor time")
     if _PLAIN in lines:
         size = by_way[_PLAIN][-1].images
         plain, ours = (next(run for run in by_way[way] if run.images == size) for way in (_PLAIN, _OURS))
         faster, less = (theirs.each / ours.each for theirs, ours in zip(lines[_PLAIN], lines[_OURS], strict=True))
         print(
-            f"with {size} images ours keeps {plain.kept_bytes / ours.kept_bytes:.1f} times fewer bytes than plain TFX, "
-            f"writes {plain.written_bytes / ours.written_bytes:.1f} times fewer, "
-            f"and is {faster:.1f} times as fast by the clock, {less:.1f} times by the processor's time"
+            f"with {size} images, plain TFX keeps {plain.kept_bytes / ours.kept_bytes:.1f} times as many bytes as ours "
+            f"and writes {plain.written_bytes / ours.written_bytes:.1f} times as many; "
+            f"ours is {faster:.1f} times as fast by wall clock, {less:.1f} times by processor time"
         )
 
 

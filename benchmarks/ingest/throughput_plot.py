@@ -1,4 +1,4 @@
-"""What `benchmarks.ingest.throughput` measured, as a picture."""
+"""Plot the results of `benchmarks.ingest.throughput`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def plot(by_way: dict[str, list[Run]], path: Path) -> None:
-    """Seconds, bytes and memory over the number of images; a line for each way.
+    """Plot seconds, bytes and memory over the number of images, with a line for each way.
 
     Args:
         by_way: The runs of each way, by size.

@@ -1,4 +1,4 @@
-"""Ways from a folder of photographs to what a network is trained on, each to be run in a process of its own."""
+"""Ways from a folder of photographs to training data, each to be run in a separate process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BATCH = 32
 
 
 class Meter:
-    """What the parts of a way cost."""
+    """Measures the parts of a way."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -32,7 +32,7 @@ class Meter:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Measures what is inside."""
+        """Measure the context as a part."""
         began, cpu = time.perf_counter(), _cpu_seconds()
         yield
         self.seconds[name] = time.perf_counter() - began
@@ -40,16 +40,16 @@ class Meter:
 
 
 def measure(way: str, data: Path, target: Path) -> dict[str, Any]:
-    """Runs a way.
+    """Run a way and measure it.
 
     Args:
         way: One of `WAYS`.
         data: Folder of photographs, `<class>/*.jpg`.
-        target: Empty folder for what is written; what a runner would put elsewhere for a while goes into `tmp` there.
+        target: Empty folder to write to; temporary files go into its subfolder `tmp`.
 
     Returns:
-        `seconds` and `cpu_seconds` by part; `kept_bytes`, what is left in `target`; `written_bytes`, what was handed to
-        the file system altogether; `peak_mb`, anonymous memory at its highest, above what there was before.
+        `seconds` and `cpu_seconds` by part; `kept_bytes`, left in `target` at the end; `written_bytes`, written to the
+        file system in total; `peak_mb`, the peak of anonymous memory, less what was in use before.
     """
     meter, run = Meter(), WAYS[way]
     with Memory() as memory:
@@ -120,7 +120,7 @@ def _transform(
     target: Path,
     meter: Meter,
 ) -> None:
-    """Runs a Transform component on examples, as a runner would."""
+    """Run a Transform component on examples, as a runner would."""
     from tfx import types
     from tfx.proto import transform_pb2
     from tfx.types import standard_artifacts
@@ -151,20 +151,20 @@ def _context(target: Path) -> Any:
     )
 
 
-def _examples(place: Path) -> Any:
+def _examples(folder: Path) -> Any:
     from tfx.types import standard_artifacts
 
-    return _artifact(standard_artifacts.Examples, place)
+    return _artifact(standard_artifacts.Examples, folder)
 
 
-def _artifact(kind: Any, place: Path) -> Any:
+def _artifact(kind: Any, folder: Path) -> Any:
     artifact = kind()
-    artifact.uri = str(place)
+    artifact.uri = str(folder)
     return artifact
 
 
 def _tensorflow(data: Path, target: Path, meter: Meter) -> None:
-    """The raw limit: decoding and resizing by tf.data, as `modules.images.decode` does it, and nothing else."""
+    """Decode and resize with tf.data, as `modules.images.decode` does, and nothing else: the raw limit."""
     del target
     paths = tf.data.Dataset.from_tensor_slices([str(path) for path in sorted(data.glob("*/*.jpg"))])
     decoded = paths.map(
@@ -176,7 +176,7 @@ def _tensorflow(data: Path, target: Path, meter: Meter) -> None:
 
 
 def _pillow(data: Path, target: Path, meter: Meter) -> None:
-    """The raw limit by Pillow, in as many threads as there are cores."""
+    """Decode and resize with Pillow, in as many threads as there are cores: the raw limit of Pillow."""
     del target
 
     def decode(path: Path) -> None:
@@ -202,6 +202,6 @@ def _cpu_seconds() -> float:
 
 
 def _written_bytes() -> int:
-    """Bytes that this process has handed to the file system, in files that were removed too."""
+    """Return the bytes that this process has written to the file system, including files removed since."""
     counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text(encoding="utf-8").splitlines())
     return int(counters["wchar"])

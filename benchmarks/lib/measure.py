@@ -1,4 +1,4 @@
-"""What this process needs, and what it runs on."""
+"""Measure this process's memory, and name the processor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EVERY_SECONDS = 0.05
 
 
 class Memory:
-    """The highest anonymous memory inside the context: pages of mapped files are the kernel's to take back."""
+    """Context manager that records the peak of anonymous memory; the kernel can reclaim pages of mapped files."""
 
     def __enter__(self) -> Memory:
         self._before = _anonymous_kb()
@@ -29,11 +29,11 @@ class Memory:
 
     @property
     def peak_mb(self) -> float:
-        """Above what there was when the context began."""
+        """Peak, less the memory in use when the context began."""
         return self.peaks_mb(1)[0]
 
     def peaks_mb(self, parts: int) -> list[float]:
-        """The same of each of so many parts of the time, of equal length."""
+        """Return the same for each of `parts` intervals of equal length."""
         bounds = [len(self._seen) * part // parts for part in range(parts + 1)]
         highest = [max(self._seen[first : last + 1]) for first, last in zip(bounds, bounds[1:], strict=False)]
         return [(kb - self._before) / 1024 for kb in highest]
@@ -44,7 +44,7 @@ class Memory:
 
 
 def cpu_name() -> str:
-    """The processor, as Linux calls it."""
+    """Return the processor's name as Linux reports it."""
     found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
     return found[1] if found else "unknown CPU"
 

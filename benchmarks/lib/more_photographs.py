@@ -1,4 +1,4 @@
-"""As many photographs as a benchmark wants, made of those that there are; or pictures of noise."""
+"""Make any number of photographs from those that exist, or pictures of noise, for benchmarks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LEAST_SHARE = 0.6
 
 
 def more_photographs(folder: Path, images: int, target: Path) -> Path:
-    """Writes `images` JPEG files of about the size of the originals, `target/<class>/<number>.jpg`.
+    """Write `images` JPEG files of about the size of the originals, `target/<class>/<number>.jpg`.
 
-    The first of each photograph is the file itself; all others are crops of it, of 60 to 90 % of each side and enlarged
-    to the full size again, mirrored and lightened at random: different enough for the search for near-duplicates.
+    The first file made from a photograph is a copy; the others are crops of 60 to 90 % of each side, enlarged to the
+    original size, with random mirroring and brightness: different enough not to be near-duplicates.
 
     Returns:
         `target`.
@@ -26,12 +26,12 @@ def more_photographs(folder: Path, images: int, target: Path) -> Path:
     originals = sorted(folder.glob("*/*.jpg"))
     for name in {path.parent.name for path in originals}:
         (target / name).mkdir(parents=True)
-    # In turn of the classes, so that any number of them is balanced.
-    places: dict[str, int] = {}
+    # Alternate between the classes, so that any number of files is balanced.
+    counts: dict[str, int] = {}
     order = []
     for path in originals:
-        places[path.parent.name] = places.get(path.parent.name, -1) + 1
-        order.append((places[path.parent.name], path))
+        counts[path.parent.name] = counts.get(path.parent.name, -1) + 1
+        order.append((counts[path.parent.name], path))
     ordered = [path for _, path in sorted(order)]
     with ProcessPoolExecutor() as pool:
         for _ in pool.map(partial(_write, ordered, target), range(images), chunksize=50):
@@ -40,7 +40,7 @@ def more_photographs(folder: Path, images: int, target: Path) -> Path:
 
 
 def noise_pictures(images: int, target: Path, width: int, height: int) -> Path:
-    """Writes `images` JPEG files of coarse and fine noise, `target/class<0 to 3>/<number>.jpg`.
+    """Write `images` JPEG files of coarse and fine noise, `target/class<0 to 3>/<number>.jpg`.
 
     Returns:
         `target`.

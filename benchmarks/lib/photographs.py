@@ -1,4 +1,4 @@
-"""A folder of photographs for benchmarks: split 8 : 1 : 1 in each class, and written as Transform would write it."""
+"""Split a folder of photographs 8 : 1 : 1 in each class, and write it as Transform would, for benchmarks."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ class Photograph:
 
 
 def photographs(folder: Path, turn: int = 0) -> dict[str, list[Photograph]]:
-    """The photographs of `folder/<class>/*.jpg` by split: of each ten in order of name, one is eval and one is test.
+    """Return the photographs of `folder/<class>/*.jpg` by split: of each ten by name, one for eval and one for test.
 
     Args:
-        folder: Of the class folders.
-        turn: Which ones these are: ten turns test on every photograph once.
+        folder: Folder of the class folders.
+        turn: Selects which photographs these are; over ten turns, every photograph is in the test split once.
     """
     found: dict[str, list[Photograph]] = {split: [] for split in SPLITS}
     classes = sorted(path for path in folder.iterdir() if path.is_dir())
-    for label, place in enumerate(classes):
-        for number, path in enumerate(sorted(place.glob("*.jpg"))):
+    for label, class_folder in enumerate(classes):
+        for number, path in enumerate(sorted(class_folder.glob("*.jpg"))):
             split = {8: "eval", 9: "test"}.get((number - turn) % 10, "train")
             found[split].append(Photograph(path, label))
     return found
 
 
 def write_transformed(found: dict[str, list[Photograph]], image_size: int, folder: Path) -> str:
-    """Transformed examples, as the component Transform writes them; the URI of the artifact."""
+    """Write transformed examples as the component Transform does, and return the URI of the artifact."""
     for split, part in found.items():
-        place = folder / f"Split-{split}"
-        place.mkdir(parents=True)
+        split_folder = folder / f"Split-{split}"
+        split_folder.mkdir(parents=True)
         paths = tf.data.Dataset.from_tensor_slices([str(photo.path) for photo in part])
         decoded = paths.map(
             lambda path: decode.decode(tf.io.read_file(path), image_size), num_parallel_calls=tf.data.AUTOTUNE
         )
         raw = decoded.batch(_BATCH).map(decode.to_raw, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
-        with tf.io.TFRecordWriter(str(place / "data.gz"), tf.io.TFRecordOptions("GZIP")) as writer:
+        with tf.io.TFRecordWriter(str(split_folder / "data.gz"), tf.io.TFRecordOptions("GZIP")) as writer:
             for photo, content in zip(part, raw.as_numpy_iterator(), strict=True):
                 features = {
                     IMAGE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[pack(content)])),

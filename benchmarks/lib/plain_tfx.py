@@ -1,7 +1,7 @@
-"""The plain TFX way from a folder of photographs to a network's input: what a reader of TFX's tutorials would write.
+"""Read a folder of photographs into a network's input the plain TFX way, as a reader of its tutorials would.
 
-As in TFX's CIFAR-10 example, an ExampleGen puts encoded images into examples, and Transform decodes and resizes them
-into float32 tensors in -1..1. All else is TFX's own: how examples are split, shuffled, written and counted.
+As in TFX's CIFAR-10 example, an ExampleGen puts encoded images into examples, and Transform decodes and resizes them to
+float32 tensors in -1..1. Everything else is TFX's own: splitting, shuffling, writing and counting.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ SCHEMA = "".join(
 
 
 class Executor(BaseExampleGenExecutor):
-    """Files `<base>/<class>/*.jpg` to examples."""
+    """Executor that converts files `<base>/<class>/*.jpg` to examples."""
 
     def GetInputSourceToExamplePTransform(self) -> beam.PTransform:  # noqa: N802 - TFX's name
-        """Files that match a pattern, to tf.Examples."""
+        """Return the transform from a file pattern to tf.Examples."""
         return _to_examples
 
 
@@ -52,7 +52,7 @@ def _example(path: str) -> tf.train.Example:
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """TensorFlow Transform's entry point: float32 `[N, SIZE, SIZE, 3]` in -1..1, and the label as it is."""
+    """Return images float32 `[N, SIZE, SIZE, 3]` in -1..1 and unchanged labels; TensorFlow Transform's entry point."""
 
     def decode(encoded: tf.Tensor) -> tf.Tensor:
         pixels = tf.image.resize(tf.io.decode_jpeg(encoded, channels=3), [SIZE, SIZE])

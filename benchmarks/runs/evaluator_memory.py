@@ -1,11 +1,10 @@
-"""What judging a model needs as the test split grows: TFX's Evaluator, ours in small batches, and EdgeEvaluator's work.
+"""Measure the memory of TFX's Evaluator, of ours, and of EdgeEvaluator as the test split grows.
 
     python -m benchmarks.runs.evaluator_memory --data DIR --model DIR --edge DIR [--images 1000 4000]
 
-SavedModel and edge bundle are what edgetune pushed, and their classes are the folders in the data. There are as many
-test images as wanted: the photographs, again and again. Each measurement is a process of its own, whose imports do not
-count. Memory that does not follow the images is what is to be seen: it is told at its highest within each fifth of the
-work.
+SavedModel and edge bundle are those that edgetune pushed; their classes are the folders in the data. The photographs
+are repeated to get the requested number of images. Each measurement is a separate process, whose imports do not count.
+The peak of memory is printed for each fifth of the time, to show whether it grows with the number of images.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _PARTS = 5
 
 
 def main() -> None:
-    """Prints a table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photographs as DIR/<class>/*.jpg")
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="a SavedModel that was pushed")
@@ -51,25 +50,25 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 4000], help="default: %(default)s")
     options = parser.parse_args()
     print(f"{cpu_name()}, {os.cpu_count()} cores")
-    print(f"| test images | who | seconds | {' | '.join(f'MB, fifth {part + 1}' for part in range(_PARTS))} |")
+    print(f"| test images | evaluator | seconds | {' | '.join(f'MB, fifth {part + 1}' for part in range(_PARTS))} |")
     print("|" + "-|" * (_PARTS + 3))
     for images in options.images:
-        with tempfile.TemporaryDirectory() as place:
-            _write(options.data, images, Path(place) / "examples")
+        with tempfile.TemporaryDirectory() as folder:
+            _write(options.data, images, Path(folder) / "examples")
             ways: dict[str, Callable[[Path], None]] = {
                 "TFX's Evaluator": partial(_beam, tfx_executor.Executor, options.model),
                 "ours": partial(_beam, executor.Executor, options.model),
                 "EdgeEvaluator": partial(_edge, options.model, options.edge),
             }
-            for who, way in ways.items():
+            for name, way in ways.items():
                 with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-                    seconds, peaks = pool.submit(_measure, way, Path(place) / "examples").result()
+                    seconds, peaks = pool.submit(_measure, way, Path(folder) / "examples").result()
                 cells = " | ".join(f"{peak:,.0f}" for peak in peaks)
-                print(f"| {images:,} | {who} | {seconds:.1f} | {cells} |", flush=True)
+                print(f"| {images:,} | {name} | {seconds:.1f} | {cells} |", flush=True)
 
 
 def _measure(way: Callable[[Path], None], examples: Path) -> tuple[float, list[float]]:
-    """Seconds, and the highest anonymous memory of each fifth of them, in MB above what was there before."""
+    """Return the seconds, and the peak of anonymous memory in each fifth of them, in MB more than before."""
     started = time.monotonic()
     with Memory() as memory:
         way(examples)
@@ -110,7 +109,7 @@ def _artifact(kind: type[Artifact], uri: Path) -> Artifact:
 
 
 def _write(data: Path, images: int, target: Path) -> None:
-    """Raw examples as ImageExampleGen makes them."""
+    """Write raw examples as ImageExampleGen does."""
     reading = ReadOptions(DataSettings(path=str(data)).max_pixels)
     originals = [
         of_image(path.read_bytes(), path.parent.name, str(path), reading).value.example

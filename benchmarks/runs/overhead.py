@@ -1,25 +1,25 @@
-"""What a run costs beside its work: imports, the start of Beam, ML Metadata, tracing, and all outside of components.
+"""Measure the overhead of a run: imports, the start of Beam, ML Metadata, tracing, and all outside of components.
 
     python -m benchmarks.runs.overhead [--baselines] [--runs N] [--out FILE]
 
-Three runs of the demo, each in a process of its own, N times in turn: whole, the same again from the cache, and whole
-on a handful, ten digits of each class. Baselines are off, which makes the overhead's share larger; `--baselines` leaves
-them as configured. Of each component, and of all that is outside of components:
+The demo is run three times, each in a separate process, and all of that N times: a whole run, the same again from the
+cache, and a whole run on a handful of images, ten digits of each class. Baselines are off, which increases the share of
+overhead; `--baselines` leaves them as configured. For each component, and for everything outside of components:
 
-imports    modules loaded, in the whole run
-launcher   driver, ML Metadata and publisher: of the component all that is outside of its executor, in the whole run
+imports    loading modules, in the whole run
+launcher   driver, ML Metadata and publisher: all of the component outside of its executor, in the whole run
 beam       from the construction of the first Beam pipeline to the end of the last run of one, on the handful
-other      the rest of the executor, on the handful: building and tracing networks, loading models, another process
+other      the rest of the executor, on the handful: building and tracing networks, loading models, child processes
 
-All four together are the overhead, and what is left of the component's seconds is work. It is an overestimate: what
-is done to a handful of images counts in full, all epochs over them and the measurement of latency. Two things do not
-count: to write the SavedModel, and to convert it once the converter's process is up. Neither depends on the number of
-images, but they are what TwoPhaseTrainer and EdgeExporter are for; their seconds stand beside, under `model`.
-Outside of components everything is overhead, from the start of the process to its end.
+The overhead is the sum of the four; the rest of the component's seconds is work. This is an overestimate: the work on a
+handful of images, with all epochs and the measurement of latency, counts as overhead. Two things do not count: writing
+the SavedModel, and converting it once the converter's process has started. They do not depend on the number of images
+either, but they are the purpose of TwoPhaseTrainer and EdgeExporter; their seconds are shown separately as `model`.
+Outside of components, everything from the start of the process to its end is overhead.
 
-Both clocks are shown: seconds of wall clock mean little on a busy machine, those of the processor, of all threads and
-of processes that have ended, suffer less; those of the converter, with its imports, then count as `model`. Figures are
-medians.
+Wall-clock seconds mean little on a busy machine; processor seconds, of all threads and of finished child processes,
+are affected less. In processor seconds, all of the converter's process including its imports counts as `model`. Figures
+are medians.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ from benchmarks.runs.spans import (
 )
 
 Column = dict[tuple[str, str], float]
-"""Seconds by component and kind; of what there is none, 0."""
+"""Seconds by component and kind, by default 0."""
 
-_A_HANDFUL = 10
+_HANDFUL = 10
 _COLUMNS = ("imports", "launcher", "beam", "other")
-# Judging what was learned of a handful would end the run before all components had their turn.
+# What is learned from a handful would not pass the gates, which would end the run before all components have run.
 _UNJUDGED = (
     "data.min_examples_per_class=2",
     "evaluation.min_accuracy=0",
@@ -65,10 +65,10 @@ _UNJUDGED = (
 
 
 def main() -> None:
-    """Command line."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--baselines", action="store_true", help="train the baselines too, as configs/demo.yaml says")
-    parser.add_argument("--runs", type=int, default=1, metavar="N", help="of each kind; default: %(default)s")
+    parser.add_argument("--runs", type=int, default=1, metavar="N", help="runs of each kind; default: %(default)s")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures as JSON")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--set", action="append", default=[], help=argparse.SUPPRESS)
@@ -79,8 +79,8 @@ def main() -> None:
     kept = [] if options.baselines else ["training.baselines=[]"]
     runs: dict[str, list[Seconds]] = defaultdict(list)
     for _ in range(options.runs):
-        with tempfile.TemporaryDirectory() as place:
-            work = Path(place)
+        with tempfile.TemporaryDirectory() as folder:
+            work = Path(folder)
             runs["whole"].append(_run(work / "whole", kept))
             runs["cached"].append(_run(work / "whole", kept))
             handful = _handful(work / "whole" / "data" / "digits", work / "handful")
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def _run(workdir: Path, settings: list[str]) -> Seconds:
-    """A run in a process of its own; what that took beyond what it saw itself is outside of components."""
+    """Run in a separate process, and count the time that it did not measure itself as outside of components."""
     out = workdir.parent / "figures.json"
     command = [sys.executable, "-m", "benchmarks.runs.overhead", "--one", str(workdir), "--out", str(out)]
     command += [part for setting in settings for part in ("--set", setting)]
@@ -114,7 +114,7 @@ def _run(workdir: Path, settings: list[str]) -> Seconds:
 def _handful(source: Path, target: Path) -> Path:
     for folder in sorted(source.iterdir()):
         (target / folder.name).mkdir(parents=True)
-        for path in sorted(folder.iterdir())[:_A_HANDFUL]:
+        for path in sorted(folder.iterdir())[:_HANDFUL]:
             shutil.copy(path, target / folder.name / path.name)
     return target
 
@@ -142,22 +142,22 @@ def _print_tables(runs: dict[str, Seconds]) -> None:
             print(f"| {row} | {' | '.join(f'{figure:.1f}' for figure in figures)} |")
         total, *_, overhead, model = rows["together"]
         print(f"\noverhead: {overhead:.1f} of {total:.1f} s, {overhead / total:.0%}", end="")
-        print(f"; with what is done to the model {(overhead + model) / total:.0%}")
+        print(f"; including `model` {(overhead + model) / total:.0%}")
         kinds = dict.fromkeys(kind for _, kind in cached)
         parts = {kind: sum(seconds for (_, of), seconds in cached.items() if of == kind) for kind in kinds}
-        said = ", ".join(f"{kind} {seconds:.1f}" for kind, seconds in parts.items())
-        print(f"from the cache: {sum(cached.values()):.1f} s ({said})")
+        listed = ", ".join(f"{kind} {seconds:.1f}" for kind, seconds in parts.items())
+        print(f"from the cache: {sum(cached.values()):.1f} s ({listed})")
 
 
 def _component(node: str, whole: Column, handful: Column) -> list[float]:
-    """All seconds, those of `_COLUMNS`, their sum, and what is done to the model."""
+    """Return a component's total seconds, those of `_COLUMNS`, their sum, and those of `model`."""
     everything = sum(seconds for (of, _), seconds in whole.items() if of == node)
     parts = [whole[node, IMPORTS], whole[node, LAUNCHER], handful[node, BEAM], handful[node, EXECUTOR]]
     return [everything, *parts, sum(parts), whole[node, MODEL]]
 
 
 def _outside(whole: Column) -> list[float]:
-    """The same of what is no component's; the report stands under `other`."""
+    """Return the same for what is outside of components, with the report as `other`."""
     parts = [whole[OUTSIDE, IMPORTS], whole[OUTSIDE, LAUNCHER], 0.0, whole[OUTSIDE, REPORT]]
     return [sum(parts), *parts, sum(parts), 0.0]
 

@@ -1,11 +1,11 @@
-"""What each component costs as the data grows: seconds, processor time, memory and bytes, and the straight line behind.
+"""Measure each component as the data grows: seconds, processor time, memory and bytes, with a fitted straight line.
 
     python -m benchmarks.runs.scaling --data DIR --config FILE [--set KEY=VALUE ...] [--plot FILE.svg]
     python -m benchmarks.runs.scaling --from FILE.json [--plot FILE.svg]
 
-The whole pipeline is run at each size, in a process of its own. Where the folder has fewer photographs, others are made
-of them. What a component costs with no images at all, where the line meets the axis, is its overhead: imports, the
-start of Beam, metadata, tracing. Processor time is what to plan with: it hardly depends on what else the machine does.
+The whole pipeline is run at each size, in a separate process. If the folder has too few photographs, more are made from
+them. The intercept of the line is a component's overhead: imports, the start of Beam, metadata, tracing. Use processor
+time for planning: it hardly depends on other load on the machine.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ Sizes = dict[int, list[dict[str, float | str]]]
 
 _FIGURES = ("seconds", "cpu_seconds", "peak_mb", "output_mb")
 _SIZES_OF_A_LINE = 2
-_TOLD = 0.01
-"""Share of all from which on a component has a line of its own."""
+_SHOWN = 0.01
+"""Smallest share of the total for which a component has a row in the table."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one component at one size."""
+    """Cost of one component at one size."""
 
     node: str
     seconds: float
     cpu_seconds: float
-    """Of this process and of those it started, all threads together."""
+    """Processor seconds of all threads of this process and of its children."""
     peak_mb: float
-    """Anonymous memory at its highest, above what the process had when the component began."""
+    """Peak of anonymous memory, less what was in use when the component began."""
     output_mb: float
-    """All that the component wrote."""
+    """Size of the component's outputs."""
 
 
 class Meter:
@@ -58,12 +58,12 @@ class Meter:
         self._memory = Memory()
 
     def started(self, node_id: str) -> None:
-        """A node begins."""
+        """Start measuring a node."""
         self._memory = Memory().__enter__()
         self._began = (time.monotonic(), _cpu_seconds())
 
     def finished(self, node_id: str, state: str) -> None:
-        """A node has ended."""
+        """Record the node's cost."""
         seconds, cpu = time.monotonic() - self._began[0], _cpu_seconds() - self._began[1]
         self._memory.__exit__(None, None, None)
         self.costs.append(Cost(node_id, seconds, cpu, self._memory.peak_mb, 0.0))
@@ -71,14 +71,14 @@ class Meter:
 
 
 def main() -> None:
-    """Command line."""
+    """Measure, or read figures, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, metavar="DIR", help="photographs as DIR/<class>/*.jpg")
     parser.add_argument("--config", type=Path, metavar="FILE")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--images", type=int, nargs="+", default=[500, 1000, 2000, 4000])
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures as JSON")
-    parser.add_argument("--from", type=Path, dest="figures", metavar="FILE", help="measure nothing, read such a file")
+    parser.add_argument("--from", type=Path, dest="figures", metavar="FILE", help="read the figures from such a file")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw processor time and bytes, as .svg or .png")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -102,9 +102,9 @@ def _measured(options: argparse.Namespace) -> Sizes:
     print(f"{cpu_name()}; images {options.images}")
     sizes: Sizes = {}
     for images in options.images:
-        with tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory() as folder:
             print(f"{images} images", file=sys.stderr, flush=True)
-            data = more_photographs(options.data, images, Path(place) / "photographs")
+            data = more_photographs(options.data, images, Path(folder) / "photographs")
             command = [
                 sys.executable,
                 "-m",
@@ -116,19 +116,19 @@ def _measured(options: argparse.Namespace) -> Sizes:
             ]
             command += [part for setting in options.set for part in ("--set", setting)]
             started = time.monotonic()
-            command += ["--one", f"{place}/work"]
+            command += ["--one", f"{folder}/work"]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             sizes[images] = json.loads(done.stdout.splitlines()[-1])
             whole = time.monotonic() - started
             inside = sum(float(cost["seconds"]) for cost in sizes[images])
-            print(f"{images} images: {whole:.0f} s, {whole - inside:.0f} s of it outside of all components", flush=True)
-            if options.out:  # After each size, so that what was measured is kept if a larger one does not end.
+            print(f"{images} images: {whole:.0f} s, {whole - inside:.0f} s of it outside of components", flush=True)
+            if options.out:  # After each size, so that the figures are kept if a larger one does not finish.
                 options.out.write_text(json.dumps(sizes, indent=1) + "\n", encoding="utf-8")
     return sizes
 
 
 def _one(config: Path, overrides: list[str], data: Path, workdir: Path) -> list[Cost]:
-    """Runs the pipeline in this process."""
+    """Run the pipeline in this process."""
     from tfx.orchestration import metadata
 
     from edgetune.modules.data.sources import discover
@@ -150,7 +150,7 @@ def _one(config: Path, overrides: list[str], data: Path, workdir: Path) -> list[
 
 def _tables(sizes: Sizes) -> None:
     images = np.array(list(sizes), float)
-    # By name: components that do not wait for each other run in any order.
+    # By name: the order of components that do not depend on each other can differ.
     runs = [{str(cost["node"]): cost for cost in costs} for costs in sizes.values()]
     for figure in _FIGURES:
         counts = " | ".join(f"{count:,}" for count in sizes)
@@ -159,13 +159,13 @@ def _tables(sizes: Sizes) -> None:
         rows = {node: np.array([float(run[node][figure]) for run in runs]) for node in runs[0]}
         together = np.sum(list(rows.values()), axis=0)
         for node, values in rows.items():
-            if max(values) >= _TOLD * max(together):
+            if max(values) >= _SHOWN * max(together):
                 print(_row(node, images, values))
         print(_row("all", images, together))
 
 
 def _row(node: str, images: np.ndarray, values: np.ndarray) -> str:
-    """The straight line of least squares, and how much of the spread it explains."""
+    """Return a table row with the values, the line of least squares, and the share of variance it explains."""
     slope, fixed = np.polyfit(images, values, 1) if len(images) >= _SIZES_OF_A_LINE else (np.nan, np.nan)
     spread = np.sum((values - values.mean()) ** 2)
     explained = 1 - np.sum((values - slope * images - fixed) ** 2) / spread if spread else np.nan

@@ -1,4 +1,4 @@
-"""What `benchmarks.runs.scaling` measured, as a picture."""
+"""Plot the results of `benchmarks.runs.scaling`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SHOWN = 0.02
 
 
 def plot(sizes: Sizes, path: Path) -> None:
-    """Processor seconds and bytes over the number of images, the components on top of each other.
+    """Plot processor seconds and bytes over the number of images, with the components stacked.
 
     Args:
-        sizes: What was measured.
+        sizes: The measurements.
         path: An `.svg` or `.png` file.
     """
     runs = [{str(cost["node"]): cost for cost in costs} for costs in sizes.values()]

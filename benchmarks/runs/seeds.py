@@ -1,12 +1,12 @@
-"""Whether a run is blessed whatever its seed, and whether two generations of TFX give the same answers.
+"""Check that a run is blessed with any seed, and that two generations of TFX give the same answers.
 
     python -m benchmarks.runs.seeds FOLDER [--seeds N] [--config FILE] [--set KEY=VALUE ...]
     python -m benchmarks.runs.seeds FOLDER --compare OTHER
 
-The first runs the whole pipeline once for each seed, in a process of its own and one workdir, so that the data is
-prepared once. What each run measured is a line of FOLDER/runs.jsonl: a command that was stopped goes on where it was.
-The second compares two such folders, of the same seeds and settings in two environments: splits, labels and verdicts,
-the accuracies in pairs, and each generation's float32 model with its own SavedModel.
+The first command runs the whole pipeline once for each seed, each in a separate process but in the same workdir, so
+that the data is prepared once. The results of each run are appended as a line to FOLDER/runs.jsonl; a command that was
+stopped continues from there. The second compares two such folders, made with the same seeds and settings in two
+environments: splits, labels, verdicts and paired accuracies, and each generation's float32 model with its SavedModel.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from edgetune.pipeline.config.load import load
 from edgetune.pipeline.metadata.outcome import Outcome, read_outcome
 
 Run = dict[str, Any]
-"""One line of the file: what `_measured` gives."""
+"""One line of the file: the result of `_measured` and the run's settings."""
 
 _BLESSED, _NOT_BLESSED = 0, 7
 _FILE = "runs.jsonl"
 
 
 def main() -> None:
-    """Command line."""
+    """Run the seeds or compare two folders, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="for the workdir and the figures")
-    parser.add_argument("--seeds", type=int, default=20, metavar="N", help="1 to N; default: %(default)s")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the workdir and the figures")
+    parser.add_argument("--seeds", type=int, default=20, metavar="N", help="run seeds 1 to N; default: %(default)s")
     parser.add_argument("--config", type=Path, default=Path("configs/demo.yaml"), help="default: %(default)s")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every run")
-    parser.add_argument("--compare", type=Path, metavar="OTHER", help="compare with this folder; nothing is run")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting for every run")
+    parser.add_argument("--compare", type=Path, metavar="OTHER", help="compare with this folder and run nothing")
     options = parser.parse_args()
     if not options.compare:
         _run_all(options.folder, range(1, options.seeds + 1), options.config, options.set)
@@ -59,7 +59,7 @@ def _run_all(folder: Path, seeds: range, config: Path, settings: list[str]) -> N
     for seed in seeds:
         if (seed, tuple(settings)) in done:
             continue
-        # As in a workdir of its own: there is no earlier model to compete with.
+        # max_regression=1 disables the comparison with the models of earlier seeds, as in separate workdirs.
         values = ["training.baselines=[]", "evaluation.max_regression=1", *settings, f"training.seed={seed}"]
         command = [sys.executable, "-m", "edgetune.pipeline.cli", "run", "--config", str(config)]
         command += ["--workdir", str(folder / "workdir"), *(part for value in values for part in ("--set", value))]
@@ -75,7 +75,7 @@ def _run_all(folder: Path, seeds: range, config: Path, settings: list[str]) -> N
 
 
 def _measured(outcome: Outcome) -> Run:
-    """Accuracies, verdicts, digests and labels of the last run; how far float32 is from its SavedModel at most."""
+    """Return accuracies, verdicts, digests and labels of the last run, and float32's largest deviation."""
     evaluation = outcome.node("EdgeEvaluator").artifact("evaluation")
     if evaluation is None:
         raise EdgetuneError("the run has no edge evaluation", "see its log")
@@ -97,13 +97,13 @@ def _read(folder: Path) -> list[Run]:
     if not (folder / _FILE).exists():
         return []
     whole, newline, _ = (folder / _FILE).read_text(encoding="utf-8").rpartition("\n")
-    (folder / _FILE).write_text(whole + newline, encoding="utf-8")  # without the half line of a run that was killed
+    (folder / _FILE).write_text(whole + newline, encoding="utf-8")  # drop the partial line of a killed command
     return [json.loads(line) for line in whole.splitlines()]
 
 
 def _print_runs(name: str, runs: list[Run]) -> None:
     if len(runs) < 2:
-        raise SystemExit(f"{name} has {len(runs)} runs of these settings, and a spread needs two")
+        raise SystemExit(f"{name} has {len(runs)} run(s) with these settings; at least two are needed")
     accuracies = [run["accuracy"] for run in runs]
     versions = " ".join(f"{package} {number}" for package, number in runs[0]["versions"].items())
     print(f"\n{name}: {versions}; {cpu_name()}")
@@ -126,14 +126,14 @@ def _print_runs(name: str, runs: list[Run]) -> None:
 def _print_comparison(runs: list[Run], others: list[Run]) -> None:
     pairs = [(one, other) for one in runs for other in others if one["seed"] == other["seed"]]
     if len(pairs) < 2:
-        raise SystemExit(f"{len(pairs)} seeds are in both, and an interval needs two")
+        raise SystemExit(f"{len(pairs)} seed(s) are in both folders; at least two are needed")
     print(f"\n{len(pairs)} seeds in both")
     for what, key in (("test images", "test_sha256"), ("labels", "labels"), ("verdicts", "blessed")):
         print(f"  the same {what}: {sum(one[key] == other[key] for one, other in pairs)}")
     differences = [other["accuracy"] - one["accuracy"] for one, other in pairs]
     mean, error = statistics.mean(differences), statistics.stdev(differences) / len(differences) ** 0.5
     half = float(student.ppf(0.975, len(differences) - 1)) * error
-    print(f"  accuracy, second less first: {mean:+.4f}, 95 % interval {mean - half:+.4f} to {mean + half:+.4f} (t)")
+    print(f"  accuracy, second minus first: {mean:+.4f}, 95 % interval {mean - half:+.4f} to {mean + half:+.4f} (t)")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where the seconds of a run go: a run in this process, with what it does marked on a line of time."""
+"""Run the demo in this process, and attribute every second of it to a component and a kind of work."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from typing import Any
 from unittest import mock
 
 IMPORTS, MODEL, BEAM, EXECUTOR, REPORT, LAUNCHER = "imports", "model", "beam", "executor", "report", "launcher"
-_FIRST_COUNTS = (IMPORTS, MODEL, BEAM, EXECUTOR, REPORT)
-"""Of what goes on at the same time, the first of these is what the time is for; else it is the launcher's."""
+_PRIORITY = (IMPORTS, MODEL, BEAM, EXECUTOR, REPORT)
+"""Time counts for the first of these kinds that is open, otherwise for the launcher."""
 OUTSIDE = "outside"
 CLOCKS = ("wall clock", "processor")
 
 Seconds = dict[tuple[str, str], tuple[float, float]]
-"""By component, or `OUTSIDE`, and kind: seconds by each of `CLOCKS`."""
+"""Seconds by each of `CLOCKS`, by component (or `OUTSIDE`) and kind."""
 
 
 class Spans:
-    """What begins and ends, in any thread."""
+    """Records when kinds of work begin and end, in any thread."""
 
     def __init__(self) -> None:
         self._events: list[tuple[float, float, str, str, int]] = []
         self._open: Counter[str] = Counter()
 
     def mark(self, kind: str, step: int, node: str = "") -> None:
-        """`kind` begins, by 1, or ends, by -1."""
+        """Record that `kind` begins (step 1) or ends (step -1)."""
         self._open[kind] += step
         self._events.append((time.monotonic(), _processor_seconds(), kind, node, step))
 
     @contextmanager
     def span(self, kind: str) -> Iterator[None]:
-        """`kind` lasts as long as the context."""
+        """Record the context as a span of `kind`."""
         self.mark(kind, 1)
         try:
             yield
@@ -47,16 +47,16 @@ class Spans:
             self.mark(kind, -1)
 
     def close(self, kind: str) -> None:
-        """Ends `kind`, however often it has begun."""
-        while self.during(kind):
+        """End all open spans of `kind`."""
+        while self.is_open(kind):
             self.mark(kind, -1)
 
-    def during(self, kind: str) -> bool:
-        """Whether `kind` has begun and not ended."""
+    def is_open(self, kind: str) -> bool:
+        """Return whether a span of `kind` is open."""
         return self._open[kind] > 0
 
     def marking(self, kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, all calls of which are of `kind`."""
+        """Wrap `function` so that every call is a span of `kind`."""
 
         @functools.wraps(function)
         def marked(*arguments: Any, **named: Any) -> Any:
@@ -66,23 +66,23 @@ class Spans:
         return marked
 
     def seconds(self) -> Seconds:
-        """Every second once."""
+        """Attribute every second exactly once, and return the sums."""
         found: Seconds = defaultdict(lambda: (0.0, 0.0))
-        under_way: Counter[str] = Counter()
+        open_spans: Counter[str] = Counter()
         node, events = OUTSIDE, sorted(self._events, key=lambda event: event[0])
-        found[OUTSIDE, LAUNCHER] = 0.0, events[0][1]  # what the process has needed so far
+        found[OUTSIDE, LAUNCHER] = 0.0, events[0][1]  # processor time used before the first event
         for (wall, processor, kind, of, step), (until, processor_until, *_) in zip(events, events[1:], strict=False):
             if kind == LAUNCHER:
                 node = of if step > 0 else OUTSIDE
-            under_way[kind] += step
-            what = next((kind for kind in _FIRST_COUNTS if under_way[kind] > 0), LAUNCHER)
-            before = found[node, what]
-            found[node, what] = before[0] + until - wall, before[1] + processor_until - processor
+            open_spans[kind] += step
+            counted = next((kind for kind in _PRIORITY if open_spans[kind] > 0), LAUNCHER)
+            before = found[node, counted]
+            found[node, counted] = before[0] + until - wall, before[1] + processor_until - processor
         return found
 
 
 def watched_run(workdir: Path, overrides: list[str], out: Path) -> None:
-    """A run of the demo as the command line's, in this process; writes lists of component, kind and seconds."""
+    """Run the demo in this process as the command line does, and write lists of component, kind and seconds."""
     spans = Spans()
     spans.mark(OUTSIDE, 1)
     with ExitStack() as stack:
@@ -102,7 +102,7 @@ def watched_run(workdir: Path, overrides: list[str], out: Path) -> None:
                 super().finished(node_id, state)
 
             def __enter__(self) -> Console:
-                _watch_executors(spans, stack)  # what they are made of is imported by now
+                _watch_executors(spans, stack)  # the modules that it patches are imported by now
                 return super().__enter__()
 
         stack.enter_context(mock.patch.object(runner, "Console", Watched))
@@ -114,8 +114,8 @@ def watched_run(workdir: Path, overrides: list[str], out: Path) -> None:
 
 
 def _watch_imports(spans: Spans, stack: ExitStack) -> None:
-    """Marks what `import` does where a module is not there yet; one that is imported by another is part of that."""
-    bootstrap: Any = importlib._bootstrap  # there is no public place where the end of an import is seen
+    """Record the import of modules that are not loaded yet; nested imports are part of the outermost."""
+    bootstrap: Any = importlib._bootstrap  # no public hook shows the end of an import
     load, depth = bootstrap._find_and_load, threading.local()
 
     def watched(name: str, import_: Any) -> Any:
@@ -147,10 +147,10 @@ def _watch_executors(spans: Spans, stack: ExitStack) -> None:
             try:
                 return execute(*arguments, **named)
             finally:
-                spans.close(BEAM)  # of a pipeline that was built and never run
+                spans.close(BEAM)  # for a pipeline that was built but never run
 
     def started(pipeline: beam.Pipeline, *arguments: Any, **named: Any) -> None:
-        if spans.during(EXECUTOR):  # the one that runs the components is none of theirs
+        if spans.is_open(EXECUTOR):  # not the Beam pipeline that runs the components
             spans.mark(BEAM, 1)
         start(pipeline, *arguments, **named)
 
@@ -158,7 +158,7 @@ def _watch_executors(spans: Spans, stack: ExitStack) -> None:
         try:
             return run(pipeline, *arguments, **named)
         finally:
-            if spans.during(BEAM):
+            if spans.is_open(BEAM):
                 spans.mark(BEAM, -1)
 
     def converted(*arguments: Any, **named: Any) -> Any:
@@ -167,20 +167,20 @@ def _watch_executors(spans: Spans, stack: ExitStack) -> None:
         finally:
             spans.close(MODEL)
 
-    def said(text: str) -> None:
-        # The first word of the converter, when its process has imported what it needs.
-        if text.startswith("converting to") and not spans.during(MODEL):
+    def reported(text: str) -> None:
+        # The converter's first report, after its process has imported what it needs.
+        if text.startswith("converting to") and not spans.is_open(MODEL):
             spans.mark(MODEL, 1)
 
-    for place, name, stands_in in (
+    for owner, name, replacement in (
         (python_executor_operator, "run_with_executor", executed),
         (beam.Pipeline, "__init__", started),
         (beam.Pipeline, "run", ran),
         (edge_exporter, "convert", converted),
         (export, "export_saved_model", spans.marking(MODEL, export.export_saved_model)),
     ):
-        stack.enter_context(mock.patch.object(place, name, stands_in))
-    stack.enter_context(progress.listening(said))
+        stack.enter_context(mock.patch.object(owner, name, replacement))
+    stack.enter_context(progress.listening(reported))
 
 
 def _processor_seconds() -> float:

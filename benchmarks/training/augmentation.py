@@ -1,15 +1,9 @@
-"""What augmentation costs: images a second on one core, with the defaults, with each change by itself, and with all.
+"""Measure augmentation: images per second on one core, with the defaults, with each change alone, and with all.
 
     python -m benchmarks.training.augmentation [--size 224] [--images 500]
 
-Images of noise through `tf.data`, as the trainer does it, in a pool of one thread; seconds are the process's CPU time,
-so that a busy machine changes them little. On one core of an Intel Xeon with AVX-512, TensorFlow 2.16, at 224 px:
-
-    nothing 5200 · the defaults 3700 · everything 300
-    rotation, with or without crop 460 · crop alone 1400
-    saturation, hue, translation 1700 to 1900 · others 2300 to 4300
-
-Through tf.image's own random saturation and hue, and one general resampling for every crop, everything was 220.
+Images of noise go through `tf.data`, as in the trainer, in a pool of one thread. Seconds are the process's CPU time, so
+that other load on the machine hardly matters.
 """
 
 from __future__ import annotations
@@ -40,7 +34,7 @@ _EACH: dict[str, object] = {
 
 
 def images_per_second(settings: AugmentationSettings, size: int, images: int) -> float:
-    """Images that one core changes in a second of its time, without building the graph."""
+    """Return the images that one core augments per second of CPU time, without building the graph."""
     pixels = tf.constant(np.random.default_rng(0).integers(0, 256, (8, size, size, 3), dtype=np.uint8))
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
@@ -55,10 +49,10 @@ def images_per_second(settings: AugmentationSettings, size: int, images: int) ->
 
 
 def main() -> None:
-    """Prints the figures."""
-    parser = argparse.ArgumentParser(description="Images a second on one core.")
+    """Measure and print the figures."""
+    parser = argparse.ArgumentParser(description="Images per second on one core.")
     parser.add_argument("--size", type=int, default=224, help="height and width in pixels")
-    parser.add_argument("--images", type=int, default=500, help="of each measurement")
+    parser.add_argument("--images", type=int, default=500, help="images per measurement")
     arguments = parser.parse_args()
     ways = {"nothing": _OFF, "the defaults": {}, "everything": _EACH}
     ways |= {name: {**_OFF, name: value} for name, value in _EACH.items()}

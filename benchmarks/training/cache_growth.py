@@ -1,9 +1,9 @@
-"""What the activation cache costs as the data grows: seconds, bytes and memory at 500, 2,000 and 8,000 images.
+"""Measure the cost of the activation cache as the data grows: seconds, bytes and memory.
 
     python -m benchmarks.training.cache_growth --data DIR --weights FILE.h5
 
-Where the folder has fewer images, they are repeated, changed at random each time. Written is a table, and with `--plot`
-a picture of it.
+If the folder has too few images, they are repeated with different augmentation. The output is a table and, with
+`--plot`, a plot of it.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ _EPOCHS = 3
 
 @dataclass(frozen=True)
 class Row:
-    """One size."""
+    """Measurements at one size."""
 
     images: int
     frozen_seconds: float
-    """Computing the cache."""
+    """Seconds to compute the cache."""
     head_seconds: float
-    """An epoch of phase 1."""
+    """Seconds per epoch of phase 1."""
     tune_seconds: float
-    """An epoch of phase 2."""
+    """Seconds per epoch of phase 2."""
     cache_mb: float
     peak_mb: float
-    """Anonymous memory at its highest, above what the process had before."""
+    """Peak of anonymous memory, less what was in use before."""
 
 
 def main() -> None:
-    """Command line."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photographs as DIR/<class>/*.jpg")
     parser.add_argument("--weights", required=True, metavar="FILE", help="weights of MobileNetV2 1.0")
@@ -73,24 +73,24 @@ def main() -> None:
         _plot(rows, options.plot)
 
 
-def _measure(folder: Path, weights: str, images: int) -> Row:
+def _measure(photos: Path, weights: str, images: int) -> Row:
     keras.backend.clear_session()
-    found = photographs(folder)
-    # All are train images but for a fixed few, so that only one number grows.
+    found = photographs(photos)
+    # Only the train split grows; the others stay as they are.
     train = (found["train"] * (1 + images // len(found["train"])))[:images]
     model = ModelSettings(weights=weights, image_size=224)
     training = TrainingSettings(
         head=PhaseSettings(epochs=_EPOCHS, patience=_EPOCHS),
         fine_tune=FineTuneSettings(epochs=_EPOCHS, patience=_EPOCHS),
     )
-    with tempfile.TemporaryDirectory() as place:
-        examples = write_transformed({**found, "train": train}, model.image_size, Path(place) / "examples")
+    with tempfile.TemporaryDirectory() as folder:
+        examples = write_transformed({**found, "train": train}, model.image_size, Path(folder) / "examples")
         data = load_datasets(examples, model.image_size, training)
-        folders = Folders(logs=f"{place}/logs", cache=Path(place) / "cache")
+        folders = Folders(logs=f"{folder}/logs", cache=Path(folder) / "cache")
         with Memory() as memory:
             loss = keras.losses.SparseCategoricalCrossentropy()
             result = train_two_phases(examples, data, 1 + max(p.label for p in train), model, training, loss, folders)
-        size = sum(path.stat().st_size for path in (Path(place) / "cache").rglob("*") if path.is_file())
+        size = sum(path.stat().st_size for path in (Path(folder) / "cache").rglob("*") if path.is_file())
     head, tune = (phase.seconds / _EPOCHS for phase in result.phases)
     return Row(images, sum(result.frozen_seconds), head, tune, size / 1e6, memory.peak_mb)
 

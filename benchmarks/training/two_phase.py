@@ -1,11 +1,11 @@
-"""The tutorial's loop against edgetune's two phases: seconds, accuracy and memory, on the same images in one process.
+"""Compare the tutorial's training loop with edgetune's two phases: seconds, accuracy and memory on the same images.
 
     python -m benchmarks.training.two_phase --data DIR --weights FILE.h5
 
-The loop is the transfer learning guide's: every epoch decodes, augments and runs the whole network, with `tf.data` and
-AUTOTUNE. Ours is what TwoPhaseTrainer runs; Transform's work (decoding and resizing once) is counted with it. Both have
-the same images, splits, weights, seeds, augmentation, epochs and precision, and neither stops early. Every seed has
-splits of its own, so that all of them together test on more images.
+The loop is that of Keras's transfer learning guide: every epoch decodes, augments and runs the whole network, with
+`tf.data` and AUTOTUNE. Ours is what TwoPhaseTrainer runs, including Transform's work of decoding and resizing once.
+Both have the same images, splits, weights, seeds, augmentation, epochs and, without `--mixed`, precision, and neither
+stops early. Every seed has different splits, so that together they test on more images.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ from edgetune.modules.training.two_phase import Folders, train_two_phases
 
 @dataclass(frozen=True)
 class Measured:
-    """One training."""
+    """Measurements of one training."""
 
     way: str
     seed: int
     head_seconds: float
-    """Until phase 1 has ended: for ours with preparation and the activation cache."""
+    """Seconds until the end of phase 1, for ours including preparation and the activation cache."""
     total_seconds: float
     test_accuracy: float
     peak_mb: float
-    """Anonymous memory at its highest, above what the process had before."""
+    """Peak of anonymous memory, less what was in use before."""
     parts: dict[str, float]
-    """Where the seconds went."""
+    """Seconds by part of the training."""
 
 
 def main() -> None:
-    """Command line."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photographs as DIR/<class>/*.jpg")
     parser.add_argument("--weights", required=True, metavar="FILE", help="weights of MobileNetV2, or `imagenet`")
@@ -69,8 +69,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, nargs=2, default=(10, 20), metavar=("HEAD", "FINE_TUNE"))
     parser.add_argument("--views", type=int, default=ActivationCacheSettings().views)
     parser.add_argument("--head-views", type=int, default=ActivationCacheSettings().head_views)
-    parser.add_argument("--mixed", action="store_true", help="ours in mixed bfloat16, against the loop in float32")
-    parser.add_argument("--seeds", type=int, default=3, help="how many; default: %(default)s")
+    parser.add_argument("--mixed", action="store_true", help="train ours in mixed bfloat16; the loop stays in float32")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds; default: %(default)s")
     parser.add_argument("--ways", nargs="+", choices=("loop", "ours"), default=("loop", "ours"))
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures as JSON")
     options = parser.parse_args()
@@ -107,7 +107,7 @@ def _settings(seed: int, epochs: tuple[int, int], views: tuple[int, int], mixed:
 
 
 def _loop(found: dict[str, list[Photograph]], model: ModelSettings, training: TrainingSettings) -> Measured:
-    """The tutorial, written out."""
+    """Train as the tutorial does."""
 
     def dataset(split: str, train: bool) -> tf.data.Dataset:
         paths, labels = zip(*((str(photo.path), photo.label) for photo in found[split]), strict=True)

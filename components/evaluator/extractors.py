@@ -15,7 +15,7 @@ import pyarrow as pa
 import tensorflow_model_analysis as tfma
 
 BATCH = 32
-"""Images that a model is given at once. 16 take less memory and more time; 64 take no less (`benchmarks/README.md`)."""
+"""Images given to a model at once. 16 take less memory and more time; 64 save no time (`docs/decisions.md`)."""
 
 
 def custom_extractors(**arguments: Any) -> list[tfma.extractors.Extractor]:

@@ -160,7 +160,7 @@ def _folders(
     only the chief's checkpoints would come back.
     """
     logs = f"{run_uri}/logs" if distribution.is_chief(strategy) else str(temporary / "logs")
-    if "://" in model_uri or distribution.is_shared_out(strategy):
+    if "://" in model_uri or distribution.has_other_workers(strategy):
         return Folders(logs, temporary / "activation_cache")
     beside = Path(model_uri).parents[1]
     return Folders(logs, beside / "activation_cache", beside / "resume" / key)

@@ -1,1 +1,1 @@
-"""The edge bundle that a mobile engineer receives: write, verify, predict, sign."""
+"""The edge bundle that a mobile engineer receives: write it, verify it, run its models, sign it."""

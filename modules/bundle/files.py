@@ -1,6 +1,6 @@
-"""The files of a bundle, read as if a stranger had packed it: nothing outside its folder, nothing without a bound.
+"""Read the files of an untrusted bundle: only inside its folder, and within fixed size limits.
 
-Links are never followed, devices and pipes never opened, and what is larger than any model can be is not read.
+Links are never followed, devices and pipes never opened, and files larger than any model not read.
 """
 
 from __future__ import annotations
@@ -18,62 +18,65 @@ from edgetune.modules.core.errors import BundleError
 MAX_FILES = 1000
 MAX_DEPTH = 8
 MAX_BYTES = 1 << 30
-"""Of one file: half of what a flatbuffer can be."""
+"""Limit for one file: half the maximum size of a flatbuffer."""
 MAX_TOTAL = 4 << 30
 MAX_TEXT = 16 << 20
-"""Of a file that is parsed: the labels of a hundred thousand classes are a tenth of it."""
+"""Limit for a file that is parsed: the labels of a hundred thousand classes take a tenth of it."""
 _BLOCK = 1 << 20
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _AGAIN = "fetch the bundle again from where it was pushed"
+_NOT_A_BUNDLE = "this is not an edge bundle: name the folder of one"
 
 
 def shown(text: object, most: int = 300) -> str:
-    """A stranger's text for a terminal: one line, without control characters, of at most `most` characters."""
+    """Return an untrusted text for a terminal: one line, no control characters, at most `most` characters."""
     plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
     return plain if len(plain) <= most else f"{plain[:most]}..."
 
 
 class BundleFiles:
-    """A bundle's folder.
+    """The files in a bundle's folder.
 
     Args:
-        folder: On this machine.
+        folder: Path on this machine.
 
     Raises:
-        BundleError: It is no folder, cannot be read, or is larger than any bundle.
+        BundleError: It is not a folder, cannot be read, or is larger than any bundle.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.sizes: dict[str, int] = {}
-        """Bytes of each regular file, by its path inside the folder, with `/`."""
+        """Size in bytes of each regular file, by its path inside the folder, with `/`."""
         self.refused: dict[str, str] = {}
-        """What is no regular file that can be read, by path, and why."""
+        """Reason why an entry is not read, by its path inside the folder."""
         if "://" in str(folder) or not folder.is_dir():
-            what = "is no folder" if folder.exists() else "does not exist"
+            what = "is not a folder" if folder.exists() else "does not exist"
             raise BundleError(
-                f"{shown(folder)}: {what}", "name the folder of one version on this machine: it holds bundle.json"
+                f"{shown(folder)}: {what}", "name the local folder of one version, which contains bundle.json"
             )
         try:
             self._walk(folder, "", 0)
         except OSError as error:
-            raise BundleError(f"{shown(error.filename)}: cannot be read: {error.strerror}", "check it") from None
+            raise BundleError(
+                f"{shown(error.filename)}: cannot be read: {error.strerror}", "check its permissions"
+            ) from None
         if sum(self.sizes.values()) > MAX_TOTAL:
-            raise BundleError(f"{shown(folder)}: holds more than {MAX_TOTAL} bytes", "this is no edge bundle")
+            raise BundleError(f"{shown(folder)}: contains more than {MAX_TOTAL} bytes", _NOT_A_BUNDLE)
 
     def read(self, name: str, most: int = MAX_TEXT) -> bytes:
-        """The content of a file.
+        """Return the content of a file.
 
         Raises:
-            BundleError: It is not there, no regular file, larger than `most`, or cannot be read.
+            BundleError: It is missing, not a regular file, larger than `most` bytes, or cannot be read.
         """
         return b"".join(self._blocks(name, most))
 
     def sha256(self, name: str) -> str:
-        """The digest of a file's content, in hexadecimal.
+        """Return the SHA-256 of a file's content, in hexadecimal.
 
         Raises:
-            BundleError: As `read` does.
+            BundleError: As for `read`.
         """
         digest = hashlib.sha256()
         for block in self._blocks(name, MAX_BYTES):
@@ -85,12 +88,12 @@ class BundleFiles:
             for entry in entries:
                 name = f"{prefix}{entry.name}"
                 if len(self.sizes) + len(self.refused) >= MAX_FILES:
-                    raise BundleError(f"{shown(self.folder)}: holds more than {MAX_FILES} files", "this is no bundle")
+                    raise BundleError(f"{shown(self.folder)}: contains more than {MAX_FILES} files", _NOT_A_BUNDLE)
                 if entry.is_symlink():
-                    self.refused[name] = "is a link, which may lead anywhere"
+                    self.refused[name] = "is a link, which could point outside the bundle"
                 elif entry.is_dir(follow_symlinks=False):
                     if depth + 1 > MAX_DEPTH:
-                        self.refused[name] = "is a folder too deep inside"
+                        self.refused[name] = f"is nested more than {MAX_DEPTH} folders deep"
                     else:
                         self._walk(Path(entry.path), f"{name}/", depth + 1)
                 elif not entry.is_file(follow_symlinks=False):
@@ -104,41 +107,41 @@ class BundleFiles:
         if name not in self.sizes:
             raise BundleError(self.refused.get(name, "is missing"), _AGAIN)
         try:
-            # Not blocking, or a pipe that took the file's place would make this wait for ever.
+            # Non-blocking, as opening a pipe that has replaced the file would block forever.
             handle = os.open(self.folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(handle, "rb") as file:
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
-                    raise BundleError("is no regular file", _AGAIN)
+                    raise BundleError("is not a regular file", _AGAIN)
                 done = 0
                 while block := file.read(_BLOCK):
                     done += len(block)
                     if done > most:
-                        raise BundleError(f"is larger than the {most} bytes that it may have", _AGAIN)
+                        raise BundleError(f"is larger than the limit of {most} bytes", _AGAIN)
                     yield block
         except OSError as error:
             raise BundleError(f"cannot be read: {error.strerror}", "check its permissions") from None
 
 
 def checksum_problems(files: BundleFiles) -> list[tuple[str, str, str]]:
-    """What `SHA256SUMS` and the folder do not agree on, as file, cause and remedy; empty where they agree.
+    """Compare `SHA256SUMS` with the folder, and return the file, cause and remedy of each difference.
 
-    The signature alone is not listed: it signs this list.
+    The signature is the only file that need not be listed, because it signs the list.
     """
     try:
         text = files.read(CHECKSUMS).decode()
     except BundleError as error:
         return [(CHECKSUMS, error.cause, error.remedy)]
     except UnicodeDecodeError:
-        return [(CHECKSUMS, "is no text", _AGAIN)]
+        return [(CHECKSUMS, "is not UTF-8 text", _AGAIN)]
     listed: dict[str, str] = {}
     found = []
     for number, line in enumerate(text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"), start=1):
         parts = _LINE.fullmatch(line)
         if parts is None:
-            found.append((CHECKSUMS, f"line {number} is no digest and name: {shown(line, 80)!r}", _AGAIN))
+            found.append((CHECKSUMS, f"line {number} is not a digest and a file name: {shown(line, 80)!r}", _AGAIN))
         elif not _stays_inside(parts[2]):
             cause = f"line {number} names {shown(parts[2], 80)!r}, which is outside the bundle"
-            found.append((CHECKSUMS, cause, "do not use this bundle: somebody tampered with it"))
+            found.append((CHECKSUMS, cause, "do not use this bundle: it has been tampered with"))
         elif parts[2] in listed:
             found.append((CHECKSUMS, f"line {number} names {shown(parts[2], 80)} a second time", _AGAIN))
         else:
@@ -146,11 +149,11 @@ def checksum_problems(files: BundleFiles) -> list[tuple[str, str, str]]:
     for name, digest in listed.items():
         try:
             if files.sha256(name) != digest:
-                found.append((name, f"was altered: it is not the file that {CHECKSUMS} lists", _AGAIN))
+                found.append((name, f"was altered: its digest differs from {CHECKSUMS}", _AGAIN))
         except BundleError as error:
             found.append((name, error.cause, error.remedy))
     for name in sorted({*files.sizes, *files.refused} - set(listed) - {CHECKSUMS, SIGNATURE}):
-        cause = f"is not listed in {CHECKSUMS}" + (f", and {why}" if (why := files.refused.get(name)) else "")
+        cause = f"is not listed in {CHECKSUMS}" + (f" and {why}" if (why := files.refused.get(name)) else "")
         found.append((name, cause, "remove it, or " + _AGAIN))
     found += [(name, files.refused[name], _AGAIN) for name in (CHECKSUMS, SIGNATURE) if name in files.refused]
     return list(dict.fromkeys(found))

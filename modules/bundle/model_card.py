@@ -1,8 +1,7 @@
-"""The model card of an edge bundle, from what stands in its `bundle.json` and nothing else.
+"""Write the model card of an edge bundle from the content of its `bundle.json`.
 
-Its parts are those of Mitchell et al., "Model Cards for Model Reporting" (FAT* 2019), as far as they can be known. What
-only people know comes from the configuration (`card`, and the texts of `edge`); where that is silent, the card says so
-and guesses nothing.
+The sections follow Mitchell et al., "Model Cards for Model Reporting" (FAT* 2019). Facts that only people know come
+from the configuration (`card`, and the texts of `edge`); if they are not given, the card says so and does not guess.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ _UNKNOWN = "Not stated."
 
 
 def model_card(bundle: dict[str, Any]) -> str:
-    """The card as Markdown.
+    """Return the card as Markdown.
 
     Args:
-        bundle: What stands in `bundle.json`.
+        bundle: Content of `bundle.json`.
     """
     about = bundle.get("about", {})
     parts: dict[str, Iterator[str]] = {
@@ -32,7 +31,8 @@ def model_card(bundle: dict[str, Any]) -> str:
     lines = [f"# {bundle['lineage']['pipeline']}: image classifier for phones", ""]
     if about.get("description"):
         lines += [about["description"], ""]
-    lines += [f"Tells {len(bundle['labels'])} classes apart in one image: {', '.join(map(_plain, bundle['labels']))}."]
+    labels = ", ".join(map(_plain, bundle["labels"]))
+    lines += [f"Assigns an image to one of {len(bundle['labels'])} classes: {labels}."]
     lines += ["", f"- author: {about.get('author') or _UNKNOWN}", f"- licence: {about.get('license') or _UNKNOWN}"]
     for title, part in parts.items():
         lines += ["", f"## {title}", "", *part]
@@ -41,26 +41,29 @@ def model_card(bundle: dict[str, Any]) -> str:
 
 def _intended_use(about: Mapping[str, str]) -> Iterator[str]:
     yield about.get("intended_use") or (
-        f"{_UNKNOWN} It was made to sort single images into the classes above, on a device, and measured for nothing "
-        "else. Whoever uses it must judge whether its errors, which are counted below, can be borne."
+        f"{_UNKNOWN} The model was made to assign single images to the classes above on a mobile device, and was "
+        "measured for that purpose only. Users must judge whether its error rates, listed below, are acceptable."
     )
 
 
 def _contract(bundle: dict[str, Any]) -> Iterator[str]:
     size = bundle["input"]["shape"][1]
     yield (
-        f"Give it {size} x {size} pixels of plain RGB, 0 to 255 a channel, upright, and no more: normalisation "
-        "is inside the model. It was trained and measured on images that were stretched to the square. The answer is "
-        "one probability for each class, in the order of `labels.txt`. `golden/` holds images and their answers."
+        f"The input is one upright RGB image of {size} x {size} pixels, with values from 0 to 255. Do not normalise "
+        "the values: the model does it. Resize other images by stretching them to the square, as for training and "
+        "measuring. The output is one probability for each class, in the order of `labels.txt`. The folder `golden/` "
+        "contains test images and the probabilities that the model must give for them."
     )
 
 
 def _data(bundle: dict[str, Any], about: Mapping[str, str]) -> Iterator[str]:
-    yield about.get("data") or f"{_UNKNOWN} What the images show, and whose they are, only their collector knows."
+    yield about.get("data") or (
+        f"{_UNKNOWN} Only the people who collected the images know what they show and who owns them."
+    )
     splits: Mapping[str, Mapping[str, int]] = bundle.get("images", {})
     if not splits:
         return
-    purpose = {"train": "training", "eval": "choosing when to stop", "test": "measuring, below"}
+    purpose = {"train": "training", "eval": "choice of the best epoch", "test": "measurements below"}
     yield from ("", f"| class | {' | '.join(f'{split}: {purpose.get(split, split)}' for split in splits)} |")
     yield f"|-|{'-:|' * len(splits)}"
     for label in bundle["labels"]:
@@ -70,7 +73,7 @@ def _data(bundle: dict[str, Any], about: Mapping[str, str]) -> Iterator[str]:
 
 def _variants(bundle: dict[str, Any]) -> Iterator[str]:
     server, variants = bundle["saved_model"], bundle["variants"]
-    yield "| variant | bytes | accuracy | agrees with the server's model | p50, ms | p95, ms |"
+    yield "| variant | bytes | accuracy | agreement | p50, ms | p95, ms |"
     yield "|-|-:|-:|-:|-:|-:|"
     for name, facts in variants.items():
         latency = facts["latency"] or {"p50_ms": "-", "p95_ms": "-"}
@@ -79,51 +82,69 @@ def _variants(bundle: dict[str, Any]) -> Iterator[str]:
             f"| {latency['p50_ms']} | {latency['p95_ms']} |"
         )
     images = bundle["test"]["images"]
-    yield from ("", f"Measured on {images} test images. The server's model reaches {server['accuracy']:.4f} on them.")
+    yield from (
+        "",
+        f"Measured on {images} test images. The server model, from which the variants were converted, has an accuracy "
+        f"of {server['accuracy']:.4f} on them. Agreement is the share of images for which a variant and the server "
+        "model name the same class.",
+    )
     timed = next((facts["latency"] for facts in variants.values() if facts["latency"]), None)
     if timed:
-        yield (
-            f"Latency is of {timed['runs']} single images on {timed['threads']} thread(s) of {timed['cpu']} with "
-            f"{bundle['runtime']}; a phone differs."
+        threads = "1 thread" if timed["threads"] == 1 else f"{timed['threads']} threads"
+        yield from (
+            "",
+            "p50 and p95 are the median and the 95th percentile of the time for one image, without decoding and "
+            f"resizing, over {timed['runs']} runs on {threads} of {timed['cpu']} with {bundle['runtime']}. "
+            "Times on a phone will differ.",
         )
 
 
 def _by_class(bundle: dict[str, Any]) -> Iterator[str]:
     variants = bundle["variants"]
-    yield "The share of a class's test images that are recognised (recall)."
-    yield from ("", f"| class | test images | server | {' | '.join(variants)} |", f"|-|-:|-:|{'-:|' * len(variants)}")
-    for label, of_server in bundle["saved_model"]["per_class"].items():
+    yield "The share of the test images of each class that are classified correctly (recall)."
+    yield ""
+    yield f"| class | test images | server model | {' | '.join(variants)} |"
+    yield f"|-|-:|-:|{'-:|' * len(variants)}"
+    for label, server in bundle["saved_model"]["per_class"].items():
         cells = [_share(facts["per_class"][label]["accuracy"]) for facts in variants.values()]
-        accuracy = _share(of_server["accuracy"])
-        yield f"| {_plain(label)} | {of_server['examples']} | {accuracy} | {' | '.join(cells)} |"
+        yield f"| {_plain(label)} | {server['examples']} | {_share(server['accuracy'])} | {' | '.join(cells)} |"
 
 
 def _limits(bundle: dict[str, Any], about: Mapping[str, str]) -> Iterator[str]:
     images, per_class = bundle["test"]["images"], bundle["saved_model"]["per_class"]
     if about.get("limits"):
         yield from (about["limits"], "")
-    # A binomial proportion at one half, its widest: what a test of this size cannot tell apart.
-    blur = 1.96 * 0.5 / max(images, 1) ** 0.5
-    yield "- It answers with one of its classes whatever it is shown; a low probability is the only sign of doubt."
+    # Normal approximation of a binomial proportion at one half, where the interval is widest.
+    margin = 1.96 * 0.5 / max(images, 1) ** 0.5
     yield (
-        "- The test images come from the same collection as the training images. On images of another kind, it can be "
-        "much worse, and nothing here says how much."
+        "- The model names one of its classes for every image, including images that show none of them. A low "
+        "probability is the only sign of that."
     )
-    yield f"- With {images} test images, an accuracy is known to about ± {blur:.3f} at best."
-    yield "- The probabilities are not calibrated."
-    yield "- Only the classes were measured, not groups of people or places: whether it is fair to them is not known."
+    yield (
+        "- The test images come from the same collection as the training images. The accuracy on other images can be "
+        "much lower; it was not measured."
+    )
+    yield (
+        f"- The accuracies are estimates from {images} test images, with a margin of error of up to ± {margin:.3f} "
+        "(95 % confidence); for a single class it is larger."
+    )
+    yield (
+        "- The probabilities are not calibrated: a probability of 0.9 does not mean that 90 % of such answers are "
+        "correct."
+    )
+    yield "- Accuracy was measured by class only. Differences between groups of people or between places are unknown."
     if absent := [_plain(label) for label, facts in per_class.items() if not facts["examples"]]:
-        yield f"- Nothing was measured of: {', '.join(absent)}."
+        yield f"- These classes have no test images, so their accuracy is unknown: {', '.join(absent)}."
 
 
 def _lineage(lineage: Mapping[str, Any]) -> Iterator[str]:
     yield f"- pipeline: {lineage['pipeline']}"
-    yield f"- configuration: `{lineage['config_digest']}`"
-    yield f"- SavedModel: `{lineage['saved_model_sha256']}`"
+    yield f"- digest of the configuration: `{lineage['config_digest']}`"
+    yield f"- digest of the server model: `{lineage['saved_model_sha256']}`"
     if lineage.get("data_digest"):
-        yield f"- all images: `{lineage['data_digest']}`"
-    yield f"- test images: `{lineage['test_data_sha256']}`"
-    yield from (f"- code of {name}: `{digest}`" for name, digest in lineage["code"].items())
+        yield f"- digest of all images: `{lineage['data_digest']}`"
+    yield f"- digest of the test images: `{lineage['test_data_sha256']}`"
+    yield from (f"- digest of the code for {name}: `{digest}`" for name, digest in lineage["code"].items())
     for step, versions in lineage["versions"].items():
         yield f"- {step.replace('_', ' ')} made with: {_libraries(versions)}"
 
@@ -139,5 +160,5 @@ def _share(value: float | None) -> str:
 
 
 def _plain(label: str) -> str:
-    """A class name that cannot break out of a table's cell."""
+    """Escape a class name so that it cannot break out of a table cell."""
     return label.replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`").replace("<", "&lt;")

@@ -1,7 +1,7 @@
-"""Classifying image files with one LiteRT model, as a phone would after the pipeline's own preprocessing.
+"""Classify image files with a LiteRT model, as a phone would after the pipeline's own preprocessing.
 
-Images are read and resized by the very functions that made the training data, which are TensorFlow's: a second way
-would be faster to start and slightly wrong. The model itself runs in LiteRT's interpreter.
+Images are read and resized by the same functions that made the training data, which use TensorFlow. A second
+implementation would start faster but differ slightly. The model runs in LiteRT's interpreter.
 """
 
 from __future__ import annotations
@@ -29,48 +29,49 @@ from edgetune.modules.storage.safe_read import UnreadableFile, most_bytes, read_
 REFERENCE = "float32"
 Image = str | Path | bytes | np.ndarray
 """A path, the content of an image file, or pixels uint8 `[H, W, 3]`, RGB."""
-# What a run takes where it is told nothing else.
+# The defaults of a run's settings.
 _MAX_PIXELS = DataSettings.model_fields["max_pixels"].default
 _READING = InputReading(
     max_side=DataSettings.model_fields["max_side"].default, background=DataSettings.model_fields["background"].default
 )
-_AGAIN = "`edgetune verify` tells more of a bundle"
+_VERIFY = "run `edgetune verify` on the bundle for details"
 _NAMED = 3
+"""Differences from `SHA256SUMS` that an error message names."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model answers for one image."""
+    """A model's answer for one image."""
 
     label: str
     """The most probable class."""
     probability: float
     probabilities: dict[str, float]
-    """By class, the most probable first."""
+    """Probabilities by class, the most probable first."""
 
 
 class Classifier:
     """A model with its class names: `labels` in the order of its outputs, `image_size` in pixels.
 
     Args:
-        path: A `.tflite`, with its labels inside or as `labels.txt` beside it.
-        reading: How images are read; by default as a run does that is told nothing else.
+        path: A `.tflite` file, with its labels inside it or in `labels.txt` beside it.
+        reading: How to read images; by default as a run with default settings does.
 
     Raises:
-        BundleError: It cannot be read, is no LiteRT model, takes or gives something else, or has no labels for it.
+        BundleError: The file cannot be read, is not a LiteRT model, has other inputs or outputs, or has no labels.
     """
 
     def __init__(self, path: Path, reading: InputReading = _READING) -> None:
         try:
             if path.stat().st_size > MAX_BYTES:
-                raise BundleError(f"{path}: is larger than any model", _AGAIN)
+                raise BundleError(f"{path}: is larger than any model", _VERIFY)
             content = path.read_bytes()
         except OSError as error:
-            raise BundleError(f"{path}: cannot be read: {error.strerror}", "name a .tflite or a bundle") from None
+            raise BundleError(f"{path}: cannot be read: {error.strerror}", "name a .tflite file or a bundle") from None
         self.path, self._reading = path, reading
         try:
             facts = inspection.inspect(content)
-            # What an int8 file takes is the one difference; anything else is a model of another kind.
+            # Variants differ only in the input of int8.
             variant = "int8" if facts.inputs and facts.inputs[0].dtype == "uint8" else REFERENCE
             shape = facts.inputs[0].shape if facts.inputs else ()
             self.image_size = shape[1] if len(shape) == 4 else 0
@@ -78,9 +79,9 @@ class Classifier:
             problems = inspection.problems(facts, variant, self.image_size, len(self.labels))
             self._runner = EdgeRunner(content)
         except (ExportError, IndexError) as error:
-            raise BundleError(f"{path}: {getattr(error, 'cause', error)}", _AGAIN) from None
+            raise BundleError(f"{path}: {getattr(error, 'cause', error)}", _VERIFY) from None
         if problems:
-            raise BundleError(f"{path}: {'; '.join(problems)}", "only models of an edge bundle can be run here")
+            raise BundleError(f"{path}: {'; '.join(problems)}", "name a model from an edge bundle")
 
     def predict(self, images: Image | Sequence[Image]) -> list[Prediction]:
         """Classify images, read as the pipeline reads them.
@@ -89,7 +90,7 @@ class Classifier:
             images: One image or several: a path, the content of an image file, or pixels uint8 `[H, W, 3]`, RGB.
 
         Raises:
-            DataError: One cannot be read, or is not an image that the pipeline would take.
+            DataError: One cannot be read, or is not an image that the pipeline would accept.
         """
         several = [images] if isinstance(images, str | Path | bytes | np.ndarray) else images
         predictions = []
@@ -102,10 +103,10 @@ class Classifier:
         """Return the probabilities of one image, float32 `[C]`, in the order of `labels`.
 
         Args:
-            image: As of `predict`.
+            image: As for `predict`.
 
         Raises:
-            DataError: It cannot be read, or is not an image that the pipeline would take.
+            DataError: It cannot be read, or is not an image that the pipeline would accept.
         """
         name = str(image) if isinstance(image, str | Path) else "the image"
         try:
@@ -123,73 +124,77 @@ class Classifier:
         return np.asarray(self._runner.probabilities(pixels[np.newaxis])[0])
 
     def best(self, probabilities: np.ndarray, top: int) -> list[tuple[str, float]]:
-        """The `top` most probable classes with their probabilities, the best first."""
+        """Return the `top` most probable classes with their probabilities, the most probable first."""
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [(self.labels[index], float(probabilities[index])) for index in order]
 
 
-def open_model(place: Path, variant: str | None = None) -> Classifier:
-    """A model that is asked as its bundle says.
+def open_model(source: Path, variant: str | None = None) -> Classifier:
+    """Open a model, reading images as its bundle specifies.
 
     Args:
-        place: A bundle's folder, or a `.tflite`; one that stands in a bundle is taken as part of it.
-        variant: As of `model_path`.
+        source: A bundle's folder, or a `.tflite` file; a file inside a bundle is treated as part of it.
+        variant: As for `model_path`.
 
     Raises:
-        BundleError: The model cannot be used, or the bundle lacks a file, or has one that is not what was pushed.
+        BundleError: The model cannot be used, or a file of the bundle is missing or altered.
     """
-    path = model_path(place, variant)
-    if not place.is_dir() and not path.with_name(BUNDLE_JSON).exists():
+    path = model_path(source, variant)
+    if not source.is_dir() and not path.with_name(BUNDLE_JSON).exists():
         return Classifier(path)
     folder = path.parent
     files = BundleFiles(folder)
     if wrong := checksum_problems(files):
         named = "; ".join(f"{shown(file)} {cause}" for file, cause, _ in wrong[:_NAMED])
         more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-        raise BundleError(f"{folder}: {named}{more}", _AGAIN)
+        raise BundleError(f"{folder}: {named}{more}", _VERIFY)
     try:
         bundle = parse_bundle(files.read(BUNDLE_JSON))
     except BundleError as error:
         raise BundleError(f"{folder / BUNDLE_JSON}: {error.cause}", error.remedy) from None
     facts = next((facts for facts in bundle.variants.values() if facts.file == path.name), None)
     if facts is None or facts.sha256 != files.sha256(path.name):
-        raise BundleError(f"{path}: is not the file that {BUNDLE_JSON} says was measured", _AGAIN)
+        raise BundleError(f"{path}: is not the file that was measured according to {BUNDLE_JSON}", _VERIFY)
     classifier = Classifier(path, bundle.input.reading or _READING)
     if classifier.labels != bundle.labels:
-        raise BundleError(f"{path}: its labels are not those of {BUNDLE_JSON}", _AGAIN)
+        raise BundleError(f"{path}: its labels differ from those in {BUNDLE_JSON}", _VERIFY)
     return classifier
 
 
 def model_path(bundle: Path, variant: str | None = None) -> Path:
-    """The file of a variant.
+    """Return the path of a variant's file.
 
     Args:
-        bundle: A bundle's folder, or a `.tflite`.
-        variant: Its name; None for float32, the reference, where it is there, else the first by name.
+        bundle: A bundle's folder, or a `.tflite` file.
+        variant: Name of the variant; None for the reference float32 if it exists, else for the first by name.
 
     Raises:
-        BundleError: It is not there.
+        BundleError: The file does not exist.
     """
     if not bundle.is_dir():
         if not bundle.exists():
-            raise BundleError(f"{bundle}: does not exist", "name a folder of an edge bundle, or a .tflite")
+            raise BundleError(f"{bundle}: does not exist", "name the folder of an edge bundle, or a .tflite file")
         if variant is not None:
-            raise BundleError(f"--variant {variant}: {bundle} is one model", "leave --variant out, or name the bundle")
+            raise BundleError(
+                f"--variant {variant}: {bundle} is a single model", "omit --variant, or name the bundle's folder"
+            )
         return bundle
     prefix, suffix = model_file("*").split("*")
     names = sorted(path.name.removeprefix(prefix).removesuffix(suffix) for path in bundle.glob(model_file("*")))
     if not names:
-        raise BundleError(f"{bundle}: holds no {model_file('<variant>')}", f"name the folder that holds {BUNDLE_JSON}")
+        raise BundleError(
+            f"{bundle}: contains no {model_file('<variant>')}", f"name the folder that contains {BUNDLE_JSON}"
+        )
     if variant is not None and variant not in names:
-        raise BundleError(f"{bundle}: has no variant {variant}", f"it has {shown(', '.join(names))}")
+        raise BundleError(f"{bundle}: has no variant {variant}", f"choose one of {shown(', '.join(names))}")
     return bundle / model_file(variant or (REFERENCE if REFERENCE in names else names[0]))
 
 
 def images_in(paths: Sequence[Path]) -> Iterator[Path]:
-    """Each file that is named, and all in each folder that is named and below, in order, without hidden ones.
+    """Yield the given files, and the files in the given folders recursively, sorted and without hidden ones.
 
     Raises:
-        DataError: A folder holds no files, or cannot be read.
+        DataError: A folder contains no files or cannot be read.
     """
     for path in paths:
         if not path.is_dir():
@@ -202,7 +207,7 @@ def images_in(paths: Sequence[Path]) -> Iterator[Path]:
                 found = True
                 yield Path(folder, name)
         if not found:
-            raise DataError(f"{path}: the folder holds no files", "name images, or folders of them")
+            raise DataError(f"{path}: the folder contains no files", "name image files, or folders of them")
 
 
 def _as_png(pixels: np.ndarray) -> bytes:
@@ -220,4 +225,4 @@ def _labels_beside(path: Path) -> list[str]:
     try:
         return path.with_name(LABELS_FILE).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        raise BundleError(f"{path}: has no labels inside, and no {LABELS_FILE} beside it", _AGAIN) from None
+        raise BundleError(f"{path}: has no labels inside, and there is no {LABELS_FILE} beside it", _VERIFY) from None

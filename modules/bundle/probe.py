@@ -1,9 +1,9 @@
-"""Looking into one LiteRT model and running it, in a process of its own.
+"""Inspect and run an untrusted LiteRT model in a child process.
 
-The file may be anyone's. The interpreter is C++ and trusts the numbers in a model that is well-formed: a stride of
-zero ends its process, a tensor of terabytes fills the memory, a graph of a billion operations never ends. So this runs
-in a child with bounds on memory and time, and its death is a finding like others. The child gets its task as JSON on
-standard input and tells its findings, a line of JSON each, on standard output.
+The interpreter is C++ and trusts the numbers in a well-formed model: a stride of zero crashes it, a tensor of terabytes
+exhausts memory, a graph of a billion operations never ends. So the child runs with limits on memory and time, and a
+crash is one of the findings. It reads its task as JSON from standard input and writes its findings to standard output,
+one line of JSON each time.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from edgetune.modules.bundle.files import shown
 from edgetune.modules.core import child_process
 
 _MARK = "edgetune: "
-_MEMORY = 8 << 30  # of addresses, most of which no model ever touches
+_MEMORY = 8 << 30  # address space in bytes, most of which a model never touches
 _SECONDS = 300
-_MOST = 8 << 20  # bytes of what a child may say
+_MOST = 8 << 20  # bytes read from the child's output
 
 FLOAT_TOLERANCE = 1e-3
-"""Largest difference of a probability for float32 and float16. Other CPUs sum in another order, which moves one by
-some 1e-6; this leaves room for deep networks, and still sees every wrong weight that could matter."""
+"""Largest difference of a probability for float32 and float16. Other CPUs sum in another order, which changes it by
+about 1e-6; this leaves room for deep networks, and still detects every wrong weight that could matter."""
 QUANTIZED_TOLERANCE = 0.05
-"""The same for int8 and dynamic. A sum that falls between two of 256 steps is rounded up by one kernel and down by
-another, in every layer: the reference kernels and XNNPACK differ by three steps of the output, 0.012, on digits."""
+"""The same for int8 and dynamic. A sum between two of 256 steps is rounded up by one kernel and down by another, in
+every layer: on digits, the reference kernels and XNNPACK differ by three steps of the output, 0.012."""
 
 
 def tolerance(variant: str) -> float:
-    """Largest difference of one probability that another CPU may cause."""
+    """Return the largest difference of one probability that another CPU may cause."""
     return QUANTIZED_TOLERANCE if variant in ("int8", "dynamic") else FLOAT_TOLERANCE
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be looked at."""
+    """A model to check, and what it is expected to be."""
 
     model: bytes
     variant: str
@@ -57,22 +57,22 @@ class Task:
 
 @dataclass
 class Findings:
-    """What was found."""
+    """Result of a probe."""
 
     file: list[str] = field(default_factory=list)
-    """What is wrong with the file."""
+    """Problems of the file."""
     golden: list[str] = field(default_factory=list)
-    """What is wrong with its answers."""
+    """Problems of its answers to golden images."""
     difference: float | None = None
-    """Largest difference from an expected probability; None where nothing was compared."""
+    """Largest difference from an expected probability; None if nothing was compared."""
 
 
 def probe(task: Task, seconds: int = _SECONDS) -> Findings:
-    """Looks into a model in a process of its own.
+    """Check a model in a child process.
 
     Args:
-        task: The model and what is said of it.
-        seconds: The longest that it may take.
+        task: The model and what it is expected to be.
+        seconds: Limit on CPU time.
     """
     with tempfile.TemporaryDirectory(prefix="edgetune-") as folder, tempfile.TemporaryFile() as output:
         Path(folder, "model.tflite").write_bytes(task.model)
@@ -105,17 +105,17 @@ def probe(task: Task, seconds: int = _SECONDS) -> Findings:
 
 
 def main() -> None:
-    """The child."""
+    """Check the model; entry point of the child process."""
     request: dict[str, Any] = json.load(sys.stdin)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    # The first bound ends it with a signal that tells why, the second for certain.
+    # The soft limit sends a signal that shows the reason; the hard limit kills the process for certain.
     resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"] + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     folder = Path(request.pop("folder"))
     content, findings = (folder / "model.tflite").read_bytes(), Findings()
     try:
         findings.file += _file_problems(content, request)
-    except Exception as error:  # noqa: BLE001 - what is broken fails anywhere, with anything
+    except Exception as error:  # noqa: BLE001 - a damaged file can raise any exception
         findings.file.append(f"cannot be read: {_reason(error)}")
     _tell(findings)
     if not findings.file:
@@ -145,9 +145,9 @@ def _file_problems(content: bytes, request: dict[str, Any]) -> list[str]:
     if facts.ops != request["ops"]:
         found.append("needs other operations, or other versions of them, than bundle.json says")
     if facts.min_runtime != request["min_runtime"]:
-        found.append(f"needs runtime {facts.min_runtime}, and bundle.json says {request['min_runtime']}")
+        found.append(f"needs runtime {facts.min_runtime}, but bundle.json says {request['min_runtime']}")
     inside = metadata.read_labels(content)
-    # How labels differ is told by what follows.
+    # Pass the file's own labels: `label_difference` below describes the difference better.
     found += declared_metadata.metadata_problems(content, labels if inside is None else inside)
     if inside is not None and inside != labels:
         found.append(label_difference("inside", inside, labels))
@@ -155,12 +155,12 @@ def _file_problems(content: bytes, request: dict[str, Any]) -> list[str]:
 
 
 def label_difference(where: str, found: list[str], labels: list[str]) -> str:
-    """How the labels `where` differ from those of bundle.json, in one sentence."""
+    """Describe in one sentence how the labels `where` differ from those of bundle.json."""
     if len(found) != len(labels):
-        return f"has {len(found)} labels {where}, and bundle.json has {len(labels)}"
+        return f"has {len(found)} labels {where}, but bundle.json has {len(labels)}"
     pairs = enumerate(zip(found, labels, strict=True), start=1)
     line, (one, other) = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
-    return shown(f"label {line} {where} is {one!r}, and bundle.json says {other!r}")
+    return shown(f"label {line} {where} is {one!r}, but bundle.json says {other!r}")
 
 
 def _run_golden(content: bytes, request: dict[str, Any], folder: Path, findings: Findings) -> None:
@@ -176,27 +176,30 @@ def _run_golden(content: bytes, request: dict[str, Any], folder: Path, findings:
             continue
         [answer] = runner.probabilities(pixels[np.newaxis])
         apart = np.abs(answer.astype(np.float64) - np.array(expected))
-        worst = int(np.argmax(apart))  # of a number that is none, too
+        worst = int(np.argmax(apart))  # the first NaN, if there is one
         findings.difference = max(findings.difference or 0.0, float(np.nan_to_num(apart[worst], nan=1.0)))
         if not apart[worst] <= bound:
             findings.golden.append(
-                f"{name}: probability of {request['labels'][worst]!r} is {answer[worst]:.4f}, and "
-                f"{expected[worst]:.4f} is expected; a difference of {bound:g} is allowed"
+                f"{name}: probability of {request['labels'][worst]!r} is {answer[worst]:.4f} instead of "
+                f"{expected[worst]:.4f}; a difference of {bound:g} is allowed"
             )
 
 
 def _pixels(png: bytes, image_size: int) -> Any:
-    """uint8 `[S, S, 3]`, or what is wrong with the image. Any decoder of PNG gives these pixels; nothing is resized."""
+    """Return the pixels uint8 `[S, S, 3]`, or the problem of the image.
+
+    Any PNG decoder gives the same pixels; nothing is resized.
+    """
     import numpy as np
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
             if image.size != (image_size, image_size) or image.mode != "RGB":
-                return f"is {image.size[0]} x {image.size[1]} {image.mode}, and must be {image_size} x {image_size} RGB"
+                return f"is {image.size[0]} x {image.size[1]} {image.mode}, but must be {image_size} x {image_size} RGB"
             return np.asarray(image)
     except Exception as error:  # noqa: BLE001
-        return f"is no PNG that can be read: {_reason(error)}"
+        return f"cannot be read as PNG: {_reason(error)}"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The optional signature of an edge bundle, with a local key: by sigstore's `model_signing`, a tool of its own.
+"""Sign an edge bundle with a local key, and check the signature, with sigstore's command `model_signing`.
 
-It is called as a command and not imported, because it cannot be installed beside TFX 1.16: model-signing 1.1.1 needs
-sigstore 4, whose `tuf` needs urllib3 2, and TFX's kfp holds urllib3 below 2. No network is used and no log of
-transparency: the key is all there is.
+It is called as a command and not imported, because it cannot be installed alongside TFX 1.16: model-signing 1.1.1 needs
+sigstore 4, whose `tuf` needs urllib3 2, and TFX's kfp requires urllib3 below 2. Neither the network nor a transparency
+log is used, only the key.
 
-The signature is `model.sig` inside the bundle, under the name that the tool takes by default, so that anyone can check
-it without edgetune. It covers every other file, `SHA256SUMS` too; so `SHA256SUMS` cannot list it.
+The signature is `model.sig` inside the bundle, the tool's default name, so that anyone can check it without edgetune.
+It covers all other files including `SHA256SUMS`, so `SHA256SUMS` cannot list it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from edgetune.modules.core.errors import BundleError, ConfigError, PushError
 
 TOOL = "model_signing"
 INSTALL = "python3 -m venv ~/model-signing && ~/model-signing/bin/pip install model-signing==1.1.1 pyopenssl"
-"""In an environment of its own. 1.1.1 imports pyopenssl without asking for it."""
-_TIMEOUT = 600  # seconds: hashing some gigabytes from a slow disk
+"""Installs it into a separate environment. 1.1.1 imports pyopenssl but does not declare the dependency."""
+_TIMEOUT = 600  # seconds: enough to hash some gigabytes from a slow disk
 
 
 def check_signer(key: str, tool: str = TOOL) -> None:
-    """Signs a scratch folder, so that a key or a tool that cannot sign is found before hours of training.
+    """Sign a temporary folder, so that an unusable key or tool is reported before hours of training.
 
     Args:
-        key: Path of a private key on an elliptic curve (P-256, P-384 or P-521), PEM, not encrypted.
-        tool: The command, by name or path.
+        key: Path of an unencrypted PEM file with an elliptic-curve private key (P-256, P-384 or P-521).
+        tool: Name or path of the command.
 
     Raises:
         ConfigError: The key or the tool cannot be used.
@@ -43,15 +43,15 @@ def check_signer(key: str, tool: str = TOOL) -> None:
 
 
 def sign(folder: Path, key: str, tool: str = TOOL) -> None:
-    """Writes the signature of all files in a bundle; called last.
+    """Write the signature of all files in a bundle; call this last.
 
     Args:
-        folder: The bundle.
+        folder: The bundle's folder.
         key: As for `check_signer`.
         tool: As for `check_signer`.
 
     Raises:
-        ConfigError: The tool is not there.
+        ConfigError: The tool is not installed.
         PushError: It could not sign.
     """
     if reason := _call(tool, "push.sign_tool", _signing(folder, key)):
@@ -59,24 +59,24 @@ def sign(folder: Path, key: str, tool: str = TOOL) -> None:
 
 
 def check_signature(folder: Path, public_key: Path, tool: str = TOOL) -> None:
-    """Checks a bundle's signature.
+    """Check a bundle's signature.
 
     Args:
-        folder: The bundle, of which nothing is a link.
-        public_key: PEM file of the key that belongs to the private one.
+        folder: The bundle's folder, which must not contain links.
+        public_key: PEM file with the public key.
         tool: As for `check_signer`.
 
     Raises:
-        ConfigError: The public key or the tool is not there.
-        BundleError: The signature is of another key, or of other files.
+        ConfigError: The public key does not exist, or the tool is not installed.
+        BundleError: The signature was made with another key or for other files.
     """
     _existing(str(public_key), "--public-key", f"{public_key}: there is no such key")
     where = ["--signature", str(folder.absolute() / SIGNATURE), "--no-ignore-git-paths"]
     arguments = ["verify", "key", "--public_key", str(public_key.absolute()), *where, str(folder.absolute())]
     if reason := _call(tool, "--sign-tool", arguments):
         raise BundleError(
-            f"does not sign these files with this key: {reason}",
-            "fetch the bundle again; if it stays so, do not use it, or ask its maker for the right public key",
+            f"is not a signature of these files with this key: {reason}",
+            "fetch the bundle again; if this error remains, ask its maker for the right public key, or do not use it",
         )
 
 
@@ -91,11 +91,11 @@ def _existing(path: str, option: str, cause: str) -> None:
 
 
 def _call(tool: str, option: str, arguments: list[str]) -> str | None:
-    """Why the tool failed, in its own last words; None where it did not."""
-    missing = f"install it, in an environment of its own: {INSTALL}; then {option} ~/model-signing/bin/{TOOL}"
+    """Run the tool, and return its error message if it failed."""
+    missing = f"install it in a separate environment: {INSTALL}; then set {option} to ~/model-signing/bin/{TOOL}"
     command = shutil.which(str(Path(tool).expanduser()))
     if command is None:
-        raise ConfigError(f"{tool}: the tool for signatures is not installed", missing)
+        raise ConfigError(f"{tool}: the signing tool is not installed", missing)
     try:
         done = subprocess.run(
             [command, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT, check=False
@@ -103,15 +103,15 @@ def _call(tool: str, option: str, arguments: list[str]) -> str | None:
     except OSError as error:
         raise ConfigError(f"{tool}: cannot be run: {error.strerror}", missing) from None
     except subprocess.TimeoutExpired:
-        return f"no answer in {_TIMEOUT} seconds"
+        return f"it did not finish in {_TIMEOUT} seconds"
     if done.returncode == 0:
         return None
-    said = (done.stderr + b"\n" + done.stdout).decode(errors="replace")
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
+    output = (done.stderr + b"\n" + done.stdout).decode(errors="replace")
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
     if b"Traceback (most recent call last)" in done.stderr:
         raise ConfigError(f"{tool}: does not work: {_tail(done.stderr.decode(errors='replace'))}", missing)
     return lines[0].partition("error: ")[2][:300] or lines[0][:300]
 
 
 def _tail(text: str) -> str:
-    return ([line.strip() for line in text.splitlines() if line.strip()] or ["it said nothing"])[-1][:300]
+    return ([line.strip() for line in text.splitlines() if line.strip()] or ["no error message"])[-1][:300]

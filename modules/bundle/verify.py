@@ -1,6 +1,6 @@
-"""`edgetune verify`: whether an edge bundle is what it says it is, from the list of files to the answers of its models.
+"""Verify an edge bundle, from its list of files to the answers of its models, for `edgetune verify`.
 
-Everything that can be checked is, also when something else is wrong: who gets a broken bundle wants to know all of it.
+All checks are done even if some fail, so that all problems of a bundle are reported at once.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from edgetune.modules.contracts.bundle import (
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.core.errors import BundleError
 
-_AGAIN = "fetch the bundle again; if it stays so, push it anew"
+_AGAIN = "fetch the bundle again; if this error remains, push it again"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was checked."""
+    """Result of one check."""
 
     outcome: Literal["ok", "failed", "skipped"]
     file: str
     text: str
-    """What was found, in one sentence; of one that was skipped, why."""
+    """The finding in one sentence; if the check was skipped, the reason."""
     remedy: str = ""
 
     def __str__(self) -> str:
@@ -63,7 +63,7 @@ class _Checks:
 
     def _add(self, check: Check) -> None:
         if any((check.file, check.text) == (other.file, other.text) for other in self.done):
-            return  # a file that is missing is missed by whatever needs it
+            return  # several checks may find the same file missing
         self.done.append(check)
         self._report(check)
 
@@ -71,17 +71,17 @@ class _Checks:
 def verify(
     folder: Path, public_key: Path | None = None, tool: str = TOOL, report: Callable[[Check], None] = lambda _: None
 ) -> list[Check]:
-    """Checks all of a bundle.
+    """Run all checks on a bundle.
 
     Args:
         folder: `<destination>/<version>` of a push, on this machine.
-        public_key: Of the key that signed it; None leaves a signature unchecked.
-        tool: The command that checks signatures, by name or path.
-        report: Called with each check as it is done.
+        public_key: Public key of the signer; None skips the check of the signature.
+        tool: Name or path of the command that checks signatures.
+        report: Called with each check when it is done.
 
     Raises:
-        BundleError: This is no folder that could be a bundle. What is wrong inside is in the checks.
-        ConfigError: The public key or the tool for signatures is not there.
+        BundleError: The folder cannot be read, or is too large for a bundle. Other problems are failed checks.
+        ConfigError: The public key does not exist, or the tool is not installed.
     """
     checks, files = _Checks(report), BundleFiles(folder)
     problems = checksum_problems(files)
@@ -93,7 +93,7 @@ def verify(
         )
     bundle = _bundle(files, checks)
     if bundle is None:
-        checks.skipped("the models", f"what they must be is not known without {BUNDLE_JSON}")
+        checks.skipped("the models", f"not checked without {BUNDLE_JSON}, which describes them")
     else:
         _check_labels(files, bundle, checks)
         expected = _expected(files, bundle, checks)
@@ -101,7 +101,7 @@ def verify(
             _check_variant(files, bundle, variant, facts, expected, checks)
         named = {facts.file for facts in bundle.variants.values()}
         for stray in sorted(name for name in files.sizes if name.endswith(".tflite") and name not in named):
-            checks.failed(stray, f"is a model that {BUNDLE_JSON} does not name", "remove it, or push the bundle anew")
+            checks.failed(stray, f"is a model that {BUNDLE_JSON} does not name", "remove it, or push the bundle again")
     if MODEL_CARD not in files.sizes:
         checks.failed(MODEL_CARD, files.refused.get(MODEL_CARD, "is missing"))
     _check_signature(files, public_key, tool, checks)
@@ -125,7 +125,7 @@ def _check_labels(files: BundleFiles, bundle: Bundle, checks: _Checks) -> None:
     except BundleError as error:
         checks.failed(LABELS_FILE, error.cause, error.remedy)
     except UnicodeDecodeError:
-        checks.failed(LABELS_FILE, "is no text in UTF-8")
+        checks.failed(LABELS_FILE, "is not UTF-8 text")
     else:
         if found == bundle.labels:
             checks.ok(LABELS_FILE, f"the {len(found)} labels of {BUNDLE_JSON}, in its order")
@@ -134,7 +134,7 @@ def _check_labels(files: BundleFiles, bundle: Bundle, checks: _Checks) -> None:
 
 
 def _expected(files: BundleFiles, bundle: Bundle, checks: _Checks) -> list[tuple[str, bytes, dict[str, list[float]]]]:
-    """Name, PNG and probabilities by variant of each golden image that can be used."""
+    """Return name, PNG and probabilities by variant of each usable golden image."""
     name = f"{GOLDEN}/{EXPECTED}"
     try:
         expected = parse_expected(files.read(name))
@@ -149,9 +149,9 @@ def _expected(files: BundleFiles, bundle: Bundle, checks: _Checks) -> list[tuple
         try:
             usable.append((f"{GOLDEN}/{image.file}", files.read(f"{GOLDEN}/{image.file}"), image.probabilities))
         except BundleError as error:
-            checks.failed(f"{GOLDEN}/{image.file}", f"{error.cause}, and {name} names it", error.remedy)
+            checks.failed(f"{GOLDEN}/{image.file}", f"{error.cause}, but {name} names it", error.remedy)
     if not wrong and len(usable) == len(expected.images):
-        checks.ok(name, f"{len(usable)} golden images, with what each variant must answer")
+        checks.ok(name, f"{len(usable)} golden images, with the expected answers of each variant")
     return usable
 
 
@@ -161,7 +161,7 @@ def _expected_problems(expected: Expected, bundle: Bundle) -> list[str]:
         found.append(label_difference("in it", expected.labels, bundle.labels))
     for image in expected.images:
         if image.label not in bundle.labels:
-            found.append(f"{image.file} is of class {image.label!r}, which is no label of {BUNDLE_JSON}")
+            found.append(f"{image.file} is of class {image.label!r}, which is not a label in {BUNDLE_JSON}")
         for variant in bundle.variants:
             length = len(image.probabilities.get(variant, ()))
             if length != len(bundle.labels):
@@ -185,9 +185,9 @@ def _check_variant(
         checks.failed(name, error.cause, error.remedy)
         return
     if len(content) != facts.bytes:
-        checks.failed(name, f"has {len(content)} bytes, and {BUNDLE_JSON} says {facts.bytes}")
+        checks.failed(name, f"has {len(content)} bytes, but {BUNDLE_JSON} says {facts.bytes}")
     elif digest != facts.sha256:
-        checks.failed(name, f"is not the file that was measured: {BUNDLE_JSON} has another digest")
+        checks.failed(name, f"is not the file that was measured: its digest differs from {BUNDLE_JSON}")
     else:
         checks.ok(name, f"the file that was measured, {len(content)} bytes")
     comparable = [(image, png, p[variant]) for image, png, p in golden if len(p.get(variant, ())) == len(bundle.labels)]
@@ -197,30 +197,30 @@ def _check_variant(
         checks.failed(name, cause)
     if found.file:
         return
-    checks.ok(name, f"takes {size} x {size} RGB, gives {len(bundle.labels)} probabilities, names the same labels")
+    checks.ok(name, f"takes {size} x {size} RGB, gives {len(bundle.labels)} probabilities, has the same labels")
     for cause in found.golden:
-        checks.failed(name, cause, "use another variant on this machine, or push the bundle anew")
+        checks.failed(name, cause, "use another variant on this machine, or push the bundle again")
     if not comparable:
         checks.skipped(name, "no golden image to run it on")
     elif not found.golden:
-        bound = f"{found.difference:.1e} from what is expected at most; {tolerance(variant):g} is allowed"
-        checks.ok(name, f"answers {len(comparable)} golden images, {bound}")
+        difference = f"largest difference {found.difference:.1e}, {tolerance(variant):g} is allowed"
+        checks.ok(name, f"gives the expected answers for {len(comparable)} golden images: {difference}")
 
 
 def _check_signature(files: BundleFiles, public_key: Path | None, tool: str, checks: _Checks) -> None:
     signed = SIGNATURE in files.sizes
     if public_key is None:
-        why = "not checked: give --public-key" if signed else "there is none, and none was asked for"
+        why = "not checked: pass --public-key" if signed else "the bundle is not signed, and no --public-key was given"
         checks.skipped(SIGNATURE, why)
     elif not signed:
-        remedy = "ask its maker for a signed one (push.sign_key)"
+        remedy = "ask the bundle's maker for a signed one (push.sign_key)"
         checks.failed(SIGNATURE, files.refused.get(SIGNATURE, "the bundle is not signed"), remedy)
     elif files.refused:
-        checks.skipped(SIGNATURE, "not checked: the folder holds what is no file")
+        checks.skipped(SIGNATURE, "not checked: the folder contains links or other entries that are not regular files")
     else:
         try:
             check_signature(files.folder, public_key, tool)
         except BundleError as error:
             checks.failed(SIGNATURE, error.cause, error.remedy)
         else:
-            checks.ok(SIGNATURE, f"signs all files, by the key that belongs to {public_key}")
+            checks.ok(SIGNATURE, f"is a valid signature of all files with the key {public_key}")

@@ -1,12 +1,12 @@
-"""The edge bundle: the folder that a mobile engineer gets, with only what was measured and blessed in it.
+"""Write the edge bundle: the folder for a mobile engineer, with the variants that were measured and blessed.
 
 model_<variant>.tflite   each blessed variant
-labels.txt               class names in the order of the output, also inside each file
-bundle.json              input and output contract, what was measured of each variant, the run's lineage
-golden/                  images of the exact size, and the probabilities each variant must give
-MODEL_CARD.md            the same for people
+labels.txt               class names in the order of the output, also inside each model file
+bundle.json              input and output contract, measurements of each variant, the run's lineage
+golden/                  images of the input size, and the probabilities that each variant must give
+MODEL_CARD.md            the content of bundle.json for people
 SHA256SUMS               digests of all other files, for `sha256sum -c`; written last
-model.sig                the signature of all of them, where EdgePusher has a key
+model.sig                signature of all files, if EdgePusher has a key
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ METRICS = "metrics.json"
 
 @dataclass(frozen=True)
 class Lineage:
-    """Where a bundle comes from: names and digests, never a path of the machine that made it."""
+    """Origin of a bundle: names and digests, never a path on the machine that made it."""
 
     pipeline: str
     config_digest: str
     saved_model_sha256: str
     test_data_sha256: str
-    """Over the encoded images and labels of the test split."""
+    """Digest of the encoded images and labels of the test split."""
     code: dict[str, str] = field(default_factory=dict)
-    """Digest of the code that made each artifact, by the artifact's name, where it is recorded."""
+    """Digest of the code that made each artifact, by the artifact's name, if it is recorded."""
     versions: dict[str, dict[str, str | None] | None] = field(default_factory=dict)
-    """By step, versions by name of what did it, null for a library that was not installed; None where the artifact has
+    """Library versions by library by step: None for a library that was not installed, and for a step whose artifact has
     no record, as those of edgetune 0.1.0."""
     data_digest: str = ""
-    """Over the pixels and labels of all splits, as ImageExampleGen takes it; empty where it is not recorded."""
+    """ImageExampleGen's digest of the pixels and labels of all splits; empty if it is not recorded."""
 
 
 def read_metrics(evaluation: str) -> dict[str, Any]:
-    """`metrics.json` of an edge evaluation.
+    """Return the `metrics.json` of an edge evaluation.
 
     Raises:
-        ExportError: It is not there, or no JSON.
+        ExportError: It is missing or not JSON.
     """
     path = f"{evaluation}/{METRICS}"
     try:
@@ -69,21 +69,21 @@ def write_bundle(
     images: Mapping[str, Mapping[str, int]] | None = None,
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Writes a bundle.
+    """Write a bundle.
 
     Args:
-        folder: An empty folder, or one to be made.
-        edge_model: Folder of `model_<variant>.tflite` and `labels.txt`.
-        evaluation: Folder of `metrics.json` and `golden/`, measured on just these files.
-        lineage: Where all of it comes from.
-        about: What people say of the model, for its card: `description`, `author`, `license`, `data`, `intended_use`
-            and `limits`; what is absent or empty was not said.
-        images: Number of images by class name by split, where it is known.
+        folder: An empty folder, or one to create.
+        edge_model: Folder with `model_<variant>.tflite` and `labels.txt`.
+        evaluation: Folder with `metrics.json` and `golden/`, measured on these files.
+        lineage: Origin of the bundle.
+        about: Texts for the model card: `description`, `author`, `license`, `data`, `intended_use` and `limits`; an
+            absent or empty text counts as not stated.
+        images: Number of images by class name by split, if known.
         reading: How images were read before they became the model's input: `max_side` and `background`, as the
-            settings of these names; empty where it is not known.
+            settings of these names; empty if not known.
 
     Returns:
-        What stands in `bundle.json`.
+        The content of `bundle.json`.
 
     Raises:
         ExportError: No variant is blessed, or a file is not the one that was measured.
@@ -91,7 +91,7 @@ def write_bundle(
     metrics = read_metrics(evaluation)
     blessed = {name: facts for name, facts in metrics["variants"].items() if facts["blessed"]}
     if not metrics["blessed"] or not blessed:
-        raise ExportError(f"{evaluation}: no variant is blessed", "nothing of it may be delivered")
+        raise ExportError(f"{evaluation}: no variant is blessed", "train and evaluate a model that passes the gate")
     folder.mkdir(parents=True, exist_ok=True)
     for name, facts in blessed.items():
         content = _read(f"{edge_model}/{facts['file']}")
@@ -131,7 +131,7 @@ def write_bundle(
 
 
 def write_checksums(folder: Path) -> None:
-    """Writes `SHA256SUMS` over all other files of a folder, in the form that `sha256sum -c` reads."""
+    """Write `SHA256SUMS` for all other files of a folder, in the format that `sha256sum -c` reads."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CHECKSUMS)
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}" for path in files
@@ -140,15 +140,16 @@ def write_checksums(folder: Path) -> None:
 
 
 def _copy_golden(source: str, target: Path, variants: set[str]) -> None:
-    """Copies the golden images; of the expected probabilities those of the SavedModel and of what is delivered."""
+    """Copy the golden images, with the expected probabilities of the SavedModel and of the given variants."""
     if not tf.io.gfile.exists(f"{source}/{EXPECTED}"):
         raise ExportError(f"{source}/{EXPECTED}: is missing", "evaluate the edge model again")
     target.mkdir()
     expected = json.loads(_read(f"{source}/{EXPECTED}"))
     for image in expected["images"]:
         (target / image["file"]).write_bytes(_read(f"{source}/{image['file']}"))
-        kept = {who: p for who, p in image["probabilities"].items() if who == SAVED_MODEL or who in variants}
-        image["probabilities"] = kept
+        image["probabilities"] = {
+            name: values for name, values in image["probabilities"].items() if name == SAVED_MODEL or name in variants
+        }
     (target / EXPECTED).write_bytes((json.dumps(expected, indent=1, ensure_ascii=False) + "\n").encode())
 
 

@@ -1,1 +1,1 @@
-"""SavedModel to `.tflite`: the converter, cross-layer equalization, quantization."""
+"""Convert a SavedModel to LiteRT files: the converter, cross-layer equalization and quantization."""

@@ -1,15 +1,15 @@
-"""From the SavedModel's `edge` signature to LiteRT models.
+"""Convert the SavedModel's `edge` signature to LiteRT models.
 
-The converter runs in a process of its own: on a graph that it does not understand it aborts instead of raising, and
-that must be an error message, not the end of the run. One process makes all variants, because importing TensorFlow
-costs more than converting. It reports by lines on its standard output that begin with `_MARK`.
+The converter runs in a child process: on a graph that it does not support it may abort instead of raising, which must
+become an error message and not end the run. One process makes all variants, because importing TensorFlow takes longer
+than converting. The child reports progress by lines on standard output that begin with `_MARK`.
 
     python -m edgetune.modules.conversion.convert --saved_model DIR --output DIR --representative FILE.npy float32 int8
 
-Of the variants, `float32` is the reference. `float16` halves the file and computes in float32 where the hardware has
-nothing better. `dynamic` has 8-bit weights and float activations. `int8` has no float inside at all; it is made of
-`float32` by `modules.conversion.quantization`, and by the converter's own recipe if the
-network has an operation that `quantization` does not support.
+The variant `float32` is the reference. `float16` halves the file, and computes in float32 on hardware without float16
+arithmetic. `dynamic` has 8-bit weights and float activations. `int8` computes with integers only; it is made from
+`float32` by `modules.conversion.quantization`, or by the converter's own calibration if the network has an operation
+that `quantization` does not support.
 """
 
 from __future__ import annotations
@@ -35,37 +35,35 @@ from edgetune.modules.core.progress import report
 
 _MARK = "edgetune: "
 _NOISE = re.compile(r'Traceback|File "|\^+$|Fatal Python error|(Current )?[Tt]hread 0x|Extension modules|PLEASE submit')
-_TELLING = re.compile(r"LLVM ERROR|\berror:|Error: |ERROR: |(Custom|Flex) ops: |missing attribute")
+_ERROR = re.compile(r"LLVM ERROR|\berror:|Error: |ERROR: |(Custom|Flex) ops: |missing attribute")
 
 
 def convert(saved_model: str, variants: Sequence[str], representative: np.ndarray) -> dict[str, bytes]:
-    """Converts a SavedModel.
-
-    The same SavedModel and images give the same bytes again.
+    """Convert a SavedModel to the given variants; the same arguments give the same bytes.
 
     Args:
-        saved_model: Folder of the SavedModel, local or a URL that TensorFlow reads.
-        variants: Of `float32`, `float16`, `int8`, `dynamic`.
-        representative: uint8 `[N, S, S, 3]`, RGB: images that are typical of the model's input. They calibrate
-            `int8`, together with one image all 0 and one all 255. The input's quantization is exactly scale 1.0 and
-            zero point 0, as clients need that hand over raw bytes and never look at either.
+        saved_model: Folder of the SavedModel, a local path or a URL that TensorFlow can read.
+        variants: Names among `float32`, `float16`, `int8`, `dynamic`.
+        representative: uint8 `[N, S, S, 3]`, RGB: typical input images. They calibrate `int8`, together with one image
+            of all 0 and one of all 255. So the input's quantization is exactly scale 1.0 and zero point 0, which
+            clients rely on that pass raw bytes and ignore both.
 
     Returns:
         The content of each variant's file.
 
     Raises:
-        ExportError: The converter failed or aborted; the cause names the variant and the converter's last word.
+        ExportError: The converter failed or aborted; the cause names the variant and the converter's error.
     """
     with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
         images = Path(folder, "representative.npy")
         np.save(images, representative)
-        where = _fetched(saved_model, Path(folder)) if "://" in saved_model else str(Path(saved_model).resolve())
-        _run(["--saved_model", where, "--output", folder, "--representative", str(images), *variants], folder)
+        local = _downloaded(saved_model, Path(folder)) if "://" in saved_model else str(Path(saved_model).resolve())
+        _run(["--saved_model", local, "--output", folder, "--representative", str(images), *variants], folder)
         return {variant: Path(folder, f"{variant}.tflite").read_bytes() for variant in variants}
 
 
-def _fetched(saved_model: str, folder: Path) -> str:
-    """A local copy: not every file system that this process knows is known to another one."""
+def _downloaded(saved_model: str, folder: Path) -> str:
+    """Copy a SavedModel into a local folder: a file system plugin of this process may be missing in the child."""
     import tensorflow as tf
 
     from edgetune.modules.storage.filesystem import files_of
@@ -102,15 +100,15 @@ def _run(arguments: list[str], folder: str) -> None:
 
 
 def last_word(log: str) -> str:
-    """The last line of a log that tells what went wrong, or its last line at all; without traceback frames."""
+    """Return the last line of a log that looks like an error, else its last line; traceback frames are skipped."""
     lines = [line.strip() for line in log.splitlines()]
     lines = [line for line in lines if line and not _NOISE.match(line)]
-    telling = [line for line in lines if _TELLING.search(line)] or lines
-    return telling[-1][:500] if telling else ""
+    errors = [line for line in lines if _ERROR.search(line)] or lines
+    return errors[-1][:500] if errors else ""
 
 
 def _convert_one(saved_model: str, variant: str, representative: np.ndarray) -> bytes:
-    """Converts in this process, which may abort."""
+    """Convert in this process, which may abort."""
     import tensorflow as tf
 
     from edgetune.modules.conversion.converter import Optimize
@@ -119,14 +117,13 @@ def _convert_one(saved_model: str, variant: str, representative: np.ndarray) -> 
     if variant == "float32":
         return _float32(saved_model)
     if variant == "int8":
-        # An image of nothing and one of all light belong to what calibrates: the range of the input, 0 to 255, must
-        # be that of every tensor behind it.
+        # Calibrate with a black and a white image too, so that every tensor covers the full range of the input, 0..255.
         extremes = [np.zeros_like(representative[:1]), np.full_like(representative[:1], 255)]
         images = np.concatenate([*extremes, representative])
         try:
             return _int8(_float32(saved_model), images)
-        except UnsupportedOperation as unknown:
-            print(f"{_MARK}{variant}, calibrated by the converter itself, because of {unknown}", flush=True)
+        except UnsupportedOperation as unsupported:
+            print(f"{_MARK}{variant}, calibrated by the converter itself, because of {unsupported}", flush=True)
             return _int8_calibrated(_converter(saved_model), images)
     converter = _converter(saved_model)
     converter.optimizations = [Optimize.DEFAULT]
@@ -135,13 +132,13 @@ def _convert_one(saved_model: str, variant: str, representative: np.ndarray) -> 
     return bytes(converter.convert())
 
 
-@functools.cache  # `int8` is made of the very `float32` that is delivered
+@functools.cache  # `int8` is made from the same `float32` that is written
 def _float32(saved_model: str) -> bytes:
     return bytes(_converter(saved_model).convert())
 
 
 def _converter(saved_model: str) -> Any:
-    """A converter whose options are not set yet."""
+    """Return a converter with default options."""
     from edgetune.modules.conversion.converter import TargetSpec
 
     converter = copy.copy(_read(saved_model))
@@ -149,16 +146,16 @@ def _converter(saved_model: str) -> Any:
     return converter
 
 
-@functools.cache  # to read takes longer than to convert
+@functools.cache  # reading takes longer than converting
 def _read(saved_model: str) -> Any:
     from edgetune.modules.conversion.converter import Converter
 
-    # One signature only: each becomes a subgraph, and MediaPipe refuses a file with two.
+    # One signature only: each becomes a subgraph, and MediaPipe rejects a file with two.
     return Converter.from_saved_model(saved_model, signature_keys=[EDGE])
 
 
 def _int8(float32: bytes, images: np.ndarray) -> bytes:
-    """The int8 variant of a float32 one, with ranges and biases of `modules.conversion.quantization`."""
+    """Make the int8 variant from the float32 one, with ranges and biases from `modules.conversion.quantization`."""
     import tensorflow as tf
 
     from edgetune.modules.contracts.signatures import IMAGE, PROBABILITIES
@@ -172,8 +169,8 @@ def _int8(float32: bytes, images: np.ndarray) -> bytes:
     def edge(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {PROBABILITIES: quantized.run(image)}
 
-    takes = [tf.TensorSpec(network.shapes[network.image], tf.float32, name=IMAGE)]
-    function = tf.function(edge, takes, autograph=False)
+    signature = [tf.TensorSpec(network.shapes[network.image], tf.float32, name=IMAGE)]
+    function = tf.function(edge, signature, autograph=False)
     with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
         tf.saved_model.save(tf.Module(), folder, signatures={EDGE: function})
         converter = Converter.from_saved_model(folder, signature_keys=[EDGE])
@@ -183,7 +180,7 @@ def _int8(float32: bytes, images: np.ndarray) -> bytes:
 
 
 def _int8_calibrated(converter: Any, images: np.ndarray) -> bytes:
-    """The int8 variant as the converter makes it by itself."""
+    """Make the int8 variant with the converter's own calibration."""
     from edgetune.modules.conversion.converter import OpsSet, Optimize
 
     def singles() -> Iterator[list[np.ndarray]]:
@@ -198,7 +195,7 @@ def _int8_calibrated(converter: Any, images: np.ndarray) -> bytes:
 
 
 def _set_types(converter: Any) -> None:
-    """uint8 in, float out is what every client takes: int8 inputs are refused by some and misread by others."""
+    """Set uint8 input and float output, which all clients support; some reject int8 inputs, others misread them."""
     import tensorflow as tf
 
     converter.inference_input_type = tf.uint8
@@ -206,7 +203,7 @@ def _set_types(converter: Any) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The process that converts."""
+    """Convert all variants; entry point of the child process."""
     parser = argparse.ArgumentParser(prog="python -m edgetune.modules.conversion.convert")
     parser.add_argument("--saved_model", required=True)
     parser.add_argument("--output", type=Path, required=True)
@@ -216,7 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
     with gc_paused():
         import tensorflow as tf
 
-    # A sum in another order has another last bit, and that would be another file.
+    # Sums in another order differ in the last bit, and so would the file.
     tf.config.experimental.enable_op_determinism()
     representative = np.load(options.representative)
     for variant in options.variants:

@@ -1,7 +1,7 @@
-"""The converter to LiteRT, and the names of its options: no other file says where they come from.
+"""The LiteRT converter and its option classes; only this file knows which package they come from.
 
-It is TensorFlow's today, and leaves it for a package of its own (`litert-converter`): then this file changes. What runs
-a model is `ai_edge_litert` everywhere; `tf.lite.Interpreter` goes first.
+Today that is TensorFlow. When the converter moves to its own package (`litert-converter`), only this file changes. To
+run models, all code uses `ai_edge_litert`, because `tf.lite.Interpreter` will be removed from TensorFlow first.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""Changing a network so that 8 bits are enough for each of its tensors, while it computes the same.
+"""Rescale the channels of a network for 8-bit quantization without changing what it computes.
 
-A quantized tensor has one scale for all its channels, and where one channel is a hundred times as loud as another, the
-quiet one is left with two or three steps. Two changes help, and neither changes what the network computes:
+A quantized tensor has one scale for all its channels. If one channel's range is a hundred times as large as another's,
+the small one is left with two or three steps. Two transformations help:
 
-- *Equalisation*: where only convolutions write and read a tensor, a channel may be divided by a factor in the kernel
-  that writes it, and multiplied by it in the kernels that read it; kernels have a scale for each channel. ReLU lets a
-  positive factor pass, and so do sums, means, pooling and padding, if all that comes together has the same factors.
-  (Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019; here the activations
-  are equalised and not the kernels, which have a scale for each channel anyway.)
-- *Hard swish*, x relu6(x + 3) / 6, lets no factor pass. As `gate = relu6(k x' + 3)`, a depthwise 1 x 1 convolution,
-  and `6 y / k = x' gate`, a product, it takes an equalised x' and gives an equalised y; the kernels that read y
-  divide by 6. What is far below -3 may then be cut off, as it makes no difference.
+- *Equalization*: if only convolutions write and read a tensor, a channel can be divided by a factor in the kernel that
+  writes it and multiplied by it in the kernels that read it, as kernels have a scale for each channel. A positive
+  factor passes through ReLU, and through sums, means, pooling and padding if all their inputs have the same factors.
+  (Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019; here activations are
+  equalized instead of kernels, which have a scale for each channel anyway.)
+- *Hard swish*, x relu6(x + 3) / 6, does not pass factors. Rewritten as `gate = relu6(k x' + 3)`, a depthwise 1 x 1
+  convolution, and `6 y / k = x' gate`, a product, it takes an equalized x' and gives an equalized y; the kernels that
+  read y divide by 6. Values far below -3 may then be clipped, as hard swish is 0 there.
 """
 
 from __future__ import annotations
@@ -26,90 +26,93 @@ from edgetune.modules.litert.graph import CONV, DENSE, DEPTHWISE, WEIGHTED, Netw
 Range = tuple[np.ndarray, np.ndarray]
 """Lowest and highest value of each channel, float32 `[C]` both."""
 
-# A channel that was silent on the images of calibration need not be so for ever.
-_QUIETEST = 1 / 16
-# Nor does a channel matter without a bound because it hardly moves.
-_NARROWEST = 1 / 64
-# How much a value below 0 counts against one above: see `_factor`.
-_NEGATIVE_SIDES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+# Lower bound of a factor: a channel that was inactive on the calibration images may be active on others.
+_MIN_FACTOR = 1 / 16
+# Lower bound of a channel's spread relative to the widest one, so that an almost constant channel does not dominate.
+_MIN_SPREAD = 1 / 64
+# Candidate weights of negative values relative to positive ones: see `_factor`.
+_NEGATIVE_WEIGHTS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 _HARD_SWISH_FROM = -3.0  # below, hard swish is 0
 _PASSING = ("PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "RELU")
 _POSITIVE = (schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU)
 
 
 @dataclass(frozen=True)
-class Equalised:
-    """What `equalise` made."""
+class Equalized:
+    """Result of `equalize`."""
 
     network: Network
     factors: Mapping[int, np.ndarray]
-    """By which each channel of a tensor was divided; tensors that are as they were are not there."""
+    """The factors that each channel of a tensor was divided by; unchanged tensors are absent."""
     lowest: Mapping[int, np.ndarray]
-    """Of tensors that only a hard swish reads: what lies below this value of a channel makes no difference."""
+    """For tensors that only a hard swish reads: values of a channel below this one make no difference."""
 
 
-def equalise(network: Network, ranges: Mapping[int, Range]) -> Equalised:
-    """Equalises the channels of every tensor where that is possible, and makes hard swish allow it.
+def equalize(network: Network, ranges: Mapping[int, Range]) -> Equalized:
+    """Equalize the channels of every tensor that allows it, rewriting hard swish so that it does.
 
     Args:
-        network: It is not changed.
-        ranges: Of every tensor that is computed, on typical images.
+        network: The network; it is not changed.
+        ranges: Ranges of all computed tensors, on typical images.
 
     Returns:
-        A network that computes the same but for the rounding of float32.
+        A network that computes the same, except for float32 rounding.
     """
     network, gated = _without_hard_swish(network)
     groups = _groups(network)
     sixfold = _sixfold(network, set(gated.values()))
     factors: dict[int, np.ndarray] = {}
     for group in groups:
-        # A tensor from which the hard swish was taken still has the range that it had there.
+        # The range of the input of a rewritten hard swish is unchanged.
         seen = [_needed(ranges[n], n in gated) for n in sorted(group) if n in ranges]
         if max(np.abs(both).max() for both in seen) > 0:
             factors.update(dict.fromkeys(group, _factor(seen)))
     one = np.ones(1, np.float32)
     lowest = {number: _HARD_SWISH_FROM / factors.get(number, one) for number in gated}
     factors.update({number: factors.get(number, one) / 6 for number in sixfold})
-    return Equalised(_scaled(network, factors), factors, lowest)
+    return Equalized(_scaled(network, factors), factors, lowest)
 
 
 def _needed(range_: Range, gated: bool) -> Range:
-    """The range that makes a difference."""
+    """Return the part of a range that makes a difference."""
     lowest, highest = range_
     return (np.maximum(lowest, _HARD_SWISH_FROM), np.maximum(highest, _HARD_SWISH_FROM)) if gated else range_
 
 
 def _factor(seen: Sequence[Range]) -> np.ndarray:
-    """The factors of the channels of tensors that must have the same, float32 `[C]`, 1 for the loudest.
+    """Return the per-channel factors shared by a group of tensors, float32 `[C]`, 1 for the largest channel.
 
-    Divided by how loud it is, every channel fills the range; but which side of it counts? Where many channels are
-    positive alone, a few quiet ones that are as far below 0 as above would double the range of all, which is better
-    spent otherwise. So several weights of the negative side are tried, and the one is taken with the least noise.
+    Divided by its largest magnitude, every channel fills the range. But if most channels are only positive, a few small
+    ones that reach as far below 0 as above would double the range of all. So several weights of the negative side are
+    tried, and the one with the least noise is chosen.
     """
     tried = []
-    for weight in _NEGATIVE_SIDES:
-        loudest = np.max([np.maximum(highest, -lowest * weight) for lowest, highest in seen], axis=0)
-        factor = np.maximum(loudest / loudest.max(), _QUIETEST).astype(np.float32)
+    for weight in _NEGATIVE_WEIGHTS:
+        largest = np.max([np.maximum(highest, -lowest * weight) for lowest, highest in seen], axis=0)
+        factor = np.maximum(largest / largest.max(), _MIN_FACTOR).astype(np.float32)
         tried.append((sum(_noise(lowest / factor, highest / factor) for lowest, highest in seen), factor))
     return min(tried, key=lambda pair: pair[0])[1]
 
 
 def _noise(lowest: np.ndarray, highest: np.ndarray) -> float:
-    """Noise of rounding by signal, up to a constant, of all channels: their common step by what each moves through."""
-    spread = np.maximum(highest - lowest, _NARROWEST * (highest - lowest).max())
+    """Return the rounding noise relative to the signal, up to a constant, summed over all channels.
+
+    It is the square of the ratio of the common range, which fixes the step, to each channel's spread.
+    """
+    spread = np.maximum(highest - lowest, _MIN_SPREAD * (highest - lowest).max())
     return float(np.square((max(highest.max(), 0) - min(lowest.min(), 0)) / spread).sum())
 
 
 def _without_hard_swish(network: Network) -> tuple[Network, dict[int, int]]:
-    """The network with its hard swishes as gates and products, and the output of each by its input."""
+    """Rewrite hard swishes as gates and products; return the network, and the output of each by its input."""
     readers = network.readers()
     changed = replace(network, operations=[], constants=dict(network.constants), names=dict(network.names))
     changed.shapes = dict(network.shapes)
     gated: dict[int, int] = {}
     for operation in network.operations:
         [x, *_], y = operation.inputs, operation.output
-        alone = operation.kind == "HARD_SWISH" and readers[x] == [operation] and x != network.image
-        if not alone or not _takes_a_factor(y, network, readers):
+        only_reader = operation.kind == "HARD_SWISH" and readers[x] == [operation] and x != network.image
+        if not only_reader or not _can_be_scaled(y, network, readers):
             changed.operations.append(operation)
             continue
         channels = network.shapes[x][-1]
@@ -128,74 +131,74 @@ def _without_hard_swish(network: Network) -> tuple[Network, dict[int, int]]:
     return changed, gated
 
 
-def _takes_a_factor(number: int, network: Network, readers: Mapping[int, list[Operation]]) -> bool:
-    """Whether a tensor could be multiplied, because kernels at the end of all ways can be divided by as much."""
+def _can_be_scaled(number: int, network: Network, readers: Mapping[int, list[Operation]]) -> bool:
+    """Return whether a tensor can be multiplied by a factor, because on every path a kernel can divide by it."""
     for reader in readers.get(number, []):
         if reader.kind in WEIGHTED:
             continue
-        passes = reader.kind in _PASSING or (_is_product(reader, network) and _valued(reader, network) == number)
-        if not passes or not _takes_a_factor(reader.output, network, readers):
+        passes = reader.kind in _PASSING or (_is_product(reader, network) and _scaled_input(reader, network) == number)
+        if not passes or not _can_be_scaled(reader.output, network, readers):
             return False
     return number != network.answer
 
 
 def _sixfold(network: Network, products: set[int]) -> set[int]:
-    """Tensors that hold six times what they held before: the products, and what comes of them unweighted."""
+    """Return the tensors that hold six times their former values: the products, and all up to the next kernels."""
     found = set(products)
     for operation in network.operations:
         if operation.kind in _PASSING or (_is_product(operation, network) and operation.output not in products):
-            source = _valued(operation, network) if operation.kind == "MUL" else operation.inputs[0]
+            source = _scaled_input(operation, network) if operation.kind == "MUL" else operation.inputs[0]
             if source in found:
                 found.add(operation.output)
     return found
 
 
 def _is_product(operation: Operation, network: Network) -> bool:
-    """Whether it multiplies two computed tensors."""
+    """Return whether an operation multiplies two computed tensors."""
     computed = not set(operation.inputs) & set(network.constants)
     return operation.kind == "MUL" and computed and operation.activation == schema.ActivationFunctionType.NONE
 
 
-def _valued(operation: Operation, network: Network) -> int:
-    """Of a product's tensors the one that takes the factors; the other is the gate, the smaller one."""
+def _scaled_input(operation: Operation, network: Network) -> int:
+    """Return the larger of a product's inputs, which takes the factors; the smaller one is the gate."""
     first, second = operation.inputs
     return second if np.prod(network.shapes[second]) > np.prod(network.shapes[first]) else first
 
 
 def _groups(network: Network) -> list[set[int]]:
-    """Tensors that must have the same factors, where they may have any."""
+    """Return groups of tensors that must share their factors; tensors that cannot be scaled are left out."""
     groups = _Groups()
-    groups.keep(network.image, network.answer)
+    groups.pin(network.image, network.answer)
     for operation in network.operations:
         values, output = operation.inputs, operation.output
         if operation.kind in (CONV, DEPTHWISE):
             groups.join(output)
             if operation.activation not in _POSITIVE:
-                groups.keep(output)
+                groups.pin(output)
             if operation.kind == DEPTHWISE and operation.options.depthMultiplier != 1:
-                groups.keep(values[0], output)
+                groups.pin(values[0], output)
         elif operation.kind == DENSE:
-            groups.keep(values[0], output)  # its kernel has one scale, not one for each channel
+            groups.pin(values[0], output)  # its kernel has one scale, not one for each channel
         elif operation.kind in _PASSING:
             spatial = operation.kind != "MEAN" or sorted(np.ravel(network.constants[values[1]]).tolist()) == [1, 2]
             groups.join(values[0], output)
             if not spatial:
-                groups.keep(output)
+                groups.pin(output)
         elif operation.kind == "ADD" and len({network.shapes[n] for n in values}) == 1:
             groups.join(*values, output)
             if operation.activation not in _POSITIVE or set(values) & set(network.constants):
-                groups.keep(output)
+                groups.pin(output)
         elif _is_product(operation, network):
-            valued = _valued(operation, network)
-            groups.join(valued, output)
-            groups.keep(*(n for n in values if n != valued))
+            scaled = _scaled_input(operation, network)
+            groups.join(scaled, output)
+            groups.pin(*(n for n in values if n != scaled))
         else:
-            groups.keep(*(n for n in values if n not in network.constants), output)
+            groups.pin(*(n for n in values if n not in network.constants), output)
     return groups.free()
 
 
 def _scaled(network: Network, factors: Mapping[int, np.ndarray]) -> Network:
-    """The network with kernels and biases for tensors divided by their factors."""
+    """Return the network with kernels and biases for tensors that are divided by their factors."""
     constants = dict(network.constants)
     for operation in network.operations:
         if operation.kind not in WEIGHTED:
@@ -204,7 +207,7 @@ def _scaled(network: Network, factors: Mapping[int, np.ndarray]) -> Network:
         read, written = factors.get(source), factors.get(operation.output)
         values, offsets = constants[kernel].astype(np.float64), constants[bias].astype(np.float64)
         if read is not None:
-            values = values * read  # what is read stands last in the shape of every kernel
+            values = values * read  # the last axis of every kernel is the input channel
         if written is not None:
             values = values / (written if operation.kind == DEPTHWISE else written.reshape(-1, 1, 1, 1))
             offsets = offsets / written
@@ -213,21 +216,21 @@ def _scaled(network: Network, factors: Mapping[int, np.ndarray]) -> Network:
 
 
 class _Groups:
-    """Disjoint sets of numbers, of which some may not be changed."""
+    """Disjoint sets of tensor numbers; sets with a pinned number may not be scaled."""
 
     def __init__(self) -> None:
         self._group: dict[int, set[int]] = {}
-        self._kept: set[int] = set()
+        self._pinned: set[int] = set()
 
     def join(self, *numbers: int) -> None:
         together = set[int]().union(*(self._group.get(number, {number}) for number in numbers))
         self._group.update(dict.fromkeys(together, together))
 
-    def keep(self, *numbers: int) -> None:
+    def pin(self, *numbers: int) -> None:
         for number in numbers:
             self.join(number)
-            self._kept.add(number)
+            self._pinned.add(number)
 
     def free(self) -> list[set[int]]:
         distinct = {id(group): group for group in self._group.values()}
-        return [group for group in distinct.values() if not group & self._kept]
+        return [group for group in distinct.values() if not group & self._pinned]

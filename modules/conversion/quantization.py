@@ -1,14 +1,14 @@
-"""From a network in float32 to one that answers alike when the converter makes `int8` of it.
+"""Prepare a float32 network so that the converter's `int8` version loses little accuracy.
 
-The converter's own recipe takes the range of each tensor from images, and rounds. That costs more than it must:
+The converter's own calibration takes the range of each tensor from images, and rounds. That loses more accuracy than
+necessary:
 
-- Rounded kernels shift the mean of what they give, and 50 layers add up. So each layer's bias is corrected by the shift
-  that is seen where all before it is quantized and corrected already (Nagel et al., "Data-Free Quantization Through
+- Rounding kernels shifts the mean of their outputs, which adds up over 50 layers. So each layer's bias is corrected by
+  the shift measured with all earlier layers quantized and corrected (Nagel et al., "Data-Free Quantization Through
   Weight Equalization and Bias Correction", 2019: empirical bias correction).
-- One scale for all channels of a tensor leaves little for the quiet ones: `modules.conversion.equalization`.
+- One scale for all channels of a tensor is too coarse for small channels: see `modules.conversion.equalization`.
 
-The ranges are written into the graph as fake quantization, which the converter takes as they are: so nothing is
-calibrated a second time.
+The ranges are written into the graph as fake quantization, which the converter uses as they are instead of calibrating.
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.conversion.equalization import Equalised, Range, equalise
+from edgetune.modules.conversion.equalization import Equalized, Range, equalize
 from edgetune.modules.litert.graph import DENSE, DEPTHWISE, WEIGHTED, Network, Operation, activate, linear
 
 _BATCH = 8
 _STEPS = 255
 _KERNEL_STEPS = 127
-# Of LiteRT's operations these give back the scale that they are given.
+# LiteRT operations whose output has the scale of their input.
 _SAME_SCALE = ("PAD", "RESHAPE", "MAX_POOL_2D", "AVERAGE_POOL_2D", "RELU", "RELU6")
-# And these have a fixed one: 1/256, from 0.
+# LiteRT operations whose output has a fixed scale of 1/256, from 0.
 _FIXED = {"LOGISTIC": (0.0, 255 / 256), "SOFTMAX": (0.0, 255 / 256)}
-# For the largest tensor of all images that biases are corrected on, in bytes; about ten of that size are in use.
-_ROOM = 256 << 20
-# Corrections are rounded to this part of the output's step, or the last bit of a sum would show in the file.
-_PART = 1 / 64
-# The converter leaves out a dense layer's bias of all zeros, and puts a float32 tensor into its place.
-_NO_BIAS = 1e-12
+# Size limit, in bytes, of the largest tensor over all images of bias correction; about ten of this size are in memory.
+_MAX_TENSOR_BYTES = 256 << 20
+# Corrections are rounded to this fraction of the output's step, so that the last bit of a sum does not change the file.
+_CORRECTION_STEP = 1 / 64
+# A dense layer's bias must not be all zeros: the converter would drop it and insert a float32 tensor instead.
+_ZERO_BIAS = 1e-12
 
 Bounds = Mapping[int, tuple[float, float]]
-"""Lowest and highest value of each tensor that has a scale of its own."""
+"""Lowest and highest value of each tensor with its own scale."""
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """A network, and what the converter has to know to make `int8` of it."""
+    """A network and the ranges that the converter needs to make `int8` from it."""
 
     network: Network
     bounds: Bounds
 
     def run(self, images: tf.Tensor) -> tf.Tensor:
-        """Probabilities of images float32 `[N, S, S, 3]` in 0..255, with fake quantization in the graph.
+        """Compute probabilities of images float32 `[N, S, S, 3]` in 0..255, with fake quantization of activations.
 
-        Kernels are left as they are: the converter quantizes constants by itself, by channel where that is possible.
+        Kernels stay in float32: the converter quantizes constants itself, per channel if possible.
         """
 
         def mark(operation: Operation | None, number: int, value: tf.Tensor) -> tf.Tensor:
-            # The last one, the softmax, has a fixed scale, and the converter puts the dequantization behind it.
+            # The last operation, softmax, has a fixed scale, and the converter adds the dequantization after it.
             marked = number in self.bounds and (operation is None or operation.kind not in _FIXED)
             return fake_quantized(value, self.bounds[number]) if marked else value
 
@@ -62,19 +62,19 @@ class Quantized:
 
 
 def quantize(network: Network, images: np.ndarray) -> Quantized:
-    """Makes a network ready for 8 bits.
+    """Equalize a network, measure its ranges and correct its biases.
 
     Args:
-        network: In float32; it is not changed.
-        images: uint8 `[N, S, S, 3]`, RGB: what calibrates.
+        network: The network in float32; it is not changed.
+        images: Calibration images, uint8 `[N, S, S, 3]`, RGB.
     """
-    equalised = equalise(network, channel_ranges(network, images))
-    bounds = bounds_of(equalised, channel_ranges(equalised.network, images))
-    return Quantized(correct_biases(equalised.network, bounds, _sample(equalised.network, images)), bounds)
+    equalized = equalize(network, channel_ranges(network, images))
+    bounds = bounds_of(equalized, channel_ranges(equalized.network, images))
+    return Quantized(correct_biases(equalized.network, bounds, _sample(equalized.network, images)), bounds)
 
 
 def channel_ranges(network: Network, images: np.ndarray) -> dict[int, Range]:
-    """The lowest and the highest value of each channel of each tensor, over all images."""
+    """Return the lowest and highest value of each channel of each tensor, over all images."""
     found: dict[int, Range] = {}
 
     def look(_: Operation | None, number: int, value: tf.Tensor) -> tf.Tensor:
@@ -89,34 +89,34 @@ def channel_ranges(network: Network, images: np.ndarray) -> dict[int, Range]:
     return found
 
 
-def bounds_of(equalised: Equalised, ranges: Mapping[int, Range]) -> Bounds:
-    """The range of each tensor that has a scale of its own, with 0 inside; the image's is 0..255.
+def bounds_of(equalized: Equalized, ranges: Mapping[int, Range]) -> Bounds:
+    """Return the range, extended to contain 0, of each tensor with its own scale; that of the image is 0..255.
 
     Args:
-        equalised: The network.
-        ranges: Of its tensors, on typical images.
+        equalized: The equalized network.
+        ranges: Ranges of its tensors, on typical images.
     """
-    found = {equalised.network.image: (0.0, float(_STEPS))}
-    for operation in equalised.network.operations:
+    found = {equalized.network.image: (0.0, float(_STEPS))}
+    for operation in equalized.network.operations:
         if operation.kind in _SAME_SCALE:
             continue
         lowest, highest = ranges[operation.output]
-        if operation.output in equalised.lowest:
-            lowest = np.maximum(lowest, equalised.lowest[operation.output])
+        if operation.output in equalized.lowest:
+            lowest = np.maximum(lowest, equalized.lowest[operation.output])
         low, high = min(float(lowest.min()), 0.0), max(float(highest.max()), 0.0)
         found[operation.output] = _FIXED.get(operation.kind, (low, high if high > low else low + 1.0))
     return found
 
 
 def correct_biases(network: Network, bounds: Bounds, images: np.ndarray) -> Network:
-    """The network with biases that keep each layer's mean, by channel, where it is without quantization.
+    """Correct the biases so that quantization does not shift the mean of any layer's channels.
 
-    Both ways through the network are gone side by side, a layer at a time for all images.
+    The network is run with and without quantization side by side, one layer at a time for all images.
 
     Args:
-        network: It is not changed.
-        bounds: Of its tensors.
-        images: uint8 `[N, S, S, 3]`; all of them at once are in memory.
+        network: The network; it is not changed.
+        bounds: Ranges of its tensors.
+        images: uint8 `[N, S, S, 3]`; all of them are in memory at once.
     """
     constants = dict(network.constants)
     exact: dict[int, tf.Tensor] = {network.image: tf.constant(images, tf.float32)}
@@ -128,14 +128,14 @@ def correct_biases(network: Network, bounds: Bounds, images: np.ndarray) -> Netw
         got = linear(operation, [rounded[n] if n in rounded else _rounded(operation, n, constants[n]) for n in inputs])
         if operation.kind in WEIGHTED:
             low, high = bounds[operation.output]
-            part = np.float32((high - low) / _STEPS * _PART)
-            shift = np.round(tf.reduce_mean(wanted - got, list(range(len(wanted.shape) - 1))).numpy() / part) * part
+            step = np.float32((high - low) / _STEPS * _CORRECTION_STEP)
+            shift = np.round(tf.reduce_mean(wanted - got, list(range(len(wanted.shape) - 1))).numpy() / step) * step
             corrected = constants[inputs[2]] + shift
-            constants[inputs[2]] = corrected if corrected.any() else np.full_like(corrected, _NO_BIAS)
+            constants[inputs[2]] = corrected if corrected.any() else np.full_like(corrected, _ZERO_BIAS)
             got += shift
         exact[operation.output], rounded[operation.output] = activate(operation, wanted), activate(operation, got)
         if operation.output in bounds:
-            # Of what calibrates, only that is outside which makes no difference behind; but it would in a mean.
+            # Values outside the bounds make no difference to later layers, but would change the mean: clip them.
             exact[operation.output] = tf.clip_by_value(exact[operation.output], *bounds[operation.output])
             rounded[operation.output] = fake_quantized(rounded[operation.output], bounds[operation.output])
         for number in set(inputs) & set(exact):
@@ -145,12 +145,12 @@ def correct_biases(network: Network, bounds: Bounds, images: np.ndarray) -> Netw
 
 
 def fake_quantized(value: tf.Tensor, bound: tuple[float, float]) -> tf.Tensor:
-    """What 8 bits leave of a tensor whose range is `bound`."""
+    """Round a tensor to 8 bits over the range `bound`."""
     return tf.quantization.fake_quant_with_min_max_args(value, *bound)
 
 
 def _rounded(operation: Operation, number: int, value: np.ndarray) -> np.ndarray:
-    """What 8 bits leave of a constant, as the converter quantizes it; a bias has 32 bits and stays."""
+    """Round a constant to 8 bits as the converter does; a bias has 32 bits and is returned unchanged."""
     if value.dtype != np.float32 or (operation.kind in WEIGHTED and number == operation.inputs[2]):
         return value
     if operation.kind not in WEIGHTED:
@@ -162,7 +162,7 @@ def _rounded(operation: Operation, number: int, value: np.ndarray) -> np.ndarray
 
 
 def _sample(network: Network, images: np.ndarray) -> np.ndarray:
-    """As many of the images as there is room for, spread over all."""
+    """Return as many evenly spaced images as `_MAX_TENSOR_BYTES` allows."""
     largest = 4 * max(int(np.prod(network.shapes[operation.output])) for operation in network.operations)
-    count = min(len(images), max(1, _ROOM // largest))
+    count = min(len(images), max(1, _MAX_TENSOR_BYTES // largest))
     return images[np.arange(count) * len(images) // count]

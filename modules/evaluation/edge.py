@@ -1,7 +1,7 @@
-"""Measuring every LiteRT variant against the SavedModel that it was made from, on images nobody has trained on.
+"""Measure every LiteRT variant against the SavedModel that it was made from, on images not used in training.
 
-The SavedModel is asked as a server would be, with the encoded image; the variants as a phone would, with decoded pixels
-and the class names inside their own file. So a preprocessing that got lost and labels that got swapped show here.
+The SavedModel is called as a server would, with encoded images; the variants are called as a phone would, with decoded
+pixels and the class names inside their files. So lost preprocessing and swapped labels are detected.
 """
 
 from __future__ import annotations
@@ -26,18 +26,17 @@ from edgetune.modules.litert import declared_metadata, inspection, metadata
 from edgetune.modules.litert.crash_probe import crash_reason
 from edgetune.modules.litert.interpreter import EdgeRunner, cores, runtime
 from edgetune.modules.serving import saved_model as saved_model_reader
-from edgetune.modules.serving import saved_model as saved_models
 from edgetune.modules.settings.run import Variant
 from edgetune.modules.storage.digests import DataDigest, folder_digest
 
 BATCH = 32
 SPLIT = "test"
-# One thread: two on a machine with other work to do are often slower, and always harder to repeat.
+# On a busy machine, two threads are often slower than one, and always less reproducible.
 LATENCY_THREADS = 1
 
 
 def variants_in(edge_model: str) -> dict[str, bytes]:
-    """Content of each variant's file in a folder or URL, by the variant's name, the reference first."""
+    """Return the content of each variant's file in a folder or URL, by the variant's name, the reference first."""
     prefix, suffix = model_file("*").split("*")
     contents = {}
     for path in sorted(tf.io.gfile.glob(f"{edge_model}/{prefix}*{suffix}")):
@@ -48,28 +47,27 @@ def variants_in(edge_model: str) -> dict[str, bytes]:
 
 
 class _Variant:
-    """One variant: what is wrong with its file, and what it answered."""
+    """One variant: the problems of its file, and the counts of its answers."""
 
     def __init__(self, name: str, content: bytes, labels: Sequence[str], image_size: int) -> None:
         self.content, self.reasons, self.facts = content, list[str](), None
         self.runner: EdgeRunner | None = None
-        inside = metadata.read_labels(content)
-        self.tally = ClassifierCounts(labels, inside)
+        self.counts = ClassifierCounts(labels, metadata.read_labels(content))
         try:
             self.facts = inspection.inspect(content)
             self.reasons += inspection.problems(self.facts, name, image_size, len(labels))
             self.reasons += declared_metadata.metadata_problems(content, labels)
-            # Wrong labels are measured all the same, the numbers tell how wrong; a wrong shape or type cannot be.
+            # A variant with wrong labels is measured nevertheless, to show how wrong it is; one of another size cannot.
             if not self.reasons or self.facts.inputs[0].shape[1:3] == (image_size, image_size):
-                if deadly := crash_reason(content, BATCH):
-                    self.reasons.append(deadly)
+                if crash := crash_reason(content, BATCH):
+                    self.reasons.append(crash)
                 else:
                     self.runner = EdgeRunner(content, BATCH)
         except (EdgetuneError, RuntimeError, ValueError, IndexError) as error:
             self.reasons.append(error.cause if isinstance(error, EdgetuneError) else str(error))
 
     def ask(self, images: np.ndarray) -> np.ndarray | None:
-        """Probabilities of a batch; None where it cannot be run, which is then one of the reasons."""
+        """Return the probabilities of a batch; on failure, add a reason for refusal and return None."""
         if self.runner is None:
             return None
         try:
@@ -83,30 +81,30 @@ class _Variant:
 def evaluate(
     saved_model: str, edge_model: str, examples_uri: str, thresholds: Thresholds, golden: Golden | None = None
 ) -> dict[str, Any]:
-    """Runs the SavedModel and all variants over the raw test split, in batches.
+    """Run the SavedModel and all variants over the raw test split, in batches.
 
     Args:
         saved_model: Folder of the SavedModel.
         edge_model: Folder of `model_<variant>.tflite` and `labels.txt`.
         examples_uri: An `Examples` artifact of raw examples.
         thresholds: When a variant is blessed.
-        golden: Where images with their expected probabilities are kept; by default nowhere.
+        golden: Collector of golden images and their expected probabilities; None collects none.
 
     Returns:
-        What stands in `metrics.json`: `blessed`, `reasons`, `labels`, `image_size`, `test` (`images`, `sha256`),
-        `thresholds`, `runtime`, `saved_model` (`accuracy`, `per_class`, `sha256`) and `variants`, by name.
+        The content of `metrics.json`: `blessed`, `reasons`, `labels`, `image_size`, `test` (`images`, `sha256`),
+        `thresholds`, `runtime`, `threads`, `saved_model` (`accuracy`, `per_class`, `sha256`) and `variants`, by name.
 
     Raises:
-        ExportError: The SavedModel is not one, or has no signature `edge`.
-        DataError: An image has a label that the SavedModel does not know.
+        ExportError: The SavedModel is missing or has no signature `edge`.
+        DataError: An image has a label that the SavedModel does not have.
     """
     labels = saved_model_reader.read_labels(saved_model)
-    image_size, _ = saved_models.edge_shape(saved_model)
+    image_size, _ = saved_model_reader.edge_shape(saved_model)
     server = _server(saved_model)
     variants = {name: _Variant(name, content, labels, image_size) for name, content in variants_in(edge_model).items()}
     if (beside := _labels_beside(edge_model)) != labels:
         for variant in variants.values():
-            variant.reasons.append(f"{LABELS_FILE} beside the model is not the SavedModel's: {beside}")
+            variant.reasons.append(f"{LABELS_FILE} beside the model differs from the SavedModel's: {beside}")
     reference, digest, first = (
         ClassifierCounts(labels),
         DataDigest(),
@@ -118,7 +116,7 @@ def evaluate(
         for variant in variants.values():
             answers = variant.ask(images)
             if answers is not None:
-                variant.tally.add(truth, answers, expected)
+                variant.counts.add(truth, answers, expected)
         if golden:
             golden.offer(images, truth)
         for index, content in zip(truth, encoded, strict=True):
@@ -130,7 +128,7 @@ def evaluate(
     described = {name: _describe(variant, reference, thresholds, first, name) for name, variant in variants.items()}
     reasons = overall({name: facts["reasons"] for name, facts in described.items()}, thresholds.required)
     if not reference.total:
-        reasons = [f"nothing was measured: the {SPLIT} split holds no images"]
+        reasons = [f"nothing was measured: the {SPLIT} split has no images"]
     return {
         "blessed": not reasons,
         "reasons": reasons,
@@ -148,7 +146,7 @@ def evaluate(
 def _describe(
     variant: _Variant, reference: ClassifierCounts, thresholds: Thresholds, images: np.ndarray, name: str
 ) -> dict[str, Any]:
-    reasons = [*variant.reasons, *refusals(variant.tally, reference, len(variant.content), thresholds)]
+    reasons = [*variant.reasons, *refusals(variant.counts, reference, len(variant.content), thresholds)]
     latency = None
     if variant.runner is not None and len(images):
         report(f"edge evaluation: latency of {name}")
@@ -158,8 +156,8 @@ def _describe(
     return {
         "blessed": not reasons,
         "reasons": reasons,
-        **variant.tally.metrics(),
-        **variant.tally.comparison(),
+        **variant.counts.metrics(),
+        **variant.counts.comparison(),
         "file": model_file(name),
         "bytes": len(variant.content),
         "sha256": hashlib.sha256(variant.content).hexdigest(),
@@ -188,7 +186,7 @@ def _server(saved_model: str) -> Callable[[Sequence[bytes]], np.ndarray]:
 def _batches(
     examples_uri: str, labels: Sequence[str], image_size: int
 ) -> Iterator[tuple[list[bytes], np.ndarray, np.ndarray]]:
-    """Encoded images `[N]`, indices into `labels` int64 `[N]`, pixels uint8 `[N, S, S, 3]`."""
+    """Yield encoded images `[N]`, indices into `labels` int64 `[N]` and pixels uint8 `[N, S, S, 3]`."""
     if not records.split_files(examples_uri, SPLIT):
         return
     index = {label: position for position, label in enumerate(labels)}
@@ -199,8 +197,8 @@ def _batches(
     for encoded, names, images in decoded.batch(BATCH).prefetch(1).as_numpy_iterator():
         if unknown := sorted({name.decode(errors="replace") for name in names} - set(labels)):
             raise DataError(
-                f"the {SPLIT} split has images of class {unknown[0]!r}, which the model does not know",
-                "every class needs images in the train split",
+                f"the {SPLIT} split has images of class {unknown[0]!r}, which the model does not have",
+                "add images of this class to the train split",
             )
         yield list(encoded), np.array([index[name.decode()] for name in names], np.int64), images
 

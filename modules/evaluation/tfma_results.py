@@ -1,7 +1,7 @@
-"""What TensorFlow Model Analysis wrote, as plain numbers, and its refusals as sentences.
+"""Read the results of TensorFlow Model Analysis as plain numbers, and its refusals as sentences.
 
-TFMA's own records are read (`metrics`, `plots`, `validations`, `eval_config.json` in the folder of an evaluation), so
-nothing is computed here. Where a baseline was evaluated too, the candidate is meant unless said otherwise.
+Everything is read from TFMA's records (`metrics`, `plots`, `validations` and `eval_config.json` in the folder of an
+evaluation). If a baseline was evaluated too, results are the candidate's unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _CHANGE_KEYS = {ACCURACY: "evaluation.max_regression"}
 
 
 def overall_metrics(uri: str, baseline: bool = False) -> dict[str, float]:
-    """Metrics over all examples, by TFMA's names (`ACCURACY`, `LOSS`, `EXAMPLES`, ...).
+    """Return the metrics over all examples, by TFMA's names (`ACCURACY`, `LOSS`, `EXAMPLES`, ...).
 
     Args:
         uri: Folder of an evaluation.
-        baseline: The last blessed model's metrics instead; empty where there was none.
+        baseline: Return those of the last blessed model instead; empty if there was none.
 
     Raises:
-        FileNotFoundError: there is no evaluation.
+        FileNotFoundError: There is no evaluation.
     """
     return _metrics(uri, baseline).get(None, {})
 
 
 def per_class(uri: str) -> dict[str, dict[str, float]]:
-    """`{class name: {"accuracy": 0..1, "examples": count}}` from the slices by label, sorted by name."""
+    """Return `{class name: {"accuracy": 0..1, "examples": count}}` from the slices by label, sorted by name."""
     return {
         name: {"accuracy": values[ACCURACY], "examples": values[EXAMPLES]}
         for name, values in sorted((n, v) for n, v in _metrics(uri, False).items() if n is not None)
@@ -46,19 +46,19 @@ def per_class(uri: str) -> dict[str, dict[str, float]]:
 
 
 def confusion_matrix(uri: str, labels: Sequence[str] | None = None) -> tuple[list[str], np.ndarray] | None:
-    """How often each class was taken for each other one.
+    """Return the confusion matrix.
 
     Args:
         uri: Folder of an evaluation.
         labels: Class names in the order of the model's outputs; by default the sorted names of the slices, which are
-            the same where every class has a test example.
+            the same if every class has a test example.
 
     Returns:
-        The class names and int64 `[C, C]`: rows are the true class, columns the predicted one. None where the
-        evaluation holds no confusion matrix.
+        The class names and int64 `[C, C]`: rows are true classes, columns predicted ones. None if the evaluation has
+        no confusion matrix.
 
     Raises:
-        ValueError: the matrix has a class that `labels` does not name.
+        ValueError: The matrix has a class that `labels` does not name.
     """
     import tensorflow_model_analysis as tfma
 
@@ -75,30 +75,30 @@ def confusion_matrix(uri: str, labels: Sequence[str] | None = None) -> tuple[lis
 
 
 def failures(uri: str) -> list[str]:
-    """Why the candidate was refused, one sentence for each reason; empty where it was not.
+    """Return the reasons why the candidate was refused, one sentence each; empty if it was accepted.
 
-    Fails closed: a result that is absent, or refused without a named metric, is a reason too.
+    Fails closed: a missing result, or a refusal that names no metric, is a reason too.
     """
     if not filesystem.matching(uri, "validations*"):
-        return ["the evaluation holds no verdict"]
+        return ["the evaluation has no verdict"]
     import tensorflow_model_analysis as tfma
 
     result = tfma.load_validation_result(uri)
     if result.validation_ok:
         return []
     reasons = [
-        _sentence(failure, _place(validation.slice_key))
+        _sentence(failure, _where(validation.slice_key))
         for validation in result.metric_validations_per_slice
         for failure in validation.failures
     ]
     if result.missing_thresholds:
         reasons.append("no threshold is set, so nothing could be judged")
-    reasons += [f"no example was found {_spec(spec)}" for spec in result.missing_slices]
+    reasons += [f"there are no examples {_spec(spec)}" for spec in result.missing_slices]
     return reasons or ["the evaluation refused the model without naming a metric"]
 
 
 def _metrics(uri: str, baseline: bool) -> dict[str | None, dict[str, float]]:
-    """Values by metric, by class name; None stands for all examples."""
+    """Return values by metric by class name; the class name None stands for all examples."""
     import tensorflow_model_analysis as tfma
 
     base = _baseline_name(uri)
@@ -121,7 +121,7 @@ def _metrics(uri: str, baseline: bool) -> dict[str | None, dict[str, float]]:
 
 
 def _baseline_name(uri: str) -> str | None:
-    """Name of the baseline in the records, from the configuration that TFMA writes beside them."""
+    """Return the baseline's name in the records, from the configuration that TFMA writes beside them."""
     config = json.loads(filesystem.read(f"{uri}/eval_config.json"))
     specs = config.get("evalConfig", {}).get("modelSpecs", [])
     return next((spec.get("name", "") for spec in specs if spec.get("isBaseline")), None)
@@ -137,47 +137,47 @@ def _counts(entries: Any, names: list[str]) -> np.ndarray:
     return counts
 
 
-def _sentence(failure: Any, place: str) -> str:
+def _sentence(failure: Any, where: str) -> str:
     name = failure.metric_key.name
     subject = _NAMES.get(name, name)
     if not failure.HasField("metric_value"):
-        return f"{subject} {place} was not computed"
+        return f"{subject} {where} was not computed"
     value = failure.metric_value.double_value.value
     if math.isnan(value):
-        return f"{subject} {place} is not a number"
+        return f"{subject} {where} is not a number"
     threshold = failure.metric_threshold
     if threshold.HasField("change_threshold"):
-        return _change(name, subject, value, threshold.change_threshold, place)
+        return _change(name, subject, value, threshold.change_threshold, where)
     bounds = threshold.value_threshold
     lower, upper = _VALUE_KEYS.get(name, ("the allowed minimum", "the allowed maximum"))
     if bounds.HasField("lower_bound") and value < bounds.lower_bound.value:
         given, bound = _numbers(value, bounds.lower_bound.value)
-        return f"{subject} {given} {place} is below {lower} {bound}"
+        return f"{subject} {given} {where} is below {lower} {bound}"
     if bounds.HasField("upper_bound") and value > bounds.upper_bound.value:
         given, bound = _numbers(value, bounds.upper_bound.value)
-        return f"{subject} {given} {place} is above {upper} {bound}"
-    return f"{subject} {_numbers(value, value)[0]} {place} was refused: {failure.message.strip() or 'no message'}"
+        return f"{subject} {given} {where} is above {upper} {bound}"
+    return f"{subject} {_numbers(value, value)[0]} {where} was refused: {failure.message.strip() or 'no message'}"
 
 
-def _change(name: str, subject: str, change: float, threshold: Any, place: str) -> str:
+def _change(name: str, subject: str, change: float, threshold: Any, where: str) -> str:
     verb = "fell" if change < 0 else "rose"
     limit = _CHANGE_KEYS.get(name, "the allowed change")
     if threshold.HasField("absolute"):
         given, bound = _numbers(abs(change), abs(threshold.absolute.value))
     else:
         given, bound = _numbers(abs(change), 0.0)[0], f"{abs(threshold.relative.value):.2%}"
-    return f"{subject} {verb} by {given} {place} against the last blessed model, more than {limit} {bound}"
+    return f"{subject} {verb} by {given} {where} against the last blessed model, more than {limit} {bound}"
 
 
 def _numbers(value: float, bound: float) -> tuple[str, str]:
-    """Both with as few digits as tell them apart, at least four decimals for the value."""
+    """Format both with as few digits as distinguish them, and the value with at least four decimals."""
     for decimals in range(4, 17):
         if value == bound or f"{value:.{decimals}f}" != f"{bound:.{decimals}f}":
             return f"{value:.{decimals}f}", f"{bound:g}"
     return repr(value), repr(bound)
 
 
-def _place(slice_key: Any) -> str:
+def _where(slice_key: Any) -> str:
     keys = slice_key.single_slice_keys
     return "on the test split" if not keys else "on " + ", ".join(f"{key.column} {_value(key)}" for key in keys)
 

@@ -1,4 +1,4 @@
-"""Counting what a classifier answered, and when an edge variant is blessed."""
+"""Count a classifier's answers, and decide whether an edge variant is blessed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-# Accuracies are quotients of small counts: without this, a drop of exactly the bound could be above it.
+# Accuracies are quotients of small counts: without this, rounding could put a drop of exactly the bound above it.
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When a variant is blessed; the fields of `modules.settings.run.EdgeSettings` of the same names."""
+    """Conditions for blessing a variant, with the field names of `modules.settings.run.EdgeSettings`."""
 
     required: tuple[str, ...] = ("float32",)
     max_accuracy_drop: float = 0.01
@@ -23,12 +23,12 @@ class Thresholds:
 
 
 class ClassifierCounts:
-    """Counts of one classifier over the test split, by class.
+    """Counts of one classifier's answers on the test split, by class.
 
     Args:
-        labels: The SavedModel's class names, in its order: classes are counted by their index here.
-        own: The classifier's names for its own outputs; by default the same. What it calls by a name that is not
-            among `labels`, or by none, is never right.
+        labels: The SavedModel's class names, in its order; classes are counted by their index in it.
+        own: The classifier's names for its own outputs; by default the same. An output without a name, or with a name
+            that is not in `labels`, is never correct.
     """
 
     def __init__(self, labels: Sequence[str], own: Sequence[str] | None = None) -> None:
@@ -42,7 +42,7 @@ class ClassifierCounts:
         self.finite = True
 
     def add(self, truth: np.ndarray, probabilities: np.ndarray, reference: np.ndarray) -> None:
-        """Counts a batch.
+        """Count a batch.
 
         Args:
             truth: int64 `[N]`, indices into `labels`.
@@ -60,41 +60,41 @@ class ClassifierCounts:
 
     @property
     def total(self) -> int:
-        """Images counted."""
+        """Number of images counted."""
         return int(self.examples.sum())
 
     def metrics(self) -> dict[str, Any]:
-        """`accuracy` and `per_class`; a class without images has no accuracy."""
+        """Return `accuracy` and `per_class`; the accuracy of a class without images is None."""
         per_class = {
-            label: {"accuracy": int(right) / int(count) if count else None, "examples": int(count)}
-            for label, right, count in zip(self.labels, self.correct, self.examples, strict=True)
+            label: {"accuracy": int(correct) / int(count) if count else None, "examples": int(count)}
+            for label, correct, count in zip(self.labels, self.correct, self.examples, strict=True)
         }
         return {"accuracy": int(self.correct.sum()) / self.total if self.total else None, "per_class": per_class}
 
     def comparison(self) -> dict[str, float | None]:
-        """`agreement` and `max_difference` (of one probability) with the SavedModel."""
+        """Return `agreement` with the SavedModel and `max_difference` of one probability from it."""
         if not self.total:
             return {"agreement": None, "max_difference": None}
         return {"agreement": self.agreed / self.total, "max_difference": self.max_difference}
 
 
 def refusals(variant: ClassifierCounts, saved_model: ClassifierCounts, size: int, thresholds: Thresholds) -> list[str]:
-    """Why a variant that was measured is refused, one sentence each; empty where it is blessed.
+    """Return the reasons to refuse a measured variant, one sentence each; empty if it is blessed.
 
     Args:
-        variant: Its counts.
-        saved_model: The SavedModel's, on the same images.
-        size: Of the variant's file, in bytes.
-        thresholds: The bounds.
+        variant: Counts of the variant.
+        saved_model: Counts of the SavedModel on the same images.
+        size: Size of the variant's file, in bytes.
+        thresholds: The conditions.
     """
     reasons = []
     if thresholds.max_bytes is not None and size > thresholds.max_bytes:
-        reasons.append(f"{size} bytes are more than edge.max_bytes {thresholds.max_bytes}")
+        reasons.append(f"its size of {size} bytes exceeds edge.max_bytes {thresholds.max_bytes}")
     if not variant.total:
         return [*reasons, "was not measured"]
     if not variant.finite:
         reasons.append("gives probabilities that are not finite numbers")
-    accuracy, reference = (tally.metrics()["accuracy"] for tally in (variant, saved_model))
+    accuracy, reference = (counts.metrics()["accuracy"] for counts in (variant, saved_model))
     if reference - accuracy > thresholds.max_accuracy_drop + _ROUNDING:
         reasons.append(
             f"accuracy {accuracy:.4f} is below the SavedModel's {reference:.4f} by more than "
@@ -108,11 +108,11 @@ def refusals(variant: ClassifierCounts, saved_model: ClassifierCounts, size: int
 
 
 def overall(reasons: Mapping[str, Sequence[str]], required: Sequence[str]) -> list[str]:
-    """Why nothing may be pushed, one sentence each; empty where the blessed variants may.
+    """Return the reasons to push nothing, one sentence each; empty if the blessed variants may be pushed.
 
     Args:
-        reasons: Of each variant that was evaluated, by its name: why it is refused.
-        required: Variants without which nothing is pushed.
+        reasons: The reasons to refuse each evaluated variant, by its name.
+        required: Names of the variants that must be blessed before anything is pushed.
     """
     refused = [f"required edge variant {name}: {'; '.join(reasons[name])}" for name in required if reasons.get(name)]
     absent = [f"required edge variant {name}: was not exported" for name in required if name not in reasons]

@@ -1,7 +1,7 @@
-"""Whether the interpreter outlives a model, tried in a process of its own before it is run in this one.
+"""Run a model once in a child process to check that it does not crash the LiteRT interpreter.
 
-The interpreter is C++ and aborts on some models that are well-formed, such as on a scale of nearly nothing. In the
-process of a component that would be the end of the run without a word of why.
+The interpreter is C++ and aborts on some well-formed models, for instance if a scale is almost zero. In the process of
+a component, that would end the run without an error message.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _SECONDS = 300
 
 
 def crash_reason(content: bytes, batch: int) -> str | None:
-    """Runs a model on one batch of black images.
+    """Run a model on one batch of black images in a child process.
 
-    An error that can be caught is none of this: whoever runs the model will meet it again.
+    Python exceptions are ignored here; the caller will see them again when it runs the model.
 
     Args:
         content: The file; input `[1, S, S, 3]`.
-        batch: Images to run at once.
+        batch: Number of images to run at once.
 
     Returns:
-        How the process ended, in a few words; None where it lived.
+        How the child process crashed or that it timed out, in a few words; None if it did neither.
     """
     with tempfile.NamedTemporaryFile(prefix="edgetune-", suffix=".tflite") as file:
         file.write(content)
@@ -50,7 +50,7 @@ def crash_reason(content: bytes, batch: int) -> str | None:
 
 
 def main() -> None:
-    """The child."""
+    """Run the model; entry point of the child process."""
     import numpy as np
 
     from edgetune.modules.litert.interpreter import EdgeRunner

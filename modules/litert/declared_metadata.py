@@ -1,7 +1,7 @@
-"""What a LiteRT file declares of itself in its metadata, read as its clients read it, and what is wrong with that.
+"""Read a LiteRT file's metadata as client libraries do, and check it.
 
-A client believes what is declared and computes with it: a wrong normalisation gives wrong answers without any error.
-The numbers of the fields are their positions in the schema that `modules.litert.metadata` names.
+Clients trust the metadata: a wrong normalisation gives wrong answers without any error. Field numbers are positions in
+the schema that `modules.litert.metadata` names.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from edgetune.modules.litert.metadata import (
 
 @dataclass(frozen=True)
 class Declared:
-    """What metadata says; None or empty where it says nothing."""
+    """Content of a file's metadata; a field that is not declared is None or empty."""
 
     name: str | None
     description: str | None
     author: str | None
     license: str | None
     mean: tuple[float, ...]
-    """What a client subtracts from each pixel of the input, for all channels or for each."""
+    """Subtracted by a client from each pixel of the input: one value for all channels, or one for each."""
     std: tuple[float, ...]
-    """What it divides by then."""
+    """Divisor that the client applies afterwards."""
     labels_file: str | None
-    """Name of the file inside that holds the class names of the output."""
+    """Name of the embedded file that holds the class names of the output."""
 
 
 def read_metadata(content: bytes) -> Declared | None:
-    """Metadata of a LiteRT file; None where there is none.
+    """Return the metadata of a LiteRT file, if it has any.
 
     Raises:
-        ExportError: It is no LiteRT model, or its metadata is damaged, or not of one input and one output.
+        ExportError: It is not a LiteRT model, or its metadata is damaged or not for one input and one output.
     """
     model = parse(content)
     entry = next((entry for entry in model.metadata or [] if entry.name == METADATA.encode()), None)
@@ -55,19 +55,19 @@ def read_metadata(content: bytes) -> Declared | None:
         return None
     try:
         return _declared(bytes(model.buffers[entry.buffer].data))
-    except Exception as error:  # a damaged flatbuffer fails anywhere, with anything
+    except Exception as error:  # a damaged flatbuffer can raise any exception
         raise ExportError(f"has metadata that cannot be read: {error}", "export the model again") from None
 
 
 def metadata_problems(content: bytes, labels: Sequence[str]) -> list[str]:
-    """What clients would stumble over in a variant's metadata, or believe wrongly, one sentence each.
+    """Return the problems that a variant's metadata would cause in clients, one sentence each.
 
     Args:
         content: The variant's file.
-        labels: The class names that it must have, in the order of the output.
+        labels: The expected class names, in the order of the output.
 
     Raises:
-        ExportError: It is no LiteRT model, or its metadata cannot be read.
+        ExportError: It is not a LiteRT model, or its metadata cannot be read.
     """
     declared = read_metadata(content)
     if declared is None:
@@ -77,13 +77,13 @@ def metadata_problems(content: bytes, labels: Sequence[str]) -> list[str]:
     if inside is None:
         found.append(f"has no {LABELS_FILE} inside, so MediaPipe and ML Kit cannot name the classes")
     elif declared.labels_file != LABELS_FILE:
-        found.append(f"declares {declared.labels_file or 'nothing'} as its class names, and not {LABELS_FILE}")
+        found.append(f"declares {declared.labels_file or 'nothing'} as the file of its class names, not {LABELS_FILE}")
     elif inside != list(labels):
-        found.append(f"{LABELS_FILE} inside the file is not the SavedModel's")
+        found.append(f"{LABELS_FILE} inside the file differs from the SavedModel's")
     if set(declared.mean) != {MEAN} or set(declared.std) != {STD}:
         found.append(
-            f"declares mean {_listed(declared.mean)} and deviation {_listed(declared.std)} where {MEAN:g} and "
-            f"{STD:g} are right: the model normalises by itself, and clients would do it a second time"
+            f"declares mean {_listed(declared.mean)} and deviation {_listed(declared.std)} instead of {MEAN:g} and "
+            f"{STD:g}: the model normalises its input itself, and clients would normalise it a second time"
         )
     return found
 
@@ -101,7 +101,7 @@ def _declared(written: bytes) -> Declared:
         description=_text(root, 1),
         author=_text(root, 4),
         license=_text(root, 5),
-        mean=_floats(units[0], 0) if units else (),  # a client takes the first of several
+        mean=_floats(units[0], 0) if units else (),  # of several, clients use the first
         std=_floats(units[0], 1) if units else (),
         labels_file=files[0] if files else None,
     )

@@ -1,4 +1,4 @@
-"""A LiteRT network as TensorFlow operations, so that every tensor in it can be looked at, and the network be changed.
+"""Run a LiteRT network as TensorFlow operations, so that its tensors can be observed and the network modified.
 
 Only the operations of float32 image classifiers are supported; any other raises `UnsupportedOperation`.
 """
@@ -18,7 +18,7 @@ from edgetune.modules.litert.inspection import operator_names, parse
 
 CONV, DEPTHWISE, DENSE = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
 WEIGHTED = (CONV, DEPTHWISE, DENSE)
-"""Operations with a kernel and a bias: inputs are values, kernel, bias."""
+"""Operations with a kernel and a bias; their inputs are values, kernel and bias."""
 
 _DTYPES = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.INT32: np.int32}
 _Activation = schema.ActivationFunctionType
@@ -30,7 +30,7 @@ _ACTIVATIONS: dict[int, Callable[[tf.Tensor], tf.Tensor]] = {
 
 
 class UnsupportedOperation(Exception):
-    """The network holds something that is not understood here; the message names it."""
+    """The network has an operation, type or activation function that is not supported; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -38,32 +38,32 @@ class Operation:
     """A step of the network."""
 
     kind: str
-    """As LiteRT's schema calls it, such as `CONV_2D`."""
+    """Name in LiteRT's schema, such as `CONV_2D`."""
     inputs: tuple[int, ...]
-    """Numbers of tensors: computed ones and constants."""
+    """Numbers of computed tensors and constants."""
     output: int
     options: Any = None
-    """The schema's options of this kind."""
+    """The schema's options object for this kind."""
 
     @property
     def activation(self) -> int:
-        """The activation function that is part of it, by its number in the schema."""
+        """The fused activation function, by its number in the schema."""
         return getattr(self.options, "fusedActivationFunction", _Activation.NONE)
 
 
 Hook = Callable[[Operation | None, int, tf.Tensor], tf.Tensor]
-"""Takes an operation (None for the image), the number of the tensor that it made, and the tensor; gives the tensor that
-the network goes on with."""
+"""Takes an operation (None for the image), the number of its output tensor, and the tensor; returns the tensor that the
+network continues with."""
 
 
 @dataclass
 class Network:
-    """Operations in the order in which they run."""
+    """Operations in execution order, and their tensors."""
 
     operations: list[Operation]
     constants: dict[int, np.ndarray]
     shapes: dict[int, tuple[int, ...]]
-    """Of each tensor, for one image."""
+    """Shape of each tensor, for one image."""
     image: int
     """Number of the input, float32 `[1, S, S, 3]` in 0..255."""
     names: dict[int, str] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Network:
         return self.operations[-1].output
 
     def add_tensor(self, name: str, shape: Sequence[int], value: np.ndarray | None = None) -> int:
-        """A new tensor's number; with `value`, it is a constant."""
+        """Add a tensor, a constant if `value` is given, and return its number."""
         number = max(self.shapes) + 1
         self.names[number], self.shapes[number] = name, tuple(shape)
         if value is not None:
@@ -82,7 +82,7 @@ class Network:
         return number
 
     def readers(self) -> dict[int, list[Operation]]:
-        """The operations that read each tensor."""
+        """Return the operations that read each tensor."""
         found: dict[int, list[Operation]] = {}
         for operation in self.operations:
             for number in operation.inputs:
@@ -90,12 +90,12 @@ class Network:
         return found
 
     def run(self, images: tf.Tensor, hook: Hook) -> tf.Tensor:
-        """Computes probabilities float32 `[N, C]` of images float32 `[N, S, S, 3]`, asking `hook` at every tensor."""
+        """Compute probabilities float32 `[N, C]` of images float32 `[N, S, S, 3]`, passing every tensor to `hook`."""
         values = {self.image: hook(None, self.image, images)}
         last = {number: operation for operation in self.operations for number in operation.inputs}
         for operation in self.operations:
             operands = [values[n] if n in values else self.constants[n] for n in operation.inputs]
-            # The converter calls its tensors by the scope: whoever reads an error about one finds the layer.
+            # The converter names its tensors after the scope, so that its error messages point to the layer.
             with tf.name_scope(_scope(self.names[operation.output])):
                 result = activate(operation, linear(operation, operands))
                 values[operation.output] = hook(operation, operation.output, result)
@@ -106,14 +106,14 @@ class Network:
 
 
 def read_network(content: bytes) -> Network:
-    """The network in a file.
+    """Read the network of a file.
 
     Args:
         content: A LiteRT model in float32.
 
     Raises:
-        UnsupportedOperation: It has other operations, types or activation functions than are known here.
-        ExportError: This is no LiteRT model.
+        UnsupportedOperation: It has an operation, type or activation function that is not supported.
+        ExportError: This is not a LiteRT model.
     """
     model = parse(content)
     graph, kinds = model.subgraphs[0], operator_names(model)
@@ -140,7 +140,7 @@ def read_network(content: bytes) -> Network:
 
 
 def _with_own_constants(operation: Operation, network: Network) -> Operation:
-    """The same with a kernel and a bias of its own: equal ones are stored once, and a bias of zeros is not."""
+    """Return the operation with its own kernel and bias: the file stores equal ones once, and no bias of zeros."""
     if operation.kind not in WEIGHTED:
         return operation
     values, kernel, *bias = operation.inputs
@@ -167,17 +167,17 @@ def _check(operation: Operation, network: Network) -> None:
 
 
 def linear(operation: Operation, operands: Sequence[Any]) -> tf.Tensor:
-    """What an operation computes, before its activation function."""
+    """Apply an operation without its activation function."""
     return _LINEAR[operation.kind](operation, operands)
 
 
 def activate(operation: Operation, value: tf.Tensor) -> tf.Tensor:
-    """An operation's activation function."""
+    """Apply an operation's activation function."""
     return _ACTIVATIONS[operation.activation](value)
 
 
 def _scope(name: str) -> str:
-    """A tensor's name as TensorFlow allows it; of the names of layers that were fused into one, the last."""
+    """Return a tensor's name as a valid TensorFlow scope; if layers were fused, the name of the last."""
     return re.sub(r"[^A-Za-z0-9_./-]", "_", name.strip(";").rsplit(";", 1)[-1]).lstrip("_/.-") or "unnamed"
 
 

@@ -1,7 +1,7 @@
-"""What stands in a LiteRT file, read from the flatbuffer itself, and whether a phone can use it.
+"""Inspect a LiteRT flatbuffer, and check that phones can use the model.
 
-The interpreter on this machine runs much that clients elsewhere refuse or, worse, answer wrongly: Flex and custom
-operations, a second subgraph, 8-bit inputs with a scale. So the file is judged by what is written in it.
+The interpreter on this machine runs much that clients on phones reject or, worse, answer wrongly: Flex and custom
+operations, a second subgraph, 8-bit inputs with a scale. So the check reads the file itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edgetune.modules.core.errors import ExportError
 
 IDENTIFIER = b"TFL3"
-# RGB. Not taken from `modules.images.decode`, which imports TensorFlow and takes seconds.
+# RGB. Not imported from `modules.images.decode`, which imports TensorFlow and takes seconds.
 CHANNELS = 3
 MIN_RUNTIME = "min_runtime_version"
 
@@ -26,19 +26,19 @@ _CONVERTING = ("QUANTIZE ", "DEQUANTIZE ")
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor at the model's edge."""
+    """An input or output tensor of the model."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     scale: float | None = None
-    """Of an affine quantization by tensor; None where the tensor is not quantized."""
+    """Scale of the per-tensor affine quantization; None if the tensor is not quantized."""
     zero_point: int | None = None
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A LiteRT model, as its file describes it."""
+    """Properties of a LiteRT model, read from its file."""
 
     subgraphs: int
     inputs: tuple[Tensor, ...]
@@ -46,30 +46,30 @@ class Facts:
     ops: dict[str, int]
     """Highest version of each operation, by name; custom ones as `CUSTOM:<name>`."""
     float_ops: tuple[str, ...]
-    """Operations that read or write a floating-point tensor, but for a DEQUANTIZE that makes the model's output."""
+    """Operations that read or write a floating-point tensor, except a DEQUANTIZE that writes the model's output."""
     min_runtime: str | None
-    """Oldest runtime that has all operations in these versions, as the converter states it."""
+    """Oldest runtime that supports all operations in these versions, as the converter recorded it."""
 
 
 def parse(content: bytes) -> Any:
-    """The file as the schema's object tree, `ModelT`.
+    """Return the file as the schema's object tree, `ModelT`.
 
     Raises:
-        ExportError: This is no LiteRT model.
+        ExportError: This is not a LiteRT model.
     """
     try:
         if content[4:8] != IDENTIFIER:
             raise ValueError(f"begins with {content[:8]!r}")
         return schema.ModelT.InitFromPackedBuf(content, 0)
-    except Exception as error:  # a damaged flatbuffer fails anywhere, with anything
-        raise ExportError(f"this is no LiteRT model: {error}", "convert the SavedModel again") from None
+    except Exception as error:  # a damaged flatbuffer can raise any exception
+        raise ExportError(f"this is not a LiteRT model: {error}", "convert the SavedModel again") from None
 
 
 def inspect(content: bytes) -> Facts:
-    """Reads a file's content.
+    """Return the properties of a file.
 
     Raises:
-        ExportError: It is no LiteRT model.
+        ExportError: It is not a LiteRT model.
     """
     model = parse(content)
     codes = [_operator(code) for code in model.operatorCodes or []]
@@ -88,17 +88,17 @@ def inspect(content: bytes) -> Facts:
 
 
 def problems(facts: Facts, variant: str, image_size: int, classes: int) -> list[str]:
-    """What is wrong with a variant, one sentence each; empty where a phone can use it.
+    """Return the problems that a variant would cause on phones, one sentence each.
 
     Args:
-        facts: What `inspect` read.
+        facts: Result of `inspect`.
         variant: `float32`, `float16`, `int8` or `dynamic`.
-        image_size: Height and width that the input must have, in pixels.
-        classes: Length that the output must have.
+        image_size: Expected height and width of the input, in pixels.
+        classes: Expected length of the output.
     """
     found = []
     if facts.subgraphs != 1:
-        found.append(f"has {facts.subgraphs} subgraphs, and clients take one")
+        found.append(f"has {facts.subgraphs} subgraphs, but clients expect one")
     if custom := [name for name in facts.ops if name.startswith("CUSTOM:")]:
         found.append(f"needs operations that are not built in: {', '.join(custom)}")
     pixels = Tensor("", (1, image_size, image_size, CHANNELS), "float32")
@@ -107,7 +107,7 @@ def problems(facts: Facts, variant: str, image_size: int, classes: int) -> list[
     found += _differences("input", facts.inputs, pixels)
     found += _differences("output", facts.outputs, Tensor("", (1, classes), "float32"))
     if variant == "int8" and facts.float_ops:
-        # What only goes from integers to floats and back stands there because of another operation, which is named.
+        # Conversions between integers and floats are there because of another operation: name that one.
         computing = [name for name in facts.float_ops if not name.startswith(_CONVERTING)] or facts.float_ops
         found.append(f"computes in floating point in {len(computing)} operations, first {computing[0]}")
     return found
@@ -115,10 +115,10 @@ def problems(facts: Facts, variant: str, image_size: int, classes: int) -> list[
 
 def _differences(what: str, tensors: tuple[Tensor, ...], wanted: Tensor) -> list[str]:
     if len(tensors) != 1:
-        return [f"has {len(tensors)} {what}s, and clients take one"]
+        return [f"has {len(tensors)} {what}s, but clients expect one"]
     [tensor] = tensors
     if _described(tensor) != _described(wanted):
-        return [f"{what} is {_described(tensor)}, and must be {_described(wanted)}"]
+        return [f"{what} is {_described(tensor)}, but must be {_described(wanted)}"]
     return []
 
 
@@ -128,12 +128,12 @@ def _described(tensor: Tensor) -> str:
 
 
 def operator_names(model: Any) -> list[str]:
-    """Name of each entry of the operator codes of a `ModelT`; a custom one is `CUSTOM:<name>`."""
+    """Return the name of each operator code of a `ModelT`; a custom one is `CUSTOM:<name>`."""
     return [_operator(code)[0] for code in model.operatorCodes or []]
 
 
 def _operator(code: Any) -> tuple[str, int]:
-    # Files from before 2020 have the code in the deprecated field only, newer ones in both where it fits a byte.
+    # Files from before 2020 have the code in the deprecated field only; newer ones have it in both if it fits a byte.
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
     if number == schema.BuiltinOperator.CUSTOM:
         return f"CUSTOM:{(code.customCode or b'').decode(errors='replace')}", code.version

@@ -1,4 +1,4 @@
-"""Running a LiteRT model in the interpreter that phones have: in batches for accuracy, one by one for latency."""
+"""Run a LiteRT model in the interpreter that phones use: in batches for accuracy, image by image for latency."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from edgetune.modules.core.errors import ExportError
 
 LATENCY_RUNS = 50
 _WARM_UP = 5
-# Batched and single answers come from other kernels: equal up to rounding, or up to steps of an 8-bit output.
-_SAME = 0.02
+# Batches and single images may use different kernels, whose results differ by rounding or by steps of an 8-bit output.
+_BATCH_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Time of one image through the interpreter, without decoding and resizing."""
+    """Latency of one image in the interpreter, without decoding and resizing."""
 
     p50_ms: float
     p95_ms: float
@@ -36,8 +36,8 @@ class EdgeRunner:
 
     Args:
         content: The file; input `[1, S, S, 3]` float32 or uint8 in 0..255, output float32 `[1, C]`.
-        batch: Images to run at once, where the model's graph lets its first dimension be changed.
-        threads: Threads of the interpreter; all cores by default.
+        batch: Number of images to run at once, if the model's graph allows its first dimension to be resized.
+        threads: Number of interpreter threads; all cores by default.
 
     Raises:
         ExportError: The interpreter cannot load the model.
@@ -47,7 +47,7 @@ class EdgeRunner:
         self._content, self._threads = content, threads or cores()
         self.batch = 1
         self._interpreter = self._load(1)
-        if batch > 1 and self._can(batch):
+        if batch > 1 and self._supports_batch(batch):
             self.batch, self._interpreter = batch, self._load(batch)
 
     @property
@@ -56,7 +56,7 @@ class EdgeRunner:
         return tuple(int(size) for size in self._interpreter.get_input_details()[0]["shape"][1:])
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Classifies.
+        """Return the probabilities of images.
 
         Args:
             images: uint8 `[N, S, S, 3]`, RGB.
@@ -67,7 +67,7 @@ class EdgeRunner:
         return np.concatenate([self._run(images[i : i + self.batch]) for i in range(0, len(images), self.batch)])
 
     def latency(self, images: np.ndarray, runs: int = LATENCY_RUNS) -> Latency:
-        """Times `runs` single images, uint8 `[N, S, S, 3]`, taken in turn; for a runner with `batch` 1."""
+        """Measure `runs` single images, uint8 `[N, S, S, 3]`, taken in turn; requires `batch` 1."""
         dtype = self._interpreter.get_input_details()[0]["dtype"]
         singles = [image[np.newaxis].astype(dtype) for image in images]
         spent = []
@@ -87,11 +87,13 @@ class EdgeRunner:
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             reason = (str(error).splitlines() or ["no reason given"])[0]
-            raise ExportError(f"the LiteRT interpreter cannot load it: {reason}", "convert the model again") from None
+            raise ExportError(
+                f"the LiteRT interpreter cannot load the model: {reason}", "convert the model again"
+            ) from None
         return interpreter
 
-    def _can(self, batch: int) -> bool:
-        """Whether a batch gives what its images give one by one; a shape baked into the graph can prevent it."""
+    def _supports_batch(self, batch: int) -> bool:
+        """Return whether a batch gives the same results as its images one by one; a fixed shape can prevent it."""
         [details] = self._interpreter.get_input_details()
         images = np.random.default_rng(0).integers(0, 256, (batch, *details["shape"][1:]), dtype=np.uint8)
         single = [self._run(images[i : i + 1]) for i in (0, batch - 1)]
@@ -105,11 +107,13 @@ class EdgeRunner:
             self.batch, self._interpreter = 1, kept
         if together.shape != (batch, single[0].shape[1]):
             return False
-        return all(np.allclose(one[0], together[i], atol=_SAME) for one, i in zip(single, (0, -1), strict=True))
+        return all(
+            np.allclose(one[0], together[i], atol=_BATCH_TOLERANCE) for one, i in zip(single, (0, -1), strict=True)
+        )
 
     def _run(self, images: np.ndarray) -> np.ndarray:
         padded = np.zeros((self.batch, *images.shape[1:]), np.uint8)
-        padded[: len(images)] = images  # the last batch may be short, and resizing allocates anew
+        padded[: len(images)] = images  # the last batch may be short; resizing the input would reallocate tensors
         return self._invoke(padded.astype(self._interpreter.get_input_details()[0]["dtype"]))[: len(images)]
 
     def _invoke(self, values: np.ndarray) -> np.ndarray:
@@ -119,17 +123,17 @@ class EdgeRunner:
 
 
 def runtime() -> str:
-    """Name and version of the interpreter, such as `ai-edge-litert 2.3.0`."""
+    """Return name and version of the interpreter, such as `ai-edge-litert 2.3.0`."""
     return f"ai-edge-litert {version('ai-edge-litert')}"
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_name() -> str:
-    """The processor's name as the system gives it, else its architecture."""
+    """Return the processor's name if the system reports it, else its architecture."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

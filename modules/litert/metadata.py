@@ -1,13 +1,12 @@
-"""Metadata inside a LiteRT file, as MediaPipe Tasks and ML Kit read it.
+"""Write metadata into a LiteRT file in the format that MediaPipe Tasks and ML Kit read.
 
-A flatbuffer of the schema `ModelMetadata` (identifier `M001`, in tensorflow/tflite-support at
-`tensorflow_lite_support/metadata/metadata_schema.fbs`) is one buffer of the model, and `labels.txt` is appended to the
-file as a zip archive, which a reader of flatbuffers never sees and a reader of zips finds from the end. No package that
-writes this can be installed beside TFX, so the few tables needed are written here; the numbers of the fields are their
-positions in the schema.
+One buffer of the model is a flatbuffer of the schema `ModelMetadata` (identifier `M001`, in tensorflow/tflite-support
+at `tensorflow_lite_support/metadata/metadata_schema.fbs`). `labels.txt` is appended to the file as a zip archive, which
+flatbuffer readers ignore and zip readers find from the end. No package that writes this format can be installed
+alongside TFX, so the few required tables are written here; field numbers are positions in the schema.
 
-The normalisation that is declared is none (mean 0, deviation 1): it is a layer inside the model. What a file declares
-is read back by `modules.litert.declared_metadata`.
+The metadata declares no normalisation (mean 0, deviation 1), because a layer inside the model does it.
+`modules.litert.declared_metadata` reads the metadata back.
 """
 
 from __future__ import annotations
@@ -28,19 +27,19 @@ from edgetune.modules.litert.inspection import IDENTIFIER, parse
 
 METADATA = "TFLITE_METADATA"
 METADATA_IDENTIFIER = b"M001"
-_PARSER_VERSION = "1.0.0"  # the first version of the schema has all that is written here
+_PARSER_VERSION = "1.0.0"  # the first version of the schema has all fields that are written here
 NORMALIZATION, _IMAGE, _FEATURE = 1, 2, 1  # members of the schema's unions
 MEAN, STD = 0.0, 1.0
 _RGB = 1
 AXIS_LABELS = 2
-# The oldest date that a zip can hold: with today's, the same model would have other bytes tomorrow.
+# The oldest date that a zip can hold; a fixed date makes the file reproducible.
 _DATE = (1980, 1, 1, 0, 0, 0)
-_ALIGNMENT = 16  # of buffers, which the schema asks for and the Python writer would not give
+_ALIGNMENT = 16  # of buffers: the schema requires it, but the Python writer does not provide it
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a model says of itself."""
+    """Texts that describe a model."""
 
     name: str
     description: str
@@ -49,18 +48,18 @@ class Description:
 
 
 def add_metadata(content: bytes, labels: Sequence[str], about: Description) -> bytes:
-    """A LiteRT file with metadata and labels inside; what it had of either is replaced.
+    """Return a LiteRT file with metadata and labels added or replaced.
 
-    Buffers that stand outside the flatbuffer, behind it, are taken inside: they would be lost or misplaced otherwise.
-    The same arguments give the same bytes.
+    Buffers stored behind the flatbuffer are moved inside; otherwise they would be lost or misplaced. The same arguments
+    give the same bytes.
 
     Args:
         content: A model with one subgraph, one input and one output, `[1, S, S, 3]` and `[1, C]`.
         labels: `C` class names.
-        about: What it says of itself.
+        about: Texts that describe the model.
 
     Raises:
-        ExportError: This is no LiteRT model, or a class name is not one line.
+        ExportError: This is not a LiteRT model, or a class name is not one line.
     """
     if broken := [label for label in labels if not label or len(label.splitlines()) != 1]:
         raise ExportError(f"class name {broken[0]!r} is not one line of text", "rename the class's folder")
@@ -85,7 +84,7 @@ def add_metadata(content: bytes, labels: Sequence[str], about: Description) -> b
 
 
 def read_labels(content: bytes) -> list[str] | None:
-    """Class names inside a LiteRT file, as its clients see them; None where there are none."""
+    """Return the class names inside a LiteRT file, if there are any, as clients read them."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return archive.read(LABELS_FILE).decode().splitlines()
@@ -94,19 +93,19 @@ def read_labels(content: bytes) -> list[str] | None:
 
 
 def has_metadata(content: bytes) -> bool:
-    """Whether a file holds metadata at all.
+    """Return whether a file has metadata.
 
     Raises:
-        ExportError: It is no LiteRT model.
+        ExportError: It is not a LiteRT model.
     """
     return any(entry.name == METADATA.encode() for entry in parse(content).metadata or [])
 
 
 class _Builder(flatbuffers.Builder):
-    """Aligns byte vectors as the LiteRT schema asks for: its kernels may load weights sixteen bytes at a time.
+    """Flatbuffer builder that aligns byte vectors and writes equal vectors of other types only once.
 
-    Of other vectors, what was written once is not written again. In 8 bits every channel of every kernel and bias has a
-    zero point of eight bytes, and all are zero: a tenth of the file.
+    The LiteRT schema requires the alignment, as kernels may load weights sixteen bytes at a time. In an 8-bit model,
+    every channel of every kernel and bias has a zero point of eight bytes; all are zero, a tenth of the file.
     """
 
     def __init__(self, size: int) -> None:
@@ -130,13 +129,13 @@ def _with_labels(model: bytes, labels: Sequence[str]) -> bytes:
     file = io.BytesIO(model)
     with zipfile.ZipFile(file, "a") as archive:
         info = zipfile.ZipInfo(LABELS_FILE, _DATE)
-        info.create_system = 3  # Unix everywhere, or the bytes would tell the machine
+        info.create_system = 3  # Unix, so that the bytes do not depend on this machine
         archive.writestr(info, "".join(f"{label}\n" for label in labels))
     return file.getvalue()
 
 
 def _metadata(labels: Sequence[str], about: Description, height: int, width: int) -> bytes:
-    """The `ModelMetadata` flatbuffer."""
+    """Return the `ModelMetadata` flatbuffer."""
     builder = flatbuffers.Builder(1024)
     size = _table(builder, {0: ("Uint32", width), 1: ("Uint32", height)}, 2)
     image = _table(builder, {0: ("Int8", _RGB), 1: size}, 2)
@@ -174,7 +173,7 @@ def _metadata(labels: Sequence[str], about: Description, height: int, width: int
 
 
 def _table(builder: Any, fields: dict[int, int | tuple[str, int]], size: int) -> int:
-    """A table of `size` fields: by position an offset, or a scalar as its type and value."""
+    """Write a table of `size` fields, each an offset or the type and value of a scalar, and return its offset."""
     builder.StartObject(size)
     for position, value in fields.items():
         if isinstance(value, tuple):

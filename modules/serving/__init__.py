@@ -1,1 +1,1 @@
-"""The SavedModel: exporting one, and reading one without loading it."""
+"""The SavedModel: export it, and read its shapes and labels without loading it."""

@@ -1,4 +1,4 @@
-"""Write the SavedModel: one network, Transform's graph, and the signatures of `modules.contracts.signatures`."""
+"""Export the SavedModel: one network, Transform's graph, and the signatures of `modules.contracts.signatures`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from edgetune.modules.core.errors import ExportError
 from edgetune.modules.images import decode
 from edgetune.modules.serving import saved_model as saved_model_reader
 
-# Of a raw example, in the signatures that take one.
+# Features of a raw example, in the signatures that take one.
 _ENCODED = {example_features.IMAGE: tf.io.FixedLenFeature([], tf.string)}
 _LABELLED = {**_ENCODED, example_features.LABEL: tf.io.FixedLenFeature([], tf.string)}
 
 
 def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, image_size: int, path: str) -> None:
-    """Writes `model` with its signatures, and Transform's graph and vocabulary inside.
+    """Write `model` as a SavedModel with all signatures, Transform's graph and its vocabulary.
 
     Args:
-        model: Images float32 `[N, S, S, 3]` in 0..255 to probabilities float32 `[N, C]`.
-        transform: What Transform made; its vocabulary has C names.
+        model: Maps images float32 `[N, S, S, 3]` in 0..255 to probabilities float32 `[N, C]`.
+        transform: Output of Transform; its vocabulary has C names.
         image_size: S, in pixels.
         path: Folder to write; must not exist.
 
     Raises:
-        ExportError: The vocabulary did not come into the SavedModel, or has another number of classes.
+        ExportError: The vocabulary has another number of classes, or is missing from the written SavedModel.
     """
     classes = transform_labels(transform)
     if len(classes) != model.output_shape[-1]:
@@ -67,7 +67,7 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
     def edge(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {names.PROBABILITIES: predict(image)}
 
-    # A batch of exactly one: converters and the accelerators of phones want no open dimension.
+    # A batch of exactly one: converters and phone accelerators need fixed dimensions.
     one_image = tf.TensorSpec([1, image_size, image_size, decode.CHANNELS], tf.float32, name=names.IMAGE)
     many_bytes = tf.TensorSpec([None], tf.string, name=names.IMAGE_BYTES)
     many_examples = tf.TensorSpec([None], tf.string, name=names.SERIALIZED)
@@ -80,18 +80,20 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
             (names.EDGE, edge, one_image),
         )
     }
-    # The variables and Transform's graph, not the Keras model: a saved Keras 3 model can neither be converted nor be
-    # loaded everywhere. Keras's own ExportArchive does the same, but cannot keep the lookup table of the labels.
+    # Save the variables and Transform's graph, not the Keras model: a saved Keras 3 model cannot be converted, nor be
+    # loaded everywhere. Keras's ExportArchive does the same, but cannot keep the lookup table of the labels.
     root = tf.Module()
     root.variables_of_model = [variable.value for variable in model.variables]
-    # What the layer calls, not the layer: that is a Keras model too, which takes longer to save than all the rest.
+    # Save what the layer calls, not the layer: it is a Keras model too, and takes longer to save than all the rest.
     root.transform = layer._saved_model_loader_tracked_dict
-    # No Python branch in here depends on a tensor, and AutoGraph would rewrite the code of Keras and TFT to see that.
+    # No Python branch here depends on a tensor, so spare AutoGraph rewriting the code of Keras and TFT.
     tf.autograph.experimental.do_not_convert(tf.saved_model.save)(root, path, signatures=functions)
     if saved_model_reader.read_labels(path) != classes:
-        raise ExportError(f"{path}/assets/{names.LABELS_FILE} is not Transform's vocabulary", "report this defect")
+        raise ExportError(
+            f"{path}/assets/{names.LABELS_FILE} differs from Transform's vocabulary", "report this as a bug in edgetune"
+        )
 
 
 def transform_labels(transform: tft.TFTransformOutput) -> list[str]:
-    """Class names in the order of `label_index`, from the vocabulary that Transform wrote."""
+    """Return the class names in the order of `label_index`, from the vocabulary that Transform wrote."""
     return saved_model_reader.read_labels(transform.transform_savedmodel_dir)

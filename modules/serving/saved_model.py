@@ -13,7 +13,7 @@ SAVED_MODEL_FILE = "saved_model.pb"
 
 
 def edge_shape(saved_model: str) -> tuple[int, int]:
-    """Image size in pixels and number of classes of the signature `edge`.
+    """Return image size in pixels and number of classes, from the signature `edge`.
 
     Raises:
         ExportError: There is no SavedModel, no such signature, or its shapes are not `[1, S, S, 3]` and `[1, C]`.
@@ -37,12 +37,12 @@ def edge_shape(saved_model: str) -> tuple[int, int]:
     if not square or len(scores) != 2 or scores[1] < 1:
         raise ExportError(
             f"{path}: signature {EDGE!r} takes {IMAGE} {image} and gives {PROBABILITIES} {scores}",
-            "a phone needs fixed shapes: [1, S, S, 3] and [1, C]",
+            "export the signature with fixed shapes: [1, S, S, 3] and [1, C]",
         )
     return image[1], scores[1]
 
 
 def read_labels(saved_model: str) -> list[str]:
-    """Class names in the order of the model's outputs, from the vocabulary inside a SavedModel."""
+    """Return the class names in the order of the model's outputs, from the vocabulary inside a SavedModel."""
     with tf.io.gfile.GFile(f"{saved_model}/assets/{LABELS_FILE}") as file:
         return file.read().splitlines()

@@ -1,11 +1,10 @@
-"""Arrays on disk that one training after the other may read: written once, checked before every use, never half.
+"""A disk cache of arrays shared by successive trainings: written once and atomically, verified before every use.
 
     <folder>/<key>/<part>/manifest.json     key, part, and of each array: shape, dtype, bytes, CRC-32
     <folder>/<key>/<part>/<name>.bin        the array's bytes, row after row
 
-The key stands for everything that the content depends on; parts of one key are built when they are wanted. Rows are
-appended, so nobody has to know their number before; they are read through a memory map, so memory does not grow with
-their number.
+The key covers everything that the content depends on; the parts of a key are built on demand. Rows are appended, so
+their number need not be known in advance, and read through a memory map, so memory use does not grow with it.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ from absl import logging
 from edgetune.modules.core.errors import TrainingError
 
 _MANIFEST = "manifest.json"
-_KEPT = 2
-"""Keys that stay in the folder, this one included: switching between two settings costs nothing."""
+_KEYS_KEPT = 2
+"""Keys that stay in the folder, the current one included: switching between two settings rebuilds nothing."""
 _CHUNK_BYTES = 1 << 24
 
 Arrays = dict[str, np.ndarray]
@@ -43,7 +42,7 @@ class Writer:
         self._facts: dict[str, dict[str, Any]] = {}
 
     def append(self, name: str, rows: np.ndarray) -> None:
-        """Adds rows `[n, ...]`; shape and dtype of a row are those of the first call."""
+        """Append rows `[n, ...]`; the first call fixes the shape and dtype of a row."""
         if name not in self._files:
             self._files[name] = (self._folder / f"{name}.bin").open("wb")
             self._facts[name] = {"shape": [0, *rows.shape[1:]], "dtype": rows.dtype.name, "bytes": 0, "crc32": 0}
@@ -57,76 +56,76 @@ class Writer:
         facts["crc32"] = zlib.crc32(content, facts["crc32"])
 
     def close(self) -> dict[str, dict[str, Any]]:
-        """Ends the files; the facts of each array."""
+        """Close the files and return each array's manifest entry."""
         for file in self._files.values():
             file.close()
         return self._facts
 
 
 def open_or_build(folder: Path, key: str, part: str, build: Callable[[Writer], None]) -> Arrays:
-    """The arrays of a part, memory-mapped and read-only: from the folder where they are whole, else built anew.
+    """Return the arrays of a part, memory-mapped and read-only; build them if the cache has no intact copy.
 
     Args:
-        folder: Of all caches; made where it is missing. The least recently used keys in it are removed.
+        folder: Folder of all caches, created if missing. Its least recently used keys are removed.
         key: Hexadecimal digest of everything that the arrays depend on.
         part: Name of the part.
-        build: Writes its arrays.
+        build: Writes the part's arrays.
 
     Raises:
-        TrainingError: The disk is full, or cannot be written.
+        TrainingError: The disk is full or cannot be written.
     """
-    place = folder / key / part
+    part_folder = folder / key / part
     manifest = {"key": key, "part": part}
-    arrays = _open(place, manifest)
+    arrays = _open(part_folder, manifest)
     if arrays is None:
-        _build(place, manifest, build)
-        arrays = _open(place, manifest)
+        _build(part_folder, manifest, build)
+        arrays = _open(part_folder, manifest)
         if arrays is None:
-            raise TrainingError(f"{place}: what was written is not what can be read", "check the disk")
-    os.utime(place.parent)
+            raise TrainingError(f"{part_folder}: cannot read back what was just written", "check the disk")
+    os.utime(part_folder.parent)
     _remove_old(folder)
     return arrays
 
 
-def _build(place: Path, manifest: dict[str, str], build: Callable[[Writer], None]) -> None:
+def _build(part_folder: Path, manifest: dict[str, str], build: Callable[[Writer], None]) -> None:
     unfinished: Path | None = None
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+        part_folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{part_folder.name}-", dir=part_folder.parent))
         writer = Writer(unfinished)
         try:
             build(writer)
         finally:
             facts = writer.close()
         (unfinished / _MANIFEST).write_text(json.dumps({**manifest, "arrays": facts}), encoding="utf-8")
-        shutil.rmtree(place, ignore_errors=True)
-        unfinished.replace(place)
+        shutil.rmtree(part_folder, ignore_errors=True)
+        unfinished.replace(part_folder)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else f"cannot be written: {error.strerror or error}"
         raise TrainingError(
-            f"{place.parent.parent}: {reason} (activations of the frozen part of the network are kept there)",
-            "make room, lower training.activation_cache.views, or set training.activation_cache.enabled to false",
+            f"{part_folder.parent.parent}: {reason} (the cache for activations of the frozen part of the network)",
+            "free some space, lower training.activation_cache.views, or set training.activation_cache.enabled to false",
         ) from error
     finally:
         if unfinished is not None:
             shutil.rmtree(unfinished, ignore_errors=True)
-        with contextlib.suppress(OSError):  # parts are in it
-            place.parent.rmdir()
+        with contextlib.suppress(OSError):  # not empty: it holds parts
+            part_folder.parent.rmdir()
 
 
-def _open(place: Path, expected: dict[str, str]) -> Arrays | None:
-    """None where there is nothing, or something that is not whole: it is built again, never trained on."""
-    if not place.is_dir():
+def _open(part_folder: Path, expected: dict[str, str]) -> Arrays | None:
+    """Return the arrays, or None if the part is missing or damaged and must be built (again)."""
+    if not part_folder.is_dir():
         return None
     try:
-        manifest = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((part_folder / _MANIFEST).read_text(encoding="utf-8"))
         arrays = manifest.pop("arrays")
         if manifest != expected:
-            raise ValueError(f"it is of {manifest}")
-        return {name: _map(place / f"{name}.bin", facts) for name, facts in arrays.items()}
+            raise ValueError(f"its manifest is for {manifest}")
+        return {name: _map(part_folder / f"{name}.bin", facts) for name, facts in arrays.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        logging.warning("%s is not whole and is built again: %s", place, error)
+        logging.warning("%s is damaged and is built again: %s", part_folder, error)
         return None
 
 
@@ -144,7 +143,7 @@ def _map(path: Path, facts: dict[str, Any]) -> np.ndarray:
 
 
 def _remove_old(folder: Path) -> None:
-    places = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    for place in sorted(places, key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT:]:
+    keys = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    for key in sorted(keys, key=lambda path: path.stat().st_mtime, reverse=True)[_KEYS_KEPT:]:
         with contextlib.suppress(OSError):  # another process may be removing it too
-            shutil.rmtree(place)
+            shutil.rmtree(key)

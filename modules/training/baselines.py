@@ -1,4 +1,4 @@
-"""What a trained model is compared with, and the comparison itself."""
+"""Baselines that a trained model is compared with: training from scratch, and always naming the most common class."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ FROM_SCRATCH = "from_scratch"
 def train_from_scratch(
     data: Datasets, classes: int, model: ModelSettings, settings: TrainingSettings, loss: keras.losses.Loss, logs: str
 ) -> tuple[Classifier, Phase]:
-    """The baseline without transfer: the same network from random weights, all of it trained, in as many epochs.
+    """Train the same network from random weights, all layers at once, for as many epochs as both phases together.
 
     Args:
-        data: The test split is not touched.
+        data: The datasets; the test split is not used.
         classes: Number of classes.
         model: The network.
-        settings: Of both phases, the epochs are added up; the rate is the first one's.
+        settings: The epochs of both phases are added up; the learning rate is that of the first.
         loss: The loss object of the two phases.
-        logs: TensorBoard's folder.
+        logs: Folder for TensorBoard logs.
 
     Raises:
-        TrainingError: A loss is no number.
+        TrainingError: A loss is not a finite number.
     """
     classifier = build_classifier(model, classes, settings.seed, pretrained=False, backbone_in_training=True)
     epochs = settings.head.epochs + settings.fine_tune.epochs
@@ -40,7 +40,7 @@ def train_from_scratch(
 
 
 def accuracy(model: keras.Model, dataset: tf.data.Dataset) -> float:
-    """Share of images of which the most probable class is the right one."""
+    """Return the share of images whose most probable class is the right one."""
     progress.report("measuring accuracy")
     model.jit_compile = False  # as in `modules.training.phase`
     right = total = 0
@@ -51,16 +51,16 @@ def accuracy(model: keras.Model, dataset: tf.data.Dataset) -> float:
 
 
 def check_learned(model: keras.Model, evaluation: tf.data.Dataset) -> None:
-    """Stops where nothing was learned.
+    """Check that the model learned something.
 
     Raises:
-        TrainingError: On `eval`, the model is no better than naming the commonest class.
+        TrainingError: On `eval`, the model is no better than always naming the most common class.
     """
     labels = np.concatenate([labels.numpy() for _, labels in evaluation])
     majority = float(np.bincount(labels).max() / len(labels))
     reached = accuracy(model, evaluation)
     if reached <= majority:
         raise TrainingError(
-            f"accuracy on eval is {reached:.3f}, no better than always naming the commonest class ({majority:.3f})",
-            "check the labels; train for more epochs, or with other weights or another learning rate",
+            f"accuracy on eval is {reached:.3f}, no better than always naming the most common class ({majority:.3f})",
+            "check the labels; or train for more epochs, with other weights or with another learning rate",
         )

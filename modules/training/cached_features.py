@@ -1,8 +1,9 @@
-"""What the frozen part of the network makes of the images, computed once for all epochs of both phases.
+"""Activations of the frozen part of the network, computed once for all epochs of both phases.
 
-Phase 1 trains on the pooled features of the whole backbone, phase 2 on the activations at the cut. Augmentation
-survives as several views of each training image: an epoch takes one of them at random. A view costs a forward pass of
-all images, so it is computed when a phase first wants it: the head learns from fewer of them than fine-tuning needs.
+Phase 1 trains on the pooled features of the whole backbone, phase 2 on the activations at the cut. To keep
+augmentation, several views of each training image are cached, and each epoch picks one of them at random. A view costs
+a forward pass over all images, so it is computed when a phase first needs it; the head needs fewer views than
+fine-tuning.
 """
 
 from __future__ import annotations
@@ -29,26 +30,26 @@ CUT, POOLED, LABEL = "cut", "pooled", "label"
 EVAL = "eval"
 _BATCH = 32
 _REPORT_EVERY = 10
-_MOST_VIEWS = 64
-"""Of one image, as the settings bound it: image and view make one number, the seed of the view's change."""
+_MAX_VIEWS = 64
+"""Upper bound of `views` in the settings. The seed of a view's augmentation combines image and view in one number."""
 
 
 def view(number: int) -> str:
-    """Name of the part of the cache that holds this view of all training images."""
+    """Return the name of the cache part that holds this view of all training images."""
     return f"view-{number}"
 
 
 class FrozenFeatures:
-    """The cached arrays, as datasets of batches; what is missing is computed when it is first asked for.
+    """The cached arrays as batched datasets; missing arrays are computed on first use.
 
     Args:
-        folder: Of all caches, on a local disk.
+        folder: Folder of all caches, on a local disk.
         examples_uri: Artifact of transformed examples.
         image_size: S, in pixels.
-        network: Images float32 `[N, S, S, 3]` in 0..255 to a dictionary of `POOLED` and, where there is a phase 2,
-            `CUT`. Its weights are not changed, but they may be after all that is wanted was computed.
-        network_key: Stands for `network` and its weights.
-        settings: Seed, batch size, augmentation and the numbers of views are used.
+        network: Maps images float32 `[N, S, S, 3]` in 0..255 to a dictionary of `POOLED` and, if there is a phase 2,
+            `CUT`. Its weights must not change until all arrays in use have been computed.
+        network_key: Identifies `network` and its weights.
+        settings: Seed, batch size, augmentation and numbers of views.
     """
 
     def __init__(
@@ -70,19 +71,19 @@ class FrozenFeatures:
             "augmentation": settings.augmentation.model_dump(mode="json"),
             "seed": settings.seed,
             "versions": [tf.__version__, keras.__version__],
-            # A GPU rounds other bits, up to those that float16 has. What is trained must not depend on what an earlier
-            # run computed somewhere else.
-            "device": devices.computing(),
+            # A GPU rounds differently, by as much as float16 can show. The result of a training must not depend on
+            # the device on which an earlier run filled the cache.
+            "device": devices.default_device(),
         }
         self._key = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         cache = settings.activation_cache
-        # Without augmentation all views would be equal.
+        # Without augmentation, all views are equal.
         views = cache.views if changes(settings.augmentation) else 1
         self.views = {CUT: views, POOLED: min(views, cache.head_views) if CUT in network.output else views}
-        """How many views of each image an epoch chooses from."""
+        """Number of views of each image that an epoch chooses from."""
 
     def arrays(self, part: str) -> Arrays:
-        """`cut` float16 `[N, h, w, c]`, `pooled` float32 `[N, C]`, `label` int64 `[N]`: row `i` is of image `i`.
+        """Return `cut` float16 `[N, h, w, c]`, `pooled` float32 `[N, C]` and `label` int64 `[N]`, a row per image.
 
         Args:
             part: `EVAL`, or a `view` of the train split. Without a phase 2 there is no `cut`.
@@ -93,7 +94,7 @@ class FrozenFeatures:
         return open_or_build(self._folder, self._key, part, functools.partial(self._extract, part))
 
     def train(self, kind: str) -> Epochs:
-        """Batches of `CUT` or `POOLED`, float32, and labels: every image once, one of its views, in a new order."""
+        """Return batches of `CUT` or `POOLED`, float32, and labels; each epoch has every image once, in a new order."""
         parts = [self.arrays(view(number)) for number in range(self.views[kind])]
         views, labels = [part[kind] for part in parts], parts[0][LABEL]
 
@@ -106,7 +107,7 @@ class FrozenFeatures:
         return Epochs(batches, lambda: -(-len(labels) // self._settings.batch_size))
 
     def evaluation(self, kind: str) -> tf.data.Dataset:
-        """The same of eval, without change and in a fixed order."""
+        """Return the same batches for eval, without augmentation and in a fixed order."""
         part = self.arrays(EVAL)
         images = len(part[LABEL])
         chosen = tf.data.Dataset.range(images).map(lambda image: (image, tf.zeros_like(image)))
@@ -114,7 +115,7 @@ class FrozenFeatures:
         return batches.apply(tf.data.experimental.assert_cardinality(-(-images // self._settings.batch_size)))
 
     def _batches(self, views: list[np.ndarray], labels: np.ndarray, chosen: tf.data.Dataset) -> tf.data.Dataset:
-        """Batches of rows and labels; `chosen` has the number of each image and of its view."""
+        """Return batches of rows and labels; `chosen` yields the number of each image and of its view."""
 
         def fetch(image: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             rows = np.empty((len(image), *views[0].shape[1:]), views[0].dtype)
@@ -131,27 +132,27 @@ class FrozenFeatures:
 
     def _extract(self, part: str, writer: Writer) -> None:
         seen = 0
-        for number, (images, labels) in enumerate(self._changed_images(part)):
+        for number, (images, labels) in enumerate(self._augmented_images(part)):
             outputs = self._function(images)
             writer.append(POOLED, outputs[POOLED].numpy())
             if CUT in outputs:
-                # Half the bytes. Of float16's rounding, 0.05 %, nothing is seen beside dropout and augmentation.
+                # Half the bytes; rounding to float16, 0.05 %, is negligible beside dropout and augmentation.
                 writer.append(CUT, outputs[CUT].numpy().astype(np.float16))
             writer.append(LABEL, labels.numpy())
             seen += len(labels)
             if number % _REPORT_EVERY == 0:
                 progress.report(f"frozen part: {seen} images of {part}")
 
-    def _changed_images(self, part: str) -> tf.data.Dataset:
-        """Batches of images float32 `[n, S, S, 3]` and labels, in their order."""
+    def _augmented_images(self, part: str) -> tf.data.Dataset:
+        """Return batches of images float32 `[n, S, S, 3]` and labels, in the order of the files."""
         if part == EVAL:
             examples = records.transformed(self._examples_uri, EVAL, self._image_size)
             examples = examples.map(lambda image, label: (tf.cast(image, tf.float32), label))
         else:
-            which = next(number for number in range(_MOST_VIEWS) if view(number) == part)
+            which = next(number for number in range(_MAX_VIEWS) if view(number) == part)
 
             def change(number: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-                seed = tf.stack([tf.constant(self._settings.seed, tf.int64), number * _MOST_VIEWS + which])
+                seed = tf.stack([tf.constant(self._settings.seed, tf.int64), number * _MAX_VIEWS + which])
                 return augment(example[0], seed, self._settings.augmentation), example[1]
 
             examples = records.transformed(self._examples_uri, "train", self._image_size).enumerate()
@@ -164,8 +165,10 @@ class FrozenFeatures:
 
 
 def _frozen_function(network: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """`network` for inference, its weights constants of the graph: only then does TensorFlow fuse convolution, batch
-    normalisation and activation, which is half as fast again."""
+    """Return `network` for inference with its weights as graph constants.
+
+    Only then does TensorFlow fuse convolution, batch normalisation and activation, which is 1.5 times as fast.
+    """
     trainable, others = (
         [variable.numpy() for variable in variables]
         for variables in (network.trainable_variables, network.non_trainable_variables)
@@ -173,7 +176,7 @@ def _frozen_function(network: keras.Model) -> Callable[[tf.Tensor], dict[str, tf
 
     @tf.function(input_signature=[tf.TensorSpec([None, *network.input_shape[1:]], tf.float32)], autograph=False)
     def function(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        # Made inside the function: tensors from outside would be inputs of the graph.
+        # Created inside the function: tensors from outside would become inputs of the graph.
         constants = [[tf.constant(value) for value in values] for values in (trainable, others)]
         outputs, _ = network.stateless_call(*constants, images, training=False)
         return outputs

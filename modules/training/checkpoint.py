@@ -38,23 +38,24 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was saved."""
+    """The saved state of a phase."""
 
     state: dict[str, Any]
-    """Everything but arrays, as JSON can hold it; floats come back as they were, to the bit."""
+    """Everything but arrays, as JSON values; floats are restored bit for bit."""
     arrays: Arrays
 
 
 def save(folder: Path, name: str, epochs: int, state: dict[str, Any], arrays: Arrays) -> None:
-    """Replaces the checkpoint of `name`. On a disk that is full or broken the last one stays, and a log line says so:
-    a checkpoint is there to save a training, not to end it.
+    """Replace the checkpoint of a phase; if the disk is full or fails, log a warning and keep the previous one.
+
+    Training goes on then: a missing checkpoint must not end it.
 
     Args:
-        folder: On a local disk; made where it is missing.
-        name: Of the phase.
-        epochs: Finished ones, at least 1.
-        state: As JSON can hold it.
-        arrays: By name.
+        folder: Folder on a local disk, created if missing.
+        name: Name of the phase.
+        epochs: Number of finished epochs, at least 1.
+        state: JSON values.
+        arrays: Arrays by name.
     """
     file = folder / f"{name}-{epochs:04d}.safetensors"
     manifest = folder / f"{name}.json"
@@ -65,7 +66,7 @@ def save(folder: Path, name: str, epochs: int, state: dict[str, Any], arrays: Ar
         record = {"arrays": file.name, "state": state, "sha256": _digest(content, state)}
         _write(manifest, json.dumps(record, indent=1).encode())
     except OSError as error:
-        logging.warning("%s: no checkpoint after epoch %d of %s: %s", folder, epochs, name, error)
+        logging.warning("%s: cannot save the checkpoint after epoch %d of %s: %s", folder, epochs, name, error)
         return
     for old in _arrays_of(folder, name):
         if old != file:
@@ -73,12 +74,12 @@ def save(folder: Path, name: str, epochs: int, state: dict[str, Any], arrays: Ar
 
 
 def load(folder: Path, name: str, key: str) -> Checkpoint | None:
-    """The last checkpoint of `name`; None where there is none, or where it is damaged or another training's.
+    """Return the last checkpoint of a phase; None if there is none, or it is damaged or belongs to another training.
 
     Args:
-        folder: Where `save` wrote.
-        name: Of the phase.
-        key: What `state["key"]` must be: stands for everything that the training depends on.
+        folder: The folder given to `save`.
+        name: Name of the phase.
+        key: Expected `state["key"]`; it covers everything that the training depends on.
     """
     manifest = folder / f"{name}.json"
     if not manifest.exists():
@@ -87,15 +88,15 @@ def load(folder: Path, name: str, key: str) -> Checkpoint | None:
         record = json.loads(manifest.read_bytes())
         state, file = record["state"], Path(record["arrays"])
         if file.name != record["arrays"]:
-            raise ValueError(f"{file} is not a name of a file beside it")
+            raise ValueError(f"{file} is not the name of a file beside it")
         content = (folder / file).read_bytes()
         if _digest(content, state) != record["sha256"]:
             raise ValueError("it has changed since it was written")
         if state["key"] != key:
-            raise ValueError("it is of other settings, other weights or other code")
+            raise ValueError("it belongs to other settings, weights or code")
         return Checkpoint(state, safetensors.numpy.load(content))
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        logging.warning("%s is not used, the phase begins anew: %s", manifest, error)
+        logging.warning("%s is not used, the phase starts over: %s", manifest, error)
         return None
 
 
@@ -140,11 +141,10 @@ def training_key(
     loss: keras.losses.Loss,
     settings: Settings,
 ) -> str:
-    """What a checkpoint belongs to: the phase and its settings, the loss, the weights it begins with, what the data
-    looks like, and the versions of Keras and TensorFlow. The content of the data is not looked at.
+    """Return the key that a checkpoint belongs to, as SHA-256 in hexadecimal.
 
-    Returns:
-        SHA-256 in hexadecimal.
+    It covers the phase and its settings, the loss, the initial weights, the number and shapes of the batches, and the
+    versions of Keras and TensorFlow, but not the content of the data.
     """
     facts = {
         "name": name,
@@ -163,53 +163,57 @@ def training_key(
 
 
 class TrainingState(keras.callbacks.Callback):
-    """Records every epoch and saves a checkpoint after it. Last of the callbacks: it saves what the others decided."""
+    """Callback that records every epoch and saves a checkpoint after it.
+
+    It must be the last callback, because it saves what the others decided.
+    """
 
     def __init__(self, stopping: BestEpoch, plateau: keras.callbacks.ReduceLROnPlateau, epochs: int) -> None:
-        """
+        """Create the callback.
+
         Args:
-            stopping: Restores the best weights at the end.
-            plateau: Lowers the learning rate.
-            epochs: The phase ends after so many at the latest.
+            stopping: The callback that restores the best weights at the end.
+            plateau: The callback that lowers the learning rate.
+            epochs: Maximum number of epochs of the phase.
         """
         super().__init__()
         self.epochs: list[dict[str, float]] = []
-        """Values of every finished epoch, those before a restart included."""
+        """Values of every finished epoch, including those before a restart."""
         self._callbacks: dict[str, Any] = {"stopping": stopping, "plateau": plateau}
         self._last = epochs
         self._started = time.monotonic()
-        self._place: tuple[Path, str, str] | None = None
+        self._target: tuple[Path, str, str] | None = None
         self._counters: dict[str, dict[str, float]] | None = None
         self._best: list[np.ndarray] = []
         self._stopped = False
 
     @property
     def finished(self) -> bool:
-        """Whether no epoch is left to train."""
+        """True if no epoch is left to train."""
         return self._stopped or len(self.epochs) >= self._last
 
     @property
     def seconds(self) -> float:
-        """Of all epochs, those before a restart included."""
+        """Duration of all epochs, including those before a restart."""
         return round(time.monotonic() - self._started, 2)
 
-    def keep_in(self, folder: Path, name: str, key: str) -> None:
-        """From now on every epoch is saved.
+    def save_to(self, folder: Path, name: str, key: str) -> None:
+        """Save every epoch from now on.
 
         Args:
-            folder: On a local disk.
-            name: Of the phase.
-            key: Of `training_key`.
+            folder: Folder on a local disk.
+            name: Name of the phase.
+            key: Result of `training_key`.
         """
-        self._place = (folder, name, key)
+        self._target = (folder, name, key)
 
     def restore(self, model: keras.Model) -> None:
-        """Puts the last checkpoint back, if there is one. A finished phase's model gets its best weights.
+        """Restore the last checkpoint, if there is one; if the phase had finished, restore its best weights.
 
         Args:
             model: Compiled, not yet trained.
         """
-        if self._place is None or (checkpoint := load(*self._place)) is None:
+        if self._target is None or (checkpoint := load(*self._target)) is None:
             return
         state, arrays = checkpoint.state, checkpoint.arrays
         model.optimizer.build(model.trainable_variables)
@@ -218,15 +222,15 @@ class TrainingState(keras.callbacks.Callback):
                 variable.assign(arrays[_name(group, number)])
         self.epochs, self._counters, self._stopped = state["epochs"], state["counters"], state["stopped"]
         self._started = time.monotonic() - state["seconds"]
-        here = state["counters"]["stopping"]["best_epoch"] == len(self.epochs) - 1
+        last_is_best = state["counters"]["stopping"]["best_epoch"] == len(self.epochs) - 1
         weights = model.get_weights()
-        self._best = weights if here else [arrays[_name("best", number)] for number in range(len(weights))]
+        self._best = weights if last_is_best else [arrays[_name("best", number)] for number in range(len(weights))]
         if self.finished:
             model.set_weights(self._best)
-        logging.info("%s: %d epochs are taken from %s", self._place[1], len(self.epochs), self._place[0])
+        logging.info("%s: restored %d epochs from %s", self._target[1], len(self.epochs), self._target[0])
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """The others have just set their counters to zero."""
+        """Restore the counters of the other callbacks, which have just been reset."""
         if self._counters is None:
             return
         for name, callback in self._callbacks.items():
@@ -236,11 +240,11 @@ class TrainingState(keras.callbacks.Callback):
         stopping.best_weights = self._best
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Records and saves."""
+        """Record the epoch and save a checkpoint."""
         self.epochs.append({key: float(value) for key, value in (logs or {}).items()})
-        if self._place is None:
+        if self._target is None:
             return
-        folder, name, key = self._place
+        folder, name, key = self._target
         counters = {
             owner: {counter: _plain(getattr(callback, counter)) for counter in _COUNTERS[owner]}
             for owner, callback in self._callbacks.items()
@@ -253,7 +257,7 @@ class TrainingState(keras.callbacks.Callback):
             "counters": counters,
         }
         groups: dict[str, Any] = {"model": self.model.variables, "optimizer": self.model.optimizer.variables}
-        if counters["stopping"]["best_epoch"] != epoch:  # else they are the model's own
+        if counters["stopping"]["best_epoch"] != epoch:  # otherwise the model has the best weights
             groups["best"] = self._callbacks["stopping"].best_weights
         arrays = {
             _name(group, number): value if isinstance(value, np.ndarray) else value.numpy()

@@ -1,9 +1,9 @@
-"""On which device TensorFlow trains here, and why on no other.
+"""Detect the devices that TensorFlow can train on, and explain why a GPU is not used.
 
-The wheels of CUDA that TensorFlow names (requirements/*-gpu.txt) lie in `nvidia/*/lib` of the environment. TensorFlow
-looks for them along the paths that are built into its own libraries, and these are not complete: TensorFlow 2.21 does
-not find cuSOLVER and then uses no GPU at all, 2.16 does not find NCCL and CUPTI. The links that TensorFlow's guide
-advises do not help 2.21. So what TensorFlow opens by name is opened from there before TensorFlow does.
+The CUDA wheels that TensorFlow requires (requirements/*-gpu.txt) install into `nvidia/*/lib` of the environment.
+TensorFlow searches them by paths built into its own libraries, and these are incomplete: TensorFlow 2.21 does not find
+cuSOLVER and then uses no GPU at all, 2.16 does not find NCCL and CUPTI. The symbolic links that TensorFlow's guide
+recommends do not help 2.21. So the libraries that TensorFlow opens by name are opened from there beforehand.
 """
 
 from __future__ import annotations
@@ -22,46 +22,47 @@ from absl import logging
 
 from edgetune.modules.settings.run import TrainingSettings
 
-# What TensorFlow opens by name. The rest of nvidia/*/lib these find by themselves.
-_OPENED = ("cudart", "cublasLt", "cublas", "cudnn", "cufft", "cusparse", "cusolver", "cupti", "nccl")
-_HIDDEN = ("", "-1", "NoDevFiles")
+# Libraries that TensorFlow opens by name; they find the rest of nvidia/*/lib by themselves.
+_LIBRARIES = ("cudart", "cublasLt", "cublas", "cudnn", "cufft", "cusparse", "cusolver", "cupti", "nccl")
+_HIDE_ALL = ("", "-1", "NoDevFiles")
+"""Values of CUDA_VISIBLE_DEVICES that hide all GPUs."""
 _BFLOAT16 = (8, 0)
-"""Compute capability of the first GPUs that have instructions for bfloat16 (Ampere)."""
+"""Lowest compute capability with instructions for bfloat16 (Ampere)."""
 _SECONDS = 20
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Where a training computes."""
+    """The device that a training runs on."""
 
     device: str
     """Such as `GPU 0 (NVIDIA L4)` or `the CPU`."""
     why: str = ""
-    """Why not on more or on others, as the end of a sentence; empty where there is nothing to say."""
+    """Why no other or no further device is used, as the end of a sentence; may be empty."""
     warning: str = ""
-    """What is better set otherwise for this device; empty where nothing is."""
+    """A setting that should be changed for this device; may be empty."""
 
     def __str__(self) -> str:
         return f"training on {self.device}" + (f": {self.why}" if self.why else "")
 
 
 def prepare() -> None:
-    """Opens the environment's CUDA libraries, and lets TensorFlow take a GPU's memory only as it needs it.
+    """Open the environment's CUDA libraries, and let TensorFlow allocate GPU memory on demand.
 
-    Call it before TensorFlow computes anything in this process. `CUDA_VISIBLE_DEVICES` is respected. Without a GPU
-    nothing happens.
+    Call this before TensorFlow computes anything in this process. `CUDA_VISIBLE_DEVICES` is respected. Without a GPU,
+    nothing is done.
     """
-    if _hidden() is None and gpu_is_there():
+    if _hidden() is None and has_gpu():
         _open_libraries()
     for gpu in tf.config.list_physical_devices("GPU"):
         try:
             tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError as error:
-            logging.warning("the memory of %s is not taken as needed: %s", gpu.name, error)
+            logging.warning("%s: cannot allocate memory on demand: %s", gpu.name, error)
 
 
 def choose(training: TrainingSettings) -> Choice:
-    """What `training.distribution` makes of the devices that TensorFlow sees. Initialises none of them."""
+    """Choose from the devices that TensorFlow sees as `training.distribution` says, without initialising any."""
     if training.distribution == "tpu":
         return Choice(f"the TPU {os.environ.get('TPU_NAME', 'local')}")
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
@@ -69,23 +70,23 @@ def choose(training: TrainingSettings) -> Choice:
         return Choice("the CPU", _why_no_gpu())
     why = ""
     if training.distribution == "none" and len(gpus) > 1:
-        why = f"the first of {len(gpus)}; training.distribution=mirrored takes all"
+        why = f"the first of {len(gpus)}; training.distribution=mirrored uses all"
         gpus = gpus[:1]
     device = ", ".join(f"GPU {number} ({_name(gpu)})" for number, gpu in enumerate(gpus))
     return Choice(device, why, _warning(gpus) if training.mixed_precision else "")
 
 
-def computing() -> str:
-    """The device that TensorFlow computes on in this process if it is told nothing else: kind and name."""
+def default_device() -> str:
+    """Return kind and name of the device that TensorFlow computes on by default in this process."""
     gpus = tf.config.list_physical_devices("GPU")
     return f"GPU {_name(tf.config.experimental.get_device_details(gpus[0]))}" if gpus else "CPU"
 
 
-def gpu_is_there() -> bool:
-    """Whether this machine has an NVIDIA GPU with a driver, whatever TensorFlow makes of it."""
+def has_gpu() -> bool:
+    """Return whether this machine has an NVIDIA GPU with a driver, even if TensorFlow cannot use it."""
     if any(Path("/dev").glob("nvidia[0-9]*")):
         return True
-    command = shutil.which("nvidia-smi")  # under WSL there are no such files
+    command = shutil.which("nvidia-smi")  # WSL has no such device files
     if command is None:
         return False
     try:
@@ -98,21 +99,21 @@ def gpu_is_there() -> bool:
 
 
 def _hidden() -> str | None:
-    """The value of CUDA_VISIBLE_DEVICES where it hides all GPUs."""
+    """Return the value of CUDA_VISIBLE_DEVICES if it hides all GPUs."""
     value = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return value if value in _HIDDEN else None
+    return value if value in _HIDE_ALL else None
 
 
-def _folders() -> list[Path]:
-    """Where the wheels of CUDA have their libraries."""
+def _library_folders() -> list[Path]:
+    """Return the library folders of the installed CUDA wheels."""
     found = importlib.util.find_spec("nvidia")
-    places = found.submodule_search_locations if found else None
-    return [folder for place in places or () for folder in sorted(Path(place).glob("*/lib"))]
+    packages = found.submodule_search_locations if found else None
+    return [folder for package in packages or () for folder in sorted(Path(package).glob("*/lib"))]
 
 
 def _open_libraries() -> None:
-    folders = _folders()
-    for name in _OPENED:
+    folders = _library_folders()
+    for name in _LIBRARIES:
         for path in sorted(path for folder in folders for path in folder.glob(f"lib{name}.so.*")):
             try:
                 ctypes.CDLL(str(path))
@@ -124,16 +125,16 @@ def _why_no_gpu() -> str:
     build = tf.sysconfig.get_build_info()
     if not build.get("is_cuda_build"):
         return "this TensorFlow is built without CUDA"
-    if not gpu_is_there():
-        return "there is no NVIDIA GPU with a driver (no /dev/nvidia0, and nvidia-smi names none)"
+    if not has_gpu():
+        return "there is no NVIDIA GPU with a driver (no /dev/nvidia0, and nvidia-smi lists none)"
     if (value := _hidden()) is not None:
-        return f"there is a GPU, and CUDA_VISIBLE_DEVICES={value} hides it"
-    if not _folders():
+        return f"there is a GPU, but CUDA_VISIBLE_DEVICES={value} hides it"
+    if not _library_folders():
         return "there is a GPU, but this environment has no CUDA libraries; `make setup GPU=1` installs them"
     value = os.environ.get("CUDA_VISIBLE_DEVICES")
-    named = "" if value is None else f", and CUDA_VISIBLE_DEVICES={value} must name it"
+    named = "" if value is None else f", and CUDA_VISIBLE_DEVICES={value} must include it"
     return (
-        "there is a GPU, and TensorFlow cannot use it; the log says why. Its driver must support "
+        "there is a GPU, but TensorFlow cannot use it; see the log. Its driver must support "
         f"CUDA {build.get('cuda_version')}{named}"
     )
 
@@ -146,8 +147,8 @@ def _warning(gpus: list[dict[str, Any]]) -> str:
     lowest = min((gpu.get("compute_capability", _BFLOAT16) for gpu in gpus), default=_BFLOAT16)
     if lowest >= _BFLOAT16:
         return ""
-    # Nothing breaks: TensorFlow computes its convolutions in float32 then, with a conversion before and after each.
+    # Only slower: TensorFlow then computes convolutions in float32, with a conversion before and after each.
     return (
         f"training.mixed_precision computes in bfloat16, for which a GPU of compute capability {lowest[0]}.{lowest[1]} "
-        "has no instructions (8.0 and later have them); it is faster with false"
+        "has no instructions (8.0 and later have them); set it to false, which is faster"
     )

@@ -1,11 +1,11 @@
-"""On which devices the network is trained: tf.distribute, by configuration.
+"""Create the tf.distribute strategy that `training.distribution` selects.
 
     none           one device, without tf.distribute
-    mirrored       all accelerators of this machine; without any, its logical CPUs
-    multi_worker   the machines that TF_CONFIG names, each with all its accelerators; each runs the trainer itself
-    tpu            the TPU of TPU_NAME, by default the one of this machine
+    mirrored       all accelerators of this machine, or its logical CPUs if it has none
+    multi_worker   all accelerators of the machines in TF_CONFIG; each machine runs the trainer itself
+    tpu            the TPU named by TPU_NAME, by default that of this machine
 
-A model that is built in the scope of a strategy is trained by it (`modules.training.distributed_fit`).
+A model that was built in the scope of a strategy is trained by it (`modules.training.distributed_fit`).
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ from edgetune.modules.core.errors import ConfigError, TrainingError
 from edgetune.modules.settings.training import Distribution
 
 _EXAMPLE = (
-    '{"cluster": {"worker": ["one:2222", "two:2222"]}, "task": {"type": "worker", "index": 0}}, with the index of each'
+    '{"cluster": {"worker": ["one:2222", "two:2222"]}, "task": {"type": "worker", "index": 0}}, '
+    "with each worker's own index"
 )
 _JOBS = ("chief", "worker")
 
 
 def check_in_process(kind: Distribution) -> None:
-    """What can be known before a run on this machine, all components of which share one process.
+    """Check before a local run, whose components share one process, that the strategy can be used.
 
     Raises:
-        ConfigError: Workers are wanted, and there is one process.
+        ConfigError: The strategy needs several workers.
         TrainingError: There is no TPU.
     """
     if kind == "multi_worker":
         raise ConfigError(
-            "training.distribution is multi_worker, and this run trains in one process, which is one worker",
+            "training.distribution is multi_worker, but this run trains in a single process, which is one worker",
             "set it to mirrored for all devices of this machine, or start workers as docs/distributed.md describes",
         )
     if kind == "tpu":
@@ -44,17 +45,17 @@ def check_in_process(kind: Distribution) -> None:
 
 
 def start(kind: Distribution) -> tf.distribute.Strategy | None:
-    """The strategy; None without distribution.
+    """Create the strategy; None for `none`.
 
-    With `multi_worker` it must be called before TensorFlow computes anything in this process, and it waits until all
-    workers have called it.
+    With `multi_worker`, call it before TensorFlow computes anything in this process; it blocks until all workers have
+    called it.
 
     Raises:
-        ConfigError: TF_CONFIG is absent, or says nothing that can be used.
-        TrainingError: The devices are not there, or TensorFlow was used before.
+        ConfigError: TF_CONFIG is not set or not valid.
+        TrainingError: The devices are not available, or TensorFlow was used before.
     """
     if kind == "mirrored":
-        # TensorFlow's own choice without accelerators would be one CPU, however many there are.
+        # Without accelerators, TensorFlow by default uses one CPU device only.
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     if kind == "multi_worker":
@@ -63,19 +64,19 @@ def start(kind: Distribution) -> tf.distribute.Strategy | None:
 
 
 def scope(strategy: tf.distribute.Strategy | None) -> contextlib.AbstractContextManager[Any]:
-    """Where variables are made that `strategy` trains."""
+    """Return the context in which to create the variables that `strategy` trains."""
     return contextlib.nullcontext() if strategy is None else strategy.scope()
 
 
 def strategy_of(model: keras.Model) -> tf.distribute.Strategy | None:
-    """The strategy in whose scope a model was built; None where it was in none."""
+    """Return the strategy in whose scope a model was built, if any."""
     strategy = model.distribute_strategy
     distributed = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy, tf.distribute.TPUStrategy)
     return strategy if isinstance(strategy, distributed) else None
 
 
 def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
-    """Whether this process is the one whose results count: the only one, or of several workers the first."""
+    """Return whether this process writes the results: it is the only one, or the first of several workers."""
     resolver = _workers(strategy)
     if resolver is None:
         return True
@@ -84,18 +85,18 @@ def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
     )
 
 
-def is_shared_out(strategy: tf.distribute.Strategy | None) -> bool:
-    """Whether other processes take part in the training."""
+def has_other_workers(strategy: tf.distribute.Strategy | None) -> bool:
+    """Return whether other processes take part in the training."""
     return _workers(strategy) is not None
 
 
 def wait_for_all(strategy: tf.distribute.Strategy | None) -> None:
-    """Returns when every worker has come here: where one ends, TensorFlow takes it for lost and stops the others.
+    """Block until every worker has called this; when one exits early, TensorFlow stops the others.
 
     Raises:
         TrainingError: Another worker has failed.
     """
-    if strategy is None or not is_shared_out(strategy):
+    if strategy is None or not has_other_workers(strategy):
         return
     try:
         one = strategy.run(lambda: tf.ones([]))
@@ -105,7 +106,7 @@ def wait_for_all(strategy: tf.distribute.Strategy | None) -> None:
 
 
 def _workers(strategy: tf.distribute.Strategy | None) -> Any:
-    """The resolver of a cluster of several workers; None where there is one process."""
+    """Return the resolver of a cluster of several workers; None for a single process."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return None
     resolver = strategy.cluster_resolver
@@ -118,33 +119,33 @@ def _multi_worker() -> tf.distribute.Strategy:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise TrainingError(
-            f"the workers cannot be joined: {_first_line(error)}",
-            "run the trainer in a process of its own on every worker",
+            f"cannot join the workers of TF_CONFIG: {_first_line(error)}",
+            "run the trainer in a separate process on every worker",
         ) from error
     except tf.errors.OpError as error:
         raise TrainingError(
-            f"the workers of TF_CONFIG do not find each other: {_first_line(error)}",
-            "check that every worker runs, with the same cluster in TF_CONFIG, and that its port can be reached",
+            f"the workers of TF_CONFIG cannot reach each other: {_first_line(error)}",
+            "check that every worker is running with the same cluster in TF_CONFIG, and that its port is reachable",
         ) from error
 
 
 def _check_tf_config(text: str) -> None:
     if not text:
         raise ConfigError(
-            "training.distribution is multi_worker, and the environment variable TF_CONFIG is not set",
-            f"the platform sets it where the training is given several workers; by hand: {_EXAMPLE}",
+            "training.distribution is multi_worker, but the environment variable TF_CONFIG is not set",
+            f"a platform sets it for a training with several workers; to set it by hand: {_EXAMPLE}",
         )
     try:
         config = json.loads(text)
         cluster, task, index = config["cluster"], config["task"]["type"], config["task"]["index"]
         if task not in _JOBS or not 0 <= int(index) < len(cluster[task]):
-            raise ValueError(f"the task {task} {index} is none of the workers")
+            raise ValueError(f"task {task} {index} is not one of the workers")
         if not all(isinstance(address, str) and ":" in address for job in cluster.values() for address in job):
-            raise ValueError("an address is not of the form host:port")
+            raise ValueError("an address does not have the form host:port")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise ConfigError(
-            f"the environment variable TF_CONFIG cannot be used: {what}", f"write it as {_EXAMPLE}"
+            f"the environment variable TF_CONFIG is not valid: {what}", f"write it as {_EXAMPLE}"
         ) from None
 
 
@@ -158,7 +159,7 @@ def _tpu() -> tf.distribute.Strategy:
         return tf.distribute.TPUStrategy(resolver)
     except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
         raise TrainingError(
-            f"training.distribution is tpu, and the TPU {name} cannot be used: {_first_line(error)}",
+            f"training.distribution is tpu, but TPU {name} cannot be used: {_first_line(error)}",
             "run on a machine with a TPU, name it in TPU_NAME, or set training.distribution to mirrored or none",
         ) from error
 

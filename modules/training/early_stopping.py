@@ -1,8 +1,8 @@
-"""Which epoch of a training is the best, and when no better one is to be expected.
+"""Select the best epoch of a training, and stop when no better one is expected.
 
-The gates judge accuracy, so the best epoch is the most accurate one on `eval`, and of equally accurate ones the one of
-the lowest loss. The loss alone picks too early: while a network grows over-confident, the loss on `eval` rises and its
-accuracy may still rise too (Guo et al., 2017, "On Calibration of Modern Neural Networks", section 3).
+The gates judge accuracy, so the best epoch is the most accurate on `eval`, and of equally accurate ones that with the
+lowest loss. Loss alone selects too early an epoch: while a network becomes over-confident, its loss on `eval` rises and
+its accuracy may still rise too (Guo et al., 2017, "On Calibration of Modern Neural Networks", section 3).
 """
 
 from __future__ import annotations
@@ -13,49 +13,49 @@ from collections.abc import Mapping
 import keras
 
 _LOSS_SHARE = 1e-6
-"""So little that one image of a million classified rightly outweighs any loss."""
+"""Small enough that one more correct image in a million outweighs any loss."""
 
 
 def rank(values: Mapping[str, float]) -> float:
-    """Orders epochs, of one phase or of two.
+    """Return the sort key of an epoch, of one phase or of several; lower is better.
 
     Args:
         values: An epoch's `val_accuracy`, 0 to 1, and `val_loss`, at least 0.
 
     Returns:
-        The lower, the better: the share of `eval` that is classified wrongly, 0 to 1, plus less than 1e-6 for the loss.
+        The share of `eval` that is misclassified, 0 to 1, plus less than 1e-6 for the loss.
     """
     loss = values["val_loss"]
     return 1.0 - values["val_accuracy"] + _LOSS_SHARE * loss / (1.0 + loss)
 
 
 class BestEpoch(keras.callbacks.EarlyStopping):
-    """Keeps the weights of the best epoch; ends the phase where for long neither the accuracy nor the loss on `eval`
-    was better than ever before."""
+    """Early stopping that watches accuracy and loss on `eval`, and restores the weights of the best epoch."""
 
     def __init__(self, patience: int) -> None:
-        """
+        """Create the callback.
+
         Args:
-            patience: Epochs without either before the phase ends.
+            patience: The phase ends after so many epochs in which neither accuracy nor loss on `eval` has improved.
         """
         super().__init__("val_loss", patience=patience, restore_best_weights=True)
         self.lowest_loss = float("inf")
 
     def get_monitor_value(self, logs: dict[str, float] | None) -> float:
-        """What Keras compares, for the lowest to win."""
+        """Return the value that Keras compares; the lowest wins."""
         return rank(logs or {})
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Begins anew."""
+        """Reset the callback."""
         super().on_train_begin(logs)
-        # Keras would compare in float32, in which the loss's share is lost beside the accuracy's.
+        # Keras compares in float32, which would round away the loss's share of the rank.
         self.monitor_op = operator.lt
         self.best = self.lowest_loss = float("inf")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Counts the wait anew where the loss alone is better, too."""
+        """Restart the wait if the loss has improved, even if the accuracy has not."""
         loss = (logs or {})["val_loss"]
         if loss < self.lowest_loss:
             self.lowest_loss = loss
-            self.wait = -1  # Keras adds one before it looks
+            self.wait = -1  # Keras adds one before comparing it with the patience
         super().on_epoch_end(epoch, logs)

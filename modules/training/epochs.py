@@ -1,8 +1,8 @@
 """The train split as batches, epoch by epoch.
 
-The order and the random changes of an epoch depend on the seed and on the number of the epoch alone. A dataset that is
-shuffled anew whenever it is iterated has no such order: the `fit` of Keras 3.15 iterates data of known length twice an
-epoch, that of Keras 3.6 once, and a training that is resumed would have to iterate what it skips.
+Order and augmentation of an epoch depend only on the seed and the epoch number. A dataset that reshuffles on every
+iteration does not guarantee that: `fit` of Keras 3.15 iterates data of known length twice per epoch, that of Keras 3.6
+once, and a resumed training would have to iterate the epochs that it skips.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cached_property
 
 import tensorflow as tf
 
-_LAST = 2**31
+_LAST_EPOCH = 2**31
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Epochs:
     """Batches of every epoch.
 
     Args:
-        of: Gives the batches of one epoch; its number is an int64 scalar, counted from 0. It is traced.
-        count: Gives the number of batches of an epoch, the same in each.
+        of: Returns the batches of an epoch, given its number from 0 as an int64 scalar. TensorFlow traces it.
+        count: Returns the number of batches per epoch, the same for all epochs.
     """
 
     of: Callable[[tf.Tensor], tf.data.Dataset]
@@ -30,12 +30,12 @@ class Epochs:
 
     @cached_property
     def steps(self) -> int:
-        """Batches of an epoch."""
+        """Batches per epoch."""
         return self.count()
 
     def since(self, first: int) -> tf.data.Dataset:
-        """Return the batches of epoch `first` and of all that follow it, without an end."""
-        return tf.data.Dataset.range(first, _LAST).flat_map(self.of).prefetch(tf.data.AUTOTUNE)
+        """Return the batches of epoch `first` and of all later epochs, endlessly."""
+        return tf.data.Dataset.range(first, _LAST_EPOCH).flat_map(self.of).prefetch(tf.data.AUTOTUNE)
 
     def one(self, number: int) -> tf.data.Dataset:
         """Return the batches of one epoch."""
@@ -44,5 +44,5 @@ class Epochs:
 
 
 def shuffle_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """Return a seed for `tf.data.Dataset.shuffle`, int64 scalar of at least 1, for one epoch of a training's seed."""
+    """Return the seed of an epoch for `tf.data.Dataset.shuffle`, an int64 scalar of at least 1."""
     return tf.random.stateless_uniform([], tf.stack([seed, epoch]), 1, 2**31 - 1, tf.int64)

@@ -1,6 +1,6 @@
-"""One phase of training: compiled anew, stopped early, with its best weights and its history kept.
+"""One phase of training: compile, train with early stopping, restore the best weights, return the history.
 
-Where it was killed, it goes on from its last finished epoch as if nothing had happened.
+A phase that was killed resumes after its last finished epoch, with the same result as without the interruption.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from edgetune.modules.training.epochs import Epochs
 
 @dataclass(frozen=True)
 class Phase:
-    """What a phase did."""
+    """Results of a phase."""
 
     name: str
     epochs: tuple[dict[str, float], ...]
     """`loss`, `accuracy`, `val_loss`, `val_accuracy`, `learning_rate` of each epoch."""
     best_epoch: int
-    """Index into `epochs`, from 0: the highest `val_accuracy`, of equal ones the lowest `val_loss`. The model has its
-    weights."""
+    """Index into `epochs`, from 0: the one with the highest `val_accuracy`, and of equal ones the lowest `val_loss`.
+    The model has its weights."""
     seconds: float
     trainable_parameters: int
 
@@ -42,7 +42,7 @@ class Phase:
         return self.epochs[self.best_epoch]
 
     def as_json(self) -> dict[str, object]:
-        """For `history.json`."""
+        """Return the content for `history.json`."""
         return asdict(self)
 
 
@@ -56,38 +56,38 @@ def run_phase(
     log_dir: str,
     resume_dir: str | None = None,
 ) -> Phase:
-    """Trains `model` as it is: what is trainable was decided before.
+    """Train the layers of `model` that are marked trainable.
 
     Args:
-        name: Name of the phase, for people.
-        model: Compiled anew here, with Adam at the phase's own rate. It has its best weights afterwards. One that was
-            built in the scope of a tf.distribute strategy is trained on the strategy's devices.
-        train: Batches of images float32 `[n, S, S, 3]` and labels int64 `[n]`, changing from epoch to epoch.
-        evaluation: Batches of the same kind, without change.
+        name: Name of the phase, used in messages and file names.
+        model: The model; it is compiled here, with Adam at the phase's learning rate, and has its best weights
+            afterwards. If it was built in the scope of a tf.distribute strategy, it is trained on those devices.
+        train: Batches of images float32 `[n, S, S, 3]` and labels int64 `[n]`, augmented differently in each epoch.
+        evaluation: Batches of the same kind, without augmentation.
         loss: The loss object, the same one in all phases.
         settings: Epochs, learning rate, patience.
-        log_dir: Folder for TensorBoard.
-        resume_dir: Folder on a local disk for the checkpoint after every epoch, the same one for all phases of one
-            training and for no other training; None for no checkpoints. A phase that was killed goes on from there with
-            the weights, optimizer, counters, order of the data and history that it would have had; a phase that had
-            ended is not trained again. It is for the caller to remove when the whole training has succeeded.
+        log_dir: Folder for TensorBoard logs.
+        resume_dir: Folder on a local disk for the checkpoint after every epoch, shared by all phases of one training
+            and by no other training; None for no checkpoints. A killed phase resumes from there with the weights,
+            optimizer, counters, data order and history that it would have had; a finished phase is not trained again.
+            The caller removes the folder when the whole training has succeeded.
 
     Raises:
-        TrainingError: The loss is no number.
+        TrainingError: The loss is not a finite number.
     """
     stopping = BestEpoch(settings.patience)
     plateau = keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=max(1, settings.patience // 2))
     state = TrainingState(stopping, plateau, settings.epochs)
     if resume_dir is not None:
-        state.keep_in(Path(resume_dir), name, training_key(name, model, train, evaluation, loss, settings))
+        state.save_to(Path(resume_dir), name, training_key(name, model, train, evaluation, loss, settings))
     strategy = distribution.strategy_of(model)
-    with distribution.scope(strategy):  # the optimizer has variables too
+    with distribution.scope(strategy):  # the optimizer creates variables too
         accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
         adam = keras.optimizers.Adam(settings.learning_rate)
-        # Where there is a GPU, Keras would compile the step by XLA: anew for the last batch of an epoch, which is
-        # smaller, and with NVIDIA's assembler and libdevice, which not every installation has where XLA looks.
+        # On a GPU, Keras would compile the step with XLA: a second time for the last batch of an epoch, which is
+        # smaller, and only if XLA finds NVIDIA's assembler and libdevice, which not every installation provides.
         model.compile(adam, loss=loss, metrics=[accuracy], jit_compile=False)
-        # A step that has to make variables, of the optimizer or of a metric that is only a name, is traced twice.
+        # A step that must create variables (the optimizer's, or those of a metric given by name) is traced twice.
         model.optimizer.build(model.trainable_variables)
         state.restore(model)
     if not state.finished:
@@ -116,7 +116,7 @@ def run_phase(
 
 
 class _Watch(keras.callbacks.Callback):
-    """Reports every epoch, and stops where the loss is no number: first of the callbacks, before any acts on it."""
+    """Callback that reports every epoch and raises if the loss is not finite; it runs before the other callbacks."""
 
     def __init__(self, name: str, epochs: int, first: int) -> None:
         super().__init__()

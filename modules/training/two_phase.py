@@ -1,10 +1,10 @@
 """Two-phase transfer learning: a new head on a frozen backbone, then the top of the backbone at a tenth of the rate.
 
-Method: the transfer learning guide of Keras (https://keras.io/guides/transfer_learning/): batch normalisation stays in
-inference mode in both phases, and the model is compiled anew before fine-tuning.
+Method: Keras's transfer learning guide (https://keras.io/guides/transfer_learning/): batch normalisation stays in
+inference mode in both phases, and the model is compiled again before fine-tuning.
 
-The frozen part of the network gives the same in every epoch. With the activation cache it is computed once: phase 1
-trains the head alone, phase 2 the head and the part of the backbone behind the cut.
+The frozen part of the network gives the same output in every epoch. With the activation cache it is computed only once:
+phase 1 trains the head alone, phase 2 the head and the part of the backbone behind the cut.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ HEAD, FINE_TUNE = "head", "fine_tune"
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a training keeps what it needs on the way."""
+    """Folders for the logs, caches and checkpoints of a training."""
 
     logs: str
-    """TensorBoard's logs, a folder for each phase."""
+    """TensorBoard logs, one subfolder for each phase."""
     cache: Path | None = None
-    """Activation caches, on a local disk; None trains the whole network in every epoch."""
+    """Activation caches, on a local disk; None runs the whole network in every epoch."""
     resume: Path | None = None
-    """Checkpoints that a training killed on the way is resumed from, on a local disk; None keeps none."""
+    """Checkpoints from which a killed training resumes, on a local disk; None saves none."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,21 @@ class Result:
     exported: str
     """Name of the phase whose weights the classifier has."""
     why: str
-    """Why those, in one sentence."""
+    """Why that phase, in one sentence."""
     after_head: list[np.ndarray]
-    """All weights as they were after phase 1: what fixed features are worth."""
+    """All weights after phase 1, the baseline with fixed features."""
     frozen_seconds: tuple[float, ...]
-    """What came before each phase: building the network, computing or opening the activation cache."""
+    """Duration of the preparation of each phase: building the network, computing or opening the activation cache."""
 
     @property
     def seconds(self) -> float:
-        """Of everything."""
+        """Total duration."""
         return sum(self.frozen_seconds) + sum(phase.seconds for phase in self.phases)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What a phase trains, and on what."""
+    """The model that a phase trains, and its datasets."""
 
     model: keras.Model
     train: Epochs
@@ -85,28 +85,28 @@ def train_two_phases(
     folders: Folders,
     strategy: tf.distribute.Strategy | None = None,
 ) -> Result:
-    """Trains the classifier.
+    """Train the classifier in two phases, and keep the better of the two results.
 
     Args:
         examples_uri: Artifact of transformed examples.
-        data: The same examples as batches; the test split is not touched.
+        data: The same examples as batches; the test split is not used.
         classes: Number of classes.
         model: The network.
         settings: Both phases, augmentation, cache.
         loss: The loss object, the same one in both phases.
-        folders: Where logs, caches and checkpoints go.
-        strategy: Devices to train on, of `modules.training.distribution.start`; None for one.
+        folders: Folders for logs, caches and checkpoints.
+        strategy: Strategy from `modules.training.distribution.start`; None for one device.
 
     Raises:
-        ConfigError: The architecture refuses the settings, or has no such part to unfreeze.
-        WeightsError: The weights cannot be had, or do not fit.
-        TrainingError: A loss is no number; the disk is full.
+        ConfigError: The architecture does not support the settings, or has no such part to unfreeze.
+        WeightsError: The weights are unavailable or do not match the architecture.
+        TrainingError: A loss is not a finite number, or the disk is full.
     """
     started = time.monotonic()
     classifier = build_classifier(model, classes, settings.seed)
     trained = classifier
     if settings.mixed_precision or strategy is not None:
-        trained = _twin(classifier, model, classes, settings, strategy)
+        trained = _training_copy(classifier, model, classes, settings, strategy)
     head, tail = _parts(classifier, trained, examples_uri, data, model, settings, folders)
     resume = None if folders.resume is None else str(folders.resume)
     frozen_seconds: list[float] = []
@@ -136,29 +136,28 @@ def train_two_phases(
     return Result(classifier, (first, second), exported, why, after_head, tuple(frozen_seconds))
 
 
-def _twin(
+def _training_copy(
     classifier: Classifier,
     model: ModelSettings,
     classes: int,
     settings: TrainingSettings,
     strategy: tf.distribute.Strategy | None,
 ) -> Classifier:
-    """The same network, to be trained: on the strategy's devices, and computing in bfloat16 where settings want it and
-    it loses nothing; its variables are float32.
+    """Build a copy of the classifier to train, in the strategy's scope and with mixed precision if enabled.
 
-    What is exported is the plain one: converters know no bfloat16, and phones none, and variables that are spread over
-    devices belong to one strategy.
+    Its variables are float32. The original is exported, because neither converters nor phones support bfloat16, and
+    distributed variables are tied to their strategy.
     """
     policy = keras.config.dtype_policy()
     if settings.mixed_precision:
         keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         with distribution.scope(strategy):
-            twin = build_classifier(model, classes, settings.seed, pretrained=False)
+            copy = build_classifier(model, classes, settings.seed, pretrained=False)
     finally:
         keras.config.set_dtype_policy(policy)
-    twin.model.set_weights(classifier.model.get_weights())
-    return twin
+    copy.model.set_weights(classifier.model.get_weights())
+    return copy
 
 
 def _parts(
@@ -170,8 +169,10 @@ def _parts(
     settings: TrainingSettings,
     folders: Folders,
 ) -> tuple[Callable[[], _Part], Callable[[], _Part]]:
-    """What phase 1 and phase 2 train, of `trained`: made when a phase begins. The cache is of `classifier`'s weights,
-    of which phase 1 changes none that are cached."""
+    """Return functions that build the parts of `trained` that phase 1 and phase 2 train, to call when a phase begins.
+
+    The cache is computed with the weights of `classifier`; phase 1 does not change those of the cached layers.
+    """
     if folders.cache is None or not settings.activation_cache.enabled:
         whole = _Part(trained.model, data.train, data.evaluation)
         return lambda: whole, lambda: whole
@@ -182,7 +183,7 @@ def _parts(
         frozen, tail = cut_backbone(classifier.backbone, first_block)
         outputs = {CUT: frozen.output, POOLED: pool(tail(frozen.output, training=False))}
     used = model.model_dump(mode="json", exclude={"head", "weights"})
-    # A backbone of random weights has those of the seed, which is part of the cache's key anyway.
+    # Random weights are determined by the seed, which is part of the cache key anyway.
     code = code_digest("edgetune.modules.training.cached_features", "edgetune.modules.models.blocks")
     key = {"backbone": used, "weights": weights_digest(model), "code": code}
     network = keras.Model(classifier.backbone.input, outputs)

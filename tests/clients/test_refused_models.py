@@ -25,22 +25,22 @@ REFUSED = {
 # Why our evaluator refuses it, in full.
 REASONS = {
     "no metadata": ["has no metadata, so MediaPipe and ML Kit refuse it"],
-    "a label too many": ["labels.txt inside the file is not the SavedModel's"],
+    "a label too many": ["labels.txt inside the file differs from the SavedModel's"],
     "int8 input and output": [
         "input is int8 [1, 32, 32, 3] with scale 1 and zero point -128, "
-        "and must be uint8 [1, 32, 32, 3] with scale 1 and zero point 0",
-        "output is int8 [1, 3] with scale 0.00390625 and zero point -128, and must be float32 [1, 3]",
+        "but must be uint8 [1, 32, 32, 3] with scale 1 and zero point 0",
+        "output is int8 [1, 3] with scale 0.00390625 and zero point -128, but must be float32 [1, 3]",
         "accuracy 0.0000 is below the SavedModel's 1.0000 by more than edge.max_accuracy_drop 0.01",
         "agreement 0.0000 with the SavedModel is below edge.min_agreement 0.97",
     ],
-    "two signatures": ["has 2 subgraphs, and clients take one"],
+    "two signatures": ["has 2 subgraphs, but clients expect one"],
     "normalised twice": [
-        "declares mean 127.5 and deviation 127.5 where 0 and 1 are right: the model normalises by itself, "
-        "and clients would do it a second time"
+        "declares mean 127.5 and deviation 127.5 instead of 0 and 1: the model normalises its input itself, "
+        "and clients would normalise it a second time"
     ],
     "calibrated on dark images": [
         "input is uint8 [1, 32, 32, 3] with scale 0.392157 and zero point 0, "
-        "and must be uint8 [1, 32, 32, 3] with scale 1 and zero point 0"
+        "but must be uint8 [1, 32, 32, 3] with scale 1 and zero point 0"
     ],
 }
 

@@ -154,7 +154,7 @@ def test_the_bundle_says_how_the_run_read_its_images(inputs, tmp_path):
 
 
 def test_a_bundle_that_cannot_be_signed_is_not_pushed(inputs, tmp_path):
-    with pytest.raises(ConfigError, match="the tool for signatures is not installed") as caught:
+    with pytest.raises(ConfigError, match="the signing tool is not installed") as caught:
         push_bundle(inputs, tmp_path / "pushed", sign_key=str(tmp_path / "key.pem"), sign_tool="no-such-tool")
     assert "pip install model-signing==1.1.1 pyopenssl" in caught.value.remedy
     assert not (tmp_path / "pushed").exists()

@@ -21,7 +21,7 @@ MODEL, EDGE_MODEL = 31, 32
 SWAPPED = ("blue", "red", "green")
 # What passes for each variant, and why it is refused. Beside them, float32 is sound.
 SABOTAGED = {
-    "dynamic": ("labels swapped", "labels.txt inside the file is not the SavedModel's"),
+    "dynamic": ("labels swapped", "labels.txt inside the file differs from the SavedModel's"),
     "int8": ("quantization broken", "is below the SavedModel's 1.0000 by more than edge.max_accuracy_drop 0.01"),
     "float16": ("preprocessing removed", "is below the SavedModel's 1.0000 by more than edge.max_accuracy_drop 0.01"),
 }
@@ -109,6 +109,6 @@ def test_labels_swapped_beside_the_models_refuse_all_of_them(inputs, tmp_path):
     evaluation, blessing = evaluated(tmp_path, swapped, ())
     assert [blessing.get_int_custom_property(f"blessed_{name}") for name in edge.VARIANTS] == [0, 0, 0, 0]
     for facts in metrics_of(evaluation)["variants"].values():
-        assert facts["reasons"] == [f"labels.txt beside the model is not the SavedModel's: {list(SWAPPED)}"]
+        assert facts["reasons"] == [f"labels.txt beside the model differs from the SavedModel's: {list(SWAPPED)}"]
     assert pushed(tmp_path, swapped, evaluation, blessing).get_int_custom_property("pushed") == 0
     assert not (tmp_path / "pushed").exists()

@@ -231,7 +231,7 @@ def test_the_saved_model_has_the_accuracy_that_was_measured(trained):
 
 def test_what_learned_nothing_is_an_error_and_leaves_no_model(tmp_path, monkeypatch):
     backbone.use(monkeypatch)
-    with pytest.raises(TrainingError, match="no better than always naming the commonest class"):
+    with pytest.raises(TrainingError, match="no better than always naming the most common class"):
         train(tmp_path, blank=True, head={"epochs": 1}, fine_tune={"epochs": 0})
     assert list((tmp_path / "TwoPhaseTrainer" / "model" / "1").iterdir()) == []
 
@@ -253,7 +253,7 @@ def test_a_worker_that_is_not_the_chief_trains_and_writes_nothing(tmp_path, monk
     backbone.use(monkeypatch)
     trained = []
     monkeypatch.setattr(distribution, "is_chief", lambda strategy: False)
-    monkeypatch.setattr(distribution, "is_shared_out", lambda strategy: True)
+    monkeypatch.setattr(distribution, "has_other_workers", lambda strategy: True)
     monkeypatch.setattr(distribution, "wait_for_all", lambda strategy: trained.append("waited"))
     with progress.listening(trained.append):
         train(tmp_path, fine_tune={"epochs": 0})

@@ -1,4 +1,4 @@
-"""Images are classified as the pipeline sees them, and what cannot be read is named."""
+"""Images are read as in the pipeline and then classified; files that cannot be read are named."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def classifier() -> Classifier:
 
 
 def photograph(orientation: int = 1, kind: str = "JPEG") -> bytes:
-    """Left half red, right half green, 90 x 60; turned as a phone's EXIF data say."""
+    """Return an image of 90 x 60 pixels, left half red, right half green, with an EXIF orientation."""
     pixels = np.zeros((60, 90, 3), np.uint8)
     pixels[:, :45, 0] = pixels[:, 45:, 1] = 200
     exif, file = Image.Exif(), io.BytesIO()
@@ -35,7 +35,7 @@ def photograph(orientation: int = 1, kind: str = "JPEG") -> bytes:
     return file.getvalue()
 
 
-def test_it_answers_as_the_server_does(classifier, tmp_path):
+def test_predictions_equal_the_servers(classifier, tmp_path):
     server = tf.saved_model.load(edge.saved_model()).signatures["serving_default"]
     for number, (pixels, label) in enumerate(model.examples(2)):
         path = tmp_path / f"{number}.png"
@@ -46,7 +46,7 @@ def test_it_answers_as_the_server_does(classifier, tmp_path):
         assert classifier.best(found, 1)[0][0] == label
 
 
-def test_an_image_is_turned_upright_before_it_is_stretched(classifier, tmp_path, monkeypatch):
+def test_an_image_is_rotated_upright_before_it_is_stretched(classifier, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(classifier._runner, "probabilities", lambda images: seen.append(images[0]) or np.zeros((1, 3)))
     for orientation in (1, 6):
@@ -68,21 +68,21 @@ def test_the_best_classes_come_first(classifier):
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", photograph()[:300]])
-def test_what_is_no_image_is_named(classifier, tmp_path, content):
+def test_a_file_that_is_not_an_image_is_named(classifier, tmp_path, content):
     path = tmp_path / "broken.jpg"
     path.write_bytes(content)
     with pytest.raises(DataError, match="broken.jpg: "):
         classifier.classify(path)
 
 
-def test_what_is_no_file_is_named_and_not_waited_for(classifier, tmp_path):
+def test_pipes_and_missing_files_are_named_without_blocking(classifier, tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     for name in ("pipe.jpg", "absent.jpg"):
         with pytest.raises(DataError, match=f"{name}: "):
             classifier.classify(tmp_path / name)
 
 
-def test_the_reference_is_taken_or_the_first_or_the_one_that_is_asked_for(tmp_path):
+def test_the_requested_variant_is_chosen_or_the_reference_or_the_first(tmp_path):
     for name in ("int8", "float16"):
         (tmp_path / f"model_{name}.tflite").touch()
     assert model_path(tmp_path).name == "model_float16.tflite"
@@ -92,39 +92,39 @@ def test_the_reference_is_taken_or_the_first_or_the_one_that_is_asked_for(tmp_pa
     assert model_path(tmp_path / "model_int8.tflite") == tmp_path / "model_int8.tflite"
     with pytest.raises(BundleError, match="has no variant dynamic") as caught:
         model_path(tmp_path, "dynamic")
-    assert caught.value.remedy == "it has float16, float32, int8"
-    with pytest.raises(BundleError, match="is one model"):
+    assert caught.value.remedy == "choose one of float16, float32, int8"
+    with pytest.raises(BundleError, match="is a single model"):
         model_path(tmp_path / "model_int8.tflite", "int8")
     with pytest.raises(BundleError, match="does not exist"):
         model_path(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BundleError, match="holds no model_<variant>.tflite"):
+    with pytest.raises(BundleError, match="contains no model_<variant>.tflite"):
         model_path(tmp_path / "empty")
 
 
-def test_labels_beside_a_model_do_where_none_are_inside(tmp_path):
+def test_labels_beside_a_model_are_used_if_none_are_inside(tmp_path):
     path = tmp_path / "model_float32.tflite"
     path.write_bytes(edge.converted()["float32"])
-    with pytest.raises(BundleError, match="has no labels inside, and no labels.txt beside it"):
+    with pytest.raises(BundleError, match="has no labels inside, and there is no labels.txt beside it"):
         Classifier(path)
     (tmp_path / "labels.txt").write_text("blue\ngreen\nred\n")
     assert Classifier(path).labels == ["blue", "green", "red"]
     (tmp_path / "labels.txt").write_text("blue\ngreen\n")
-    with pytest.raises(BundleError, match=r"output is float32 \[1, 3\], and must be float32 \[1, 2\]"):
+    with pytest.raises(BundleError, match=r"output is float32 \[1, 3\], but must be float32 \[1, 2\]"):
         Classifier(path)
 
 
-def test_what_is_no_model_is_a_sentence(tmp_path):
+def test_a_file_that_is_not_a_model_is_rejected(tmp_path):
     path = tmp_path / "model_float32.tflite"
     path.write_bytes(b"not a model")
     (tmp_path / "labels.txt").write_text("a\nb\n")
-    with pytest.raises(BundleError, match="this is no LiteRT model"):
+    with pytest.raises(BundleError, match="this is not a LiteRT model"):
         Classifier(path)
     with pytest.raises(BundleError, match="cannot be read"):
         Classifier(tmp_path / "absent.tflite")
 
 
-def test_folders_are_walked_in_order_without_hidden_files(tmp_path):
+def test_folders_are_searched_in_order_without_hidden_files(tmp_path):
     for name in ("b/2.jpg", "b/1.jpg", "a.png", ".hidden/x.jpg", "b/.DS_Store", "Thumbs.db"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -132,7 +132,7 @@ def test_folders_are_walked_in_order_without_hidden_files(tmp_path):
     assert found == ["a.png", "b/1.jpg", "b/2.jpg", "b/2.jpg"]
     shutil.rmtree(tmp_path / "b")
     (tmp_path / "b").mkdir()
-    with pytest.raises(DataError, match="holds no files"):
+    with pytest.raises(DataError, match="contains no files"):
         list(images_in([tmp_path / "b"]))
     assert list(images_in([Path("absent.jpg")])) == [Path("absent.jpg")]
 
@@ -143,7 +143,7 @@ def bundle(tmp_path) -> Path:
 
 
 def altered(bundle: Path, change) -> None:
-    """Changes `bundle.json`, and lists it again: as of a bundle that was pushed so."""
+    """Change `bundle.json` and update its digest, as if the bundle had been pushed that way."""
     content = json.loads((bundle / "bundle.json").read_text())
     change(content)
     (bundle / "bundle.json").write_text(json.dumps(content))
@@ -151,7 +151,7 @@ def altered(bundle: Path, change) -> None:
 
 
 def read_as(bundle: Path, monkeypatch, image: Path, **reading) -> np.ndarray:
-    """The pixels that the model gets of an image, uint8 `[32, 32, 3]`."""
+    """Return the pixels of an image that the model receives, uint8 `[32, 32, 3]`."""
     altered(bundle, lambda content: content["input"].update(reading=reading))
     seen: list[np.ndarray] = []
     classifier = open_model(bundle)
@@ -172,7 +172,7 @@ def test_images_are_read_as_in_the_run_that_made_the_bundle(bundle, tmp_path, mo
     assert whole.std() > 2 * small.std()
 
 
-def test_a_bundle_that_does_not_say_how_is_read_as_by_default(bundle, tmp_path):
+def test_images_are_read_with_defaults_if_the_bundle_does_not_specify_how(bundle, tmp_path):
     transparent = tmp_path / "transparent.png"
     Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(transparent)
     white = tmp_path / "white.png"
@@ -181,13 +181,13 @@ def test_a_bundle_that_does_not_say_how_is_read_as_by_default(bundle, tmp_path):
     np.testing.assert_array_equal(classifier.classify(transparent), classifier.classify(white))
 
 
-def test_a_bundle_that_lacks_a_file_or_has_another_is_not_asked(bundle):
+def test_a_bundle_with_missing_or_altered_files_is_not_opened(bundle):
     assert open_model(bundle).labels == open_model(bundle / "model_float32.tflite").labels == list(model.LABELS)
     (bundle / "labels.txt").write_text("green\nblue\nred\n")
     (bundle / "golden" / "00.png").unlink()
-    for asked in (bundle, bundle / "model_float32.tflite"):
+    for source in (bundle, bundle / "model_float32.tflite"):
         with pytest.raises(BundleError) as caught:
-            open_model(asked)
+            open_model(source)
         assert "golden/00.png is missing; labels.txt was altered" in caught.value.cause
         assert "edgetune verify" in caught.value.remedy
     (bundle / "bundle.json").unlink()
@@ -196,15 +196,18 @@ def test_a_bundle_that_lacks_a_file_or_has_another_is_not_asked(bundle):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        (lambda content: content["variants"]["float32"].update(sha256="0" * 64), "is not the file that bundle.json"),
-        (lambda content: content.update(labels=["red", "green", "blue"]), "its labels are not those of bundle.json"),
+        (lambda content: content["variants"]["float32"].update(sha256="0" * 64), "is not the file that was measured"),
+        (
+            lambda content: content.update(labels=["red", "green", "blue"]),
+            "its labels differ from those in bundle.json",
+        ),
         (lambda content: content.pop("labels"), "bundle.json: labels: Field required"),
         (lambda content: content["input"].update(reading={"max_side": 0, "background": [1, 2, 3]}), "reading.max_side"),
     ],
 )
-def test_a_bundle_that_contradicts_itself_is_not_asked(bundle, change, said):
+def test_an_inconsistent_bundle_is_not_opened(bundle, change, message):
     altered(bundle, change)
-    with pytest.raises(BundleError, match=said):
+    with pytest.raises(BundleError, match=message):
         open_model(bundle)

@@ -1,4 +1,4 @@
-"""A model is looked into where it can do no harm, and whatever is wrong with it is a sentence."""
+"""A model is probed in a child process where it can do no harm, and every problem is reported in a sentence."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def task(variant: str = "float32") -> Task:
 
 
 @pytest.mark.parametrize("variant", ["float32", "int8"])
-def test_a_model_that_was_pushed_has_nothing_wrong(variant):
+def test_a_pushed_model_has_no_problems(variant):
     found = probe(task(variant))
     assert (found.file, found.golden) == ([], [])
     assert found.difference is not None and found.difference <= tolerance(variant)
 
 
 def changed(change) -> bytes:
-    """The float32 model with something changed in its object tree, and its metadata added again."""
+    """Return the float32 model with a change in its object tree, and its metadata added again."""
     model = parse(task().model)
     change(model)
     builder = flatbuffers.Builder(1 << 16)
@@ -45,10 +45,10 @@ def changed(change) -> bytes:
     return add_metadata(bytes(builder.Output()), tiny_model.LABELS, edge.ABOUT)
 
 
-def test_other_weights_are_seen_in_the_answers():
+def test_changed_weights_change_the_answers_to_golden_images():
     def turn(model):
         for tensor in model.subgraphs[0].tensors:
-            if list(tensor.shape) == [3, 3]:  # of the last layer: each class takes another channel
+            if list(tensor.shape) == [3, 3]:  # the last layer's kernel: give each class another channel
                 buffer = model.buffers[tensor.buffer]
                 buffer.data = (
                     np.roll(np.asarray(buffer.data, np.uint8).view(np.float32).reshape(3, 3), 1, 0)
@@ -63,47 +63,49 @@ def test_other_weights_are_seen_in_the_answers():
     )
 
 
-def test_other_operations_than_bundle_json_says_are_seen():
+def test_operations_that_differ_from_bundle_json_are_reported():
     found = probe(replace(task(), ops={"CONV_2D": 1}))
     assert found.file == ["needs other operations, or other versions of them, than bundle.json says"]
 
 
-def test_labels_size_and_runtime_must_be_those_of_bundle_json():
+def test_labels_size_and_runtime_must_match_bundle_json():
     found = probe(replace(task(), labels=["blue", "red", "green"], image_size=64, min_runtime="9.9.9"))
-    assert any(each.startswith("input is float32 [1, 32, 32, 3], and must be") for each in found.file)
-    assert "label 2 inside is 'green', and bundle.json says 'red'" in found.file
+    assert any(each.startswith("input is float32 [1, 32, 32, 3], but must be") for each in found.file)
+    assert "label 2 inside is 'green', but bundle.json says 'red'" in found.file
     assert any("bundle.json says 9.9.9" in each for each in found.file)
     found = probe(replace(task(), labels=["blue", "red"]))
-    assert "has 3 labels inside, and bundle.json has 2" in found.file
-    assert any(each.startswith("output is float32 [1, 3], and must be float32 [1, 2]") for each in found.file)
+    assert "has 3 labels inside, but bundle.json has 2" in found.file
+    assert any(each.startswith("output is float32 [1, 3], but must be float32 [1, 2]") for each in found.file)
 
 
-def test_a_golden_image_must_be_a_png_of_the_size():
+def test_a_golden_image_must_be_a_png_of_the_input_size():
     asked = task()
     [first, *_] = asked.golden
     wide = tiny_model.png(next(tiny_model.examples(1))[0].repeat(2, axis=1))
     found = probe(replace(asked, golden=[("a.png", b"no image", first[2]), ("b.png", wide, first[2])]))
-    assert found.golden[0].startswith("a.png: is no PNG that can be read")
-    assert found.golden[1] == "b.png: is 64 x 32 RGB, and must be 32 x 32 RGB"
+    assert found.golden[0].startswith("a.png: cannot be read as PNG")
+    assert found.golden[1] == "b.png: is 64 x 32 RGB, but must be 32 x 32 RGB"
 
 
 @pytest.mark.parametrize("cut", [0, 8, 100, 2000])
-def test_a_broken_flatbuffer_is_a_sentence(cut):
+def test_a_truncated_flatbuffer_is_reported_in_one_line(cut):
     [found] = probe(replace(task(), model=task().model[:cut])).file
     assert found.startswith("cannot be read: ") and "\n" not in found
 
 
-def test_a_model_that_is_well_formed_and_senseless_is_a_sentence():
-    def senseless(model):
+def test_a_well_formed_but_invalid_model_is_reported():
+    def dangling(model):
         model.subgraphs[0].tensors[3].buffer = 10**6
 
-    content = changed(senseless)
+    content = changed(dangling)
     found = probe(replace(task(), model=content))
-    assert found.file == [] and found.golden[0].startswith("cannot be run: the LiteRT interpreter cannot load it")
+    assert found.file == [] and found.golden[0].startswith(
+        "cannot be run: the LiteRT interpreter cannot load the model"
+    )
 
 
-def laughs(times: int) -> bytes:
-    """A model of some kilobytes that reads as `times` subgraphs of `times` operations: all are one and the same."""
+def nested_references(times: int) -> bytes:
+    """Return a small model that reads as `times` subgraphs of `times` operations, by references to a single one."""
     builder = flatbuffers.Builder(1024)
     schema.OperatorStart(builder)
     operator = schema.OperatorEnd(builder)
@@ -124,8 +126,8 @@ def laughs(times: int) -> bytes:
     return bytes(builder.Output())
 
 
-def test_a_model_that_takes_for_ever_is_stopped_and_told():
-    content = laughs(20_000)
+def test_a_model_that_never_ends_is_stopped_and_reported():
+    content = nested_references(20_000)
     assert len(content) < 200_000
     [found] = probe(replace(task(), model=content), seconds=2).file
     assert found == "ends the process that reads or runs it: it was stopped by SIGXCPU (after 2 seconds)"

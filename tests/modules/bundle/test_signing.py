@@ -1,4 +1,4 @@
-"""A signature holds for these files and this key, and whatever is missing is said with what to do."""
+"""A signature is valid for these files and this key only, and errors say what to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODEL_SIGNING = Client("model-signing", ("3.10", "3.11", "3.12", "3.13"))
 
 @pytest.fixture(scope="module")
 def tool() -> str:
-    """The real command, in an environment of its own."""
+    """Return the real command, installed in a separate environment."""
     try:
         return str(interpreter(MODEL_SIGNING).with_name("model_signing"))
     except Unavailable as error:
@@ -29,12 +29,12 @@ def tool() -> str:
 
 
 def write_keys(folder: Path, name: str, key=None, password: bytes | None = None) -> tuple[str, Path]:
-    """A private and a public PEM file."""
+    """Write a private and a public key as PEM files."""
     key = key or ec.generate_private_key(ec.SECP256R1())
-    hidden = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     private, public = folder / f"{name}.pem", folder / f"{name}.pub"
-    private.write_bytes(key.private_bytes(pem, pkcs8, hidden))
+    private.write_bytes(key.private_bytes(pem, pkcs8, encryption))
     public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
     return str(private), public
 
@@ -60,7 +60,7 @@ def test_a_signed_bundle_is_verified_with_its_key_and_no_other(signed, keys, too
     assert [check for check in verify(signed, keys[1], tool) if check.outcome != "ok"] == []
     _, other = write_keys(tmp_path, "other")
     assert outcome(signed, other, tool)[0] == "failed"
-    with pytest.raises(BundleError, match="does not sign these files with this key"):
+    with pytest.raises(BundleError, match="is not a signature of these files with this key"):
         signing.check_signature(signed, other, tool)
 
 
@@ -69,28 +69,28 @@ def test_no_file_can_be_changed_or_added_after_signing(signed, keys, tool, tmp_p
     copy = shutil.copytree(signed, tmp_path / "copy")
     with (copy / name).open("a") as file:
         file.write("more\n")
-    with pytest.raises(BundleError, match="does not sign these files"):
+    with pytest.raises(BundleError, match="is not a signature of these files"):
         signing.check_signature(copy, keys[1], tool)
 
 
-def test_a_broken_signature_is_refused(signed, keys, tool, tmp_path):
+def test_a_damaged_signature_is_rejected(signed, keys, tool, tmp_path):
     copy = shutil.copytree(signed, tmp_path / "copy")
     (copy / "model.sig").write_text("{}")
     assert outcome(copy, keys[1], tool)[0] == "failed"
 
 
-def test_a_bundle_that_must_be_signed_and_is_not_is_refused(keys):
+def test_an_unsigned_bundle_fails_if_a_public_key_is_given(keys):
     assert outcome(bundle.bundle(), keys[1], "no-tool-is-needed-for-that") == (
         "failed",
         "the bundle is not signed",
     )
 
 
-def test_a_key_that_can_sign_is_found_good_in_advance(keys, tool):
+def test_a_key_that_can_sign_is_accepted_in_advance(keys, tool):
     signing.check_signer(keys[0], tool)
 
 
-def test_a_key_that_cannot_sign_is_refused_in_advance(tool, tmp_path):
+def test_a_key_that_cannot_sign_is_rejected_in_advance(tool, tmp_path):
     encrypted, _ = write_keys(tmp_path, "encrypted", password=b"secret")
     of_rsa, _ = write_keys(tmp_path, "rsa", rsa.generate_private_key(65537, 2048))
     (tmp_path / "no.pem").write_text("no key")
@@ -102,17 +102,17 @@ def test_a_key_that_cannot_sign_is_refused_in_advance(tool, tmp_path):
             signing.sign(tmp_path, key, tool)
 
 
-def test_missing_keys_and_tools_are_named_with_the_line_that_installs(keys, tmp_path):
+def test_missing_keys_and_tools_are_named_with_the_install_command(keys, tmp_path):
     with pytest.raises(ConfigError, match="there is no such private key"):
         signing.check_signer(str(tmp_path / "absent.pem"))
     with pytest.raises(ConfigError, match="there is no such key"):
         signing.check_signature(tmp_path, tmp_path / "absent.pub")
-    with pytest.raises(ConfigError, match="the tool for signatures is not installed") as caught:
+    with pytest.raises(ConfigError, match="the signing tool is not installed") as caught:
         signing.check_signer(keys[0], "no-such-tool")
     assert signing.INSTALL in caught.value.remedy and "push.sign_tool" in caught.value.remedy
 
 
-def test_a_tool_that_was_installed_incompletely_is_told_from_a_bad_key(keys, tmp_path):
+def test_an_incomplete_installation_is_distinguished_from_a_bad_key(keys, tmp_path):
     broken = tmp_path / "model_signing"
     broken.write_text(
         "#!/bin/sh\necho 'Traceback (most recent call last):' >&2\necho 'No module named x' >&2\nexit 1\n"

@@ -1,4 +1,4 @@
-"""`verify` checks all of a bundle, and tells everything that is wrong with it."""
+"""`verify` runs all checks on a bundle and reports every problem."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def failed(folder) -> list[str]:
     return [f"{check.file}: {check.text}" for check in verify(folder) if check.outcome == "failed"]
 
 
-def test_a_bundle_as_it_was_pushed_passes_line_by_line():
+def test_a_pushed_bundle_passes_every_check():
     reported = []
     checks = verify(tiny_bundle.bundle(("float32", "int8")), report=reported.append)
     assert checks == reported
@@ -39,10 +39,10 @@ def test_a_bundle_as_it_was_pushed_passes_line_by_line():
         *[("ok", "model_int8.tflite")] * 3,
         ("skipped", "model.sig"),
     ]
-    assert "answers 3 golden images" in checks[9].text and "0.05 is allowed" in checks[9].text
+    assert "expected answers for 3 golden images" in checks[9].text and "0.05 is allowed" in checks[9].text
 
 
-def test_everything_that_is_wrong_is_told_once(bundle):
+def test_every_problem_is_reported_once(bundle):
     (bundle / "labels.txt").write_text("blue\nred\ngreen\n")
     (bundle / "MODEL_CARD.md").unlink()
     (bundle / "golden" / "01.png").unlink()
@@ -51,17 +51,17 @@ def test_everything_that_is_wrong_is_told_once(bundle):
     assert sorted(found) == [
         "MODEL_CARD.md: is missing",
         "golden/01.png: is missing",
-        "golden/01.png: is missing, and golden/expected.json names it",
-        "labels.txt: label 2 in it is 'red', and bundle.json says 'green'",
-        "labels.txt: was altered: it is not the file that SHA256SUMS lists",
+        "golden/01.png: is missing, but golden/expected.json names it",
+        "labels.txt: label 2 in it is 'red', but bundle.json says 'green'",
+        "labels.txt: was altered: its digest differs from SHA256SUMS",
         "model_int8.tflite: is a model that bundle.json does not name",
         "model_int8.tflite: is not listed in SHA256SUMS",
     ]
     assert all(check.remedy for check in verify(bundle) if check.outcome == "failed")
 
 
-def test_a_new_list_over_altered_files_hides_nothing(bundle):
-    """Whoever alters a bundle can write the list anew; then the files still do not agree with each other."""
+def test_rewriting_the_list_of_digests_does_not_hide_altered_files(bundle):
+    """An attacker can rewrite the list of digests, but then the files still contradict each other."""
     content = (bundle / "model_float32.tflite").read_bytes()
     facts = json.loads((bundle / "bundle.json").read_text())
     facts["labels"] = ["green", "blue", "red"]
@@ -69,14 +69,14 @@ def test_a_new_list_over_altered_files_hides_nothing(bundle):
     (bundle / "model_float32.tflite").write_bytes(content.replace(b"Tells colours apart", b"Tells flowers apart"))
     write_checksums(bundle)
     found = failed(bundle)
-    assert "labels.txt: label 1 in it is 'blue', and bundle.json says 'green'" in found
-    assert "golden/expected.json: label 1 in it is 'blue', and bundle.json says 'green'" in found
-    assert "model_float32.tflite: is not the file that was measured: bundle.json has another digest" in found
-    assert "model_float32.tflite: label 1 inside is 'blue', and bundle.json says 'green'" in found
+    assert "labels.txt: label 1 in it is 'blue', but bundle.json says 'green'" in found
+    assert "golden/expected.json: label 1 in it is 'blue', but bundle.json says 'green'" in found
+    assert "model_float32.tflite: is not the file that was measured: its digest differs from bundle.json" in found
+    assert "model_float32.tflite: label 1 inside is 'blue', but bundle.json says 'green'" in found
 
 
 def replaced(bundle, content: bytes) -> list[str]:
-    """What is wrong with a bundle whose float32 is another file, when all that names its digest was made anew."""
+    """Replace the float32 model and update all digests of it; return the problems that are still found."""
     (bundle / "model_float32.tflite").write_bytes(content)
     facts = json.loads((bundle / "bundle.json").read_text())
     facts["variants"]["float32"] |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -85,26 +85,26 @@ def replaced(bundle, content: bytes) -> list[str]:
     return failed(bundle)
 
 
-def test_metadata_that_clients_would_believe_wrongly_are_found_where_every_digest_is_right(bundle, monkeypatch):
+def test_misleading_metadata_is_found_even_if_all_digests_match(bundle, monkeypatch):
     content = (bundle / "model_float32.tflite").read_bytes()
     with monkeypatch.context() as patched:
         patched.setattr(metadata, "MEAN", 127.5)
         patched.setattr(metadata, "STD", 127.5)
         twice = add_metadata(content, tiny_model.LABELS, edge.ABOUT)
     assert replaced(bundle, twice) == [
-        "model_float32.tflite: declares mean 127.5 and deviation 127.5 where 0 and 1 are right: the model normalises "
-        "by itself, and clients would do it a second time"
+        "model_float32.tflite: declares mean 127.5 and deviation 127.5 instead of 0 and 1: the model normalises "
+        "its input itself, and clients would normalise it a second time"
     ]
     swapped = add_metadata(content, ("blue", "red", "green"), edge.ABOUT)
-    assert replaced(bundle, swapped) == ["model_float32.tflite: label 2 inside is 'red', and bundle.json says 'green'"]
+    assert replaced(bundle, swapped) == ["model_float32.tflite: label 2 inside is 'red', but bundle.json says 'green'"]
     one_more = add_metadata(content, (*tiny_model.LABELS, "yellow"), edge.ABOUT)
-    assert replaced(bundle, one_more) == ["model_float32.tflite: has 4 labels inside, and bundle.json has 3"]
+    assert replaced(bundle, one_more) == ["model_float32.tflite: has 4 labels inside, but bundle.json has 3"]
     bare = edge.converted()["float32"]
     assert replaced(bundle, bare) == ["model_float32.tflite: has no metadata, so MediaPipe and ML Kit refuse it"]
     assert replaced(bundle, content) == []
 
 
-def test_expectations_that_are_not_of_these_labels_and_variants_are_told(bundle):
+def test_golden_images_that_do_not_match_the_bundle_are_reported(bundle):
     path = bundle / "golden" / "expected.json"
     expected = json.loads(path.read_text())
     expected["images"][0]["label"] = "purple"
@@ -113,20 +113,20 @@ def test_expectations_that_are_not_of_these_labels_and_variants_are_told(bundle)
     path.write_text(json.dumps(expected))
     write_checksums(bundle)
     found = failed(bundle)
-    assert "golden/expected.json: 00.png is of class 'purple', which is no label of bundle.json" in found
+    assert "golden/expected.json: 00.png is of class 'purple', which is not a label in bundle.json" in found
     assert "golden/expected.json: 01.png has 1 probabilities of float32 for 3 labels" in found
     assert any(each.startswith("model_float32.tflite: golden/02.png: probability of '") for each in found)
 
 
-def test_without_bundle_json_the_rest_is_still_looked_at(bundle):
+def test_without_bundle_json_the_remaining_checks_still_run(bundle):
     (bundle / "bundle.json").write_text("{")
     checks = verify(bundle)
     assert [check.file for check in checks if check.outcome == "failed"] == ["bundle.json", "bundle.json"]
     assert [check.file for check in checks if check.outcome == "skipped"] == ["the models", "model.sig"]
 
 
-def test_a_link_in_place_of_a_model_is_told_and_not_followed(bundle):
+def test_a_link_instead_of_a_model_is_reported_and_not_followed(bundle):
     model = bundle / "model_float32.tflite"
     model.rename(bundle.parent / "elsewhere.tflite")
     model.symlink_to(bundle.parent / "elsewhere.tflite")
-    assert failed(bundle) == ["model_float32.tflite: is a link, which may lead anywhere"]
+    assert failed(bundle) == ["model_float32.tflite: is a link, which could point outside the bundle"]

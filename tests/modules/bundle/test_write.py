@@ -1,4 +1,4 @@
-"""The bundle holds what was measured and blessed, and all of it can be checked."""
+"""The bundle contains what was measured and blessed, and all of it can be checked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LINEAGE = Lineage("colours", "c" * 64, "5" * 64, "d" * 64, {"edge_model": "e" * 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory) -> Path:
-    """`edge_model/` and `evaluation/`, of a float32 and an int8 that are blessed, and a float16 that is not."""
+    """Return a folder of `edge_model/` and `evaluation/`: float32 and int8 are blessed, float16 is not."""
     folder = tmp_path_factory.mktemp("measured")
     examples = edge.write_test_images(folder / "examples")
     contents = {**edge.converted(), "float16": edge.not_normalised()}
@@ -45,7 +45,7 @@ def bundle(measured, tmp_path_factory) -> Path:
     return folder
 
 
-def test_only_blessed_variants_are_in_it(bundle):
+def test_a_bundle_contains_only_blessed_variants(bundle):
     names = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()}
     golden = {f"golden/{name}" for name in ("00.png", "01.png", "02.png", "expected.json")}
     described = {"labels.txt", "bundle.json", "MODEL_CARD.md", "SHA256SUMS"}
@@ -54,7 +54,7 @@ def test_only_blessed_variants_are_in_it(bundle):
     assert "float16" not in (bundle / "golden" / "expected.json").read_text()
 
 
-def test_sha256sum_finds_every_file_unaltered_and_sees_a_change(bundle, tmp_path):
+def test_sha256sum_accepts_the_bundle_and_detects_a_change(bundle, tmp_path):
     listed = (bundle / "SHA256SUMS").read_text().splitlines()
     assert len(listed) == len([path for path in bundle.rglob("*") if path.is_file()]) - 1
     check = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
@@ -65,7 +65,7 @@ def test_sha256sum_finds_every_file_unaltered_and_sees_a_change(bundle, tmp_path
     assert done.returncode != 0 and "labels.txt" in done.stdout
 
 
-def test_bundle_json_says_what_goes_in_and_what_was_measured(bundle):
+def test_bundle_json_contains_the_input_contract_and_the_measurements(bundle):
     facts = json.loads((bundle / "bundle.json").read_text())
     assert facts["labels"] == list(model.LABELS) == (bundle / "labels.txt").read_text().splitlines()
     assert facts["input"]["shape"] == [1, 32, 32, 3] and facts["input"]["range"] == [0, 255]
@@ -84,7 +84,7 @@ def test_labels_are_also_inside_each_file(bundle):
         assert read_labels(path.read_bytes()) == list(model.LABELS)
 
 
-def test_golden_images_give_what_they_must(bundle):
+def test_golden_images_give_the_expected_probabilities(bundle):
     expected = json.loads((bundle / "golden" / "expected.json").read_text())
     runner = EdgeRunner((bundle / "model_float32.tflite").read_bytes())
     for image in expected["images"]:
@@ -95,14 +95,14 @@ def test_golden_images_give_what_they_must(bundle):
         assert image["probabilities"]["float32"] == pytest.approx(image["probabilities"]["saved_model"], abs=1e-4)
 
 
-def test_no_path_of_the_machine_is_in_any_file(bundle, measured, root):
+def test_no_file_contains_a_path_of_this_machine(bundle, measured, root):
     homes = [str(root).encode(), str(measured).encode(), str(Path(edge.saved_model()).parent).encode()]
     for path in bundle.rglob("*"):
         if path.is_file():
             assert not [home for home in homes if home in path.read_bytes()], path.name
 
 
-def test_the_card_names_classes_figures_limits_and_lineage(bundle):
+def test_the_card_contains_classes_figures_limits_and_lineage(bundle):
     card = (bundle / "MODEL_CARD.md").read_text()
     for expected in ("3 classes", "blue, green, red", "| int8 |", "| green | 4 | 1.0000 |", "12 test images"):
         assert expected in card
@@ -113,20 +113,20 @@ def test_the_card_names_classes_figures_limits_and_lineage(bundle):
         assert f"\n## {part}\n\n" in card
 
 
-def test_where_nobody_said_anything_the_card_says_just_that(bundle):
+def test_the_card_says_what_was_not_stated(bundle):
     card = (bundle / "MODEL_CARD.md").read_text()
     assert "- author: Not stated.\n- licence: Not stated.\n" in card
     assert "## Intended use\n\nNot stated." in card and "## Data\n\nNot stated." in card
 
 
-def test_a_file_that_is_not_the_one_measured_is_refused(measured, tmp_path):
+def test_a_file_other_than_the_measured_one_is_rejected(measured, tmp_path):
     edge_model = shutil.copytree(measured / "edge_model", tmp_path / "edge_model")
     (edge_model / "model_int8.tflite").write_bytes((edge_model / "model_float32.tflite").read_bytes())
     with pytest.raises(ExportError, match=r"model_int8.tflite: is not the file that was measured"):
         write_bundle(tmp_path / "bundle", str(edge_model), str(measured / "evaluation"), LINEAGE)
 
 
-def test_what_is_not_blessed_is_not_bundled(measured, tmp_path):
+def test_a_model_that_is_not_blessed_is_not_bundled(measured, tmp_path):
     evaluation = shutil.copytree(measured / "evaluation", tmp_path / "evaluation")
     metrics = json.loads((evaluation / "metrics.json").read_text())
     (evaluation / "metrics.json").write_text(json.dumps(metrics | {"blessed": False}))

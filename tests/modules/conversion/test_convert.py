@@ -1,4 +1,4 @@
-"""Conversion, in the real converter."""
+"""Conversion with the real converter."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def served(saved_model: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("variant", edge.VARIANTS)
-def test_every_variant_answers_as_the_server_does(variant):
+def test_every_variant_gives_the_servers_answers(variant):
     answers = EdgeRunner(edge.converted()[variant]).probabilities(IMAGES)
     expected = served(edge.saved_model())
     assert (expected.argmax(axis=1) == TRUTH).all()
@@ -48,35 +48,36 @@ def test_int8_takes_raw_bytes_and_is_quantized_per_channel():
     assert [len(kernel.quantization.scale) for kernel in kernels] == [3]
 
 
-def test_the_input_of_int8_is_exact_even_where_all_images_are_dark():
+def test_the_input_scale_of_int8_is_exact_even_if_all_images_are_dark():
     dark = np.full((2, 32, 32, 3), 7, np.uint8)
-    # In this process, where an abort would not be caught: it is a second faster, and this model does not abort.
+    # Convert in this process, which is a second faster; this model does not make the converter abort.
     facts = inspection.inspect(convert._convert_one(edge.saved_model(), "int8", dark))
     assert (facts.inputs[0].scale, facts.inputs[0].zero_point) == (1.0, 0)
 
 
 def test_the_same_model_gives_the_same_bytes_and_each_variant_is_reported():
-    said: list[str] = []
-    with progress.listening(said.append):
+    reported: list[str] = []
+    with progress.listening(reported.append):
         again = convert.convert(edge.saved_model(), edge.VARIANTS, edge.representative())
     assert again == edge.converted()
-    assert said == [f"converting to {variant}" for variant in edge.VARIANTS]
+    assert reported == [f"converting to {variant}" for variant in edge.VARIANTS]
 
 
-def test_the_model_is_read_once_for_all_variants_and_none_leaves_its_options_to_the_next(monkeypatch):
+def test_the_model_is_read_once_and_variants_share_no_options(monkeypatch):
     read, times = Converter.from_saved_model, list[str]()
     counted = staticmethod(lambda path, **named: times.append(path) or read(path, **named))
     monkeypatch.setattr(Converter, "from_saved_model", counted)
     for cached in (convert._read, convert._float32):
         cached.cache_clear()
     saved_model, images = edge.saved_model(), edge.representative()
-    backwards = [name for name in reversed(edge.VARIANTS) if name != "int8"]  # its sums have no fixed order here
+    # Without int8: the order of its sums is not fixed in this process.
+    backwards = [name for name in reversed(edge.VARIANTS) if name != "int8"]
     made = {variant: convert._convert_one(saved_model, variant, images) for variant in backwards}
     assert times == [saved_model]
     assert made == {variant: edge.converted()[variant] for variant in backwards}
 
 
-def test_a_real_backbone_becomes_int8_without_floats_within(tmp_path):
+def test_int8_of_a_real_backbone_has_no_float_operations(tmp_path):
     saved = model.save(model.mobilenet(), tmp_path / "mobilenet")
     content = convert.convert(saved, ["int8"], edge.representative())["int8"]
     facts = inspection.inspect(content)
@@ -84,7 +85,7 @@ def test_a_real_backbone_becomes_int8_without_floats_within(tmp_path):
     assert {"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED", "SOFTMAX"} <= set(facts.ops)
 
 
-def test_hard_swish_and_squeeze_and_excite_become_int8_without_floats_and_the_same_bytes_again():
+def test_int8_with_hard_swish_and_squeeze_and_excite_has_no_float_operations_and_is_reproducible():
     images = hard_swish.images()
     first, second = (convert.convert(hard_swish.saved_model(), ["int8"], images)["int8"] for _ in range(2))
     assert first == second
@@ -93,28 +94,28 @@ def test_hard_swish_and_squeeze_and_excite_become_int8_without_floats_and_the_sa
     assert np.abs(EdgeRunner(first).probabilities(images) - expected).max() < 0.05
 
 
-def test_channels_that_no_image_wakes_leave_a_file_that_the_interpreter_takes():
-    # Left to itself, the converter gives such a tensor a scale of nearly nothing, and XNNPACK refuses the file.
+def test_channels_inactive_on_all_images_give_a_file_that_the_interpreter_accepts():
+    # The converter's own calibration gives such a tensor an almost zero scale, and XNNPACK rejects the file.
     images = hard_swish.images()
     content = convert.convert(hard_swish.saved_model(silent=True), ["int8"], images)["int8"]
     expected = EdgeRunner(hard_swish.content(silent=True)).probabilities(images)
     assert np.abs(EdgeRunner(content).probabilities(images) - expected).max() < 0.05
 
 
-def test_what_our_own_preparation_does_not_know_is_left_to_the_converter_which_is_told(tmp_path):
+def test_an_unsupported_operation_is_calibrated_by_the_converter_and_reported(tmp_path):
     image = keras.Input((32, 32, 3), name="image")
     features = keras.layers.LeakyReLU()(keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 127.5, -1.0)(image)))
     head = keras.layers.Dense(3, activation="softmax")(keras.layers.GlobalAveragePooling2D()(features))
-    saved_model, said = model.save(keras.Model(image, head), tmp_path / "leaky"), list[str]()
+    saved_model, reported = model.save(keras.Model(image, head), tmp_path / "leaky"), list[str]()
     dark = np.full((2, 32, 32, 3), 7, np.uint8)
-    with progress.listening(said.append):
+    with progress.listening(reported.append):
         content = convert.convert(saved_model, ["int8"], dark)["int8"]
-    assert said[1].endswith("int8, calibrated by the converter itself, because of operation LEAKY_RELU")
+    assert reported[1].endswith("int8, calibrated by the converter itself, because of operation LEAKY_RELU")
     facts = inspection.inspect(content)
     assert "LEAKY_RELU" in facts.ops and inspection.problems(facts, "int8", 32, 3) == []
 
 
-def test_an_image_of_nothing_and_one_of_all_light_calibrate_too(monkeypatch):
+def test_a_black_and_a_white_image_are_added_for_calibration(monkeypatch):
     seen = []
     monkeypatch.setattr(convert, "_int8", lambda content, images: seen.append(images) or b"")
     dark = np.full((2, 32, 32, 3), 7, np.uint8)
@@ -123,7 +124,7 @@ def test_an_image_of_nothing_and_one_of_all_light_calibrate_too(monkeypatch):
 
 
 @pytest.mark.parametrize("variant", edge.VARIANTS)
-def test_no_variant_gets_an_operation_that_is_not_built_in(tmp_path, variant):
+def test_operations_that_are_not_built_in_are_rejected(tmp_path, variant):
     class Odd(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([1, 32, 32, 3], tf.float32, name="image")])
         def edge(self, image):
@@ -135,7 +136,7 @@ def test_no_variant_gets_an_operation_that_is_not_built_in(tmp_path, variant):
         convert._convert_one(str(tmp_path / "odd"), variant, edge.representative())
 
 
-def test_an_operation_that_litert_lacks_is_an_error_that_names_variant_and_operation(tmp_path):
+def test_an_operation_that_litert_lacks_is_named_with_the_variant(tmp_path):
     class Odd(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([1, 32, 32, 3], tf.float32, name="image")])
         def edge(self, image):
@@ -149,7 +150,7 @@ def test_an_operation_that_litert_lacks_is_an_error_that_names_variant_and_opera
     assert "edge.variants" in caught.value.remedy
 
 
-def test_a_converter_that_aborts_is_an_error_and_not_the_end_of_the_run(monkeypatch, tmp_path):
+def test_an_abort_of_the_converter_becomes_an_error(monkeypatch, tmp_path):
     script = (
         "import os, sys\n"
         "print('chatter of a library')\n"
@@ -163,7 +164,7 @@ def test_a_converter_that_aborts_is_an_error_and_not_the_end_of_the_run(monkeypa
         convert.convert(str(tmp_path), ["float32", "int8"], edge.representative())
 
 
-def test_the_last_word_is_the_exception_and_not_its_traceback():
+def test_the_last_word_is_the_exception_without_its_traceback():
     log = 'I am noise\nTraceback (most recent call last):\n  File "a.py", line 1\nValueError: no such thing\n\n'
     assert convert.last_word(log) == "ValueError: no such thing"
     assert convert.last_word("") == ""
@@ -173,7 +174,7 @@ def test_edge_shape_reads_size_and_classes_without_loading():
     assert saved_models.edge_shape(edge.saved_model()) == (32, 3)
 
 
-def test_a_saved_model_without_the_edge_signature_is_refused(tmp_path):
+def test_a_saved_model_without_the_edge_signature_is_rejected(tmp_path):
     module = tf.Module()
     module.serve = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None], tf.float32)])
     tf.saved_model.save(module, str(tmp_path / "m"), signatures={"serving_default": module.serve})
@@ -183,7 +184,7 @@ def test_a_saved_model_without_the_edge_signature_is_refused(tmp_path):
         saved_models.edge_shape(str(tmp_path / "none"))
 
 
-def test_the_digest_of_a_saved_model_is_of_its_content(tmp_path):
+def test_the_digest_of_a_saved_model_depends_on_its_content(tmp_path):
     import shutil
 
     copy = shutil.copytree(edge.saved_model(), tmp_path / "copy")

@@ -1,11 +1,11 @@
-"""Equalised channels are alike, and the network computes what it did."""
+"""Equalization makes the ranges of channels similar without changing what the network computes."""
 
 from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.conversion.equalization import Equalised, _factor, equalise
+from edgetune.modules.conversion.equalization import Equalized, _factor, equalize
 from edgetune.modules.conversion.quantization import channel_ranges
 from edgetune.modules.litert.graph import CONV, DEPTHWISE, Network
 from tests.tiny import hard_swish
@@ -13,9 +13,9 @@ from tests.tiny import hard_swish
 IMAGES = hard_swish.images()
 
 
-def equalised() -> Equalised:
+def equalized() -> Equalized:
     network = hard_swish.network()
-    return equalise(network, channel_ranges(network, IMAGES))
+    return equalize(network, channel_ranges(network, IMAGES))
 
 
 def probabilities(network: Network) -> np.ndarray:
@@ -23,32 +23,32 @@ def probabilities(network: Network) -> np.ndarray:
 
 
 def unevenness(network: Network, number: int, lowest: np.ndarray | None = None) -> float:
-    """How many times as loud the loudest channel of a tensor is as the quietest."""
+    """Return the ratio of the largest magnitude of a tensor's channels to the smallest."""
     low, high = channel_ranges(network, IMAGES)[number]
-    loudness = np.maximum(high, -(low if lowest is None else np.maximum(low, lowest)))
-    return float(loudness.max() / loudness.min())
+    magnitude = np.maximum(high, -(low if lowest is None else np.maximum(low, lowest)))
+    return float(magnitude.max() / magnitude.min())
 
 
 def first_of(network: Network) -> int:
-    """The tensor that the first convolution makes, which only a hard swish reads."""
+    """Return the output of the first convolution, which only a hard swish reads."""
     return next(operation.output for operation in network.operations if operation.kind == CONV)
 
 
-def test_the_answers_are_the_same():
-    before, after = probabilities(hard_swish.network()), probabilities(equalised().network)
+def test_equalization_does_not_change_the_answers():
+    before, after = probabilities(hard_swish.network()), probabilities(equalized().network)
     np.testing.assert_allclose(after, before, atol=1e-5)
 
 
-def test_channels_that_were_far_apart_are_near_each_other():
-    network, made = hard_swish.network(), equalised()
+def test_ranges_of_channels_become_similar():
+    network, made = hard_swish.network(), equalized()
     first = first_of(network)
     assert unevenness(network, first) > 20
     assert unevenness(made.network, first, made.lowest[first]) < 7
     assert made.factors[first].max() == 1.0 and made.factors[first].min() >= 1 / 16
 
 
-def test_a_hard_swish_becomes_a_gate_and_a_product():
-    network, made = hard_swish.network(), equalised()
+def test_a_hard_swish_is_rewritten_as_a_gate_and_a_product():
+    network, made = hard_swish.network(), equalized()
     changed = [operation for operation in network.operations if operation.kind == "HARD_SWISH"]
     assert len(changed) == 2
     assert "HARD_SWISH" not in {operation.kind for operation in made.network.operations}
@@ -57,59 +57,59 @@ def test_a_hard_swish_becomes_a_gate_and_a_product():
         [product] = [operation for operation in made.network.operations if operation.output == y]
         [gate] = [operation for operation in made.network.operations if operation.output == product.inputs[1]]
         assert (product.kind, gate.kind, gate.inputs[0], product.inputs[0]) == ("MUL", DEPTHWISE, x, x)
-        # Below, the product is nothing: the range of x need not reach farther.
+        # Below -3 the product is 0, so the range of x ends there.
         np.testing.assert_allclose(made.lowest[x] * made.factors.get(x, 1.0), -3.0, rtol=1e-6)
 
 
-def test_a_hard_swish_whose_output_is_added_to_something_stays():
+def test_a_hard_swish_whose_output_is_added_is_not_rewritten():
     network = hard_swish.network(added=True)
-    made = equalise(network, channel_ranges(network, IMAGES))
+    made = equalize(network, channel_ranges(network, IMAGES))
     assert [operation.kind for operation in made.network.operations].count("HARD_SWISH") == 1
     np.testing.assert_allclose(probabilities(made.network), probabilities(network), atol=1e-5)
 
 
-def test_the_network_that_is_given_stays_as_it_is():
+def test_the_given_network_is_not_changed():
     network = hard_swish.network()
     before = {number: value.copy() for number, value in network.constants.items()}
     operations, shapes = list(network.operations), dict(network.shapes)
-    equalise(network, channel_ranges(network, IMAGES))
+    equalize(network, channel_ranges(network, IMAGES))
     assert network.operations == operations and network.shapes == shapes
     assert set(network.constants) == set(before)
     for number, value in before.items():
         np.testing.assert_array_equal(network.constants[number], value)
 
 
-def test_a_channel_that_was_silent_is_not_made_louder_than_a_bound():
+def test_the_factor_of_an_inactive_channel_is_bounded():
     network = hard_swish.network()
     ranges = channel_ranges(network, IMAGES)
     first = first_of(network)
     low, high = ranges[first]
     ranges[first] = np.where(np.arange(len(low)) == 3, 0, low), np.where(np.arange(len(low)) == 3, 0, high)
-    made = equalise(network, ranges)
+    made = equalize(network, ranges)
     assert made.factors[first][3] == np.float32(1 / 16)
     np.testing.assert_allclose(probabilities(made.network), probabilities(network), atol=1e-5)
 
 
-def test_what_is_read_otherwise_keeps_its_channels():
-    network, made = hard_swish.network(), equalised()
+def test_input_and_dense_outputs_are_not_equalized():
+    network, made = hard_swish.network(), equalized()
     kept = {network.image, network.answer}
     kept |= {operation.output for operation in network.operations if operation.kind == "FULLY_CONNECTED"}
     assert not kept & set(made.factors)
 
 
 def part_of_the_range(ranges, factor: np.ndarray, channel: int) -> float:
-    """What one channel moves through of what all of them do."""
+    """Return the spread of one channel relative to the common range of all."""
     lowest, highest = (values / factor for values in ranges)
     return float((highest - lowest)[channel] / (highest.max() - lowest.min()))
 
 
-def test_quiet_channels_below_zero_do_not_double_the_range_of_the_others():
-    # One channel is as far below 0 as above, the others are above alone, and hardly move there.
+def test_small_channels_below_zero_do_not_double_the_range_of_the_others():
+    # One channel reaches as far below 0 as above; the others are positive only, and have a small spread.
     ranges = np.array([-3.0, 2.0, 2.0, 18.0], np.float32), np.array([3.0, 3.0, 3.0, 20.0], np.float32)
-    by_loudness = ranges[1] / ranges[1].max()
-    assert part_of_the_range(ranges, _factor([ranges]), 1) > 1.5 * part_of_the_range(ranges, by_loudness, 1)
+    by_magnitude = ranges[1] / ranges[1].max()
+    assert part_of_the_range(ranges, _factor([ranges]), 1) > 1.5 * part_of_the_range(ranges, by_magnitude, 1)
 
 
-def test_channels_on_both_sides_of_zero_are_divided_by_how_loud_they_are():
+def test_channels_on_both_sides_of_zero_are_divided_by_their_magnitude():
     ranges = np.array([-3.0, -2.0, -20.0], np.float32), np.array([3.0, 2.0, 20.0], np.float32)
     np.testing.assert_allclose(_factor([ranges]), [0.15, 0.1, 1.0], rtol=1e-6)

@@ -1,4 +1,4 @@
-"""What is done before the converter makes `int8` keeps the answers where they were."""
+"""Preparing a network for `int8` hardly changes its answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.conversion.equalization import equalise
+from edgetune.modules.conversion.equalization import equalize
 from edgetune.modules.conversion.quantization import (
     Quantized,
     _rounded,
@@ -30,18 +30,18 @@ def prepared() -> Quantized:
 
 
 def scores(run, network: Network) -> np.ndarray:
-    """What goes into the softmax, `[N, C]`: the last that is not bent."""
+    """Return the inputs of the softmax up to a constant, `[N, C]`."""
     probabilities = np.asarray(run(tf.constant(IMAGES, tf.float32)))
     logarithms = np.log(np.maximum(probabilities, 1e-12))
     return logarithms - logarithms.mean(axis=1, keepdims=True)
 
 
 def layer_means(network: Network, bounds) -> dict[int, np.ndarray]:
-    """Mean of each channel of what each kernel gives; in 8 bits, kernels too, where there are bounds."""
+    """Return the mean of each output channel of the weighted operations; with bounds, everything is in 8 bits."""
     found, constants = {}, dict(network.constants)
     for operation in network.operations if bounds else []:
-        of_it = [number for number in operation.inputs if number in constants]
-        constants.update({number: _rounded(operation, number, network.constants[number]) for number in of_it})
+        own = [number for number in operation.inputs if number in constants]
+        constants.update({number: _rounded(operation, number, network.constants[number]) for number in own})
 
     def look(operation, number, value):
         if operation is not None and operation.kind in WEIGHTED:
@@ -53,7 +53,7 @@ def layer_means(network: Network, bounds) -> dict[int, np.ndarray]:
 
 
 def shift_of(found: dict[int, np.ndarray], wanted: dict[int, np.ndarray]) -> float:
-    """How far means are from those that are wanted, in parts of their size, over all layers."""
+    """Return the relative difference of means from the expected ones, averaged over all layers."""
     return float(np.mean([np.abs(found[n] - wanted[n]).mean() / np.abs(wanted[n]).mean() for n in wanted]))
 
 
@@ -61,56 +61,56 @@ def exact(network: Network) -> np.ndarray:
     return scores(lambda images: network.run(images, lambda operation, number, value: value), network)
 
 
-def test_fake_quantization_moves_the_scores_a_little(prepared):
+def test_fake_quantization_changes_the_scores_only_slightly(prepared):
     wanted, found = exact(hard_swish.network()), scores(prepared.run, prepared.network)
     assert 0 < np.abs(found - wanted).max() < 0.1 * np.ptp(wanted)
 
 
-def test_the_range_of_the_image_is_that_of_a_byte_and_every_range_holds_zero(prepared):
+def test_the_images_range_is_0_to_255_and_every_range_contains_zero(prepared):
     assert prepared.bounds[prepared.network.image] == (0.0, 255.0)
     assert all(low <= 0.0 <= high and low < high for low, high in prepared.bounds.values())
     assert prepared.bounds[prepared.network.answer] == (0.0, 255 / 256)
 
 
-def test_corrected_biases_bring_the_means_back():
+def test_corrected_biases_restore_the_means():
     network = hard_swish.network()
-    equalised = equalise(network, channel_ranges(network, IMAGES))
-    bounds = bounds_of(equalised, channel_ranges(equalised.network, IMAGES))
-    corrected = correct_biases(equalised.network, bounds, IMAGES)
-    means = [layer_means(of, bounds) for of in (equalised.network, corrected)]
-    before, after = (shift_of(means_of, layer_means(equalised.network, {})) for means_of in means)
+    equalized = equalize(network, channel_ranges(network, IMAGES))
+    bounds = bounds_of(equalized, channel_ranges(equalized.network, IMAGES))
+    corrected = correct_biases(equalized.network, bounds, IMAGES)
+    means = [layer_means(of, bounds) for of in (equalized.network, corrected)]
+    before, after = (shift_of(means_of, layer_means(equalized.network, {})) for means_of in means)
     assert after < 0.5 * before
 
 
-def test_what_a_range_leaves_out_is_no_error_of_the_mean():
-    # Far below -3 nothing is let through; that the range ends there must not move the bias of the gate.
+def test_values_clipped_by_a_range_do_not_shift_the_bias():
+    # Hard swish is 0 far below -3: that the range ends there must not change the bias of the gate.
     network = hard_swish.network()
     first = next(operation for operation in network.operations if operation.kind == CONV)
     low = network.constants[first.inputs[2]].copy()
     low[0] = -40.0
     network.constants[first.inputs[2]] = low
-    equalised = equalise(network, channel_ranges(network, IMAGES))
-    bounds = bounds_of(equalised, channel_ranges(equalised.network, IMAGES))
-    corrected = correct_biases(equalised.network, bounds, IMAGES)
+    equalized = equalize(network, channel_ranges(network, IMAGES))
+    bounds = bounds_of(equalized, channel_ranges(equalized.network, IMAGES))
+    corrected = correct_biases(equalized.network, bounds, IMAGES)
     gate = next(o for o in corrected.operations if o.kind == DEPTHWISE and o.inputs[0] == first.output)
     assert abs(corrected.constants[gate.inputs[2]][0] - 3.0) < 0.1
 
 
 def test_only_biases_are_corrected():
     network = hard_swish.network()
-    equalised = equalise(network, channel_ranges(network, IMAGES))
-    bounds = bounds_of(equalised, channel_ranges(equalised.network, IMAGES))
-    corrected = correct_biases(equalised.network, bounds, IMAGES)
+    equalized = equalize(network, channel_ranges(network, IMAGES))
+    bounds = bounds_of(equalized, channel_ranges(equalized.network, IMAGES))
+    corrected = correct_biases(equalized.network, bounds, IMAGES)
     biases = {operation.inputs[2] for operation in corrected.operations if operation.kind in WEIGHTED}
     changed = {
         number
         for number, value in corrected.constants.items()
-        if not np.array_equal(value, equalised.network.constants[number])
+        if not np.array_equal(value, equalized.network.constants[number])
     }
     assert changed and changed <= biases
 
 
-def test_the_same_network_and_images_give_the_same_again(prepared):
+def test_quantization_is_reproducible(prepared):
     again = quantize(hard_swish.network(), IMAGES)
     assert again.bounds == prepared.bounds
     assert set(again.network.constants) == set(prepared.network.constants)

@@ -1,4 +1,4 @@
-"""A variant that answers otherwise than the server's model is refused, whatever the reason."""
+"""A variant whose answers differ from the server model's is refused, whatever the reason."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def test_faithful_variants_are_blessed_and_measured(tmp_path, examples):
         np.testing.assert_allclose(runner.probabilities(pixels[None])[0], image["probabilities"]["int8"], atol=0.005)
 
 
-def test_swapped_labels_inside_the_file_are_refused_with_numbers(tmp_path, examples):
+def test_swapped_labels_inside_the_file_are_refused_with_figures(tmp_path, examples):
     metrics = judged(tmp_path, examples, one(), inside=("blue", "red", "green"))
     facts = metrics["variants"]["float32"]
     assert not metrics["blessed"] and not facts["blessed"]
-    assert "labels.txt inside the file is not the SavedModel's" in facts["reasons"]
+    assert "labels.txt inside the file differs from the SavedModel's" in facts["reasons"]
     assert facts["accuracy"] == pytest.approx(1 / 3)
     assert any("below the SavedModel's 1.0000 by more than edge.max_accuracy_drop 0.01" in r for r in facts["reasons"])
     assert any("agreement 0.3333 with the SavedModel is below edge.min_agreement 0.97" in r for r in facts["reasons"])
@@ -79,12 +79,12 @@ def test_swapped_labels_inside_the_file_are_refused_with_numbers(tmp_path, examp
 def test_swapped_labels_beside_the_file_are_refused(tmp_path, examples):
     metrics = judged(tmp_path, examples, one(), beside=("red", "green", "blue"))
     assert not metrics["blessed"]
-    assert "beside the model is not the SavedModel's" in metrics["reasons"][0]
+    assert "beside the model differs from the SavedModel's" in metrics["reasons"][0]
 
 
-def test_a_label_too_many_is_refused(tmp_path, examples):
+def test_an_extra_label_is_refused(tmp_path, examples):
     metrics = judged(tmp_path, examples, one(), inside=(*model.LABELS, "yellow"))
-    assert metrics["variants"]["float32"]["reasons"] == ["labels.txt inside the file is not the SavedModel's"]
+    assert metrics["variants"]["float32"]["reasons"] == ["labels.txt inside the file differs from the SavedModel's"]
 
 
 def test_a_model_that_lost_its_normalisation_is_refused(tmp_path, examples):
@@ -97,11 +97,11 @@ def test_a_broken_quantization_is_refused(tmp_path, examples):
     broken = {"int8": edge.with_a_lost_channel(edge.converted()["int8"])}
     metrics = judged(tmp_path, examples, broken, Thresholds(required=("int8",)))
     assert not metrics["blessed"]
-    [accuracy, agreement] = metrics["variants"]["int8"]["reasons"]  # the file itself looks as it should
+    [accuracy, agreement] = metrics["variants"]["int8"]["reasons"]  # the file itself has no problems
     assert accuracy.endswith("edge.max_accuracy_drop 0.01") and agreement.endswith("edge.min_agreement 0.97")
 
 
-def test_a_model_that_ends_the_interpreters_process_is_refused_and_the_others_are_measured(tmp_path, examples):
+def test_a_model_that_crashes_the_interpreter_is_refused_and_the_others_are_measured(tmp_path, examples):
     assert crash_reason(edge.converted()["int8"], BATCH) is None
     contents = {**one(), "int8": edge.deadly(edge.converted()["int8"])}
     variants = judged(tmp_path, examples, contents)["variants"]
@@ -122,11 +122,11 @@ def test_a_damaged_file_is_refused_and_the_others_are_measured(tmp_path, example
     metrics = evaluate(edge.saved_model(), edge_model, examples, FLOAT32)
     assert metrics["blessed"] and metrics["variants"]["float32"]["blessed"]
     assert not metrics["variants"]["int8"]["blessed"]
-    assert "this is no LiteRT model" in metrics["variants"]["int8"]["reasons"][0]
+    assert "this is not a LiteRT model" in metrics["variants"]["int8"]["reasons"][0]
     assert metrics["variants"]["int8"]["accuracy"] is None
 
 
-def test_a_float_file_called_int8_is_refused_though_it_answers_well(tmp_path, examples):
+def test_a_float_file_named_int8_is_refused_although_its_answers_are_right(tmp_path, examples):
     metrics = judged(tmp_path, examples, {"int8": edge.converted()["float32"]}, Thresholds(required=("int8",)))
     assert metrics["variants"]["int8"]["accuracy"] == 1.0
     assert "input is float32" in metrics["reasons"][0]
@@ -136,10 +136,10 @@ def test_without_test_images_nothing_is_blessed(tmp_path):
     (tmp_path / "none").mkdir()
     metrics = judged(tmp_path / "edge", str(tmp_path / "none"), one())
     assert not metrics["blessed"] and not metrics["variants"]["float32"]["blessed"]
-    assert metrics["reasons"] == ["nothing was measured: the test split holds no images"]
+    assert metrics["reasons"] == ["nothing was measured: the test split has no images"]
 
 
-def test_a_required_variant_that_was_not_exported_refuses_all(tmp_path, examples):
+def test_nothing_is_blessed_if_a_required_variant_was_not_exported(tmp_path, examples):
     metrics = judged(tmp_path, examples, one(), Thresholds(required=("float32", "int8")))
     assert metrics["variants"]["float32"]["blessed"]
     assert metrics["reasons"] == ["required edge variant int8: was not exported"]
@@ -149,7 +149,9 @@ def test_a_required_variant_that_was_not_exported_refuses_all(tmp_path, examples
 def test_a_file_that_is_too_large_is_refused(tmp_path, examples):
     metrics = judged(tmp_path, examples, one(), Thresholds(max_bytes=3000))
     size = metrics["variants"]["float32"]["bytes"]
-    assert metrics["reasons"] == [f"required edge variant float32: {size} bytes are more than edge.max_bytes 3000"]
+    assert metrics["reasons"] == [
+        f"required edge variant float32: its size of {size} bytes exceeds edge.max_bytes 3000"
+    ]
 
 
 def test_more_images_than_a_batch_are_all_counted(tmp_path):
@@ -160,13 +162,13 @@ def test_more_images_than_a_batch_are_all_counted(tmp_path):
     assert metrics["variants"]["float32"]["accuracy"] == 1.0
 
 
-def test_a_class_that_the_model_does_not_know_is_an_error(tmp_path):
+def test_a_class_that_the_model_does_not_have_is_an_error(tmp_path):
     model.write_raw(tmp_path / "e", "test", [(model.png(model.image("red", 1)), "purple")])
-    with pytest.raises(DataError, match="class 'purple', which the model does not know"):
+    with pytest.raises(DataError, match="class 'purple', which the model does not have"):
         judged(tmp_path / "edge", str(tmp_path / "e"), one())
 
 
-def test_the_digest_of_the_test_data_is_of_content_and_not_of_order(tmp_path):
+def test_the_digest_of_the_test_data_depends_on_content_not_on_order(tmp_path):
     pairs = [(model.png(pixels), label) for pixels, label in model.examples(2)]
     digests = []
     for number, chosen in enumerate((pairs, pairs[::-1], pairs[1:])):
@@ -176,11 +178,11 @@ def test_the_digest_of_the_test_data_is_of_content_and_not_of_order(tmp_path):
     assert digests[0] == digests[1] != digests[2]
 
 
-# The verdict, on counts made by hand.
+# The verdict, for made-up counts.
 
 
-def tally(right: int, of: int = 100) -> tuple[ClassifierCounts, ClassifierCounts]:
-    """A variant that is right, and agrees, on `right` images, and a SavedModel that is always right."""
+def counts(right: int, of: int = 100) -> tuple[ClassifierCounts, ClassifierCounts]:
+    """Return the counts of a variant that is correct on `right` images, and of a SavedModel that always is."""
     variant, server = ClassifierCounts(["a", "b"]), ClassifierCounts(["a", "b"])
     truth = np.zeros(of, np.int64)
     reference = np.tile(np.float32([0.9, 0.1]), (of, 1))
@@ -193,25 +195,25 @@ def tally(right: int, of: int = 100) -> tuple[ClassifierCounts, ClassifierCounts
 
 @pytest.mark.parametrize(("right", "blessed"), [(100, True), (99, True), (98, False)])
 def test_a_drop_is_allowed_up_to_the_bound_and_not_beyond(right, blessed):
-    assert (refusals(*tally(right), 1, Thresholds(max_accuracy_drop=0.01, min_agreement=0.0)) == []) is blessed
+    assert (refusals(*counts(right), 1, Thresholds(max_accuracy_drop=0.01, min_agreement=0.0)) == []) is blessed
 
 
 @pytest.mark.parametrize(("right", "blessed"), [(97, True), (96, False)])
-def test_agreement_is_enough_at_the_bound_and_not_below(right, blessed):
-    assert (refusals(*tally(right), 1, Thresholds(max_accuracy_drop=1.0, min_agreement=0.97)) == []) is blessed
+def test_agreement_is_sufficient_at_the_bound_and_not_below(right, blessed):
+    assert (refusals(*counts(right), 1, Thresholds(max_accuracy_drop=1.0, min_agreement=0.97)) == []) is blessed
 
 
 def test_a_variant_that_was_not_measured_is_refused():
-    assert refusals(ClassifierCounts(["a"]), tally(1)[1], 1, Thresholds()) == ["was not measured"]
+    assert refusals(ClassifierCounts(["a"]), counts(1)[1], 1, Thresholds()) == ["was not measured"]
 
 
-def test_not_a_number_is_refused():
-    variant, server = tally(100)
+def test_a_probability_that_is_not_finite_is_refused():
+    variant, server = counts(100)
     variant.add(np.array([0]), np.float32([[np.nan, 0.0]]), np.float32([[1.0, 0.0]]))
     assert "gives probabilities that are not finite numbers" in refusals(variant, server, 1, Thresholds())
 
 
-def test_an_answer_beyond_the_labels_is_never_right():
+def test_an_output_without_a_label_is_never_correct():
     short = ClassifierCounts(["a", "b"], own=["a"])
     short.add(np.array([1, 0]), np.float32([[0, 1], [1, 0]]), np.float32([[0, 1], [1, 0]]))
     assert short.metrics()["accuracy"] == 0.5
@@ -221,7 +223,7 @@ def test_an_answer_beyond_the_labels_is_never_right():
     }
 
 
-def test_the_whole_is_blessed_with_the_required_variants_and_at_least_one():
+def test_a_push_needs_all_required_variants_and_at_least_one_blessed():
     assert overall({"float32": [], "int8": ["bad"]}, ["float32"]) == []
     assert overall({"float32": [], "int8": ["bad"]}, ["int8"]) == ["required edge variant int8: bad"]
     assert overall({"int8": ["bad"]}, []) == ["edge variant int8: bad"]
@@ -231,7 +233,7 @@ def test_the_whole_is_blessed_with_the_required_variants_and_at_least_one():
 # The interpreter.
 
 
-def test_a_batch_gives_what_its_images_give_one_by_one():
+def test_a_batch_gives_the_same_results_as_single_images():
     images = np.stack([pixels for pixels, _ in model.examples(3)])
     content = edge.converted()["float32"]
     many, single = EdgeRunner(content, batch=4), EdgeRunner(content)
@@ -239,7 +241,7 @@ def test_a_batch_gives_what_its_images_give_one_by_one():
     np.testing.assert_allclose(many.probabilities(images), single.probabilities(images), atol=1e-5)
 
 
-def test_a_graph_with_a_baked_shape_is_run_one_by_one():
+def test_a_graph_with_a_fixed_shape_is_run_image_by_image():
     @tf.function(input_signature=[tf.TensorSpec([1, 8, 8, 3], tf.float32)])
     def baked(image):
         return tf.nn.softmax(tf.reshape(image, [1, 192])[:, :3] / 255.0)
@@ -252,10 +254,10 @@ def test_a_graph_with_a_baked_shape_is_run_one_by_one():
     np.testing.assert_allclose(runner.probabilities(images), expected, atol=1e-5)
 
 
-def test_a_graph_that_mixes_the_images_of_a_batch_is_run_one_by_one():
+def test_a_graph_that_mixes_the_images_of_a_batch_is_run_image_by_image():
     @tf.function(input_signature=[tf.TensorSpec([1, 8, 8, 3], tf.float32)])
     def mixing(image):
-        return tf.reduce_mean(image, axis=[0, 1, 2])[tf.newaxis] / 255e3  # so small that any two are alike
+        return tf.reduce_mean(image, axis=[0, 1, 2])[tf.newaxis] / 255e3  # so small that all results look equal
 
     content = Converter.from_concrete_functions([mixing.get_concrete_function()]).convert()
     runner = EdgeRunner(content, batch=4)
@@ -263,14 +265,14 @@ def test_a_graph_that_mixes_the_images_of_a_batch_is_run_one_by_one():
     assert runner.probabilities(np.zeros((3, 8, 8, 3), np.uint8)).shape == (3, 3)
 
 
-def test_latency_states_where_it_was_measured():
+def test_latency_records_how_it_was_measured():
     latency = EdgeRunner(edge.converted()["int8"], threads=1).latency(np.zeros((1, 32, 32, 3), np.uint8), runs=7)
     assert isinstance(latency, Latency)
     assert (latency.runs, latency.threads) == (7, 1) and latency.cpu
 
 
-def test_what_the_interpreter_cannot_load_is_an_error():
-    with pytest.raises(ExportError, match="the LiteRT interpreter cannot load it"):
+def test_a_file_that_the_interpreter_cannot_load_is_an_error():
+    with pytest.raises(ExportError, match="the LiteRT interpreter cannot load the model"):
         EdgeRunner(b"no model")
 
 
@@ -287,7 +289,7 @@ def test_representative_images_are_spread_over_the_classes():
     assert len(choose(labels, 2)) == 2
 
 
-def test_representative_images_are_those_of_the_train_split(tmp_path):
+def test_representative_images_come_from_the_train_split(tmp_path):
     pairs = list(model.examples(3))
     model.write_transformed(tmp_path, "train", pairs)
     model.write_transformed(tmp_path, "test", [(np.zeros((32, 32, 3), np.uint8), "red")])
@@ -304,7 +306,7 @@ def test_an_empty_train_split_is_an_error(tmp_path):
         representative_images(str(tmp_path), 32, 6)
 
 
-def test_a_tiny_model_is_what_these_tests_take_it_for():
+def test_a_model_without_normalisation_names_one_class_for_all_images():
     assert add_metadata(edge.not_normalised(), model.LABELS, edge.ABOUT)
     images = np.stack([pixels for pixels, _ in model.examples(2)])
     assert len(set(EdgeRunner(edge.not_normalised()).probabilities(images).argmax(axis=1))) == 1

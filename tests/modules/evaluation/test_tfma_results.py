@@ -1,4 +1,4 @@
-"""TFMA's records as plain numbers and sentences, from a real evaluation of two small models."""
+"""TFMA's records are read as plain numbers and sentences, from a real evaluation of two small models."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ EVAL_CONFIG = """
 
 
 class Answers(tf.Module):
-    """Gives back the probabilities that stand in the example."""
+    """A model that returns the probabilities stored in the example."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def serving(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -129,7 +129,7 @@ FAILURE = "metric_validations_per_slice {{ {slice} failures {{ metric_key {{ nam
         ("validation_ok: true", []),
         ("validation_ok: false", ["the evaluation refused the model without naming a metric"]),
         ("missing_thresholds: true", ["no threshold is set, so nothing could be judged"]),
-        ("missing_slices { feature_values { key: 'label' value: 'ash' } }", ["no example was found for label ash"]),
+        ("missing_slices { feature_values { key: 'label' value: 'ash' } }", ["there are no examples for label ash"]),
         (
             FAILURE.format(slice="", name=tfma_results.ACCURACY, rest="message: 'Metric not found.'"),
             ["accuracy on the test split was not computed"],
@@ -158,9 +158,9 @@ FAILURE = "metric_validations_per_slice {{ {slice} failures {{ metric_key {{ nam
         ),
     ],
 )
-def test_every_kind_of_refusal_has_its_sentence(tmp_path: Path, verdict: str, reasons: list[str]) -> None:
+def test_every_kind_of_refusal_has_a_sentence(tmp_path: Path, verdict: str, reasons: list[str]) -> None:
     assert tfma_results.failures(write_verdict(tmp_path, verdict)) == reasons
 
 
 def test_an_evaluation_without_a_verdict_is_a_refusal(tmp_path: Path) -> None:
-    assert tfma_results.failures(str(tmp_path)) == ["the evaluation holds no verdict"]
+    assert tfma_results.failures(str(tmp_path)) == ["the evaluation has no verdict"]

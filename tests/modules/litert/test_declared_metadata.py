@@ -1,4 +1,4 @@
-"""What a client would believe of a file is read, and what it must not believe is said."""
+"""Metadata is read as clients read it, and misleading metadata is reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def described(about: Description = edge.ABOUT, labels=tiny_model.LABELS) -> byte
 
 
 def with_metadata(change) -> bytes:
-    """A described file with other bytes in its metadata buffer."""
+    """Return a model file with other bytes in its metadata buffer."""
     content = described()
     model = inspection.parse(content)
     [entry] = [entry for entry in model.metadata if entry.name == b"TFLITE_METADATA"]
@@ -30,56 +30,58 @@ def with_metadata(change) -> bytes:
     return metadata._with_labels(bytes(builder.Output()), tiny_model.LABELS)
 
 
-def test_what_was_written_is_read_and_nothing_is_wrong_with_it():
+def test_written_metadata_is_read_back_without_problems():
     about = edge.ABOUT
     expected = Declared(about.name, about.description, about.author, about.license, (0.0,), (1.0,), "labels.txt")
     assert read_metadata(described()) == expected
     assert metadata_problems(described(), tiny_model.LABELS) == []
 
 
-def test_what_was_not_said_is_not_there():
+def test_texts_that_were_not_given_are_absent():
     declared = read_metadata(described(Description("näme", "")))
     assert (declared.name, declared.description, declared.author, declared.license) == ("näme", None, None, None)
 
 
-def test_a_file_without_metadata_is_told():
+def test_missing_metadata_is_reported():
     plain = edge.converted()["float32"]
     assert read_metadata(plain) is None
     assert metadata_problems(plain, tiny_model.LABELS) == ["has no metadata, so MediaPipe and ML Kit refuse it"]
 
 
-def test_a_second_normalisation_is_told(monkeypatch):
+def test_a_second_normalisation_is_reported(monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(metadata, "MEAN", 127.5)
         patched.setattr(metadata, "STD", 127.0)
         content = described()
     assert metadata_problems(content, tiny_model.LABELS) == [
-        "declares mean 127.5 and deviation 127 where 0 and 1 are right: the model normalises by itself, and "
-        "clients would do it a second time"
+        "declares mean 127.5 and deviation 127 instead of 0 and 1: the model normalises its input itself, and "
+        "clients would normalise it a second time"
     ]
 
 
-def test_no_normalisation_at_all_is_told(monkeypatch):
+def test_an_undeclared_normalisation_is_reported(monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(metadata, "NORMALIZATION", 3)  # the schema's union has a tokenizer there
+        patched.setattr(metadata, "NORMALIZATION", 3)  # a tokenizer, in the schema's union
         content = described()
     [problem] = metadata_problems(content, tiny_model.LABELS)
-    assert problem.startswith("declares mean nothing and deviation nothing where 0 and 1 are right")
+    assert problem.startswith("declares mean nothing and deviation nothing instead of 0 and 1")
 
 
-def test_class_names_that_are_not_declared_are_told(monkeypatch):
+def test_undeclared_class_names_are_reported(monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(metadata, "AXIS_LABELS", 1)  # only a description, for the schema
+        patched.setattr(metadata, "AXIS_LABELS", 1)  # a mere description, in the schema
         content = described()
-    assert metadata_problems(content, tiny_model.LABELS) == ["declares nothing as its class names, and not labels.txt"]
+    assert metadata_problems(content, tiny_model.LABELS) == [
+        "declares nothing as the file of its class names, not labels.txt"
+    ]
 
 
-def test_class_names_that_are_missing_or_others_are_told():
+def test_missing_and_different_class_names_are_reported():
     content = described()
     cut = content[: content.rindex(b"PK\x03\x04")]
     missing = "has no labels.txt inside, so MediaPipe and ML Kit cannot name the classes"
     assert metadata_problems(cut, tiny_model.LABELS) == [missing]
-    other = "labels.txt inside the file is not the SavedModel's"
+    other = "labels.txt inside the file differs from the SavedModel's"
     assert metadata_problems(content, ["blue", "green"]) == [other]
     assert metadata_problems(content, ["blue", "red", "green"]) == [other]
 

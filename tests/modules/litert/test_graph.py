@@ -1,4 +1,4 @@
-"""A LiteRT file read as operations computes what the interpreter computes, or is not read at all."""
+"""A LiteRT file read as operations computes what the interpreter computes, or is rejected."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.tiny import edge, hard_swish
 from tests.tiny import model as tiny_model
 
 
-def as_it_is(operation, number, value):
+def unchanged(operation, number, value):
     return value
 
 
 def converted(folder: Path, *layers: keras.layers.Layer) -> bytes:
-    """A float32 model of these layers, with a head behind them."""
+    """Return a float32 model of these layers followed by a head."""
     image = keras.Input((8, 8, 3), name="image")
     x = image
     for layer in layers:
@@ -33,15 +33,15 @@ def converted(folder: Path, *layers: keras.layers.Layer) -> bytes:
     return bytes(converter.convert())
 
 
-def test_it_computes_what_the_interpreter_computes():
+def test_the_network_computes_what_the_interpreter_computes():
     images = hard_swish.images()
     network = hard_swish.network()
     kinds = {operation.kind for operation in network.operations}
     assert {CONV, DEPTHWISE, DENSE, "HARD_SWISH", "MEAN", "MUL", "ADD", "SOFTMAX"} <= kinds
-    found = network.run(tf.constant(images, tf.float32), as_it_is).numpy()
+    found = network.run(tf.constant(images, tf.float32), unchanged).numpy()
     assert found.shape == (len(images), 3)
     np.testing.assert_allclose(found, EdgeRunner(hard_swish.content()).probabilities(images), atol=1e-5)
-    assert np.ptp(found, axis=0).max() > 0.1  # the images are not all the same to it
+    assert np.ptp(found, axis=0).max() > 0.1  # the network distinguishes the images
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def test_it_computes_what_the_interpreter_computes():
 def test_each_operation_computes_what_the_interpreter_computes(tmp_path, layers):
     content = converted(tmp_path, *layers)
     images = np.random.default_rng(1).integers(0, 8, (3, 8, 8, 3), dtype=np.uint8)
-    found = read_network(content).run(tf.constant(images, tf.float32), as_it_is).numpy()
+    found = read_network(content).run(tf.constant(images, tf.float32), unchanged).numpy()
     np.testing.assert_allclose(found, EdgeRunner(content).probabilities(images), atol=1e-5)
 
 
-def test_the_hook_sees_every_tensor_and_what_it_gives_back_goes_on():
+def test_the_hook_sees_and_replaces_every_tensor():
     network, seen = hard_swish.network(), []
 
     def black(operation, number, value):
@@ -72,11 +72,11 @@ def test_the_hook_sees_every_tensor_and_what_it_gives_back_goes_on():
     some, none = hard_swish.images(2), np.zeros((2, 32, 32, 3), np.uint8)
     found = network.run(tf.constant(some, tf.float32), black).numpy()
     assert seen == [network.image, *(operation.output for operation in network.operations)]
-    np.testing.assert_allclose(found, network.run(tf.constant(none, tf.float32), as_it_is).numpy(), atol=1e-6)
+    np.testing.assert_allclose(found, network.run(tf.constant(none, tf.float32), unchanged).numpy(), atol=1e-6)
 
 
-def test_every_operation_with_weights_has_a_kernel_and_a_bias_of_its_own():
-    # Zeros of one length are stored once in a file, and here belong to several layers.
+def test_every_weighted_operation_has_its_own_kernel_and_bias():
+    # A file stores zeros of the same length once, here for several layers.
     network = hard_swish.network()
     weighted = [operation for operation in network.operations if operation.kind in WEIGHTED]
     constants = [number for operation in weighted for number in operation.inputs[1:]]
@@ -88,24 +88,24 @@ def test_every_operation_with_weights_has_a_kernel_and_a_bias_of_its_own():
     ("layer", "named"),
     [(keras.layers.LeakyReLU(), "operation LEAKY_RELU"), (keras.layers.Lambda(tf.sin), "operation SIN")],
 )
-def test_another_operation_is_not_known_and_named(tmp_path, layer, named):
+def test_an_unsupported_operation_is_named(tmp_path, layer, named):
     with pytest.raises(UnsupportedOperation, match=named):
         read_network(converted(tmp_path, layer, keras.layers.GlobalAveragePooling2D()))
 
 
-def test_a_quantized_file_is_not_known():
+def test_a_quantized_file_is_not_supported():
     with pytest.raises(UnsupportedOperation):
         read_network(edge.converted()["int8"])
     with pytest.raises(UnsupportedOperation):
         read_network(edge.converted()["float16"])
 
 
-def test_what_is_no_model_is_an_error():
-    with pytest.raises(ExportError, match="this is no LiteRT model"):
+def test_a_file_that_is_not_a_model_is_an_error():
+    with pytest.raises(ExportError, match="this is not a LiteRT model"):
         read_network(b"no model")
 
 
-def test_a_tensor_can_be_added_and_a_constant():
+def test_a_tensor_and_a_constant_can_be_added():
     network = hard_swish.network()
     last = max(network.shapes)
     computed, constant = network.add_tensor("a", (1, 2)), network.add_tensor("b", (2,), np.zeros(2))

@@ -1,4 +1,4 @@
-"""What is wrong with a file is read from the file."""
+"""Problems of a model are found by reading its file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.tiny import model as tiny_model
 
 
 def altered(variant: str, change) -> bytes:
-    """A converted variant, changed in its object tree."""
+    """Return a converted variant with a change in its object tree."""
     model = inspection.parse(edge.converted()[variant])
     change(model)
     builder = flatbuffers.Builder(1 << 16)
@@ -30,7 +30,7 @@ def wrong(content: bytes, variant: str) -> list[str]:
 
 
 @pytest.mark.parametrize("variant", edge.VARIANTS)
-def test_what_the_converter_makes_is_what_clients_need(variant):
+def test_converted_variants_meet_the_needs_of_clients(variant):
     content = edge.converted()[variant]
     assert wrong(content, variant) == []
     facts = inspect(content)
@@ -40,7 +40,8 @@ def test_what_the_converter_makes_is_what_clients_need(variant):
     assert facts.min_runtime is not None and facts.min_runtime[0].isdigit()
 
 
-# What TensorFlow Lite's releases brought (`lite/tools/versioning/runtime_version.cc`), of what converters wrote since.
+# The releases of TensorFlow Lite that introduced operation versions which converters have written since
+# (`lite/tools/versioning/runtime_version.cc`).
 NEWEST = {
     ("FULLY_CONNECTED", 9): (2, 3, 0),
     ("FULLY_CONNECTED", 12): (2, 17, 0),
@@ -50,8 +51,8 @@ NEWEST = {
 }
 
 
-def test_the_runtime_that_dynamic_needs_is_as_new_as_its_newest_operation(tmp_path):
-    # A dense layer as large as that of a real head: smaller ones are left as they are.
+def test_min_runtime_of_dynamic_covers_its_newest_operation(tmp_path):
+    # A dense layer as large as in a real head: the converter does not quantize smaller ones.
     image = keras.Input((32, 32, 3), name="image")
     x = keras.layers.Conv2D(128, 3)(keras.layers.Rescaling(1 / 127.5, -1.0)(image))
     x = keras.layers.Dense(3, activation="softmax")(keras.layers.Dense(64)(keras.layers.GlobalAveragePooling2D()(x)))
@@ -63,15 +64,15 @@ def test_the_runtime_that_dynamic_needs_is_as_new_as_its_newest_operation(tmp_pa
     assert tuple(map(int, facts.min_runtime.split("."))) >= needed
 
 
-def test_a_float_model_called_int8_is_found_out():
+def test_a_float_model_named_int8_is_detected():
     found = wrong(edge.converted()["float32"], "int8")
     assert found[0] == (
-        "input is float32 [1, 32, 32, 3], and must be uint8 [1, 32, 32, 3] with scale 1 and zero point 0"
+        "input is float32 [1, 32, 32, 3], but must be uint8 [1, 32, 32, 3] with scale 1 and zero point 0"
     )
     assert "computes in floating point in 6 operations, first MUL (operation 0, tensor 'edge_image:0')" in found[1]
 
 
-def test_one_float_operation_left_in_int8_is_named():
+def test_a_single_float_operation_in_int8_is_named():
     def leave(model):
         graph = model.subgraphs[0]
         mean = next(op for op in graph.operators if inspect_name(model, op) == "MEAN")
@@ -86,8 +87,8 @@ def inspect_name(model, operator) -> str:
     return inspection._operator(model.operatorCodes[operator.opcodeIndex])[0]
 
 
-def test_an_int8_output_is_refused():
-    def cut(model):  # ends before the final dequantization
+def test_an_int8_output_is_rejected():
+    def cut(model):  # remove the final dequantization
         graph = model.subgraphs[0]
         last = graph.operators.pop()
         graph.outputs = last.inputs[:1]
@@ -96,21 +97,21 @@ def test_an_int8_output_is_refused():
     assert found.startswith("output is int8 [1, 3] with scale")
 
 
-def test_another_size_and_another_number_of_classes_are_refused():
+def test_another_size_and_another_number_of_classes_are_rejected():
     facts = inspect(edge.converted()["float32"])
     found = problems(facts, "float32", 64, 4)
     assert found == [
-        "input is float32 [1, 32, 32, 3], and must be float32 [1, 64, 64, 3]",
-        "output is float32 [1, 3], and must be float32 [1, 4]",
+        "input is float32 [1, 32, 32, 3], but must be float32 [1, 64, 64, 3]",
+        "output is float32 [1, 3], but must be float32 [1, 4]",
     ]
 
 
-def test_a_second_subgraph_is_refused():
+def test_a_second_subgraph_is_rejected():
     content = altered("float32", lambda model: model.subgraphs.append(model.subgraphs[0]))
-    assert wrong(content, "float32") == ["has 2 subgraphs, and clients take one"]
+    assert wrong(content, "float32") == ["has 2 subgraphs, but clients expect one"]
 
 
-def test_a_flex_operation_is_refused():
+def test_a_flex_operation_is_rejected():
     def flex(model):
         code = model.operatorCodes[0]
         code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
@@ -120,6 +121,6 @@ def test_a_flex_operation_is_refused():
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no model", b"\x1c\0\0\0TFL3" + b"\xff" * 40])
-def test_what_is_no_model_is_an_error(content):
-    with pytest.raises(ExportError, match="this is no LiteRT model"):
+def test_a_file_that_is_not_a_model_is_an_error(content):
+    with pytest.raises(ExportError, match="this is not a LiteRT model"):
         inspect(content)

@@ -1,4 +1,4 @@
-"""Metadata goes in, and the model stays what it was. That MediaPipe reads it is shown by MediaPipe, elsewhere."""
+"""Adding metadata does not change the model. That MediaPipe reads it is tested with MediaPipe in tests/clients."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def metadata_of(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("variant", edge.VARIANTS)
-def test_the_model_computes_what_it_did(variant):
+def test_metadata_does_not_change_what_the_model_computes(variant):
     plain = edge.converted()[variant]
     full = described(plain)
     assert inspection.inspect(full) == inspection.inspect(plain)
@@ -47,7 +47,7 @@ def test_a_converted_model_has_neither_labels_nor_metadata():
     assert has_metadata(described(plain))
 
 
-def test_what_it_says_of_itself_is_inside():
+def test_the_descriptive_texts_are_in_the_metadata():
     written = metadata_of(described(edge.converted()["int8"]))
     assert written[4:8] == b"M001"
     table = flatbuffers.table.Table(written, flatbuffers.encode.Get(flatbuffers.packer.uoffset, written, 0))
@@ -56,7 +56,7 @@ def test_what_it_says_of_itself_is_inside():
     assert texts == {0: about.name, 1: about.description, 4: about.author, 5: about.license}
 
 
-def test_the_bytes_are_the_same_again_and_adding_twice_is_adding_once():
+def test_adding_metadata_is_reproducible_and_idempotent():
     once = described(edge.converted()["float16"])
     assert described(edge.converted()["float16"]) == once
     assert described(once) == once
@@ -71,33 +71,33 @@ def test_buffers_stay_aligned_for_the_kernels():
     assert {start % 16 for start in starts} == {0}
 
 
-def test_zero_points_that_are_equal_stand_in_the_file_once():
+def test_equal_zero_points_are_stored_once():
     content = edge.converted()["int8"]
     before, after = zero_points(content), zero_points(described(content))
-    assert {values: len(places) for values, places in after.items()} == dict.fromkeys(before, 1)
-    assert max(len(places) for places in before.values()) > 1
+    assert {values: len(offsets) for values, offsets in after.items()} == dict.fromkeys(before, 1)
+    assert max(len(offsets) for offsets in before.values()) > 1
 
 
 def zero_points(content: bytes) -> dict[bytes, set[int]]:
-    """Where in a file each vector of zero points stands, by its content."""
+    """Return the offsets in a file of each vector of zero points, by its content."""
     graph = schema.Model.GetRootAs(content, 0).Subgraphs(0)
-    places: dict[bytes, set[int]] = {}
+    offsets: dict[bytes, set[int]] = {}
     for index in range(graph.TensorsLength()):
         quantization = graph.Tensors(index).Quantization()
         if quantization is not None and quantization.ZeroPointLength():
             table = quantization._tab
             values = quantization.ZeroPointAsNumpy().tobytes()
-            places.setdefault(values, set()).add(table.Vector(table.Offset(10)))
-    return places
+            offsets.setdefault(values, set()).add(table.Vector(table.Offset(10)))
+    return offsets
 
 
-def test_buffers_outside_the_flatbuffer_are_taken_inside():
+def test_buffers_behind_the_flatbuffer_are_moved_inside():
     plain = edge.converted()["float32"]
     model = inspection.parse(plain)
     largest = max((b for b in model.buffers if b.data is not None), key=lambda buffer: len(buffer.data))
     weights, largest.data = bytes(largest.data), None
     sizes = []
-    for offset in (1 << 20, None):  # first to learn the length that the flatbuffer has with both numbers in it
+    for offset in (1 << 20, None):  # the first pass finds the length of the flatbuffer with both numbers in it
         largest.offset, largest.size = offset or sizes[-1], len(weights)
         builder = flatbuffers.Builder(1 << 16)
         builder.Finish(model.Pack(builder), b"TFL3")
@@ -109,6 +109,6 @@ def test_buffers_outside_the_flatbuffer_are_taken_inside():
 
 
 @pytest.mark.parametrize("label", ["", "two\nlines"])
-def test_a_class_name_that_is_not_one_line_is_refused(label):
+def test_a_class_name_that_is_not_one_line_is_rejected(label):
     with pytest.raises(ExportError, match="is not one line of text"):
         add_metadata(edge.converted()["float32"], ["blue", label, "red"], edge.ABOUT)

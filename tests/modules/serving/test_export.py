@@ -1,4 +1,4 @@
-"""The SavedModel with Transform's graph inside: its signatures agree, and it stands alone."""
+"""The SavedModel with Transform's graph inside: its signatures agree, and it is self-contained."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.tiny import transform
 
 TOLERANCE = 1e-5
 
-# Loads a SavedModel and serves images to it, on nothing but TensorFlow.
-ALONE = """
+# Loads a SavedModel and classifies images, with nothing but TensorFlow.
+SERVE_ALONE = """
 import json, sys
 import tensorflow as tf
 [path, *images] = sys.argv[1:]
@@ -40,7 +40,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
-    """Its probabilities differ from image to image, and no class wins all."""
+    """Return a model whose probabilities differ between images, and which names every class."""
     return tiny_model.colour_net(size=transform.SIZE)
 
 
@@ -67,7 +67,7 @@ def served(path: str):
 
 @pytest.fixture(scope="module")
 def expected(model: keras.Model, encoded: list[bytes]) -> np.ndarray:
-    """The Keras model's own answer to the same images."""
+    """Return the Keras model's answers to the same images."""
     pixels = decode_batch(tf.constant(encoded), transform.SIZE)
     return model(tf.cast(pixels, tf.float32), training=False).numpy()
 
@@ -80,7 +80,7 @@ def example(content: bytes, label: str | None = None) -> bytes:
     return made.SerializeToString()
 
 
-def test_there_are_the_four_signatures_with_the_names_of_the_contract(served):
+def test_the_four_signatures_have_the_names_of_the_contract(served):
     found = {
         name: (set(signature.structured_input_signature[1]), set(signature.structured_outputs))
         for name, signature in served.signatures.items()
@@ -94,7 +94,7 @@ def test_there_are_the_four_signatures_with_the_names_of_the_contract(served):
 
 
 def test_encoded_images_get_the_keras_models_answer(served, encoded, expected):
-    assert len(set(expected.argmax(axis=-1))) == 3 and np.ptp(expected) > 0.5  # or agreement would mean little
+    assert len(set(expected.argmax(axis=-1))) == 3 and np.ptp(expected) > 0.5  # otherwise agreement means little
     found = served.signatures[signatures.SERVING](image_bytes=tf.constant(encoded))
     np.testing.assert_allclose(found[signatures.PROBABILITIES], expected, atol=TOLERANCE)
     assert found[signatures.PROBABILITIES].dtype == tf.float32
@@ -121,12 +121,12 @@ def test_one_image_of_the_models_size_gets_the_same_answer(served, encoded, expe
         np.testing.assert_allclose(found[signatures.PROBABILITIES], row[None], atol=TOLERANCE)
 
 
-def test_the_edge_signature_has_no_open_dimension(served):
+def test_the_edge_signature_has_fixed_dimensions(served):
     spec = served.signatures[signatures.EDGE].structured_input_signature[1]["image"]
     assert spec.shape == (1, transform.SIZE, transform.SIZE, 3) and spec.dtype == tf.float32
 
 
-def test_transform_features_gives_what_transform_wrote(served):
+def test_transform_features_returns_what_transform_wrote(served):
     pairs = transform.unseen()
     found = served.signatures[signatures.TRANSFORM](examples=tf.constant([example(*pair) for pair in pairs]))
     rows = transform.transformed()[1]["unseen"]
@@ -142,14 +142,14 @@ def test_the_vocabulary_is_an_asset(path):
 
 def test_it_serves_in_a_process_that_has_only_tensorflow(path, encoded, expected, tmp_path):
     moved = tmp_path / "moved"
-    Path(path).rename(moved)  # it may point to nothing outside of itself
+    Path(path).rename(moved)  # it must not refer to anything outside of itself
     try:
         files = []
         for number, content in enumerate(encoded):
             files.append(str(tmp_path / f"{number}.png"))
             Path(files[-1]).write_bytes(content)
         environment = {**os.environ, "PYTHONPATH": ""}
-        command = [sys.executable, "-c", ALONE, str(moved), *files]
+        command = [sys.executable, "-c", SERVE_ALONE, str(moved), *files]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
@@ -159,7 +159,7 @@ def test_it_serves_in_a_process_that_has_only_tensorflow(path, encoded, expected
     assert found["label"] == [transform.LABELS[index] for index in expected.argmax(axis=-1)]
 
 
-def test_a_model_of_another_number_of_classes_is_refused(tmp_path):
+def test_a_model_with_another_number_of_classes_is_rejected(tmp_path):
     two = tiny_model.colour_net(labels=("blue", "red"), size=transform.SIZE)
     with pytest.raises(ExportError, match="the model has 2 outputs, but Transform's labels.txt has 3 classes"):
         export_saved_model(two, transform.transformed()[0], transform.SIZE, str(tmp_path / "model"))

@@ -1,4 +1,4 @@
-"""The same photograph gets the same answer from the server's SavedModel and from every LiteRT model."""
+"""The SavedModel on the server and every LiteRT model give the same answer for the same photograph."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from tests.tiny import edge, model, transform
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 FLOWERS = SHARED / "flowers"
 SEED = 1
-TRAINED_OF_TEN = 6  # the others are what is measured: rates of a percent need hundreds of images
+TRAINED_OF_TEN = 6  # the others are used for measuring: rates of a percent need hundreds of images
 VARIANTS = ("float32", "float16", "int8")
-# Weights, and the largest drop of accuracy in int8. MobileNetV3's hard swish and its squeeze-and-excite lose more.
+# Weights, and the largest drop of accuracy in int8; MobileNetV3 loses more, by hard swish and squeeze-and-excite.
 BACKBONES = {
     "mobilenet_v2": ("mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", 0.01),
     "mobilenet_v3_small": ("mobilenet_v3_small_224_1.0_int8deq_no_top.h5", 0.02),
@@ -36,7 +36,7 @@ BACKBONES = {
 
 @dataclass(frozen=True)
 class Answers:
-    """What the server and every variant said of the same encoded images."""
+    """Answers of the server and of every variant to the same encoded images."""
 
     truth: np.ndarray
     server: np.ndarray
@@ -59,7 +59,7 @@ def answers(saved_model: str, contents: dict[str, bytes], encoded: list[bytes], 
 
 
 def photographs() -> list[tuple[bytes, str]]:
-    """JPEGs of many sizes, with classes, made here: colours under noise and a gradient."""
+    """Make JPEGs of many sizes with their classes: colours under noise and a gradient."""
     made = []
     for seed, size in enumerate([(40, 30), (31, 77), (200, 150), (32, 32), (64, 48), (123, 321)]):
         for label in model.LABELS:
@@ -72,7 +72,7 @@ def photographs() -> list[tuple[bytes, str]]:
 
 @pytest.fixture(scope="module", params=["colours", "mobilenet"])
 def generated(request, tmp_path_factory) -> Answers:
-    """Of a network that is right, and of a real one that is not."""
+    """Return answers of a network that classifies correctly, and of a real backbone that does not."""
     size = transform.SIZE
     network = model.colour_net(size=size) if request.param == "colours" else model.mobilenet(size=size)
     path = str(tmp_path_factory.mktemp("generated") / "model")
@@ -94,10 +94,10 @@ def test_generated_images_get_nearly_the_same_probabilities_from_the_small_varia
 
 @pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.large) for name in BACKBONES])
 def flowers(request, tmp_path_factory) -> tuple[Answers, float]:
-    """Of photographs that the head was not trained on; and the drop of accuracy that int8 may have."""
+    """Return answers to photographs that the head was not trained on, and the accuracy drop allowed for int8."""
     weights, allowed = BACKBONES[request.param]
     if not FLOWERS.is_dir() or not (SHARED / "weights" / weights).is_file():
-        pytest.skip("the shared folders of flowers and of weights are not beside this repository")
+        pytest.skip("the folders of flower photographs and of weights do not exist beside this repository")
     settings = ModelSettings(backbone=request.param, weights=str(SHARED / "weights" / weights))
     size, classes = settings.image_size, sorted(path.name for path in FLOWERS.iterdir() if path.is_dir())
     paths = [path for name in classes for path in sorted((FLOWERS / name).glob("*.jpg"))]

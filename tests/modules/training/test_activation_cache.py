@@ -1,4 +1,4 @@
-"""The cache on disk: written once, read through a map, and never trained on where it is not whole."""
+"""The cache on disk is written once, read through a memory map, and never used if it is damaged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = np.arange(24, dtype=np.float16).reshape(6, 2, 2)
 
 
 class Build:
-    """Writes `ROWS` in two parts, and counts how often it was asked to."""
+    """Writes `ROWS` in two parts, and counts its calls."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -35,7 +35,7 @@ def build() -> Build:
     return Build()
 
 
-def test_what_was_appended_is_read_back_through_a_map_and_built_once(tmp_path, build):
+def test_appended_rows_are_read_back_through_a_map_and_built_once(tmp_path, build):
     for _ in range(2):
         arrays = open_or_build(tmp_path / "caches", "ab12", "train", build)
         assert isinstance(arrays["train_cut"], np.memmap)
@@ -47,13 +47,13 @@ def test_what_was_appended_is_read_back_through_a_map_and_built_once(tmp_path, b
     assert build.times == 1
 
 
-def test_another_key_is_another_cache_and_both_stay(tmp_path, build):
+def test_each_key_has_its_own_cache_and_both_are_kept(tmp_path, build):
     for key in ("aa", "bb", "aa", "bb"):
         open_or_build(tmp_path, key, "train", build)
     assert build.times == 2
 
 
-def test_the_least_recently_used_one_is_removed(tmp_path, build):
+def test_the_least_recently_used_cache_is_removed(tmp_path, build):
     for number, key in enumerate(("aa", "bb", "aa", "cc")):
         open_or_build(tmp_path, key, "train", build)
         os.utime(tmp_path / key, (number, number))
@@ -64,7 +64,7 @@ def test_the_least_recently_used_one_is_removed(tmp_path, build):
 @pytest.mark.parametrize(
     "damage", ["flipped", "short", "long", "absent", "no manifest", "half a manifest", "other key"]
 )
-def test_a_cache_that_is_not_whole_is_built_again(tmp_path, build, damage):
+def test_a_damaged_cache_is_built_again(tmp_path, build, damage):
     open_or_build(tmp_path, "aa", "train", build)
     data, manifest = tmp_path / "aa" / "train" / "train_cut.bin", tmp_path / "aa" / "train" / "manifest.json"
     content = bytearray(data.read_bytes())
@@ -88,7 +88,7 @@ def test_a_cache_that_is_not_whole_is_built_again(tmp_path, build, damage):
     np.testing.assert_array_equal(arrays["train_cut"], ROWS)
 
 
-def test_a_full_disk_is_an_error_that_says_what_to_do_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_no_files(tmp_path, monkeypatch):
     def full(writer: Writer) -> None:
         writer.append("train_cut", ROWS)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -100,13 +100,13 @@ def test_a_full_disk_is_an_error_that_says_what_to_do_and_leaves_nothing(tmp_pat
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_disk_that_is_really_full_is_seen(tmp_path, build, monkeypatch):
+def test_a_really_full_disk_is_detected(tmp_path, build, monkeypatch):
     original = Writer.append
 
     def append(self: Writer, name: str, rows: np.ndarray) -> None:
-        place = self._folder / f"{name}.bin"
-        if not place.exists():
-            place.symlink_to("/dev/full")
+        path = self._folder / f"{name}.bin"
+        if not path.exists():
+            path.symlink_to("/dev/full")
         original(self, name, rows)
 
     monkeypatch.setattr(Writer, "append", append)
@@ -115,7 +115,7 @@ def test_a_disk_that_is_really_full_is_seen(tmp_path, build, monkeypatch):
     assert list((tmp_path / "caches").iterdir()) == []
 
 
-def test_a_build_that_fails_leaves_nothing_and_its_error_is_seen(tmp_path):
+def test_a_failed_build_raises_its_error_and_leaves_no_files(tmp_path):
     def fail(writer: Writer) -> None:
         writer.append("train_cut", ROWS)
         raise ZeroDivisionError
@@ -125,7 +125,7 @@ def test_a_build_that_fails_leaves_nothing_and_its_error_is_seen(tmp_path):
     assert list((tmp_path / "caches").iterdir()) == []
 
 
-def test_rows_of_another_shape_are_refused(tmp_path):
+def test_rows_of_another_shape_are_rejected(tmp_path):
     def mixed(writer: Writer) -> None:
         writer.append("train_cut", ROWS)
         writer.append("train_cut", ROWS[:, :1])
@@ -134,8 +134,8 @@ def test_rows_of_another_shape_are_refused(tmp_path):
         open_or_build(tmp_path, "aa", "train", mixed)
 
 
-def test_opening_needs_no_memory_for_the_arrays(tmp_path):
-    """A cache of 64 MB is opened and half of its rows are read in small batches."""
+def test_opening_a_cache_does_not_load_the_arrays(tmp_path):
+    """Open a cache of 64 MB, and read half of its rows one by one."""
     rows = np.zeros((1, 1 << 18), np.float32)
 
     def large(writer: Writer) -> None:

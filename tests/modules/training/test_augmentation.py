@@ -1,4 +1,4 @@
-"""Augmentation: each change by itself, its bound, and that a seed decides it."""
+"""Augmentation: each change alone, its bounds, and that the seed determines it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def augmented(image: np.ndarray, **changes: object) -> Iterator[np.ndarray]:
         yield augment(tf.constant(image), tf.constant([seed, 7]), AugmentationSettings(**{**OFF, **changes})).numpy()
 
 
-def test_with_everything_off_the_image_stays_as_it_is(image):
+def test_with_everything_off_the_image_is_unchanged(image):
     for found in augmented(image):
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, image)
 
 
-def test_the_same_seed_gives_the_same_image_and_another_seed_another(image):
+def test_the_seed_determines_the_image(image):
     everything = AugmentationSettings(flip_horizontal=True, brightness=0.2, translation=0.2)
     one, same, other = (augment(tf.constant(image), tf.constant(seed), everything) for seed in ([1, 2], [1, 2], [1, 3]))
     np.testing.assert_array_equal(one, same)
@@ -40,17 +40,17 @@ def test_the_same_seed_gives_the_same_image_and_another_seed_another(image):
     np.testing.assert_allclose(graph(tf.constant(image), tf.constant([1, 2])), one, atol=1e-3)
 
 
-def test_a_flip_mirrors_exactly_and_about_half_of_the_images(image):
+def test_a_horizontal_flip_is_exact_and_applies_to_about_half_of_the_images(image):
     mirrored = 0
     for found in augmented(image, flip_horizontal=True):
         if np.array_equal(found, image[:, ::-1]):
             mirrored += 1
         else:
             np.testing.assert_array_equal(found, image)
-    assert 10 <= mirrored <= 30  # of 40; outside with a probability of a thousandth, and the seeds are fixed
+    assert 10 <= mirrored <= 30  # of 40: fails with a probability of a thousandth, but the seeds are fixed
 
 
-def test_brightness_is_one_step_for_all_pixels_within_its_bound(image):
+def test_brightness_shifts_all_pixels_equally_within_its_bound(image):
     steps = []
     for found in augmented(image, brightness=0.1):
         step = found - image
@@ -79,12 +79,12 @@ def test_a_shift_stays_within_its_bound_and_mirrors_at_the_border(image):
         assert {shift[axis] for shift in shifts} == set(range(-reach, reach + 1))
 
 
-def test_the_smallest_shift_is_a_pixel(image):
+def test_the_smallest_shift_is_one_pixel(image):
     moved = [found for found in augmented(image, translation=0.01) if not np.array_equal(found, image)]
     assert len(moved) > 20
 
 
-def test_an_image_upside_down_is_mirrored_exactly_and_about_half_are(image):
+def test_a_vertical_flip_is_exact_and_applies_to_about_half_of_the_images(image):
     turned = 0
     for found in augmented(image, flip_vertical=True):
         if np.array_equal(found, image[::-1]):
@@ -94,24 +94,24 @@ def test_an_image_upside_down_is_mirrored_exactly_and_about_half_are(image):
     assert 10 <= turned <= 30
 
 
-def test_quarter_turns_are_numpys_and_all_four_occur(image):
+def test_quarter_turns_equal_numpys_and_all_four_occur(image):
     turns = {np.rot90(image, k).astype(np.float32).tobytes(): k for k in range(4)}
     assert {turns[found.tobytes()] for found in augmented(image, quarter_turns=True)} == {0, 1, 2, 3}
 
 
-# --- rotation and crop: where a ramp's values are says where its pixels were taken from
+# --- rotation and crop: the values of a ramp tell which pixels they were taken from
 
 SIZE = 64
 
 
 def ramp() -> np.ndarray:
-    """Channel 0 is the row, channel 1 the column, channel 2 nothing: bilinear interpolation keeps it exact."""
+    """Return an image with the row in channel 0 and the column in channel 1, exact under bilinear interpolation."""
     rows, columns = np.meshgrid(np.arange(SIZE), np.arange(SIZE), indexing="ij")
     return np.stack([rows, columns, np.zeros_like(rows)], axis=-1).astype(np.float32)
 
 
 def origins(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the middle came from, and how far that moves for a step down and a step right, near the middle."""
+    """Return the source position of the middle, and its change for one step down and for one step right."""
     half = SIZE // 2
     around = found[half - 5 : half + 5, half - 5 : half + 5, :2].astype(np.float64)
     return around.mean((0, 1)), np.diff(around, axis=0).mean((0, 1)), np.diff(around, axis=1).mean((0, 1))
@@ -128,16 +128,16 @@ def test_a_rotation_is_about_the_middle_within_its_bound_and_keeps_distances():
     assert min(angles) < -20 and max(angles) > 20
 
 
-def test_a_rotation_by_almost_nothing_is_the_image_and_its_border_is_mirrored(image):
+def test_a_tiny_rotation_keeps_the_image_and_the_border_is_mirrored(image):
     for found in augmented(image, rotation=1e-4):
         np.testing.assert_allclose(found, image, atol=0.05)
     for found in augmented(np.full((12, 12, 3), 200, np.uint8), rotation=45.0):
-        np.testing.assert_allclose(found, 200.0, atol=1e-3)  # a corner of another colour would be a feature
+        np.testing.assert_allclose(found, 200.0, atol=1e-3)  # no corner has another colour
 
 
 @pytest.mark.parametrize("rotation", [0.0, 1e-4])
-def test_a_crop_keeps_its_area_and_ratio_lies_inside_the_image_and_is_enlarged(rotation):
-    """Both ways of resampling; with a rotation of nearly nothing, the other one."""
+def test_a_crop_lies_inside_the_image_with_area_and_ratio_in_bounds(rotation):
+    """Both ways of resampling are tested: a tiny rotation selects the general one."""
     areas, ratios, centres = [], [], []
     for found in augmented(ramp(), crop=0.5, rotation=rotation):
         centre, down, right = origins(found)
@@ -153,7 +153,7 @@ def test_a_crop_keeps_its_area_and_ratio_lies_inside_the_image_and_is_enlarged(r
     assert np.ptp(centres, axis=0).min() > 5
 
 
-def test_both_ways_of_resampling_take_the_same_crop():
+def test_both_ways_of_resampling_give_the_same_crop():
     pairs = zip(augmented(ramp(), crop=0.4), augmented(ramp(), crop=0.4, rotation=1e-5), strict=True)
     for fast, general in pairs:
         np.testing.assert_allclose(fast[1:-1, 1:-1], general[1:-1, 1:-1], atol=2e-3)
@@ -162,8 +162,8 @@ def test_both_ways_of_resampling_take_the_same_crop():
 # --- colours
 
 
-def test_contrast_stretches_about_the_mean_of_each_channel_within_its_bound(image):
-    image = image // 2 + 60  # far enough from 0 and 255 to be stretched without being cut off
+def test_contrast_scales_about_the_mean_of_each_channel_within_its_bound(image):
+    image = image // 2 + 60  # far enough from 0 and 255 not to be clipped
     mean = image.mean((0, 1))
     factors = []
     for found in augmented(image, contrast=0.2):
@@ -179,11 +179,11 @@ def luma(pixels: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def muted() -> np.ndarray:
-    """Colours that no change here takes out of the range."""
+    """Return colours that no change in these tests moves out of the range."""
     return np.random.default_rng(2).integers(100, 150, (12, 12, 3), dtype=np.uint8)
 
 
-def test_saturation_stretches_the_distance_from_grey_and_keeps_luma(muted):
+def test_saturation_scales_the_distance_from_grey_and_keeps_luma(muted):
     grey = luma(muted)[..., None]
     factors = []
     for found in augmented(muted, saturation=0.5):
@@ -198,7 +198,7 @@ def chroma(pixels: np.ndarray) -> np.ndarray:
     return yiq[..., 1] + 1j * yiq[..., 2]
 
 
-def test_hue_turns_the_circle_of_colours_within_its_bound_and_keeps_luma(muted):
+def test_hue_rotates_chroma_within_its_bound_and_keeps_luma(muted):
     turns = []
     for found in augmented(muted, hue=0.1):
         np.testing.assert_allclose(luma(found), luma(muted), atol=0.05)
@@ -233,12 +233,12 @@ EVERYTHING = {
 }
 
 
-def test_everything_is_everything():
+def test_everything_covers_all_settings():
     assert set(EVERYTHING) == set(AugmentationSettings.model_fields)
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
-def test_one_switch_is_a_change_and_none_is_not(image, name):
+def test_every_setting_alone_changes_images(image, name):
     alone = {**OFF, name: EVERYTHING[name]}
     assert changes(AugmentationSettings(**alone)) and changes(AugmentationSettings())
     assert not changes(AugmentationSettings(**OFF))
@@ -259,18 +259,18 @@ def test_one_switch_is_a_change_and_none_is_not(image, name):
         {"brightness": 2},
     ],
 )
-def test_values_out_of_range_are_refused(wrong):
+def test_values_out_of_range_are_rejected(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AugmentationSettings(**wrong)
 
 
-def test_switching_one_change_on_leaves_the_others_as_they_were(image):
+def test_switching_one_change_on_does_not_affect_the_others(image):
     pairs = zip(augmented(image, flip_horizontal=True), augmented(image, flip_horizontal=True, hue=1e-6), strict=True)
     for without, with_another in pairs:
         np.testing.assert_allclose(without, with_another, atol=0.05)
 
 
-def test_in_tf_data_everything_is_what_it_is_outside(image):
+def test_augmentation_is_the_same_inside_and_outside_of_tf_data(image):
     settings = AugmentationSettings(**EVERYTHING)
     seeds = tf.data.Dataset.range(4).map(lambda number: tf.stack([number, number]))
     inside = list(seeds.map(lambda seed: augment(tf.constant(image), seed, settings)))
@@ -280,7 +280,7 @@ def test_in_tf_data_everything_is_what_it_is_outside(image):
         np.testing.assert_allclose(found, outside, atol=0.05)
 
 
-def test_all_changes_together_keep_shape_range_and_type(image):
+def test_all_changes_together_keep_shape_range_and_dtype(image):
     for found in augmented(image, **EVERYTHING):
         assert found.shape == (12, 12, 3) and found.dtype == np.float32
         assert found.min() >= 0 and found.max() <= 255

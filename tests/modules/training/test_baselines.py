@@ -1,4 +1,4 @@
-"""What a model is compared with, and when it has learned nothing."""
+"""The baselines that a model is compared with, and the check that it has learned something."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.tiny import backbone
 from tests.tiny import model as tiny_model
 
 
-def test_from_scratch_trains_everything_and_batch_normalisation_with_it(tmp_path, monkeypatch):
+def test_from_scratch_trains_all_weights_including_batch_normalisation(tmp_path, monkeypatch):
     settings = TrainingSettings(
         batch_size=8, seed=3, head={"epochs": 1, "learning_rate": 0.01}, fine_tune={"epochs": 2}
     )
@@ -47,7 +47,7 @@ def test_from_scratch_trains_everything_and_batch_normalisation_with_it(tmp_path
     )
 
 
-def test_a_model_no_better_than_the_commonest_class_has_not_learned():
+def test_a_model_no_better_than_the_most_common_class_has_not_learned():
     pixels = np.stack([image for image, _ in tiny_model.examples(2)]).astype(np.float32)
     labels = np.array([tiny_model.LABELS.index(label) for _, label in tiny_model.examples(2)])
     model = tiny_model.colour_net()
@@ -57,9 +57,9 @@ def test_a_model_no_better_than_the_commonest_class_has_not_learned():
 
     assert baselines.accuracy(model, evaluation(labels)) == 1.0
     baselines.check_learned(model, evaluation(labels))
-    mostly = np.where(labels == labels[0], (labels[0] + 1) % 3, labels[0])  # four of the first class, two of another
-    with pytest.raises(TrainingError, match=r"accuracy on eval is 0.000, .* commonest class \(0.667\)"):
+    mostly = np.where(labels == labels[0], (labels[0] + 1) % 3, labels[0])  # four of one class, two of another
+    with pytest.raises(TrainingError, match=r"accuracy on eval is 0.000, .* most common class \(0.667\)"):
         baselines.check_learned(model, evaluation(mostly))
     model.layers[-1].set_weights([np.zeros((3, 3)), np.array([5.0, 0.0, 0.0])])  # always the same class
-    with pytest.raises(TrainingError, match=r"0.333, no better than always naming the commonest class \(0.333\)"):
+    with pytest.raises(TrainingError, match=r"0.333, no better than always naming the most common class \(0.333\)"):
         baselines.check_learned(model, evaluation(labels))

@@ -1,4 +1,4 @@
-"""The cache of activations: which row holds what, and what an epoch gets of it."""
+"""The cache of activations: the content of its rows, and the epochs made from it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cached(
     return FrozenFeatures(folder, examples, model.SIZE, network, key, training)
 
 
-def test_row_i_of_a_view_is_of_image_i_changed_in_a_way_of_its_own(tmp_path, examples, network):
+def test_row_i_of_a_view_belongs_to_image_i_with_its_own_augmentation(tmp_path, examples, network):
     features = cached(tmp_path, examples, network, settings())
     images = list(records.transformed(examples, "train", model.SIZE))
     for number in range(VIEWS):
@@ -62,7 +62,7 @@ def test_row_i_of_a_view_is_of_image_i_changed_in_a_way_of_its_own(tmp_path, exa
             np.testing.assert_allclose(arrays[CUT][row], expected[CUT][0], rtol=1e-3, atol=1e-4)
 
 
-def test_eval_has_each_image_once_and_as_it_is(tmp_path, examples, network):
+def test_eval_has_each_image_once_and_unchanged(tmp_path, examples, network):
     features = cached(tmp_path, examples, network, settings())
     images = list(records.transformed(examples, "eval", model.SIZE))
     got = [(pooled, label) for batch in features.evaluation(POOLED) for pooled, label in zip(*batch, strict=True)]
@@ -74,7 +74,7 @@ def test_eval_has_each_image_once_and_as_it_is(tmp_path, examples, network):
 
 
 def rows_of(features: FrozenFeatures, kind: str, epoch: list[tuple[tf.Tensor, tf.Tensor]]) -> list[tuple[int, int]]:
-    """Image and view of each row that an epoch consisted of."""
+    """Return image and view of each row of an epoch."""
     parts = [features.arrays(view(number)) for number in range(features.views[kind])]
     every = np.stack([part[kind].astype(np.float32) for part in parts])
     found = []
@@ -87,7 +87,7 @@ def rows_of(features: FrozenFeatures, kind: str, epoch: list[tuple[tf.Tensor, tf
 
 
 @pytest.mark.parametrize(("kind", "views"), [(POOLED, HEAD_VIEWS), (CUT, VIEWS)])
-def test_an_epoch_has_every_image_once_in_a_new_order_and_with_other_views(tmp_path, examples, network, kind, views):
+def test_an_epoch_has_every_image_once_in_a_new_order_with_random_views(tmp_path, examples, network, kind, views):
     features = cached(tmp_path, examples, network, settings())
     train = features.train(kind)
     epochs = [rows_of(features, kind, list(train.one(number))) for number in range(4)]
@@ -102,14 +102,14 @@ def test_an_epoch_has_every_image_once_in_a_new_order_and_with_other_views(tmp_p
     assert rows_of(features, kind, list(since)) == epochs[3]
 
 
-def test_phase_1_computes_no_view_that_only_phase_2_wants(tmp_path, examples, network):
+def test_phase_1_does_not_compute_views_that_only_phase_2_needs(tmp_path, examples, network):
     features = cached(tmp_path, examples, network, settings())
     features.train(POOLED)
     features.evaluation(POOLED)
-    [place] = tmp_path.iterdir()
-    assert sorted(path.name for path in place.iterdir()) == [EVAL, view(0), view(1)]
+    [folder] = tmp_path.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == [EVAL, view(0), view(1)]
     features.train(CUT)
-    assert sorted(path.name for path in place.iterdir()) == [EVAL, view(0), view(1), view(2)]
+    assert sorted(path.name for path in folder.iterdir()) == [EVAL, view(0), view(1), view(2)]
 
 
 def test_the_same_seed_gives_the_same_cache_and_the_same_epochs(tmp_path, examples, network):
@@ -125,7 +125,7 @@ def test_the_same_seed_gives_the_same_cache_and_the_same_epochs(tmp_path, exampl
     assert epochs[0] == epochs[1]
 
 
-def test_the_same_training_opens_the_cache_and_another_one_fills_its_own(tmp_path, examples, network, monkeypatch):
+def test_the_same_training_reuses_the_cache_and_another_fills_its_own(tmp_path, examples, network, monkeypatch):
     filled: list[str] = []
     extract = FrozenFeatures._extract
 
@@ -152,11 +152,11 @@ def test_the_same_training_opens_the_cache_and_another_one_fills_its_own(tmp_pat
         ({}, "another net"),
     ):
         assert len(open_all(settings(**changes), key)) == VIEWS + 1, (changes, key)
-    monkeypatch.setattr(devices, "computing", lambda: "GPU NVIDIA L4")
+    monkeypatch.setattr(devices, "default_device", lambda: "GPU NVIDIA L4")
     assert len(open_all(settings())) == VIEWS + 1
 
 
-def test_where_no_phase_2_follows_phase_1_has_all_views(tmp_path, examples, network):
+def test_without_phase_2_phase_1_has_all_views(tmp_path, examples, network):
     alone = keras.Model(network.input, {POOLED: network.output[POOLED]})
     assert cached(tmp_path, examples, alone, settings()).views[POOLED] == VIEWS
 

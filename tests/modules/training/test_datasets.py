@@ -1,4 +1,4 @@
-"""The splits as batches: train changes from epoch to epoch, eval and test never."""
+"""The splits as batches: train differs between epochs, eval and test never do."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def data(examples: str) -> Datasets:
     return load_datasets(examples, model.SIZE, training())
 
 
-def test_eval_and_test_are_the_same_in_every_epoch_and_as_they_were_written(data):
+def test_eval_and_test_are_unchanged_in_every_epoch(data):
     for dataset, each, inverted in ((data.evaluation, 4, False), (data.test, 2, True)):
         written = list(model.examples(each))
         pixels = np.stack([255 - image if inverted else image for image, _ in written]).astype(np.float32)
@@ -50,7 +50,7 @@ def test_eval_and_test_are_the_same_in_every_epoch_and_as_they_were_written(data
             assert [model.LABELS[label] for label in labels] == [label for _, label in written]
 
 
-def test_train_is_shuffled_and_augmented_anew_in_every_epoch(data):
+def test_train_is_shuffled_and_augmented_differently_in_every_epoch(data):
     (first, first_labels), (second, second_labels) = epoch(data.train.one(0)), epoch(data.train.one(1))
     assert first.dtype == np.float32 and first.shape == second.shape == (24, model.SIZE, model.SIZE, 3)
     assert not np.array_equal(first_labels, second_labels)
@@ -58,8 +58,8 @@ def test_train_is_shuffled_and_augmented_anew_in_every_epoch(data):
     assert not {image for image, _ in one} & {image for image, _ in other}
 
 
-def test_an_image_by_itself_is_changed_differently_in_every_epoch(tmp_path):
-    """One image: no order of a shuffle can make the difference."""
+def test_a_single_image_is_augmented_differently_in_every_epoch(tmp_path):
+    """Use one image, so that a difference cannot come from the order."""
     for split in ("train", "eval", "test"):
         model.write_transformed(tmp_path, split, model.examples(1, ["red"]))
     train = load_datasets(str(tmp_path), model.SIZE, training(augmentation={"brightness": 0.2})).train
@@ -75,7 +75,7 @@ def test_without_augmentation_train_has_the_written_pairs_in_another_order(examp
     assert not np.array_equal(found[1], expected[1])
 
 
-def test_the_seed_decides_the_epochs_whatever_ran_before(examples):
+def test_the_seed_determines_the_epochs_whatever_ran_before(examples):
     def epochs(seed: int) -> list[bytes]:
         train = load_datasets(examples, model.SIZE, training(seed=seed)).train
         return [epoch(train.one(number))[0].tobytes() for number in range(2)]
@@ -87,7 +87,7 @@ def test_the_seed_decides_the_epochs_whatever_ran_before(examples):
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_an_epoch_is_the_same_however_often_and_from_where_the_data_is_iterated(examples, seed):
+def test_an_epoch_is_the_same_wherever_the_iteration_starts(examples, seed):
     train = load_datasets(examples, model.SIZE, training(seed=seed)).train
     assert train.steps == 3
     third = [(images.numpy().tobytes(), labels.numpy().tolist()) for images, labels in train.one(2)]

@@ -1,5 +1,8 @@
-"""On which device is trained, and what is said of it: with lists of devices of our choice, and on a machine that has a
-driver, CUDA's wheels and a GPU as far as TensorFlow looks (`tests/fakes/gpu.py`)."""
+"""The device that a training runs on, and how it is described.
+
+Some tests replace TensorFlow's list of devices; others run TensorFlow itself on a machine with a fake driver, fake CUDA
+wheels and fake GPUs (`tests/fakes/gpu.py`).
+"""
 
 from __future__ import annotations
 
@@ -27,16 +30,16 @@ T4 = {"device_name": "Tesla T4", "compute_capability": (7, 5)}
 
 
 class Given:
-    """What TensorFlow says of this machine."""
+    """Replaces what TensorFlow reports about this machine."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._patch = patch
         self.grown: list[tuple[str, bool]] = []
         self.gpus()
-        self.there(False)
+        self.has_gpu(False)
         self.build(is_cuda_build=True, cuda_version="12.5.1")
         patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        patch.setattr(devices, "_folders", lambda: [])
+        patch.setattr(devices, "_library_folders", lambda: [])
         grow = tf.config.experimental
         patch.setattr(grow, "set_memory_growth", lambda gpu, growth: self.grown.append((gpu.name, growth)))
 
@@ -48,8 +51,8 @@ class Given:
         self._patch.setattr(tf.config, "list_physical_devices", lambda kind="GPU": listed if kind == "GPU" else [])
         self._patch.setattr(tf.config.experimental, "get_device_details", lambda gpu: gpu.details)
 
-    def there(self, there: bool) -> None:
-        self._patch.setattr(devices, "gpu_is_there", lambda: there)
+    def has_gpu(self, found: bool) -> None:
+        self._patch.setattr(devices, "has_gpu", lambda: found)
 
     def build(self, **facts: Any) -> None:
         self._patch.setattr(tf.sysconfig, "get_build_info", lambda: facts)
@@ -64,49 +67,49 @@ def choose(**training: Any) -> Choice:
     return devices.choose(TrainingSettings(**training))
 
 
-def test_the_gpu_that_there_is(given):
+def test_a_single_gpu_is_used_and_named(given):
     given.gpus(L4)
     assert choose() == Choice("GPU 0 (NVIDIA L4)")
     assert str(choose()) == "training on GPU 0 (NVIDIA L4)"
 
 
-def test_of_several_the_first_unless_all_are_wanted(given):
+def test_the_first_of_several_gpus_is_used_unless_distribution_uses_all(given):
     given.gpus(L4, T4)
-    text = "training on GPU 0 (NVIDIA L4): the first of 2; training.distribution=mirrored takes all"
+    text = "training on GPU 0 (NVIDIA L4): the first of 2; training.distribution=mirrored uses all"
     assert str(choose()) == text
     for kind in ("mirrored", "multi_worker"):
         assert str(choose(distribution=kind)) == "training on GPU 0 (NVIDIA L4), GPU 1 (Tesla T4)"
 
 
-def test_a_tpu_is_named_and_gpus_are_not_looked_at(given, monkeypatch):
+def test_a_tpu_is_named_and_gpus_are_ignored(given, monkeypatch):
     given.gpus(L4)
     monkeypatch.setenv("TPU_NAME", "four")
     assert str(choose(distribution="tpu")) == "training on the TPU four"
 
 
-def test_a_gpu_without_a_name(given):
+def test_a_gpu_without_a_name_is_of_unknown_kind(given):
     given.gpus({})
     assert choose(mixed_precision=True) == Choice("GPU 0 (of unknown kind)")
 
 
 @pytest.mark.parametrize(
-    ("there", "wheels", "environment", "build", "words"),
+    ("has_gpu", "wheels", "environment", "build", "words"),
     [
         (False, False, None, {}, "there is no NVIDIA GPU with a driver"),
         (False, True, "-1", {}, "there is no NVIDIA GPU with a driver"),
         (True, False, None, {}, "this environment has no CUDA libraries; `make setup GPU=1` installs them"),
-        (True, True, None, {}, "there is a GPU, and TensorFlow cannot use it; the log says why"),
-        (True, True, "-1", {}, "there is a GPU, and CUDA_VISIBLE_DEVICES=-1 hides it"),
-        (True, False, "", {}, "there is a GPU, and CUDA_VISIBLE_DEVICES= hides it"),
-        (True, True, "1", {}, "there is a GPU, and TensorFlow cannot use it"),
+        (True, True, None, {}, "there is a GPU, but TensorFlow cannot use it; see the log"),
+        (True, True, "-1", {}, "there is a GPU, but CUDA_VISIBLE_DEVICES=-1 hides it"),
+        (True, False, "", {}, "there is a GPU, but CUDA_VISIBLE_DEVICES= hides it"),
+        (True, True, "1", {}, "there is a GPU, but TensorFlow cannot use it"),
         (True, True, None, {"is_cuda_build": False}, "this TensorFlow is built without CUDA"),
     ],
 )
-def test_why_on_the_cpu(given, monkeypatch, there, wheels, environment, build, words):
-    given.there(there)
+def test_the_reason_for_training_on_the_cpu_is_given(given, monkeypatch, has_gpu, wheels, environment, build, words):
+    given.has_gpu(has_gpu)
     given.build(**{"is_cuda_build": True, "cuda_version": "12.5.1", **build})
     if wheels:
-        monkeypatch.setattr(devices, "_folders", lambda: [Path("lib")])
+        monkeypatch.setattr(devices, "_library_folders", lambda: [Path("lib")])
     if environment is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", environment)
     choice = choose()
@@ -114,7 +117,7 @@ def test_why_on_the_cpu(given, monkeypatch, there, wheels, environment, build, w
     assert words in choice.why
 
 
-def test_bfloat16_without_instructions_for_it_is_a_warning(given):
+def test_mixed_precision_on_a_gpu_without_bfloat16_gives_a_warning(given):
     given.gpus(T4)
     assert "compute capability 7.5 has no instructions" in choose(mixed_precision=True).warning
     assert choose().warning == ""
@@ -123,7 +126,7 @@ def test_bfloat16_without_instructions_for_it_is_a_warning(given):
     assert "7.5" in choose(mixed_precision=True, distribution="mirrored").warning
 
 
-def test_memory_of_every_gpu_is_taken_as_needed_before_anything_is_started(given, monkeypatch):
+def test_memory_growth_is_enabled_on_every_gpu_before_anything_starts(given, monkeypatch):
     given.gpus(L4, T4)
     seen: list[int] = []
     monkeypatch.setattr(
@@ -133,7 +136,7 @@ def test_memory_of_every_gpu_is_taken_as_needed_before_anything_is_started(given
     assert given.grown == [("gpu 0", True), ("gpu 1", True)] and seen == [2]
 
 
-def test_a_process_that_has_computed_already_goes_on(given, monkeypatch, caplog):
+def test_a_process_that_used_its_gpu_before_continues_with_a_warning(given, monkeypatch, caplog):
     given.gpus(L4)
 
     def refuse(gpu: Any, growth: bool) -> None:
@@ -141,13 +144,13 @@ def test_a_process_that_has_computed_already_goes_on(given, monkeypatch, caplog)
 
     monkeypatch.setattr(tf.config.experimental, "set_memory_growth", refuse)
     devices.prepare()
-    assert "is not taken as needed" in caplog.text
+    assert "cannot allocate memory on demand" in caplog.text
 
 
-def test_the_activation_cache_is_of_one_kind_of_device(given):
-    assert devices.computing() == "CPU"
+def test_the_default_device_is_named_by_its_kind(given):
+    assert devices.default_device() == "CPU"
     given.gpus(L4, T4)
-    assert devices.computing() == "GPU NVIDIA L4"
+    assert devices.default_device() == "GPU NVIDIA L4"
 
 
 def test_children_see_no_gpu_and_find_the_code(monkeypatch, root):
@@ -158,7 +161,7 @@ def test_children_see_no_gpu_and_find_the_code(monkeypatch, root):
     assert env["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
 
 
-def test_a_step_is_not_compiled_by_xla_where_there_is_a_gpu(given, tmp_path):
+def test_a_step_is_not_compiled_by_xla_on_a_gpu(given, tmp_path):
     given.gpus(L4)
     model, other = (
         keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")]) for _ in range(2)
@@ -171,7 +174,7 @@ def test_a_step_is_not_compiled_by_xla_where_there_is_a_gpu(given, tmp_path):
     assert model.jit_compile is False
 
 
-# --- with TensorFlow's own eyes
+# --- with TensorFlow's own detection
 
 LOOK = """
 import json, sys
@@ -185,10 +188,10 @@ gpus = tf.config.list_physical_devices("GPU")
 choice = devices.choose(TrainingSettings(mixed_precision=True))
 print(json.dumps({
     "gpus": len(gpus),
-    "said": str(choice),
+    "choice": str(choice),
     "warning": choice.warning,
     "growth": [tf.config.experimental.get_memory_growth(gpu) for gpu in gpus],
-    "computing": devices.computing(),
+    "default_device": devices.default_device(),
 }))
 """
 
@@ -205,18 +208,18 @@ def look(machine: Machine, how: str = "prepared", **environment: Any) -> dict[st
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_tensorflow_finds_the_wheels_of_cuda_and_then_the_gpu(machine):
+def test_tensorflow_finds_the_cuda_wheels_and_the_gpu(machine):
     found = look(machine, FAKE_GPUS="2", FAKE_MAJOR="7")
-    assert found["gpus"] == 2 and found["growth"] == [True, True] and found["computing"] == "GPU Fake GPU"
-    assert found["said"].startswith("training on GPU 0 (Fake GPU): the first of 2")
+    assert found["gpus"] == 2 and found["growth"] == [True, True] and found["default_device"] == "GPU Fake GPU"
+    assert found["choice"].startswith("training on GPU 0 (Fake GPU): the first of 2")
     assert "compute capability 7.0" in found["warning"]
 
 
-def test_without_looking_there_it_finds_none(machine):
-    # So the test above shows something: these wheels are not beside TensorFlow, where it would find most of them.
-    assert look(machine, "as it is")["gpus"] == 0
+def test_without_prepare_tensorflow_finds_no_gpu(machine):
+    # This proves the test above: these wheels are not beside TensorFlow, where it would find most of them.
+    assert look(machine, "unprepared")["gpus"] == 0
 
 
-def test_a_gpu_without_wheels_is_told_with_the_command(machine):
+def test_missing_cuda_wheels_are_reported_with_the_command(machine):
     found = look(machine, wheels=False)
-    assert found["gpus"] == 0 and "`make setup GPU=1`" in found["said"]
+    assert found["gpus"] == 0 and "`make setup GPU=1`" in found["choice"]

@@ -1,4 +1,4 @@
-"""Training on several devices and on several workers is training on one, but for rounding."""
+"""Training on several devices or workers gives the same result as on one device, except for rounding."""
 
 from __future__ import annotations
 
@@ -75,18 +75,18 @@ def test_two_devices_learn_what_one_learns(devices, kind):
     assert devices["replicas"] == 2
     one = devices[f"one {kind}"]
     losses = [epoch["loss"] for phase in one["phases"] for epoch in phase["epochs"]]
-    assert losses[-1] < 0.8 * losses[0]  # so there is something to be the same
+    assert losses[-1] < 0.8 * losses[0]  # something was learned, so equality means something
     assert_same(devices[f"two {kind}"], one)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_device_that_is_not_the_one_of_the_data_learns_the_same(second, precision):
+def test_training_on_a_device_other_than_the_datas_gives_the_same_result(second, precision):
     one, other = second[f"{precision} 0"], second[f"{precision} 1"]
     assert [place.rpartition("/")[2] for place in one["places"] + other["places"]] == ["device:CPU:0", "device:CPU:1"]
     assert_same(other, one)
 
 
-def test_tensorboards_logs_are_those_of_one_device_too(devices):
+def test_tensorboard_logs_are_the_same_as_for_one_device(devices):
     found, expected = (
         {path.rsplit("/", 1)[0] for path in devices[f"{name} cached"]["logs"]} for name in ("two", "one")
     )
@@ -97,25 +97,25 @@ def test_tensorboards_logs_are_those_of_one_device_too(devices):
     )
 
 
-def test_a_training_on_two_devices_that_was_stopped_goes_on_as_if_it_had_not_been(devices):
+def test_an_interrupted_training_on_two_devices_resumes_with_the_same_result(devices):
     resumed, whole = devices["killed"]["resumed"], devices["killed"]["whole"]
     assert len(whole["phases"][0]["epochs"]) == 3
     assert resumed["phases"][0]["epochs"] == whole["phases"][0]["epochs"]
     assert resumed["weights"] == whole["weights"]
 
 
-def test_a_tpu_that_is_not_there_is_an_error_that_says_so(devices):
+def test_a_missing_tpu_is_reported(devices):
     kind, cause, remedy = devices["tpu"]
     assert kind == "TrainingError"
-    assert cause.startswith("training.distribution is tpu, and the TPU local cannot be used: ")
+    assert cause.startswith("training.distribution is tpu, but TPU local cannot be used: ")
     assert "TPU_NAME" in remedy
 
 
-def test_workers_in_a_process_that_used_tensorflow_before_are_an_error_that_says_so(devices):
+def test_workers_in_a_process_that_used_tensorflow_before_are_reported(devices):
     kind, cause, remedy = devices["multi_worker"]
     assert kind == "TrainingError"
-    assert "the workers cannot be joined" in cause
-    assert remedy == "run the trainer in a process of its own on every worker"
+    assert "cannot join the workers of TF_CONFIG" in cause
+    assert remedy == "run the trainer in a separate process on every worker"
 
 
 # --- several workers
@@ -151,10 +151,10 @@ def test_two_workers_learn_what_one_device_learns(workers, devices):
     assert_same(workers[0], devices["one cached"])
 
 
-# --- what is refused
+# --- errors
 
 
-def test_several_workers_in_the_one_process_of_a_local_run_are_refused():
+def test_several_workers_in_a_local_run_are_rejected():
     with pytest.raises(ConfigError, match="training.distribution is multi_worker") as caught:
         distribution.check_in_process("multi_worker")
     assert "docs/distributed.md" in caught.value.remedy
@@ -164,15 +164,15 @@ def test_several_workers_in_the_one_process_of_a_local_run_are_refused():
     ("config", "message"),
     [
         (None, "the environment variable TF_CONFIG is not set"),
-        ("{", "the environment variable TF_CONFIG cannot be used: "),
-        ("[]", "the environment variable TF_CONFIG cannot be used: "),
+        ("{", "the environment variable TF_CONFIG is not valid: "),
+        ("[]", "the environment variable TF_CONFIG is not valid: "),
         (json.dumps({"cluster": CLUSTER["cluster"]}), "it has no 'task'"),
-        (json.dumps({**CLUSTER, "task": {"type": "worker", "index": 2}}), "the task worker 2 is none of the workers"),
-        (json.dumps({**CLUSTER, "task": {"type": "ps", "index": 0}}), "the task ps 0 is none of the workers"),
-        (json.dumps({**CLUSTER, "cluster": {"worker": ["one"]}}), "an address is not of the form host:port"),
+        (json.dumps({**CLUSTER, "task": {"type": "worker", "index": 2}}), "task worker 2 is not one of the workers"),
+        (json.dumps({**CLUSTER, "task": {"type": "ps", "index": 0}}), "task ps 0 is not one of the workers"),
+        (json.dumps({**CLUSTER, "cluster": {"worker": ["one"]}}), "an address does not have the form host:port"),
     ],
 )
-def test_workers_that_tf_config_does_not_name_are_refused(monkeypatch, config, message):
+def test_an_invalid_tf_config_is_reported(monkeypatch, config, message):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if config is not None:
         monkeypatch.setenv("TF_CONFIG", config)
@@ -184,7 +184,7 @@ def test_workers_that_tf_config_does_not_name_are_refused(monkeypatch, config, m
 
 def test_without_distribution_there_is_no_strategy():
     assert distribution.start("none") is None
-    assert distribution.is_chief(None) and not distribution.is_shared_out(None)
+    assert distribution.is_chief(None) and not distribution.has_other_workers(None)
     distribution.wait_for_all(None)
     distribution.check_in_process("none")
     distribution.check_in_process("mirrored")

@@ -1,4 +1,4 @@
-"""The loss: exact values against NumPy, and that it is one that training can trust."""
+"""The loss equals NumPy's, and is numerically safe for training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def expected(smoothing: float, weights: np.ndarray) -> float:
     return float(np.mean(weights[LABELS] * -(wanted * np.log(PROBABILITIES.astype(np.float64))).sum(-1)))
 
 
-def test_with_both_off_it_is_keras_own():
+def test_with_both_settings_off_the_loss_is_keras_own():
     loss = loss_of()
     assert type(loss) is keras.losses.SparseCategoricalCrossentropy
     assert float(loss(LABELS, PROBABILITIES)) == pytest.approx(expected(0.0, np.ones(3)), rel=1e-6)
@@ -33,14 +33,14 @@ def test_with_both_off_it_is_keras_own():
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
-def test_the_value_is_numpys(smoothing, class_weights):
+def test_the_loss_equals_numpys(smoothing, class_weights):
     weights = np.array([100 / 150, 100 / 90, 100 / 60]) if class_weights == "balanced" else np.ones(3)
     loss = loss_of(label_smoothing=smoothing, class_weights=class_weights)
     assert float(loss(LABELS, PROBABILITIES)) == pytest.approx(expected(smoothing, weights), rel=1e-6)
     assert float(loss(LABELS[:, None], PROBABILITIES)) == pytest.approx(expected(smoothing, weights), rel=1e-6)
 
 
-def test_the_weights_are_scikit_learns_and_average_to_1_over_the_images():
+def test_the_weights_equal_scikit_learns_and_average_to_1_over_the_images():
     images = np.repeat(np.arange(3), COUNTS)
     weights = balanced_weights(COUNTS)
     np.testing.assert_allclose(weights, compute_class_weight("balanced", classes=np.arange(3), y=images), rtol=1e-6)
@@ -49,13 +49,13 @@ def test_the_weights_are_scikit_learns_and_average_to_1_over_the_images():
 
 
 @pytest.mark.parametrize("counts", [(5, 0, 3), ()])
-def test_a_class_without_images_has_no_weight(counts):
+def test_a_class_without_images_is_an_error(counts):
     with pytest.raises(DataError, match="a class has no images in the train split") as caught:
         build_loss(TrainingSettings(class_weights="balanced"), counts)
     assert "training.class_weights to none" in caught.value.remedy
 
 
-def test_a_probability_of_0_costs_much_and_is_no_infinity():
+def test_the_loss_of_a_probability_of_0_is_large_but_finite():
     loss = loss_of(label_smoothing=0.1, class_weights="balanced")
     sure = np.array([[1.0, 0.0, 0.0]], np.float32)
     assert 10 < float(loss(np.array([2]), sure)) < 40
@@ -63,8 +63,8 @@ def test_a_probability_of_0_costs_much_and_is_no_infinity():
 
 
 @pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1, "class_weights": "balanced"}])
-def test_in_training_a_gradient_is_left_where_the_softmax_has_rounded_the_right_class_to_0(settings):
-    """Through probabilities alone there would be none: at 1e-44 they are as good as 0."""
+def test_the_gradient_does_not_vanish_if_the_softmax_rounds_the_right_class_to_0(settings):
+    """Computed from probabilities alone the gradient would be 0, as they are rounded to 0."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(3, activation="softmax")])
     model.layers[0].set_weights([np.array([[0.0, 200.0, 200.0]]), np.zeros(3)])
     model.compile(keras.optimizers.SGD(0.3), loss=loss_of(**settings))
@@ -74,7 +74,7 @@ def test_in_training_a_gradient_is_left_where_the_softmax_has_rounded_the_right_
     assert kernel[0] > 0.1 and kernel[1] < 200.0
 
 
-def test_both_phases_can_have_the_same_object_and_accuracy_is_still_measured():
+def test_both_phases_can_share_the_loss_object_and_measure_accuracy():
     loss = loss_of(label_smoothing=0.1, class_weights="balanced")
     for _ in range(2):
         model = keras.Sequential([keras.Input((3,)), keras.layers.Softmax()])
@@ -84,7 +84,7 @@ def test_both_phases_can_have_the_same_object_and_accuracy_is_still_measured():
         assert value == pytest.approx(expected(0.1, np.array([100 / 150, 100 / 90, 100 / 60])), rel=1e-5)
 
 
-def test_its_configuration_tells_it_from_others():
+def test_different_losses_have_different_configurations():
     configurations = [
         loss_of(label_smoothing=smoothing, class_weights=weights).get_config()
         for smoothing in (0.1, 0.2)

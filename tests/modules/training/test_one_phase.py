@@ -1,4 +1,4 @@
-"""One phase of training: its best weights, its early end, and what stops it."""
+"""One phase of training: its best weights, early stopping, and errors."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def phase_of(model: keras.Model, train: Epochs, evaluation: tf.data.Dataset, log
 @pytest.mark.parametrize(
     ("train", "evaluation", "key"), [(NOT_A_NUMBER, GOOD, "loss"), (GOOD, NOT_A_NUMBER, "val_loss")]
 )
-def test_a_loss_that_is_no_number_is_an_error_after_the_first_epoch(tmp_path, train, evaluation, key):
+def test_a_loss_that_is_not_finite_is_an_error_after_the_first_epoch(tmp_path, train, evaluation, key):
     with pytest.raises(TrainingError, match=f"^a phase: {key} is nan after epoch 1") as caught:
         phase_of(net(), epochs_of(train), batches(evaluation), tmp_path, epochs=5)
     assert "learning_rate" in caught.value.remedy
 
 
 def test_a_phase_keeps_the_weights_of_its_best_epoch_and_stops_early(tmp_path):
-    """The better the model learns what is trained, the worse it is on eval: the first epoch is the best."""
+    """Labels are swapped on eval, so what the model learns makes it worse there, and the first epoch is the best."""
     model = net()
     evaluation = batches(SWAPPED)
-    said: list[str] = []
-    with progress.listening(said.append):
+    reported: list[str] = []
+    with progress.listening(reported.append):
         phase = phase_of(model, epochs_of(GOOD), evaluation, tmp_path, epochs=20, patience=2, learning_rate=0.5)
     assert phase.best_epoch == 0 and len(phase.epochs) == 3
     assert model.evaluate(evaluation, verbose=0)[0] == pytest.approx(phase.best["val_loss"], rel=1e-5)
@@ -68,12 +68,12 @@ def test_a_phase_keeps_the_weights_of_its_best_epoch_and_stops_early(tmp_path):
     assert set(phase.best) == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
     assert phase.epochs[0]["learning_rate"] == 0.5 and phase.epochs[2]["learning_rate"] < 0.5  # on the plateau
     assert phase.trainable_parameters == 6
-    assert said[0] == "a phase: epoch 1/20" and said[-1].startswith("a phase: epoch 3/20, accuracy ")
+    assert reported[0] == "a phase: epoch 1/20" and reported[-1].startswith("a phase: epoch 3/20, accuracy ")
     assert any(path.name.startswith("events") for path in tmp_path.rglob("*"))
 
 
 def test_each_epoch_trains_on_its_own_batches_once(tmp_path):
-    """Whatever Keras's `fit` does with the data: that of 3.15 iterates data of known length twice an epoch."""
+    """This must not depend on Keras's `fit`, which in 3.15 iterates data of known length twice per epoch."""
     seen: list[int] = []
 
     def number(epoch: np.ndarray) -> np.ndarray:
@@ -85,9 +85,9 @@ def test_each_epoch_trains_on_its_own_batches_once(tmp_path):
         return tf.data.Dataset.from_tensors((inputs, tf.constant(GOOD[1], tf.int64)))
 
     epochs, model = Epochs(of, lambda: 1), net()
-    # Each epoch's loss is that of its own images: at this rate nothing is learned.
+    # At this learning rate nothing is learned, so each epoch's loss is that of its own images.
     phase = phase_of(model, epochs, batches(GOOD), tmp_path, epochs=4, learning_rate=1e-9, patience=9)
-    assert seen[:4] == [0, 1, 2, 3]  # later ones are only fetched ahead
+    assert seen[:4] == [0, 1, 2, 3]  # later ones are only prefetched
     losses = [model.evaluate(epochs.one(epoch), verbose=0)[0] for epoch in range(4)]
     assert len(set(losses)) == 4
     assert [epoch["loss"] for epoch in phase.epochs] == pytest.approx(losses, rel=1e-5)

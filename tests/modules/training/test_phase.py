@@ -1,4 +1,4 @@
-"""A phase that was killed goes on as if it had not been."""
+"""A killed phase resumes with the same result as without the interruption."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.tiny import model as tiny_model
 
 KILLED_AT = "fine tune: epoch 12/"
 SAVED = 11
-"""Epochs of phase 2 that had ended before: the report comes first, then the checkpoint."""
+"""Epochs of phase 2 that were saved before: the report of an epoch comes before its checkpoint."""
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +49,14 @@ def assert_same(found: Trained, expected: Trained) -> None:
 
 
 def reports(examples: str, folder: Path) -> tuple[Trained, list[str]]:
-    """Trains with checkpoints; what came out, and what was said."""
-    said: list[str] = []
-    with progress.listening(said.append):
+    """Train with checkpoints, and return the result and the progress reports."""
+    reported: list[str] = []
+    with progress.listening(reported.append):
         trained = killed_training.train(examples, folder)
-    return trained, said
+    return trained, reported
 
 
-def test_the_training_here_is_one_that_a_lost_counter_would_change(uninterrupted):
+def test_losing_a_counter_would_change_the_training_used_here(uninterrupted):
     tuned = uninterrupted[0][1]
     rates = [epoch["learning_rate"] for epoch in tuned.epochs]
     assert SAVED < len(tuned.epochs) < killed_training.SETTINGS.fine_tune.epochs  # stopped early, after the kill
@@ -66,7 +66,7 @@ def test_the_training_here_is_one_that_a_lost_counter_would_change(uninterrupted
 
 @pytest.fixture(scope="module")
 def killed(examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a training in a process of its own, killed in the middle of phase 2."""
+    """Return the folder of a training in a separate process that was killed in the middle of phase 2."""
     folder = tmp_path_factory.mktemp("killed")
     command = [sys.executable, "-m", "tests.programs.killed_training", examples, str(folder), KILLED_AT]
     ended = subprocess.run(command, cwd=root, env=dict(os.environ), capture_output=True, timeout=120, check=False)
@@ -74,35 +74,35 @@ def killed(examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
-def test_killed_and_resumed_gives_the_history_and_the_weights_of_uninterrupted(uninterrupted, killed, examples):
-    found, said = reports(examples, killed)
+def test_a_killed_and_resumed_training_gives_the_same_history_and_weights(uninterrupted, killed, examples):
+    found, reported = reports(examples, killed)
     assert_same(found, uninterrupted)
-    assert said[0] == f"fine tune: epoch {SAVED + 1}/16"  # nothing of phase 1, nor of what was saved
-    assert len(said) == 1 + len(found[0][1].epochs) - SAVED
-    # It has ended now: a third time there is nothing to train.
-    again, said = reports(examples, killed)
+    assert reported[0] == f"fine tune: epoch {SAVED + 1}/16"  # neither phase 1 nor saved epochs are trained again
+    assert len(reported) == 1 + len(found[0][1].epochs) - SAVED
+    # The training has finished: the third time there is nothing to train.
+    again, reported = reports(examples, killed)
     assert_same(again, uninterrupted)
-    assert said == []
+    assert reported == []
     for phase, other in zip(again[0], found[0], strict=True):
-        assert phase.seconds > 0.5 * other.seconds  # it was not trained again, and what it took is remembered
+        assert phase.seconds > 0.5 * other.seconds  # its duration is restored although it was not trained again
 
 
-def test_checkpoints_change_nothing(uninterrupted, examples, tmp_path):
+def test_saving_checkpoints_does_not_change_the_training(uninterrupted, examples, tmp_path):
     assert_same(killed_training.train(examples, tmp_path), uninterrupted)
 
 
 @pytest.mark.parametrize("first", ["head", "fine_tune"])
-def test_where_a_checkpoint_is_damaged_its_phase_begins_anew(uninterrupted, killed, examples, tmp_path, first):
+def test_a_phase_with_a_damaged_checkpoint_starts_over(uninterrupted, killed, examples, tmp_path, first):
     for path in (killed / "resume").iterdir():
         content = path.read_bytes()
         (tmp_path / "resume").mkdir(exist_ok=True)
         (tmp_path / "resume" / path.name).write_bytes(content[:-9] if path.name == f"{first}.json" else content)
-    found, said = reports(examples, tmp_path)
+    found, reported = reports(examples, tmp_path)
     assert_same(found, uninterrupted)
-    assert said[0].startswith(f"{first.replace('_', ' ')}: epoch 1/")
+    assert reported[0].startswith(f"{first.replace('_', ' ')}: epoch 1/")
 
 
-# --- what a checkpoint belongs to
+# --- the key of a checkpoint
 
 
 def small(seed: int = 1, units: int = 4) -> keras.Model:
@@ -117,13 +117,13 @@ def epochs_trained(
     data = killed_training.load_datasets(examples, tiny_model.SIZE, killed_training.SETTINGS)
     phase = killed_training.SETTINGS.head.model_copy(update=settings)
     loss = loss or keras.losses.SparseCategoricalCrossentropy()
-    said: list[str] = []
-    with progress.listening(said.append):
+    reported: list[str] = []
+    with progress.listening(reported.append):
         run_phase("one", model, data.train, data.evaluation, loss, phase, str(folder / "logs"), str(folder / "resume"))
-    return max(0, len(said) - 1)
+    return max(0, len(reported) - 1)
 
 
-def test_a_checkpoint_of_other_weights_another_network_loss_or_setting_is_not_trained_on(examples, tmp_path):
+def test_a_checkpoint_of_another_network_loss_or_setting_is_not_used(examples, tmp_path):
     kept = {"epochs": 2, "learning_rate": 1e-5}
     assert epochs_trained(examples, tmp_path, small(), **kept) == 2
     assert epochs_trained(examples, tmp_path, small(), **kept) == 0
@@ -134,7 +134,7 @@ def test_a_checkpoint_of_other_weights_another_network_loss_or_setting_is_not_tr
     assert epochs_trained(examples, tmp_path, small(units=5), smoothed, **{**kept, "learning_rate": 2e-5}) == 2
 
 
-def test_an_epoch_whose_loss_is_no_number_is_never_saved(examples, tmp_path):
+def test_an_epoch_whose_loss_is_not_finite_is_not_saved(examples, tmp_path):
     model = small()
     model.layers[-1].set_weights([np.full((4, 3), np.nan), np.zeros(3)])
     with pytest.raises(TrainingError, match="loss is nan after epoch 1"):

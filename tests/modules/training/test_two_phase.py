@@ -1,4 +1,4 @@
-"""Two-phase training: what each phase may change, which weights are kept, and what stops it."""
+"""Two-phase training: what each phase may change, and which weights are kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LAST = 19  # in the middle of block_15
 
 @dataclass
 class Spied:
-    """One phase, seen from outside."""
+    """Variables of the whole network before and after a phase."""
 
     name: str
     loss: keras.losses.Loss
@@ -68,7 +68,7 @@ def training(**changes: object) -> TrainingSettings:
 def train(
     examples: str, folder: Path, settings: TrainingSettings, model: ModelSettings | None = None, cached: bool = False
 ) -> tuple[Result, list[Spied]]:
-    """Trains, with a spy around every phase that looks at the whole network, whatever part of it is trained."""
+    """Train with a spy around every phase that records the whole network, even if a phase trains only a part."""
     spied: list[Spied] = []
     built: list[Classifier] = []
 
@@ -103,7 +103,7 @@ def train(
 def real(
     examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> tuple[Result, list[Spied]]:
-    """Both phases on MobileNetV2 with the weights that are committed, either way."""
+    """Train both phases on MobileNetV2 with the committed weights, with and without the cache."""
     model = ModelSettings(
         alpha=0.35,
         image_size=tiny_model.SIZE,
@@ -117,7 +117,7 @@ def real(
     return train(examples, tmp_path_factory.mktemp("logs"), settings, model, request.param)
 
 
-def test_one_seed_gives_the_same_cache_and_the_same_head_again(examples, root, tmp_path):
+def test_the_same_seed_gives_the_same_cache_and_the_same_head(examples, root, tmp_path):
     weights = root / "weights" / "mobilenet_v2_0.35_96_letters.safetensors"
     model = ModelSettings(alpha=0.35, image_size=tiny_model.SIZE, weights=str(weights))
     runs = []
@@ -130,21 +130,21 @@ def test_one_seed_gives_the_same_cache_and_the_same_head_again(examples, root, t
     assert runs[0] == runs[1]
 
 
-def test_batch_normalisation_is_the_same_before_and_after_both_phases(real):
+def test_batch_normalisation_is_unchanged_by_both_phases(real):
     _, (head, tuned) = real
     paths = [path for path in head.before if path.rsplit("/", 1)[1] in ("moving_mean", "moving_variance")]
     assert len(paths) == 2 * 52
-    assert np.ptp(head.before[paths[0]]) > 0  # pretrained: not what a new layer begins with
+    assert np.ptp(head.before[paths[0]]) > 0  # pretrained, not the initial values of a new layer
     for path in paths:
         np.testing.assert_array_equal(head.before[path], tuned.after[path], err_msg=path)
 
 
-def test_phase_1_changes_the_head_and_nothing_else(real):
+def test_phase_1_changes_only_the_head(real):
     _, (head, _) = real
     assert layers_of(head.changed) == {"head_1", "probabilities"}
 
 
-def test_phase_2_changes_whole_blocks_from_the_cut_on_and_no_batch_normalisation(real):
+def test_phase_2_changes_whole_blocks_behind_the_cut_except_batch_normalisation(real):
     result, (_, tuned) = real
     top = [layer for block in blocks(result.classifier.backbone)[-2:] for layer in block.layers]
     assert len(top) <= LAST < len(top) + len(blocks(result.classifier.backbone)[-3].layers)
@@ -152,7 +152,7 @@ def test_phase_2_changes_whole_blocks_from_the_cut_on_and_no_batch_normalisation
     assert layers_of(tuned.changed) == expected | {"head_1", "probabilities"}
 
 
-def test_both_phases_have_the_same_loss_object_and_their_own_rate(real):
+def test_both_phases_share_the_loss_object_and_have_their_own_rate(real):
     _, (head, tuned) = real
     assert (head.name, tuned.name) == ("head", "fine_tune")
     assert head.loss is tuned.loss
@@ -173,7 +173,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone.use(monkeypatch)
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny, examples, tmp_path):
+def test_the_seed_determines_the_weights(tiny, examples, tmp_path):
     (one, began), (same, _) = (train(examples, tmp_path, training(seed=3)) for _ in range(2))
     for value, expected in zip(one.classifier.model.get_weights(), same.classifier.model.get_weights(), strict=True):
         np.testing.assert_array_equal(value, expected)
@@ -184,31 +184,31 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny, exam
     assert not [path for path in kernels if np.array_equal(other[path], began[0].before[path])]
 
 
-def said(best: dict[str, float]) -> str:
+def described(best: dict[str, float]) -> str:
     return f"accuracy {best['val_accuracy']:.4f} and loss {best['val_loss']:.4f}"
 
 
-def test_where_phase_2_is_worse_phase_1s_weights_are_returned_and_the_reason_says_so(tiny, examples, tmp_path):
+def test_if_phase_2_is_worse_the_weights_of_phase_1_are_returned_with_the_reason(tiny, examples, tmp_path):
     fine_tune = {"epochs": 1, "learning_rate": 1.0, "unfreeze": {"last": backbone.LAST_BLOCK}}
-    # A head that has learned, and a rate that throws it away.
+    # The head has learned, and this learning rate destroys it.
     settings = training(head={"epochs": 12, "learning_rate": 0.05}, fine_tune=fine_tune)
     result, (head, tuned) = train(examples, tmp_path, settings)
     assert tuned.changed
     before, after = (phase.best for phase in result.phases)
     assert rank(after) > rank(before)
     assert result.exported == "head"
-    assert result.why == f"fine-tuning was not better on eval: {said(before)} before, {said(after)} after"
+    assert result.why == f"fine-tuning was not better on eval: {described(before)} before, {described(after)} after"
     for path, value in variables(result.classifier.model).items():
         np.testing.assert_array_equal(value, head.after[path], err_msg=path)
 
 
-def test_where_phase_2_is_better_its_weights_are_returned_and_phase_1s_are_kept_beside(tiny, examples, tmp_path):
+def test_if_phase_2_is_better_its_weights_are_returned_with_those_of_phase_1(tiny, examples, tmp_path):
     fine_tune = {"epochs": 3, "learning_rate": 0.02, "unfreeze": {"last": backbone.LAST_BLOCK}}
     result, (head, tuned) = train(examples, tmp_path, training(fine_tune=fine_tune))
     before, after = (phase.best for phase in result.phases)
     assert rank(after) < rank(before)
     assert result.exported == "fine_tune"
-    assert result.why == f"fine-tuning was better on eval: {said(before)} before, {said(after)} after"
+    assert result.why == f"fine-tuning was better on eval: {described(before)} before, {described(after)} after"
     for path, value in variables(result.classifier.model).items():
         np.testing.assert_array_equal(value, tuned.after[path], err_msg=path)
     assert result.seconds == sum(result.frozen_seconds) + sum(phase.seconds for phase in result.phases)
@@ -217,15 +217,15 @@ def test_where_phase_2_is_better_its_weights_are_returned_and_phase_1s_are_kept_
         np.testing.assert_array_equal(value, head.after[path], err_msg=path)
 
 
-def test_without_epochs_phase_2_is_left_out(tiny, examples, tmp_path):
+def test_phase_2_is_skipped_without_epochs(tiny, examples, tmp_path):
     settings = training(head={"epochs": 1}, fine_tune={"epochs": 0})
     result, spied = train(examples, tmp_path, settings)
     assert [phase.name for phase in spied] == ["head"] == [phase.name for phase in result.phases]
     assert (result.exported, result.why) == ("head", "training.fine_tune.epochs is 0")
 
 
-def test_with_the_cache_a_phase_measures_what_the_whole_network_does(tiny, examples, tmp_path):
-    """The kept weights, put behind the frozen part, give the loss on eval that the phase on cached activations saw."""
+def test_a_phase_on_the_cache_measures_the_same_as_the_whole_network(tiny, examples, tmp_path):
+    """The kept weights in the whole network give the loss on eval that the phase measured on cached activations."""
     result, _ = train(examples, tmp_path, training(), cached=True)
     phase = next(phase for phase in result.phases if phase.name == result.exported)
     model = result.classifier.model
@@ -235,13 +235,13 @@ def test_with_the_cache_a_phase_measures_what_the_whole_network_does(tiny, examp
     assert accuracy == pytest.approx(phase.best["val_accuracy"])
 
 
-def test_with_the_cache_the_same_seed_gives_the_same_weights_too(tiny, examples, tmp_path):
+def test_with_the_cache_the_same_seed_gives_the_same_weights(tiny, examples, tmp_path):
     one, same = (train(examples, tmp_path / name, training(), cached=True)[0] for name in "ab")
     for value, expected in zip(one.classifier.model.get_weights(), same.classifier.model.get_weights(), strict=True):
         np.testing.assert_array_equal(value, expected)
 
 
-def test_without_phase_2_the_cache_holds_pooled_features_alone(tiny, examples, tmp_path):
+def test_without_phase_2_the_cache_contains_pooled_features_only(tiny, examples, tmp_path):
     settings = training(head={"epochs": 1}, fine_tune={"epochs": 0})
     result, _ = train(examples, tmp_path, settings, cached=True)
     assert result.exported == "head"

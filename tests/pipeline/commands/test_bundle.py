@@ -40,7 +40,7 @@ def test_a_bad_bundle_ends_with_its_own_exit_code_and_names_file_cause_and_remed
     assert cli.main(["verify", str(copy)]) == 9
     out, err = capfd.readouterr()
     assert "failed   golden/00.png: is missing\n         remedy: fetch the bundle again" in out
-    assert "failed   labels.txt: label 1 in it is 'green', and bundle.json says 'blue'\n" in out
+    assert "failed   labels.txt: label 1 in it is 'green', but bundle.json says 'blue'\n" in out
     assert err.startswith(f"edgetune: {copy}: 4 of ") and "Traceback" not in err
 
 
@@ -66,7 +66,12 @@ def test_what_cannot_be_read_is_named_and_the_others_are_classified(images, tmp_
     assert cli.main(["predict", str(tiny_bundle.bundle()), *asked]) == 3
     out, err = capfd.readouterr()
     assert len(out.splitlines()) == 3
-    for named in ("broken.jpg: ", "absent.png: ", "empty: the folder holds no files", "3 images or folders could not"):
+    for named in (
+        "broken.jpg: ",
+        "absent.png: ",
+        "empty: the folder contains no files",
+        "3 images or folders could not",
+    ):
         assert named in err
     assert "Traceback" not in err
 

@@ -173,7 +173,7 @@ def refusal(folder: Path) -> BundleError:
 
 def test_what_is_no_bundle_is_refused(tmp_path, bundle):
     assert "does not exist" in refusal(tmp_path / "nowhere").cause
-    assert "is no folder" in refusal(bundle / "SHA256SUMS").cause
+    assert "is not a folder" in refusal(bundle / "SHA256SUMS").cause
     assert refusal(bundle / "golden").cause == f"{bundle / 'golden' / 'bundle.json'}: is missing"
 
 

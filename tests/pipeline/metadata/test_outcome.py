@@ -143,6 +143,6 @@ def test_a_refusal_without_a_readable_reason_is_still_a_refusal(db: Path, tmp_pa
     recorder.node("Evaluator", outputs=evaluator(tmp_path, 0))
     recorder.node("EdgeEvaluator", outputs=edge(tmp_path, 0))
     assert read_outcome(db, "demo").reasons == [
-        "the evaluation holds no verdict",
+        "the evaluation has no verdict",
         "EdgeEvaluator gave no blessing",
     ]

@@ -1,7 +1,7 @@
-"""The middle floor: TFX components, one package each, with `component.py` beside `executor.py`.
+"""TFX components, one package each, with the interface in `component.py` and the work in `executor.py`.
 
-On Kubeflow and Vertex, TFX's entry point finds the class of an artifact by the name of its type: `components.EdgeModel`
-is looked up here.
+On Kubeflow and Vertex, TFX's entry point imports the class of an artifact by its type name: for
+`edgetune.components.EdgeModel` it looks up `EdgeModel` here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    # Only what may be a class: Python asks here for submodules too, before it imports them.
+    # Only names that may be classes: Python also asks for submodules here before it imports them.
     if name[:1].isupper():
         from edgetune.components.common import artifacts  # imports TFX, which takes seconds
 

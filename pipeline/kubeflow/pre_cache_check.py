@@ -18,7 +18,7 @@ from tfx.components.example_gen import utils
 from tfx.dsl.io import fileio
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 
-from edgetune.components.image_example_gen.deferred_source import find
+from edgetune.components.image_example_gen.deferred_source import resolve_source
 from edgetune.components.image_example_gen.driver import fingerprint
 from edgetune.modules.data.digits import EMBEDDED
 from edgetune.pipeline.kubeflow.container_entry import exit_on_user_error
@@ -34,7 +34,7 @@ def answer(exec_properties: dict[str, Any]) -> pipeline_spec_pb2.ExecutorOutput:
     # The embedded digits are written anew each time, and are the same.
     found = EMBEDDED
     if exec_properties["input_base"] != EMBEDDED:
-        find(exec_properties)
+        resolve_source(exec_properties)
         found = fingerprint(exec_properties)
     output.parameter_values[utils.FINGERPRINT_PROPERTY_NAME].string_value = found
     return output

@@ -10,7 +10,7 @@ from tfx.components.statistics_gen import executor as statistics_gen_executor
 from tfx.types import standard_artifacts
 
 from edgetune.components.common.lineage import stamp, versions_of
-from edgetune.components.data_validation.component import LIBRARIES, StatisticsExecutor, ValidatorExecutor
+from edgetune.components.data_validation.executor import LIBRARIES, StatisticsExecutor, ValidatorExecutor
 
 
 def test_every_output_is_stamped_and_read_back():

@@ -8,7 +8,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.types import standard_artifacts
 
-from edgetune.components.curated_schema.component import CuratedSchema, Executor
+from edgetune.components.curated_schema.component import CuratedSchema
+from edgetune.components.curated_schema.executor import Executor
 from edgetune.modules.contracts import example_features
 
 

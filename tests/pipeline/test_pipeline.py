@@ -24,7 +24,7 @@ from tfx.orchestration.portable.inputs_utils import resolve_parameters
 from edgetune.modules.core.errors import WeightsError
 from edgetune.modules.data.sources import Source
 from edgetune.modules.settings.run import RunSettings
-from edgetune.pipeline.pipeline import Places, create_pipeline
+from edgetune.pipeline.pipeline import Destinations, create_pipeline
 
 FOLDERS = Source("images", "/photos", {"all": "*/*"})
 BEFORE_THE_GATE = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "BaselineStatistics"}
@@ -46,7 +46,7 @@ def settings(**changes: Any) -> RunSettings:
 
 
 def build(source: Source = FOLDERS, root: str = "/nowhere", **changes: Any) -> Pipeline:
-    places = Places(root=f"{root}/root", saved_model=f"{root}/served", edge=f"{root}/edge")
+    places = Destinations(root=f"{root}/root", saved_model=f"{root}/served", edge=f"{root}/edge")
     return create_pipeline(settings(**changes), source, places)
 
 
@@ -251,7 +251,7 @@ def test_edgetunes_splits_have_the_sizes_of_the_configuration_and_keep_groups_to
 def test_building_writes_nothing_and_hands_on_what_the_runner_needs(tmp_path):
     connection = metadata_store_pb2.ConnectionConfig()
     connection.sqlite.filename_uri = str(tmp_path / "metadata.db")
-    places = Places(*(str(tmp_path / name) for name in ("root", "served", "edge")))
+    places = Destinations(*(str(tmp_path / name) for name in ("root", "served", "edge")))
     pipeline = create_pipeline(settings(), FOLDERS, places, connection, ["--runner=X"], cache=False)
     assert (pipeline.pipeline_info.pipeline_name, pipeline.pipeline_info.pipeline_root) == ("birds", places.root)
     assert pipeline.metadata_connection_config == connection

@@ -67,7 +67,7 @@ def test_several_workers_of_this_machine_are_processes():
 def cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """Makes this machine one of so many cores, and so much memory."""
 
-    monkeypatch.setattr(beam_engines, "_LIMIT_OF_THE_CONTAINER", tmp_path / "memory.max")
+    monkeypatch.setattr(beam_engines, "_CONTAINER_LIMIT", tmp_path / "memory.max")
 
     def become(number: int, gibibytes: int = 1_000) -> None:
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(number)))

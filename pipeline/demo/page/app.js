@@ -114,7 +114,7 @@ function showPhotograph(pixels) {
   Object.assign($("seen"), { width: pixels.width, height: pixels.height });
   $("seen").getContext("2d").putImageData(pixels, 0, 0);
   const exact = image.width === bundle.size && image.height === bundle.size;
-  const resized = exact ? "exactly the input size of the model" : `stretched to ${bundle.size} × ${bundle.size}`;
+  const resized = exact ? "the exact size of the model's input" : `stretched to ${bundle.size} × ${bundle.size}`;
   $("caption").textContent = `${name}: ${image.width} × ${image.height} pixels, ${resized}.`;
 }
 

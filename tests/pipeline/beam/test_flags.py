@@ -239,7 +239,7 @@ def closed() -> Iterator[str]:
 
 def check(folders: dict[str, str] | None = None, **values: Any) -> None:
     beam = BeamSettings.model_validate(values)
-    check_engine(beam, beam_flags(beam), places or {})
+    check_engine(beam, beam_flags(beam), folders or {})
 
 
 def refusal(**values: Any) -> str:
@@ -353,10 +353,10 @@ def test_a_job_sent_to_spark_as_a_jar_needs_no_java_here_but_the_rest_endpoint_o
 
 
 def test_dataflow_needs_folders_that_its_workers_can_access_and_credentials(monkeypatch, tmp_path):
-    found = refusal(**DATAFLOW, places={"data.path": "gs://birds/photos", "state.root": "/workdir"})
+    found = refusal(**DATAFLOW, folders={"data.path": "gs://birds/photos", "state.root": "/workdir"})
     assert found == "state.root /workdir: Dataflow's workers cannot access folders of this machine"
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
-    found = refusal(**DATAFLOW, places={"data.path": "gs://birds/photos"})
+    found = refusal(**DATAFLOW, folders={"data.path": "gs://birds/photos"})
     assert found.startswith("beam.runner dataflow: no Google Cloud credentials: ")
 
 

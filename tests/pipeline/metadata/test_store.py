@@ -20,7 +20,7 @@ from edgetune.modules.core.errors import ConfigError
 from edgetune.pipeline.config.load import config_digest, load, to_yaml
 from edgetune.pipeline.local.observed_runner import run_observed
 from edgetune.pipeline.metadata.outcome import CACHED, read_outcome
-from edgetune.pipeline.metadata.store import PASSWORD, check, check_texts, connection, place, without_password
+from edgetune.pipeline.metadata.store import PASSWORD, check, check_texts, connection, describe, without_password
 from tests.fakes import postgres
 
 URL = "postgresql://ada:s3cr%3At@db.example:6543/records?sslmode=require"
@@ -51,7 +51,7 @@ def test_the_password_can_come_from_the_environment(tmp_path, monkeypatch):
 
 def test_without_a_url_the_store_is_a_file_in_the_workdir(tmp_path):
     config = connection(None, tmp_path / "metadata.db")
-    assert place(config) == config.sqlite.filename_uri == str(tmp_path / "metadata.db")
+    assert describe(config) == config.sqlite.filename_uri == str(tmp_path / "metadata.db")
     check(config)
 
 
@@ -60,7 +60,7 @@ def test_a_password_is_never_shown(tmp_path):
     assert found.state.metadata == URL
     shown = "postgresql://ada:***@db.example:6543/records?sslmode=require"
     assert shown in to_yaml(found)
-    for text in (to_yaml(found), repr(found), str(found), place(connection(URL, tmp_path))):
+    for text in (to_yaml(found), repr(found), str(found), describe(connection(URL, tmp_path))):
         assert "s3cr" not in text
     assert config_digest(found) == config_digest(settings(URL.replace("s3cr%3At", "other")))
 

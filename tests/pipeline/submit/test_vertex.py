@@ -1,7 +1,7 @@
 """`edgetune submit --project --region`: the requests to Vertex AI over its REST protocol, and the error messages.
 
-Google's client is configured to use REST with a local server. The credentials are a real service account file with a key
-of our own, so that they are read, signed and exchanged as usual.
+Google's client is configured to use REST with a local server. The credentials are a real service account file with our
+own key, so that they are read, signed and exchanged as usual.
 """
 
 from __future__ import annotations

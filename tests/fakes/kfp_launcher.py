@@ -40,7 +40,7 @@ class Platform:
     """State that outlives a run: a folder for logs, and the metadata of all artifacts."""
 
     def __init__(self, kind: str, folder: Path, root: Path, parallel: int = 2, seconds: float = 300) -> None:
-        """Create `folder` for logs. `root` is the root of the code; `parallel` tasks run at once, each up to `seconds`."""
+        """Create `folder` for logs. `root` has the code; `parallel` tasks run at once, each for up to `seconds`."""
         self.kind, self.folder, self.parallel, self.seconds = kind, folder, parallel, seconds
         self.artifacts: list[Json] = []
         self._ids = itertools.count(1)

@@ -120,7 +120,7 @@ def _serve(storage: CloudStorage, folder: Path) -> dict[str, str]:
         do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_any
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

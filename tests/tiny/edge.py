@@ -48,7 +48,7 @@ def not_normalised() -> bytes:
 
 
 def with_a_lost_channel(content: bytes) -> bytes:
-    """Break the quantization of an int8 model: set the scale of the first kernel's last channel to a wrong value."""
+    """Break the quantization of an int8 model: set the scale of the first kernel's last channel to 0."""
     model = inspection.parse(content)
     shapes = {id(tensor): tuple(tensor.shape) for tensor in model.subgraphs[0].tensors if tensor.shape is not None}
     kernel = next(tensor for tensor in model.subgraphs[0].tensors if shapes.get(id(tensor)) == (3, 3, 3, 3))

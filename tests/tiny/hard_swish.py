@@ -74,7 +74,7 @@ def network(*, added: bool = False) -> Network:
 
 
 def images(count: int = 12) -> np.ndarray:
-    """Return uint8 `[count, 32, 32, 3]`: not of one colour like those of `tests.tiny.model`, but from dark to bright."""
+    """Return uint8 `[count, 32, 32, 3]`: from dark to bright, not of one colour as in `tests.tiny.model`."""
     rng = np.random.default_rng(1)
     brightest = rng.integers(40, 256, (count, 1, 1, 3))
     return (rng.random((count, SIZE, SIZE, 3)) * brightest).astype(np.uint8)

@@ -101,4 +101,4 @@ def test_a_user_error_is_reported_without_a_traceback(tmp_path, capfd):
 
 def test_a_type_from_the_platform_is_not_changed():
     given = {"inputs": {"artifacts": {"model": {"artifacts": [{"type": {"schemaTitle": "tfx.Model"}}]}}}}
-    assert json.loads(container_entry.typed(json.dumps(given), json.dumps(DECLARED))) == given
+    assert json.loads(container_entry.add_types(json.dumps(given), json.dumps(DECLARED))) == given

@@ -1,6 +1,6 @@
 """edgetune's own artifact types, so that no resolver mistakes an edge model for a SavedModel.
 
-TFX on Kubeflow and Vertex imports the classes by their type names, through `components/__init__.py`.
+TFX on Kubeflow and Vertex imports the classes by their type names, through `edgetune/__init__.py`.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ from tfx.types.artifact import Artifact
 class IngestReport(Artifact):
     """ImageExampleGen's report: `ingest.json` (counts per split and class) and `rejected.csv` (path, reason)."""
 
-    TYPE_NAME = "edgetune.components.IngestReport"
+    TYPE_NAME = "edgetune.IngestReport"
 
 
 class DatasetFindings(Artifact):
     """DatasetGate's findings: `findings.json`."""
 
-    TYPE_NAME = "edgetune.components.DatasetFindings"
+    TYPE_NAME = "edgetune.DatasetFindings"
 
 
 class EdgeModel(Artifact):
     """EdgeExporter's models: `model_<variant>.tflite` for each variant, and `labels.txt`."""
 
-    TYPE_NAME = "edgetune.components.EdgeModel"
+    TYPE_NAME = "edgetune.EdgeModel"
 
 
 class EdgeEvaluation(Artifact):
     """EdgeEvaluator's measurements: `metrics.json` and `golden/`."""
 
-    TYPE_NAME = "edgetune.components.EdgeEvaluation"
+    TYPE_NAME = "edgetune.EdgeEvaluation"
 
 
 class EdgeBlessing(Artifact):
     """EdgeEvaluator's verdict: custom property `blessed` (1 or 0), and one `blessed_<variant>` for each variant."""
 
-    TYPE_NAME = "edgetune.components.EdgeBlessing"
+    TYPE_NAME = "edgetune.EdgeBlessing"
 
 
 class PushedBundle(Artifact):
     """Record of EdgePusher's delivery: custom property `pushed` (1 or 0), and `pushed_destination`."""
 
-    TYPE_NAME = "edgetune.components.PushedBundle"
+    TYPE_NAME = "edgetune.PushedBundle"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.storage.safe_read import UnreadableFile, most_bytes, read_file
 
 REFERENCE = "float32"
+Image = str | Path | bytes | np.ndarray
+"""A path, the content of an image file, or pixels uint8 `[H, W, 3]`, RGB."""
 # What a run takes where it is told nothing else.
 _MAX_PIXELS = DataSettings.model_fields["max_pixels"].default
 _READING = InputReading(
@@ -35,8 +38,19 @@ _AGAIN = "`edgetune verify` tells more of a bundle"
 _NAMED = 3
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """What a model answers for one image."""
+
+    label: str
+    """The most probable class."""
+    probability: float
+    probabilities: dict[str, float]
+    """By class, the most probable first."""
+
+
 class Classifier:
-    """A model with its class names.
+    """A model with its class names: `labels` in the order of its outputs, `image_size` in pixels.
 
     Args:
         path: A `.tflite`, with its labels inside or as `labels.txt` beside it.
@@ -68,19 +82,44 @@ class Classifier:
         if problems:
             raise BundleError(f"{path}: {'; '.join(problems)}", "only models of an edge bundle can be run here")
 
-    def classify(self, path: Path) -> np.ndarray:
-        """Probabilities of one image file, float32 `[C]`, in the order of `labels`.
+    def predict(self, images: Image | Sequence[Image]) -> list[Prediction]:
+        """Classify images, read as the pipeline reads them.
+
+        Args:
+            images: One image or several: a path, the content of an image file, or pixels uint8 `[H, W, 3]`, RGB.
 
         Raises:
-            DataError: It cannot be read, or is no image that the pipeline would take.
+            DataError: One cannot be read, or is not an image that the pipeline would take.
         """
+        several = [images] if isinstance(images, str | Path | bytes | np.ndarray) else images
+        predictions = []
+        for image in several:
+            ranked = self.best(self.classify(image), len(self.labels))
+            predictions.append(Prediction(*ranked[0], dict(ranked)))
+        return predictions
+
+    def classify(self, image: Image) -> np.ndarray:
+        """Return the probabilities of one image, float32 `[C]`, in the order of `labels`.
+
+        Args:
+            image: As of `predict`.
+
+        Raises:
+            DataError: It cannot be read, or is not an image that the pipeline would take.
+        """
+        name = str(image) if isinstance(image, str | Path) else "the image"
         try:
-            content = read_file(str(path), str(path.resolve().parent), most_bytes(_MAX_PIXELS))
+            if isinstance(image, np.ndarray):
+                content = _as_png(image)
+            elif isinstance(image, bytes):
+                content = image
+            else:
+                content = read_file(name, str(Path(image).resolve().parent), most_bytes(_MAX_PIXELS))
             background = "#{:02x}{:02x}{:02x}".format(*self._reading.background)
-            image = reader.read_image(content, _MAX_PIXELS, self._reading.max_side, background)
+            read = reader.read_image(content, _MAX_PIXELS, self._reading.max_side, background)
         except (UnreadableFile, reader.Unusable, OSError) as error:
-            raise DataError(f"{path}: {error}") from None
-        pixels = decode(tf.constant(image.encoded), self.image_size).numpy()
+            raise DataError(f"{name}: {error}") from None
+        pixels = decode(tf.constant(read.encoded), self.image_size).numpy()
         return np.asarray(self._runner.probabilities(pixels[np.newaxis])[0])
 
     def best(self, probabilities: np.ndarray, top: int) -> list[tuple[str, float]]:
@@ -164,6 +203,13 @@ def images_in(paths: Sequence[Path]) -> Iterator[Path]:
                 yield Path(folder, name)
         if not found:
             raise DataError(f"{path}: the folder holds no files", "name images, or folders of them")
+
+
+def _as_png(pixels: np.ndarray) -> bytes:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        found = f"{pixels.dtype} {list(pixels.shape)}"
+        raise DataError(f"the image is an array of {found}", "give pixels as uint8 [height, width, 3], RGB")
+    return bytes(tf.io.encode_png(pixels).numpy())
 
 
 def _unreadable(error: OSError) -> None:

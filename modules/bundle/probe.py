@@ -21,7 +21,6 @@ from typing import Any
 
 from edgetune.modules.bundle.files import shown
 from edgetune.modules.core import child_process
-from edgetune.modules.core.package_paths import ROOT
 
 _MARK = "edgetune: "
 _MEMORY = 8 << 30  # of addresses, most of which no model ever touches
@@ -81,20 +80,17 @@ def probe(task: Task, seconds: int = _SECONDS) -> Findings:
             Path(folder, f"{number}.png").write_bytes(png)
         request = {**asdict(task), "model": None, "golden": [(name, p) for name, _, p in task.golden]}
         request |= {"folder": folder, "seconds": seconds}
+        process = child_process.start(
+            "edgetune.modules.bundle.probe", stdin=subprocess.PIPE, stdout=output, stderr=subprocess.DEVNULL
+        )
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", "edgetune.modules.bundle.probe"],
-                input=json.dumps(request).encode(),
-                stdout=output,
-                stderr=subprocess.DEVNULL,
-                cwd=ROOT.parent,
-                env=child_process.environment(),
-                timeout=seconds + 30,  # the child's own bound is on the time of the CPU
-                check=False,
-            )
-            code = done.returncode
+            process.communicate(json.dumps(request).encode(), seconds + 30)  # the child's own bound is on CPU time
+            code = process.returncode
         except subprocess.TimeoutExpired:
             code = -signal.SIGKILL
+        finally:
+            process.kill()
+            process.wait()
         output.seek(0)
         said = output.read(_MOST).decode(errors="replace").splitlines()
     findings = Findings()
@@ -102,9 +98,7 @@ def probe(task: Task, seconds: int = _SECONDS) -> Findings:
         if line.startswith(_MARK):
             findings = Findings(**json.loads(line.removeprefix(_MARK)))
     if code:
-        how = f"it ended with exit code {code}"
-        if code < 0:
-            how = f"it was stopped by {signal.Signals(-code).name}"
+        how = f"it {'was stopped by' if code < 0 else 'ended with'} {child_process.ending(code)}"
         late = f" (after {seconds} seconds)" if -code in (signal.SIGKILL, signal.SIGXCPU) else ""
         findings.file.append(f"ends the process that reads or runs it: {how}{late}")
     return findings

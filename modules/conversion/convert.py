@@ -18,7 +18,6 @@ import argparse
 import copy
 import functools
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -32,10 +31,8 @@ from edgetune.modules.contracts.signatures import EDGE
 from edgetune.modules.core import child_process
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.core.gc_pause import gc_paused
-from edgetune.modules.core.package_paths import ROOT
 from edgetune.modules.core.progress import report
 
-_COMMAND = (sys.executable, "-m", "edgetune.modules.conversion.convert")
 _MARK = "edgetune: "
 _NOISE = re.compile(r'Traceback|File "|\^+$|Fatal Python error|(Current )?[Tt]hread 0x|Extension modules|PLEASE submit')
 _TELLING = re.compile(r"LLVM ERROR|\berror:|Error: |ERROR: |(Custom|Flex) ops: |missing attribute")
@@ -63,8 +60,7 @@ def convert(saved_model: str, variants: Sequence[str], representative: np.ndarra
         images = Path(folder, "representative.npy")
         np.save(images, representative)
         where = _fetched(saved_model, Path(folder)) if "://" in saved_model else str(Path(saved_model).resolve())
-        command = [*_COMMAND, "--saved_model", where, "--output", folder, "--representative", str(images), *variants]
-        _run(command, Path(folder, "log"))
+        _run(["--saved_model", where, "--output", folder, "--representative", str(images), *variants], folder)
         return {variant: Path(folder, f"{variant}.tflite").read_bytes() for variant in variants}
 
 
@@ -81,12 +77,12 @@ def _fetched(saved_model: str, folder: Path) -> str:
     return str(copy)
 
 
-def _run(command: list[str], log: Path) -> None:
-    doing = ""
+def _run(arguments: list[str], folder: str) -> None:
+    log, doing = Path(folder, "log"), ""
     with (
         log.open("wb") as errors,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT.parent, env=child_process.environment()
+        child_process.start(
+            "edgetune.modules.conversion.convert", *arguments, stdout=subprocess.PIPE, stderr=errors, text=True
         ) as process,
     ):
         assert process.stdout is not None
@@ -95,9 +91,8 @@ def _run(command: list[str], log: Path) -> None:
                 doing = line.removeprefix(_MARK).strip()
                 report(f"converting to {doing}")
     if process.returncode:
-        how = f"exit code {process.returncode}"
-        if process.returncode < 0:
-            how = f"it was stopped by {signal.Signals(-process.returncode).name}"
+        how = child_process.ending(process.returncode)
+        how = how if process.returncode > 0 else f"it was stopped by {how}"
         said = last_word(log.read_text(encoding="utf-8", errors="replace")) or "it said nothing"
         raise ExportError(
             f"edge variant {doing or 'none begun'}: the LiteRT converter failed ({how}): {said}",

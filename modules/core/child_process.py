@@ -1,8 +1,15 @@
-"""Processes that edgetune starts to work apart, such as the LiteRT converter, and others that need no GPU."""
+"""Child processes of edgetune's own modules: the LiteRT converter, probes of untrusted files, the Parquet reader.
+
+C++ that aborts on a bad input ends the child, and its end becomes an error message of the parent.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+from typing import Any
 
 from edgetune.modules.core.package_paths import ROOT
 
@@ -10,8 +17,25 @@ from edgetune.modules.core.package_paths import ROOT
 _WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
+def start(module: str, *arguments: str, **streams: Any) -> subprocess.Popen[Any]:
+    """Start `python -m module arguments` with `environment()`, where edgetune is found whatever this process's folder.
+
+    Args:
+        module: Dotted name of a module of edgetune that runs as a program.
+        arguments: Its command-line arguments.
+        streams: What else `subprocess.Popen` takes, such as `stdin`, `stdout`, `stderr`, `text`.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.Popen(command, cwd=ROOT.parent, env=environment(), **streams)
+
+
+def ending(code: int) -> str:
+    """Describe how a process ended by its return code: `exit code 3`, `SIGSEGV`."""
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
 def environment() -> dict[str, str]:
-    """Environment of a child process: this one's, with edgetune's code on the path and without a GPU.
+    """Return the environment of a child process: this one's, with edgetune's code on the path and without a GPU.
 
     The child runs beside a training that has the GPU, and converts or measures what runs on the CPU of a phone: a GPU
     would round other bits.
@@ -21,5 +45,5 @@ def environment() -> dict[str, str]:
 
 
 def hide_gpus() -> None:
-    """Leaves the GPUs of this machine to others. Call it before TensorFlow is imported."""
+    """Leave the GPUs of this machine to other processes. Call it before TensorFlow is imported."""
     os.environ.update(_WITHOUT_GPU)

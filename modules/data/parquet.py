@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from edgetune.modules.core import child_process
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.generation import guard_arrow
-from edgetune.modules.core.package_paths import ROOT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,14 +60,8 @@ def _answers(path: str, content: bytes, wanted: Collection[str]) -> Iterator[dic
     with tempfile.TemporaryFile(prefix="edgetune-") as file:
         file.write(content)
         file.seek(0)
-        command = [sys.executable, "-m", "edgetune.modules.data.parquet", *wanted]
-        process = subprocess.Popen(
-            command,
-            stdin=file,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=ROOT.parent,
-            env=child_process.environment(),
+        process = child_process.start(
+            "edgetune.modules.data.parquet", *wanted, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
     assert process.stdout is not None
     try:
@@ -80,8 +72,7 @@ def _answers(path: str, content: bytes, wanted: Collection[str]) -> Iterator[dic
             if "end" in answer:
                 return
             yield answer
-        code = process.wait()
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        how = child_process.ending(process.wait())
         raise DataError(f"{path} cannot be read as Parquet: it ended the process that read it ({how})", _WRITE_ANEW)
     finally:  # also where no more rows are asked for
         process.kill()

@@ -6,7 +6,6 @@ process of a component that would be the end of the run without a word of why.
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,6 @@ from pathlib import Path
 
 from edgetune.modules.core import child_process
 from edgetune.modules.core.errors import EdgetuneError
-from edgetune.modules.core.package_paths import ROOT
 
 _SECONDS = 300
 
@@ -34,22 +32,21 @@ def crash_reason(content: bytes, batch: int) -> str | None:
     with tempfile.NamedTemporaryFile(prefix="edgetune-", suffix=".tflite") as file:
         file.write(content)
         file.flush()
+        process = child_process.start(
+            "edgetune.modules.litert.crash_probe",
+            file.name,
+            str(batch),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", "edgetune.modules.litert.crash_probe", file.name, str(batch)],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd=ROOT.parent,
-                env=child_process.environment(),
-                timeout=_SECONDS,
-                check=False,
-            )
+            code = process.wait(_SECONDS)
         except subprocess.TimeoutExpired:
             return f"the LiteRT interpreter takes more than {_SECONDS} seconds for {batch} images"
-    if not done.returncode:
-        return None
-    how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
-    return f"the LiteRT interpreter ends the process that runs it ({how})"
+        finally:
+            process.kill()
+            process.wait()
+    return f"the LiteRT interpreter ends the process that runs it ({child_process.ending(code)})" if code else None
 
 
 def main() -> None:

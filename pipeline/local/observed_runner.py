@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
-from unittest import mock
 
 import tensorflow as tf
 from apache_beam.options.pipeline_options import StandardOptions
@@ -20,6 +19,7 @@ from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner, PipelineNodeAs
 from tfx.orchestration.pipeline import Pipeline
 
 from edgetune.modules.core.errors import EdgetuneError
+from edgetune.modules.core.replaced import replaced
 from edgetune.pipeline.beam.flags import IN_PROCESS as IN_PROCESS
 from edgetune.pipeline.terminal.console import State
 
@@ -50,11 +50,11 @@ def run_observed(pipeline: Pipeline, observer: Observer) -> None:
         _watching(observer),
         # BeamDagRunner takes no options for its own Beam pipeline. Beam's default would look for another runner on the
         # network, and run the components in that.
-        mock.patch.object(StandardOptions, "DEFAULT_RUNNER", IN_PROCESS),
+        replaced(StandardOptions, "DEFAULT_RUNNER", IN_PROCESS),
         # TFX's executors read the command line, as absl's flags; it is ours.
-        mock.patch.object(sys, "argv", sys.argv[:1]),
-        # To weigh what it keeps of a side input, Beam walks through the globals of all modules there are, each time.
-        mock.patch.object(worker_handlers, "STATE_CACHE_SIZE_MB", 0),
+        replaced(sys, "argv", sys.argv[:1]),
+        # To weigh what it keeps of a side input, Beam walks through the globals of all modules, each time.
+        replaced(worker_handlers, "STATE_CACHE_SIZE_MB", 0),
     ):
         try:
             _ObservedRunner().run(pipeline)

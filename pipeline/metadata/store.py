@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PASSWORD = "EDGETUNE_METADATA_PASSWORD"  # noqa: S105 - the name of the variable that holds it
 _SECONDS = 10.0
 """Timeout for the answer of a server."""
+_OLD_TYPES = "components."
+"""Beginning of the names of artifact types before 0.1.0."""
 _FIELD = re.compile(r'(password: )("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')')
 
 
@@ -79,13 +81,16 @@ def describe(config: ConnectionConfig) -> str:
 
 
 def check(config: ConnectionConfig) -> None:
-    """Check before a run that the server accepts the connection; a file needs no check.
+    """Check before a run that the server accepts the connection, or that the file can be opened.
 
     Raises:
-        ConfigError: The server does not answer, or rejects the user, the password or the database.
+        ConfigError: The server does not answer, or rejects the user, the password or the database; or the records are
+            from a version before 0.1.0.
     """
     kind = config.WhichOneof("config")
     if kind == "sqlite":
+        if Path(describe(config)).is_file():
+            _check_types(config)
         return
     server = getattr(config, kind)
     host, port = server.host, int(server.port)
@@ -99,7 +104,17 @@ def check(config: ConnectionConfig) -> None:
             "check host and port, that the server is running and that this machine can reach it, or set state.metadata "
             "to null for a file in the workdir",
         ) from None
-    open_store(config)
+    _check_types(config)
+
+
+def _check_types(config: ConnectionConfig) -> None:
+    """Reject records from a version before 0.1.0, whose artifact types had names that runs no longer find."""
+    old = sorted(kind.name for kind in open_store(config).get_artifact_types() if kind.name.startswith(_OLD_TYPES))
+    if old:
+        raise ConfigError(
+            f"{describe(config)} holds runs of edgetune before 0.1.0 (artifacts of type {old[0]})",
+            "name another --workdir or another state.metadata; pushed models are not affected",
+        )
 
 
 def check_texts(config: ConnectionConfig, pipeline: Pipeline) -> None:

@@ -1,7 +1,7 @@
-"""The whole pipeline through the command line, as a user runs it, from a copy of the code that tests may edit.
+"""The whole pipeline through the command line, as a user runs it, from an installed wheel that tests may edit.
 
 first run       every component is executed, and both models are pushed
-second run      after editing a file in `modules/`: only the components that use it and later ones are executed
+second run      after editing a file: only the components that use it and later ones are executed
 third run       unchanged: nothing is executed or created
 compiled        for Kubeflow and Vertex, and executed task by task as they do: the same models are pushed
 refused run     labels that no model can learn: nothing is pushed, and one line has the reason
@@ -29,8 +29,8 @@ from PIL import Image
 from edgetune.modules.data.digits import write_digits
 from edgetune.pipeline.metadata.outcome import CACHED, COMPLETE, Outcome, read_outcome
 from tests.fakes.kfp_launcher import Platform
+from tests.helpers.wheel import build_wheel, colliding_project, install
 
-CODE = ("modules", "components", "pipeline", "schemas", "configs", "weights", "requirements")
 AFTER_TRAINING = {"Evaluator", "EdgeExporter", "EdgeEvaluator", "SavedModelPusher", "EdgePusher"}
 DATA = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "DatasetGate", "Transform"}
 RESOLVERS = {"Baseline", "BaselineStatistics"}
@@ -52,12 +52,12 @@ SETTINGS = (
 
 
 class Machine:
-    """A copy of the code, a folder of images, and a workdir."""
+    """An installed wheel, a project whose own packages have the names of our folders, images, and a workdir."""
 
     def __init__(self, folder: Path, root: Path, data: Path) -> None:
-        self.code, self.workdir, self.data = folder / "code", folder / "workdir", data
-        for name in CODE:
-            shutil.copytree(root / name, self.code / name, ignore=shutil.ignore_patterns("__pycache__"))
+        self.code = install(build_wheel(root, folder / "build"), folder / "site")
+        self.project = colliding_project(folder / "project")
+        self.workdir, self.data = folder / "workdir", data
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.edgetune("run", "--workdir", str(self.workdir), *arguments)
@@ -65,11 +65,12 @@ class Machine:
     def edgetune(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command that takes a configuration, with the configuration of these tests and this machine's images."""
         settings = [part for setting in SETTINGS for part in ("--set", setting)]
-        program = [sys.executable, "-m", "edgetune.pipeline.cli", command, "--config", "configs/demo.yaml"]
+        config = self.code / "edgetune" / "configs" / "demo.yaml"
+        program = [sys.executable, "-m", "edgetune", command, "--config", str(config)]
         return subprocess.run(
             [*program, "--data", str(self.data), *settings, *arguments],
-            cwd=self.code,
-            env={**os.environ, "PYTHONPATH": str(self.code)},
+            cwd=self.project,
+            env={**os.environ, "PYTHONPATH": f"{self.project}{os.pathsep}{self.code}"},
             capture_output=True,
             text=True,
             check=False,
@@ -137,7 +138,7 @@ def test_the_first_run_executes_everything_and_pushes_both_models(machine, first
     executions, artifacts = machine.counts()
     assert executions == {"COMPLETE": len(NODES)}
     assert artifacts["Model"] == artifacts["PushedModel"] == 1
-    assert artifacts["components.EdgeModel"] == artifacts["components.PushedBundle"] == 1
+    assert artifacts["edgetune.EdgeModel"] == artifacts["edgetune.PushedBundle"] == 1
     assert artifacts["Examples"] == 2
     [version], [bundle] = machine.pushed("saved_model"), machine.pushed("edge")
     assert (version / "saved_model.pb").is_file()
@@ -264,7 +265,7 @@ def test_on_vertex_a_run_with_another_threshold_is_compared_with_the_last_blesse
 
 def test_an_edit_runs_the_components_that_use_the_file_again_and_the_next_run_nothing(machine, first):
     before = machine.outcome()
-    with (machine.code / "modules" / "augmentation.py").open("a") as file:
+    with (machine.code / "edgetune" / "modules" / "training" / "augmentation.py").open("a") as file:
         file.write("# An edit.\n")
     second = machine.run()
     assert second.returncode == 0, second.stdout + second.stderr

@@ -22,11 +22,11 @@ from edgetune.modules.data.digits import write_digits
 from edgetune.modules.data.sources import discover
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import DataSettings
-from edgetune.pipeline.beam.check import check_engine
 from edgetune.pipeline.beam.flags import beam_flags
 from edgetune.pipeline.local.observed_runner import run_observed
 from edgetune.pipeline.metadata.outcome import COMPLETE, Outcome, read_outcome
 from edgetune.pipeline.pipeline import SCHEMA
+from edgetune.pipeline.preflight.engine import check_engine
 from tests.engine import compare
 from tests.engine.cluster import Cluster
 

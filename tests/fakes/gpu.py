@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-_SOURCE = Path(__file__).with_name("fake_gpu.c")
+_SOURCE = Path(__file__).with_name("gpu.c")
 # For both generations: folder in the wheels, and library.
 _LIBRARIES = (
     ("cuda_runtime", "libcudart.so.12"),

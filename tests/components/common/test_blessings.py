@@ -87,7 +87,7 @@ def test_a_refusal_is_passed_on_platforms(inputs):
 
 @pytest.mark.parametrize("kind", [EdgeModel, EdgeBlessing, EdgeEvaluation])
 def test_artifact_types_have_names_that_kfp_allows_and_tfx_can_import(kind):
-    assert yaml.safe_load(compiler_utils.get_artifact_schema(kind))["title"] == f"edgetune.components.{kind.__name__}"
+    assert yaml.safe_load(compiler_utils.get_artifact_schema(kind))["title"] == f"edgetune.{kind.__name__}"
 
 
 def test_small_ids_stay_numbers():

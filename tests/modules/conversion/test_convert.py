@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import keras
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from edgetune.modules.conversion import convert
 from edgetune.modules.conversion.converter import Converter
-from edgetune.modules.core import progress
+from edgetune.modules.core import child_process, progress
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.litert import inspection
 from edgetune.modules.litert.interpreter import EdgeRunner
@@ -156,7 +157,8 @@ def test_a_converter_that_aborts_is_an_error_and_not_the_end_of_the_run(monkeypa
         "sys.stderr.write('W0000 a warning\\nLLVM ERROR: Failed to infer result type(s).\\nstack dump:\\n')\n"
         "sys.stderr.flush(); os.abort()\n"
     )
-    monkeypatch.setattr(convert, "_COMMAND", (sys.executable, "-c", script))
+    command = [sys.executable, "-c", script]
+    monkeypatch.setattr(child_process, "start", lambda *arguments, **streams: subprocess.Popen(command, **streams))
     with pytest.raises(ExportError, match="edge variant int8: .*SIGABRT.*: LLVM ERROR: Failed to infer result"):
         convert.convert(str(tmp_path), ["float32", "int8"], edge.representative())
 

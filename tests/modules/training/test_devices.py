@@ -19,7 +19,7 @@ from edgetune.modules.settings.run import TrainingSettings
 from edgetune.modules.training import devices, phase
 from edgetune.modules.training.devices import Choice
 from edgetune.modules.training.epochs import Epochs
-from edgetune.pipeline.local.preflight import check_devices
+from edgetune.pipeline.preflight.training import check_devices
 from tests.fakes.gpu import Machine
 
 L4 = {"device_name": "NVIDIA L4", "compute_capability": (8, 9)}
@@ -127,7 +127,7 @@ def test_memory_of_every_gpu_is_taken_as_needed_before_anything_is_started(given
     given.gpus(L4, T4)
     seen: list[int] = []
     monkeypatch.setattr(
-        "edgetune.pipeline.local.preflight.check_in_process", lambda kind: seen.append(len(given.grown))
+        "edgetune.pipeline.preflight.training.check_in_process", lambda kind: seen.append(len(given.grown))
     )
     assert check_devices(TrainingSettings()).device == "GPU 0 (NVIDIA L4)"
     assert given.grown == [("gpu 0", True), ("gpu 1", True)] and seen == [2]

@@ -18,10 +18,10 @@ from apache_beam.options import pipeline_options as beam_options
 
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.settings.execution import BeamSettings
-from edgetune.pipeline.beam import check as engine_check
 from edgetune.pipeline.beam import flags as beam_engines
-from edgetune.pipeline.beam.check import check_engine
 from edgetune.pipeline.beam.flags import beam_flags, ingest_flags, ingest_processes, memory_warning
+from edgetune.pipeline.preflight import engine as engine_check
+from edgetune.pipeline.preflight.engine import check_engine
 
 POOL = {"environment_type": "external", "environment_config": "127.0.0.1:50000"}
 FLINK = {"runner": "flink", "master": "http://127.0.0.1:8081", **POOL}

@@ -6,13 +6,14 @@ import json
 import re
 import subprocess
 import sys
+from typing import get_args
 from unittest import mock
 
 import pytest
 
 from edgetune.modules.core.errors import ConfigError
 from edgetune.pipeline import cli
-from edgetune.pipeline.commands.compile import TARGETS
+from edgetune.pipeline.commands.compile import Target
 from edgetune.pipeline.kubeflow.kfp_package import check_kfp
 
 PLACE = ["--image", "registry.example.com/edgetune:1", "--pipeline-root", "gs://bucket/root"]
@@ -82,21 +83,19 @@ def test_the_remedy_for_kfp_fits_what_setup_py_asks_for(root):
 
 
 def test_an_unknown_target_names_those_there_are(capsys):
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["compile", "--target", "airflow", *PLACE])
-    assert caught.value.code == 2
+    assert cli.main(["compile", "--target", "airflow", *PLACE]) == 2
     said = capsys.readouterr().err
-    assert all(target in said for target in ("airflow", *TARGETS))
+    assert all(target in said for target in ("airflow", *get_args(Target)))
 
 
 def test_the_help_needs_nothing_heavy(root):
-    code = "import sys; from edgetune.pipeline.cli import _parser; _parser(); "
+    code = "import sys; from edgetune.pipeline.cli import main; main(['--help']); "
     code += "print([m for m in sys.modules if m in HEAVY])"
     heavy = ("tensorflow", "tfx", "kfp", "pydantic", "numpy", "google.protobuf")
     done = subprocess.run(
         [sys.executable, "-c", f"HEAVY = {heavy!r}; {code}"], cwd=root, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "[]\n"
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_what_is_compiled_arrives_where_it_is_submitted(tmp_path, monkeypatch):
@@ -105,7 +104,7 @@ def test_what_is_compiled_arrives_where_it_is_submitted(tmp_path, monkeypatch):
     from tests.fakes.platforms import Kubeflow, serving
 
     monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-    files = {target: tmp_path / f"{target}.json" for target in TARGETS}
+    files = {target: tmp_path / f"{target}.json" for target in get_args(Target)}
     for target, path in files.items():
         assert cli.main(["compile", "--target", target, "-o", str(path), *PLACE]) == 0
     assert read(files["vertex"]).resolvers == ["Baseline-model-blessing-resolver", "Baseline-model-resolver"]

@@ -209,9 +209,9 @@ def test_every_artifact_type_can_be_imported_by_its_name(compiled):
         for artifact in component.get("outputDefinitions", {}).get("artifacts", {}).values():
             titles.add(yaml.safe_load(artifact["artifactType"]["instanceSchema"])["title"])
     assert {
-        "edgetune.components.IngestReport",
-        "edgetune.components.EdgeModel",
-        "edgetune.components.EdgeBlessing",
+        "edgetune.IngestReport",
+        "edgetune.EdgeModel",
+        "edgetune.EdgeBlessing",
     } <= titles
     for title in titles:
         found = import_utils.import_class_by_path(compiler_utils.TITLE_TO_CLASS_PATH.get(title, title))

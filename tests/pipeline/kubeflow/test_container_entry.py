@@ -16,7 +16,7 @@ from edgetune.pipeline.kubeflow import container_entry
 
 DECLARED = {
     "artifacts": {
-        "edge_model": {"artifactType": {"instanceSchema": "title: components.EdgeModel\ntype: object\n"}},
+        "edge_model": {"artifactType": {"instanceSchema": "title: edgetune.EdgeModel\ntype: object\n"}},
         "model": {"artifactType": {"instanceSchema": "title: tfx.Model\ntype: object\n"}},
     },
     "parameters": {"epochs": {"parameterType": "NUMBER_INTEGER"}, "rate": {"parameterType": "NUMBER_DOUBLE"}},

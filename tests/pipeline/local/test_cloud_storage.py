@@ -12,7 +12,7 @@ from edgetune.modules.core.errors import ConfigError, DataError, PushError
 from edgetune.modules.data.sources import discover
 from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.storage.versions import push
-from edgetune.pipeline.local.url_check import check_places
+from edgetune.pipeline.preflight.urls import check_places
 from tests.fakes.storage_server import Served, serving
 
 BUCKETS = ["one", "two", "three", "four", "five"]

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from edgetune.modules.core.errors import ConfigError
-from edgetune.pipeline.local.url_check import check_places
 from edgetune.pipeline.metadata.outcome import Outcome
+from edgetune.pipeline.preflight.urls import check_places
 from edgetune.pipeline.report import summary
 from edgetune.pipeline.report.collect import collect
 from tests.pipeline.report.test_report import record_run, settings

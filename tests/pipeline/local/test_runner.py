@@ -129,6 +129,19 @@ def test_weights_of_another_width_are_refused_before_tfx_is_imported(root, tmp_p
     assert remedy.startswith("  remedy: ")
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_mistyped_folder_of_images_leaves_nothing_behind(root, tmp_path, exists):
+    workdir = tmp_path / "new" / "w"
+    if exists:
+        (workdir / "logs").mkdir(parents=True)
+        (workdir / "logs" / "earlier.log").touch()
+    code, error = command(root, "--data", str(tmp_path / "fotos"), "--workdir", str(workdir))
+    assert code == DataError.exit_code and "fotos does not exist" in error
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert found == (["new/w/logs/earlier.log"] if exists else [])
+    assert (tmp_path / "new").exists() == exists
+
+
 # --- how a run ends
 
 
@@ -193,13 +206,15 @@ def run(tmp_path: Path, photos: Path) -> Callable[..., Any]:
 
 
 def test_a_blessed_run_returns_its_outcome_and_prints_log_and_report(fake, run, tmp_path, capfd):
-    outcome = run()
+    done = run()
     work = tmp_path / "w"
-    assert outcome.run_id == "run-1" and outcome.blessed
-    assert outcome.pushed == [f"{work}/pushed/birds/saved_model/1", f"{work}/pushed/birds/edge/1"]
+    assert (done.name, done.run_id, done.blessed, done.reasons) == ("birds", "run-1", True, ())
+    assert done.pushed == (f"{work}/pushed/birds/saved_model/1", f"{work}/pushed/birds/edge/1")
+    assert done.require_blessed() is done
     report = work / "reports" / "birds" / "run-1" / "index.html"
-    assert report.is_file()
+    assert report.is_file() and done.report == report
     [log] = (work / "logs").glob("birds-*.log")
+    assert done.log == log
     written = capfd.readouterr()
     assert written.out.startswith(f"edgetune: birds, log in {log}\n")
     assert str(report) in written.out and "ImageExampleGen" in written.out
@@ -305,8 +320,10 @@ def test_what_is_elsewhere_and_not_there_is_said_before_anything_is_built(fake, 
 
 def test_a_run_that_is_not_blessed_is_an_error_with_the_reason(fake, run):
     fake.blessed["EdgeEvaluator"] = fake.pushed = 0
+    done = run()
+    assert not done.blessed and done.pushed == ()
     with pytest.raises(NotBlessed) as caught:
-        run()
+        done.require_blessed()
     assert caught.value.cause == "edge variant int8: agreement 0.5 is below edge.min_agreement 0.97"
     assert "nothing was pushed" in caught.value.remedy and "index.html" in caught.value.remedy
 

@@ -8,8 +8,8 @@ from edgetune.modules.core.errors import ConfigError, WeightsError
 from edgetune.modules.models.backbone import assemble
 from edgetune.modules.models.weights import save_safetensors
 from edgetune.modules.settings.run import ModelSettings, TrainingSettings
-from edgetune.pipeline.local import preflight
-from edgetune.pipeline.local.preflight import check_network
+from edgetune.pipeline.preflight import training as preflight
+from edgetune.pipeline.preflight.training import check_network
 
 
 def model(**changes: object) -> ModelSettings:

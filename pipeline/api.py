@@ -1,0 +1,126 @@
+"""The Python API: what `import edgetune` offers, and what the command line stands on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgetune.modules.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgetune.modules.bundle.predict import Classifier
+    from edgetune.modules.bundle.verify import Check
+    from edgetune.modules.settings.run import RunSettings
+    from edgetune.pipeline.local.result import Run
+
+Overrides = Mapping[str, Any] | Sequence[str]
+"""Settings by dotted name, `{"model.alpha": 0.35}`, or as on the command line, `["model.alpha=0.35"]`."""
+
+
+def load_settings(
+    config: str | Path | None = None, *, data: str | Path | None = None, overrides: Overrides = ()
+) -> RunSettings:
+    """Return the settings of a run, validated.
+
+    Args:
+        config: A YAML file; None for the embedded demo, or for the defaults if `data` is given.
+        data: What is trained on: a folder of images, a list or a URL; the same as an override of `data.path`.
+        overrides: Settings that replace those of the file.
+
+    Raises:
+        ConfigError: The file cannot be read, or a key or value cannot be used. All problems are listed.
+    """
+    from edgetune.pipeline.config.load import load
+
+    if isinstance(overrides, Mapping):
+        overrides = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+    return load(None if config is None else Path(config), list(overrides), None if data is None else str(data))
+
+
+def run(
+    settings: RunSettings | str | Path | None = None,
+    *,
+    data: str | Path | None = None,
+    workdir: str | Path = "workdir",
+    overrides: Overrides = (),
+    cache: bool = True,
+    verbose: bool = False,
+) -> Run:
+    """Run the whole pipeline on this machine, from images to pushed models, and write the report.
+
+    Progress is printed to the standard output of the process; what libraries print goes into a log file.
+
+    Args:
+        settings: Settings or a YAML file; None for the embedded demo, or for the defaults if `data` is given.
+        data: What is trained on: a folder of images, a list or a URL; replaces `data.path` of the settings.
+        workdir: Folder for everything that the run makes; made if it is missing.
+        overrides: Settings that replace those of a YAML file.
+        cache: Take results of earlier runs if nothing they depend on has changed.
+        verbose: Show the log of TFX and TensorFlow on standard error too.
+
+    Returns:
+        The run, also if a gate refused the model and nothing was pushed.
+
+    Raises:
+        ConfigError: The settings, the workdir or `overrides` for settings that are not a file cannot be used.
+        EdgetuneError: Any other error that a user can cause, such as `DataError` or `WeightsError`.
+    """
+    folder = Path(workdir)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--workdir {folder}: is a file", "name a folder; it is made if it is missing")
+    if settings is None or isinstance(settings, str | Path):
+        settings = load_settings(settings, data=data, overrides=overrides)
+    elif overrides:
+        raise ConfigError("overrides are for a YAML file", "change the settings themselves: model_copy(update=...)")
+    elif data is not None:
+        path = str(data) if "://" in str(data) else str(Path(data).expanduser().resolve())
+        settings = settings.model_copy(update={"data": settings.data.model_copy(update={"path": path})})
+    from edgetune.pipeline.local import runner
+
+    return runner.run(settings, workdir=folder, verbose=verbose, cache=cache)
+
+
+def load_bundle(path: str | Path, variant: str | None = None) -> Classifier:
+    """Open a model of an edge bundle, after checking the bundle's files against their digests.
+
+    Args:
+        path: Folder of a pushed bundle on this machine, or one `.tflite` file.
+        variant: Such as `int8`; None for float32, the reference, or the first by name if there is none.
+
+    Raises:
+        BundleError: The bundle lacks a file or has one that is not what was pushed, or the model cannot be used.
+    """
+    from edgetune.modules.bundle.predict import open_model
+
+    return open_model(Path(path), variant)
+
+
+def verify(
+    path: str | Path,
+    *,
+    public_key: str | Path | None = None,
+    sign_tool: str | None = None,
+    report: Callable[[Check], None] = lambda _: None,
+) -> list[Check]:
+    """Check everything of an edge bundle: files, labels, models, their answers, its signature.
+
+    Args:
+        path: Folder of a pushed bundle, on this machine.
+        public_key: PEM file of the key that must have signed it; None does not check the signature.
+        sign_tool: Command of sigstore's model-signing, by name or path; None for the one on PATH.
+        report: Called with each check as it is done.
+
+    Returns:
+        One entry for each thing that was checked; `outcome` is `ok`, `failed` or `skipped`.
+
+    Raises:
+        BundleError: This is not a folder that could be a bundle.
+        ConfigError: The public key or the tool for signatures is missing.
+    """
+    from edgetune.modules.bundle import signing
+    from edgetune.modules.bundle.verify import verify as check
+
+    key = None if public_key is None else Path(public_key)
+    return check(Path(path), key, sign_tool or signing.TOOL, report)

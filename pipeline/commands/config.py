@@ -1,0 +1,28 @@
+"""`edgetune config`: print the configuration, its schema or its reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgetune.pipeline import api
+from edgetune.pipeline.commands.settings_options import settings_options
+
+
+@click.command(short_help="Print the configuration that a run would have.")
+@settings_options
+@click.option("--schema", is_flag=True, help="Print the JSON schema of configuration files instead.")
+@click.option("--reference", is_flag=True, help="Print the table of all keys instead.")
+def config(config: Path | None, data: str | None, overrides: tuple[str, ...], schema: bool, reference: bool) -> None:
+    """Print the configuration that a run would have, defaults included."""
+    if schema and reference:
+        raise click.UsageError("--schema and --reference exclude each other")
+    if schema or reference:
+        from edgetune.pipeline.config import reference as documents
+
+        click.echo(documents.json_schema_text() if schema else documents.reference(), nl=False)
+    else:
+        from edgetune.pipeline.config.load import to_yaml
+
+        click.echo(to_yaml(api.load_settings(config, data=data, overrides=overrides)), nl=False)

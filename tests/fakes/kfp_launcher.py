@@ -106,9 +106,9 @@ class Platform:
             self._execute(f"{name}-hook", hook, whole)
         self._execute(name, container, whole)
         for key, made in json.loads(Path(output_file).read_text())["artifacts"].items():
-            for artifact, told in zip(outputs[key], made["artifacts"], strict=True):
-                assert told["uri"] == artifact["uri"]
-                artifact["metadata"] = told.get("metadata", {})
+            for artifact, output in zip(outputs[key], made["artifacts"], strict=True):
+                assert output["uri"] == artifact["uri"]
+                artifact["metadata"] = output.get("metadata", {})
         self.artifacts += [artifact for made in outputs.values() for artifact in made]
         return outputs
 

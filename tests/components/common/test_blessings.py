@@ -21,10 +21,10 @@ STORE = "projects/1/locations/here/metadataStores/default/artifacts"
 
 def handed_on(artifact: types.Artifact, number: int) -> types.Artifact:
     """Return the artifact as TFX's entry point passes it to the next component."""
-    told = entry.to_runtime_artifact(artifact, {})
-    told.name = f"{STORE}/{number}"
-    told.type.instance_schema = compiler_utils.get_artifact_schema(type(artifact))
-    given = json_format.Parse(json_format.MessageToJson(told), pipeline_spec_pb2.RuntimeArtifact())
+    passed = entry.to_runtime_artifact(artifact, {})
+    passed.name = f"{STORE}/{number}"
+    passed.type.instance_schema = compiler_utils.get_artifact_schema(type(artifact))
+    given = json_format.Parse(json_format.MessageToJson(passed), pipeline_spec_pb2.RuntimeArtifact())
     artifacts = {"it": pipeline_spec_pb2.ArtifactList(artifacts=[given])}
     return entry.parse_raw_artifact_dict(artifacts, {})["it"][0]
 

@@ -155,7 +155,7 @@ def test_the_digest_depends_on_every_value_and_nothing_else(write):
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         ("training: {batch_size: 0}", "training.batch_size: 0 ({file}, line 3) must be a whole number of at least 1"),
         (
@@ -189,10 +189,10 @@ def test_the_digest_depends_on_every_value_and_nothing_else(write):
         ("model: {weights: ~nobody-of-that-name/w.h5}", "model.weights: '~nobody-of-that-name/w.h5' ({file}, line 3)"),
     ],
 )
-def test_an_error_names_key_value_line_and_what_is_allowed(write, lines, said):
+def test_an_error_names_key_value_line_and_what_is_allowed(write, lines, message):
     path = write(MINIMAL + lines + "\n")
     cause = refusal(path)
-    assert said.format(file=path) in cause
+    assert message.format(file=path) in cause
     assert "\n" not in cause
 
 
@@ -200,14 +200,14 @@ def test_all_errors_are_listed_with_their_sources(write):
     path = write("name: Birds\ndata: {}\nmodel: {alpha: 3}\n")
     cause = refusal(path, ["edge.min_agreement=2", "foo=1"])
     assert cause.splitlines()[0] == "5 settings are invalid:"
-    for said in (
+    for message in (
         f'name: "Birds" ({path}, line 1) must be lower-case letters',
         f"data.path is missing ({path}, line 2): it must be text",
         f"model.alpha: 3 ({path}, line 3)",
         "edge.min_agreement: 2 (--set) must be a number from 0 to 1",
         "unknown key foo (--set): the top level has name, data, model",
     ):
-        assert f"\n  - {said}" in cause
+        assert f"\n  - {message}" in cause
 
 
 def test_a_file_without_a_name_reports_the_missing_keys(write):
@@ -217,7 +217,7 @@ def test_a_file_without_a_name_reports_the_missing_keys(write):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("name: [a\ndata: {path: b}\n", "birds.yaml, line 2, column 5: not valid YAML"),
         ("name: a\n\tdata: b\n", "birds.yaml, line 2, column 1: not valid YAML"),
@@ -237,8 +237,8 @@ def test_a_file_without_a_name_reports_the_missing_keys(write):
         ("- a\n", "the configuration is not a group of keys"),
     ],
 )
-def test_invalid_yaml_is_reported_with_its_line(write, text, said):
-    assert said in refusal(write(text))
+def test_invalid_yaml_is_reported_with_its_line(write, text, message):
+    assert message in refusal(write(text))
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
@@ -250,7 +250,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("training.batch_size", "--set training.batch_size: not of the form key=value"),
         ("=3", "--set =3: not of the form key=value"),
@@ -261,8 +261,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         ("model.head.units=[8]", "model.head (--set): 1 hidden layers need 1 rates, not 2"),
     ],
 )
-def test_an_invalid_override_is_named(override, said):
-    assert said in refusal(None, [override])
+def test_an_invalid_override_is_named(override, message):
+    assert message in refusal(None, [override])
 
 
 def test_empty_data_is_an_error():

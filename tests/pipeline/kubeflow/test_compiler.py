@@ -96,8 +96,8 @@ def test_every_container_gets_beams_runner(compiled):
     for name in CONTAINERS:
         runs = container(job, name)
         hooks = [runs["lifecycle"]["preCacheCheck"]] if "lifecycle" in runs else []
-        for told in (runs, *hooks):
-            assert [flag for flag in told["args"] if flag.startswith("--runner")] == ["--runner=FnApiRunner"], name
+        for spec in (runs, *hooks):
+            assert [flag for flag in spec["args"] if flag.startswith("--runner")] == ["--runner=FnApiRunner"], name
 
 
 def test_it_is_the_same_pipeline_as_in_a_local_run(compiled):

@@ -148,7 +148,7 @@ def test_submitting_needs_no_access_to_the_bucket(vertex, submit):
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "message"),
     [
         (403, "Vertex AI User"),
         (404, "--project and --region"),
@@ -156,10 +156,10 @@ def test_submitting_needs_no_access_to_the_bucket(vertex, submit):
         (503, "again later"),
     ],
 )
-def test_the_message_of_vertex_is_reported(vertex, submit, status, told):
+def test_the_message_of_vertex_is_reported(vertex, submit, status, message):
     vertex.refuse = (status, "because of\n a rule")
     code, _, err = submit()
-    assert code == 10 and "because of a rule" in err and told in err
+    assert code == 10 and "because of a rule" in err and message in err
 
 
 def test_an_unreachable_vertex_is_reported(vertex, submit, monkeypatch):
@@ -171,7 +171,7 @@ def test_an_unreachable_vertex_is_reported(vertex, submit, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("where", "told"),
+    ("where", "message"),
     [
         (("--project", "p"), "--project p alone names no platform"),
         (("--region", "europe-west4"), "give --project too"),
@@ -182,9 +182,9 @@ def test_an_unreachable_vertex_is_reported(vertex, submit, monkeypatch):
         ((*WHERE, "--name", "n" * 129), "longer than 128"),
     ],
 )
-def test_conflicting_arguments_are_rejected(vertex, submit, where, told):
+def test_conflicting_arguments_are_rejected(vertex, submit, where, message):
     code, _, err = submit(where=where)
-    assert code == 2 and told in err and vertex.asked == []
+    assert code == 2 and message in err and vertex.asked == []
 
 
 def test_a_root_that_is_not_on_cloud_storage_is_rejected(vertex, submit):

@@ -49,7 +49,7 @@ def test_plain_output_is_one_line_per_finished_component() -> None:
 def test_plain_progress_lines_are_limited_and_the_last_one_is_on_the_final_line() -> None:
     out, clock = io.StringIO(), Clock()
     with Console(out, ["TwoPhaseTrainer"], detail_seconds=5, clock=clock) as console:
-        console.detail("nobody runs yet")
+        console.detail("nothing runs yet")
         console.started("TwoPhaseTrainer")
         for epoch in range(1, 13):
             console.detail(f"head: epoch {epoch}/12")

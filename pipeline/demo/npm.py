@@ -49,8 +49,7 @@ def node_command(program: str) -> list[str]:
 def installed(source: Path, cache: Path | None = None) -> Path:
     """Install the packages of a lock file unless they are there already, and return their folder `node_modules`.
 
-    Several processes may do this at once: each installs into a temporary folder, and the first one to finish renames
-    it.
+    Several processes may do this at once: each installs into a temporary folder, which the first one to finish renames.
 
     Args:
         source: Folder of `package.json` and `package-lock.json`.

@@ -259,7 +259,7 @@ def test_it_serves_until_ctrl_c_and_imports_no_tensorflow(bundle, engines, root)
     finally:
         started.kill()
     assert (started.returncode, err) == (0, "")
-    assert out.splitlines()[-2:] == ["ended", "heavy: []"]
+    assert out.splitlines()[-2:] == ["stopped", "heavy: []"]
 
 
 def test_ipv6_is_served_too(bundle, engines):

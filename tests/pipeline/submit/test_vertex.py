@@ -173,7 +173,7 @@ def test_an_unreachable_vertex_is_reported(vertex, submit, monkeypatch):
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        (("--project", "p"), "--project p alone names no platform"),
+        (("--project", "p"), "--project p also needs --region"),
         (("--region", "europe-west4"), "give --project too"),
         (("--project", "p", "--region", "mars-1"), "no such region"),
         ((), "no platform is named"),

@@ -1,1 +1,1 @@
-"""TFX components, one package each: `component.py` (interface) beside `executor.py` (work)."""
+"""TFX components, one package each, with the interface in `component.py` and the work in `executor.py`."""

@@ -1,1 +1,1 @@
-"""The top floor: what runs, in what order and where (configuration, DAG, runners, command line)."""
+"""Configuration, pipeline graph, runners and command line: what runs, in what order and where."""

@@ -1,4 +1,4 @@
-"""The pipeline: every component, and what it gets from which. This is the picture that the README draws."""
+"""The pipeline: all components and the channels between them, as in the picture in the README."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import transform_pb2
 
+from edgetune.components.common.names import (
+    BLESSING_KEY,
+    EDGE_MODEL_KEY,
+    EVALUATION_KEY,
+    EXAMPLES_KEY,
+    IMPORT_SCHEMA_GEN,
+    MODEL_KEY,
+    REPORT_KEY,
+    STATISTICS_KEY,
+)
 from edgetune.components.curated_schema.component import CuratedSchema
 from edgetune.components.data_validation.component import ExampleValidator, StatisticsGen
 from edgetune.components.dataset_gate import DatasetGate
@@ -29,18 +39,18 @@ from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.beam.flags import ingest_flags
 from edgetune.pipeline.config.load import config_digest
 from edgetune.pipeline.dag.eval_config import eval_config
-from edgetune.pipeline.dag.resolvers import Baselines, OwnMetadata
+from edgetune.pipeline.dag.resolvers import Baselines, MetadataBaselines
 
 SCHEMA = ROOT / "schemas" / "examples.pbtxt"
 _PREPROCESSING, _TRANSFORM = "edgetune.modules.examples.preprocessing", "edgetune.components.transform.executor"
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where a run keeps what it makes."""
+class Destinations:
+    """Folders or URLs for the results of a run."""
 
     root: str
-    """TFX's pipeline root: all artifacts."""
+    """TFX's pipeline root, with all artifacts."""
     saved_model: str
     """Folder of pushed SavedModel versions."""
     edge: str
@@ -50,57 +60,58 @@ class Places:
 def create_pipeline(
     settings: RunSettings,
     source: Source | None,
-    places: Places,
+    destinations: Destinations,
     metadata: metadata_store_pb2.ConnectionConfig | None = None,
     beam_args: Sequence[str] = (),
     cache: bool = True,
     baselines: Baselines | None = None,
 ) -> Pipeline:
-    """Builds the pipeline; nothing is run.
+    """Build the pipeline without running it.
 
     Args:
-        settings: The run's configuration.
-        source: What `modules.data.sources.discover` found under `settings.data.path`; None leaves that to the run.
-        places: Where artifacts and pushed models go.
-        metadata: Connection to ML Metadata; None where the platform has its own.
-        beam_args: Flags for Beam, for all components that use it; ImageExampleGen has its own `ingest_flags` too.
-        cache: Whether results of earlier runs are taken where nothing they depend on has changed.
-        baselines: How a run finds the last blessed model; by default, by our own queries to ML Metadata.
+        settings: The configuration of the run.
+        source: The result of `modules.data.sources.discover` for `settings.data.path`; None to discover it at run time.
+        destinations: Folders or URLs for artifacts and pushed models.
+        metadata: Connection to ML Metadata; None if the platform has its own.
+        beam_args: Beam flags for all components that use it; ImageExampleGen gets its `ingest_flags` in addition.
+        cache: Whether to reuse results of earlier runs if nothing that they depend on has changed.
+        baselines: How to find the last blessed model; by default, with our own queries to ML Metadata.
 
     Raises:
-        WeightsError: The file of weights is missing.
+        WeightsError: The weights file is missing.
     """
-    baselines = baselines or OwnMetadata()
-    example_gen = ImageExampleGen(source, settings.data, split_memory=f"{places.root}/split_memory")
+    baselines = baselines or MetadataBaselines()
+    example_gen = ImageExampleGen(source, settings.data, split_memory=f"{destinations.root}/split_memory")
     example_gen.with_beam_pipeline_args(ingest_flags(settings.beam, source.images if source else None))
-    examples = example_gen.outputs["examples"]
+    examples = example_gen.outputs[EXAMPLES_KEY]
 
-    schema_gen = CuratedSchema(SCHEMA).with_id("ImportSchemaGen")
+    schema_gen = CuratedSchema(SCHEMA).with_id(IMPORT_SCHEMA_GEN)
     schema = schema_gen.outputs["schema"]
     statistics_gen = StatisticsGen(examples=examples, schema=schema)
-    validator = ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
-    baseline_statistics = baselines.statistics(statistics_gen.outputs["statistics"])
+    statistics = statistics_gen.outputs[STATISTICS_KEY]
+    validator = ExampleValidator(statistics=statistics, schema=schema)
+    baseline_statistics = baselines.statistics(statistics)
     gate = DatasetGate(
         examples=examples,
         anomalies=validator.outputs["anomalies"],
-        report=example_gen.outputs["report"],
-        statistics=statistics_gen.outputs["statistics"],
+        report=example_gen.outputs[REPORT_KEY],
+        statistics=statistics,
         settings=settings.data,
-        baseline_statistics=baseline_statistics.outputs["statistics"] if baseline_statistics else None,
+        baseline_statistics=baseline_statistics.outputs[STATISTICS_KEY] if baseline_statistics else None,
     )
 
     transform = Transform(
         examples=examples,
         schema=schema,
         preprocessing_fn=f"{_PREPROCESSING}.preprocessing_fn",
-        # The vocabulary is that of all splits' classes, and each is in train: ImageExampleGen fails otherwise.
+        # The vocabulary of train has the classes of all splits, since ImageExampleGen fails if train lacks one.
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=SPLITS),
-        # The digest re-runs Transform when the code changes: TFX itself sees only the function's name.
+        # The digest re-runs Transform when the code changes: TFX itself only compares the name of the function.
         custom_config={
             "image_size": settings.model.image_size,
             "code_digest": code_digest(_PREPROCESSING, _TRANSFORM),
         },
-        # StatisticsGen has those of the data; of encoded images and raw pixels they would say nothing.
+        # StatisticsGen computes useful ones; statistics of encoded images and raw pixels are not.
         disable_statistics=True,
     )
     transform.add_upstream_node(gate)
@@ -111,39 +122,39 @@ def create_pipeline(
         model=settings.model,
         training=settings.training,
     )
-    model = trainer.outputs["model"]
+    model = trainer.outputs[MODEL_KEY]
 
     baseline = baselines.model(model)
     evaluator = Evaluator(
         examples=examples,
         example_splits=["test"],
         model=model,
-        baseline_model=baseline.outputs["model"] if baseline else None,
+        baseline_model=baseline.outputs[MODEL_KEY] if baseline else None,
         eval_config=eval_config(settings.evaluation),
         settings=settings.evaluation,
     )
-    blessing = evaluator.outputs["blessing"]
+    blessing = evaluator.outputs[BLESSING_KEY]
 
     edge_exporter = EdgeExporter(
         model=model, transformed_examples=transform.outputs["transformed_examples"], settings=settings.edge
     )
-    edge_model = edge_exporter.outputs["edge_model"]
+    edge_model = edge_exporter.outputs[EDGE_MODEL_KEY]
     edge_evaluator = EdgeEvaluator(edge_model=edge_model, model=model, examples=examples, settings=settings.edge)
-    edge_blessing = edge_evaluator.outputs["blessing"]
+    edge_blessing = edge_evaluator.outputs[BLESSING_KEY]
 
     saved_model_pusher = SavedModelPusher(
-        model=model, model_blessing=blessing, edge_blessing=edge_blessing, destination=places.saved_model
+        model=model, model_blessing=blessing, edge_blessing=edge_blessing, destination=destinations.saved_model
     )
     edge_pusher = EdgePusher(
         edge_model=edge_model,
-        edge_evaluation=edge_evaluator.outputs["evaluation"],
+        edge_evaluation=edge_evaluator.outputs[EVALUATION_KEY],
         edge_blessing=edge_blessing,
         model=model,
         model_blessing=blessing,
-        destination=places.edge,
+        destination=destinations.edge,
         pipeline_name=settings.name,
         config_digest=config_digest(settings),
-        ingest_report=example_gen.outputs["report"],
+        ingest_report=example_gen.outputs[REPORT_KEY],
         push=settings.push,
         edge=settings.edge,
         card=settings.card,
@@ -152,7 +163,7 @@ def create_pipeline(
     nodes += [transform, trainer, baseline, evaluator, edge_exporter, edge_evaluator, saved_model_pusher, edge_pusher]
     return Pipeline(
         pipeline_name=settings.name,
-        pipeline_root=places.root,
+        pipeline_root=destinations.root,
         components=[node for node in nodes if node],
         enable_cache=cache,
         metadata_connection_config=metadata,

@@ -69,8 +69,9 @@ def measure(way: str, data: Path, target: Path) -> dict[str, Any]:
 
 def _ours(data: Path, target: Path, meter: Meter) -> None:
     from edgetune.components.common.artifacts import IngestReport
+    from edgetune.components.common.names import REPORT_KEY
     from edgetune.components.image_example_gen import ImageExampleGen
-    from edgetune.components.image_example_gen.executor import REPORT_KEY, Executor
+    from edgetune.components.image_example_gen.executor import Executor
     from edgetune.components.transform import Transform
     from edgetune.components.transform.executor import Executor as TransformExecutor
     from edgetune.modules.data.sources import discover

@@ -29,7 +29,7 @@ from tfx.types.artifact import Artifact
 
 from benchmarks.lib.measure import Memory, cpu_name
 from edgetune.components.evaluator import executor
-from edgetune.components.image_example_gen.raw_example import ReadOptions, of_image
+from edgetune.components.image_example_gen.raw_example import ReadOptions, from_image
 from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.evaluation.verdict import Thresholds
 from edgetune.modules.settings.execution import BeamSettings
@@ -112,7 +112,7 @@ def _write(data: Path, images: int, target: Path) -> None:
     """Write raw examples as ImageExampleGen does."""
     reading = ReadOptions(DataSettings(path=str(data)).max_pixels)
     originals = [
-        of_image(path.read_bytes(), path.parent.name, str(path), reading).value.example
+        from_image(path.read_bytes(), path.parent.name, str(path), reading).value.example
         for path in sorted(data.glob("*/*.jpg"))
     ]
     path = target / f"Split-{_SPLIT}" / "data_tfrecord-00000-of-00001.gz"

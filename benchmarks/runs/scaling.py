@@ -134,10 +134,10 @@ def _one(config: Path, overrides: list[str], data: Path, workdir: Path) -> list[
     from edgetune.modules.data.sources import discover
     from edgetune.pipeline.config.load import load
     from edgetune.pipeline.local.observed_runner import IN_PROCESS, run_observed
-    from edgetune.pipeline.pipeline import Places, create_pipeline
+    from edgetune.pipeline.pipeline import Destinations, create_pipeline
 
     settings = load(config, overrides, str(data))
-    places = Places(str(workdir / "root"), str(workdir / "saved_model"), str(workdir / "edge"))
+    places = Destinations(str(workdir / "root"), str(workdir / "saved_model"), str(workdir / "edge"))
     connection = metadata.sqlite_metadata_connection_config(str(workdir / "metadata.db"))
     flags = [f"--runner={IN_PROCESS}"]
     meter = Meter()

@@ -1,1 +1,1 @@
-"""What several components share: artifact types, blessings, parameters, lineage, record writer."""
+"""Code shared by components: names, artifact types, blessings, parameters, lineage and the record writer."""

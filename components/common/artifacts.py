@@ -1,6 +1,6 @@
-"""Artifact types of edgetune's own, so that no resolver ever takes an edge model for a SavedModel.
+"""edgetune's own artifact types, so that no resolver mistakes an edge model for a SavedModel.
 
-Their names are what TFX on Kubeflow and Vertex imports them by; `components/__init__.py` makes that so.
+TFX on Kubeflow and Vertex imports the classes by their type names, through `edgetune/__init__.py`.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from tfx.types.artifact import Artifact
 
 
 class IngestReport(Artifact):
-    """What ImageExampleGen read: `ingest.json` (counts per split and class) and `rejected.csv` (path, reason)."""
+    """ImageExampleGen's report: `ingest.json` (counts per split and class) and `rejected.csv` (path, reason)."""
 
     TYPE_NAME = "edgetune.IngestReport"
 
 
 class DatasetFindings(Artifact):
-    """What DatasetGate found: `findings.json`."""
+    """DatasetGate's findings: `findings.json`."""
 
     TYPE_NAME = "edgetune.DatasetFindings"
 
 
 class EdgeModel(Artifact):
-    """What EdgeExporter made: `model_<variant>.tflite` for each variant, and `labels.txt`."""
+    """EdgeExporter's models: `model_<variant>.tflite` for each variant, and `labels.txt`."""
 
     TYPE_NAME = "edgetune.EdgeModel"
 
 
 class EdgeEvaluation(Artifact):
-    """What EdgeEvaluator measured: `metrics.json` and `golden/`."""
+    """EdgeEvaluator's measurements: `metrics.json` and `golden/`."""
 
     TYPE_NAME = "edgetune.EdgeEvaluation"
 
@@ -39,6 +39,6 @@ class EdgeBlessing(Artifact):
 
 
 class PushedBundle(Artifact):
-    """Where EdgePusher put a bundle: custom property `pushed` (1 or 0), and `pushed_destination`."""
+    """Record of EdgePusher's delivery: custom property `pushed` (1 or 0), and `pushed_destination`."""
 
     TYPE_NAME = "edgetune.PushedBundle"

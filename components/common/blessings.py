@@ -1,8 +1,7 @@
-"""The one place that decides whether a model may be pushed.
+"""Decide whether a model may be pushed; both pushers ask here.
 
 Both gates must have blessed it: TFX's Evaluator the SavedModel, and EdgeEvaluator the LiteRT models made from it. A
-blessing counts only for the very artifact it was given for, and only if that is written in it: whatever is absent
-refuses.
+blessing counts only for the artifact whose id is recorded in it. Anything missing means no push.
 """
 
 from __future__ import annotations
@@ -12,37 +11,39 @@ from collections.abc import Mapping, Sequence
 from tfx import types
 from tfx.components.util import model_utils
 
+from edgetune.components.common import names
+
 Artifacts = Mapping[str, Sequence[types.Artifact]]
 
-MODEL, EDGE_MODEL = "model", "edge_model"
 MODEL_BLESSING, EDGE_BLESSING, EDGE_EVALUATION = "model_blessing", "edge_blessing", "edge_evaluation"
-# Platforms hand properties on as JSON, whose numbers are exact up to here; the ids that TFX makes there are larger.
+# Platforms pass properties as JSON, whose integers are exact up to this value; the ids that TFX makes there are larger.
 _EXACT = 2**53
-PUSHED, DESTINATION, VERSION, REASON = "pushed", "pushed_destination", "pushed_version", "reason"
 
 
 def refusal(inputs: Artifacts) -> str | None:
-    """Why nothing may be pushed, in one sentence; None where both gates blessed what is to be pushed.
+    """Return the reason not to push, in one sentence, or None if both gates blessed the model.
 
     Args:
-        inputs: A pusher's inputs by their keys. `edge_model` and `edge_evaluation` are looked at where they are there.
+        inputs: A pusher's inputs by their keys. `edge_model` and `edge_evaluation` are checked if present.
     """
-    model, model_blessing, edge_blessing = (_single(inputs, key) for key in (MODEL, MODEL_BLESSING, EDGE_BLESSING))
+    model, model_blessing, edge_blessing = (
+        _single(inputs, key) for key in (names.MODEL_KEY, MODEL_BLESSING, EDGE_BLESSING)
+    )
     if model is None:
         return "there is no model to push"
     if model_blessing is None:
         return "the Evaluator gave no blessing"
     if edge_blessing is None:
         return "the EdgeEvaluator gave no blessing"
-    # Whom a blessing is for comes first: what it says of another model does not matter.
+    # Check first that each blessing refers to this model.
     for artifact, gate, key in (
-        (model_blessing, "Evaluator", "current_model_id"),
-        (edge_blessing, "EdgeEvaluator", "model_id"),
+        (model_blessing, names.EVALUATOR, "current_model_id"),
+        (edge_blessing, names.EDGE_EVALUATOR, "model_id"),
     ):
         if not _is_for(artifact, key, model):
             return f"the {gate}'s blessing is for another model"
-    if EDGE_MODEL in inputs:
-        edge_model = _single(inputs, EDGE_MODEL)
+    if names.EDGE_MODEL_KEY in inputs:
+        edge_model = _single(inputs, names.EDGE_MODEL_KEY)
         if edge_model is None:
             return "there is no edge model to push"
         if not _is_for(edge_blessing, "edge_model_id", edge_model):
@@ -52,13 +53,13 @@ def refusal(inputs: Artifacts) -> str | None:
             return "there is no edge evaluation of this edge model"
     if not model_utils.is_model_blessed(model_blessing):
         return "the Evaluator refused the model"
-    if edge_blessing.get_int_custom_property("blessed") != 1:
+    if edge_blessing.get_int_custom_property(names.BLESSED) != 1:
         return "the EdgeEvaluator refused the edge models"
     return None
 
 
 def record_judged(judgement: types.Artifact, key: str, judged: types.Artifact) -> None:
-    """Writes onto a judgement which artifact it is of."""
+    """Record on a judgement which artifact was judged."""
     if judged.id <= _EXACT:
         judgement.set_int_custom_property(key, judged.id)
     else:
@@ -66,16 +67,16 @@ def record_judged(judgement: types.Artifact, key: str, judged: types.Artifact) -
 
 
 def record_pushed(artifact: types.Artifact, destination: str, version: str) -> None:
-    """Writes onto a pusher's output where the model went, under the names of TFX's Pusher."""
-    artifact.set_int_custom_property(PUSHED, 1)
-    artifact.set_string_custom_property(DESTINATION, destination)
-    artifact.set_string_custom_property(VERSION, version)
+    """Record on a pusher's output where the model was delivered, under the names that TFX's Pusher uses."""
+    artifact.set_int_custom_property(names.PUSHED, 1)
+    artifact.set_string_custom_property(names.PUSHED_DESTINATION, destination)
+    artifact.set_string_custom_property(names.PUSHED_VERSION, version)
 
 
 def record_refused(artifact: types.Artifact, reason: str) -> None:
-    """Writes onto a pusher's output that nothing was pushed, and why."""
-    artifact.set_int_custom_property(PUSHED, 0)
-    artifact.set_string_custom_property(REASON, reason)
+    """Record on a pusher's output that nothing was pushed, and why."""
+    artifact.set_int_custom_property(names.PUSHED, 0)
+    artifact.set_string_custom_property(names.REASON, reason)
 
 
 def _single(inputs: Artifacts, key: str) -> types.Artifact | None:
@@ -84,7 +85,7 @@ def _single(inputs: Artifacts, key: str) -> types.Artifact | None:
 
 
 def _is_for(judgement: types.Artifact, key: str, judged: types.Artifact) -> bool:
-    # An absent property reads as 0, and so does the id of an artifact that was never stored.
+    # A missing property reads as 0, and so does the id of an artifact that was never stored.
     if not judgement.has_custom_property(key):
         return False
     written = judgement.get_string_custom_property(key)
@@ -98,7 +99,7 @@ def _as_number(text: str) -> int | None:
 
 
 def _id_on_platform(name: str) -> int:
-    """The id that TFX on Kubeflow and Vertex gives to an artifact of this name; its Evaluator writes down the name."""
+    """Return the id that TFX on Kubeflow and Vertex gives an artifact of this name; its Evaluator records the name."""
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 
-    return int(kubeflow_v2_entrypoint_utils._get_hashed_id(name, {}))  # noqa: SLF001 - the one place that knows it
+    return int(kubeflow_v2_entrypoint_utils._get_hashed_id(name, {}))  # noqa: SLF001 - not public

@@ -1,4 +1,4 @@
-"""What did the work, written onto what came of it, and read where it is needed."""
+"""Record library versions on artifacts, and read them back."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edgetune.modules.core.library_versions import KEY, record
 
 
 def stamp(outputs: Mapping[str, Sequence[types.Artifact]], libraries: Iterable[str]) -> None:
-    """Writes the versions in this process onto all outputs of an executor.
+    """Record this process's library versions on all outputs of an executor.
 
-    It comes before the work: some of TFX's executors describe their outputs themselves when they return.
+    Call it before the work: some of TFX's executors describe their outputs themselves when they return.
 
     Args:
         outputs: An executor's outputs, by key.
-        libraries: Those that decide what it puts out.
+        libraries: Libraries that determine the outputs.
     """
     versions = record(libraries)
     for artifacts in outputs.values():
@@ -26,9 +26,12 @@ def stamp(outputs: Mapping[str, Sequence[types.Artifact]], libraries: Iterable[s
 
 
 def versions_of(artifact: types.Artifact) -> dict[str, str | None] | None:
-    """Versions by name of what made an artifact, null for what was not installed; None where they are not recorded."""
+    """Return the library versions recorded on an artifact, by name; None if there is no readable record.
+
+    A library that was not installed has the version None.
+    """
     try:
         versions = json.loads(artifact.get_string_custom_property(KEY))
-    except ValueError:  # none, or a record that was altered
+    except ValueError:  # no record, or one that was altered
         return None
     return versions if isinstance(versions, dict) else None

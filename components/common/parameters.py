@@ -1,4 +1,4 @@
-"""Settings as the typed execution properties of a component, so that ML Metadata records and compares each one."""
+"""Turn settings into typed execution properties, so that ML Metadata records and compares each one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgetune.modules.settings.run import Settings
 
 
 def parameters_of(settings: type[Settings], prefix: str = "") -> dict[str, ExecutionParameter]:
-    """Execution parameters for all leaves of a settings tree, named as `modules.settings.run.flatten` names them."""
+    """Return an execution parameter for each leaf of a settings tree, named as by `modules.settings.run.flatten`."""
     parameters: dict[str, ExecutionParameter] = {}
     for name, field in settings.model_fields.items():
         annotation = field.annotation
@@ -24,7 +24,7 @@ def parameters_of(settings: type[Settings], prefix: str = "") -> dict[str, Execu
 
 
 def _plain(annotation: Any) -> tuple[Any, bool]:
-    """The type TFX knows for an annotation, and whether None is allowed."""
+    """Return the TFX parameter type for an annotation, and whether None is allowed."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         (inner,) = [a for a in args if a is not type(None)]

@@ -1,9 +1,9 @@
-"""Writing gzipped TFRecords, as TFX's components hand them on: compressed by all cores, in memory that does not grow.
+"""Write gzipped TFRecords, the format between TFX components, on all cores and in bounded memory.
 
-TFX's own way is Beam's sink, which compresses at zlib's level 6 in the thread that does everything else: that takes
-longer than to decode and resize the images. Here a file is a row of gzip members (RFC 1952 allows for it, and
-TensorFlow, Beam and Python read it), so several can be compressed at a time; and zlib-ng does it, which makes the same
-of packed pixels as zlib in half the time.
+TFX uses Beam's sink, which compresses at zlib level 6 in the thread that does everything else; that takes longer than
+decoding and resizing the images. Here a file is a sequence of gzip members (allowed by RFC 1952; TensorFlow, Beam and
+Python read them), so several are compressed at a time. zlib-ng compresses packed pixels to the same size as zlib in
+half the time.
 """
 
 from __future__ import annotations
@@ -26,50 +26,52 @@ from edgetune.modules.core.threads import InOrder
 _GZIP = zlib.MAX_WBITS | 16
 _FAST = 1
 _BLOCK = 1 << 20
-"""Bytes of records in a member, at least."""
+"""Minimum bytes of records in a gzip member, except the last one."""
 
 
 class Compressor(Protocol):
-    """What makes one gzip member, as of the standard library."""
+    """Compressor of one gzip member, like those of the standard library."""
 
     def compress(self, data: memoryview) -> bytes:
-        """The beginning of it."""
+        """Return the first part of the compressed data."""
 
     def flush(self) -> bytes:
-        """The rest of it."""
+        """Return the rest of the compressed data."""
 
 
-def stored() -> Compressor:
-    """For what is compressed already."""
+def uncompressed() -> Compressor:
+    """Return a compressor that only frames, for data that is already compressed."""
     return zlib.compressobj(0, zlib.DEFLATED, _GZIP)
 
 
-def squeezed() -> Compressor:
-    """For bytes of which few values are frequent and that do not repeat, such as packed pixels."""
+def huffman_only() -> Compressor:
+    """Return a compressor for data with few frequent byte values and no repetitions, such as packed pixels."""
     return zlib_ng.compressobj(_FAST, zlib.DEFLATED, _GZIP, strategy=zlib.Z_HUFFMAN_ONLY)
 
 
 class WriteRecords(beam.PTransform):
-    """Serialized examples to `<prefix>-00000-of-00001.gz`, one file for each bundle.
+    """Write serialized examples to `<prefix>-00000-of-00001.gz`, one file for each bundle.
 
     Args:
         prefix: Beginning of the paths.
-        how: `stored` or `squeezed`.
-        prepare: What is done to each example before it is written, in threads.
+        compressor: `uncompressed` or `huffman_only`.
+        prepare: Applied to each example before it is written, in threads.
     """
 
-    def __init__(self, prefix: str, how: Callable[[], Compressor], prepare: Callable[[bytes], bytes] = bytes) -> None:
+    def __init__(
+        self, prefix: str, compressor: Callable[[], Compressor], prepare: Callable[[bytes], bytes] = bytes
+    ) -> None:
         super().__init__()
-        self._prefix, self._pack = prefix, _Pack(how, prepare)
+        self._prefix, self._pack = prefix, _Pack(compressor, prepare)
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.PCollection:
         return input_or_inputs | "Pack" >> beam.ParDo(self._pack) | "Write" >> beam.io.Write(_Sink(self._prefix))
 
 
 class _Pack(beam.DoFn):
-    def __init__(self, how: Callable[[], Compressor], prepare: Callable[[bytes], bytes]) -> None:
+    def __init__(self, compressor: Callable[[], Compressor], prepare: Callable[[bytes], bytes]) -> None:
         super().__init__()
-        self._how, self._prepare = how, prepare
+        self._compressor, self._prepare = compressor, prepare
 
     def start_bundle(self) -> None:
         self._records: list[bytes] = []
@@ -80,28 +82,28 @@ class _Pack(beam.DoFn):
         self._records.append(element)
         self._size += len(element)
         if self._size >= _BLOCK:
-            yield from self._calls.call(self._records, self._how, self._prepare)
+            yield from self._calls.call(self._records, self._compressor, self._prepare)
             self._records, self._size = [], 0
 
     def finish_bundle(self) -> Iterator[beam.transforms.window.WindowedValue]:
         if self._records:
-            for member in self._calls.call(self._records, self._how, self._prepare):
+            for member in self._calls.call(self._records, self._compressor, self._prepare):
                 yield GlobalWindows.windowed_value(member)
         for member in self._calls.rest():
             yield GlobalWindows.windowed_value(member)
 
 
-def _member(records: list[bytes], how: Callable[[], Compressor], prepare: Callable[[bytes], bytes]) -> bytes:
-    """Records as TFRecords, in a gzip member."""
+def _member(records: list[bytes], compressor: Callable[[], Compressor], prepare: Callable[[bytes], bytes]) -> bytes:
+    """Return a gzip member that holds the records in TFRecord framing."""
     framed = io.BytesIO()
     for record in records:
         _TFRecordUtil.write_record(framed, prepare(record))
-    packer = how()
+    packer = compressor()
     return packer.compress(framed.getbuffer()) + packer.flush()
 
 
 class _Sink(FileBasedSink):
-    """Writes members as they are."""
+    """Sink that writes gzip members unchanged."""
 
     def __init__(self, prefix: str) -> None:
         super().__init__(prefix, BytesCoder(), ".gz", compression_type=CompressionTypes.UNCOMPRESSED)

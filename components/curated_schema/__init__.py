@@ -1,3 +1,3 @@
-"""ImportSchemaGen, keyed by the schema's content instead of its path."""
+"""CuratedSchema: ImportSchemaGen with the content of the schema in the cache key instead of its path."""
 
 from edgetune.components.curated_schema.component import CuratedSchema as CuratedSchema

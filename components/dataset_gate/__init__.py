@@ -1,4 +1,4 @@
-"""Stops a run on data that should not be trained on."""
+"""DatasetGate: stops the run if the data are not fit for training."""
 
 from edgetune.components.dataset_gate.component import DatasetGate
 

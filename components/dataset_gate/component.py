@@ -1,4 +1,4 @@
-"""The component DatasetGate: its interface."""
+"""Interface of the DatasetGate component."""
 
 from __future__ import annotations
 
@@ -12,23 +12,15 @@ from tfx.types.channel import Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from edgetune.components.common.artifacts import DatasetFindings, IngestReport
-from edgetune.components.dataset_gate.executor import (
-    ANOMALIES_KEY,
-    BASELINE_KEY,
-    EXAMPLES_KEY,
-    FINDINGS_KEY,
-    LIBRARIES,
-    REPORT_KEY,
-    STATISTICS_KEY,
-    Executor,
-)
+from edgetune.components.common.names import EXAMPLES_KEY, FINDINGS_KEY, REPORT_KEY, STATISTICS_KEY
+from edgetune.components.dataset_gate.executor import ANOMALIES_KEY, BASELINE_KEY, LIBRARIES, Executor
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
 from edgetune.modules.settings.run import DataSettings
 
 
 class DatasetGateSpec(ComponentSpec):
-    """DatasetGate's interface."""
+    """Inputs, outputs and execution properties of DatasetGate."""
 
     PARAMETERS = {
         "min_examples_per_class": ExecutionParameter(type=int),
@@ -53,13 +45,12 @@ class DatasetGateSpec(ComponentSpec):
 
 
 class DatasetGate(base_beam_component.BaseBeamComponent):
-    """A TFX component that stops a run on data that should not be trained on.
+    """A TFX component that stops the run if the data are not fit for training.
 
     It fails on anomalies that ExampleValidator found, on classes with too few usable images or far fewer than others,
-    on small images, on near-duplicates that stand under two labels or in two splits, and on data that are not
-    distributed as those of the last blessed model. A finding passes if `data.allow` names it, and the artifact says who
-    let it.
-    What comes after it in a pipeline has to name it as upstream node; nothing reads its output.
+    on small images, on near-duplicates with two labels or in two splits, and on drift from the data of the last blessed
+    model. A finding is allowed if `data.allow` names it; the artifact then records the user who ran the pipeline.
+    No component reads its output, so later components must name it as an upstream node.
 
     ## Example
     ```
@@ -74,8 +65,8 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
     ```
 
     Component `outputs` contains:
-     - `findings`: Channel of type `DatasetFindings`: `findings.json`, a list of those that were let pass. Custom
-                   properties: `findings`, their number; where there are any, `allowed` and `allowed_by`.
+     - `findings`: Channel of type `DatasetFindings`: `findings.json`, the list of allowed findings. Custom properties:
+                   `findings`, their number; if there are any, `allowed` and `allowed_by`.
     """
 
     SPEC_CLASS = DatasetGateSpec
@@ -94,11 +85,11 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
 
         Args:
             examples: Raw examples, of type `standard_artifacts.Examples`.
-            anomalies: ExampleValidator's, of type `standard_artifacts.ExampleAnomalies`.
-            report: ImageExampleGen's, of type `IngestReport`.
-            statistics: StatisticsGen's, of type `standard_artifacts.ExampleStatistics`.
+            anomalies: From ExampleValidator, of type `standard_artifacts.ExampleAnomalies`.
+            report: From ImageExampleGen, of type `IngestReport`.
+            statistics: From StatisticsGen, of type `standard_artifacts.ExampleStatistics`.
             settings: The bounds, `on_duplicates` and `allow` are used.
-            baseline_statistics: Those of the data that drift is measured against; without any, it is not measured.
+            baseline_statistics: Statistics to measure drift from; without them, drift is not measured.
         """
         super().__init__(
             spec=DatasetGateSpec(
@@ -114,7 +105,7 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
                 max_image_drift=settings.max_image_drift,
                 on_duplicates=settings.on_duplicates,
                 allow=json.dumps(sorted(settings.allow)),
-                # Who lets nothing pass is nobody: then the same data are served from the cache whoever runs it.
+                # Empty unless something is allowed, so that the user name does not change the cache key.
                 allowed_by=getpass.getuser() if settings.allow else "",
                 code_digest=code_digest("edgetune.components.dataset_gate.executor"),
                 library_versions=library_versions(LIBRARIES),

@@ -1,4 +1,4 @@
-"""How far the data are from those of the last blessed model, as TensorFlow Data Validation measures it."""
+"""Measure drift from the data of the last blessed model with TensorFlow Data Validation."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ NUMBERS = (
     example_features.GREEN,
     example_features.BLUE,
 )
-"""Features that are compared by their distribution."""
-# The split that is large enough for its distribution to mean something, and that the model learns from.
+"""Numeric features whose distributions are compared."""
+# The model learns from this split, and it is large enough for its distribution to be meaningful.
 _SPLIT = "train"
 
 
 def drifted(now_uri: str, before_uri: str, max_label_drift: float, max_image_drift: float) -> list[Finding]:
-    """What is not distributed as it was.
+    """Return a finding for each feature whose distribution has drifted.
 
     Args:
         now_uri: StatisticsGen's artifact of these data.
-        before_uri: The same of those that are compared with.
+        before_uri: StatisticsGen's artifact of the baseline.
         max_label_drift: Bound on the L-infinity distance of the labels.
         max_image_drift: Bound on the Jensen-Shannon divergence of each of `NUMBERS`.
     """

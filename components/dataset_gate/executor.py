@@ -1,4 +1,4 @@
-"""The component DatasetGate: its work. Images are looked at by a Beam pipeline, so no process holds all of them."""
+"""Executor of the DatasetGate component. A Beam pipeline examines the images, so no process holds all of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 
 from edgetune.components.common.lineage import stamp
+from edgetune.components.common.names import (
+    EXAMPLES_KEY,
+    FINDINGS_FILE,
+    FINDINGS_KEY,
+    INGEST_FILE,
+    REPORT_KEY,
+    STATISTICS_KEY,
+)
 from edgetune.components.dataset_gate.drift import drifted
 from edgetune.modules.contracts import example_features
 from edgetune.modules.core.errors import DataError
@@ -32,14 +40,13 @@ from edgetune.modules.data.findings import (
     with_files,
 )
 
-EXAMPLES_KEY, ANOMALIES_KEY, REPORT_KEY, FINDINGS_KEY = "examples", "anomalies", "report", "findings"
-STATISTICS_KEY, BASELINE_KEY = "statistics", "baseline_statistics"
-LIBRARIES = ("tensorflow-data-validation",)  # measures drift; all else here is counting
+ANOMALIES_KEY, BASELINE_KEY = "anomalies", "baseline_statistics"
+LIBRARIES = ("tensorflow-data-validation",)  # measures drift; the other findings only need counting
 _NAMED = 10
 
 
 class Executor(BaseBeamExecutor):
-    """Collects all findings, writes them, and fails if there are any that nobody let pass."""
+    """Collects all findings, writes them, and fails if any of them is not allowed."""
 
     def Do(
         self,
@@ -47,22 +54,22 @@ class Executor(BaseBeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Judges the data.
+        """Write the findings, and fail unless all are allowed.
 
         Raises:
-            FindingsError: There is a finding; up to ten are named.
+            FindingsError: A finding is not allowed; up to ten are named.
             DataError: A split was not validated.
         """
         stamp(output_dict, LIBRARIES)
         inputs = {key: artifact_utils.get_single_instance(found) for key, found in input_dict.items() if found}
         output = artifact_utils.get_single_instance(output_dict[FINDINGS_KEY])
-        with tf.io.gfile.GFile(f"{inputs[REPORT_KEY].uri}/ingest.json") as file:
+        with tf.io.gfile.GFile(f"{inputs[REPORT_KEY].uri}/{INGEST_FILE}") as file:
             ingest = json.load(file)
         of_classes = small_classes(ingest["splits"], exec_properties["min_examples_per_class"])
         of_classes += imbalance(ingest["splits"], exec_properties["max_imbalance"])
         found: list[Finding] = []
         for split in example_features.SPLITS:
-            found += anomalies(split, _described(f"{inputs[ANOMALIES_KEY].uri}/Split-{split}/SchemaDiff.pb"))
+            found += anomalies(split, _anomaly_descriptions(f"{inputs[ANOMALIES_KEY].uri}/Split-{split}/SchemaDiff.pb"))
         if BASELINE_KEY in inputs:
             bounds = exec_properties["max_label_drift"], exec_properties["max_image_drift"]
             found += drifted(inputs[STATISTICS_KEY].uri, inputs[BASELINE_KEY].uri, *bounds)
@@ -71,11 +78,10 @@ class Executor(BaseBeamExecutor):
         )
         found = [*with_files(of_classes, by_class), *found, *of_images]
         allowed = json.loads(exec_properties["allow"])
-        passed = [is_allowed(finding, allowed) for finding in found]
-        listed = [{**asdict(finding), "allowed": let} for finding, let in zip(found, passed, strict=True)]
-        with tf.io.gfile.GFile(f"{output.uri}/findings.json", "w") as file:
+        listed = [{**asdict(finding), "allowed": is_allowed(finding, allowed)} for finding in found]
+        with tf.io.gfile.GFile(f"{output.uri}/{FINDINGS_FILE}", "w") as file:
             file.write(json.dumps({"findings": listed}, indent=2) + "\n")
-        if refused := [finding for finding, let in zip(found, passed, strict=True) if not let]:
+        if refused := [finding for finding in found if not is_allowed(finding, allowed)]:
             raise FindingsError(refused)
         output.set_int_custom_property("findings", len(found))
         if found:
@@ -85,26 +91,26 @@ class Executor(BaseBeamExecutor):
     def _images(
         self, examples_uri: str, prefix: str, exec_properties: dict[str, Any], of_classes: Iterable[Finding]
     ) -> tuple[list[Finding], dict[str, list[str]]]:
-        """What is wrong with single images, and with groups of them; and the first files of each class in question."""
+        """Return the findings about images and groups of images, and the first files of each class in `of_classes`."""
         smallest, classes = exec_properties["min_side"], {finding.subject for finding in of_classes}
         with self._make_beam_pipeline() as pipeline:
-            places = [
+            by_split = [
                 pipeline
                 | f"Read[{split}]" >> beam.io.ReadFromTFRecord(f"{examples_uri}/Split-{split}/*")
-                | f"Place[{split}]" >> beam.Map(_place, split)
+                | f"Describe[{split}]" >> beam.Map(_describe, split)
                 for split in example_features.SPLITS
             ]
-            images = places | beam.Flatten()
+            images = by_split | beam.Flatten()
             (
                 images
                 | "Copy" >> beam.MapTuple(lambda group, copy, _: (group, copy))
                 | "ByGroup" >> beam.GroupByKey()
-                | "Judge" >> beam.FlatMap(_judge, exec_properties["on_duplicates"] == "fail")
+                | "Findings" >> beam.FlatMap(_duplicate_findings, exec_properties["on_duplicates"] == "fail")
                 | "Write" >> beam.io.WriteToText(f"{prefix}-same", skip_if_empty=True)
             )
             (
                 images
-                | "InQuestion" >> beam.Filter(lambda image: image[1].label in classes)
+                | "WithFinding" >> beam.Filter(lambda image: image[1].label in classes)
                 | "OfClass" >> beam.MapTuple(lambda _, copy, side: (copy.label, os.fsencode(copy.source)))
                 | "FirstOfClass" >> beam.CombinePerKey(beam.combiners.TopCombineFn(_NAMED, reverse=True))
                 | "JsonOfClass" >> beam.MapTuple(lambda label, first: json.dumps([label, _as_text(first)]))
@@ -125,14 +131,16 @@ class Executor(BaseBeamExecutor):
                     | f"Json[{what}]" >> beam.Map(_as_json)
                     | f"Write[{what}]" >> beam.io.WriteToText(f"{prefix}-{what}")
                 )
-        same = [json.loads(line) for line in sorted(_take(f"{prefix}-same*"))]
-        [count], [first] = ([json.loads(line) for line in _take(f"{prefix}-{what}*")] for what in ("count", "first"))
+        same = [json.loads(line) for line in sorted(_pop_lines(f"{prefix}-same*"))]
+        [count], [first] = (
+            [json.loads(line) for line in _pop_lines(f"{prefix}-{what}*")] for what in ("count", "first")
+        )
         found = [Finding(**{**finding, "files": tuple(finding["files"])}) for finding in same]
-        return found + small_images(count, first, smallest), dict(map(json.loads, _take(f"{prefix}-classes*")))
+        return found + small_images(count, first, smallest), dict(map(json.loads, _pop_lines(f"{prefix}-classes*")))
 
 
-def _place(record: bytes, split: str) -> tuple[bytes, Copy, int]:
-    """Its group, where it stands, and its shorter side."""
+def _describe(record: bytes, split: str) -> tuple[bytes, Copy, int]:
+    """Return an image's group, its split, label, file and id, and its shorter side in pixels."""
     features = tf.train.Example.FromString(record).features.feature
     label, source, image_id, group = (
         features[key].bytes_list.value[0]
@@ -147,7 +155,7 @@ def _place(record: bytes, split: str) -> tuple[bytes, Copy, int]:
     return group, Copy(split, label.decode("utf-8"), os.fsdecode(source), image_id.decode()), side
 
 
-def _judge(group: tuple[bytes, Iterable[Copy]], one_only: bool) -> Iterator[str]:
+def _duplicate_findings(group: tuple[bytes, Iterable[Copy]], one_only: bool) -> Iterator[str]:
     for finding in same_images(group[1], one_only):
         yield json.dumps(asdict(finding))
 
@@ -160,8 +168,8 @@ def _as_text(sources: list[bytes]) -> list[str]:
     return [os.fsdecode(source) for source in sources]
 
 
-def _take(pattern: str) -> list[str]:
-    """The lines of all files that match; they are removed."""
+def _pop_lines(pattern: str) -> list[str]:
+    """Return the lines of all files that match, and remove the files."""
     lines: list[str] = []
     for path in tf.io.gfile.glob(pattern):
         with tf.io.gfile.GFile(path) as file:
@@ -170,11 +178,11 @@ def _take(pattern: str) -> list[str]:
     return lines
 
 
-def _described(path: str) -> dict[str, str]:
-    """Descriptions by feature in a file that ExampleValidator wrote.
+def _anomaly_descriptions(path: str) -> dict[str, str]:
+    """Return the descriptions by feature in a file that ExampleValidator wrote.
 
     Raises:
-        DataError: There is no such file: what was not validated does not pass.
+        DataError: The file does not exist, so the split was not validated.
     """
     if not tf.io.gfile.exists(path):
         raise DataError(f"{path} is missing: a split was not validated", "run the pipeline again with --no-cache")

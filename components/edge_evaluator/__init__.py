@@ -1,3 +1,3 @@
-"""EdgeEvaluator: every LiteRT model measured against the SavedModel, and blessed or refused."""
+"""EdgeEvaluator: measures every LiteRT model against the SavedModel, and blesses or refuses it."""
 
 from edgetune.components.edge_evaluator.component import EdgeEvaluator as EdgeEvaluator

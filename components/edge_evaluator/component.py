@@ -1,4 +1,4 @@
-"""The EdgeEvaluator component."""
+"""Interface of the EdgeEvaluator component."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel
+from edgetune.components.common.names import BLESSING_KEY, EDGE_MODEL_KEY, EVALUATION_KEY, EXAMPLES_KEY, MODEL_KEY
 from edgetune.components.common.parameters import parameters_of
 from edgetune.components.edge_evaluator import executor
 from edgetune.modules.core.code_digest import code_digest
@@ -26,24 +27,24 @@ class EdgeEvaluatorSpec(types.ComponentSpec):
         KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
-        "edge_model": ChannelParameter(type=EdgeModel),
-        "model": ChannelParameter(type=standard_artifacts.Model),
-        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        EDGE_MODEL_KEY: ChannelParameter(type=EdgeModel),
+        MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
+        EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
     }
     OUTPUTS = {
-        "evaluation": ChannelParameter(type=EdgeEvaluation),
-        "blessing": ChannelParameter(type=EdgeBlessing),
+        EVALUATION_KEY: ChannelParameter(type=EdgeEvaluation),
+        BLESSING_KEY: ChannelParameter(type=EdgeBlessing),
     }
 
 
 class EdgeEvaluator(base_component.BaseComponent):
-    """A TFX component that measures LiteRT models and blesses each for itself.
+    """A TFX component that measures LiteRT models and blesses each of them separately.
 
-    Every variant classifies the raw `test` split in the LiteRT interpreter, and is compared with the SavedModel that
+    Every variant classifies the raw `test` split in the LiteRT interpreter, and is compared with the SavedModel, which
     classifies the same encoded images through `serving_default`. A variant is blessed if its accuracy, its agreement
-    with the SavedModel and its size keep within the settings, and if its file is what clients need; the whole is
-    blessed if every required variant is, and at least one. Without test images nothing is. A refusal is no failure:
-    the component succeeds, and the pushers do not push.
+    with the SavedModel and its size are within the settings, and if its file meets the needs of clients. The edge model
+    is blessed if every required variant is blessed, and at least one is; without test images, none is. A refusal is
+    not a failure: the component succeeds, and the pushers do not push.
 
     ```
     edge_evaluator = EdgeEvaluator(
@@ -55,7 +56,7 @@ class EdgeEvaluator(base_component.BaseComponent):
     ```
 
     Component `outputs` contains:
-     - `evaluation`: Channel of type `EdgeEvaluation`: `metrics.json` and `golden/`; the main figures also as custom
+     - `evaluation`: Channel of type `EdgeEvaluation`: `metrics.json` and `golden/`; the main figures are also custom
        properties.
      - `blessing`: Channel of type `EdgeBlessing`: custom properties `blessed` and `blessed_<variant>`, 1 or 0, and
        `model_id` and `edge_model_id`, the artifacts that were judged.
@@ -71,13 +72,13 @@ class EdgeEvaluator(base_component.BaseComponent):
         examples: types.BaseChannel,
         settings: EdgeSettings,
     ) -> None:
-        """Constructs an EdgeEvaluator.
+        """Construct an EdgeEvaluator component.
 
         Args:
             edge_model: Channel of type `EdgeModel`.
             model: Channel of type `Model`, from which `edge_model` was made.
-            examples: Channel of type `Examples`: raw ones, with a split `test`.
-            settings: When a variant is blessed, and which are required.
+            examples: Channel of type `Examples`: raw examples, with a split `test`.
+            settings: The thresholds for a blessing, and the required variants.
         """
         values = flatten(settings)
         spec = EdgeEvaluatorSpec(

@@ -1,4 +1,4 @@
-"""What EdgeEvaluator does."""
+"""Executor of the EdgeEvaluator component."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from tfx.utils import path_utils
 
 from edgetune.components.common import blessings
 from edgetune.components.common.lineage import stamp
+from edgetune.components.common.names import (
+    BLESSED,
+    BLESSING_KEY,
+    EDGE_MODEL_KEY,
+    EVALUATION_KEY,
+    EXAMPLES_KEY,
+    MODEL_KEY,
+)
 from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.bundle.write import METRICS
 from edgetune.modules.contracts.bundle import GOLDEN
@@ -24,14 +32,14 @@ from edgetune.modules.settings.run import EdgeSettings, unflatten
 LIBRARIES = (
     "ai-edge-litert",  # runs the variants
     "tensorflow",  # runs the SavedModel that they are compared with
-    "numpy",  # takes the figures
+    "numpy",  # computes the metrics
 )
-# The files TFX's own Evaluator leaves beside its blessing, for people who look into the folder.
+# TFX's Evaluator writes one of these files for people who look into the folder of its blessing.
 BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"
 
 
 class Executor(base_executor.BaseExecutor):
-    """Measures, writes the figures, and sets the blessing."""
+    """Measures the variants, writes the metrics, and sets the blessing."""
 
     def Do(
         self,
@@ -39,23 +47,23 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Evaluates all variants.
+        """Evaluate all variants.
 
         Raises:
             ConfigError: A threshold is not allowed.
-            ExportError: The SavedModel cannot be evaluated at all.
+            ExportError: The SavedModel cannot be evaluated.
             DataError: An image of the test split has a class that the model does not know.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
-        model = artifact_utils.get_single_instance(input_dict["model"])
-        edge_model = artifact_utils.get_single_instance(input_dict["edge_model"])
-        examples = artifact_utils.get_single_instance(input_dict["examples"])
-        evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
-        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
+        edge_model = artifact_utils.get_single_instance(input_dict[EDGE_MODEL_KEY])
+        examples = artifact_utils.get_single_instance(input_dict[EXAMPLES_KEY])
+        evaluation = artifact_utils.get_single_instance(output_dict[EVALUATION_KEY])
+        blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
 
         saved_model = path_utils.serving_model_path(model.uri)
-        # What was made is what counts: `variants` is no property of this component.
+        # All variants in the edge model are evaluated; `variants` is not a property of this component.
         given = {"variants": exec_properties["required"], **exec_properties}
         settings = unflatten(EdgeSettings, given)
         thresholds = Thresholds(
@@ -69,20 +77,20 @@ class Executor(base_executor.BaseExecutor):
         _write(f"{evaluation.uri}/{METRICS}", json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
 
         for artifact in (evaluation, blessing):
-            artifact.set_int_custom_property("blessed", int(metrics["blessed"]))
+            artifact.set_int_custom_property(BLESSED, int(metrics["blessed"]))
             blessings.record_judged(artifact, "model_id", model)
             blessings.record_judged(artifact, "edge_model_id", edge_model)
         for name, facts in metrics["variants"].items():
             blessing.set_int_custom_property(f"blessed_{name}", int(facts["blessed"]))
         _record(evaluation, metrics)
         evaluation.set_string_custom_property("code_digest", exec_properties["code_digest"])
-        # For the lineage of what is pushed: the pusher itself never sees the data.
+        # For the lineage of the bundle: the pusher does not read the examples.
         evaluation.set_string_custom_property("data_digest", examples.get_string_custom_property("data_digest"))
         _write(f"{blessing.uri}/{BLESSED_FILE if metrics['blessed'] else NOT_BLESSED_FILE}", "")
 
 
 def _record(evaluation: types.Artifact, metrics: dict[str, Any]) -> None:
-    """The main figures as properties, so that runs can be compared in ML Metadata without opening a file."""
+    """Record the main figures as properties, so that runs can be compared in ML Metadata without opening a file."""
     evaluation.set_int_custom_property("test_images", metrics["test"]["images"])
     if metrics["saved_model"]["accuracy"] is not None:
         evaluation.set_float_custom_property("accuracy_saved_model", metrics["saved_model"]["accuracy"])

@@ -1,3 +1,3 @@
-"""EdgeExporter: LiteRT models from a SavedModel."""
+"""EdgeExporter: converts a SavedModel into LiteRT models."""
 
 from edgetune.components.edge_exporter.component import EdgeExporter as EdgeExporter

@@ -1,4 +1,4 @@
-"""The EdgeExporter component."""
+"""Interface of the EdgeExporter component."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from edgetune.components.common.artifacts import EdgeModel
+from edgetune.components.common.names import EDGE_MODEL_KEY, MODEL_KEY
 from edgetune.components.common.parameters import parameters_of
 from edgetune.components.edge_exporter import executor
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
 from edgetune.modules.settings.run import EdgeSettings, flatten
 
-# Not the thresholds: who changes one wants another verdict, not another model.
+# Thresholds are left out: changing one changes the verdict, not the models.
 USED = ("variants", "representative_images", "description", "author", "license")
 
 
@@ -27,20 +28,20 @@ class EdgeExporterSpec(types.ComponentSpec):
         KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
-        "model": ChannelParameter(type=standard_artifacts.Model),
+        MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
         "transformed_examples": ChannelParameter(type=standard_artifacts.Examples),
     }
-    OUTPUTS = {"edge_model": ChannelParameter(type=EdgeModel)}
+    OUTPUTS = {EDGE_MODEL_KEY: ChannelParameter(type=EdgeModel)}
 
 
 class EdgeExporter(base_component.BaseComponent):
     """A TFX component that converts a SavedModel into LiteRT models for phones.
 
-    It converts the signature `edge` into every variant that the settings ask for, in a process of its own, and writes
-    the class names and a description into each file. Quantization is calibrated on images of the `train` split, as
-    many of each class. It does not measure what it made: EdgeEvaluator does, and nothing is pushed without it. It
-    fails if the converter fails, and if a file is not what clients need: an operation that is not built in, a second
-    subgraph, a wrong input or output, floating point inside `int8`.
+    It converts the signature `edge` into every variant in the settings, in a child process, and writes the class names
+    and a description into each file. Quantization is calibrated on images of the `train` split, equally many of each
+    class. EdgeEvaluator measures the models; nothing is pushed without it. The component fails if the converter fails,
+    or if a file does not meet the needs of clients: an operation that is not built in, a second subgraph, a wrong input
+    or output, or floating point inside `int8`.
 
     ```
     edge_exporter = EdgeExporter(
@@ -60,7 +61,7 @@ class EdgeExporter(base_component.BaseComponent):
     def __init__(
         self, model: types.BaseChannel, transformed_examples: types.BaseChannel, settings: EdgeSettings
     ) -> None:
-        """Constructs an EdgeExporter.
+        """Construct an EdgeExporter component.
 
         Args:
             model: Channel of type `Model`, with signatures as in `modules.contracts.signatures`.

@@ -1,4 +1,4 @@
-"""What EdgeExporter does."""
+"""Executor of the EdgeExporter component."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from edgetune.components.common.lineage import stamp
+from edgetune.components.common.names import EDGE_MODEL_KEY, MODEL_KEY
 from edgetune.modules.contracts.bundle import model_file
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.conversion.convert import convert
@@ -19,19 +20,18 @@ from edgetune.modules.examples.calibration_images import representative_images
 from edgetune.modules.litert import inspection
 from edgetune.modules.litert.metadata import Description, add_metadata
 from edgetune.modules.serving import saved_model as saved_model_reader
-from edgetune.modules.serving import saved_model as saved_models
 from edgetune.modules.settings.base import as_list
 
 NAME = "image_classifier"
 LIBRARIES = (
     "tensorflow",  # converts and quantizes
-    "ai-edge-litert",  # the schema by which files are read and written
-    "numpy",  # equalises the weights before they are quantized
+    "ai-edge-litert",  # has the schema of the files
+    "numpy",  # equalizes the weights before they are quantized
 )
 
 
 class Executor(base_executor.BaseExecutor):
-    """Converts, checks what came out, describes it, and writes it."""
+    """Converts the model, checks each variant, adds metadata, and writes the files."""
 
     def Do(
         self,
@@ -39,20 +39,20 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes every variant of the model.
+        """Write every variant of the model.
 
         Raises:
-            ExportError: A variant cannot be converted, or is not what clients need.
+            ExportError: A variant cannot be converted, or does not meet the needs of clients.
             DataError: The train split is empty.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
-        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
         examples = artifact_utils.get_single_uri(input_dict["transformed_examples"])
-        edge_model = artifact_utils.get_single_instance(output_dict["edge_model"])
+        edge_model = artifact_utils.get_single_instance(output_dict[EDGE_MODEL_KEY])
 
         labels = saved_model_reader.read_labels(saved_model)
-        image_size, classes = saved_models.edge_shape(saved_model)
+        image_size, classes = saved_model_reader.edge_shape(saved_model)
         if len(labels) != classes:
             remedy = "the trainer must write as many labels as the model has outputs"
             raise ExportError(f"{saved_model}: {len(labels)} labels for {classes} outputs", remedy)

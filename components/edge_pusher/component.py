@@ -1,4 +1,4 @@
-"""The EdgePusher component."""
+"""Interface of the EdgePusher component."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, IngestReport, PushedBundle
+from edgetune.components.common.names import EDGE_MODEL_KEY, MODEL_KEY, PUSHED_BUNDLE_KEY
 from edgetune.components.edge_pusher import executor
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
@@ -24,29 +25,29 @@ class EdgePusherSpec(types.ComponentSpec):
         "pipeline_name": ExecutionParameter(type=str),
         "config_digest": ExecutionParameter(type=str),
         executor.CONFIGURATION_KEY: ExecutionParameter(type=str, optional=True),
-        **{name: ExecutionParameter(type=str) for name in executor.ABOUT},
+        **{name: ExecutionParameter(type=str) for name in executor.CARD_TEXTS},
         "sign_key": ExecutionParameter(type=str, optional=True),
         "sign_tool": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
         KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
-        "edge_model": ChannelParameter(type=EdgeModel),
+        EDGE_MODEL_KEY: ChannelParameter(type=EdgeModel),
         "edge_evaluation": ChannelParameter(type=EdgeEvaluation),
         "edge_blessing": ChannelParameter(type=EdgeBlessing),
-        "model": ChannelParameter(type=standard_artifacts.Model),
+        MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
         "ingest_report": ChannelParameter(type=IngestReport, optional=True),
     }
-    OUTPUTS = {"pushed_bundle": ChannelParameter(type=PushedBundle)}
+    OUTPUTS = {PUSHED_BUNDLE_KEY: ChannelParameter(type=PushedBundle)}
 
 
 class EdgePusher(base_component.BaseComponent):
     """A TFX component that delivers the edge bundle.
 
-    It puts together what a phone needs, with only the blessed variants in it, signs it where it has a key, and delivers
-    it as a new version that appears in one step. It does not push unless the Evaluator has blessed this model and the
-    EdgeEvaluator this edge model; then it says why, and succeeds.
+    It assembles a bundle for phones from the blessed variants, signs it if a key is given, and delivers it as a new
+    version, atomically. It pushes only if the Evaluator blessed this model and the EdgeEvaluator this edge model.
+    Otherwise it records the reason, and succeeds.
 
     ```
     edge_pusher = EdgePusher(
@@ -84,22 +85,22 @@ class EdgePusher(base_component.BaseComponent):
         edge: EdgeSettings | None = None,
         card: CardSettings | None = None,
     ) -> None:
-        """Constructs an EdgePusher.
+        """Construct an EdgePusher component.
 
         Args:
             edge_model: Channel of type `EdgeModel`.
-            edge_evaluation: Channel of type `EdgeEvaluation`, of that edge model.
+            edge_evaluation: Channel of type `EdgeEvaluation`, for that edge model.
             edge_blessing: Channel of type `EdgeBlessing`, from the same EdgeEvaluator.
             model: Channel of type `Model`, from which the edge model was made.
             model_blessing: Channel of type `ModelBlessing`, from TFX's Evaluator.
             destination: Folder or URL of versions; the bundle becomes `<destination>/<version>`.
             pipeline_name: Written into the bundle's lineage.
             config_digest: Digest of the run's configuration, written into the bundle's lineage.
-            ingest_report: Channel of type `IngestReport`, from ImageExampleGen: the model card counts its images, and
-                `bundle.json` says how they were read.
-            push: Whether, with which key and by which tool the bundle is signed; by default it is not.
-            edge: What the model is, who made it and its licence, written into the model card.
-            card: What only people know of the model, written into the model card.
+            ingest_report: Channel of type `IngestReport`, from ImageExampleGen: the source of the image counts in the
+                model card and of the read settings in `bundle.json`.
+            push: Key and tool for signing; by default the bundle is not signed.
+            edge: Description, author and licence of the model, written into the model card.
+            card: Texts that only people can write, for the model card.
 
         Raises:
             ValueError: `destination` is empty.
@@ -122,7 +123,7 @@ class EdgePusher(base_component.BaseComponent):
             code_digest=code_digest(executor.__name__),
             library_versions=library_versions(executor.LIBRARIES),
             sign_tool=push.sign_tool,
-            **{name: about[name] for name in executor.ABOUT},
+            **{name: about[name] for name in executor.CARD_TEXTS},
             **optional,
         )
         super().__init__(spec=spec)

@@ -1,4 +1,4 @@
-"""What EdgePusher does."""
+"""Executor of the EdgePusher component."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tfx.utils import path_utils
 
 from edgetune.components.common import blessings
 from edgetune.components.common.lineage import stamp, versions_of
+from edgetune.components.common.names import EDGE_MODEL_KEY, INGEST_FILE, MODEL_KEY, PUSHED_BUNDLE_KEY
 from edgetune.modules.bundle.signing import sign
 from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
 from edgetune.modules.contracts.bundle import CHECKSUMS
@@ -24,25 +25,25 @@ from edgetune.modules.settings.run import changed, digest
 from edgetune.modules.storage.digests import folder_digest
 from edgetune.modules.storage.versions import push
 
-ABOUT = ("description", "author", "license", "data", "intended_use", "limits")
-"""Texts for the model card: of `modules.settings.run.EdgeSettings`, then of `CardSettings`."""
+CARD_TEXTS = ("description", "author", "license", "data", "intended_use", "limits")
+"""Texts for the model card: from `modules.settings.run.EdgeSettings`, then from `CardSettings`."""
 CONFIGURATION_KEY = "configuration"
-"""JSON, where some settings may change from run to run: `settings`, all of them as a tree; `changeable`, the dotted
-name of each by the property that has its value in this run."""
+"""JSON, present if some settings may change from run to run: `settings`, the tree of all settings; `changeable`, the
+dotted setting name by the name of the property that has its value in this run."""
 
-LIBRARIES = ("edgetune",)  # it is named in the bundle; what others computed is only copied
+LIBRARIES = ("edgetune",)  # the bundle names it; the work of other libraries is only copied
 _MADE_BY = {
     "data": "ingest_report",
-    "model": "model",
+    "model": MODEL_KEY,
     "model_evaluation": "model_blessing",
-    "edge_model": "edge_model",
+    "edge_model": EDGE_MODEL_KEY,
     "edge_evaluation": "edge_evaluation",
 }
-"""By each step of the lineage, the input that was made in it."""
+"""Input key by the lineage step that produced it."""
 
 
 class Executor(base_executor.BaseExecutor):
-    """Asks for the blessings, and puts the bundle together and pushes it, or does not."""
+    """Assembles the bundle and pushes it if both gates blessed the model."""
 
     def Do(
         self,
@@ -50,27 +51,27 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Pushes the bundle if it is blessed.
+        """Push the bundle if it is blessed.
 
         Raises:
-            ExportError: A model's files are not those that were measured.
-            ConfigError: The tool that signs is not there.
-            PushError: The bundle cannot be signed, or the destination not be written.
+            ExportError: A model's files differ from those that were measured.
+            ConfigError: The signing tool is not installed.
+            PushError: The bundle cannot be signed, or the destination cannot be written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
-        pushed_bundle = artifact_utils.get_single_instance(output_dict["pushed_bundle"])
+        pushed_bundle = artifact_utils.get_single_instance(output_dict[PUSHED_BUNDLE_KEY])
         if reason := blessings.refusal(input_dict):
             logging.info("not pushed: %s", reason)
             blessings.record_refused(pushed_bundle, reason)
             return
         evaluation = artifact_utils.get_single_uri(input_dict["edge_evaluation"])
         metrics = read_metrics(evaluation)
-        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
         digest = folder_digest(saved_model)
         if digest != metrics["saved_model"]["sha256"]:
             remedy = "its files were changed after the evaluation: run the pipeline again"
-            raise ExportError(f"{saved_model}: is not the SavedModel that was measured", remedy)
+            raise ExportError(f"{saved_model} is not the SavedModel that was measured", remedy)
         lineage = Lineage(
             pipeline=exec_properties["pipeline_name"],
             config_digest=_config_digest(exec_properties),
@@ -81,8 +82,8 @@ class Executor(base_executor.BaseExecutor):
             versions={**_versions(input_dict), "bundle": versions_of(pushed_bundle)},
         )
         with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
-            edge_model = artifact_utils.get_single_uri(input_dict["edge_model"])
-            about = {name: exec_properties.get(name) or "" for name in ABOUT}
+            edge_model = artifact_utils.get_single_uri(input_dict[EDGE_MODEL_KEY])
+            about = {name: exec_properties.get(name) or "" for name in CARD_TEXTS}
             ingest = _ingest(input_dict)
             images, reading = ingest.get("splits", {}), ingest.get("reading", {})
             write_bundle(Path(folder), edge_model, evaluation, lineage, about, images, reading)
@@ -93,28 +94,28 @@ class Executor(base_executor.BaseExecutor):
 
 
 def _ingest(inputs: dict[str, list[types.Artifact]]) -> dict[str, Any]:
-    """What ImageExampleGen counted and how it read; empty where its report is not wired."""
+    """Return the content of ImageExampleGen's report; empty if the report is not an input."""
     if not inputs.get("ingest_report"):
         return {}
-    with tf.io.gfile.GFile(f"{artifact_utils.get_single_uri(inputs['ingest_report'])}/ingest.json", "rb") as file:
+    with tf.io.gfile.GFile(f"{artifact_utils.get_single_uri(inputs['ingest_report'])}/{INGEST_FILE}", "rb") as file:
         return dict(json.loads(file.read()))
 
 
 def _config_digest(exec_properties: dict[str, Any]) -> str:
     if CONFIGURATION_KEY not in exec_properties:
         return str(exec_properties["config_digest"])
-    # A platform's user may have changed some of it for this run.
+    # On a platform, users can change some settings for a single run.
     configuration = json.loads(exec_properties[CONFIGURATION_KEY])
     values = {setting: exec_properties[key] for key, setting in configuration["changeable"].items()}
     return digest(changed(configuration["settings"], values))
 
 
 def _versions(inputs: dict[str, list[types.Artifact]]) -> dict[str, dict[str, str | None] | None]:
-    """What did each step, as its component recorded it, which may have run long ago and with other libraries."""
+    """Return the library versions of each step, as recorded by its component, which may have run long ago."""
     return {step: versions_of(inputs[key][0]) for step, key in _MADE_BY.items() if inputs.get(key)}
 
 
 def _code(inputs: dict[str, list[types.Artifact]]) -> dict[str, str]:
-    """Digest of the code that made each input, where its component recorded it on the artifact."""
+    """Return the code digest recorded on each input that has one."""
     found = {key: artifacts[0].get_string_custom_property("code_digest") for key, artifacts in sorted(inputs.items())}
     return {key: digest for key, digest in found.items() if digest}

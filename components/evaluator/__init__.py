@@ -1,3 +1,3 @@
-"""Evaluator: TFX's, with its thresholds as properties of their own."""
+"""Evaluator: TFX's Evaluator with its thresholds as separate execution properties."""
 
 from edgetune.components.evaluator.component import Evaluator as Evaluator

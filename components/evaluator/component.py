@@ -1,4 +1,4 @@
-"""The component Evaluator: its interface."""
+"""Interface of the Evaluator component."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgetune.modules.settings.run import EvaluationSettings, flatten
 
 
 class EvaluatorSpec(standard_component_specs.EvaluatorSpec):
-    """The interface of TFX's Evaluator and the thresholds."""
+    """The interface of TFX's Evaluator, with the thresholds added."""
 
     PARAMETERS = {
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
@@ -32,10 +32,10 @@ class EvaluatorSpec(standard_component_specs.EvaluatorSpec):
 
 
 class Evaluator(tfx_evaluator.Evaluator):
-    """TFX's Evaluator, but for one thing: its two thresholds are typed properties, and so can be changed for one run.
+    """TFX's Evaluator with its two thresholds as typed properties, so that they can be changed for a single run.
 
-    In TFX's own they stand inside `eval_config`, one text of JSON, which a platform's user could only replace as a
-    whole. What the properties say wins over what stands there.
+    TFX's own has them inside `eval_config`, one JSON text, which users of a platform could only replace as a whole. The
+    properties override the values in `eval_config`.
 
     ## Example
     ```
@@ -70,11 +70,11 @@ class Evaluator(tfx_evaluator.Evaluator):
 
         Args:
             examples: Of type `standard_artifacts.Examples`.
-            example_splits: Splits that are evaluated on.
+            example_splits: Splits to evaluate on.
             model: Of type `standard_artifacts.Model`.
-            eval_config: What is measured, with a threshold of value and change for some metric of all examples.
+            eval_config: The metrics, one of which has a value threshold and a change threshold over all examples.
             settings: The thresholds.
-            baseline_model: The model that this one has to compete with; without any, no change is judged.
+            baseline_model: The model to compare with; without it, the change threshold is not applied.
         """
         spec = EvaluatorSpec(
             examples=examples,

@@ -1,4 +1,4 @@
-"""The component Evaluator: its work, which is TFX's, with the thresholds put in first, and in small batches."""
+"""Executor of the Evaluator component: TFX's, with thresholds from the properties and small batches."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from edgetune.modules.settings.run import EvaluationSettings, unflatten
 
 LIBRARIES = (
     "tensorflow",  # runs the SavedModel
-    "tensorflow-model-analysis",  # takes the metrics and holds them against the thresholds
-    "tfx",  # whose executor this is: what a blessing is
+    "tensorflow-model-analysis",  # computes the metrics and compares them with the thresholds
+    "tfx",  # its executor writes the blessing
 )
-# TFX looks the function up by this property of an execution; its component has no name for it.
+# TFX's executor reads this property and imports the function; TFX's component has no parameter for it.
 _EXTRACTORS = {"custom_extractors": f"{extractors.__name__}.{extractors.custom_extractors.__name__}"}
 
 
 class Executor(executor.Executor):
-    """Evaluates, and blesses by the thresholds among the properties."""
+    """Evaluates the model, and blesses it by the thresholds in the execution properties."""
 
     def Do(
         self,
@@ -32,10 +32,10 @@ class Executor(executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes evaluation and blessing.
+        """Write evaluation and blessing.
 
         Raises:
-            ConfigError: A threshold is not allowed.
+            ConfigError: A threshold is out of range.
         """
         stamp(output_dict, LIBRARIES)
         key = standard_component_specs.EVAL_CONFIG_KEY
@@ -46,10 +46,10 @@ class Executor(executor.Executor):
 
 
 def put_thresholds(config: config_pb2.EvalConfig, settings: EvaluationSettings) -> None:
-    """Gives the values of `settings` to the one threshold that `config` has.
+    """Set the values of the only threshold in `config` from `settings`.
 
     Raises:
-        ValueError: There is none, or more than one: then nothing says what the values are for.
+        ValueError: There is not exactly one threshold, so it is unclear which metric the values are for.
     """
     bounds = [
         bound.threshold
@@ -58,6 +58,6 @@ def put_thresholds(config: config_pb2.EvalConfig, settings: EvaluationSettings) 
         for bound in metric.per_slice_thresholds
     ]
     if len(bounds) != 1:
-        raise ValueError(f"eval_config has {len(bounds)} thresholds, and not one")
+        raise ValueError(f"eval_config has {len(bounds)} thresholds instead of one")
     bounds[0].value_threshold.lower_bound.value = settings.min_accuracy
     bounds[0].change_threshold.absolute.value = -settings.max_regression

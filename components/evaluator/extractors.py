@@ -1,8 +1,8 @@
-"""What TFMA extracts from examples, in batches whose memory is bounded.
+"""Give TFMA its examples in small batches, to bound memory.
 
-TFX reads batches for the Evaluator as large as one second of work on this machine, at most 1,000 images, and TFMA's
-models take each batch in one piece. A network's activations are megabytes for each image, so the faster a machine is,
-the more memory it would need: gigabytes on an accelerator or many cores.
+TFX sizes the Evaluator's batches to one second of work on this machine, up to 1,000 images, and TFMA passes each batch
+to the model in one piece. A network's activations take megabytes for each image, so a faster machine would need more
+memory: gigabytes on an accelerator or many cores.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import pyarrow as pa
 import tensorflow_model_analysis as tfma
 
 BATCH = 32
-"""Images given to a model at once. 16 take less memory and more time; 64 save no time (`docs/decisions.md`)."""
+"""Images in a batch. 16 take less memory and more time; 64 are not faster (`docs/decisions.md`)."""
 
 
 def custom_extractors(**arguments: Any) -> list[tfma.extractors.Extractor]:
-    """TFMA's own extractors behind one that cuts batches. TFX's Evaluator calls it by this name.
+    """Return TFMA's extractors, preceded by one that splits batches. TFX's Evaluator calls this function by name.
 
     Args:
-        arguments: Of `tfma.default_extractors`.
+        **arguments: Arguments of `tfma.default_extractors`.
     """
     cut = tfma.extractors.Extractor("SmallBatches", beam.FlatMap(small_batches))
     return [cut, *tfma.default_extractors(**arguments)]
 
 
 def small_batches(extracts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Extracts as TFX reads them, an Arrow record batch with a row for each example, cut into at most `BATCH` rows."""
+    """Split TFX's extracts, an Arrow record batch with a row for each example, into parts of at most `BATCH` rows."""
     rows: pa.RecordBatch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
     for start in range(0, rows.num_rows, BATCH):
         yield {**extracts, tfma.ARROW_RECORD_BATCH_KEY: rows.slice(start, BATCH)}

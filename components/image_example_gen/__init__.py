@@ -1,4 +1,4 @@
-"""Reads anyone's images into tf.Examples."""
+"""ImageExampleGen: reads untrusted images into tf.Examples."""
 
 from edgetune.components.image_example_gen.component import ImageExampleGen
 

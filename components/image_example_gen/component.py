@@ -1,4 +1,4 @@
-"""The component ImageExampleGen: its interface."""
+"""Interface of the ImageExampleGen component."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from tfx.types.channel import Channel
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from edgetune.components.common.artifacts import IngestReport
+from edgetune.components.common.names import REPORT_KEY
 from edgetune.components.image_example_gen.deferred_source import (
+    DEFERRED,
     KIND_KEY,
-    LATER,
     PATTERN_KEY,
     SMALLEST_KEY,
     input_config,
 )
 from edgetune.components.image_example_gen.driver import Driver
-from edgetune.components.image_example_gen.executor import LIBRARIES, REPORT_KEY, Executor
+from edgetune.components.image_example_gen.executor import LIBRARIES, Executor
 from edgetune.modules.contracts.example_features import SPLIT_GROUP
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
@@ -27,7 +28,7 @@ from edgetune.modules.settings.run import DataSettings
 
 
 class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
-    """FileBasedExampleGen's interface, with what reading images needs beside it."""
+    """FileBasedExampleGen's interface, with the properties for reading images added."""
 
     PARAMETERS = {
         **standard_component_specs.FileBasedExampleGenSpec.PARAMETERS,
@@ -55,12 +56,13 @@ class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
 class ImageExampleGen(FileBasedExampleGen):
     """A TFX component to ingest a folder of images, a list of images, or TFRecords of tf.Examples that hold images.
 
-    Every image is read through Pillow and leaves as an upright 8-bit RGB JPEG or PNG, in an example as
-    `modules.examples.records` describes. A file that cannot be read is left out and listed; above
-    `max_rejected` of all files the component fails. If the data has no splits of its own, near-duplicates share one,
-    each class has its shares in each, and an image stays in the split that an earlier run of the pipeline gave it.
+    It reads every image with Pillow and writes it as an upright 8-bit RGB JPEG or PNG, in an example as
+    `modules.examples.records` describes. Files that cannot be read are left out and listed; the component fails if
+    their share of all files exceeds `max_rejected`. If the data have no splits of their own, near-duplicates go to the
+    same split, every class is divided by the shares of the splits, and an image stays in the split that an earlier run
+    of the pipeline gave it.
 
-    It is not executed again while paths, sizes and times of the files stay the same: see `Driver`.
+    It is served from the cache while paths, sizes and times of the files stay the same: see `Driver`.
 
     ## Example
     ```
@@ -70,7 +72,7 @@ class ImageExampleGen(FileBasedExampleGen):
 
     Component `outputs` contains:
      - `examples`: Channel of type `standard_artifacts.Examples` with the splits train, eval and test; its custom
-                   property `data_digest` stands for the images and labels in it.
+                   property `data_digest` is a digest of the images and labels in it.
      - `report`: Channel of type `IngestReport`: `ingest.json` and `rejected.csv`.
     """
 
@@ -82,13 +84,13 @@ class ImageExampleGen(FileBasedExampleGen):
         """Construct an ImageExampleGen component.
 
         Args:
-            source: What `modules.data.sources.discover` found; None lets the component find it out when it runs.
-            settings: `splits` (where the source has none), `image_feature`, `label_feature`, `max_rejected`,
+            source: The result of `modules.data.sources.discover`; None if the component is to call it at run time.
+            settings: `splits` (if the source has none), `image_feature`, `label_feature`, `max_rejected`,
                 `max_pixels`, `on_duplicates` and `duplicate_distance` are used; without a source, also `path`,
                 `tfrecord_pattern` and `min_examples_per_class`.
             split_memory: Folder in which runs of the pipeline remember the split of each image; empty for none.
         """
-        later = {PATTERN_KEY: settings.tfrecord_pattern, SMALLEST_KEY: settings.min_examples_per_class}
+        deferred = {PATTERN_KEY: settings.tfrecord_pattern, SMALLEST_KEY: settings.min_examples_per_class}
         output = example_gen_pb2.Output()
         if source is None or not source.has_splits:
             output.split_config.partition_feature_name = SPLIT_GROUP
@@ -100,8 +102,8 @@ class ImageExampleGen(FileBasedExampleGen):
             output_config=output,
             output_data_format=example_gen_pb2.FORMAT_TF_EXAMPLE,
             output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
-            source_kind=source.kind if source else LATER,
-            **({} if source else later),
+            source_kind=source.kind if source else DEFERRED,
+            **({} if source else deferred),
             image_feature=settings.image_feature,
             label_feature=settings.label_feature,
             max_rejected=settings.max_rejected,

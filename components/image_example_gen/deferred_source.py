@@ -1,7 +1,7 @@
-"""What the data is, found out when the component runs: whoever compiles a pipeline for a platform cannot see its data.
+"""Discover the data source at run time, for pipelines compiled without access to the data.
 
-`modules.data.sources.discover` is what a local run asks before it begins. Here it is asked by the component, and
-answers into the properties that the component otherwise has from the start.
+A local run calls `modules.data.sources.discover` before it starts. On a platform the component calls it, and fills in
+the properties that a local run sets from the start.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from edgetune.modules.data.digits import EMBEDDED, write_digits
 from edgetune.modules.data.sources import Source, discover
 from edgetune.modules.settings.run import DataSettings
 
-LATER = "later"
-"""The property `source_kind`, where what the data is remains to be found out."""
+DEFERRED = "later"
+"""Value of the property `source_kind` if the source is discovered at run time."""
 KIND_KEY, PATTERN_KEY, SMALLEST_KEY = "source_kind", "tfrecord_pattern", "min_examples_per_class"
 
 
-def find(exec_properties: dict[str, Any]) -> None:
-    """Fills in kind, folder and patterns of the data under `input_base`, where they are not known; else does nothing.
+def resolve_source(exec_properties: dict[str, Any]) -> None:
+    """Fill in kind, folder and patterns of the data under `input_base` if the source is deferred.
 
     Raises:
-        DataError: There are no data that a run could use; see `modules.data.sources.discover`.
+        DataError: There are no usable data; see `modules.data.sources.discover`.
     """
-    if exec_properties[KIND_KEY] != LATER:
+    if exec_properties[KIND_KEY] != DEFERRED:
         return
     path = exec_properties[keys.INPUT_BASE_KEY]
     source = discover(
         DataSettings(
-            path=_written_digits() if path == EMBEDDED else path,
+            path=_write_digits() if path == EMBEDDED else path,
             tfrecord_pattern=exec_properties[PATTERN_KEY],
             min_examples_per_class=exec_properties[SMALLEST_KEY],
         )
@@ -52,13 +52,13 @@ def find(exec_properties: dict[str, Any]) -> None:
 
 
 def input_config(source: Source) -> example_gen_pb2.Input:
-    """TFX's words for which files are read."""
+    """Return the source's file patterns as TFX's input configuration."""
     splits = [example_gen_pb2.Input.Split(name=name, pattern=glob) for name, glob in source.patterns.items()]
     return example_gen_pb2.Input(splits=splits)
 
 
-def _written_digits() -> str:
-    """The embedded digits as a folder of this machine, which is gone with the process."""
+def _write_digits() -> str:
+    """Write the embedded digits to a temporary folder, which is removed when the process ends, and return its path."""
     folder = tempfile.mkdtemp(prefix="edgetune-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return str(write_digits(Path(folder) / "digits"))

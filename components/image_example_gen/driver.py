@@ -1,4 +1,4 @@
-"""The component ImageExampleGen: how it is seen that the data has changed."""
+"""Driver of the ImageExampleGen component: detects changes of the data."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from edgetune.modules.storage import filesystem
 
 
 class Driver(FileBasedDriver):
-    """Fingerprints the data by every file's path, size and time.
+    """Fingerprints the data by the path, size and modification time of every file.
 
-    TFX's own adds up sizes and times, in seconds: an image moved to another class goes unseen, as do the images that a
-    list names; and it ends with a traceback at a link that leads nowhere.
+    TFX's own driver adds up sizes and times, in seconds: it misses an image that was moved to another class and changes
+    of the images that a list names, and it ends with a traceback at a dangling link.
     """
 
     def resolve_exec_properties(
@@ -31,7 +31,7 @@ class Driver(FileBasedDriver):
         pipeline_info: data_types.PipelineInfo,
         component_info: data_types.ComponentInfo,
     ) -> dict[str, Any]:
-        """Adds the fingerprint, and the span and version that TFX wants; data in spans is not supported.
+        """Add the fingerprint, and the span and version that TFX requires; data in spans are not supported.
 
         Raises:
             DataError: A folder cannot be listed, or a list cannot be read.
@@ -43,7 +43,7 @@ class Driver(FileBasedDriver):
 
 
 def fingerprint(exec_properties: dict[str, Any]) -> str:
-    """Stands for every file's path, size and time.
+    """Return a digest of the path, size and modification time of every file.
 
     Raises:
         DataError: A folder cannot be listed, or a list cannot be read.

@@ -1,4 +1,4 @@
-"""The component ImageExampleGen: its work, as a Beam pipeline."""
+"""Executor of the ImageExampleGen component: a Beam pipeline."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.record_writer import WriteRecords, stored
+from edgetune.components.common.names import EXAMPLES_KEY, REPORT_KEY
+from edgetune.components.common.record_writer import WriteRecords, uncompressed
 from edgetune.components.image_example_gen import grouping, ingest_report, split_memory, staging
-from edgetune.components.image_example_gen.deferred_source import find
+from edgetune.components.image_example_gen.deferred_source import resolve_source
 from edgetune.components.image_example_gen.raw_example import ACCEPTED, REJECTED, ReadOptions
 from edgetune.components.image_example_gen.read_images import ReadFolders, ReadManifest, ReadRecords
 from edgetune.components.image_example_gen.split_counts import SplitCounts
@@ -26,27 +27,26 @@ from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.worker_progress import SharedCount, counting
 from edgetune.modules.data.findings import UnusableFiles
 
-REPORT_KEY = "report"
 LIBRARIES = (
     "pillow",  # decodes, resizes and encodes
     "pillow-heif",  # without it, HEIC is rejected
-    "numpy",  # colours and hashes of images, by which near-duplicates are found
-    "scipy",  # the same: the cosine transform, and the groups
-    "tensorflow",  # whether it decodes what was encoded, and to which pixels
+    "numpy",  # computes colours and perceptual hashes, for drift and near-duplicates
+    "scipy",  # cosine transform of the hashes, and groups of near-duplicates
+    "tensorflow",  # checks that encoded images can be decoded, and to which pixels
 )
-"""Those that decide which images come through, with which pixels and into which split."""
+"""Libraries that determine which images are accepted, with which pixels and in which split."""
 _SHOWN = 50
-"""Rejected files that the report of a failed run names."""
+"""Number of rejected files that the report of a failed run names."""
 
 
 class Executor(BaseBeamExecutor):
-    """Reads every file once, lays the images aside, finds groups and splits, and puts the images where they go.
+    """Reads every file once, stages the images, finds groups and splits, and writes the images to their splits.
 
-    What is written beside the examples becomes the report.
+    The files written beside the examples become the report.
 
-    No step between two shuffles hands images to more than one other: Beam's in-process runner would then hold all of
-    them in memory. So TFX's own way of writing examples, which shuffles them, is not taken; they are in the order in
-    which they were read.
+    Between two shuffles, no step passes images to more than one other step: Beam's in-process runner would then hold
+    all of them in memory. TFX's own way of writing examples shuffles them, so it is not used; the examples stay in the
+    order in which they were read.
     """
 
     def Do(
@@ -55,19 +55,19 @@ class Executor(BaseBeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes examples and report.
+        """Write examples and report.
 
         Raises:
-            DataError: There are no data, a file of records is damaged, too many files are unreadable, none is readable,
-                or a split lacks a class; `UnusableFiles` where files were rejected.
+            DataError: There are no data, a TFRecord file is damaged, too many files are unreadable, none is readable,
+                or a split lacks a class; `UnusableFiles` if files were rejected.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
-        find(exec_properties)
+        resolve_source(exec_properties)
         report = artifact_utils.get_single_instance(output_dict[REPORT_KEY])
-        examples = artifact_utils.get_single_instance(output_dict["examples"])
+        examples = artifact_utils.get_single_instance(output_dict[EXAMPLES_KEY])
         shares = _shares(exec_properties)
-        ingest_report.make_room(report.uri)
+        ingest_report.create_parts_folder(report.uri)
         remembered = self._run_pipeline(report.uri, examples, exec_properties, shares)
         ingest = ingest_report.assemble(report.uri, shares, _settings(exec_properties))
         try:
@@ -75,7 +75,7 @@ class Executor(BaseBeamExecutor):
         except DataError as error:
             if not ingest.rejected:
                 raise
-            remedy = f"{error.remedy}; all that was rejected: {ingest_report.keep_rejected(report.uri)}"
+            remedy = f"{error.remedy}; all rejected files: {ingest_report.keep_rejected(report.uri)}"
             content, rows = ingest_report.content(ingest), ingest_report.rejected_rows(report.uri, _SHOWN)
             raise UnusableFiles(error.cause, remedy, content, rows) from error
         if remembered:
@@ -87,10 +87,10 @@ class Executor(BaseBeamExecutor):
     def _run_pipeline(
         self, uri: str, examples: types.Artifact, exec_properties: dict[str, Any], shares: dict[str, int] | None
     ) -> str | None:
-        """Reads, groups, places and writes.
+        """Read, group, split and write the images.
 
         Returns:
-            The version of the split memory that holds it; None where there is none.
+            The version of the split memory that was written, or None if there is no split memory.
         """
         memory_folder = exec_properties["split_memory"] if shares else ""
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
@@ -99,51 +99,51 @@ class Executor(BaseBeamExecutor):
             for split, pattern in _inputs(exec_properties).items():
                 prefix, given = ingest_report.images_prefix(uri, split), split if split in SPLITS else ""
                 read = pipeline | f"Input[{split}]" >> _read(uri, exec_properties, pattern, seen)
-                facts.append(read | f"LayAside[{split}]" >> beam.ParDo(staging.LayAside(prefix, given)))
+                facts.append(read | f"Stage[{split}]" >> beam.ParDo(staging.StageImages(prefix, given)))
             memory = split_memory.read(pipeline, memory_folder)
             drop = exec_properties["on_duplicates"] == "drop"
             grouped = {
                 "facts": facts | "Facts" >> beam.Flatten(),
                 "memory": memory,
             } | "Group" >> grouping.GroupDuplicates(exec_properties["duplicate_distance"], shares, drop)
-            placed, left_out = grouped[grouping.PLACED], grouped[grouping.LEFT_OUT]
+            assigned, left_out = grouped[grouping.ASSIGNED], grouped[grouping.LEFT_OUT]
             (
                 left_out
                 | "Row" >> beam.Map(lambda left: json.dumps({"path": left.file.source, "reason": left.reason}))
                 | "WriteLeftOut" >> beam.io.WriteToText(ingest_report.left_out_prefix(uri), skip_if_empty=True)
             )
-            images = (placed, left_out) | "Place" >> staging.PutInPlace(SPLITS)
+            images = (assigned, left_out) | "Unstage" >> staging.UnstageImages(SPLITS)
             for split in SPLITS:
-                tally = images[split] | f"SplitCounts[{split}]" >> beam.CombineGlobally(SplitCounts())
-                tally | f"WriteTally[{split}]" >> beam.Map(_write_json, ingest_report.counts_path(uri, split))
+                counts = images[split] | f"Count[{split}]" >> beam.CombineGlobally(SplitCounts())
+                counts | f"WriteCounts[{split}]" >> beam.Map(_write_json, ingest_report.counts_path(uri, split))
                 prefix = f"{artifact_utils.get_split_uri([examples], split)}/data_tfrecord"
                 (
                     images[split]
                     | f"Serialize[{split}]" >> beam.Map(lambda example: example.SerializeToString())
-                    | f"Write[{split}]" >> WriteRecords(prefix, stored)  # JPEG and PNG are compressed already
+                    | f"Write[{split}]" >> WriteRecords(prefix, uncompressed)  # JPEG and PNG are compressed already
                 )
-            remembered = split_memory.write(memory, placed, memory_folder) if memory_folder else None
+            remembered = split_memory.write(memory, assigned, memory_folder) if memory_folder else None
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
         return remembered
 
 
 def _inputs(exec_properties: dict[str, Any]) -> dict[str, str]:
-    """Pattern by split; by the single key `all` where the data has no splits."""
+    """Return the file pattern of each split, under the single key `all` if the data have no splits."""
     config = example_gen_pb2.Input()
     proto_utils.json_to_proto(exec_properties["input_config"], config)
     return {split.name: split.pattern for split in config.splits}
 
 
 def _shares(exec_properties: dict[str, Any]) -> dict[str, int] | None:
-    """Relative size by split; None where the data has its own splits."""
+    """Return the relative size of each split, or None if the data have their own splits."""
     config = example_gen_pb2.Output()
     proto_utils.json_to_proto(exec_properties["output_config"], config)
     return {split.name: split.hash_buckets for split in config.split_config.splits} or None
 
 
 def _settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
-    """How images are read, as the settings of these names."""
+    """Return the read options that the report records, under the names of the settings."""
     background = list(bytes.fromhex(exec_properties["background"].removeprefix("#")))
     return {"max_side": exec_properties["max_side"] or None, "background": background}
 
@@ -152,18 +152,18 @@ def _settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
 def _read(
     pipeline: beam.Pipeline, uri: str, exec_properties: dict[str, Any], pattern: str, seen: SharedCount
 ) -> beam.PCollection:
-    """What is accepted of the files that match a pattern; what is not is written."""
+    """Return the accepted images of the files that match a pattern, and write the rejected ones to the report."""
     base = exec_properties["input_base"]
-    reading = ReadOptions(
+    options = ReadOptions(
         exec_properties["max_pixels"], exec_properties["max_side"] or None, exec_properties["background"]
     )
     read: beam.PTransform
     if exec_properties["source_kind"] == "images":
-        read = ReadFolders(base, reading, seen)
+        read = ReadFolders(base, options, seen)
     elif exec_properties["source_kind"] == "manifest":
-        read = ReadManifest(base, reading, seen)
+        read = ReadManifest(base, options, seen)
     else:
-        read = ReadRecords(base, reading, seen, exec_properties["image_feature"], exec_properties["label_feature"])
+        read = ReadRecords(base, options, seen, exec_properties["image_feature"], exec_properties["label_feature"])
     images = pipeline | "Pattern" >> beam.Create([f"{base}/{pattern}"]) | "Read" >> read
     (
         images[REJECTED]

@@ -1,11 +1,11 @@
-"""Groups of near-duplicates, and the split of every image, as a Beam pipeline over small facts, not over pixels.
+"""Find groups of near-duplicates and assign every image to a split, as a Beam pipeline over facts without pixels.
 
-    facts ─► one item per pixels' digest ─┬─► signatures ─► bands ─► edges ─► groups ─┐
-    memory of earlier runs ───────────────┘                                           ▼
-                                                     items by group ─► by class ─► placed images
+    facts ─► one item per pixel digest ─┬─► signatures ─► bands ─► edges ─► groups ─┐
+    memory of earlier runs ─────────────┘                                           ▼
+                                                 items by group ─► by class ─► assigned images
 
-Hashes are only ever in the hands of many workers, and so are the groups of a class. One process sees the edges: some
-500 bytes for each image that has a duplicate.
+Hashes and the groups of a class are distributed over the workers. Only the edges are in one process: about 500 bytes
+for each image that has a duplicate.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from edgetune.modules.data import near_duplicates, splits
 from edgetune.modules.data.near_duplicates import Member
 
 GROUPS_TOGETHER = 100_000
-"""Of one class, about as many are placed by one process: 20 MB. In each such part the shares are as exact as in a whole
-class."""
+"""Approximate number of groups of one class that one process assigns to splits: 20 MB. Each such part of a class is
+divided as exactly by the shares as a whole class."""
 _ORDER = {"test": 0, "eval": 1, "train": 2}
-"""Of copies in splits of the user's own, the one nearest to the verdict stays."""
+"""When copies span user-defined splits, keep the test copy, then eval, then train."""
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """What became of an image."""
+class AssignedImage:
+    """An image with its group and split."""
 
     id: bytes
     group: bytes
     split: str
-    """Empty where the data has splits of its own."""
+    """Empty if the data have their own splits."""
     files: tuple[File, ...] = ()
-    """All with its pixels; those among them that are left out are told apart."""
+    """All files with these pixels, including those left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +50,16 @@ class LeftOut:
     reason: str
 
 
-PLACED, LEFT_OUT = "placed", "left_out"
+ASSIGNED, LEFT_OUT = "assigned", "left_out"
 
 
 class GroupDuplicates(beam.PTransform):
-    """Facts `(id, (File, signature))` and memory `(id, split)` to `Placed` images and `LeftOut` files.
+    """Turn facts `(id, (File, signature))` and memory `(id, split)` into `AssignedImage` and `LeftOut` elements.
 
     Args:
-        distance: Most bits of two hashes that may differ; 0 for images of equal pixels only.
-        shares: Relative sizes of the splits; None where the data has its own.
-        drop: Whether of several copies one stays.
+        distance: Largest number of differing bits between hashes of near-duplicates; 0 for equal pixels only.
+        shares: Relative sizes of the splits; None if the data have their own.
+        drop: Whether to keep only one of several copies.
     """
 
     def __init__(self, distance: int, shares: Mapping[str, int] | None, drop: bool) -> None:
@@ -79,23 +79,23 @@ class GroupDuplicates(beam.PTransform):
         grouped = (
             inputs
             | "Join" >> beam.CoGroupByKey()
-            | "OfGroup" >> beam.ParDo(_OfGroup()).with_outputs(LEFT_OUT, main=PLACED)
+            | "OfGroup" >> beam.ParDo(_KeyByGroup()).with_outputs(LEFT_OUT, main=ASSIGNED)
         )
-        whole = grouped[PLACED] | "ByGroup" >> beam.GroupByKey()
+        whole = grouped[ASSIGNED] | "ByGroup" >> beam.GroupByKey()
         left_out = [grouped[LEFT_OUT]]
         if self._drop:
-            left_out.append(whole | "Copies" >> beam.FlatMapTuple(_copies))
+            left_out.append(whole | "Copies" >> beam.FlatMapTuple(_extra_copies))
         if self._shares is None:
-            placed = whole | "Given" >> beam.FlatMapTuple(
-                lambda group, found: [Placed(item.id, group, "", item.files) for item in found]
+            assigned = whole | "Given" >> beam.FlatMapTuple(
+                lambda group, found: [AssignedImage(item.id, group, "", item.files) for item in found]
             )
         else:
-            placed = whole | "Split" >> _Split(self._shares, self._drop)
-        return {PLACED: placed, LEFT_OUT: left_out | "LeftOut" >> beam.Flatten()}
+            assigned = whole | "Split" >> _Split(self._shares, self._drop)
+        return {ASSIGNED: assigned, LEFT_OUT: left_out | "LeftOut" >> beam.Flatten()}
 
 
 def _item(element: tuple[bytes, dict[str, Iterable[Any]]]) -> Iterator[Item]:
-    """An image that is there today; of one that is not, nothing."""
+    """Yield the image if it is in today's data; an image that is only remembered yields nothing."""
     identifier, found = element
     facts = list(found["facts"])
     if facts:
@@ -103,8 +103,8 @@ def _item(element: tuple[bytes, dict[str, Iterable[Any]]]) -> Iterator[Item]:
         yield Item(identifier, files, facts[0][1], next(iter(found.get("memory", ())), ""))
 
 
-class _OfGroup(beam.DoFn):
-    """Items to `(group, item)`; files of torn images are left out."""
+class _KeyByGroup(beam.DoFn):
+    """Key each item by its group, and leave out the files of torn images."""
 
     def process(self, element: tuple[bytes, dict[str, Iterable[Any]]]) -> Iterator[Any]:
         identifier, found = element
@@ -112,8 +112,8 @@ class _OfGroup(beam.DoFn):
         member: Member | None = next(iter(found.get("member", ())), None)
         if member is not None and member.torn:
             reason = (
-                "a near-duplicate of images that earlier runs put into different splits: in either, it would leak "
-                "from one to the other (data.duplicate_distance)"
+                "a near-duplicate of images that earlier runs put into different splits, so it would leak from one "
+                "split to the other (data.duplicate_distance)"
             )
             for file in item.files:
                 yield beam.pvalue.TaggedOutput(LEFT_OUT, LeftOut(file, reason))
@@ -121,15 +121,15 @@ class _OfGroup(beam.DoFn):
             yield (member.group if member else identifier), item
 
 
-def _copies(group: bytes, items: Iterable[Item]) -> Iterator[LeftOut]:
-    """All but one of the files of a group, and of each label in it: which label is right, nobody knows here."""
+def _extra_copies(group: bytes, items: Iterable[Item]) -> Iterator[LeftOut]:
+    """Yield all but one of the files of a group, for each label in it, since the right label is unknown here."""
     del group
     by_label: dict[str, list[tuple[Item, File]]] = defaultdict(list)
     for item in items:
         for file in item.files:
             by_label[file.label].append((item, file))
     for copies in by_label.values():
-        # What earlier runs had stays, so that adding a copy with a smaller name replaces nothing.
+        # Files of earlier runs are kept first, so that adding a copy whose name sorts before them replaces nothing.
         copies.sort(key=lambda copy: (_ORDER.get(copy[1].split, 0), not copy[0].split, copy[1].source))
         (_, kept), *others = copies
         for _, file in others:
@@ -137,7 +137,7 @@ def _copies(group: bytes, items: Iterable[Item]) -> Iterator[LeftOut]:
 
 
 class _Split(beam.PTransform):
-    """`(group, items)` to placed images."""
+    """Turn `(group, items)` into assigned images."""
 
     def __init__(self, shares: Mapping[str, int], drop: bool) -> None:
         super().__init__()
@@ -156,12 +156,12 @@ class _Split(beam.PTransform):
         return (
             {"items": input_or_inputs, "split": split_of}
             | "SplitOfGroup" >> beam.CoGroupByKey()
-            | "Place" >> beam.FlatMapTuple(_place)
+            | "AssignImages" >> beam.FlatMapTuple(_assign_images)
         )
 
 
 def _summary(group: bytes, items: Iterable[Item], drop: bool) -> tuple[str, splits.SplitGroup]:
-    """The class that a group counts for, the commonest in it, and what its placing depends on."""
+    """Return the commonest class of a group, and what determines the group's split."""
     listed = list(items)
     labels = Counter(file.label for item in listed for file in item.files)
     label = min(labels, key=lambda name: (-labels[name], name))
@@ -177,8 +177,8 @@ def _in_parts(
     return (label, int.from_bytes(hashlib.sha256(group.id).digest()[:8], "big") % parts), group
 
 
-def _place(group: bytes, found: dict[str, Iterable[Any]]) -> Iterator[Placed]:
+def _assign_images(group: bytes, found: dict[str, Iterable[Any]]) -> Iterator[AssignedImage]:
     [items], [split] = found["items"], found["split"]
     for item in items:
-        # An image that had a split keeps it, even where its group has two: see `modules.data.near_duplicates.groups`.
-        yield Placed(item.id, group, item.split or split, item.files)
+        # An image that had a split keeps it, even if its group has two: see `modules.data.near_duplicates.groups`.
+        yield AssignedImage(item.id, group, item.split or split, item.files)

@@ -1,4 +1,4 @@
-"""Pairs of near-duplicates, as a Beam pipeline: each worker compares a few of the hashes, and none holds all."""
+"""Find pairs of near-duplicates with a Beam pipeline: each worker compares a few hashes, and none holds them all."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from edgetune.modules.data.near_duplicates import Edge, Image
 from edgetune.modules.images import perceptual_hash
 
 _SHARDS = 64
-"""Among which the images of one band are distributed: each fits into a worker's memory."""
+"""Number of parts into which the images of one band are divided, so that each part fits into a worker's memory."""
 _BATCH = 4096
 _ROW = perceptual_hash.SIGNATURE
 _IMAGES = FastPrimitivesCoder()
-"""Packs the images of a batch: Beam's in-process runner holds what is shuffled as Python objects, and one of bytes is
-smaller than an object for each image, thirteen times over."""
+"""Packs the images of a batch. Beam's in-process runner holds shuffled elements as Python objects, and one bytes object
+takes a thirteenth of the memory of one object for each image."""
 _Batch = tuple[bytes, bytes]
 """Signatures and images, packed."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of the data."""
+    """An input file, and the position of its staged image."""
 
     source: str
     label: str
     split: str
-    """Where the data has splits of its own; else empty."""
-    laid: str = ""
-    """Path of the file in which its image was laid aside."""
+    """Empty unless the data have their own splits."""
+    staged: str = ""
+    """Path of the staging file with its image."""
     row: int = 0
-    """How many images lie before it there."""
+    """Index of the image in the staging file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An image, and all files with its pixels."""
+    """An image, with all files that have its pixels."""
 
     id: bytes
     files: tuple[File, ...]
     signature: bytes
     split: str
-    """Where an earlier run put it; empty for a new one."""
+    """Split from an earlier run; empty for a new image."""
 
 
 class NearDuplicates(beam.PTransform):
-    """Items to one element, all edges between them."""
+    """Turn items into a single element with all edges between near-duplicates."""
 
     def __init__(self, distance: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class NearDuplicates(beam.PTransform):
 
 
 class _Collapse(beam.DoFn):
-    """Images of one signature to one that stands for them, and the edges from it to the others."""
+    """Pick one image to represent all with the same signature, and emit the edges from it to the others."""
 
     def process(self, element: tuple[bytes, Iterable[Image]]) -> Iterator[Any]:
         signature, images = element
@@ -90,8 +90,11 @@ class _Collapse(beam.DoFn):
 
 
 class _Bands(beam.DoFn):
-    """Distinct images to packed batches by band and shard: an element for each image and band would be thirteen times
-    as many elements as images, and their handling would cost more than all comparisons."""
+    """Pack distinct images into batches by band and shard.
+
+    One element for each image and band would be thirteen times as many elements as images, and Beam would spend more
+    time on them than on all comparisons.
+    """
 
     def __init__(self, distance: int) -> None:
         super().__init__()

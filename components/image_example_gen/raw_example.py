@@ -1,4 +1,4 @@
-"""One image, or one record that holds an image, to a raw example; or to the reason why it is none."""
+"""Turn an image, or a record that holds an image, into a raw example, or into the reason for rejecting it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ACCEPTED, REJECTED = "accepted", "rejected"
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How images are read; `modules.settings.run.DataSettings` says what each means."""
+    """Options for reading images, as documented in `modules.settings.run.DataSettings`."""
 
     max_pixels: int
     max_side: int | None = None
@@ -24,31 +24,31 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class RecordFeatures:
-    """Where image and label are in a tf.Example of anyone's."""
+    """Names of the features with image and label in a user's tf.Examples."""
 
     image: str
     label: str
     classes: tuple[str, ...] = ()
-    """Names of labels that are numbers; none where the numbers are the names."""
+    """Class names of numeric labels; empty if the numbers themselves are the names."""
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """An image that was read."""
+class RawExample:
+    """An accepted image as a raw example."""
 
     example: bytes
-    """Serialized tf.Example with the features of a raw example (`modules.examples.records`) but `split_group`."""
+    """Serialized tf.Example with all features of a raw example (`modules.examples.records`) except `split_group`."""
     image_id: str
     source: str
     label: str
     signature: bytes
-    """What the search for near-duplicates compares; no example has it."""
+    """Perceptual hash for finding near-duplicates; not part of the example."""
 
 
-def of_image(content: bytes, label: str, source: str, reading: ReadOptions) -> TaggedOutput:
-    """The bytes of a file to a `Read`, or to what `rejected` gives."""
+def from_image(content: bytes, label: str, source: str, options: ReadOptions) -> TaggedOutput:
+    """Turn the bytes of an image file into an accepted `RawExample` or a rejected row."""
     try:
-        image = read_image(content, reading.max_pixels, reading.max_side, reading.background)
+        image = read_image(content, options.max_pixels, options.max_side, options.background)
     except Unusable as error:
         return rejected(source, str(error), label)
     name = _as_text(label)
@@ -70,17 +70,17 @@ def of_image(content: bytes, label: str, source: str, reading: ReadOptions) -> T
     for key, mean in ((example_features.ASPECT, image.width / image.height), *channels):
         features[key] = tf.train.Feature(float_list=tf.train.FloatList(value=[mean]))
     example = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-    return TaggedOutput(ACCEPTED, Read(example, image.digest, source, name, image.look.signature))
+    return TaggedOutput(ACCEPTED, RawExample(example, image.digest, source, name, image.look.signature))
 
 
-def of_record(record: bytes, source: str, features: RecordFeatures, reading: ReadOptions) -> TaggedOutput:
-    """The same of a record.
+def from_record(record: bytes, source: str, features: RecordFeatures, options: ReadOptions) -> TaggedOutput:
+    """Turn a record into an accepted `RawExample` or a rejected row.
 
     Args:
         record: A serialized tf.Example.
-        source: What it is called.
-        features: Where image and label are.
-        reading: How the image is read.
+        source: Name of the record in reports.
+        features: Names of the features with image and label.
+        options: Options for reading the image.
     """
     try:
         found = tf.train.Example.FromString(record).features.feature
@@ -90,39 +90,39 @@ def of_record(record: bytes, source: str, features: RecordFeatures, reading: Rea
     except Exception as error:  # noqa: BLE001 - protobuf's own error type differs between its implementations
         return rejected(source, f"not a tf.Example: {error}")
     if not isinstance(content, bytes):
-        return rejected(source, f"the feature {features.image} is no bytes (data.image_feature)")
+        return rejected(source, f"the feature {features.image} does not hold bytes (data.image_feature)")
     if isinstance(label, bytes):
-        return of_image(content, label.decode("utf-8", "replace"), source, reading)
+        return from_image(content, label.decode("utf-8", "replace"), source, options)
     if features.classes and not 0 <= label < len(features.classes):
-        return rejected(source, f"the label {label} is none of the {len(features.classes)} that have a name")
-    return of_image(content, features.classes[label] if features.classes else str(label), source, reading)
+        return rejected(source, f"the label {label} is not one of the {len(features.classes)} that have a name")
+    return from_image(content, features.classes[label] if features.classes else str(label), source, options)
 
 
 def _only(features: dict[str, tf.train.Feature], name: str) -> bytes | int:
-    """The one value of a feature of bytes or integers."""
+    """Return the single value of a feature of bytes or integers."""
     feature = features[name] if name in features else tf.train.Feature()
     values = [*feature.bytes_list.value, *feature.int64_list.value]
     if len(values) != 1:
         raise Unusable(
-            f"the feature {name} has {len(values)} values of bytes or integers, and one is needed "
+            f"the feature {name} has {len(values)} values of bytes or integers instead of one "
             f"(data.image_feature, data.label_feature; the record has {', '.join(sorted(features)) or 'no features'})"
         )
     return values[0]
 
 
 def rejected(source: str, reason: str, label: str = "", damaged: bool = False) -> TaggedOutput:
-    """A row of what was not taken.
+    """Return a row about a file or record that was not accepted.
 
     Args:
         source: Path of the file, or name of the record.
-        reason: In a few words.
-        label: Class, where it is known.
-        damaged: Whether it is a file of records that cannot be read to its end.
+        reason: A few words.
+        label: Class, if it is known.
+        damaged: Whether it is a TFRecord file that cannot be read to its end.
     """
     row = {"path": _as_text(source), "reason": " ".join(reason.split()), "label": _as_text(label), "damaged": damaged}
     return TaggedOutput(REJECTED, row)
 
 
 def _as_text(label: str) -> str:
-    """What a name of a folder that is not UTF-8 looks like in all that is printed."""
+    """Return a folder name as printable text, with non-UTF-8 bytes as escapes."""
     return label.encode("utf-8", "backslashreplace").decode()

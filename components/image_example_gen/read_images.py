@@ -1,4 +1,4 @@
-"""Files of images, or records that hold images, to raw examples; and what could not be read, with the reason."""
+"""Read image files, or records that hold images, into raw examples, and the reasons for rejecting the others."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edgetune.components.image_example_gen.raw_example import (
     REJECTED,
     ReadOptions,
     RecordFeatures,
-    of_image,
-    of_record,
+    from_image,
+    from_record,
     rejected,
 )
 from edgetune.modules.core.threads import Budget, InOrder
@@ -33,20 +33,20 @@ from edgetune.modules.storage.safe_read import UnreadableFile, check_file, most_
 
 _REPORT_EVERY = 100
 
-# Reading over a network is waiting, most of the time.
+# Reading over a network is mostly waiting.
 _REMOTE_THREADS = 16
-# However many threads read, together they hold the bytes of the largest file that is read at most.
+# All reading threads together hold at most as many bytes as the largest file that is read.
 _contents = Budget()
-# Of this process, which has a part of the images.
+# Counts the images of this process, which reads a part of all.
 _seen = itertools.count(1)
 
 
 class ReadFolders(beam.PTransform):
-    """Patterns `.../*/*` of a folder of class folders to what was read, labelled by the folder that a file is in."""
+    """Read the class folders of patterns `.../*/*`; the label of a file is the name of its folder."""
 
-    def __init__(self, base: str, reading: ReadOptions, seen: SharedCount) -> None:
+    def __init__(self, base: str, options: ReadOptions, seen: SharedCount) -> None:
         super().__init__()
-        self._read = _ReadFiles(base, reading, seen)
+        self._read = _ReadFiles(base, options, seen)
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         return (
@@ -54,18 +54,18 @@ class ReadFolders(beam.PTransform):
             | "Folders" >> beam.FlatMap(_class_folders)
             | "SpreadFolders" >> beam.Reshuffle()
             | "Files" >> beam.FlatMap(_labelled_files)
-            # A folder is one element: without this, one worker would read all its files.
+            # Without this, one worker would read all files of a folder, which was one element.
             | "Spread" >> beam.Reshuffle()
             | "Decode" >> beam.ParDo(self._read).with_outputs(ACCEPTED, REJECTED)
         )
 
 
 class ReadManifest(beam.PTransform):
-    """Patterns `<list>#<split>` to what was read of the images that the list has for the split."""
+    """Read the images that a list has for a split, from patterns `<list>#<split>`."""
 
-    def __init__(self, base: str, reading: ReadOptions, seen: SharedCount) -> None:
+    def __init__(self, base: str, options: ReadOptions, seen: SharedCount) -> None:
         super().__init__()
-        self._base, self._read = base, _ReadFiles(base, reading, seen)
+        self._base, self._read = base, _ReadFiles(base, options, seen)
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         return (
@@ -77,16 +77,16 @@ class ReadManifest(beam.PTransform):
 
 
 class ReadRecords(beam.PTransform):
-    """Glob patterns of TFRecord files to what was read, with image and label from given features.
+    """Read the TFRecord files that match glob patterns, with image and label from the given features.
 
-    What is spread over workers is files: of what stands in them, no more than a few records are in memory at a time.
+    Files are distributed over workers; only a few records of a file are in memory at a time.
     """
 
     def __init__(
-        self, base: str, reading: ReadOptions, seen: SharedCount, image_feature: str, label_feature: str
+        self, base: str, options: ReadOptions, seen: SharedCount, image_feature: str, label_feature: str
     ) -> None:
         super().__init__()
-        self._base, self._read = base, _ReadRecords(base, reading, seen, image_feature, label_feature)
+        self._base, self._read = base, _ReadRecords(base, options, seen, image_feature, label_feature)
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         return (
@@ -97,18 +97,18 @@ class ReadRecords(beam.PTransform):
         )
 
 
-# Names of files are any bytes but zero and slash, and go from worker to worker as such: Beam's coder for text is UTF-8.
+# File names can hold any bytes but zero and slash. They travel between workers as bytes: Beam's text coder is UTF-8.
 
 
 def _class_folders(pattern: str) -> Iterator[tuple[bytes, bool]]:
-    """Paths, and whether each is the folder of a class or an image without one."""
+    """Yield paths, each with True for a class folder and False for an image outside the class folders."""
     folder = pattern.removesuffix("/*/*")
     yield from ((os.fsencode(path), True) for path in class_folders.class_folders(folder))
     yield from ((os.fsencode(path), False) for path in class_folders.without_class(folder))
 
 
 def _labelled_files(element: tuple[bytes, bool]) -> Iterator[tuple[bytes, bytes | None]]:
-    """Paths and labels; None for none."""
+    """Yield paths and labels; the label is None for a file outside the class folders."""
     path, is_class = element
     if not is_class:
         yield path, None
@@ -129,11 +129,11 @@ def _matching(pattern: str, base: str) -> Iterator[bytes]:
 
 
 class _InThreads(beam.DoFn):
-    """Reads several files or records at a time, on all cores: decoding releases Python's lock. Their order stays."""
+    """Read several files or records at a time, on all cores and in order; decoding releases Python's lock."""
 
-    def __init__(self, base: str, reading: ReadOptions, seen: SharedCount) -> None:
+    def __init__(self, base: str, options: ReadOptions, seen: SharedCount) -> None:
         super().__init__()
-        self._base, self._reading, self._seen = base, reading, seen
+        self._base, self._options, self._seen = base, options, seen
 
     def start_bundle(self) -> None:
         self._calls = InOrder(self._read, _REMOTE_THREADS if filesystem.is_remote(self._base) else None)
@@ -153,7 +153,7 @@ class _InThreads(beam.DoFn):
 
 
 class _ReadFiles(_InThreads):
-    """Paths and labels to what `raw_example.of_image` makes of each."""
+    """Turn paths and labels into the outputs of `raw_example.from_image`."""
 
     def process(self, element: tuple[bytes, bytes | None]) -> Iterator[TaggedOutput]:
         yield from self._counted(self._calls.call(*element))
@@ -162,24 +162,24 @@ class _ReadFiles(_InThreads):
         path = os.fsdecode(name)
         source = path.removeprefix(self._base).lstrip("/")
         if label is None:
-            return rejected(source, "beside the folders of classes, so it has no label")
-        most = most_bytes(self._reading.max_pixels)
+            return rejected(source, "outside the class folders, so it has no label")
+        most = most_bytes(self._options.max_pixels)
         size, _ = (None if filesystem.is_remote(path) else filesystem.size_and_time(path)) or (0, 0)
         with _contents.spend(min(size, most), most):
             try:
                 content = read_file(path, self._base, most)
             except UnreadableFile as error:
                 return rejected(source, str(error), os.fsdecode(label))
-            return of_image(content, os.fsdecode(label), source, self._reading)
+            return from_image(content, os.fsdecode(label), source, self._options)
 
 
 class _ReadRecords(_InThreads):
-    """Paths of TFRecord files to what `raw_example.of_record` makes of each record."""
+    """Turn paths of TFRecord files into the outputs of `raw_example.from_record`."""
 
     def __init__(
-        self, base: str, reading: ReadOptions, seen: SharedCount, image_feature: str, label_feature: str
+        self, base: str, options: ReadOptions, seen: SharedCount, image_feature: str, label_feature: str
     ) -> None:
-        super().__init__(base, reading, seen)
+        super().__init__(base, options, seen)
         self._features = RecordFeatures(image_feature, label_feature)
 
     def setup(self) -> None:
@@ -191,11 +191,11 @@ class _ReadRecords(_InThreads):
         try:
             if not filesystem.is_remote(path):
                 check_file(path, self._base)
-            for number, record in enumerate(read_records(path, most_bytes(self._reading.max_pixels)), start=1):
+            for number, record in enumerate(read_records(path, most_bytes(self._options.max_pixels)), start=1):
                 yield from self._counted(self._calls.call(record, f"{file}#{number}"))
         except (Damaged, UnreadableFile, OSError) as error:
-            # How many records are lost nobody knows, so no share of rejected files can excuse it.
+            # The number of lost records is unknown, so data.max_rejected cannot allow this.
             yield rejected(file, str(error), damaged=True)
 
     def _read(self, record: bytes, source: str) -> TaggedOutput:
-        return of_record(record, source, self._features, self._reading)
+        return from_record(record, source, self._features, self._options)

@@ -1,4 +1,4 @@
-"""What is in a split, as one reduction: how often each class, and a digest that does not depend on any order."""
+"""Count the images of each class in a split, and compute a digest that does not depend on their order."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Accumulator = tuple[Counter, DataDigest]
 
 
 class SplitCounts(beam.CombineFn):
-    """tf.Examples to `{"classes": {name: count}, "digest": 64 hexadecimal digits}`.
+    """Reduce tf.Examples to `{"classes": {name: count}, "digest": 64 hexadecimal digits}`.
 
-    The digest stands for all pairs of pixels' digest and label (`modules.storage.digests`).
+    The digest covers all pairs of pixel digest and label (`modules.storage.digests`).
     """
 
     def create_accumulator(self) -> Accumulator:

@@ -1,11 +1,11 @@
-"""In which split earlier runs put each image: what keeps an image where it is.
+"""Remember the split of every image across runs, so that images stay in their splits.
 
     <pipeline root>/split_memory/latest        name of the current version
-    <pipeline root>/split_memory/<version>/    text, `<image id> <split>` in each line, 64 hexadecimal digits and a name
+    <pipeline root>/split_memory/<version>/    text, `<image id> <split>` on each line, 64 hexadecimal digits and a name
 
-It stands beside the artifacts and not among them: as an input it would be part of TFX's cache key, so each run would
-change the key of the next, and unchanged data would never be served from the cache. Whoever removes the folder has all
-images placed anew. Images that are gone are remembered too: what comes back goes where it was.
+The memory is not an artifact: as an input it would be part of TFX's cache key, so each run would change the key of the
+next, and unchanged data would never be served from the cache. If the folder is removed, all images are assigned anew.
+Removed images are remembered too, and return to their old split if they come back.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 import tensorflow as tf
 
-from edgetune.components.image_example_gen.grouping import Placed
+from edgetune.components.image_example_gen.grouping import AssignedImage
 
 _LATEST = "latest"
 
 
 def read(pipeline: beam.Pipeline, folder: str) -> beam.PCollection:
-    """Pairs of an image's id and its split; none where no run was before."""
+    """Read pairs of image id and split; empty if there was no earlier run."""
     if not folder or not tf.io.gfile.exists(f"{folder}/{_LATEST}"):
         return pipeline | "NoMemory" >> beam.Create([])
     with tf.io.gfile.GFile(f"{folder}/{_LATEST}") as file:
@@ -30,15 +30,15 @@ def read(pipeline: beam.Pipeline, folder: str) -> beam.PCollection:
     return pipeline | "Memory" >> beam.io.ReadFromText(f"{folder}/{version}/*") | "Remembered" >> beam.Map(_pair)
 
 
-def write(memory: beam.PCollection, placed: beam.PCollection, folder: str) -> str:
-    """Writes what was known and what is new as a version that is not yet the current one.
+def write(memory: beam.PCollection, assigned: beam.PCollection, folder: str) -> str:
+    """Write old and new entries as a version that is not yet the current one.
 
     Returns:
         The version's name, for `commit`.
     """
     version = uuid.uuid4().hex
     (
-        {"memory": memory, "placed": placed | "PlacedById" >> beam.Map(lambda image: (image.id, image))}
+        {"memory": memory, "assigned": assigned | "AssignedById" >> beam.Map(lambda image: (image.id, image))}
         | "Remember" >> beam.CoGroupByKey()
         | "MemoryLine" >> beam.FlatMapTuple(_line)
         | "WriteMemory" >> beam.io.WriteToText(f"{folder}/{version}/part")
@@ -47,11 +47,11 @@ def write(memory: beam.PCollection, placed: beam.PCollection, folder: str) -> st
 
 
 def commit(folder: str, version: str) -> None:
-    """Makes a version the current one; the others are removed."""
-    beside = f"{folder}/{_LATEST}-{version}"
-    with tf.io.gfile.GFile(beside, "w") as file:
+    """Make a version the current one, and remove the others."""
+    temporary = f"{folder}/{_LATEST}-{version}"
+    with tf.io.gfile.GFile(temporary, "w") as file:
         file.write(version)
-    tf.io.gfile.rename(beside, f"{folder}/{_LATEST}", overwrite=True)
+    tf.io.gfile.rename(temporary, f"{folder}/{_LATEST}", overwrite=True)
     for name in (name.rstrip("/") for name in tf.io.gfile.listdir(folder)):
         if name not in (_LATEST, version):
             path = f"{folder}/{name}"
@@ -64,6 +64,6 @@ def _pair(line: str) -> tuple[bytes, str]:
 
 
 def _line(identifier: bytes, found: dict[str, Iterable]) -> Iterator[str]:
-    placed: list[Placed] = list(found["placed"])
-    split = placed[0].split if placed else next(iter(found["memory"]))
+    assigned: list[AssignedImage] = list(found["assigned"])
+    split = assigned[0].split if assigned else next(iter(found["memory"]))
     yield f"{identifier.hex()} {split}"

@@ -1,8 +1,8 @@
-"""Images are laid aside until it is known where each goes, and then go there.
+"""Stage decoded images on disk until their split is known.
 
-No shuffle moves them and no worker has a table of all: what is shuffled are facts and answers of some 200 bytes, and
-the answers come by the file in which their images lie. A file is closed before any fact about it goes on, and one that
-a worker left behind when it failed is never asked for.
+Images are not shuffled and no worker holds a table of all of them. Only facts and targets of about 200 bytes are
+shuffled, and the targets are grouped by staging file. A staging file is closed before any fact about it is emitted, and
+files left behind by a failed worker are never read.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ import tensorflow as tf
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindows, WindowedValue
 
-from edgetune.components.image_example_gen.grouping import Placed
+from edgetune.components.image_example_gen.grouping import AssignedImage
 from edgetune.components.image_example_gen.near_duplicates import File
-from edgetune.components.image_example_gen.raw_example import Read
+from edgetune.components.image_example_gen.raw_example import RawExample
 from edgetune.modules.contracts import example_features
 from edgetune.modules.data.tfrecords import read_records
 
 IMAGES_IN_A_FILE = 1000
-"""One worker puts the images of a file in their places."""
+"""Images in a staging file, which one worker reads as a whole."""
 Fact = tuple[bytes, tuple[File, bytes]]
-"""What the grouping has to know of an image: the digest of its pixels; file, and signature."""
+"""What the grouping needs of an image: the digest of its pixels; its file and signature."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where an image goes that was laid aside."""
+class Target:
+    """Split and group of a staged image."""
 
     row: int
-    """How many lie before it in its file."""
+    """Index of the image in its staging file."""
     split: str
-    """Empty where it goes nowhere."""
+    """Empty if the image is left out."""
     group: bytes = b""
 
 
-class LayAside(beam.DoFn):
-    """`Read` images to facts; what is read goes to files.
+class StageImages(beam.DoFn):
+    """Write raw examples to staging files, and emit a fact about each.
 
     Args:
-        prefix: Beginning of the paths of the files.
-        split: Where all go; empty where that is not yet known.
+        prefix: Beginning of the paths of the staging files.
+        split: Split of all images; empty if it is not known yet.
     """
 
     def __init__(self, prefix: str, split: str) -> None:
@@ -54,7 +54,7 @@ class LayAside(beam.DoFn):
     def start_bundle(self) -> None:
         self._waiting: list[Fact] = []
 
-    def process(self, element: Read) -> Iterator[Fact]:
+    def process(self, element: RawExample) -> Iterator[Fact]:
         if not self._waiting:
             self._path = f"{self._prefix}-{uuid.uuid4().hex}"
             self._file = tf.io.TFRecordWriter(self._path)
@@ -62,23 +62,24 @@ class LayAside(beam.DoFn):
         file = File(element.source, element.label, self._split, self._path, len(self._waiting))
         self._waiting.append((bytes.fromhex(element.image_id), (file, element.signature)))
         if len(self._waiting) == IMAGES_IN_A_FILE:
-            yield from self._closed()
+            yield from self._close()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        yield from (GlobalWindows.windowed_value(fact) for fact in self._closed())
+        yield from (GlobalWindows.windowed_value(fact) for fact in self._close())
 
-    def _closed(self) -> list[Fact]:
+    def _close(self) -> list[Fact]:
+        """Close the staging file, and return the facts about its images."""
         if self._waiting:
             self._file.close()
         facts, self._waiting = self._waiting, []
         return facts
 
 
-class PutInPlace(beam.PTransform):
-    """`Placed` images and `LeftOut` files to complete examples, tagged with their split.
+class UnstageImages(beam.PTransform):
+    """Turn `AssignedImage` and `LeftOut` elements into complete examples, tagged with their split.
 
     Args:
-        splits: All that there are.
+        splits: Names of all splits.
     """
 
     def __init__(self, splits: Iterable[str]) -> None:
@@ -86,33 +87,33 @@ class PutInPlace(beam.PTransform):
         self._splits = tuple(splits)
 
     def expand(self, input_or_inputs: tuple[beam.PCollection, beam.PCollection]) -> beam.pvalue.DoOutputsTuple:
-        placed, left_out = input_or_inputs
+        assigned, left_out = input_or_inputs
         return (
             {
-                "placed": placed | "PlacesByFile" >> beam.FlatMap(_places),
-                "left_out": left_out | "LeftOutByFile" >> beam.Map(lambda left: (left.file.laid, left.file.row)),
+                "assigned": assigned | "TargetsByFile" >> beam.FlatMap(_targets),
+                "left_out": left_out | "LeftOutByFile" >> beam.Map(lambda left: (left.file.staged, left.file.row)),
             }
             | "ByFile" >> beam.CoGroupByKey()
-            | "PutInPlace" >> beam.FlatMapTuple(_put).with_outputs(*self._splits)
+            | "Unstage" >> beam.FlatMapTuple(_unstage).with_outputs(*self._splits)
         )
 
 
-def _places(image: Placed) -> Iterator[tuple[str, Place]]:
+def _targets(image: AssignedImage) -> Iterator[tuple[str, Target]]:
     for file in image.files:
-        yield file.laid, Place(file.row, image.split or file.split, image.group)
+        yield file.staged, Target(file.row, image.split or file.split, image.group)
 
 
-def _put(path: str, found: dict[str, Iterable]) -> Iterator[TaggedOutput]:
-    places = {place.row: place for place in found["placed"]}
-    places |= {row: Place(row, "") for row in found["left_out"]}
-    laid = 0
+def _unstage(path: str, found: dict[str, Iterable]) -> Iterator[TaggedOutput]:
+    targets = {target.row: target for target in found["assigned"]}
+    targets |= {row: Target(row, "") for row in found["left_out"]}
+    staged = 0
     for row, record in enumerate(read_records(path)):
-        if row not in places:
-            raise RuntimeError(f"{path}: nothing says where the image in row {row} is to be placed")
-        place, laid = places[row], row + 1
-        if place.split:
+        if row not in targets:
+            raise RuntimeError(f"{path}: the image in row {row} has no target split")
+        target, staged = targets[row], row + 1
+        if target.split:
             example = tf.train.Example.FromString(record)
-            example.features.feature[example_features.SPLIT_GROUP].bytes_list.value.append(place.group.hex().encode())
-            yield TaggedOutput(place.split, example)
-    if laid != len(places):
-        raise RuntimeError(f"{path}: {len(places)} images are to be placed, and it holds {laid}")
+            example.features.feature[example_features.SPLIT_GROUP].bytes_list.value.append(target.group.hex().encode())
+            yield TaggedOutput(target.split, example)
+    if staged != len(targets):
+        raise RuntimeError(f"{path}: {len(targets)} images have a target split, but the file holds {staged}")

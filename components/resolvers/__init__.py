@@ -1,1 +1,1 @@
-"""Find the last blessed model and its statistics in ML Metadata."""
+"""Resolver strategies: find the last blessed model and its statistics in ML Metadata."""

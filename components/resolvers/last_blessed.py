@@ -1,4 +1,4 @@
-"""Which model a candidate has to compete with, and which data new data are compared with."""
+"""Find the baseline of a new model, and the baseline of new data."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ STATISTICS_KEY = "statistics"
 
 
 class LastBlessedBeforeCandidate(ResolverStrategy):
-    """The latest blessed model that is older than the candidate.
+    """Resolves the latest blessed model that is older than the candidate.
 
-    TFX's LatestBlessedModelStrategy answers with the candidate itself once that is blessed: an unchanged second run
-    would then evaluate the model against itself, bless it again and push it again. Older ones are the same in every
-    run, so an unchanged run is served from the cache.
+    TFX's LatestBlessedModelStrategy returns the candidate itself once it is blessed: an unchanged second run would then
+    evaluate the model against itself, bless it again and push it again. Older models are the same in every run, so an
+    unchanged run is served from the cache.
 
     ## Example
     ```
@@ -35,7 +35,7 @@ class LastBlessedBeforeCandidate(ResolverStrategy):
     def resolve_artifacts(
         self, store: MetadataStore, input_dict: Mapping[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """The baseline under `model`, and its blessing; both empty where no older model is blessed."""
+        """Return the baseline under `model`, and its blessing; both empty if no older model is blessed."""
         resolved, oldest = _candidate_alone(input_dict)
         blessings = _blessings(input_dict)
         older = [model for model in input_dict[MODEL_KEY] if model.id in blessings and model.id < oldest]
@@ -46,9 +46,10 @@ class LastBlessedBeforeCandidate(ResolverStrategy):
 
 
 class StatisticsOfLastBlessed(ResolverStrategy):
-    """The statistics of the data that the latest blessed model was made of, among those older than the candidate.
+    """Resolves the statistics of the data of the latest blessed model, among those older than the candidate.
 
-    Drift is measured against them. As above, only older ones count: those are the same in every run of unchanged data.
+    Drift is measured against them. As above, only older ones count, since they are the same in every run of unchanged
+    data.
 
     ## Example
     ```
@@ -64,16 +65,16 @@ class StatisticsOfLastBlessed(ResolverStrategy):
     def resolve_artifacts(
         self, store: MetadataStore, input_dict: Mapping[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """The baseline under `statistics`; empty where no older one belongs to a blessed model."""
+        """Return the baseline under `statistics`; empty if no older statistics belong to a blessed model."""
         resolved, oldest = _candidate_alone(input_dict)
-        # Transform, too, puts out statistics, which hold something else.
+        # Transform outputs statistics too, of transformed examples.
         makers = _maker_kinds(store, oldest)
         older = {
             artifact.id: artifact
             for artifact in input_dict[STATISTICS_KEY]
             if artifact.id < oldest and _maker_kinds(store, artifact.id) & makers
         }
-        # Statistics and model descend from the same examples: those are what tells which belong together.
+        # Statistics belong to a model if both descend from the same examples.
         kind = {artifact.id for artifact in store.get_artifacts_by_type(standard_artifacts.Examples.TYPE_NAME)}
         examples = {identifier: _inputs(store, {identifier}) & kind for identifier in older}
         for model in sorted(_blessings(input_dict), reverse=True):
@@ -85,14 +86,14 @@ class StatisticsOfLastBlessed(ResolverStrategy):
 
 
 def _candidate_alone(input_dict: Mapping[str, list[types.Artifact]]) -> tuple[dict[str, list[types.Artifact]], int]:
-    """An answer that holds nothing but the candidate, and the id that whatever joins it must be below."""
+    """Return a result that holds only the candidate, and the id that a baseline must be below."""
     resolved: dict[str, list[types.Artifact]] = {key: [] for key in input_dict}
     resolved[CANDIDATE_KEY] = list(input_dict[CANDIDATE_KEY])
     return resolved, min(artifact.id for artifact in resolved[CANDIDATE_KEY])
 
 
 def _blessings(input_dict: Mapping[str, list[types.Artifact]]) -> dict[int, types.Artifact]:
-    """The blessing of each blessed model, by the model's id."""
+    """Return the blessing of each blessed model, by the model's id."""
     return {
         blessing.get_int_custom_property("current_model_id"): blessing
         for blessing in input_dict[BLESSING_KEY]
@@ -101,7 +102,7 @@ def _blessings(input_dict: Mapping[str, list[types.Artifact]]) -> dict[int, type
 
 
 def _ancestors(store: MetadataStore, artifact_id: int) -> set[int]:
-    """Ids of all artifacts that went into one, over any number of executions."""
+    """Return the ids of all artifacts from which this one was made, over any number of executions."""
     found: set[int] = set()
     waiting = {artifact_id}
     while waiting:
@@ -111,14 +112,14 @@ def _ancestors(store: MetadataStore, artifact_id: int) -> set[int]:
 
 
 def _maker_kinds(store: MetadataStore, artifact_id: int) -> set[str]:
-    """Class names of the components that put out an artifact, without their modules, which differ between releases."""
+    """Return the class names of the components that output an artifact, without modules, which vary by release."""
     executions = store.get_executions_by_id(sorted(_makers(store, {artifact_id})))
     types_of = store.get_execution_types_by_id(sorted({execution.type_id for execution in executions}))
     return {found.name.rpartition(".")[2] for found in types_of}
 
 
 def _makers(store: MetadataStore, artifact_ids: set[int]) -> set[int]:
-    """Ids of the executions that put out any of these artifacts."""
+    """Return the ids of the executions that output any of these artifacts."""
     return {
         event.execution_id
         for event in store.get_events_by_artifact_ids(sorted(artifact_ids))
@@ -127,7 +128,7 @@ def _makers(store: MetadataStore, artifact_ids: set[int]) -> set[int]:
 
 
 def _inputs(store: MetadataStore, artifact_ids: set[int]) -> set[int]:
-    """Ids of the artifacts that the executions read which put out these."""
+    """Return the ids of the inputs of the executions that output these artifacts."""
     made_by = _makers(store, artifact_ids)
     if not made_by:
         return set()

@@ -1,4 +1,4 @@
-"""The SavedModelPusher component."""
+"""Interface of the SavedModelPusher component."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from edgetune.components.common.artifacts import EdgeBlessing
+from edgetune.components.common.names import MODEL_KEY, PUSHED_MODEL_KEY
 from edgetune.components.saved_model_pusher import executor
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
@@ -22,19 +23,19 @@ class SavedModelPusherSpec(types.ComponentSpec):
         KEY: ExecutionParameter(type=str),
     }
     INPUTS = {
-        "model": ChannelParameter(type=standard_artifacts.Model),
+        MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
         "edge_blessing": ChannelParameter(type=EdgeBlessing),
     }
-    OUTPUTS = {"pushed_model": ChannelParameter(type=standard_artifacts.PushedModel)}
+    OUTPUTS = {PUSHED_MODEL_KEY: ChannelParameter(type=standard_artifacts.PushedModel)}
 
 
 class SavedModelPusher(base_component.BaseComponent):
     """A TFX component that delivers a SavedModel for TensorFlow Serving.
 
-    TFX's own Pusher knows one gate, and pushes where none is wired. This one wants two blessings, of the Evaluator
-    and of the EdgeEvaluator, both for this very model; without them it does not push, says why, and succeeds. The new
-    version appears in one step.
+    TFX's own Pusher checks a single blessing, and pushes without one if none is wired. This component requires two
+    blessings for this model, from the Evaluator and the EdgeEvaluator; without them it does not push, records the
+    reason, and succeeds. The new version appears atomically.
 
     ```
     pusher = SavedModelPusher(
@@ -60,7 +61,7 @@ class SavedModelPusher(base_component.BaseComponent):
         edge_blessing: types.BaseChannel,
         destination: str,
     ) -> None:
-        """Constructs a SavedModelPusher.
+        """Construct a SavedModelPusher component.
 
         Args:
             model: Channel of type `Model`.

@@ -1,4 +1,4 @@
-"""What SavedModelPusher does."""
+"""Executor of the SavedModelPusher component."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from tfx.utils import path_utils
 
 from edgetune.components.common import blessings
 from edgetune.components.common.lineage import stamp
+from edgetune.components.common.names import MODEL_KEY, PUSHED_MODEL_KEY
 from edgetune.modules.serving.saved_model import SAVED_MODEL_FILE
 from edgetune.modules.storage.versions import push
 
-LIBRARIES = ("edgetune",)  # files are copied, and nothing else computes
+LIBRARIES = ("edgetune",)  # the files are only copied
 
 
 class Executor(base_executor.BaseExecutor):
-    """Asks for the blessings, and pushes or does not."""
+    """Pushes the model if both gates blessed it."""
 
     def Do(
         self,
@@ -27,18 +28,18 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Pushes the SavedModel if it is blessed.
+        """Push the SavedModel if it is blessed.
 
         Raises:
             PushError: The destination cannot be written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
-        pushed_model = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        pushed_model = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL_KEY])
         if reason := blessings.refusal(input_dict):
             logging.info("not pushed: %s", reason)
             blessings.record_refused(pushed_model, reason)
             return
-        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
         delivered = push(saved_model, exec_properties["destination"], last=SAVED_MODEL_FILE)
         blessings.record_pushed(pushed_model, delivered.path, delivered.version)

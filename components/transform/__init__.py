@@ -1,3 +1,3 @@
-"""Transform: TFX's, made for images."""
+"""Transform: TFX's Transform with an executor made for images."""
 
 from edgetune.components.transform.component import Transform as Transform

@@ -1,4 +1,4 @@
-"""The component Transform: its interface, which is TFX's."""
+"""Interface of the Transform component, which is TFX's."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from edgetune.modules.core.library_versions import KEY, library_versions
 
 
 class Transform(tfx_transform.Transform):
-    """TFX's Transform, but for how much it takes at a time and how it writes: see `executor`. It runs again where a
-    library is of another version.
+    """TFX's Transform with small batches and faster writing: see `executor`.
 
-    Its statistics are better left off (`disable_statistics`): they would be of encoded images and of raw pixels, say
-    nothing, and cost more than all the rest.
+    It runs again when the version of a library changes.
+
+    Disable its statistics (`disable_statistics`): statistics of encoded images and raw pixels are useless, and cost
+    more than all the rest.
 
     ## Example
     ```
@@ -29,7 +30,7 @@ class Transform(tfx_transform.Transform):
     )
     ```
 
-    Component `outputs` contains what TFX's does.
+    Component `outputs` contains the same channels as TFX's Transform.
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
@@ -38,7 +39,7 @@ class Transform(tfx_transform.Transform):
         """Construct a Transform component.
 
         Args:
-            **arguments: Those of TFX's.
+            **arguments: Arguments of TFX's Transform.
         """
         super().__init__(**arguments)
         self.exec_properties[KEY] = library_versions(executor.LIBRARIES)

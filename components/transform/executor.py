@@ -1,13 +1,14 @@
-"""The component Transform: its work, which is TFX's, with batches and files made for images.
+"""Executor of the Transform component: TFX's, with batches and files made for images.
 
-TFX's own batches grow until one takes a second, which is hundreds of images in memory several times over; and it writes
-through a sink that compresses in one thread at zlib's level 6, which takes longer than to decode the images.
+TFX's own batches grow until one takes a second, which means hundreds of images, several times in memory. TFX writes
+through a sink that compresses in one thread at zlib level 6, which takes longer than decoding the images.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import apache_beam as beam
 import tensorflow as tf
@@ -16,20 +17,20 @@ from tfx import types
 from tfx.components.transform import executor as tfx_executor
 
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.record_writer import WriteRecords, squeezed
+from edgetune.components.common.record_writer import WriteRecords, huffman_only
 from edgetune.modules.contracts import example_features
 from edgetune.modules.examples.pixel_packing import pack
 
 LIBRARIES = (
     "tensorflow",  # decodes and resizes the images, and writes the graph
     "tensorflow-transform",  # makes the vocabulary and the graph
-    "tfx",  # whose executor this is
+    "tfx",  # its executor does the work
 )
 _IMAGES_AT_A_TIME = 32
 
 
 class Executor(tfx_executor.Executor):
-    """Transforms with `Processor` in place of TFX's own."""
+    """Transforms the examples with `Processor` instead of TFX's own."""
 
     def Do(
         self,
@@ -37,15 +38,14 @@ class Executor(tfx_executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes the graph and the transformed examples."""
+        """Write the graph and the transformed examples."""
         stamp(output_dict, LIBRARIES)
-        # TFX makes the processor by the name of its class, and has no other way to put in one's own.
-        with mock.patch.object(tfx_executor, "TransformProcessor", Processor):
+        with _own_processor():
             super().Do(input_dict, output_dict, exec_properties)
 
 
 class Processor(tfx_executor.TransformProcessor):
-    """Takes few images at a time, and writes on all cores."""
+    """Transforms a few images at a time, and writes on all cores."""
 
     def _GetDesiredBatchSize(self, data_format: int, schema: schema_pb2.Schema) -> int:  # noqa: N802 - TFX's name
         return _IMAGES_AT_A_TIME
@@ -55,6 +55,17 @@ class Processor(tfx_executor.TransformProcessor):
         schema: schema_pb2.Schema, file_format: str, output_path: str
     ) -> beam.PTransform:
         return _EncodeAndWrite(schema, output_path)
+
+
+@contextlib.contextmanager
+def _own_processor() -> Iterator[None]:
+    """Replace TFX's processor by `Processor`; TFX looks the class up by name in its module and has no hook for it."""
+    original = tfx_executor.TransformProcessor
+    tfx_executor.TransformProcessor = Processor
+    try:
+        yield
+    finally:
+        tfx_executor.TransformProcessor = original
 
 
 class _EncodeAndWrite(beam.PTransform):
@@ -67,12 +78,12 @@ class _EncodeAndWrite(beam.PTransform):
             input_or_inputs
             | "Encode" >> beam.ParDo(tfx_executor.TransformProcessor._RecordBatchToExamplesFn(self._schema))
             | "Examples" >> beam.Values()
-            | "Write" >> WriteRecords(self._prefix, squeezed, _packed)
+            | "Write" >> WriteRecords(self._prefix, huffman_only, _packed)
         )
 
 
 def _packed(record: bytes) -> bytes:
-    """An example as the graph makes it to one as it is kept."""
+    """Pack the pixels of an example from the graph for storage."""
     example = tf.train.Example.FromString(record)
     values = example.features.feature[example_features.IMAGE].bytes_list.value
     values[0] = pack(values[0])

@@ -1,4 +1,4 @@
-"""Trains a classifier in two phases and exports it."""
+"""TwoPhaseTrainer: trains a classifier in two phases and exports it."""
 
 from edgetune.components.two_phase_trainer.component import TwoPhaseTrainer
 

@@ -1,4 +1,4 @@
-"""The component TwoPhaseTrainer: its interface."""
+"""Interface of the TwoPhaseTrainer component."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from edgetune.components.common.names import MODEL_KEY, MODEL_RUN_KEY
 from edgetune.components.common.parameters import parameters_of
 from edgetune.components.two_phase_trainer.executor import (
     EXAMPLES_KEY,
     GRAPH_KEY,
     LIBRARIES,
-    MODEL_KEY,
     MODEL_PREFIX,
-    RUN_KEY,
     TRAINING_PREFIX,
     Executor,
 )
@@ -27,7 +26,7 @@ from edgetune.modules.settings.run import ModelSettings, TrainingSettings, flatt
 
 
 class TwoPhaseTrainerSpec(ComponentSpec):
-    """TwoPhaseTrainer's interface: every setting of the network and of both phases is a typed property."""
+    """Inputs, outputs and properties of TwoPhaseTrainer: a typed property for every setting of network and phases."""
 
     PARAMETERS = {
         **parameters_of(ModelSettings, MODEL_PREFIX),
@@ -42,17 +41,17 @@ class TwoPhaseTrainerSpec(ComponentSpec):
     }
     OUTPUTS = {
         MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
-        RUN_KEY: ChannelParameter(type=standard_artifacts.ModelRun),
+        MODEL_RUN_KEY: ChannelParameter(type=standard_artifacts.ModelRun),
     }
 
 
 class TwoPhaseTrainer(base_component.BaseComponent):
     """A TFX component to train an image classifier by two-phase transfer learning.
 
-    Phase 1 trains a new head on the frozen, pretrained backbone; phase 2 fine-tunes the top of the backbone with it, at
-    a lower rate. Both stop early on the split eval and keep their best weights; where phase 2 is no better than phase
-    1, phase 1's weights are exported. It stands where TFX's Trainer stands and has its outputs. It fails where a loss
-    is no number, and where the model is no better on eval than naming the commonest class.
+    Phase 1 trains a new head on the frozen, pretrained backbone. Phase 2 fine-tunes head and top of the backbone at a
+    lower learning rate. Both stop early by the eval split and keep their best weights; if phase 2 is not better than
+    phase 1, the weights of phase 1 are exported. It replaces TFX's Trainer and has the same outputs. It fails if a loss
+    is not finite, or if the model is no better on eval than always predicting the commonest class.
 
     ## Example
     ```
@@ -66,8 +65,8 @@ class TwoPhaseTrainer(base_component.BaseComponent):
 
     Component `outputs` contains:
      - `model`: Channel of type `standard_artifacts.Model`: the SavedModel, with Transform's graph inside.
-     - `model_run`: Channel of type `standard_artifacts.ModelRun`: `history.json`, TensorBoard's logs, and with
-                    baselines `transfer.json`.
+     - `model_run`: Channel of type `standard_artifacts.ModelRun`: `history.json`, TensorBoard logs, and, if baselines
+                    are trained, `transfer.json`.
     """
 
     SPEC_CLASS = TwoPhaseTrainerSpec
@@ -85,11 +84,11 @@ class TwoPhaseTrainer(base_component.BaseComponent):
         Args:
             transformed_examples: Of type `standard_artifacts.Examples`, from Transform.
             transform_graph: Of type `standard_artifacts.TransformGraph`.
-            model: The network. A file of weights is part of the cache's key by its content.
-            training: Both phases, augmentation, baselines.
+            model: The network. The content of a weights file is part of the cache key.
+            training: Both phases, augmentation, and baselines.
 
         Raises:
-            WeightsError: The file of weights is missing.
+            WeightsError: The weights file is missing.
         """
         super().__init__(
             spec=TwoPhaseTrainerSpec(

@@ -1,4 +1,4 @@
-"""The component TwoPhaseTrainer: its work."""
+"""Executor of the TwoPhaseTrainer component."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from edgetune.components.common.lineage import stamp
+from edgetune.components.common.names import HISTORY_FILE, MODEL_KEY, MODEL_RUN_KEY, TRANSFER_FILE
 from edgetune.modules.core import progress
 from edgetune.modules.core.package_paths import located
 from edgetune.modules.examples.label_counts import check_labels, label_counts
@@ -32,18 +33,18 @@ from edgetune.modules.training.phase import Phase
 from edgetune.modules.training.two_phase import FINE_TUNE, HEAD, Folders, Result, train_two_phases
 
 EXAMPLES_KEY, GRAPH_KEY = "transformed_examples", "transform_graph"
-MODEL_KEY, RUN_KEY = "model", "model_run"
+
 MODEL_PREFIX, TRAINING_PREFIX = "model_", "training_"
 LIBRARIES = (
     "tensorflow",  # computes, shuffles and augments, and writes the SavedModel
-    "keras",  # networks, optimisers, initial weights
-    "numpy",  # in which order cached activations are taken, weights of classes
+    "keras",  # networks, optimizers, initial weights
+    "numpy",  # order of cached activations, class weights
     "tensorflow-transform",  # its graph becomes part of the SavedModel
 )
 
 
 class Executor(BaseExecutor):
-    """Trains, exports, and measures what the configuration wants the result compared with."""
+    """Trains and exports the model, and measures the configured baselines."""
 
     def Do(
         self,
@@ -51,20 +52,20 @@ class Executor(BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Trains the model of `exec_properties`.
+        """Train and export the model described by `exec_properties`.
 
-        Of several workers, each does this with the same arguments, and the chief alone writes.
+        With several workers, each calls this with the same arguments, and only the chief writes.
 
         Raises:
-            ConfigError: The architecture refuses the settings, or TF_CONFIG names no workers where it should.
-            DataError: There is one class only, or a class is absent from a split.
-            WeightsError: The weights cannot be had, or do not fit.
-            TrainingError: A loss is no number, nothing was learned, or the devices are not there.
-            ExportError: The SavedModel is not what it should be.
+            ConfigError: The architecture does not accept the settings, or TF_CONFIG names no workers.
+            DataError: There is only one class, or a class is missing from a split.
+            WeightsError: The weights are unavailable, or do not match the architecture.
+            TrainingError: A loss is not finite, nothing was learned, or the devices are unavailable.
+            ExportError: The SavedModel failed its checks.
         """
         stamp(output_dict, LIBRARIES)
         training = unflatten(TrainingSettings, exec_properties, TRAINING_PREFIX)
-        devices.prepare()  # first of all that TensorFlow does in this process, and `start` is next
+        devices.prepare()  # must be the first use of TensorFlow in this process, directly followed by `start`
         strategy = distribution.start(training.distribution)
         device = devices.choose(training)
         logging.info("%s", device)
@@ -73,7 +74,7 @@ class Executor(BaseExecutor):
         examples_uri = artifact_utils.get_single_uri(input_dict[EXAMPLES_KEY])
         transform = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict[GRAPH_KEY]))
         model_artifact = artifact_utils.get_single_instance(output_dict[MODEL_KEY])
-        run = artifact_utils.get_single_instance(output_dict[RUN_KEY])
+        run = artifact_utils.get_single_instance(output_dict[MODEL_RUN_KEY])
         model = unflatten(ModelSettings, exec_properties, MODEL_PREFIX)
         model = model.model_copy(update={"weights": located(model.weights)})
         labels = export.transform_labels(transform)
@@ -83,12 +84,12 @@ class Executor(BaseExecutor):
         data = load_datasets(examples_uri, model.image_size, training)
         loss = build_loss(training, counts["train"])
         with tempfile.TemporaryDirectory(prefix="edgetune-") as temporary:
-            key = _key(input_dict, exec_properties)
+            key = _training_key(input_dict, exec_properties)
             folders = _folders(run.uri, model_artifact.uri, key, strategy, Path(temporary))
             result = train_two_phases(examples_uri, data, len(labels), model, training, loss, folders, strategy)
             baselines.check_learned(result.classifier.model, data.evaluation)
             if distribution.is_chief(strategy):
-                _write_history(f"{run.uri}/history.json", result, device)
+                _write_history(f"{run.uri}/{HISTORY_FILE}", result, device)
                 run.set_string_custom_property("device", device.device)
                 run.set_string_custom_property("exported_phase", result.exported)
                 model_artifact.set_string_custom_property("code_digest", exec_properties["code_digest"])
@@ -97,12 +98,12 @@ class Executor(BaseExecutor):
                 export.export_saved_model(result.classifier.model, transform, model.image_size, serving_dir)
                 if training.baselines:
                     rows = _transfer(result, data, len(labels), model, training, loss, folders)
-                    _write(f"{run.uri}/transfer.json", rows)
+                    _write(f"{run.uri}/{TRANSFER_FILE}", rows)
                     for row in rows:
                         run.set_float_custom_property(f"{row['name']}_test_accuracy", row["test_accuracy"])
                         run.set_float_custom_property(f"{row['name']}_seconds", row["seconds"])
             distribution.wait_for_all(strategy)
-        if folders.resume:  # with what trainings left that were killed and then given other settings
+        if folders.resume:  # including leftovers of killed trainings with other settings
             shutil.rmtree(folders.resume.parent, ignore_errors=True)
 
 
@@ -126,7 +127,7 @@ def _transfer(
     loss: keras.losses.Loss,
     folders: Folders,
 ) -> list[dict[str, Any]]:
-    """What the transfer is worth: the exported model beside the baselines, all on the test split."""
+    """Measure the exported model and the baselines on the test split, to show the benefit of transfer learning."""
 
     def row(
         name: str, model: keras.Model, frozen_seconds: tuple[float, ...], phases: tuple[Phase, ...]
@@ -153,11 +154,11 @@ def _transfer(
 def _folders(
     run_uri: str, model_uri: str, key: str, strategy: tf.distribute.Strategy | None, temporary: Path
 ) -> Folders:
-    """Where the training keeps what it needs on the way.
+    """Return the folders for logs, cached activations and checkpoints.
 
-    On a local disk that is the component's folder, which its runs share: the next one finds the cache, and one that was
-    killed its checkpoints. Behind a URL, and for several workers, it is gone when the training has ended: of those,
-    only the chief's checkpoints would come back.
+    On a local disk they are in the component's folder, which its runs share: the next run finds the cache, and a killed
+    run its checkpoints. With a URL, or several workers, cache and checkpoints are temporary: of several workers, only
+    the chief would find its checkpoints again.
     """
     logs = f"{run_uri}/logs" if distribution.is_chief(strategy) else str(temporary / "logs")
     if "://" in model_uri or distribution.has_other_workers(strategy):
@@ -166,8 +167,8 @@ def _folders(
     return Folders(logs, beside / "activation_cache", beside / "resume" / key)
 
 
-def _key(inputs: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> str:
-    """Stands for one training: a run after one that was killed has another execution, but the same key."""
+def _training_key(inputs: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> str:
+    """Return a key of the training that is the same in the run after a killed one, unlike the execution id."""
     uris = {key: [artifact.uri for artifact in artifacts] for key, artifacts in inputs.items()}
     return hashlib.sha256(json.dumps([uris, exec_properties], sort_keys=True).encode()).hexdigest()[:16]
 

@@ -1,1 +1,1 @@
-"""The YAML configuration: load, report problems with their place, generate schema and reference."""
+"""The YAML configuration: load it, report problems with file and line, generate schema and reference."""

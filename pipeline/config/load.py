@@ -1,4 +1,4 @@
-"""From a YAML file and the command line to the settings of a run.
+"""Load the settings of a run from a YAML file and the command line.
 
 edgetune run --config flowers.yaml --data ./flowers --set training.fine_tune.epochs=5
              └ load(Path("flowers.yaml"), ["training.fine_tune.epochs=5"], "./flowers")
@@ -22,7 +22,7 @@ from edgetune.pipeline.config.yaml_file import dump, parse
 
 DEFAULT = ROOT / "configs" / "demo.yaml"
 
-# Keys that may hold a path, and the words that are none.
+# Keys that may hold a path, with the values that are not paths.
 _PATHS = {
     "data.path": (),
     "model.weights": ("imagenet", "none"),
@@ -35,17 +35,17 @@ _PATHS = {
 
 
 def load(config: Path | None, overrides: list[str], data: str | None) -> RunSettings:
-    """The settings of a run.
+    """Load the settings of a run.
 
     Args:
-        config: A YAML file. None for the embedded default, `configs/demo.yaml`; together with `data`, for the
-            defaults of the tree, because the demo's network is made for its digits.
-        overrides: `a.b=value` each, the value in YAML; the last one wins.
-        data: `data.path`, relative to the working directory. Also names the run where there is no file.
+        config: A YAML file. None means the demo configuration, `configs/demo.yaml`; or, if `data` is given, only
+            default values, because the network of the demo is made for its digits.
+        overrides: Items `a.b=value` with the value in YAML; the last one for a key wins.
+        data: `data.path`, relative to the working directory. Without a file it also gives the run its name.
 
     Raises:
-        ConfigError: The file cannot be read, is not YAML, or some of its keys and values, or of the overrides, cannot
-            be used. All of those are listed.
+        ConfigError: The file cannot be read or is not YAML, or keys or values of it or of the overrides are invalid.
+            The message lists all of them.
     """
     sources = Sources(str(config or DEFAULT))
     tree: dict[str, Any] = {}
@@ -61,24 +61,24 @@ def load(config: Path | None, overrides: list[str], data: str | None) -> RunSett
         _apply(tree, override, sources)
     _anchor_paths(tree, sources, (config or DEFAULT).resolve().parent)
     try:
-        # As strict JSON: there a list may become a tuple, but text never a number and `true` never 1.
+        # As strict JSON, a list may become a tuple, but text never a number and `true` never 1.
         return RunSettings.model_validate_json(json.dumps(tree), strict=True)
     except ValidationError as error:
         raise explain(error.errors(include_url=False), sources) from None
 
 
 def config_digest(settings: RunSettings) -> str:
-    """SHA-256 of all settings but those of place, defaults included, as 64 hexadecimal digits."""
+    """Return the SHA-256 of all settings except locations, defaults included, as 64 hexadecimal digits."""
     return digest(tree_of(settings))
 
 
 def to_yaml(settings: RunSettings) -> str:
-    """The settings as a configuration file, defaults included and paths absolute."""
+    """Return the settings as a configuration file, with defaults and absolute paths."""
     return dump(settings.model_dump(mode="json"))
 
 
 def run_name(data: str) -> str:
-    """A valid name of a run for a folder of images: `/photos/Größe 2024/` becomes `grosse-2024`."""
+    """Derive a valid run name from a folder of images: `/photos/Größe 2024/` becomes `grosse-2024`."""
     last = data.rstrip("/").rpartition("/")[2].removeprefix("embedded:")
     if last in ("", ".", ".."):
         last = Path(data).resolve().name
@@ -91,7 +91,7 @@ def _read(path: Path, sources: Sources) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such configuration file", "check --config") from None
+        raise ConfigError(f"{path}: the configuration file does not exist", "check --config") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a configuration file: it is not UTF-8 text", "check --config") from None
     except OSError as error:
@@ -100,7 +100,7 @@ def _read(path: Path, sources: Sources) -> dict[str, Any]:
     sources.lines = document.lines
     if not isinstance(document.value, dict):
         found = "empty" if document.value is None else "not a group of keys"
-        raise ConfigError(f"{path}: the configuration is {found}", "give at least `name` and `data: {path: ...}`")
+        raise ConfigError(f"{path}: the configuration is {found}", "set at least `name` and `data: {path: ...}`")
     return document.value
 
 
@@ -108,12 +108,13 @@ def _apply(tree: dict[str, Any], override: str, sources: Sources) -> None:
     key, equals, text = override.partition("=")
     key = key.strip()
     if not equals or not all(key.split(".")):
-        raise ConfigError(f"--set {override}: not of the form key=value", "for example --set training.batch_size=16")
+        cause = f"--set {override}: not of the form key=value"
+        raise ConfigError(cause, "write it like --set training.batch_size=16")
     sources.put(tree, key, parse(text, f"--set {key}").value, "--set")
 
 
 def _anchor_paths(tree: dict[str, Any], sources: Sources, folder: Path) -> None:
-    """Makes relative paths absolute: those of the file from `folder`, those of the command line from where we are."""
+    """Make relative paths absolute: those in the file from `folder`, those on the command line from the cwd."""
     for key, words in _PATHS.items():
         group, _, name = key.partition(".")
         section = tree.get(group)
@@ -123,4 +124,4 @@ def _anchor_paths(tree: dict[str, Any], sources: Sources, folder: Path) -> None:
             try:
                 section[name] = str((base / Path(value).expanduser()).resolve())  # type: ignore[index]
             except (OSError, RuntimeError, ValueError) as error:
-                raise ConfigError(f"{key}: {value!r} ({sources.of(key)}) is no path: {error}") from None
+                raise ConfigError(f"{key}: {value!r} ({sources.describe(key)}) is not a path: {error}") from None

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in sentences that name key, value, place and what is allowed."""
+"""Describe problems of a configuration in sentences with key, value, source and the allowed values."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _REMEDY = "`edgetune config --reference` lists every key, its default and its ra
 
 
 class Sources:
-    """Where each key was given: in which line of the file, or by which option of the command line.
+    """The source of each key: a line of the file, or an option of the command line.
 
     Attributes:
-        file: The configuration file, as the user calls it.
-        lines: Dotted keys, and the line of the file where each stands.
+        file: The configuration file, as the user named it.
+        lines: Line in the file by dotted key.
     """
 
     def __init__(self, file: str) -> None:
@@ -29,10 +29,10 @@ class Sources:
         self._options: dict[str, str] = {}
 
     def put(self, tree: dict[str, Any], key: str, value: Any, option: str) -> None:
-        """Sets a dotted key in `tree`, making the groups above it, and remembers that `option` gave it.
+        """Set a dotted key in `tree`, creating the groups above it, and record `option` as its source.
 
         Raises:
-            ConfigError: What stands above the key is not a group.
+            ConfigError: A parent of the key is a value, not a group.
         """
         *groups, name = key.split(".")
         at = tree
@@ -45,11 +45,11 @@ class Sources:
         self._options[key] = option
 
     def on_command_line(self, key: str) -> bool:
-        """Whether the command line gave `key`, or a group that holds it."""
+        """Return whether `key`, or a group that holds it, comes from the command line."""
         return self._option(key) is not None
 
-    def of(self, key: str) -> str:
-        """Words for where `key`, something in it, or the group that should hold it, was given."""
+    def describe(self, key: str) -> str:
+        """Return the source of `key`, of something in it, or of the group that should hold it."""
         inside = (option for other, option in self._options.items() if other.startswith(f"{key}."))
         if option := self._option(key) or next(inside, None):
             return option
@@ -65,29 +65,29 @@ class Sources:
 
 
 def explain(errors: list[ErrorDetails], sources: Sources) -> ConfigError:
-    """One error for all that pydantic found wrong."""
+    """Combine all errors that pydantic found into one."""
     schema = dict(fields(json_schema()))
     found = [_sentence(error, schema, sources) for error in errors]
     if len(found) == 1:
         return ConfigError(found[0], _REMEDY)
-    return ConfigError(f"{len(found)} settings cannot be used:\n  - " + "\n  - ".join(found), _REMEDY)
+    return ConfigError(f"{len(found)} settings are invalid:\n  - " + "\n  - ".join(found), _REMEDY)
 
 
 def _sentence(error: ErrorDetails, schema: dict[str, Schema], sources: Sources) -> str:
     key = ".".join(part for part in error["loc"] if isinstance(part, str))
     field = schema.get(key, {})
     if error["type"] == "extra_forbidden":
-        return f"unknown key {key} ({sources.of(key)}): {_suggestion(key, schema)}"
+        return f"unknown key {key} ({sources.describe(key)}): {_suggestion(key, schema)}"
     if error["type"] == "missing":
-        return f"{key} is missing ({sources.of(key)}): it must be {allowed(field)}"
+        return f"{key} is missing ({sources.describe(key)}): it must be {allowed(field)}"
     if error["type"] == "value_error":
-        return f"{key or 'the settings'} ({sources.of(key)}): {error['ctx']['error']}"
+        return f"{key or 'the settings'} ({sources.describe(key)}): {error['ctx']['error']}"
     item = ""
     for index in (part for part in error["loc"] if isinstance(part, int)):
         item += f" item {index + 1}:"
         field = field["items"]
     hint = ", in quotes" if field.get("type") == "string" and isinstance(error["input"], int | float) else ""
-    return f"{key}:{item} {_shown(error['input'])} ({sources.of(key)}) must be {allowed(field)}{hint}"
+    return f"{key}:{item} {_shortened(error['input'])} ({sources.describe(key)}) must be {allowed(field)}{hint}"
 
 
 def _suggestion(key: str, schema: dict[str, Schema]) -> str:
@@ -96,13 +96,13 @@ def _suggestion(key: str, schema: dict[str, Schema]) -> str:
     group, _, name = key.rpartition(".")
     siblings = [other.rpartition(".")[2] for other in schema if other.rpartition(".")[0] == group]
     close = difflib.get_close_matches(name, siblings, n=1)
-    # A key that exists, but in another group.
+    # Keys of the same name in other groups.
     elsewhere = [other for other in schema if other.rpartition(".")[2] == name]
     if elsewhere or close:
         return "did you mean " + " or ".join(elsewhere or [f"{group}.{close[0]}".lstrip(".")]) + "?"
     return f"{group or 'the top level'} has {', '.join(siblings)}"
 
 
-def _shown(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:59] + "…"

@@ -1,9 +1,9 @@
-"""Reading and writing configuration as YAML, with the line of every key.
+"""Read and write configuration as YAML, with the line of every key.
 
-Plain scalars are read by the rules of YAML 1.2, which editors follow too: `1e-3` is a number, `no` and `on` are text,
-`010` is not eight. Numbers are decimal, and `_` may group the digits of whole ones: `89_478_485`.
+Plain scalars follow the rules of YAML 1.2, as in editors: `1e-3` is a number, `no` and `on` are text, `010` is not
+eight. Numbers are decimal, and `_` may group the digits of whole numbers: `89_478_485`.
 
-Aliases and tags are refused: a configuration needs neither, and a few lines of aliases can stand for gigabytes.
+Aliases and tags are rejected: a configuration needs neither, and a few lines of aliases can expand to gigabytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SCALARS = (
         tuple("-+.0123456789"),
     ),
 )
-_SYNTAX = "correct the line; text with special characters goes into quotes"
+_SYNTAX = "correct the line; put text with special characters in quotes"
 
 
 class _Loader(yaml.SafeLoader):
@@ -45,7 +45,7 @@ for _name, _pattern, _first in _SCALARS:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes the text that `_Loader` would read as something else."""
+    """Dumper that quotes text that `_Loader` would read as another type."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
@@ -59,7 +59,7 @@ class Document:
 
     Attributes:
         value: Dicts, lists and scalars.
-        lines: Dotted keys, and the line (from 1) where each stands.
+        lines: Line, counted from 1, by dotted key.
     """
 
     value: Any
@@ -67,14 +67,14 @@ class Document:
 
 
 def parse(text: str, origin: str) -> Document:
-    """Reads one YAML document.
+    """Parse one YAML document.
 
     Args:
         text: The YAML.
-        origin: What a user calls it, such as a file's path.
+        origin: Its name in error messages, such as a file's path.
 
     Raises:
-        ConfigError: Not YAML, a key given twice, an alias or a tag. Names origin, line and column.
+        ConfigError: The text is not YAML, or has a duplicate key, an alias or a tag. Names origin, line and column.
     """
     document = Document(None)
     try:
@@ -94,13 +94,13 @@ def parse(text: str, origin: str) -> Document:
 
 
 def dump(value: Any) -> str:
-    """YAML that `parse` reads back as `value`, keys in their given order."""
+    """Return `value` as YAML that `parse` reads back, with the keys in their given order."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _value(loader: _Loader, node: yaml.Node, key: str, lines: dict[str, int]) -> Any:
     if not node.tag.startswith(_TAG):
-        raise _refused(node, f"the tag {node.tag} is not supported")
+        raise _error(node, f"the tag {node.tag} is not supported")
     if isinstance(node, yaml.SequenceNode):
         return [_value(loader, item, f"{key}[{index}]", lines) for index, item in enumerate(node.value)]
     if not isinstance(node, yaml.MappingNode):
@@ -108,15 +108,15 @@ def _value(loader: _Loader, node: yaml.Node, key: str, lines: dict[str, int]) ->
     mapping: dict[str, Any] = {}
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
-            raise _refused(key_node, "a key must be text")
+            raise _error(key_node, "a key must be text")
         name = key_node.value
         dotted = f"{key}.{name}" if key else name
         if name in mapping:
-            raise _refused(key_node, f"the key {dotted} stands in line {lines[dotted]} already")
+            raise _error(key_node, f"duplicate key {dotted}, first in line {lines[dotted]}")
         lines[dotted] = key_node.start_mark.line + 1
         mapping[name] = _value(loader, value_node, dotted, lines)
     return mapping
 
 
-def _refused(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
+def _error(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)

@@ -1,1 +1,1 @@
-"""Parts of the pipeline's graph: TFMA's configuration, resolvers."""
+"""Parts of the pipeline's graph: TFMA's configuration and resolvers."""

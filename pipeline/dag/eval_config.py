@@ -1,4 +1,4 @@
-"""How the SavedModel is judged: TFMA's configuration."""
+"""TFMA's configuration for the evaluation of the SavedModel."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from edgetune.modules.settings.run import EvaluationSettings
 
 
 def eval_config(settings: EvaluationSettings) -> config_pb2.EvalConfig:
-    """Accuracy overall and per class, loss, and a confusion matrix, through the signatures that are pushed.
+    """Configure accuracy overall and per class, loss and confusion matrix, through the signatures that are pushed.
 
-    The thresholds hold for all examples together: a plain `threshold` would be applied to every slice, and refuse a
+    The thresholds apply to all examples together: a plain `threshold` would be applied to every slice, and reject a
     model for its weakest class.
     """
     overall = config_pb2.SlicingSpec()
     threshold = config_pb2.MetricThreshold(
         value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": settings.min_accuracy}),
-        # Left out by TFX where there is no baseline yet.
+        # TFX ignores it if there is no baseline yet.
         change_threshold=config_pb2.GenericChangeThreshold(
             direction=config_pb2.MetricDirection.HIGHER_IS_BETTER, absolute={"value": -settings.max_regression}
         ),
@@ -30,8 +30,8 @@ def eval_config(settings: EvaluationSettings) -> config_pb2.EvalConfig:
     others = [
         config_pb2.MetricConfig(class_name="ExampleCount"),
         config_pb2.MetricConfig(class_name="SparseCategoricalCrossentropy"),
-        # At its own threshold, 0, the predicted class is the most probable one. To say so would be JSON inside JSON, of
-        # which ML Metadata on PostgreSQL takes no backslash (`pipeline.metadata.store`).
+        # By default its threshold is 0, so the predicted class is the most probable one. Setting the threshold would
+        # need JSON inside JSON, whose backslashes ML Metadata cannot store in PostgreSQL (`pipeline.metadata.store`).
         config_pb2.MetricConfig(class_name="MultiClassConfusionMatrixPlot"),
     ]
     return config_pb2.EvalConfig(

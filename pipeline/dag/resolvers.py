@@ -1,6 +1,6 @@
-"""How a run finds what it has to compete with: the last blessed model, and the statistics of its data.
+"""Nodes that find the baselines of a run: the last blessed model, and the statistics of its data.
 
-That is a question to ML Metadata, and each platform answers it in its own way, or not at all.
+They query ML Metadata, which works differently on each platform, or not at all.
 """
 
 from __future__ import annotations
@@ -12,70 +12,69 @@ from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import La
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
+from edgetune.components.common.names import BASELINE, BASELINE_STATISTICS
 from edgetune.components.resolvers.last_blessed import LastBlessedBeforeCandidate, StatisticsOfLastBlessed
-
-MODEL, STATISTICS = "Baseline", "BaselineStatistics"
 
 
 class Baselines(Protocol):
-    """Nodes that find baselines, with outputs `model` and `statistics`; None where there is no way to find one."""
+    """Factory of nodes that find baselines, with outputs `model` and `statistics`; None if the platform has no way."""
 
     def model(self, candidate: BaseChannel) -> Resolver | None:
-        """For the channel of the new model: the blessed one that it has to compete with."""
+        """Return a node that finds the blessed model to compare the candidate model with."""
 
     def statistics(self, candidate: BaseChannel) -> Resolver | None:
-        """For the channel of the new data's statistics: those that drift is measured against."""
+        """Return a node that finds the statistics to measure the drift of the candidate statistics from."""
 
 
-class OwnMetadata:
-    """Our own queries, where the runner lets us ask ML Metadata."""
+class MetadataBaselines:
+    """Baselines found by our own queries, for runners that give access to ML Metadata."""
 
     def model(self, candidate: BaseChannel) -> Resolver:
-        """The last blessed model before the candidate."""
+        """Return a node that finds the last blessed model before the candidate."""
         return Resolver(
             strategy_class=LastBlessedBeforeCandidate,
             candidate=candidate,
             model=Channel(type=standard_artifacts.Model),
             model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-        ).with_id(MODEL)
+        ).with_id(BASELINE)
 
     def statistics(self, candidate: BaseChannel) -> Resolver:
-        """Those of the last blessed model's data."""
+        """Return a node that finds the statistics of the last blessed model's data."""
         return Resolver(
             strategy_class=StatisticsOfLastBlessed,
             candidate=candidate,
             statistics=Channel(type=standard_artifacts.ExampleStatistics),
             model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-        ).with_id(STATISTICS)
+        ).with_id(BASELINE_STATISTICS)
 
 
-class OfVertex:
-    """The one query that TFX can write down for Vertex: the latest blessed model.
+class VertexBaselines:
+    """Baselines found by the only query that TFX can compile for Vertex: the latest blessed model.
 
-    It is asked as the run begins, so the run's own model is never the answer. But where nothing has changed, it is the
-    very model that the cache gives the run: that is then evaluated against itself, and pushed once more.
+    Vertex resolves it when the run starts, so it never returns the run's own model. But if nothing has changed, it
+    returns the model that the run gets from the cache, which is then evaluated against itself and pushed again.
     """
 
     def model(self, candidate: BaseChannel) -> Resolver:
-        """The latest blessed model."""
+        """Return a node that finds the latest blessed model."""
         return Resolver(
             strategy_class=LatestBlessedModelStrategy,
             model=Channel(type=standard_artifacts.Model),
             model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-        ).with_id(MODEL)
+        ).with_id(BASELINE)
 
     def statistics(self, candidate: BaseChannel) -> Resolver | None:
-        """Not to be found: data drift is not measured."""
+        """Return None: there is no such query, so drift is not measured."""
         return None
 
 
-class Nothing:
-    """Kubeflow Pipelines refuses every pipeline with a resolver in it: neither regression nor drift is measured."""
+class NoBaselines:
+    """No baselines, since Kubeflow Pipelines rejects resolvers: neither regression nor drift is measured."""
 
     def model(self, candidate: BaseChannel) -> Resolver | None:
-        """Not to be found: the model is judged by `min_accuracy` alone."""
+        """Return None: `min_accuracy` alone decides on the model."""
         return None
 
     def statistics(self, candidate: BaseChannel) -> Resolver | None:
-        """Not to be found."""
+        """Return None: drift is not measured."""
         return None

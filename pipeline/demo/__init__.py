@@ -1,7 +1,7 @@
-"""`edgetune demo`: a page on this machine that runs the variants of an edge bundle in the browser.
+"""`edgetune demo`: a local page that runs the variants of an edge bundle in the browser.
 
-Nothing of it leaves the machine: the page, the models and the engines are all served from here, and the browser is
-told to connect to nothing else. Importing this is cheap; no TensorFlow is needed to serve.
+No data leaves the machine: page, models and engines are all served from here, and the browser may connect to nothing
+else. Importing this package is cheap, and serving needs no TensorFlow.
 """
 
 from __future__ import annotations

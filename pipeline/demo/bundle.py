@@ -1,4 +1,4 @@
-"""Which files of an edge bundle the page may read, and whether they are there."""
+"""List the files of an edge bundle that the page may read, and check that they exist."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from edgetune.modules.core.errors import BundleError
 
 
 def bundle_files(folder: Path) -> dict[str, Path]:
-    """The files of a bundle that the page needs: `bundle.json`, the models, and the golden images.
+    """Return the files of a bundle that the page needs: `bundle.json`, the models, and the golden images.
 
-    Whether the models are unaltered is not looked at here: the page does that, with the bytes that it got.
+    The digests of the models are not checked here: the page checks the bytes that it receives.
 
     Args:
         folder: A bundle.
 
     Returns:
-        Files by their path inside the bundle, such as `golden/00.png`. Each is a regular file inside of it.
+        Files by their path inside the bundle, such as `golden/00.png`. Each is a regular file inside it.
 
     Raises:
-        BundleError: It is no bundle, a file is missing, or a description is not as edgetune writes it.
+        BundleError: The folder is not a bundle, a file is missing, or a JSON file is invalid.
     """
     files = BundleFiles(folder)
     if BUNDLE_JSON not in files.sizes and (version := _newest(folder)):
-        raise BundleError(f"{shown(folder)}: is a folder of bundles", f"give one of them, such as {version}")
+        raise BundleError(f"{shown(folder)} is a folder of bundles", f"name one of them, such as {version}")
     expected_json = f"{GOLDEN}/{EXPECTED}"
     with _naming(folder / BUNDLE_JSON):
         bundle = parse_bundle(files.read(BUNDLE_JSON))
@@ -51,6 +51,6 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _newest(folder: Path) -> Path | None:
-    """The newest version, where `folder` is what bundles are pushed to."""
+    """Return the newest version if `folder` is a destination of pushed bundles, or None."""
     versions = [path for path in folder.iterdir() if path.name.isdecimal() and (path / BUNDLE_JSON).is_file()]
     return max(versions, key=lambda path: int(path.name), default=None)

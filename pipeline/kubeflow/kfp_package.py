@@ -1,4 +1,4 @@
-"""Whether KFP's own packages are there: `compile` and `submit` need them, `run` does not."""
+"""Check that the package kfp is installed: `compile` and `submit` need it, `run` does not."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from edgetune.modules.core.errors import ConfigError
 
 
 def check_kfp(command: str) -> None:
-    """Stop where `kfp` is missing, which the command of this name needs.
+    """Check that `kfp` is installed for the command of this name.
 
     Raises:
-        ConfigError: It is.
+        ConfigError: It is not.
     """
     found = importlib.util.find_spec("kfp")
-    # `kfp-pipeline-spec` alone makes a folder `kfp` without code.
+    # The package `kfp-pipeline-spec` alone installs a folder `kfp` without code.
     if found is None or found.origin is None:
         raise ConfigError(
-            f"edgetune {command} needs the package kfp, which is not installed here",
-            'python -m pip install "kfp>=2.5,<2.17", or `make setup` once more',
+            f"edgetune {command} needs the package kfp, which is not installed",
+            'run `python -m pip install "kfp>=2.5,<2.17"`, or `make setup` again',
         )

@@ -1,11 +1,11 @@
-"""What a platform's user changes for one run of a compiled pipeline, without compiling it again.
+"""Runtime parameters: settings that can be changed for a single run of a compiled pipeline.
 
-A parameter is a setting, named as in the configuration with `_` for the dots: `training.head.epochs` becomes
-`training_head_epochs`. Both names are understood here. Its default is what the pipeline was compiled with.
+A parameter has the name of its setting with `_` for the dots: `training.head.epochs` becomes `training_head_epochs`.
+Both names are accepted here. Its default is the value that was compiled.
 
     runtime_values(document, ["training.head.epochs=3"])      {"training_head_epochs": 3}
 
-Values are checked here before anything is submitted, and once more inside the component that gets them.
+Values are checked here before anything is submitted, and again by the component that receives them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from edgetune.components.common.names import EDGE_EVALUATOR, EVALUATOR, IMAGE_EXAMPLE_GEN, TWO_PHASE_TRAINER
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.data.digits import EMBEDDED
 from edgetune.modules.settings.run import RunSettings
@@ -30,27 +31,27 @@ DATA_PATH = "data.path"
 
 @dataclass(frozen=True)
 class Parameter:
-    """A setting that may change from run to run, and which component has it as which property."""
+    """A setting that may change from run to run, with the component and the execution property that receive it."""
 
     setting: str
     component: str
     key: str
-    """The property's name."""
+    """Name of the property."""
 
     @property
     def name(self) -> str:
-        """As platforms know it: lower-case letters, digits and `_`."""
+        """Name on the platforms: lower-case letters, digits and `_`."""
         return self.setting.replace(".", "_")
 
     @property
     def kind(self) -> type:
-        """`int`, `float` or `str`."""
+        """Type of the setting: `int`, `float` or `str`."""
         found: Any = self.field.annotation
         return found
 
     @property
     def field(self) -> FieldInfo:
-        """Where the setting is declared."""
+        """Declaration of the setting."""
         at: Any = RunSettings
         *groups, name = self.setting.split(".")
         for group in groups:
@@ -59,17 +60,17 @@ class Parameter:
         return found
 
 
-# Each of them is a property of one component only: whoever changes it re-runs that component and what comes after it.
+# Each is a property of a single component, so changing it re-runs only that component and the later ones.
 PARAMETERS = (
-    Parameter(DATA_PATH, "ImageExampleGen", "input_base"),
-    Parameter("training.head.epochs", "TwoPhaseTrainer", "training_head_epochs"),
-    Parameter("training.head.learning_rate", "TwoPhaseTrainer", "training_head_learning_rate"),
-    Parameter("training.fine_tune.epochs", "TwoPhaseTrainer", "training_fine_tune_epochs"),
-    Parameter("training.fine_tune.learning_rate", "TwoPhaseTrainer", "training_fine_tune_learning_rate"),
-    Parameter("evaluation.min_accuracy", "Evaluator", "min_accuracy"),
-    Parameter("evaluation.max_regression", "Evaluator", "max_regression"),
-    Parameter("edge.max_accuracy_drop", "EdgeEvaluator", "max_accuracy_drop"),
-    Parameter("edge.min_agreement", "EdgeEvaluator", "min_agreement"),
+    Parameter(DATA_PATH, IMAGE_EXAMPLE_GEN, "input_base"),
+    Parameter("training.head.epochs", TWO_PHASE_TRAINER, "training_head_epochs"),
+    Parameter("training.head.learning_rate", TWO_PHASE_TRAINER, "training_head_learning_rate"),
+    Parameter("training.fine_tune.epochs", TWO_PHASE_TRAINER, "training_fine_tune_epochs"),
+    Parameter("training.fine_tune.learning_rate", TWO_PHASE_TRAINER, "training_fine_tune_learning_rate"),
+    Parameter("evaluation.min_accuracy", EVALUATOR, "min_accuracy"),
+    Parameter("evaluation.max_regression", EVALUATOR, "max_regression"),
+    Parameter("edge.max_accuracy_drop", EDGE_EVALUATOR, "max_accuracy_drop"),
+    Parameter("edge.min_agreement", EDGE_EVALUATOR, "min_agreement"),
 )
 _BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 _TYPES = {"NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "STRING": str}
@@ -77,18 +78,18 @@ _WORDS = {int: "a whole number", float: "a number", str: "text"}
 
 
 def runtime_values(document: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, int | float | str]:
-    """The values for one run, by the names that the platform knows.
+    """Return the parameter values for one run, by their names on the platform.
 
     Args:
-        document: What `edgetune compile` wrote, for either target: a PipelineSpec or a PipelineJob.
-        assignments: `name=value` each, the value in YAML; the last one wins.
+        document: A pipeline compiled by `edgetune compile` for either target: a PipelineSpec or a PipelineJob.
+        assignments: Items `name=value` with the value in YAML; the last one for a name wins.
 
     Returns:
-        Only what was assigned; a whole number stays one only where the parameter is one.
+        Only the assigned values; whole numbers become floats if the parameter is a float.
 
     Raises:
-        ConfigError: `document` is no compiled pipeline; a parameter that it does not have; a value of another type, or
-            out of range.
+        ConfigError: `document` is not a compiled pipeline; it does not have a parameter; or a value has the wrong type
+            or is out of range.
     """
     known = parameters_of(document)
     values: dict[str, int | float | str] = {}
@@ -97,21 +98,22 @@ def runtime_values(document: Mapping[str, Any], assignments: Iterable[str]) -> d
         name = name.strip().replace(".", "_")
         if not equals or not name:
             raise ConfigError(
-                f"runtime parameter {assignment!r}: not of the form name=value", f"for example {PARAMETERS[1].name}=5"
+                f"runtime parameter {assignment!r}: not of the form name=value",
+                f"write it like {PARAMETERS[1].name}=5",
             )
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise ConfigError(f"the pipeline has no runtime parameter {name}{hint}", f"it has {', '.join(known)}")
+            raise ConfigError(f"the pipeline has no runtime parameter {name}{hint}", f"use one of {', '.join(known)}")
         values[name] = _checked(name, parse(text, f"runtime parameter {name}").value, known[name])
     return values
 
 
 def parameters_of(document: Mapping[str, Any]) -> dict[str, type]:
-    """Type by name of the runtime parameters of a compiled pipeline.
+    """Return the types of a compiled pipeline's runtime parameters by name.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: `document` is not a compiled pipeline.
     """
     try:
         root = document.get("pipelineSpec", document)["root"]
@@ -119,28 +121,28 @@ def parameters_of(document: Mapping[str, Any]) -> dict[str, type]:
         return {name: _TYPES[declared[name]["parameterType"]] for name in sorted(declared)}
     except (AttributeError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"this is no pipeline that edgetune compiled: {type(error).__name__} {error}",
-            "make one with `edgetune compile`",
+            f"the file is not a pipeline compiled by edgetune: {type(error).__name__} {error}",
+            "create one with `edgetune compile`",
         ) from None
 
 
 def check_data_path(path: str, what: str) -> None:
-    """Stops at a path that means something else in a container than here.
+    """Reject a path that a container cannot resolve.
 
     Raises:
-        ConfigError: It is relative.
+        ConfigError: The path is relative.
     """
     if path != EMBEDDED and not re.match(r"/|\w[\w+.-]*://", path):
         raise ConfigError(
-            f"{what} {path!r}: a container cannot find it",
-            "name a URL such as gs://bucket/images, a folder that is mounted in the containers, or embedded:digits",
+            f"{what} {path!r} is a relative path, which a container cannot resolve",
+            "set it to a URL such as gs://bucket/images, a folder mounted in the containers, or embedded:digits",
         )
 
 
 def _checked(name: str, value: Any, kind: type) -> int | float | str:
     parameter = _BY_NAME.get(name)
     try:
-        # Strictly: text is no number, `true` is not 1, and 2.5 is no number of epochs.
+        # Strict, so that text is not a number, `true` is not 1, and 2.5 is not a number of epochs.
         adapter: TypeAdapter[Any] = TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
         adapter.validate_python(value, strict=True)
         if parameter is not None:

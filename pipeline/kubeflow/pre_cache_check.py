@@ -1,8 +1,8 @@
-"""What Vertex runs before it asks its cache: has anything changed in the folder of images?
+"""Hook that Vertex runs before a cache lookup, to detect changes in the folder of images.
 
-TFX compiles this hook for every ExampleGen that reads files, with a command of its own that knows TFX's patterns and
-adds up sizes and times. This one is called as that is, and answers with the fingerprint of `driver.Driver`, so moved
-images are seen. Kubeflow Pipelines has no such hook: there ImageExampleGen is never taken from the cache.
+TFX compiles such a hook into every ExampleGen that reads files. TFX's own command knows only its patterns, and adds up
+sizes and times. This replacement has the same interface and returns the fingerprint of `driver.Driver`, which detects
+moved images. Kubeflow Pipelines has no such hook, so there ImageExampleGen is never served from the cache.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from tfx.components.example_gen import utils
 from tfx.dsl.io import fileio
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 
-from edgetune.components.image_example_gen.deferred_source import find
+from edgetune.components.image_example_gen.deferred_source import resolve_source
 from edgetune.components.image_example_gen.driver import fingerprint
 from edgetune.modules.data.digits import EMBEDDED
 from edgetune.pipeline.kubeflow.container_entry import exit_on_user_error
 
 
-def answer(exec_properties: dict[str, Any]) -> pipeline_spec_pb2.ExecutorOutput:
-    """What is added to the properties of the execution: they are what the cache compares.
+def fingerprint_output(exec_properties: dict[str, Any]) -> pipeline_spec_pb2.ExecutorOutput:
+    """Return the fingerprint as an additional execution property, so that the cache compares it.
 
     Raises:
         DataError: There are no data, or they cannot be read.
     """
     output = pipeline_spec_pb2.ExecutorOutput()
-    # The embedded digits are written anew each time, and are the same.
+    # The embedded digits never change.
     found = EMBEDDED
     if exec_properties["input_base"] != EMBEDDED:
-        find(exec_properties)
+        resolve_source(exec_properties)
         found = fingerprint(exec_properties)
     output.parameter_values[utils.FINGERPRINT_PROPERTY_NAME].string_value = found
     return output
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Reads the executor input of the command line, and writes the answer where that says."""
+    """Read the executor input from the command line, and write the fingerprint to its output file."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--json_serialized_invocation_args", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", required=True)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given.inputs.parameter_values, given.inputs.parameters, inputs
     )
     with exit_on_user_error():
-        output = answer(exec_properties)
+        output = fingerprint_output(exec_properties)
     fileio.makedirs(given.outputs.output_file.rpartition("/")[0])
     with fileio.open(given.outputs.output_file, "w") as file:
         file.write(json_format.MessageToJson(output, sort_keys=True))

@@ -180,10 +180,10 @@ def _metadata(settings: RunSettings, workdir: Path) -> ConnectionConfig:
 def _build(
     settings: RunSettings, source: Source, metadata: ConnectionConfig, workdir: Path, flags: Sequence[str], cache: bool
 ) -> Pipeline:
-    from edgetune.pipeline.pipeline import Places, create_pipeline
+    from edgetune.pipeline.pipeline import Destinations, create_pipeline
 
     pushed = workdir / "pushed" / settings.name
-    places = Places(
+    places = Destinations(
         root=_root(settings, workdir),
         saved_model=settings.push.saved_model or str(pushed / "saved_model"),
         edge=settings.push.edge or str(pushed / "edge"),

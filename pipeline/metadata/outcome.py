@@ -1,8 +1,8 @@
-"""What a run did, read from ML Metadata: state, duration and artifacts of every node, and the verdict.
+"""Read the outcome of a run from ML Metadata: state, duration and artifacts of every node, and the verdict.
 
-TFX files every execution under three contexts: `pipeline` (the pipeline's name), `pipeline_run` (the run's id, a
-child of the pipeline) and `node` (`<pipeline>.<node id>`). A cached execution is an execution of its own whose output
-events name the artifacts of the earlier one. Only plain getters of the store are used: MLMD 1.21 has no filter queries.
+TFX records every execution in three contexts: `pipeline` (the pipeline's name), `pipeline_run` (the run's id, a child
+of the pipeline) and `node` (`<pipeline>.<node id>`). A cache hit is a separate execution whose output events refer to
+the artifacts of the earlier one. Only plain getters of the store are used, since MLMD 1.21 has no filter queries.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgetune.components.common import names
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.storage import filesystem
-from edgetune.pipeline.metadata.store import connection, open_store, place
+from edgetune.pipeline.metadata.store import connection, describe, open_store
 
 if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 
-# The one contract that is known here: which node judges, and which delivers.
-GATES = {"Evaluator": "blessing", "EdgeEvaluator": "blessing"}
-PUSHERS = {"SavedModelPusher": "pushed_model", "EdgePusher": "pushed_bundle"}
+# Output key by node: of the blessings, and of the deliveries.
+GATES = {names.EVALUATOR: names.BLESSING_KEY, names.EDGE_EVALUATOR: names.BLESSING_KEY}
+PUSHERS = {names.SAVED_MODEL_PUSHER: names.PUSHED_MODEL_KEY, names.EDGE_PUSHER: names.PUSHED_BUNDLE_KEY}
 
 COMPLETE, CACHED, FAILED, NOT_RUN = "COMPLETE", "CACHED", "FAILED", "NOT_RUN"
 
@@ -34,7 +35,7 @@ class Artifact:
 
     id: int
     type: str
-    """Name of its type, such as `Model`."""
+    """Type name, such as `Model`."""
     uri: str
     properties: Mapping[str, Any] = field(default_factory=dict)
     custom_properties: Mapping[str, Any] = field(default_factory=dict)
@@ -42,42 +43,42 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Node:
-    """One node of one run."""
+    """A node in a run."""
 
     id: str
     state: str = NOT_RUN
     """Name of the state in ML Metadata (`COMPLETE`, `CACHED`, `FAILED`, `RUNNING`, ...), or `NOT_RUN`."""
     seconds: float = 0.0
-    """From the registration of the execution to its last change."""
+    """Time from the registration of the execution to its last change."""
     computed_seconds: float = 0.0
-    """The same of the execution that made the artifacts: an earlier one where this one was cached."""
+    """The same for the execution that made the artifacts, which is an earlier one after a cache hit."""
     properties: Mapping[str, Any] = field(default_factory=dict)
     """Execution properties."""
     outputs: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
     """Artifacts by output key."""
     started: float = 0.0
-    """Seconds since the epoch."""
+    """Start time in seconds since the epoch."""
 
     @property
     def succeeded(self) -> bool:
         return self.state in (COMPLETE, CACHED)
 
     def artifact(self, key: str) -> Artifact | None:
-        """The first artifact under an output key; None where there is none."""
+        """Return the first artifact under an output key, or None."""
         return next(iter(self.outputs.get(key, ())), None)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run."""
+    """A run with its nodes."""
 
     pipeline_name: str
     run_id: str
     nodes: tuple[Node, ...]
-    """In the order in which they started; a node that did not run is absent."""
+    """Nodes that ran, in the order in which they started."""
 
     def node(self, node_id: str) -> Node:
-        """The node of that id, in state `NOT_RUN` and without artifacts where it did not run."""
+        """Return the node of this id; if it did not run, its state is `NOT_RUN` and it has no artifacts."""
         return next((node for node in self.nodes if node.id == node_id), Node(node_id))
 
     @property
@@ -92,44 +93,46 @@ class Outcome:
 
     @property
     def reasons(self) -> list[str]:
-        """Why the run is not blessed, one sentence each; empty where it is."""
+        """Reasons why the run is not blessed, one sentence each; empty if it is."""
         if self.blessed:
             return []
-        reasons = [f"{node} {'failed' if self.node(node).state == FAILED else 'did not end'}" for node in self.failed]
-        for gate, why in (("Evaluator", _model_reasons), ("EdgeEvaluator", _edge_reasons)):
+        reasons = [
+            f"{node} {'failed' if self.node(node).state == FAILED else 'did not finish'}" for node in self.failed
+        ]
+        for gate, why in ((names.EVALUATOR, _model_reasons), (names.EDGE_EVALUATOR, _edge_reasons)):
             node = self.node(gate)
             if node.succeeded and not self._gate_blessed(gate):
                 reasons += why(node) or [f"{gate} gave no blessing"]
-        # A gate that did not run is only worth a word where nothing else explains it.
+        # Gates that did not run are only named if nothing else explains it.
         return reasons or [f"{gate} did not run" for gate in GATES if self.node(gate).state == NOT_RUN]
 
     @property
     def pushed(self) -> list[str]:
-        """Where this run's models were delivered: folders or URLs."""
+        """Folders or URLs to which this run delivered its models."""
         artifacts = [self.node(pusher).artifact(key) for pusher, key in PUSHERS.items()]
         return [
-            str(artifact.custom_properties["pushed_destination"])
+            str(artifact.custom_properties[names.PUSHED_DESTINATION])
             for artifact in artifacts
             if artifact is not None
-            and artifact.custom_properties.get("pushed") == 1
-            and artifact.custom_properties.get("pushed_destination")
+            and artifact.custom_properties.get(names.PUSHED) == 1
+            and artifact.custom_properties.get(names.PUSHED_DESTINATION)
         ]
 
     def _gate_blessed(self, gate: str) -> bool:
         artifact = self.node(gate).artifact(GATES[gate])
-        return artifact is not None and artifact.custom_properties.get("blessed") == 1
+        return artifact is not None and artifact.custom_properties.get(names.BLESSED) == 1
 
 
 def read_outcome(metadata: Path | ConnectionConfig, pipeline_name: str, run_id: str | None = None) -> Outcome:
-    """Reads a run from ML Metadata.
+    """Read a run from ML Metadata.
 
     Args:
-        metadata: Its sqlite file, which is only read, or a connection of `pipeline.metadata.store`.
+        metadata: Its sqlite file, which is only read, or a connection from `pipeline.metadata.store`.
         pipeline_name: Name of the pipeline.
         run_id: Id of the run; by default the latest.
 
     Raises:
-        ConfigError: There is no such database, or it holds no such run.
+        ConfigError: The database does not exist, or does not hold the run.
     """
     from ml_metadata import errors
 
@@ -137,13 +140,13 @@ def read_outcome(metadata: Path | ConnectionConfig, pipeline_name: str, run_id: 
     store = open_store(config)
     try:
         pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
-    except errors.NotFoundError:  # not even the type is registered: no pipeline ever ran
+    except errors.NotFoundError:  # the type is not registered yet: no pipeline ever ran
         pipeline = None
     runs = store.get_children_contexts_by_context(pipeline.id) if pipeline else []
     runs = [run for run in runs if run.type == "pipeline_run" and run_id in (None, run.name)]
     if not runs:
         what = f"run {run_id} of pipeline {pipeline_name}" if run_id else f"run of pipeline {pipeline_name}"
-        raise ConfigError(f"{place(config)}: holds no {what}", "check the name, or run the pipeline first")
+        raise ConfigError(f"{describe(config)} holds no {what}", "check the name, or run the pipeline first")
     run = max(runs, key=lambda context: context.id)
     return Outcome(pipeline_name, run.name, _read_nodes(store, store.get_executions_by_context(run.id), pipeline_name))
 
@@ -171,7 +174,7 @@ def _read_nodes(store: Any, executions: Iterable[Any], pipeline_name: str) -> tu
             outputs[key].append((index, record))
         name = _node_id(store, execution, pipeline_name)
         maker = next((makers[event.artifact_id] for event in own if event.artifact_id in makers), execution)
-        # A node that was tried again in the same run counts by its last execution, in its first place.
+        # If a node was retried in the same run, its last execution counts; its position is that of the first.
         nodes[name] = Node(
             id=name,
             state=pb.Execution.State.Name(execution.last_known_state),
@@ -185,7 +188,7 @@ def _read_nodes(store: Any, executions: Iterable[Any], pipeline_name: str) -> tu
 
 
 def _makers(store: Any, artifact_ids: list[int]) -> dict[int, Any]:
-    """The execution that first put each artifact out."""
+    """Return the execution that first output each artifact."""
     from ml_metadata.proto import metadata_store_pb2 as pb
 
     first: dict[int, int] = {}
@@ -206,7 +209,7 @@ def _seconds(execution: Any) -> float:
 
 
 def _values(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values; TFX stores lists as JSON strings, which stay strings. Its internal keys are left out."""
+    """Return plain values, without TFX's internal keys; lists, which TFX stores as JSON, stay strings."""
     return {
         key: getattr(value, value.WhichOneof("value"))
         for key, value in properties.items()
@@ -217,16 +220,16 @@ def _values(properties: Mapping[str, Any]) -> dict[str, Any]:
 def _model_reasons(evaluator: Node) -> list[str]:
     from edgetune.modules.evaluation.tfma_results import failures
 
-    evaluation = evaluator.artifact("evaluation")
+    evaluation = evaluator.artifact(names.EVALUATION_KEY)
     return failures(evaluation.uri) if evaluation else []
 
 
 def _edge_reasons(evaluator: Node) -> list[str]:
-    evaluation = evaluator.artifact("evaluation")
+    evaluation = evaluator.artifact(names.EVALUATION_KEY)
     metrics = f"{evaluation.uri}/metrics.json" if evaluation else ""
     if not filesystem.exists(metrics):
         return []
     report = json.loads(filesystem.read(metrics))
     refused = {name: variant for name, variant in report.get("variants", {}).items() if not variant.get("blessed")}
-    named = [f"edge variant {name}: {'; '.join(v.get('reasons', [])) or 'refused'}" for name, v in refused.items()]
-    return list(report.get("reasons", [])) or named
+    by_variant = [f"edge variant {name}: {'; '.join(v.get('reasons', [])) or 'refused'}" for name, v in refused.items()]
+    return list(report.get("reasons", [])) or by_variant

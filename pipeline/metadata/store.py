@@ -1,7 +1,7 @@
-"""Where ML Metadata keeps a run's records: a file in the workdir, or a server that several machines share.
+"""Connect to the store of ML Metadata: a file in the workdir, or a server that several machines share.
 
-A password comes from the environment or from the URL, and goes into the connection and nowhere else: TFX writes the
-connection into its log, so `without_password` takes it out there.
+A password comes from the environment or the URL, and is only used in the connection. TFX logs the connection, so
+`without_password` removes the password from the log.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 PASSWORD = "EDGETUNE_METADATA_PASSWORD"  # noqa: S105 - the name of the variable that holds it
 _SECONDS = 10.0
-# Before 0.1.0 the packages had no common name.
+"""Timeout for the answer of a server."""
 _OLD_TYPES = "components."
-"""How long a server may take to answer."""
+"""Beginning of the names of artifact types before 0.1.0."""
 _FIELD = re.compile(r'(password: )("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')')
 
 
 def connection(url: str | None, metadata_db: Path) -> ConnectionConfig:
-    """The connection of a run.
+    """Return the connection for a run.
 
     Args:
-        url: `state.metadata`, as the settings let it through; None for a file.
-        metadata_db: That file; ML Metadata makes it, in a folder that is there.
+        url: `state.metadata`, validated by the settings; None for a file.
+        metadata_db: That file. ML Metadata creates it, but not its folder.
     """
     from ml_metadata.proto import metadata_store_pb2 as pb
 
@@ -69,8 +69,8 @@ def connection(url: str | None, metadata_db: Path) -> ConnectionConfig:
     return config
 
 
-def place(config: ConnectionConfig) -> str:
-    """The file, or the server and its database, for people; without a password."""
+def describe(config: ConnectionConfig) -> str:
+    """Return the path of the file, or the URL of the database without a password."""
     kind = config.WhichOneof("config")
     if kind == "mysql":
         return f"mysql://{config.mysql.user}@{config.mysql.host}:{config.mysql.port}/{config.mysql.database}"
@@ -81,47 +81,47 @@ def place(config: ConnectionConfig) -> str:
 
 
 def check(config: ConnectionConfig) -> None:
-    """Connect to the server or open the file, before anything runs.
+    """Check before a run that the server accepts the connection, or that the file can be opened.
 
     Raises:
-        ConfigError: The server does not answer, or refuses the user, the password or the database; the records are of
-            an edgetune before 0.1.0.
+        ConfigError: The server does not answer, or rejects the user, the password or the database; or the records are
+            from a version before 0.1.0.
     """
     kind = config.WhichOneof("config")
     if kind == "sqlite":
-        if Path(place(config)).is_file():
+        if Path(describe(config)).is_file():
             _check_types(config)
         return
     server = getattr(config, kind)
     host, port = server.host, int(server.port)
     try:
-        # ML Metadata's own attempt would take minutes where nothing answers.
+        # ML Metadata itself would try for minutes.
         socket.create_connection((host, port), timeout=_SECONDS).close()
     except OSError as error:
         raise ConfigError(
-            f"state.metadata {place(config)}: no server answers at host {host}, port {port}: {error.strerror or error}",
-            "check host and port, that the server runs and that this machine may reach it, or set state.metadata to "
-            "null for a file in the workdir",
+            f"state.metadata {describe(config)}: no server answers at host {host}, port {port}: "
+            f"{error.strerror or error}",
+            "check host and port, that the server is running and that this machine can reach it, or set state.metadata "
+            "to null for a file in the workdir",
         ) from None
     _check_types(config)
 
 
 def _check_types(config: ConnectionConfig) -> None:
-    """Refuse records whose artifact types have the names of before 0.1.0: no run would find them again."""
+    """Reject records from a version before 0.1.0, whose artifact types had names that runs no longer find."""
     old = sorted(kind.name for kind in open_store(config).get_artifact_types() if kind.name.startswith(_OLD_TYPES))
     if old:
         raise ConfigError(
-            f"{place(config)}: holds runs of an edgetune before 0.1.0 (artifacts of type {old[0]})",
-            "name another --workdir, or another state.metadata; what was pushed stays where it is",
+            f"{describe(config)} holds runs of edgetune before 0.1.0 (artifacts of type {old[0]})",
+            "name another --workdir or another state.metadata; pushed models are not affected",
         )
 
 
 def check_texts(config: ConnectionConfig, pipeline: Pipeline) -> None:
-    """Look for what PostgreSQL would refuse in the middle of a run: ML Metadata, 1.16 and 1.21 alike, writes a text
-    that holds a backslash as SQL that is none.
+    """Reject texts with a backslash, for which ML Metadata 1.16 and 1.21 write invalid SQL on PostgreSQL.
 
     Raises:
-        ConfigError: A component has such a property, or artifacts would have such a place.
+        ConfigError: A property of a component or the folder of the artifacts has one.
     """
     if config.WhichOneof("config") != "postgresql":
         return
@@ -131,25 +131,25 @@ def check_texts(config: ConnectionConfig, pipeline: Pipeline) -> None:
     for what, text in texts:
         if "\\" in str(text):
             raise ConfigError(
-                f"{what} holds a backslash, which ML Metadata cannot keep on PostgreSQL",
-                "write it without one, or keep the records on MySQL or in the workdir (state.metadata)",
+                f"{what} holds a backslash, which ML Metadata cannot store on PostgreSQL",
+                "remove it, or keep the records on MySQL or in the workdir (state.metadata)",
             )
 
 
 def open_store(config: ConnectionConfig) -> Any:
-    """The store, for reading; on a server its tables are made where there are none.
+    """Open the store for reading; on a server, missing tables are created.
 
     Raises:
-        ConfigError: There is none, or it cannot be opened.
+        ConfigError: It does not exist, or cannot be opened.
     """
     from ml_metadata import errors, metadata_store
     from ml_metadata.proto import metadata_store_pb2 as pb
 
     reading = pb.ConnectionConfig.FromString(config.SerializeToString())
     if config.WhichOneof("config") == "sqlite":
-        if not Path(place(config)).is_file():
+        if not Path(describe(config)).is_file():
             raise ConfigError(
-                f"{place(config)}: no run is recorded here", "run the pipeline first, or name its workdir"
+                f"{describe(config)}: no run is recorded here", "run the pipeline first, or name its workdir"
             )
         reading.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READONLY
     try:
@@ -157,18 +157,18 @@ def open_store(config: ConnectionConfig) -> Any:
     except (RuntimeError, errors.StatusError) as error:
         what = " ".join(str(error).split())
         if config.WhichOneof("config") == "sqlite":
-            remedy = "move it away, and the next run begins a new one"
-            raise ConfigError(f"{place(config)}: not a database of ML Metadata ({what})", remedy) from None
+            remedy = "move the file away; the next run creates a new one"
+            raise ConfigError(f"{describe(config)}: not a database of ML Metadata ({what})", remedy) from None
         raise ConfigError(
-            f"state.metadata {place(config)}: the server refuses the connection: {what}",
-            f"check the user, the password (the environment variable {PASSWORD}) and what that user may do there; "
-            "the server's own words are in the log",
+            f"state.metadata {describe(config)}: the server rejects the connection: {what}",
+            f"check the user, the password (environment variable {PASSWORD}) and the user's permissions; the server's "
+            "own message is in the log",
         ) from None
 
 
 @contextmanager
 def without_password(config: ConnectionConfig) -> Iterator[None]:
-    """Inside, no log line shows the connection's password."""
+    """Hide the connection's password in log lines while the context lasts."""
     server = getattr(config, config.WhichOneof("config"))
     handlers = [*logging.getLogger().handlers, *logging.getLogger("absl").handlers]
     hider = _Hider(getattr(server, "password", ""))
@@ -195,6 +195,6 @@ class _Hider(logging.Filter):
 
 
 def _hidden(text: str, password: str) -> str:
-    """The field by its name too: there, special characters of a password are written in another way."""
+    """Replace the password, also in the field of that name, where its special characters are escaped."""
     text = _FIELD.sub(r'\1"***"', text)
     return text.replace(password, "***") if password else text

@@ -1,4 +1,4 @@
-"""What can be known of an engine before anything is started on it: whether it answers, and whether it fits."""
+"""Check a Beam engine before a run: that it answers, and that it matches the settings."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _RUNNER_CLASS = {
 }
 
 
-def check_engine(beam: BeamSettings, flags: Sequence[str], places: Mapping[str, str]) -> None:
-    """Asks the engine; nothing is started.
+def check_engine(beam: BeamSettings, flags: Sequence[str], folders: Mapping[str, str]) -> None:
+    """Check that the engine can run the jobs, without starting anything.
 
     Args:
         beam: The settings.
-        flags: What `beam_flags` made of them.
-        places: Folders that the workers read and write, by what a user calls them.
+        flags: The flags that `beam_flags` returned for them.
+        folders: Folders or URLs that the workers read and write, by the name of their setting.
 
     Raises:
-        ConfigError: The cluster, its job server or its worker pool does not answer within three seconds; is not of the
-            version, or has not the slots, that the settings ask for; the jar is not Beam's; Beam cannot read a flag;
-            Dataflow's workers could not see one of the places, or nobody is signed in.
+        ConfigError: The cluster, its job server or its worker pool does not answer within three seconds, or has another
+            version or fewer slots than the settings require; the jar is not Beam's; Beam cannot parse a flag;
+            Dataflow's workers cannot access one of the folders, or there are no credentials.
     """
     if beam.options:
         _check_options(beam, flags)
     if beam.runner == "direct":
         return
     if beam.runner == "dataflow":
-        _check_dataflow(places)
+        _check_dataflow(folders)
         return
     if beam.job_server is not None:
         _reach("beam.job_server", beam.job_server, "start Beam's job server, or correct the address")
@@ -53,17 +53,17 @@ def check_engine(beam: BeamSettings, flags: Sequence[str], places: Mapping[str, 
         if master.startswith("http"):
             _check_flink(beam, master.rstrip("/"))
         elif master.startswith("spark://"):
-            # A master has standby ones, separated by commas; one is enough.
+            # A comma-separated list of a master and its standby masters; checking one is enough.
             address = master.removeprefix("spark://").split(",")[0]
             _reach("beam.master", address, "start the Spark master, or correct the address")
         if beam.runner == "spark" and beam.options.get("spark_submit_uber_jar"):
             _check_spark_rest(str(beam.options.get("spark_rest_url", "")))
         elif not master.startswith("http") and shutil.which("java") is None:
             raise ConfigError(
-                f"beam.master {master}: Beam starts its job server with Java, and there is no `java` here",
+                f"beam.master {master}: Beam needs Java to start its job server, but `java` is not on PATH",
                 "install a Java runtime, or name a running job server in beam.job_server",
             )
-    if beam.environment_type == "external" and not _is_of_the_cluster(beam):
+    if beam.environment_type == "external" and not _is_local_to_cluster(beam):
         start = "start it on the cluster's machines (docs/beam.md), or correct the address"
         _reach("beam.environment_config", str(beam.environment_config), start, "the worker pool")
 
@@ -76,26 +76,27 @@ def _check_flink(beam: BeamSettings, master: str) -> None:
             cluster = json.load(answer)
         version, slots = str(cluster["flink-version"]), int(cluster["slots-total"])
     except urllib.error.HTTPError as error:
-        raise ConfigError(f"beam.master {master} is no Flink: it answers {error.code} {error.reason}", remedy) from None
+        cause = f"beam.master {master} is not a Flink cluster: it answers {error.code} {error.reason}"
+        raise ConfigError(cause, remedy) from None
     except (ValueError, TypeError, KeyError):
-        raise ConfigError(f"beam.master {master} answers, but is no Flink", remedy) from None
+        raise ConfigError(f"beam.master {master} answers, but is not a Flink cluster", remedy) from None
     except OSError as error:
         raise ConfigError(f"beam.master {master} (Flink) does not answer: {_reason(error)}", remedy) from None
     if beam.flink_version is not None and not f"{version}.".startswith(f"{beam.flink_version}."):
         raise ConfigError(
-            f"beam.flink_version is {beam.flink_version}, and the cluster at {master} runs Flink {version}",
+            f"beam.flink_version is {beam.flink_version}, but the cluster at {master} runs Flink {version}",
             "correct beam.flink_version, or leave it out",
         )
     if slots < (beam.workers or 1):
         raise ConfigError(
-            f"beam.workers is {beam.workers or 1}, and the Flink cluster at {master} has {slots} slots: "
-            "the job would wait for more until it fails",
-            "start more TaskManagers, or ask for fewer workers",
+            f"beam.workers is {beam.workers or 1}, but the Flink cluster at {master} has {slots} slots: "
+            "the job would wait for more slots until it fails",
+            "start more TaskManagers, or lower beam.workers",
         )
 
 
 def _check_spark_rest(url: str) -> None:
-    """Of a job that goes to Spark as one jar; Beam itself starts nothing then."""
+    """Check the REST endpoint that takes a job as one jar; Beam starts no job server then."""
     setting = "beam.options.spark_rest_url"
     try:
         address = urlsplit(url)
@@ -103,8 +104,8 @@ def _check_spark_rest(url: str) -> None:
             raise ValueError
     except ValueError:
         raise ConfigError(
-            f"{setting} {url!r}: with spark_submit_uber_jar it must be the URL of the master's REST endpoint",
-            "for example http://spark.example.com:6066",
+            f"{setting} {url!r}: with spark_submit_uber_jar, this must be the URL of the master's REST endpoint",
+            "set it, for example to http://spark.example.com:6066",
         ) from None
     _reach(setting, address.netloc, "start the master with spark.master.rest.enabled, or correct the address")
 
@@ -113,7 +114,9 @@ def _check_jar(beam: BeamSettings) -> None:
     jar = beam.job_server_jar
     if jar is None or "://" in jar:
         return
-    remedy = "name the jar beam-runners-<engine>-job-server of Beam's own version, or leave beam.job_server_jar out"
+    remedy = (
+        "name the jar beam-runners-<engine>-job-server of the installed Beam's version, or omit beam.job_server_jar"
+    )
     if not Path(jar).is_file():
         raise ConfigError(f"beam.job_server_jar {jar} does not exist", remedy)
     try:
@@ -123,12 +126,12 @@ def _check_jar(beam: BeamSettings) -> None:
         raise ConfigError(f"beam.job_server_jar {jar} is not Beam's job server for {beam.runner}", remedy) from None
 
 
-def _check_dataflow(places: Mapping[str, str]) -> None:
-    for name, place in places.items():
-        if "://" not in place:
+def _check_dataflow(folders: Mapping[str, str]) -> None:
+    for name, folder in folders.items():
+        if "://" not in folder:
             raise ConfigError(
-                f"{name} {place}: machines of Dataflow cannot see folders of this one",
-                "put data and results on gs://; or take beam.runner direct or flink",
+                f"{name} {folder}: Dataflow's workers cannot access folders of this machine",
+                "put data and results on gs://, or set beam.runner to direct or flink",
             )
     import google.auth
     from google.auth.exceptions import GoogleAuthError
@@ -137,7 +140,7 @@ def _check_dataflow(places: Mapping[str, str]) -> None:
         google.auth.default()
     except GoogleAuthError as error:
         raise ConfigError(
-            f"beam.runner dataflow: no credentials of Google Cloud: {str(error).splitlines()[0]}",
+            f"beam.runner dataflow: no Google Cloud credentials: {str(error).splitlines()[0]}",
             "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
         ) from None
 
@@ -145,26 +148,26 @@ def _check_dataflow(places: Mapping[str, str]) -> None:
 def _check_options(beam: BeamSettings, flags: Sequence[str]) -> None:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        # Beam's parser leaves the process where a value is none; the last line of what it says is the reason.
-        with contextlib.redirect_stderr(said):
+        # Beam's parser exits the process on an invalid value; the last line that it prints is the reason.
+        with contextlib.redirect_stderr(output):
             PipelineOptions(list(flags)).get_all_options()
     except (SystemExit, ValueError) as error:
-        lines = said.getvalue().strip().splitlines() or [str(error)]
+        lines = output.getvalue().strip().splitlines() or [str(error)]
         raise ConfigError(
             f"beam.options: {lines[-1].rpartition('error: ')[2]}",
             f"correct {', '.join(f'beam.options.{name}' for name in beam.options)}",
         ) from None
 
 
-def _is_of_the_cluster(beam: BeamSettings) -> bool:
-    """Whether the pool's address is one that only the cluster's machines have: beside each of them runs a pool."""
+def _is_local_to_cluster(beam: BeamSettings) -> bool:
+    """Return whether the pool's address is a localhost of the cluster's machines, each of which runs a pool."""
     cluster = beam.job_server or urlsplit(str(beam.master)).netloc
-    return _is_here(str(beam.environment_config)) and not _is_here(cluster)
+    return _is_localhost(str(beam.environment_config)) and not _is_localhost(cluster)
 
 
-def _is_here(address: str) -> bool:
+def _is_localhost(address: str) -> bool:
     host = address.rpartition(":")[0] or address
     return host == "localhost" or host.startswith("127.") or not host
 
@@ -180,8 +183,8 @@ def _reach(setting: str, address: str, remedy: str, what: str = "") -> None:
 
 
 def _reason(error: Any) -> str:
-    """Few words for why a connection failed."""
+    """Return in a few words why a connection failed."""
     cause = getattr(error, "reason", error)
     if isinstance(cause, TimeoutError):
-        return f"nothing within {_SECONDS:.0f} seconds"
+        return f"no answer within {_SECONDS:.0f} seconds"
     return getattr(cause, "strerror", None) or str(cause)

@@ -1,6 +1,6 @@
-"""The report of a run: one self-contained page, and a few lines for the console.
+"""The report of a run: a self-contained page, and a few lines for the console.
 
-Importing this is cheap: matplotlib, jinja2 and TensorFlow are imported when a report is written.
+Importing this package is cheap: matplotlib, jinja2 and TensorFlow are only imported when a report is written.
 """
 
 from __future__ import annotations

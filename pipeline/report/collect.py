@@ -1,8 +1,8 @@
-"""What the report shows, read from the artifacts of a run as plain numbers and text.
+"""Read the contents of the report from the artifacts of a run, as plain numbers and text.
 
-A run may have ended anywhere, and its report is written nevertheless: every section is read for itself, and one that
-cannot be read has a sentence that says why, never a guess. Only what a section needs is taken from a file, by name,
-so that a file of another shape is found here and not while the page is drawn.
+A report is written no matter where a run ended: every section is read separately, and a section that cannot be read
+has a sentence with the reason instead. A section takes only the values that it needs, by name, so that a malformed file
+is detected here and not while the page is rendered.
 """
 
 from __future__ import annotations
@@ -12,6 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from edgetune.components.common.names import (
+    EDGE_EVALUATOR,
+    EVALUATION_KEY,
+    EVALUATOR,
+    HISTORY_FILE,
+    MODEL_KEY,
+    MODEL_RUN_KEY,
+    TRANSFER_FILE,
+    TWO_PHASE_TRAINER,
+)
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.data.findings import Finding, UnusableFiles
 from edgetune.modules.settings.run import RunSettings
@@ -22,20 +32,19 @@ from edgetune.pipeline.report.data import counted, data, listed
 from edgetune.pipeline.report.data import findings as found_by_the_gate
 from edgetune.pipeline.report.evaluation import classes, confusion, results
 
-TRAINER, EVALUATOR, EDGE = "TwoPhaseTrainer", "Evaluator", "EdgeEvaluator"
 TRANSFER_NAMES = ("fixed_features", "fine_tuned", "from_scratch")
 
 
 @dataclass(frozen=True)
 class Collected:
-    """The sections, ready for JSON. Each name stands in one of the two."""
+    """Sections as JSON values; each section is in one of the two fields."""
 
     sections: dict[str, Any] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
-    """Why there is no such section, as a sentence."""
+    """Reason for a missing section, as a sentence."""
 
     def get(self, name: str) -> Any:
-        """The section, or None."""
+        """Return the section, or None."""
         return self.sections.get(name)
 
 
@@ -45,13 +54,13 @@ def collect(
     findings: Sequence[Finding] | None = None,
     rejected: UnusableFiles | None = None,
 ) -> Collected:
-    """Reads every section that the run left something for.
+    """Read all sections for which the run has results.
 
     Args:
         outcome: The run.
-        settings: Its configuration; orders the edge variants, and tells whether a comparison was wanted.
-        findings: What DatasetGate refused, where it did.
-        rejected: What ImageExampleGen ended with, where it rejected files and did.
+        settings: Its configuration, for the order of the edge variants and the configured baselines.
+        findings: The findings with which DatasetGate failed, if it did.
+        rejected: The error with which ImageExampleGen failed because of rejected files, if it did.
     """
     readers: dict[str, Callable[[], Any]] = {
         "results": lambda: results(_evaluation(outcome)),
@@ -74,12 +83,12 @@ def collect(
             collected.absent[name] = str(reason)
         except Exception as error:  # noqa: BLE001 - one broken artifact must not cost the rest of the report
             logging.warning("report: no section %s", name, exc_info=True)
-            collected.absent[name] = f"What the run left cannot be read ({type(error).__name__}: {error})."
+            collected.absent[name] = f"The results of the run cannot be read ({type(error).__name__}: {error})."
     return collected
 
 
 def _training(outcome: Outcome) -> dict[str, Any]:
-    history = read_json(f"{folder(outcome.node(TRAINER), 'model_run', 'history.json')}/history.json")
+    history = read_json(f"{folder(outcome.node(TWO_PHASE_TRAINER), MODEL_RUN_KEY, HISTORY_FILE)}/{HISTORY_FILE}")
     keys = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
     phases = [
         {
@@ -91,7 +100,7 @@ def _training(outcome: Outcome) -> dict[str, Any]:
         }
         for phase in history["phases"]
     ]
-    device = history.get("device") or {}  # absent where an older edgetune trained
+    device = history.get("device") or {}  # missing in the history of older versions
     return {
         "phases": phases,
         "exported": str(history["exported"]),
@@ -101,14 +110,14 @@ def _training(outcome: Outcome) -> dict[str, Any]:
 
 
 def _transfer(outcome: Outcome, settings: RunSettings | None) -> list[dict[str, Any]]:
-    node = outcome.node(TRAINER)
+    node = outcome.node(TWO_PHASE_TRAINER)
     try:
-        place = folder(node, "model_run", "transfer.json")
+        uri = folder(node, MODEL_RUN_KEY, TRANSFER_FILE)
     except Absent:
         if node.succeeded and settings and not settings.training.baselines:
-            raise Absent("No comparison was asked for: training.baselines is empty.") from None
+            raise Absent("No baselines are configured: training.baselines is empty.") from None
         raise
-    order = {name: place for place, name in enumerate(TRANSFER_NAMES)}
+    order = {name: index for index, name in enumerate(TRANSFER_NAMES)}
     rows = [
         {
             "name": str(row["name"]),
@@ -116,15 +125,15 @@ def _transfer(outcome: Outcome, settings: RunSettings | None) -> list[dict[str, 
             "seconds": number(row.get("seconds")),
             "epochs": row.get("epochs"),
         }
-        for row in read_json(f"{place}/transfer.json")
+        for row in read_json(f"{uri}/{TRANSFER_FILE}")
     ]
     if not rows:
-        raise Absent("The training compared nothing.")
+        raise Absent("The training measured no baselines.")
     return sorted(rows, key=lambda row: order.get(row["name"], len(order)))
 
 
 def _edge(outcome: Outcome, settings: RunSettings | None) -> dict[str, Any]:
-    metrics = read_json(f"{folder(outcome.node(EDGE), 'evaluation', 'metrics.json')}/metrics.json")
+    metrics = read_json(f"{folder(outcome.node(EDGE_EVALUATOR), EVALUATION_KEY, 'metrics.json')}/metrics.json")
     wanted = list(settings.edge.variants) if settings else []
     names = sorted(metrics["variants"], key=lambda name: wanted.index(name) if name in wanted else len(wanted))
     reference = number(metrics["saved_model"]["accuracy"])
@@ -139,7 +148,7 @@ def _edge(outcome: Outcome, settings: RunSettings | None) -> dict[str, Any]:
 
 
 def _variant(name: str, metrics: dict[str, Any], reference: float | None) -> dict[str, Any]:
-    # A variant that could not be run has neither of these.
+    # A variant that failed to run has neither.
     accuracy, latency = number(metrics["accuracy"]), metrics["latency"] or {}
     return {
         "name": name,
@@ -159,26 +168,26 @@ def _variant(name: str, metrics: dict[str, Any], reference: float | None) -> dic
 def _classes(outcome: Outcome) -> list[dict[str, Any]]:
     found = classes(_evaluation(outcome), _labels(outcome))
     if not found:
-        raise Absent("The evaluation holds no results by class.")
+        raise Absent("The evaluation has no results by class.")
     return found
 
 
 def _confusion(outcome: Outcome) -> dict[str, Any]:
     found = confusion(_evaluation(outcome), _labels(outcome))
     if found is None:
-        raise Absent("The evaluation holds no confusion matrix.")
+        raise Absent("The evaluation has no confusion matrix.")
     return found
 
 
 def _evaluation(outcome: Outcome) -> str:
-    """URI of what TFMA wrote."""
-    return folder(outcome.node(EVALUATOR), "evaluation", "eval_config.json")
+    """Return the URI of TFMA's results."""
+    return folder(outcome.node(EVALUATOR), EVALUATION_KEY, "eval_config.json")
 
 
 def _labels(outcome: Outcome) -> list[str] | None:
-    """Class names in the order of the model's outputs, from the trained SavedModel."""
-    artifact = outcome.node(TRAINER).artifact("model")
-    # `Format-Serving` is where TFX's trainers put the SavedModel. Read here: `modules.serving` needs TensorFlow.
+    """Return the class names in the order of the model's outputs, from the trained SavedModel."""
+    artifact = outcome.node(TWO_PHASE_TRAINER).artifact(MODEL_KEY)
+    # TFX's trainers write the SavedModel to `Format-Serving`. Not read by `modules.serving`, which needs TensorFlow.
     path = f"{artifact.uri}/Format-Serving/assets/{LABELS_FILE}" if artifact else ""
-    # Not `splitlines`: a class name may hold a character that Unicode calls a line separator.
+    # Not `splitlines`: a class name may contain one of Unicode's line separators.
     return filesystem.read(path).decode("utf-8").removesuffix("\n").split("\n") if filesystem.exists(path) else None

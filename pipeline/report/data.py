@@ -1,4 +1,4 @@
-"""What the report shows of the data: files, classes and splits, sizes and colours, and what is wrong with them."""
+"""The data sections of the report: files, classes and splits, sizes and colours, and findings."""
 
 from __future__ import annotations
 
@@ -8,23 +8,33 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from edgetune.components.common.names import (
+    DATASET_GATE,
+    FINDINGS_FILE,
+    FINDINGS_KEY,
+    IMAGE_EXAMPLE_GEN,
+    INGEST_FILE,
+    REJECTED_FILE,
+    REPORT_KEY,
+    STATISTICS_GEN,
+    STATISTICS_KEY,
+)
 from edgetune.modules.data.findings import UnusableFiles
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.artifacts import Absent, folder, read_json, read_text
 from edgetune.pipeline.report.statistics import statistics
 
-INGEST, STATISTICS, FINDINGS = "ImageExampleGen", "StatisticsGen", "DatasetGate"
 MAX_REJECTED = 50
-"""Rejected files that the report names; it counts all."""
+"""Number of rejected files that the report names; it counts all."""
 
 
 def data(outcome: Outcome, rejected: UnusableFiles | None = None) -> dict[str, Any]:
-    """What ImageExampleGen read: from its artifact, or from the error that it ended with."""
+    """Return ImageExampleGen's report, from its artifact or from the error with which it failed."""
     if rejected:
         return _data(rejected.ingest, rejected.rows)
-    place = folder(outcome.node(INGEST), "report", "ingest.json")
-    return _data(read_json(f"{place}/ingest.json"), _rejected(f"{place}/rejected.csv"))
+    uri = folder(outcome.node(IMAGE_EXAMPLE_GEN), REPORT_KEY, INGEST_FILE)
+    return _data(read_json(f"{uri}/{INGEST_FILE}"), _rejected(f"{uri}/{REJECTED_FILE}"))
 
 
 def _data(ingest: Mapping[str, Any], rejected: Iterable[Mapping[str, str]]) -> dict[str, Any]:
@@ -55,14 +65,16 @@ def _rejected(path: str) -> Iterable[Mapping[str, str]]:
 
 
 def findings(outcome: Outcome) -> list[dict[str, Any]]:
-    node = outcome.node(FINDINGS)
-    found = read_json(f"{folder(node, 'findings', 'findings.json')}/findings.json")["findings"]
-    artifact = node.artifact("findings")
+    """Return the findings that DatasetGate allowed."""
+    node = outcome.node(DATASET_GATE)
+    found = read_json(f"{folder(node, FINDINGS_KEY, FINDINGS_FILE)}/{FINDINGS_FILE}")["findings"]
+    artifact = node.artifact(FINDINGS_KEY)
     who = str(artifact.custom_properties.get("allowed_by", "")) if artifact else ""
     return [{**item, "allowed_by": who or None} for item in listed(found)]
 
 
 def listed(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the fields of findings that the report shows."""
     return [
         {
             "name": str(item["name"]),
@@ -76,7 +88,8 @@ def listed(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def counted(outcome: Outcome) -> dict[str, dict[str, Any]]:
-    found = statistics(folder(outcome.node(STATISTICS), "statistics", "Split-train/FeatureStats.pb"))
+    """Return the statistics of sizes and colours."""
+    found = statistics(folder(outcome.node(STATISTICS_GEN), STATISTICS_KEY, "Split-train/FeatureStats.pb"))
     if not found:
-        raise Absent("The statistics hold no sizes and no colours.")
+        raise Absent("The statistics have no sizes or colours.")
     return found

@@ -1,4 +1,4 @@
-"""The plot of sizes and colours of the images."""
+"""Plot the sizes and colours of the images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from edgetune.pipeline.report import plots
 
 
 def distributions(statistics: Mapping[str, Mapping[str, Mapping[str, Any]]], names: Mapping[str, str]) -> str:
-    """How each statistic is distributed, as the share of the images of each split.
+    """Plot the distribution of each statistic, as shares of the images of each split.
 
     Args:
-        statistics: By feature, by split, with a `histogram` of `[low, high, images]`.
-        names: What each feature is.
+        statistics: Numbers by feature and split, with a `histogram` of `[low, high, images]`.
+        names: Description of each feature.
     """
     columns = min(4, len(statistics))
     rows = -(-len(statistics) // columns)

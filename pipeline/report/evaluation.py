@@ -1,4 +1,4 @@
-"""The SavedModel on the test split: TFMA's results as the rows that the report shows."""
+"""Turn TFMA's results for the SavedModel on the test split into rows of the report."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from edgetune.pipeline.report.words import wilson
 
 MAX_CONFUSIONS = 12
-"""Pairs of classes that are named as the most frequent confusions."""
+"""Number of class pairs listed as the most frequent confusions."""
 
 
 def results(uri: str) -> dict[str, Any]:
-    """Accuracy with its 95% interval, loss, number of images, and the last blessed model's accuracy if there was one.
+    """Return accuracy with its 95% interval, loss, number of images, and the last blessed model's accuracy if any.
 
     Args:
         uri: Folder of an evaluation.
@@ -36,11 +36,11 @@ def results(uri: str) -> dict[str, Any]:
 
 
 def classes(uri: str, labels: list[str] | None) -> list[dict[str, Any]]:
-    """Each class with its accuracy and the class that it is most often taken for; the weakest first.
+    """Return each class with its accuracy and the class that it is most often confused with; the weakest first.
 
     Args:
         uri: Folder of an evaluation.
-        labels: Class names in the order of the model's outputs; None where they are not known.
+        labels: Class names in the order of the model's outputs; None if they are unknown.
     """
     from edgetune.modules.evaluation import tfma_results
 
@@ -70,14 +70,14 @@ def classes(uri: str, labels: list[str] | None) -> list[dict[str, Any]]:
 
 
 def confusion(uri: str, labels: list[str] | None) -> dict[str, Any] | None:
-    """The confusion matrix, and its largest entries beside the diagonal.
+    """Return the confusion matrix, and its largest off-diagonal entries.
 
     Args:
         uri: Folder of an evaluation.
-        labels: Class names in the order of the model's outputs; None where they are not known.
+        labels: Class names in the order of the model's outputs; None if they are unknown.
 
     Returns:
-        `labels`, `counts` (rows are the true classes) and `largest`; None where no matrix was computed.
+        `labels`, `counts` (rows are the true classes) and `largest`; None if no matrix was computed.
     """
     from edgetune.modules.evaluation import tfma_results
 

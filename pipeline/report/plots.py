@@ -1,8 +1,8 @@
-"""The report's plots, as SVG text to stand inside the page.
+"""Draw the report's plots as SVG text to embed in the page.
 
-Colours and font are the page's own: matplotlib draws with stand-in colours, and those are replaced by the page's CSS
-variables, so that one drawing is readable on a light and on a dark ground. Class names are hostile input here too:
-of any length, in any script, full of markup or of mathematics.
+Plots use the page's colours and font: matplotlib draws with placeholder colours, which are replaced by CSS variables of
+the page, so that a plot is readable on light and dark backgrounds. Class names are untrusted input: of any length, in
+any script, with markup or mathematics.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-# Stand-in colour: the CSS that takes its place.
+# CSS by placeholder colour.
 _CSS = {
     "#010101": "currentColor",
     "#020202": "var(--line)",
@@ -54,16 +54,16 @@ STYLE = {
     "legend.fontsize": 9,
 }
 MAX_BARS = 40
-"""Classes that the plot of the data shows."""
+"""Largest number of classes in the plot of the data."""
 MAX_NAMED = 60
-"""Classes up to which the confusion matrix names them."""
+"""Largest number of classes that the confusion matrix names."""
 _MAX_COUNTED = 24
 _MAX_NAME = 28
 _SHADES = 20
 
 
 def split_counts(splits: Mapping[str, Mapping[str, int]]) -> str:
-    """Images of each class as one bar, stacked by split. Of many classes, the `MAX_BARS` smallest are shown."""
+    """Plot the images of each class as a bar, stacked by split; at most the `MAX_BARS` smallest classes."""
     totals: dict[str, int] = {}
     for counts in splits.values():
         for name, count in counts.items():
@@ -80,7 +80,7 @@ def split_counts(splits: Mapping[str, Mapping[str, int]]) -> str:
             axes.barh(rows, widths, left=left, color=SPLIT_COLOURS.get(split, WRONG), label=label, height=0.72)
             left += widths
         for row, total in enumerate(left):
-            # Set off in points: a leading space would be lost in SVG.
+            # Offset in points: SVG would drop a leading space.
             axes.annotate(f"{total:,.0f}", (total, row), (3, 0), textcoords="offset points", va="center")
         axes.set_yticks(rows, [_short(name) for name in names])
         axes.set_ylim(len(names) - 0.4, -0.6)
@@ -94,7 +94,7 @@ def split_counts(splits: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def training_curves(phases: Sequence[Mapping[str, Any]]) -> str:
-    """Loss, accuracy and learning rate over the epochs of all phases, with the border between the phases."""
+    """Plot loss, accuracy and learning rate over the epochs of all phases, with the border between the phases."""
     ends = np.cumsum([len(phase["epochs"]) for phase in phases])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10.5, 3.1), layout="constrained")
@@ -126,7 +126,7 @@ def training_curves(phases: Sequence[Mapping[str, Any]]) -> str:
 
 
 def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
-    """The confusion matrix, shaded by the share of the true class; `counts` is `[C][C]`, rows are true classes."""
+    """Plot the confusion matrix, shaded by the share of the true class; `counts` is `[C][C]`, rows are true classes."""
     size, matrix = len(labels), np.asarray(counts)
     shade = np.ceil(_SHADES * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)).astype(int)
     diagonal = np.eye(size, dtype=bool)
@@ -135,8 +135,8 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
         figure = Figure(figsize=(side, side), layout="constrained")
         axes = figure.subplots()
         for colour, where in ((TRAIN, diagonal), (WRONG, ~diagonal)):
-            # One path for each shade and not one for each cell: of 300 classes there are 90,000 cells. Opacity and not
-            # a colour map, as it works on every ground; up to a half, so that the counts stay readable.
+            # One path for each shade instead of each cell, since 300 classes have 90,000 cells. Opacity instead of a
+            # colour map works on every background; it stays below 0.6 so that the counts are readable.
             for level in range(1, _SHADES + 1):
                 cells = np.argwhere((shade == level) & where)
                 if len(cells):
@@ -155,7 +155,7 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
 
 
 def _squares(cells: np.ndarray) -> Path:
-    """One path of a square around each `(row, column)`."""
+    """Return a single path with a square around each `(row, column)`."""
     corners = 0.46 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
     vertices = cells[:, None, ::-1] + corners
     return Path(vertices.reshape(-1, 2), [Path.MOVETO, *[Path.LINETO] * 3, Path.CLOSEPOLY] * len(cells))
@@ -181,7 +181,7 @@ def _mark_best(axes: Axes, phases: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _line(phases: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Epochs counted from 1 and values, broken between the phases: the next one may not go on from where one ends."""
+    """Return epochs, counted from 1, and values, with a gap between phases, whose curves need not be continuous."""
     steps: list[float] = []
     values: list[float] = []
     start = 1
@@ -203,24 +203,24 @@ def _short(name: str) -> str:
 
 
 def svg(figure: Figure, name: str, description: str) -> str:
-    """The drawing as an `<svg>` element whose ids begin with `name`, so that several can stand in one page."""
+    """Return the figure as an `<svg>` element; its ids begin with `name`, so that a page can hold several."""
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
-        # Of glyphs that matplotlib's own font lacks, and of too little room for names: the browser draws the text.
+        # Warnings about glyphs missing in matplotlib's font and lack of room for names: the browser draws the text.
         warnings.simplefilter("ignore", UserWarning)
         figure.savefig(text, format="svg", transparent=True)
     svg = text.getvalue()
-    # The page is HTML: it needs no namespaces, and a <style> in here would hold for all of it.
+    # HTML needs no namespaces, and a <style> in here would apply to the whole page.
     svg = re.sub(r"(?s)<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg[svg.index("<svg") :])
-    # Only inside tags, where matplotlib escapes `<` and `>`: class names are text, and stay what they are.
-    svg = re.sub(r"<[^>]*>", lambda tag: _own(tag.group(), name), svg)
+    # Only inside tags, in which matplotlib escapes `<` and `>`: class names are text outside tags and stay unchanged.
+    svg = re.sub(r"<[^>]*>", lambda tag: _adapt_tag(tag.group(), name), svg)
     return svg.replace("<svg ", f'<svg class="plot" role="img" aria-label="{description}" ', 1)
 
 
-def _own(tag: str, name: str) -> str:
-    for stand_in, css in _CSS.items():
-        tag = tag.replace(stand_in, css)
-    # A hundredth of a point is enough, and halves the page of many classes.
+def _adapt_tag(tag: str, name: str) -> str:
+    for placeholder, css in _CSS.items():
+        tag = tag.replace(placeholder, css)
+    # A precision of 0.01 points is enough, and halves the size of a page with many classes.
     tag = re.sub(r"(\.\d\d)\d+", r"\1", tag)
     tag = re.sub(r' xmlns(:\w+)?="[^"]*"', "", tag)
     tag = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--font)", tag)

@@ -1,10 +1,10 @@
-"""The report of a run: `index.html`, one file that needs nothing else, and `report.json` with the same numbers.
+"""Write the report of a run: `index.html`, a self-contained page, and `report.json` with the same numbers.
 
-    collect.py, data.py, evaluation.py, statistics.py   artifacts -> plain numbers and text, or why there are none
+    collect.py, data.py, evaluation.py, statistics.py   artifacts -> plain numbers and text, or the reason for none
     plots.py, distributions.py                          numbers -> SVG
     page.html, style.css                                numbers and SVG -> the page
 
-Nothing in the page is active and nothing is fetched: it can be mailed, archived, and opened without a network.
+The page has no scripts and fetches nothing: it can be mailed, archived, and opened offline.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ def write_report(
     findings: Sequence[Finding] | None = None,
     rejected: UnusableFiles | None = None,
 ) -> Path:
-    """Writes the report of a run, wherever the run ended.
+    """Write the report of a run, no matter where the run ended.
 
     Args:
         outcome: The run.
-        folder: Where to write, `<workdir>/reports/<run id>/`; made if it is missing.
+        folder: Output folder, `<workdir>/reports/<run id>/`; created if missing.
         settings: The configuration of the run.
-        log: The log of the run, to be named.
-        error: What stopped the run, as it was told to the user; ML Metadata does not keep it.
-        findings: What DatasetGate refused, if it did: then its artifact is gone.
-        rejected: What ImageExampleGen ended with, if it rejected files and did: its artifact is gone too.
+        log: The log of the run, whose path the report names.
+        error: The error that stopped the run, as shown to the user; ML Metadata does not keep it.
+        findings: The findings with which DatasetGate failed, if it did: TFX has removed its artifact.
+        rejected: The error with which ImageExampleGen failed because of rejected files, if it did: likewise.
 
     Returns:
-        The page, `index.html`. Either the old one stands or the whole new one, never a part.
+        The page, `index.html`. It is replaced atomically.
     """
     collected = collect(outcome, settings, findings, rejected)
     facts = {
@@ -103,7 +103,7 @@ def _components(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def _plots(collected: Collected) -> dict[str, str]:
-    """SVG by section; a section without a plot is absent."""
+    """Return SVG by section, without the sections that have no plot."""
     from edgetune.pipeline.report import distributions, plots
 
     data, training, matrix, counted = (collected.get(name) for name in ("data", "training", "confusion", "statistics"))
@@ -120,7 +120,7 @@ def _plots(collected: Collected) -> dict[str, str]:
     for name, draw in drawings.items():
         try:
             drawn[name] = draw()
-        except Exception:  # noqa: BLE001 - the numbers stand in the page all the same
+        except Exception:  # noqa: BLE001 - the page still has the numbers
             logging.warning("report: no plot of %s", name, exc_info=True)
     return drawn
 
@@ -132,7 +132,7 @@ def _render(values: dict[str, Any]) -> str:
     here = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(here),
-        # Names of classes and files come from the data: nothing of them may become markup.
+        # Names of classes and files come from the data and must not become markup.
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -153,7 +153,7 @@ def _render(values: dict[str, Any]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    # A name that was not UTF-8 on the disk comes as lone surrogates, which UTF-8 does not take.
-    beside.write_text(text, encoding="utf-8", errors="backslashreplace")
-    beside.replace(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # A file name that is not UTF-8 has lone surrogates, which UTF-8 cannot encode.
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    temporary.replace(path)

@@ -1,6 +1,6 @@
-"""What TensorFlow Data Validation counted: sizes and colours of the images, by split.
+"""Read TensorFlow Data Validation's statistics: sizes and colours of the images, by split.
 
-Its own page, Facets, fetches its code from two hosts at the moment it is opened, so the report draws the same numbers.
+TFDV's own page, Facets, loads code from two hosts whenever it is opened, so the report shows the same numbers itself.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from edgetune.modules.storage import filesystem
 FEATURES = {
     "width": "width, pixels",
     "height": "height, pixels",
-    "aspect": "width by height",
+    "aspect": "width / height",
     "bytes": "bytes of the file",
     "red": "mean of red, 0 to 255",
     "green": "mean of green, 0 to 255",
     "blue": "mean of blue, 0 to 255",
 }
-"""Features that are shown, and what each is."""
+"""Description by feature, for the features that are shown."""
 
 
 def statistics(folder: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """Reads StatisticsGen's artifact.
+    """Read StatisticsGen's artifact.
 
     Returns:
-        By feature, by split: `mean`, `std_dev`, `min`, `median`, `max`, and `histogram`, a list of
-        `[low, high, images]`. Features and splits that are absent, or of which there is no image, are left out.
+        `mean`, `std_dev`, `min`, `median`, `max` and `histogram`, a list of `[low, high, images]`, by feature and
+        split, without features and splits that are missing or have no image.
     """
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
@@ -45,7 +45,7 @@ def statistics(folder: str) -> dict[str, dict[str, dict[str, Any]]]:
 
 def _numbers(counted: Any) -> dict[str, Any]:
     numbers = {key: float(getattr(counted, key)) for key in ("mean", "std_dev", "min", "median", "max")}
-    # The other kind that TFDV keeps has as many images in each bucket, and buckets of any width.
+    # TFDV's other kind of histogram has equally many images in each bucket, and buckets of different widths.
     standard = next((h for h in counted.histograms if h.type == h.STANDARD), None)
     buckets = standard.buckets if standard else ()
     return {**numbers, "histogram": [[float(b.low_value), float(b.high_value), float(b.sample_count)] for b in buckets]}

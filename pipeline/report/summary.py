@@ -1,4 +1,4 @@
-"""The last lines of a run on the console: what came out of it, and where it lies."""
+"""Summarize the results of a run in the last lines on the console."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgetune.pipeline.terminal.console import duration
 
 
 def summary(outcome: Outcome, *, report: Path | None) -> list[str]:
-    """A dozen lines of plain text at most; fewer where the run ended early, and none is a guess.
+    """Return about a dozen lines of plain text; fewer if the run ended early.
 
     Args:
         outcome: The run.
@@ -38,7 +38,7 @@ def _accuracy(results: dict[str, Any]) -> str:
     if results["interval"]:
         line += f" (95% interval {interval(results['interval'])})"
     if results["change"] is not None:
-        line += f", {points(results['change'], sign=True)} points against the last blessed model"
+        line += f", {points(results['change'], sign=True)} points from the last blessed model"
     return line
 
 
@@ -59,7 +59,7 @@ def _variant(variant: dict[str, Any]) -> list[str]:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines with their columns aligned: names to the left, numbers to the right."""
+    """Return lines with aligned columns: names to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""Numbers as people read them. What is not known is a dash."""
+"""Format numbers for people; an unknown number is a dash."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 
 UNKNOWN = "–"
 Z_95 = 1.959964
-"""Quantile of the normal distribution that leaves 95% between itself and its negative."""
+"""The 97.5% quantile of the normal distribution, for 95% intervals."""
 
 
 def percent(share: float | None) -> str:
-    """A share as `95.3%`. Only what is whole is `100%`: decimals are added until the number shows that it is less."""
+    """Format a share as `95.3%`, with as many decimals as needed so that only exactly 1 becomes `100%`, and 0 `0%`."""
     if share is None:
         return UNKNOWN
     if share in (0.0, 1.0):
@@ -20,32 +20,32 @@ def percent(share: float | None) -> str:
 
 
 def interval(bounds: tuple[float, float] | None) -> str:
-    """Two shares as `89.5% to 97.7%`."""
+    """Format two shares as `89.5% to 97.7%`."""
     return UNKNOWN if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
 
 
 def points(change: float | None, sign: bool = False) -> str:
-    """A difference of two shares in percentage points, as `0.27`; with `sign` as `+0.27`."""
+    """Format a difference of two shares in percentage points, as `0.27`; with `sign` as `+0.27`."""
     if change is None:
         return UNKNOWN
-    # Without the zero a difference that rounds to nothing would be `-0.00`.
+    # Adding zero turns a difference that rounds to `-0.00` into `0.00`.
     rounded = round(100 * change, 2) + 0.0
     return f"{rounded:{'+' if sign and rounded else ''}.2f}".replace("-", "−")
 
 
 def size(count: int | None) -> str:
-    """Bytes in decimal units, as stores of apps count them: `734 B`, `12.3 kB`, `2.41 MB`."""
+    """Format bytes in decimal units, as app stores do: `734 B`, `12.3 kB`, `2.41 MB`."""
     if count is None:
         return UNKNOWN
     if count < 1000:
         return f"{count} B"
-    # By what will be shown: 999,999 is 1 MB and not 1000 kB.
+    # By the rounded number: 999,999 is 1 MB, not 1000 kB.
     power = min(int(math.log10(float(f"{count:.3g}")) / 3 + 1e-9), 3)
     return f"{float(f'{count / 1000**power:.3g}'):,g} {('', 'kB', 'MB', 'GB')[power]}"
 
 
 def milliseconds(value: float | None) -> str:
-    """A latency with three significant digits: `0.412 ms`, `12.3 ms`, `1,240 ms`."""
+    """Format a latency with three significant digits: `0.412 ms`, `12.3 ms`, `1,240 ms`."""
     if value is None:
         return UNKNOWN
     decimals = 0 if value <= 0 else max(0, 2 - math.floor(math.log10(value)))
@@ -53,15 +53,15 @@ def milliseconds(value: float | None) -> str:
 
 
 def wilson(correct: int, total: int) -> tuple[float, float] | None:
-    """The 95% interval of a share that was counted; None where nothing was.
+    """Return the 95% interval of `correct / total`, or None if `total` is 0.
 
-    Wilson's score interval (Wilson 1927, "Probable inference, the law of succession, and statistical inference"). It
-    stays within 0..1 and keeps its width at shares of 0 and 1, where the normal approximation claims to be certain.
+    This is Wilson's score interval (Wilson 1927, "Probable inference, the law of succession, and statistical
+    inference"). It stays within 0..1 and has a width at shares of 0 and 1, where the normal approximation has none.
     """
     if total <= 0:
         return None
     share, z2 = correct / total, Z_95**2
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = Z_95 * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)
-    # At the ends the formula gives 0 and 1 up to a rounding error that would be shown.
+    # At the ends, the formula gives 0 and 1 with a rounding error that would be visible.
     return 0.0 if correct == 0 else max(0.0, centre - half), 1.0 if correct == total else min(1.0, centre + half)

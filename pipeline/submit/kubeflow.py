@@ -1,4 +1,4 @@
-"""Submitting to Kubeflow Pipelines, through its own client."""
+"""Submit a run to Kubeflow Pipelines with its own client."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from edgetune.modules.core.generation import health_check
 from edgetune.pipeline.submit.run import Request, State, Submitted
 from edgetune.pipeline.submit.specification import Specification, write_yaml
 
-# Seconds for a connection and for an answer, of which urllib3 makes four attempts.
+# Seconds to connect and seconds to answer; urllib3 makes four attempts.
 _TIMEOUT = (4, 20)
 _EXPERIMENT = "Default"
-# What the API server and its launcher take; see its backend/src/v2/objectstore/config.go and .../template.
+# Schema and stores that the API server and its launcher support: backend/src/v2/objectstore/config.go and .../template.
 _SCHEMA = "2.1.0"
 _STORES = ("gs://", "s3://", "minio://")
 _ENDED = {"SUCCEEDED": True, "SKIPPED": True, "FAILED": False, "CANCELED": False}
 
 
 def submit(request: Request, endpoint: str, namespace: str | None = None) -> Submitted:
-    """Starts a run.
+    """Start a run.
 
-    For each request, a token is read from the file that $KF_PIPELINES_SA_TOKEN_PATH names, which Kubernetes can mount.
-    $SSL_CERT_FILE names the certificates of authorities of one's own.
+    Each request reads a token from the file named by $KF_PIPELINES_SA_TOKEN_PATH, which Kubernetes can mount.
+    $SSL_CERT_FILE names a file with the certificates of private authorities.
 
     Args:
         request: What to run.
         endpoint: URL of the API, such as `https://kubeflow.example.org/pipeline`.
-        namespace: Whose run it is, where Kubeflow serves several users.
+        namespace: The user's namespace, if Kubeflow serves several users.
 
     Raises:
-        ConfigError: The endpoint is no URL, or the specification is one that Kubeflow cannot run.
-        SubmitError: The endpoint cannot be reached, is something else, or refuses.
+        ConfigError: The endpoint is not a URL, or Kubeflow cannot run the specification.
+        SubmitError: The endpoint is unreachable, is not Kubeflow Pipelines, or rejects the request.
     """
     endpoint = _url(endpoint)
     _check(request.specification)
@@ -53,7 +53,7 @@ def submit(request: Request, endpoint: str, namespace: str | None = None) -> Sub
         client = _client(endpoint, namespace)
         several_users = client.get_kfp_healthz().multi_user
         if several_users and not (namespace or client.get_user_namespace()):
-            raise ConfigError(f"{endpoint} serves several users", "name yours with --namespace NAME")
+            raise ConfigError(f"{endpoint} serves several users", "name your namespace with --namespace NAME")
         with _as_yaml(request.specification) as package, contextlib.redirect_stdout(io.StringIO()):
             experiment = client.create_experiment(request.experiment or _EXPERIMENT, namespace=namespace)
             run = client.run_pipeline(
@@ -74,16 +74,16 @@ def submit(request: Request, endpoint: str, namespace: str | None = None) -> Sub
 
 
 class _Client(kfp.Client):
-    """kfp's client, with a health check that tries for seconds: kfp's own tries for minutes, and prints tracebacks."""
+    """kfp's client with a health check that gives up after seconds; kfp's own takes minutes and prints tracebacks."""
 
     def get_kfp_healthz(self, sleep_duration: int = 0) -> kfp_server_api.V2beta1GetHealthzResponse:
         response = health_check(self.healthzs)(_preload_content=False, _request_timeout=_TIMEOUT)
         try:
             several_users = json.loads(response.data).get("multi_user", False)
-        except (ValueError, AttributeError):  # a page of HTML, or JSON of something else
+        except (ValueError, AttributeError):  # an HTML page, or other JSON
             raise SubmitError(
-                f"{self._existing_config.host} answers, but not as Kubeflow Pipelines",
-                "give the URL under which /apis/v2beta1/healthz answers, often https://HOST/pipeline",
+                f"{self._existing_config.host} answers, but is not Kubeflow Pipelines",
+                "use the URL under which /apis/v2beta1/healthz answers, often https://HOST/pipeline",
             ) from None
         return kfp_server_api.V2beta1GetHealthzResponse(multi_user=several_users)
 
@@ -94,10 +94,10 @@ def _client(endpoint: str, namespace: str | None) -> _Client:
         raise ConfigError(f"${KF_PIPELINES_SA_TOKEN_ENV}: {token} cannot be read", "name a file that holds a token")
     has_token = bool(token) or Path(KF_PIPELINES_SA_TOKEN_PATH).exists()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # that it is for Kubeflow Pipelines v2, which we know
+        warnings.simplefilter("ignore", FutureWarning)  # says that the client is for Kubeflow Pipelines v2
         return _Client(
             host=endpoint,
-            namespace=namespace or "kubeflow",  # kfp's word for none
+            namespace=namespace or "kubeflow",  # kfp's value for no namespace
             credentials=ServiceAccountTokenVolumeCredentials() if has_token else None,
             ssl_ca_cert=os.environ.get("SSL_CERT_FILE"),
         )
@@ -107,12 +107,10 @@ def _url(endpoint: str) -> str:
     try:
         parts = urlsplit(endpoint)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # of the port
+    except ValueError:  # invalid port
         usable = False
     if not usable or parts.query or parts.fragment:
-        raise ConfigError(
-            f"--endpoint {endpoint}: is no URL of an API", "write https://HOST, with its path if it has one"
-        )
+        raise ConfigError(f"--endpoint {endpoint} is not an API URL", "write https://HOST, with its path if it has one")
     return endpoint.rstrip("/")
 
 
@@ -120,17 +118,17 @@ def _check(specification: Specification) -> None:
     path = specification.path
     if specification.schema_version != _SCHEMA:
         raise ConfigError(
-            f"{path}: is of schema {specification.schema_version}, and Kubeflow Pipelines takes {_SCHEMA} only",
+            f"{path} has schema {specification.schema_version}, but Kubeflow Pipelines supports only {_SCHEMA}",
             "compile it again with --target kubeflow",
         )
     if specification.resolvers:
         raise ConfigError(
-            f"{path}: {', '.join(specification.resolvers)} cannot be run by Kubeflow Pipelines: it has no resolvers",
+            f"{path}: Kubeflow Pipelines cannot run the resolvers {', '.join(specification.resolvers)}",
             "compile it again with --target kubeflow",
         )
     if specification.root and not specification.root.startswith(_STORES):
         raise ConfigError(
-            f"{path}: artifacts would go to {specification.root}, where components on other machines do not see them",
+            f"{path}: the pipeline root {specification.root} is not accessible to components on other machines",
             f"compile it again with a pipeline root on {', '.join(_STORES)}",
         )
 
@@ -145,17 +143,17 @@ def _as_yaml(specification: Specification) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _answers(endpoint: str) -> Iterator[None]:
-    """Turns what goes wrong between here and the endpoint into one sentence."""
+    """Turn errors of the connection and of the endpoint into one sentence."""
     try:
         yield
     except kfp_server_api.ApiException as error:
         remedies = {
-            401: f"set ${KF_PIPELINES_SA_TOKEN_ENV} to a file that holds a token that it takes",
-            403: "ask its administrator for the right to do this, or name another --namespace",
-            404: "give the URL under which /apis/v2beta1/healthz answers, often https://HOST/pipeline",
+            401: f"set ${KF_PIPELINES_SA_TOKEN_ENV} to a file with a valid token",
+            403: "ask its administrator for permission, or name another --namespace",
+            404: "use the URL under which /apis/v2beta1/healthz answers, often https://HOST/pipeline",
         }
-        remedy = remedies.get(error.status, "its own log may say more")
-        raise SubmitError(f"{endpoint} refuses: {error.status} {_said(error)}", remedy) from None
+        remedy = remedies.get(error.status, "see the server's own log")
+        raise SubmitError(f"{endpoint} rejects the request: {error.status} {_message(error)}", remedy) from None
     except urllib3.exceptions.HTTPError as error:
         raise SubmitError(f"{endpoint} cannot be reached: {_reason(error)}", "check the URL and the network") from None
 
@@ -166,7 +164,7 @@ def _reason(error: urllib3.exceptions.HTTPError) -> str:
     return within[1] if within else re.sub(r"<[^>]*>:? ?", "", text)
 
 
-def _said(error: kfp_server_api.ApiException) -> str:
+def _message(error: kfp_server_api.ApiException) -> str:
     try:
         answer = json.loads(error.body)
         text = str(answer.get("message") or answer.get("error"))

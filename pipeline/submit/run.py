@@ -1,4 +1,4 @@
-"""A run on a platform: what is asked for, what comes back, and following it to its end."""
+"""A run on a platform: the request, the submitted run, and waiting for its end."""
 
 from __future__ import annotations
 
@@ -11,62 +11,62 @@ from edgetune.modules.core.errors import NotBlessed, SubmitError
 from edgetune.pipeline.submit.specification import Specification
 
 PAUSE_SECONDS = 15.0
-# A platform that does not answer for this many questions in a row is gone; before, the network may have had a moment.
+# Give up after this many failed requests in a row; fewer may be a short network problem.
 _PATIENCE = 8
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a platform is asked to run."""
+    """A request to run a pipeline on a platform."""
 
     specification: Specification
     values: dict[str, Any]
-    """Runtime parameters by name, of the types that the specification declares."""
+    """Runtime parameters by name, with the types that the specification declares."""
     name: str
-    """What the platform calls the run."""
+    """Name of the run on the platform."""
     experiment: str | None = None
-    """What it is filed under; None for the platform's default."""
+    """Experiment to file the run under; None for the platform's default."""
     cache: bool = True
-    """False runs every component again. True leaves it at what was compiled."""
+    """False runs every component again; True uses what was compiled."""
     service_account: str | None = None
-    """Whom the components run as; None for the platform's default."""
+    """Account that the components run as; None for the platform's default."""
 
 
 @dataclass(frozen=True)
 class State:
-    """How far a run is."""
+    """State of a run."""
 
     name: str
-    """In the platform's word, such as `running`."""
+    """The platform's name of the state, such as `running`."""
     ended: bool
     succeeded: bool
     reason: str = ""
-    """Of a run that did not succeed: what the platform and its tasks say."""
+    """If the run failed: the messages of the platform and its tasks."""
     refused: str = ""
-    """Of a run that succeeded and pushed nothing: what a gate said; empty where the platform does not tell."""
+    """If the run succeeded but a gate refused the model: the reasons; empty if the platform does not pass them on."""
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """A run that the platform has taken."""
+    """A run that the platform has accepted."""
 
     identifier: str
     url: str
     """Page of the run."""
     state: Callable[[], State]
-    """Asks the platform; raises SubmitError where it does not answer."""
+    """Requests the state from the platform; raises SubmitError if it does not answer."""
 
 
 def follow(run: Submitted, report: Callable[[str], None]) -> None:
-    """Waits until a run has ended.
+    """Wait until a run has ended.
 
     Args:
         run: The run.
-        report: Gets the name of each state that the run comes into.
+        report: Called with the name of each new state of the run.
 
     Raises:
-        SubmitError: The run did not succeed, or the platform answers no more.
-        NotBlessed: It succeeded, and a gate refused the model.
+        SubmitError: The run did not succeed, or the platform no longer answers.
+        NotBlessed: The run succeeded, but a gate refused the model.
     """
     seen, unanswered = "", 0
     while True:
@@ -85,7 +85,7 @@ def follow(run: Submitted, report: Callable[[str], None]) -> None:
         time.sleep(PAUSE_SECONDS)
     if not state.succeeded:
         why = f": {state.reason}" if state.reason else ""
-        raise SubmitError(f"run {run.identifier} {state.name}{why}", f"the log of each task is at {run.url}")
+        raise SubmitError(f"run {run.identifier} {state.name}{why}", f"see the log of each task at {run.url}")
     if state.refused:
         raise NotBlessed(
             f"run {run.identifier}: {state.refused}", f"nothing was pushed; see the evaluations at {run.url}"

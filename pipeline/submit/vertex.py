@@ -1,4 +1,4 @@
-"""Submitting to Vertex AI Pipelines, through Google's own client."""
+"""Submit a run to Vertex AI Pipelines with Google's own client."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from google.cloud.aiplatform import Experiment, PipelineJob
 from google.cloud.aiplatform.constants.base import SUPPORTED_REGIONS
 from google.cloud.aiplatform_v1.types import PipelineState, PipelineTaskDetail
 
+from edgetune.components.common.names import PUSHED, REASON
 from edgetune.modules.core.errors import ConfigError, SubmitError
 from edgetune.pipeline.submit.run import Request, State, Submitted
 from edgetune.pipeline.submit.specification import Specification, write_yaml
@@ -39,8 +40,6 @@ _FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 _LOG_IN = f"run `gcloud auth application-default login` or set {_FILE}"
 _TIMEOUT = 60.0
 _LONGEST_NAME = 128
-# Written by the pushers if a gate refused; repeated here because components/common/blessings.py imports TFX.
-_PUSHED, _REASON = "pushed", "reason"
 _ENDED = {
     PipelineState.PIPELINE_STATE_SUCCEEDED: True,
     PipelineState.PIPELINE_STATE_FAILED: False,
@@ -49,16 +48,17 @@ _ENDED = {
 
 
 def submit(request: Request, project: str, region: str) -> Submitted:
-    """Starts a run. Credentials are Google's application default credentials.
+    """Start a run with Google's application default credentials.
 
     Args:
         request: What to run.
         project: Google Cloud project.
-        region: Such as `europe-west4`.
+        region: Region, such as `europe-west4`.
 
     Raises:
-        ConfigError: The region is unknown, the name too long, or artifacts would go to where Vertex AI does not write.
-        SubmitError: There are no credentials, the bucket is not there, or Vertex AI cannot be reached or refuses.
+        ConfigError: The region is unknown, the name is too long, or the pipeline root is not on gs://.
+        SubmitError: There are no credentials, the bucket does not exist, or Vertex AI is unreachable or rejects the
+            request.
     """
     _check(request, region)
     credentials = _credentials()
@@ -84,49 +84,51 @@ def submit(request: Request, project: str, region: str) -> Submitted:
 def _check(request: Request, region: str) -> None:
     if region not in SUPPORTED_REGIONS:
         known = ", ".join(sorted(SUPPORTED_REGIONS))
-        raise ConfigError(f"--region {region}: Vertex AI has no such region", f"it has {known}")
+        raise ConfigError(f"--region {region}: Vertex AI has no such region", f"use one of {known}")
     if len(request.name) > _LONGEST_NAME:
-        raise ConfigError(f"--name {request.name}: is longer than {_LONGEST_NAME} characters", "give a shorter one")
+        raise ConfigError(f"--name {request.name} is longer than {_LONGEST_NAME} characters", "use a shorter name")
     specification = request.specification
     if not specification.root.startswith("gs://"):
         raise ConfigError(
-            f"{specification.path}: artifacts would go to {specification.root or 'nowhere'}, and Vertex AI writes to "
-            "gs:// only",
+            f"{specification.path}: the pipeline root is {specification.root or 'not set'}, but Vertex AI writes only "
+            "to gs://",
             "compile it again with a pipeline root on gs://",
         )
 
 
 def _credentials() -> Credentials:
-    """Credentials that were tried: what is wrong with them is told before anything is sent to Vertex AI."""
+    """Return credentials that Google accepts; problems are reported before anything is sent to Vertex AI."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that a user's own credentials have no quota project
+        warnings.simplefilter("ignore", UserWarning)  # says that user credentials have no quota project
         try:
             credentials, _ = google.auth.default(scopes=[_SCOPE])
             credentials.refresh(google.auth.transport.requests.Request())
         except google.auth.exceptions.DefaultCredentialsError as error:
             if named := os.environ.get(_FILE):
-                cause = f"{_FILE}={named} holds no credentials that can be used: {_line(error)}"
+                cause = f"{_FILE}={named} holds no usable credentials: {_line(error)}"
             else:
                 cause = "no Google credentials were found"
             raise SubmitError(cause, _LOG_IN) from None
         except google.auth.exceptions.RefreshError as error:
-            raise SubmitError(f"Google does not take the credentials any more: {_line(error)}", _LOG_IN) from None
+            raise SubmitError(f"Google no longer accepts the credentials: {_line(error)}", _LOG_IN) from None
         except google.auth.exceptions.GoogleAuthError as error:
-            raise SubmitError(f"the Google credentials cannot be tried: {_line(error)}", "check the network") from None
+            raise SubmitError(
+                f"the Google credentials cannot be checked: {_line(error)}", "check the network"
+            ) from None
     return credentials
 
 
 def _check_bucket(specification: Specification, project: str, region: str, credentials: Credentials) -> None:
-    """Finds a bucket missing now: Google's client would make one, world-wide in name and billed to the project."""
+    """Report a missing bucket, which Google's client would create: with a global name, billed to the project."""
     bucket = specification.root.removeprefix("gs://").partition("/")[0]
     try:
         exists = storage.Client(project=project, credentials=credentials).bucket(bucket).exists(timeout=_TIMEOUT)
-    except Forbidden:  # whoever submits need not see the bucket: the components run as someone else
+    except Forbidden:  # the submitting user needs no access to the bucket: the components run as another account
         return
     if not exists:
         raise SubmitError(
             f"gs://{bucket} does not exist",
-            f"make it with `gcloud storage buckets create gs://{bucket} --project={project} --location={region}`",
+            f"create it with `gcloud storage buckets create gs://{bucket} --project={project} --location={region}`",
         )
 
 
@@ -148,29 +150,29 @@ def _job(request: Request, project: str, region: str, credentials: Credentials) 
 
 @contextmanager
 def _answers(project: str) -> Iterator[None]:
-    """Turns what goes wrong between here and Google into one sentence."""
+    """Turn errors of the connection and of Vertex AI into one sentence."""
     try:
         yield
     except (Forbidden, Unauthorized) as error:
         raise SubmitError(
-            f"Vertex AI refuses: {_line(error)}",
-            f"the account needs the roles Vertex AI User and Service Account User in {project}, and the API enabled",
+            f"Vertex AI denies access: {_line(error)}",
+            f"give the account the roles Vertex AI User and Service Account User in {project}, and enable the API",
         ) from None
     except NotFound as error:
-        raise SubmitError(f"Vertex AI does not find it: {_line(error)}", "check --project and --region") from None
+        raise SubmitError(f"Vertex AI reports: not found: {_line(error)}", "check --project and --region") from None
     except (ServiceUnavailable, GatewayTimeout) as error:
         raise SubmitError(
             f"Vertex AI does not answer: {_line(error)}", "check the network, or try again later"
         ) from None
     except GoogleAPICallError as error:
-        raise SubmitError(f"Vertex AI refuses: {_line(error)}", "do as it says") from None
+        raise SubmitError(f"Vertex AI rejects the request: {_line(error)}", "see the message above") from None
     except (GoogleAPIError, google.auth.exceptions.GoogleAuthError, requests.RequestException) as error:
         raise SubmitError(f"Vertex AI cannot be reached: {_line(error)}", "check the network") from None
 
 
 @contextmanager
 def _silent_logs() -> Iterator[None]:
-    """Without what Google's client logs on standard output, tracebacks among it: all that matters is raised too."""
+    """Suppress the logs of Google's client, with tracebacks on standard output; it raises all relevant errors too."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -187,7 +189,7 @@ def _state(job: PipelineJob) -> State:
     for task in resource.job_detail.task_details:
         if task.state == PipelineTaskDetail.State.FAILED:
             reasons.append(f"{task.task_name} failed" + (f": {task.error.message}" if task.error.message else ""))
-        refusals += [str(given[_REASON]) for given in _metadata(task) if given.get(_PUSHED) == 0 and _REASON in given]
+        refusals += [str(given[REASON]) for given in _metadata(task) if given.get(PUSHED) == 0 and REASON in given]
     name = PipelineState(state).name.removeprefix("PIPELINE_STATE_").lower()
     succeeded = _ENDED.get(state, False)
     refused = "; ".join(dict.fromkeys(refusals)) if succeeded else ""
@@ -195,7 +197,7 @@ def _state(job: PipelineJob) -> State:
 
 
 def _metadata(task: PipelineTaskDetail) -> Iterator[dict[str, Any]]:
-    """Properties of what a task put out."""
+    """Yield the properties of a task's output artifacts."""
     for artifacts in task.outputs.values():
         for artifact in artifacts.artifacts:
             yield dict(artifact.metadata or {})

@@ -1,1 +1,1 @@
-"""The terminal: live progress, and a log that captures what libraries print."""
+"""The terminal: live progress, and a log that captures the output of libraries."""

@@ -1,8 +1,8 @@
-"""What a user sees while the pipeline runs: one line per component, with the time it takes.
+"""Console output while the pipeline runs: one line per component, with the time it takes.
 
-On a terminal the line of the running component lives: its clock ticks, and it shows what the component reports.
-Elsewhere (a file, continuous integration) each component is one plain line when it ends, and what it reports
-in between is a line every few seconds at most. Where nothing is reported for long, a line says that it still runs.
+On a terminal, the line of the running component is live: it shows the elapsed time and the reported progress. Elsewhere
+(in a file, in continuous integration), each component has one plain line when it ends. Progress is then at most one
+line every few seconds, and during a long silence a line shows that the component is still running.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ _FRAMES_PER_SECOND = 5
 
 
 class Console:
-    """The progress of one run. Every method may be called from any thread.
+    """Progress display of one run. Every method may be called from any thread.
 
-    Use it as a context manager: on leaving, a component that has not ended is shown as failed, and planned
-    components that never started are named.
+    Use it as a context manager: on exit, unfinished components are shown as failed, and planned components that never
+    started are listed.
 
     Args:
-        out: Where to write. The descriptors 1 and 2 belong to the log while a pipeline runs, so this is the
-            stream that `pipeline.terminal.log_capture.capture` yields.
+        out: Output stream. Descriptors 1 and 2 belong to the log while a pipeline runs, so this is the stream that
+            `pipeline.terminal.log_capture.capture` yields.
         nodes: Ids of the planned components, in the order in which they run.
-        live: Draw live lines; by default where `out` is a terminal. To be switched off where something else,
-            such as the log under `--verbose`, writes to the same terminal.
-        detail_seconds: Without live lines, the shortest time between two reports of one component.
-        silence_seconds: Without live lines, the longest time between two lines while a component runs.
-        clock: Gives seconds; for tests.
+        live: Whether to draw live lines; by default, if `out` is a terminal. Turn it off if something else, such as
+            the log with `--verbose`, writes to the same terminal.
+        detail_seconds: Without live lines, the minimum time between two progress lines of one component.
+        silence_seconds: Without live lines, the maximum time between two lines while a component runs.
+        clock: Returns seconds; for tests.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class Console:
         self._printed = clock()
         self._left = threading.Event()
         self._watch = threading.Thread(target=self._break_silence, name="console", daemon=True)
-        # Guards the fields above, and is never held while rich prints: rich draws under a lock of its own and
-        # calls `_draw`, which takes this one.
+        # Guards the fields above. Never hold it while rich prints: rich calls `_draw`, which takes this lock, while
+        # holding its own.
         self._lock = threading.Lock()
         self._spinner = Spinner("dots", style="cyan")
         self._live: Live | None = None
@@ -110,20 +110,20 @@ class Console:
             self.line(f"  – not run: {', '.join(missing)}")
 
     def started(self, node_id: str) -> None:
-        """The component begins; its clock starts."""
+        """Show that a component has started."""
         with self._lock:
             self._started[node_id] = self._clock()
             self._finished.discard(node_id)
             self._width = max(self._width, len(node_id))
 
     def finished(self, node_id: str, state: State) -> None:
-        """The component has ended: its final line is written. A second end of the same component is ignored.
+        """Write the final line of a component. Later calls for the same component are ignored.
 
         Raises:
-            ValueError: for a state that does not exist.
+            ValueError: The state is unknown.
         """
         if state not in _MARKS:
-            raise ValueError(f"{state!r} is none of {', '.join(_MARKS)}")
+            raise ValueError(f"{state!r} is not one of {', '.join(_MARKS)}")
         mark, style = _MARKS[state]
         with self._lock:
             if node_id in self._finished:
@@ -138,7 +138,7 @@ class Console:
         self._print(text)
 
     def detail(self, text: str) -> None:
-        """What the running component does now; given to the one that started last. Without one, nothing happens."""
+        """Show the progress of the running component that started last; do nothing if none is running."""
         with self._lock:
             running = self._running()
             if not running:
@@ -151,7 +151,7 @@ class Console:
         self._report(node)
 
     def line(self, text: str = "") -> None:
-        """Writes a free line, above the live ones."""
+        """Write a line of text above the live lines."""
         self._print(Text(text))
 
     def _report(self, node: str) -> None:
@@ -168,7 +168,7 @@ class Console:
 
     def _print(self, text: Text) -> None:
         self._printed = self._clock()
-        # Never folded: the terminal does it better, and a log has no width.
+        # No wrapping: terminals do it better, and a log has no width.
         self._rich.print(text, soft_wrap=True)
 
     def _running(self) -> list[str]:
@@ -197,9 +197,9 @@ class Console:
 
 
 def duration(seconds: float) -> str:
-    """Elapsed time for people: `4.2 s`, `1:05 min`, `2:03:09 h`."""
+    """Format an elapsed time: `4.2 s`, `1:05 min`, `2:03:09 h`."""
     if seconds < 60:
-        # Cut, not rounded: 59.96 is not yet a minute.
+        # Truncated, not rounded: 59.96 s is less than a minute.
         return f"{int(seconds * 10) / 10:.1f} s"
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)

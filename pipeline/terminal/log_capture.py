@@ -1,9 +1,9 @@
-"""Everything that a run writes goes into one log file; the terminal stays free for the progress console.
+"""Redirect all output of a run to one log file, so that the terminal is free for the progress console.
 
-TensorFlow's C++ and the child processes of Beam write to the file descriptors 1 and 2 and pass Python's
-`sys.stdout` by, so the descriptors themselves are turned to the file. With `verbose`, a thread follows the file
-and copies what arrives to the real standard error. A pipe would do the same only until it is full: C++ code that
-logs while it holds the interpreter's lock would then wait for a reader that cannot run.
+TensorFlow's C++ code and Beam's child processes write to the file descriptors 1 and 2, not to Python's `sys.stdout`, so
+the descriptors themselves are redirected. With `verbose`, a thread follows the file and copies it to the real standard
+error. A pipe could deadlock once it is full: C++ code that logs while it holds the interpreter's lock would wait for a
+reader that cannot run.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _CHUNK_BYTES = 1 << 16
 
 @contextmanager
 def capture(log_path: Path, verbose: bool = False) -> Iterator[TextIO]:
-    """Sends all output of this process and of its children into `log_path` while the context lasts.
+    """Append all output of this process and of its children to `log_path` while the context lasts.
 
-    What was there is kept: the file is appended to. On leaving, also by an exception, everything is flushed into
-    the file first and then turned back. Logging handlers made before or inside the context stay usable after it.
+    On exit, also by an exception, everything is flushed to the file before the output is restored. Logging handlers
+    created before or inside the context stay usable after it.
 
     Args:
-        log_path: The log file; its folder is made.
-        verbose: Also show the log on the real standard error.
+        log_path: The log file; its folder is created.
+        verbose: Whether to show the log on the real standard error, too.
 
     Yields:
-        A line-buffered text stream to the real standard output, closed on leaving.
+        A line-buffered text stream to the real standard output, closed on exit.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -49,13 +49,13 @@ def capture(log_path: Path, verbose: bool = False) -> Iterator[TextIO]:
         if verbose:
             stack.enter_context(_following(log_path, saved[2]))
         stack.enter_context(_standard_streams_on_descriptors())
-        stack.callback(_turn, saved)
-        _turn(dict.fromkeys(saved, log))
+        stack.callback(_redirect, saved)
+        _redirect(dict.fromkeys(saved, log))
         yield terminal
 
 
-def _turn(targets: dict[int, int]) -> None:
-    """Flushes what is buffered for each descriptor, then makes it a copy of its target."""
+def _redirect(targets: dict[int, int]) -> None:
+    """Flush all buffers, then make each descriptor a copy of its target."""
     _flush()
     for descriptor, target in targets.items():
         os.dup2(target, descriptor)
@@ -63,10 +63,10 @@ def _turn(targets: dict[int, int]) -> None:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        # A host may have taken the streams away (None) or closed them; neither is this module's to report.
+        # A host may have removed the streams (None) or closed them; both are fine here.
         if stream is not None and not stream.closed:
             stream.flush()
-    ctypes.CDLL(None).fflush(None)  # C's own buffers: a printf of a native library
+    ctypes.CDLL(None).fflush(None)  # C's own buffers, for the output of native libraries
 
 
 def _encoding() -> str:
@@ -75,11 +75,11 @@ def _encoding() -> str:
 
 @contextmanager
 def _standard_streams_on_descriptors() -> Iterator[None]:
-    """Replaces `sys.stdout` and `sys.stderr` where a host has put something else than descriptors 1 and 2 there."""
+    """Replace `sys.stdout` and `sys.stderr` if a host has set them to something other than descriptors 1 and 2."""
     before = {name: getattr(sys, name) for name in _STANDARD}
     for name, descriptor in _STANDARD.items():
-        if not _stands_on(before[name], descriptor):
-            # Left open on purpose: a logging handler made inside the context may keep it and use it afterwards.
+        if not _writes_to(before[name], descriptor):
+            # Left open on purpose: a logging handler created inside the context may use it afterwards.
             stream = open(descriptor, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)
     try:
@@ -89,7 +89,7 @@ def _standard_streams_on_descriptors() -> Iterator[None]:
             setattr(sys, name, stream)
 
 
-def _stands_on(stream: TextIO | None, descriptor: int) -> bool:
+def _writes_to(stream: TextIO | None, descriptor: int) -> bool:
     try:
         return stream is not None and stream.fileno() == descriptor
     except (OSError, ValueError, AttributeError):
@@ -98,7 +98,7 @@ def _stands_on(stream: TextIO | None, descriptor: int) -> bool:
 
 @contextmanager
 def _following(log_path: Path, target: int) -> Iterator[None]:
-    """Copies what is appended to the file from now on to the descriptor `target`, up to the end of the context."""
+    """Copy everything appended to the file while the context lasts to the descriptor `target`."""
     finished = threading.Event()
     source = os.open(log_path, os.O_RDONLY)
     os.lseek(source, 0, os.SEEK_END)
@@ -110,7 +110,7 @@ def _following(log_path: Path, target: int) -> Iterator[None]:
                 _write(target, chunk)
             if last_round:
                 return
-            # One more round after the event: what was written just before it is in the file by then.
+            # One more round after the event, for what was written just before it.
             last_round = finished.wait(_POLL_SECONDS)
 
     thread = threading.Thread(target=follow, name="log-follower", daemon=True)

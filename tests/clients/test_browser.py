@@ -244,7 +244,7 @@ def test_the_first_view_shows_a_golden_image_and_the_check_of_all(saw, tiles):
     paths, entries = tiles.golden()
     assert start["error"] is None
     assert start["top"] == tiles.labels()[int(np.argmax(entries[0]["probabilities"]["float32"]))]
-    assert start["verdict"] == f"{len(paths)} of {len(paths)} as measured"
+    assert start["verdict"] == f"{len(paths)} of {len(paths)} as expected"
     assert paths[0].name in start["caption"] and "exact size" in start["caption"]
     assert re.fullmatch(r"[\d.]+\sms", start["time"])
     assert start["checked"] == ["float32", "litert", "training"]
@@ -282,7 +282,7 @@ def test_variant_engine_and_resize_can_be_switched(saw, run):
     assert steps["back"]["checked"] == ["float16", "litert", "training"]
     assert steps["resize"]["checked"] == ["float16", "litert", "browser"]
     for step in ("variant", "engine", "back"):
-        assert steps[step]["error"] is None and steps[step]["verdict"].endswith(" as measured")
+        assert steps[step]["error"] is None and steps[step]["verdict"].endswith(" as expected")
     asked = [Path(request["url"]).name for request in run["requests"] if request["scenario"] == "use"]
     assert [name for name in asked if name.endswith(".tflite")] == ["model_float32.tflite"] + [
         "model_float16.tflite"
@@ -301,7 +301,7 @@ def test_a_damaged_model_is_named_and_another_variant_still_works(saw):
     assert steps["altered"]["top"] == "–"
     assert steps["refused"]["error"].startswith("LiteRT.js cannot load model_float16.tflite: ")
     assert steps["refused_by_mediapipe"]["error"].startswith("MediaPipe cannot load model_float16.tflite: ")
-    assert steps["whole"]["error"] is None and steps["whole"]["verdict"].endswith(" as measured")
+    assert steps["whole"]["error"] is None and steps["whole"]["verdict"].endswith(" as expected")
 
 
 def test_the_page_reaches_no_other_server(run, saw):

@@ -1,4 +1,4 @@
-"""A whole run whose images, artifacts and pushed models are all on `gs://`, and one that is served from the cache."""
+"""A complete run with images, artifacts and pushed models on `gs://`, and a second run served from the cache."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SETTINGS = (
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """With thirty of each of two digits."""
+    """Serve a bucket with thirty images of each of two digits."""
     with serving({"photos", "runs", "served"}, tmp_path_factory.mktemp("keys")) as running:
         everything = write_digits(tmp_path_factory.mktemp("all") / "digits")
         for digit in "01":
@@ -64,11 +64,11 @@ def run(root: Path, storage: Served, workdir: Path) -> subprocess.CompletedProce
 
 
 def files(storage: Served) -> list[list[str]]:
-    """What was written, without what stands for folders: TFX makes some for every execution."""
+    """Return the written objects, without the folder placeholders that TFX creates for every execution."""
     return [[name for name in storage.names(bucket) if not name.endswith("/")] for bucket in ("runs", "served")]
 
 
-def test_a_run_with_everything_in_buckets_pushes_a_whole_bundle(root, storage, workdir, tmp_path):
+def test_a_run_with_everything_in_buckets_pushes_a_complete_bundle(root, storage, workdir, tmp_path):
     done = run(root, storage, workdir)
     assert done.returncode == 0, done.stdout + done.stderr
     outcome = read_outcome(workdir / "tfx_metadata" / "digits" / "metadata.db", "digits")
@@ -89,7 +89,7 @@ def test_a_run_with_everything_in_buckets_pushes_a_whole_bundle(root, storage, w
     assert (tmp_path / "model_float32.tflite").stat().st_size > 1_000_000
 
 
-def test_an_unchanged_run_takes_everything_from_the_bucket(root, storage, workdir):
+def test_an_unchanged_run_is_served_from_the_bucket(root, storage, workdir):
     before = files(storage)
     done = run(root, storage, workdir)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,10 +1,10 @@
-"""The whole pipeline through the command line, as a user runs it, from an installed wheel that may be edited.
+"""The whole pipeline through the command line, as a user runs it, from an installed wheel that tests may edit.
 
 first run       every component is executed, and both models are pushed
-second run      after an edit of one file: executed is what runs that file, and what comes after it
-third run       unchanged: nothing is executed, nothing new is made
-compiled        for Kubeflow and Vertex, and executed task by task as they do it: the same models are pushed
-refused run     labels that no model can learn: nothing is pushed, and one line says why
+second run      after editing a file: only the components that use it and later ones are executed
+third run       unchanged: nothing is executed or created
+compiled        for Kubeflow and Vertex, and executed task by task as they do: the same models are pushed
+refused run     labels that no model can learn: nothing is pushed, and one line has the reason
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ AFTER_TRAINING = {"Evaluator", "EdgeExporter", "EdgeEvaluator", "SavedModelPushe
 DATA = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "DatasetGate", "Transform"}
 RESOLVERS = {"Baseline", "BaselineStatistics"}
 NODES = DATA | RESOLVERS | {"TwoPhaseTrainer"} | AFTER_TRAINING
-# Resolvers are never cached: they ask ML Metadata anew.
+# Resolvers are never cached: they query ML Metadata in every run.
 CACHEABLE = NODES - RESOLVERS
 SETTINGS = (
     "name=digits",
@@ -45,14 +45,14 @@ SETTINGS = (
     "training.head.epochs=6",
     "training.fine_tune.epochs=1",
     "training.baselines=[]",
-    # The gates are the demo's own.
-    # float16 has tests of its own, and each variant is converted four times here.
+    # The thresholds of the demo.
+    # Without float16, which has its own tests: each variant is converted four times here.
     "edge.variants=[float32, int8]",
 )
 
 
 class Machine:
-    """An installed wheel, a project with packages of its own by the names of our folders, images, a workdir."""
+    """An installed wheel, a project whose own packages have the names of our folders, images, and a workdir."""
 
     def __init__(self, folder: Path, root: Path, data: Path) -> None:
         self.code = install(build_wheel(root, folder / "build"), folder / "site")
@@ -63,7 +63,7 @@ class Machine:
         return self.edgetune("run", "--workdir", str(self.workdir), *arguments)
 
     def edgetune(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command that takes a configuration: of these tests, on this machine's images."""
+        """Run a command that takes a configuration, with the configuration of these tests and this machine's images."""
         settings = [part for setting in SETTINGS for part in ("--set", setting)]
         config = self.code / "edgetune" / "configs" / "demo.yaml"
         program = [sys.executable, "-m", "edgetune", command, "--config", str(config)]
@@ -85,7 +85,7 @@ class Machine:
         return read_outcome(self.metadata_db, "digits")
 
     def counts(self) -> tuple[Counter[str], Counter[str]]:
-        """Executions by state, and artifacts by type, over all runs."""
+        """Return the number of executions by state, and of artifacts by type, over all runs."""
         config = pb.ConnectionConfig()
         config.sqlite.filename_uri = str(self.metadata_db)
         store = metadata_store.MetadataStore(config)
@@ -102,13 +102,13 @@ def states(outcome: Outcome, state: str) -> set[str]:
 
 
 def baseline_id(outcome: Outcome) -> int | None:
-    """The model that the run's own had to compete with."""
+    """Return the id of the baseline that the run's model was compared with."""
     return outcome.node("Evaluator").artifact("blessing").custom_properties.get("baseline_model_id")
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty of each of three digits that are easily told apart, as a user's folder, and one file that is no image."""
+    """Write a folder of forty images of each of three easily distinguished digits, and a file that is not an image."""
     everything = write_digits(tmp_path_factory.mktemp("all") / "digits")
     folder = tmp_path_factory.mktemp("data")
     for digit in "014":
@@ -131,7 +131,7 @@ def first(machine: Machine) -> Iterator[subprocess.CompletedProcess[str]]:
     yield done
 
 
-def test_first_run_executes_everything_and_pushes_both_models(machine, first):
+def test_the_first_run_executes_everything_and_pushes_both_models(machine, first):
     outcome = machine.outcome()
     assert states(outcome, COMPLETE) == NODES
     assert outcome.blessed
@@ -145,14 +145,14 @@ def test_first_run_executes_everything_and_pushes_both_models(machine, first):
     assert {path.name for path in bundle.glob("*.tflite")} >= {"model_float32.tflite"}
 
 
-def test_what_was_not_an_image_is_counted_and_named(machine, first):
+def test_a_file_that_is_not_an_image_is_counted_and_named(machine, first):
     report = machine.outcome().node("ImageExampleGen").artifact("report")
     ingest = json.loads(Path(report.uri, "ingest.json").read_text())
     assert (ingest["files"], ingest["accepted"], ingest["rejected"]) == (121, 120, 1)
     assert "0/notes.txt" in Path(report.uri, "rejected.csv").read_text()
 
 
-def test_settings_stand_as_typed_properties_in_ml_metadata(machine, first):
+def test_settings_are_recorded_as_typed_properties_in_ml_metadata(machine, first):
     properties = machine.outcome().node("TwoPhaseTrainer").properties
     assert properties["training_head_epochs"] == 6
     assert properties["training_fine_tune_learning_rate"] == 1e-4
@@ -168,7 +168,7 @@ def test_each_component_has_one_line_and_the_log_is_named(machine, first):
     assert first.stderr == ""
 
 
-def test_pushed_models_agree_on_images_of_anyones(machine, first, digits):
+def test_pushed_models_agree_on_other_images(machine, first, digits):
     [version], [bundle] = machine.pushed("saved_model"), machine.pushed("edge")
     signature = tf.saved_model.load(str(version)).signatures["serving_default"]
     labels = (bundle / "labels.txt").read_text().splitlines()
@@ -180,7 +180,7 @@ def test_pushed_models_agree_on_images_of_anyones(machine, first, digits):
     paths = [path for digit in labels for path in sorted((digits / digit).glob("*.png"))[:8]]
     for path in paths:
         served = signature(image_bytes=tf.constant([path.read_bytes()]))
-        # A phone's own way to the model's input: nothing of edgetune.
+        # Prepare the model's input without edgetune's code, as a phone would.
         pixels = np.asarray(Image.open(path).convert("RGB").resize((48, 48), Image.Resampling.BILINEAR))
         interpreter.set_tensor(given["index"], pixels[None].astype(np.float32))
         interpreter.invoke()
@@ -190,11 +190,11 @@ def test_pushed_models_agree_on_images_of_anyones(machine, first, digits):
     assert right >= 0.9 * len(paths)
 
 
-# --- the same pipeline, compiled for a platform, and executed as the platform does it
+# --- the same pipeline, compiled for a platform and executed as the platform does
 
 
 def compile_for(target: str, machine: Machine, folder: Path) -> dict:
-    """What `edgetune compile` writes of the configuration that the first run had."""
+    """Run `edgetune compile` with the configuration of the first run, and return the result."""
     path = folder / f"{target}.json"
     done = machine.edgetune(
         *("compile", "--target", target, "--image", "edgetune", "-o", str(path)),
@@ -206,7 +206,7 @@ def compile_for(target: str, machine: Machine, folder: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def executed(machine: Machine, first: object, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """Outputs of every task of the pipeline for Kubeflow."""
+    """Return the outputs of all tasks of the pipeline for Kubeflow."""
     folder = tmp_path_factory.mktemp("kubeflow")
     return Platform("kubeflow", folder / "logs", machine.code).run(compile_for("kubeflow", machine, folder))
 
@@ -222,14 +222,14 @@ def lineage(bundle: Path) -> dict:
 
 
 def answers(bundle: Path) -> list[float]:
-    """What all variants of a bundle, and the SavedModel, answer on its golden images."""
+    """Return the predictions of the SavedModel and of all variants of a bundle on its golden images."""
     expected = json.loads((bundle / "golden" / "expected.json").read_text())
     assert len(expected["images"]) == 3
     given = [image["probabilities"] for image in expected["images"]]
     return [number for probabilities in given for _, numbers in sorted(probabilities.items()) for number in numbers]
 
 
-def test_the_compiled_pipeline_pushes_what_the_local_run_pushed(machine, first, executed):
+def test_the_compiled_pipeline_pushes_the_same_models_as_the_local_run(machine, first, executed):
     [local], bundle = machine.pushed("edge"), pushed_bundle(executed)
     assert {path.name for path in bundle.iterdir()} == {path.name for path in local.iterdir()}
     [model] = executed["SavedModelPusher"]["pushed_model"]
@@ -240,15 +240,13 @@ def test_the_compiled_pipeline_pushes_what_the_local_run_pushed(machine, first, 
     measured = machine.outcome().node("EdgeEvaluator").artifact("evaluation").custom_properties
     for figure in ("test_images", "accuracy_saved_model", "accuracy_float32", "accuracy_int8"):
         assert evaluation["metadata"][figure] == measured[figure], figure
-    # Training is deterministic: not only the accuracy is the same.
+    # Training is deterministic, so more than the accuracy is the same.
     assert answers(bundle) == pytest.approx(answers(local), abs=1e-3)
 
 
-def test_on_vertex_the_last_blessed_model_is_what_a_run_with_another_threshold_competes_with(
-    machine, executed, tmp_path
-):
+def test_on_vertex_a_run_with_another_threshold_is_compared_with_the_last_blessed_model(machine, executed, tmp_path):
     vertex = Platform("vertex", tmp_path / "logs", machine.code)
-    # As if that run had been one of Vertex. Whatever a threshold does not touch then comes from the cache.
+    # As if the first run had been on Vertex. Tasks that the threshold does not affect then come from the cache.
     vertex.artifacts = [artifact for made in executed.values() for artifacts in made.values() for artifact in artifacts]
     touched = {"Evaluator", "SavedModelPusher", "EdgePusher"}
     known = {name: made for name, made in executed.items() if name not in touched}
@@ -262,10 +260,10 @@ def test_on_vertex_the_last_blessed_model_is_what_a_run_with_another_threshold_c
     assert lineage(old)["config_digest"] != lineage(new)["config_digest"]
 
 
-# --- further runs, which change the machine
+# --- later runs, which change the machine
 
 
-def test_an_edit_re_runs_what_runs_the_edited_file_and_the_next_run_nothing(machine, first):
+def test_an_edit_runs_the_components_that_use_the_file_again_and_the_next_run_nothing(machine, first):
     before = machine.outcome()
     with (machine.code / "edgetune" / "modules" / "training" / "augmentation.py").open("a") as file:
         file.write("# An edit.\n")
@@ -288,10 +286,10 @@ def test_an_edit_re_runs_what_runs_the_edited_file_and_the_next_run_nothing(mach
     assert len(machine.pushed("saved_model")) == len(machine.pushed("edge")) == 2
 
 
-def test_a_refused_model_is_not_pushed_and_one_line_says_why(tmp_path, root, digits):
+def test_a_refused_model_is_not_pushed_and_one_line_has_the_reason(tmp_path, root, digits):
     data = tmp_path / "data"
     shutil.copytree(digits / "0", data / "zero", ignore=shutil.ignore_patterns("*.txt"))
-    # The same digit under two names, with one pixel changed: no finding where only equal pixels are duplicates.
+    # The same digit in two classes, with one pixel changed: not a finding if only equal pixels are duplicates.
     for name in ("one", "uno"):
         (data / name).mkdir()
         for path in sorted((digits / "1").iterdir()):

@@ -1,7 +1,7 @@
-"""A Flink session cluster on this machine, with a pool of Python workers: started for tests, stopped whatever comes.
+"""A local Flink session cluster with a pool of Python workers, started for tests and always stopped.
 
-JobManager, one TaskManager and the worker pool are processes of their own. All addresses are 127.0.0.1, and what they
-say is in `<folder>/*.log`.
+JobManager, one TaskManager and the worker pool are separate processes. All addresses are 127.0.0.1, and their output is
+in `<folder>/*.log`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 _START_SECONDS = 120
 _HOST = "127.0.0.1"
 _FRAMEWORK, _METASPACE = 128, 1024
-"""Megabytes that Flink itself takes of heap and of direct memory; and for classes."""
+"""Megabytes of heap and direct memory for Flink itself, and of memory for classes."""
 
-# As Flink's own start scripts have them, for Java 17; an older one takes them too.
+# The options of Flink's own start scripts for Java 17; older versions accept them too.
 _OPENED = ("lang", "net", "io", "nio", "lang.reflect", "text", "time", "util", "util.concurrent")
 _OPENED += ("util.concurrent.atomic", "util.concurrent.locks")
 _JAVA_OPTIONS = (
     *(f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in _OPENED),
     "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
     "--add-exports=java.base/sun.net.util=ALL-UNNAMED",
-    # Every job is a jar of its own, and its classes are loaded anew.
+    # Every job is a separate jar, whose classes are loaded again.
     f"-XX:MaxMetaspaceSize={_METASPACE}m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -51,7 +51,7 @@ appender.console.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} - %m%n
 
 @dataclass(frozen=True)
 class Memory:
-    """Of the TaskManager, in megabytes."""
+    """Memory of the TaskManager in megabytes."""
 
     heap: int = 1024
     off_heap: int = 256
@@ -61,16 +61,16 @@ class Memory:
 
 
 class Cluster:
-    """A context: the cluster runs inside it.
+    """A context manager that runs a cluster.
 
     Args:
-        folder: For configuration and logs.
-        slots: Of the one TaskManager; as many Python workers are started for a job.
-        memory: Of the TaskManager.
+        folder: Folder for configuration and logs.
+        slots: Slots of the only TaskManager, and number of Python workers for a job.
+        memory: Memory of the TaskManager.
 
     Raises:
-        Unavailable: On entering: Java, Flink or Beam's job server cannot be had on this machine.
-        RuntimeError: On entering: a process ended, or the cluster was not ready in time.
+        Unavailable: On entry: Java, Flink or Beam's job server is not available on this machine.
+        RuntimeError: On entry: a process ended, or the cluster was not ready in time.
     """
 
     def __init__(self, folder: Path, slots: int = 2, memory: Memory | None = None) -> None:
@@ -80,7 +80,7 @@ class Cluster:
 
     @property
     def settings(self) -> BeamSettings:
-        """What a user would write for this cluster."""
+        """Settings that a user would write for this cluster."""
         return BeamSettings(
             runner="flink",
             master=f"http://{_HOST}:{self._rest}",
@@ -102,7 +102,7 @@ class Cluster:
         direct = memory.off_heap + memory.network + _FRAMEWORK
         task_heap = (f"-Xmx{memory.heap + _FRAMEWORK}m", f"-XX:MaxDirectMemorySize={direct}m")
         try:
-            # With Beam's classes among the TaskManager's own, Python workers outlive the stages of a job
+            # With Beam's classes on the TaskManager's class path, Python workers outlive the stages of a job
             # (docs/beam.md).
             beam = f"{libraries}{os.pathsep}{self._jar}", "-Dclassloader.resolve-order=parent-first"
             for name, entry, options, (class_path, *dynamic) in (
@@ -114,7 +114,7 @@ class Cluster:
                 command += [f"org.apache.flink.runtime.{entry}", "--configDir", str(self.folder), *dynamic]
                 self._processes.start(name, command)
             pool = [sys.executable, str(Path(__file__).with_name("worker_pool.py")), str(self._pool)]
-            # It starts plain `python`, which has to be ours, and to find our code.
+            # The pool starts plain `python`, which must be ours and find our code.
             paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
             found = {"PATH": paths, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
             self._processes.start("workers", pool, found)
@@ -130,7 +130,7 @@ class Cluster:
         self._processes.stop()
 
     def overview(self) -> dict[str, object]:
-        """What Flink's REST endpoint says of the cluster."""
+        """Return the cluster overview of Flink's REST endpoint."""
         with urllib.request.urlopen(f"http://{_HOST}:{self._rest}/v1/overview", timeout=5) as answer:
             return json.load(answer)
 
@@ -153,16 +153,16 @@ class Cluster:
             "taskmanager.memory.network.min": f"{memory.network}m",
             "taskmanager.memory.network.max": f"{memory.network}m",
             "taskmanager.memory.managed.size": f"{memory.managed}m",
-            # What Flink's start scripts would work out.
+            # Flink's start scripts would compute these.
             "taskmanager.memory.framework.heap.size": f"{_FRAMEWORK}m",
             "taskmanager.memory.framework.off-heap.size": f"{_FRAMEWORK}m",
             "taskmanager.memory.jvm-metaspace.size": f"{_METASPACE}m",
             "taskmanager.memory.jvm-overhead.min": "192m",
             "taskmanager.memory.jvm-overhead.max": "192m",
-            # By default a sorted shuffle takes 512 buffers, and a wide graph has hundreds of shuffles at once.
+            # By default, a sorted shuffle takes 512 buffers, and a wide graph has hundreds of shuffles at once.
             "taskmanager.network.sort-shuffle.min-buffers": 16,
             "io.tmp.dirs": scratch,
-            # Slow machines are not dead machines, and a job's graph takes its time.
+            # Generous timeouts for slow machines and large job graphs.
             "heartbeat.timeout": 180_000,
             "pekko.ask.timeout": "120 s",
             "web.timeout": 600_000,

@@ -1,7 +1,7 @@
-"""Whether two runs over the same images made the same artifacts, though another engine ran them.
+"""Compare the artifacts of two runs over the same images on different engines.
 
 Engines order and shard as they like, and sum floats in another order: examples are compared as multisets, floats within
-a tolerance. Each function returns what differs, in few words; nothing where all is the same.
+a tolerance. Each function returns the differences in a few words, and nothing if there are none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SHOWN = 5
 
 
 def outcomes(left: Outcome, right: Outcome) -> dict[str, list[str]]:
-    """Differences by artifact, `<node>.<output>`, over all that both runs made before the trainer."""
+    """Return the differences by artifact, `<node>.<output>`, for all artifacts of both runs before the trainer."""
     found = {}
     for name, check in CHECKS.items():
         node, _, key = name.partition(".")
@@ -41,7 +41,7 @@ def outcomes(left: Outcome, right: Outcome) -> dict[str, list[str]]:
 
 
 def metrics(left: str, right: str) -> list[str]:
-    """Differences between two of the Evaluator's evaluations: overall, by class, and who was taken for whom."""
+    """Return the differences between two evaluations by the Evaluator: overall, by class, and the confusions."""
     found = list(differences(tfma_results.overall_metrics(left), tfma_results.overall_metrics(right), "overall"))
     found += differences(tfma_results.per_class(left), tfma_results.per_class(right), "by class")
     matrices = [tfma_results.confusion_matrix(uri) for uri in (left, right)]
@@ -52,7 +52,7 @@ def metrics(left: str, right: str) -> list[str]:
 
 
 def differences(left: Any, right: Any, where: str = "") -> Iterator[str]:
-    """Between trees of dicts, lists, numbers and texts."""
+    """Yield the differences between trees of dicts, lists, numbers and texts."""
     if isinstance(left, dict) and isinstance(right, dict):
         for key in sorted(left.keys() | right.keys(), key=str):
             if key in left and key in right:
@@ -73,12 +73,12 @@ def differences(left: Any, right: Any, where: str = "") -> Iterator[str]:
 
 
 def examples(uri: str, split: str) -> Counter[str]:
-    """How often each example occurs, by the digest of all its features."""
+    """Count each example, by the digest of all its features."""
     return Counter(_digest(record) for record in serialized(uri, split).as_numpy_iterator())
 
 
 def _digest(record: bytes) -> str:
-    # The order of the features in a record is the writer's business.
+    # The order of features in a record depends on the writer.
     content = tf.train.Example.FromString(record).SerializeToString(deterministic=True)
     return hashlib.sha256(content).hexdigest()
 
@@ -110,7 +110,7 @@ def _vocabulary(left: str, right: str) -> Iterator[str]:
         for uri in (left, right)
     )
     if not one:
-        yield "there is no vocabulary"
+        yield "a vocabulary is missing"
     yield from differences(one, other, "assets")
 
 
@@ -135,7 +135,7 @@ def _messages(
 
 
 def _by_feature(statistics: Any) -> dict[str, Any]:
-    """Statistics by dataset and feature: their order in the file means nothing."""
+    """Return the statistics by dataset and feature: their order in the file is arbitrary."""
     return {
         dataset.name: {
             "examples": dataset.num_examples,
@@ -157,4 +157,4 @@ CHECKS: dict[str, Callable[[str, str], Iterator[str]]] = {
     "Transform.transformed_examples": _examples,
     "Transform.transform_graph": _vocabulary,
 }
-"""How the artifacts are compared, by `<node>.<output>`; each gets the two URIs."""
+"""Comparison by `<node>.<output>`; each gets two URIs."""

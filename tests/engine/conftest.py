@@ -1,4 +1,4 @@
-"""One Flink cluster for all tests of a session that want one, and its logs named where one of them fails."""
+"""A Flink cluster for all tests of a session that need one; failed tests name its logs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.engine.cluster import Cluster, Memory
 
 @pytest.fixture(scope="session")
 def memory() -> Memory:
-    """Of the cluster: enough for graphs of some dozen stages. A module may have its own."""
+    """Return the memory of the cluster: enough for graphs of some dozen stages. A module may override it."""
     return Memory(network=256)
 
 
 @pytest.fixture(scope="session")
 def cluster(memory: Memory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A running cluster with two slots and two Python workers; skips where it cannot be had."""
+    """Run a cluster with two slots and two Python workers, or skip the test if that is not possible."""
     running = Cluster(tmp_path_factory.mktemp("flink"), memory=memory)
     try:
         running.__enter__()

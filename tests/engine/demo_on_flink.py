@@ -1,14 +1,14 @@
-"""The whole demo on Flink, through the command line, and every artifact against those of one process.
+"""The whole demo on Flink through the command line; every artifact is compared with a run in one process.
 
     make engine-test
 
 direct          the demo's pipeline over 600 digits, in one process
-on_flink        the same on a Flink cluster of this machine
+on_flink        the same on a local Flink cluster
 judged_again    the model of the run on Flink, evaluated again in one process: each engine has its own order of the
                 examples, and another order trains another model
 
-Not one of the tests that `make test` runs: ten minutes on two cores, most of them imports of TensorFlow in the
-cluster's fresh workers.
+Not part of `make test`: it takes ten minutes on two cores, mostly for importing TensorFlow in the cluster's new
+workers.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ SETTINGS = (
 
 
 class Machine:
-    """A workdir, and the settings of its runs."""
+    """A workdir and the settings of its runs."""
 
     def __init__(self, workdir: Path, data: Path, beam: dict[str, object]) -> None:
         self.workdir, self._data = workdir, data
         self._beam = [f"beam.{name}={json.dumps(value)}" for name, value in beam.items()]
 
     def run(self, *settings: str, on: str) -> Outcome:
-        """Runs everything; `on` is the engine."""
+        """Run the pipeline on the engine named `on`."""
         given = [
             part for setting in (*SETTINGS, *self._beam, f"beam.runner={on}", *settings) for part in ("--set", setting)
         ]
@@ -65,7 +65,7 @@ class Machine:
 
 @pytest.fixture(scope="session")
 def memory() -> Memory:
-    """Transform has more than 500 tasks."""
+    """Return more memory, since Transform has more than 500 tasks."""
     return Memory()
 
 
@@ -98,7 +98,7 @@ def on_flink(machine: Machine) -> Outcome:
 
 @pytest.fixture(scope="module")
 def judged_again(on_flink: Outcome, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of an evaluation of the same model on the same examples."""
+    """Return the folder of an evaluation of the same model on the same examples."""
     folder = tmp_path_factory.mktemp("judged_again")
     made = on_flink.node("ImageExampleGen").artifact("examples"), on_flink.node("TwoPhaseTrainer").artifact("model")
     examples, model = standard_artifacts.Examples(), standard_artifacts.Model()
@@ -128,13 +128,13 @@ def test_every_artifact_of_the_data_components_is_the_same(on_flink, direct):
     assert {name: differing for name, differing in found.items() if differing} == {}
 
 
-def test_both_engines_measure_the_same_of_one_model(on_flink, judged_again):
+def test_both_engines_measure_the_same_for_one_model(on_flink, judged_again):
     evaluation = on_flink.node("Evaluator").artifact("evaluation")
     assert compare.metrics(evaluation.uri, str(judged_again)) == []
 
 
 def test_the_jobs_ran_on_the_cluster(cluster, on_flink):
     overview = cluster.overview()
-    # One or more each of ImageExampleGen, StatisticsGen, DatasetGate, Transform and the Evaluator.
+    # At least one each for ImageExampleGen, StatisticsGen, DatasetGate, Transform and the Evaluator.
     assert overview["jobs-finished"] >= 5
     assert overview["jobs-failed"] == overview["jobs-cancelled"] == 0

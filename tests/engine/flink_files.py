@@ -1,7 +1,7 @@
-"""What a Flink cluster of the tests is made from: Java, Flink's own jars, and Beam's job server for it.
+"""Provide the files for the tests' Flink cluster: Java, Flink's own jars, and Beam's job server for Flink.
 
 Flink's jars come from the package index, Beam's from Maven's repository; both are kept in `.venv-clients/`, which git
-ignores. Nothing is put into edgetune's own environment.
+ignores. edgetune's own environment is not changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FLINK = "1.19"
 OWN_JAR = "EDGETUNE_FLINK_JOB_SERVER_JAR"
 _RUNNER = "org/apache/beam/runners/flink/FlinkPipelineRunner.class"
 _OLDEST_JAVA = 11
-# What Maven says where its repository does not answer; anything else is a defect of the pom.
+# Maven's messages if its repository does not answer; any other message means a mistake in the pom.
 _UNREACHABLE = re.compile(
     r"unknown host|connect timed out|connection refused|network is unreachable|transfer failed", re.I
 )
@@ -31,7 +31,7 @@ _UNREACHABLE = re.compile(
 
 @dataclass(frozen=True)
 class _Flink(Client):
-    """`apache-flink-libraries`: its pins are here, and it is never imported."""
+    """Client environment with `apache-flink-libraries`, which is never imported; its pins are in this folder."""
 
     @property
     def pins(self) -> Path:
@@ -39,14 +39,14 @@ class _Flink(Client):
 
 
 def java() -> str:
-    """The Java that runs Flink.
+    """Return the Java that runs Flink.
 
     Raises:
-        Unavailable: There is none, or an old one.
+        Unavailable: Java is missing or too old.
     """
     found = shutil.which("java")
     if found is None:
-        raise Unavailable("Flink needs Java, and there is no `java` on PATH: install a JRE of version 11 or 17")
+        raise Unavailable("Flink needs Java, but `java` is not on PATH: install a JRE of version 11 or 17")
     said = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) < _OLDEST_JAVA:
@@ -55,7 +55,7 @@ def java() -> str:
 
 
 def class_path() -> str:
-    """Flink's own jars, as Java takes them.
+    """Return Flink's own jars as a Java class path.
 
     Raises:
         Unavailable: The package index does not answer.
@@ -68,10 +68,10 @@ def class_path() -> str:
 
 
 def job_server_jar() -> Path:
-    """Beam's job server for Flink: the one named by the environment, Beam's official one, or the stand-in built here.
+    """Return Beam's job server for Flink: the jar named in the environment, Beam's official jar, or a stand-in.
 
     Raises:
-        Unavailable: There is no Maven, or its repository does not answer.
+        Unavailable: Maven is missing, or its repository does not answer.
         RuntimeError: The stand-in cannot be built.
     """
     if given := os.environ.get(OWN_JAR):
@@ -94,7 +94,7 @@ def job_server_jar() -> Path:
 
 
 def _fetched(target: Path) -> Path | None:
-    """Beam's official jar; None where the repository does not have it."""
+    """Fetch Beam's official jar; return None if the repository does not have it."""
     artifact = f"org.apache.beam:beam-runners-flink-{FLINK}-job-server:{apache_beam.__version__}"
     folder = target.with_suffix(".part")
     goal = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
@@ -107,10 +107,10 @@ def _fetched(target: Path) -> Path | None:
 
 
 def _built(target: Path) -> Path:
-    """The stand-in: 60 lines of Java, and Beam's Flink runner with all that it needs."""
+    """Build the stand-in: 60 lines of Java, and Beam's Flink runner with its dependencies."""
     work = target.with_suffix(".part")
     shutil.rmtree(work, ignore_errors=True)
-    # Maven writes beside the pom; the sources stay as they are.
+    # Maven writes beside the pom, so it gets a copy of the sources.
     shutil.copytree(HERE / "jobserver", work)
     said = _maven("-f", str(work / "pom.xml"), "package")
     jar = work / "target" / "flink-job-server-1.jar"

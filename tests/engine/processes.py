@@ -1,4 +1,4 @@
-"""Processes that end with the tests: each leads a process group, so that what it starts ends with it."""
+"""Processes that end with the tests: each leads a process group, so that its children end with it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 
 _STOP_SECONDS = 10
 _DIES_WITH_PARENT = 1
-"""PR_SET_PDEATHSIG of Linux: so that a test run that is killed leaves nothing behind."""
+"""PR_SET_PDEATHSIG of Linux, so that a killed test run leaves nothing behind."""
 
 
 class Processes:
-    """Started one by one, and stopped together.
+    """Processes that are started one by one and stopped together.
 
     Args:
-        folder: Where each writes what it says, as `<name>.log`, and what it has for a working directory.
+        folder: Working directory of all processes; the output of each goes to `<name>.log` in it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,7 +28,7 @@ class Processes:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        """Starts a command; `environment` is added to that of this process."""
+        """Start a command; `environment` is added to that of this process."""
         with (self._folder / f"{name}.log").open("wb") as log:
             self._running[name] = subprocess.Popen(
                 command,
@@ -43,14 +43,14 @@ class Processes:
 
     @property
     def groups(self) -> dict[str, int]:
-        """Ids of the process groups by name."""
+        """Return the ids of the process groups by name."""
         return {name: process.pid for name, process in self._running.items()}
 
     def check(self) -> None:
-        """Looks whether all are running.
+        """Check that all processes are running.
 
         Raises:
-            RuntimeError: One has ended; the message has the end of its log.
+            RuntimeError: A process has ended; the message has the end of its log.
         """
         for name, process in self._running.items():
             if process.poll() is not None:
@@ -67,7 +67,7 @@ class Processes:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, end - time.monotonic()))
         for process in self._running.values():
-            # Also where the leader has ended: those that it started may not have.
+            # Also if the leader has ended, since its children may be running.
             _signal(process, signal.SIGKILL)
             process.wait()
 

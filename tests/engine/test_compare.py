@@ -1,4 +1,4 @@
-"""The comparison of two runs sees what differs, and forgives what engines may do as they like."""
+"""The comparison of two runs detects differences, and ignores what engines may do differently."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ SAME = {"train": [1, 2, 2, 3], "eval": [4], "test": [5]}
         ({**SAME, "eval": [5], "test": [4]}, ["eval: 1 of 1 examples differ", "test: 1 of 1 examples differ"]),
     ],
 )
-def test_examples_may_stand_in_any_order_and_file(tmp_path, other, found):
+def test_examples_may_be_in_any_order_and_file(tmp_path, other, found):
     left, right = write_examples(tmp_path / "left", SAME), write_examples(tmp_path / "right", other)
     assert list(compare.CHECKS["ImageExampleGen.examples"](left, right)) == found
 
 
-def test_an_empty_split_is_no_agreement(tmp_path):
+def test_empty_splits_are_not_equal(tmp_path):
     empty = {**SAME, "test": []}
     left, right = write_examples(tmp_path / "left", empty), write_examples(tmp_path / "right", empty)
     assert list(compare.CHECKS["Transform.transformed_examples"](left, right)) == ["test is empty"]
 
 
-def test_statistics_may_stand_in_any_order_and_differ_in_the_last_digits(tmp_path):
+def test_statistics_may_be_in_any_order_and_differ_in_the_last_digits(tmp_path):
     check = compare.CHECKS["StatisticsGen.statistics"]
     left = write_statistics(tmp_path / "left")
     assert list(check(left, write_statistics(tmp_path / "order", 1.5 + 1e-9, ("width", "height")))) == []

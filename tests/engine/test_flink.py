@@ -1,7 +1,7 @@
-"""The data components on a real Flink cluster of this machine: the same artifacts as in one process.
+"""The data components on a real local Flink cluster write the same artifacts as in one process.
 
-A few digits only, and nothing behind the statistics: every job on a cluster pays for starting its workers. The whole
-pipeline on Flink is `make engine-test`.
+Only a few digits and no components after the statistics, since every job on a cluster has to start its workers. The
+whole pipeline on Flink is `make engine-test`.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ EACH = 20
 
 class _Silent:
     def started(self, node_id: str) -> None:
-        """A node begins."""
+        """Ignore the start of a node."""
 
     def finished(self, node_id: str, state: str) -> None:
-        """A node has ended."""
+        """Ignore the end of a node."""
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three digits, one of them with a copy under another name and a file that is no image."""
+    """Write three digits, one with a copy under another name, and a file that is not an image."""
     everything = write_digits(tmp_path_factory.mktemp("all") / "digits")
     folder = tmp_path_factory.mktemp("data")
     for digit in "014":
@@ -57,7 +57,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(data: Path, workdir: Path, flags: Sequence[str]) -> Outcome:
-    """Runs the first components with these flags of Beam."""
+    """Run the first components with these Beam flags."""
     settings = DataSettings(path=str(data))
     example_gen = ImageExampleGen(discover(settings), settings)
     schema = CuratedSchema(SCHEMA).with_id("ImportSchemaGen")
@@ -84,7 +84,7 @@ def on_flink(cluster: Cluster, digits: Path, tmp_path_factory: pytest.TempPathFa
     return run(digits, tmp_path_factory.mktemp("on_flink"), beam_flags(cluster.settings))
 
 
-def test_a_running_cluster_is_found_fit_and_a_wish_that_it_cannot_fulfil_is_refused(cluster):
+def test_a_running_cluster_passes_the_check_and_wrong_settings_do_not(cluster):
     beam = cluster.settings
     check_engine(beam, beam_flags(beam), {})
     for change, words in (
@@ -96,7 +96,7 @@ def test_a_running_cluster_is_found_fit_and_a_wish_that_it_cannot_fulfil_is_refu
             check_engine(wished, beam_flags(wished), {})
 
 
-def test_flink_makes_the_artifacts_that_one_process_makes(on_flink, direct):
+def test_flink_writes_the_same_artifacts_as_one_process(on_flink, direct):
     assert {node.id: node.state for node in on_flink.nodes} == dict.fromkeys(NODES, COMPLETE)
     found = compare.outcomes(direct, on_flink)
     assert found == {
@@ -108,6 +108,6 @@ def test_flink_makes_the_artifacts_that_one_process_makes(on_flink, direct):
 
 def test_the_jobs_ran_on_the_cluster(cluster, on_flink):
     overview = cluster.overview()
-    # One job of ImageExampleGen and one of StatisticsGen.
+    # One job each for ImageExampleGen and StatisticsGen.
     assert overview["jobs-finished"] == 2
     assert overview["jobs-failed"] == overview["jobs-cancelled"] == 0

@@ -1,4 +1,4 @@
-"""Whatever happens, nothing that a test has started outlives it."""
+"""No process that a test has started outlives it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.engine import flink_files
 from tests.engine.cluster import ROOT, Cluster
 from tests.engine.processes import Processes
 
-# A leader that ends at once when it is told to, and one that it has started, which does not.
+# A leader that ends at once on SIGTERM, and a child of it that does not.
 STUBBORN = "(trap '' TERM; sleep 100) & sleep 100"
 
 
 def gone(group: int) -> bool:
-    """Whether a process group ends within seconds."""
+    """Return whether a process group ends within seconds."""
     end = time.monotonic() + 20
     while time.monotonic() < end:
         try:
@@ -39,7 +39,7 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
     processes.stop()
 
 
-def test_stopping_ends_what_the_processes_have_started(processes):
+def test_stopping_also_ends_the_children_of_processes(processes):
     processes.start("one", ["sh", "-c", STUBBORN])
     processes.start("two", ["sleep", "100"])
     processes.check()
@@ -49,7 +49,7 @@ def test_stopping_ends_what_the_processes_have_started(processes):
     assert [name for name, group in groups.items() if not gone(group)] == []
 
 
-def test_one_that_ends_by_itself_is_told_with_the_end_of_its_log(processes, tmp_path):
+def test_a_process_that_ended_is_reported_with_the_end_of_its_log(processes, tmp_path):
     processes.start("one", ["sh", "-c", "echo no memory; exit 3"])
     end = time.monotonic() + 20
     with pytest.raises(RuntimeError, match="one ended with 3: .*one.log\nno memory"):
@@ -57,7 +57,7 @@ def test_one_that_ends_by_itself_is_told_with_the_end_of_its_log(processes, tmp_
             processes.check()
 
 
-def test_they_end_with_a_test_run_that_is_killed(tmp_path):
+def test_processes_end_with_a_killed_test_run(tmp_path):
     program = "import sys, time; from pathlib import Path; from tests.engine.processes import Processes\n"
     program += f"p = Processes(Path({str(tmp_path)!r})); p.start('one', ['sleep', '100'])\n"
     program += "print(p.groups['one'], flush=True); time.sleep(100)"
@@ -68,7 +68,7 @@ def test_they_end_with_a_test_run_that_is_killed(tmp_path):
     assert gone(group)
 
 
-def test_a_cluster_that_does_not_come_up_leaves_nothing(tmp_path, monkeypatch):
+def test_a_cluster_that_fails_to_start_leaves_nothing_behind(tmp_path, monkeypatch):
     for name, value in (("java", "/bin/false"), ("class_path", "x.jar"), ("job_server_jar", tmp_path / "x.jar")):
         monkeypatch.setattr(flink_files, name, lambda value=value: value)
     cluster = Cluster(tmp_path / "flink")

@@ -1,8 +1,8 @@
-"""Beam's pool of Python workers, on the loopback address only: Beam's own program listens on every address.
+"""Beam's pool of Python workers, on the loopback address only; Beam's own program listens on every address.
 
     python tests/engine/worker_pool.py PORT
 
-A cluster asks it for workers; each is a process `python`, found on PATH, with this process's environment.
+A cluster requests workers from it; each is a process `python`, found on PATH, with this process's environment.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from apache_beam.utils import thread_pool_executor
 
 
 def main(port: int) -> None:
-    """Serves until it is told to end."""
+    """Serve until a signal ends the process."""
     signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     server = grpc.server(thread_pool_executor.shared_unbounded_instance())

@@ -1,7 +1,7 @@
-"""Google Cloud Storage, as far as TensorFlow and Beam use it: buckets in memory, and what is answered to a request.
+"""A fake of Google Cloud Storage, as far as TensorFlow and Beam use it: buckets in memory, and answers to requests.
 
-Written after the reference of its JSON API, https://cloud.google.com/storage/docs/json_api/v1.
-`tests.fakes.storage_server` puts it where the two look for it.
+It follows the reference of the JSON API, https://cloud.google.com/storage/docs/json_api/v1.
+`tests.fakes.storage_server` serves it where both look for the real one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import count
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 API, FILES, SIGN_IN = "www.googleapis.com", "storage.googleapis.com", "oauth2.googleapis.com"
-"""The hosts that are asked."""
+"""Hosts of the requests."""
 _TOKEN = "the token"
 _OBJECT = re.compile(r"/(?:download/)?storage/v1/b/([^/]+)/o/([^/]+)")
 _COPY = re.compile(_OBJECT.pattern + r"/(?:rewriteTo|copyTo)/b/([^/]+)/o/([^/]+)")
@@ -30,12 +30,12 @@ class Stored:
 
     content: bytes
     generation: int
-    """Larger than that of all objects that were written before."""
+    """Number that is larger than those of all objects written before."""
 
 
 @dataclass
 class Request:
-    """What was asked for."""
+    """An HTTP request."""
 
     method: str
     host: str
@@ -47,7 +47,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What is answered."""
+    """An HTTP response."""
 
     status: int
     body: bytes = b""
@@ -55,7 +55,7 @@ class Answer:
 
 
 class CloudStorage:
-    """Buckets, and what lies in them."""
+    """Buckets with their objects."""
 
     def __init__(self, buckets: set[str]) -> None:
         self.buckets = buckets
@@ -67,28 +67,28 @@ class CloudStorage:
         self._lock = threading.RLock()
 
     def put(self, bucket: str, name: str, content: bytes) -> None:
-        """Writes an object."""
+        """Write an object."""
         self.objects[bucket, name] = Stored(content, next(self._generations))
 
     def content(self, bucket: str, name: str) -> bytes:
-        """What an object holds."""
+        """Return the content of an object."""
         return self.objects[bucket, name].content
 
     def refuse(self, bucket: str, ending: str = "") -> None:
-        """From now on, no object of the bucket whose name ends so may be written."""
+        """From now on, reject writes of objects in the bucket whose names have this ending."""
         self._refused.append((bucket, ending))
 
     def asked(self) -> list[Request]:
-        """All requests, in the order in which they came."""
+        """Return all requests in order."""
         return self._asked
 
     def names(self, bucket: str, prefix: str = "") -> list[str]:
-        """Names of the objects in a bucket, in the order in which they were last written."""
+        """Return the names of the objects in a bucket, ordered by their last write."""
         found = [(one.generation, name) for (at, name), one in self.objects.items() if at == bucket]
         return [name for _, name in sorted(found) if name.startswith(prefix)]
 
     def answer(self, asked: Request) -> Answer:
-        """Does what is asked for."""
+        """Process a request."""
         with self._lock:
             self._asked.append(asked)
             if asked.path in ("/oauth2/v4/token", "/token"):
@@ -107,7 +107,7 @@ class CloudStorage:
                 return self._bucket(asked, unquote(match[1]), whole=match[2] is None)
             if asked.host == FILES and asked.path.count("/") == 2:
                 return self._object(asked, *map(unquote, asked.path[1:].split("/")), content=True)
-        return _refusal(400, f"not known here: {asked.method} {asked.path}")
+        return _refusal(400, f"not supported: {asked.method} {asked.path}")
 
     def _token(self, asked: Request) -> Answer:
         if b"assertion=" not in asked.body:
@@ -189,18 +189,18 @@ class CloudStorage:
         identifier = str(len(self._uploads))
         self._uploads[identifier] = (bucket, name, bytearray())
         place = f"https://{asked.host}{asked.path}?uploadType=resumable&upload_id={identifier}"
-        return Answer(200, headers={"Location": place})  # TensorFlow knows it in this spelling only
+        return Answer(200, headers={"Location": place})  # TensorFlow only finds the header in this spelling
 
     def _go_on(self, asked: Request) -> Answer:
         bucket, name, received = self._uploads[asked.query["upload_id"]]
         received += asked.body
-        if asked.headers.get("content-range", "").endswith("/*"):  # the client does not know yet how long it is
+        if asked.headers.get("content-range", "").endswith("/*"):  # the client does not know the length yet
             return Answer(308, headers={"Range": f"bytes=0-{len(received) - 1}"})
         self.put(bucket, name, bytes(received))
         return _json(self._described(bucket, name))
 
     def _batch(self, asked: Request) -> Answer:
-        """Several requests in one, each a part of a multipart message; so are the answers."""
+        """Process several requests in one, each a part of a multipart message, as are the responses."""
         message = email.parser.BytesParser().parsebytes(
             b"Content-Type: " + asked.headers["content-type"].encode() + b"\r\n\r\n" + asked.body
         )
@@ -217,13 +217,13 @@ class CloudStorage:
 
 
 def request_of(method: str, url: str, host: str, headers: dict[str, str], body: bytes) -> Request:
-    """A request as it came; `host` is what its headers name."""
+    """Parse a request; `host` comes from its headers."""
     parts = urlsplit(url)
     return Request(method, parts.netloc or host, parts.path, dict(parse_qsl(parts.query)), headers, body)
 
 
 def _json(value: object, status: int = 200) -> Answer:
-    return Answer(status, json.dumps(value, indent=2).encode())  # as Google's do
+    return Answer(status, json.dumps(value, indent=2).encode())  # indented like Google's responses
 
 
 def _refusal(status: int, message: str) -> Answer:

@@ -1,5 +1,5 @@
-// A driver of an NVIDIA GPU that is not there: enough of libcuda and of libnvidia-ml for TensorFlow to list one device
-// with its name and compute capability. Nothing can be computed on it. `tests/fake_gpu.py` builds it.
+// Driver of a fake NVIDIA GPU: enough of libcuda and libnvidia-ml for TensorFlow to list one device with its name and
+// compute capability, but not to compute on it. `tests/fakes/gpu.py` builds it.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +26,8 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
   switch (attribute) {
     case 75: return cuDeviceComputeCapability(value, &(int){0}, device);
     case 76: *value = 0; break;   // the minor number
-    case 16: *value = 64; break;  // multiprocessors: TensorFlow ignores GPUs of fewer than 8
-    case 10: *value = 32; break;  // threads of a warp
+    case 16: *value = 64; break;  // multiprocessors: TensorFlow ignores GPUs with fewer than 8
+    case 10: *value = 32; break;  // threads in a warp
     default: *value = 1024;
   }
   return 0;

@@ -1,6 +1,6 @@
-"""A machine with an NVIDIA GPU, as far as TensorFlow looks before it computes: driver, `nvidia-smi`, wheels of CUDA.
+"""A fake NVIDIA GPU, as far as TensorFlow looks before it computes: driver, `nvidia-smi` and CUDA wheels.
 
-Which libraries TensorFlow asks for and where it looks for them is TensorFlow's own; only what it finds is false.
+Real TensorFlow decides which libraries it needs and where it looks for them; only the files that it finds are fake.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 _SOURCE = Path(__file__).with_name("gpu.c")
-# Of both generations: folder in the wheels, library.
+# For both generations: folder in the wheels, and library.
 _LIBRARIES = (
     ("cuda_runtime", "libcudart.so.12"),
     ("cublas", "libcublas.so.12"),
@@ -29,7 +29,7 @@ _LIBRARIES = (
 
 
 class Machine:
-    """The files are in `folder`; skips the test where there is no C compiler."""
+    """The files of the fake machine in `folder`; skips the test if there is no C compiler."""
 
     def __init__(self, folder: Path) -> None:
         compiler = shutil.which("cc") or shutil.which("gcc")
@@ -48,7 +48,7 @@ class Machine:
         tool.chmod(0o755)
 
     def environment(self, *, driver: bool = True, wheels: bool = True, **others: str) -> dict[str, str]:
-        """Of a process on that machine, with edgetune's code on its path."""
+        """Return the environment of a process on that machine, with edgetune's code on its path."""
         env = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
         env["PATH"] = f"{self._folder / 'bin'}:{env['PATH']}"
         path = [str(_SOURCE.parents[1])]

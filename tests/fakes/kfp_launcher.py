@@ -1,11 +1,11 @@
-"""Runs a compiled pipeline on this machine, as Vertex AI Pipelines and Kubeflow's launcher run it.
+"""Run a compiled pipeline on this machine like Vertex AI Pipelines and Kubeflow's launcher do.
 
-Each task is the very command of its container, in a process of its own, with an executor input made from the
-specification: parameters with their defaults, artifacts with name, URI and metadata. What the task writes to its output
-file is what the next ones are told. Resolvers are queries to what earlier runs left; importers are not needed.
+Each task runs the command of its container in a separate process, with an executor input made from the specification:
+parameters with their defaults, artifacts with name, URI and metadata. The output file of a task is the input of later
+ones. Resolvers are queries for artifacts of earlier runs; importers are not needed.
 
-Vertex tells of each artifact its type and a name that is a path; Kubeflow tells numbers for names, no type of an input
-and no name of an output (kubeflow/pipelines, backend/src/v2: metadata/client.go, driver, component/launcher_v2.go).
+Vertex passes the type of each artifact, and a path as its name. Kubeflow passes numbers as names, no types of inputs,
+and no names of outputs (kubeflow/pipelines, backend/src/v2: metadata/client.go, driver, component/launcher_v2.go).
 
     platform = Platform("kubeflow", folder, root)
     done = platform.run(json.loads(path.read_text()), {"training_head_epochs": 2})
@@ -29,7 +29,7 @@ import yaml
 
 Json = dict[str, Any]
 Artifacts = dict[str, list[Json]]
-"""A task's outputs: runtime artifacts by key."""
+"""Outputs of a task: runtime artifacts by key."""
 
 _STORE = "projects/1/locations/here/metadataStores/default/artifacts"
 _WHOLE_INPUT = "{{$}}"
@@ -37,15 +37,15 @@ _OF_INPUT = re.compile(r"\{\{\$\.inputs\.artifacts\['(\w+)'\]\.metadata\['(\w+)'
 
 
 class Platform:
-    """What outlives a run: a folder for logs, and the metadata of all artifacts."""
+    """State that outlives a run: a folder for logs, and the metadata of all artifacts."""
 
     def __init__(self, kind: str, folder: Path, root: Path, parallel: int = 2, seconds: float = 300) -> None:
-        """Makes `folder` for logs; `root` is that of the code. Tasks at once, and seconds that one may take."""
+        """Create `folder` for logs. `root` has the code; `parallel` tasks run at once, each for up to `seconds`."""
         self.kind, self.folder, self.parallel, self.seconds = kind, folder, parallel, seconds
         self.artifacts: list[Json] = []
         self._ids = itertools.count(1)
         self._runs = itertools.count(1)
-        # As in a container: `python` is the environment's, and the code can be imported from anywhere.
+        # As in a container, `python` is that of the environment, and the code can be imported from any folder.
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
         self._environment = {**os.environ, "PATH": path, "PYTHONPATH": str(root)}
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ class Platform:
     def run(
         self, job: Json, values: Mapping[str, Any] | None = None, known: Mapping[str, Artifacts] | None = None
     ) -> dict[str, Artifacts]:
-        """Runs all tasks but those of which the outputs are known, and returns what each put out.
+        """Run all tasks except those with known outputs, and return the outputs of all tasks.
 
         Raises:
             RuntimeError: A task failed; the message ends with its log.
@@ -106,9 +106,9 @@ class Platform:
             self._execute(f"{name}-hook", hook, whole)
         self._execute(name, container, whole)
         for key, made in json.loads(Path(output_file).read_text())["artifacts"].items():
-            for artifact, told in zip(outputs[key], made["artifacts"], strict=True):
-                assert told["uri"] == artifact["uri"]
-                artifact["metadata"] = told.get("metadata", {})
+            for artifact, output in zip(outputs[key], made["artifacts"], strict=True):
+                assert output["uri"] == artifact["uri"]
+                artifact["metadata"] = output.get("metadata", {})
         self.artifacts += [artifact for made in outputs.values() for artifact in made]
         return outputs
 
@@ -141,7 +141,7 @@ class Platform:
             raise RuntimeError(f"{name} ended with {done.returncode}:\n{log.read_text()[-4000:]}")
 
     def _resolve(self, resolver: Json, inputs: Artifacts) -> Artifacts:
-        """The latest artifact that each query finds; none where it asks by something that was not found itself."""
+        """Return the latest artifact for each query; none if a query depends on an artifact that was not found."""
         found: Artifacts = {}
         for key, query in resolver["outputArtifactQueries"].items():
             text = _OF_INPUT.sub(lambda match: _property(inputs, match[1], match[2]), query["filter"])
@@ -155,7 +155,7 @@ class Platform:
 
 
 def _needs(task: Json) -> set[str]:
-    """The tasks that have to end before: some are named, others give an input."""
+    """Return the tasks that must end before: those named as dependencies, and those that provide inputs."""
     sources = task.get("inputs", {}).get("artifacts", {}).values()
     return {*task.get("dependentTasks", ()), *(source["taskOutputArtifact"]["producerTask"] for source in sources)}
 
@@ -176,7 +176,7 @@ def _property(inputs: Artifacts, key: str, name: str) -> str:
 
 
 def _matches(artifact: Json, query: str) -> bool:
-    """Whether all conditions `field=value` of a query hold."""
+    """Return whether an artifact meets all conditions `field=value` of a query."""
     for condition in query.split(" AND "):
         field, _, value = condition.partition("=")
         value = value.strip('"')

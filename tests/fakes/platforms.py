@@ -1,8 +1,8 @@
-"""Stand-ins for the two platforms that `edgetune submit` talks to, on loopback, as far as it talks to them.
+"""Fakes on loopback of the two platforms that `edgetune submit` uses, as far as it uses them.
 
-They answer what the real ones answer, refuse what those refuse, and keep every request. Kubeflow's is written after
-its API server's source (backend/api/v2beta1/*.proto, backend/src/apiserver/template, backend/src/v2/compiler),
-Vertex AI's after the v1 REST reference.
+They answer like the real ones, reject the same requests, and record every request. The one for Kubeflow follows the
+source of its API server (backend/api/v2beta1/*.proto, backend/src/apiserver/template, backend/src/v2/compiler), the one
+for Vertex AI the v1 REST reference.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Asked:
 
 
 class Refusal(Exception):
-    """The answer is an error: HTTP status and message."""
+    """An error response: HTTP status and message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -44,46 +44,46 @@ class Refusal(Exception):
 
 @dataclass
 class Stub:
-    """A server; `url` is where it listens."""
+    """A server; `url` is its address."""
 
     url: str = ""
     asked: list[Asked] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
-    """What the run's state is, one for each time it is asked for; the last one stays."""
+    """States of the run, one for each request; the last one stays."""
     refuse: tuple[int, str] | None = None
-    """Status and message for everything that would start a run."""
+    """Status and message for all requests that would start a run."""
     html: bool = False
-    """Answers everything with a page, as the server of a web site does."""
+    """Answer everything with an HTML page, like a web site."""
     require_token: str | None = None
     created: list[dict[str, Any]] = field(default_factory=list)
-    """Bodies of the runs that were started."""
+    """Bodies of the requests that started runs."""
     ROUTES: ClassVar[list[tuple[str, str, str]]] = []
 
     def answer(self, asked: Asked) -> Any:
-        """The JSON that a request is answered with."""
+        """Return the JSON response to a request."""
         if self.require_token and asked.headers.get("authorization") != f"Bearer {self.require_token}":
-            raise Refusal(401, "no token, or a wrong one")
+            raise Refusal(401, "missing or wrong token")
         for method, pattern, name in self.ROUTES:
             if method == asked.method and (match := re.fullmatch(pattern, asked.path)):
                 return getattr(self, name)(asked, *match.groups())
         raise Refusal(404, f"no such path: {asked.method} {asked.path}")
 
     def error(self, refusal: Refusal) -> dict[str, Any]:
-        """The JSON that a refusal is told in."""
+        """Return the JSON body of an error response."""
         raise NotImplementedError
 
     def next_state(self) -> str:
-        """The state of the run now."""
+        """Return the current state of the run."""
         return self.states.pop(0) if len(self.states) > 1 else self.states[0]
 
     def calls(self, method: str, ending: str) -> list[Asked]:
-        """The requests to a path."""
+        """Return the requests to a path."""
         return [asked for asked in self.asked if asked.method == method and asked.path.endswith(ending)]
 
 
 @dataclass
 class Kubeflow(Stub):
-    """The API server of Kubeflow Pipelines."""
+    """Fake of the Kubeflow Pipelines API server."""
 
     several_users: bool = False
     experiments: list[dict[str, Any]] = field(
@@ -144,13 +144,13 @@ class Kubeflow(Stub):
 
 @dataclass
 class Vertex(Stub):
-    """Vertex AI, Cloud Storage, and what gives out tokens."""
+    """Fake of Vertex AI, Cloud Storage and the token server."""
 
     buckets: list[str] = field(default_factory=lambda: ["bucket"])
     hidden_buckets: list[str] = field(default_factory=list)
     token_refused: bool = False
     refusal: str = ""
-    """What a gate said that let nothing be pushed."""
+    """Reason of a gate that let nothing be pushed."""
     contexts: dict[str, Any] = field(default_factory=dict)
     ROUTES = [
         ("POST", "/token", "token"),
@@ -189,7 +189,7 @@ class Vertex(Stub):
         if unknown := set(config.get("parameterValues", {})) - set(spec.root.input_definitions.parameters):
             raise Refusal(400, f"parameters not in the pipeline: {unknown}")
         if not config["gcsOutputDirectory"].startswith("gs://"):
-            raise Refusal(400, "gcsOutputDirectory is no Cloud Storage path")
+            raise Refusal(400, "gcsOutputDirectory is not a Cloud Storage path")
         self.created.append(asked.body)
         return {**asked.body, "name": f"{parent}/pipelineJobs/{asked.query['pipelineJobId']}"}
 
@@ -227,7 +227,7 @@ class Vertex(Stub):
 
 @contextmanager
 def serving(stub: Stub, certificate: Path | None = None) -> Iterator[Stub]:
-    """Serves a stub on a free port of this machine; with a file of certificate and key, over TLS."""
+    """Serve a stub on a free local port; over TLS if given a file with certificate and key."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -262,7 +262,7 @@ def serving(stub: Stub, certificate: Path | None = None) -> Iterator[Stub]:
             self.wfile.write(text.encode())
 
         def log_message(self, *_: object) -> None:
-            """Nothing: standard error is what the tests look at."""
+            """Log nothing, since tests read standard error."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, on this machine and in a folder that goes when it ends."""
+"""A PostgreSQL server for the tests, on this machine and in a folder that is removed when it ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USER, DATABASE = "edgetune", "records"
 
 @dataclass(frozen=True)
 class Server:
-    """How it is reached."""
+    """Address and credentials of the server."""
 
     port: int
     password: str
@@ -32,7 +32,7 @@ class Server:
 
 
 def binaries() -> Path | None:
-    """The folder of PostgreSQL's programs; None where it is not installed."""
+    """Return the folder of PostgreSQL's programs, or None if it is not installed."""
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     found = shutil.which("initdb")
     places += [Path(found).resolve().parent] if found else []
@@ -41,10 +41,10 @@ def binaries() -> Path | None:
 
 @contextlib.contextmanager
 def running(programs: Path) -> Iterator[Server]:
-    """Starts the server and makes the database. It refuses to run as root: then it is another user's."""
+    """Start the server and create the database. It refuses to run as root, so root starts it as another user."""
     owner = next((user for user in _unprivileged() if user is not None), None)
     account = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
-    # Not below pytest's folder, into which another user may not look.
+    # Not below pytest's folder, which other users cannot access.
     folder = Path(tempfile.mkdtemp(prefix="edgetune-postgres-"))
     server = Server(_free_port(), secrets.token_urlsafe(12))
     (folder / "password").write_text(server.password)
@@ -78,7 +78,7 @@ def _create_database(command: list[str | Path], server: Server, log: Path) -> No
 
 
 def _unprivileged() -> Iterator[pwd.struct_passwd | None]:
-    """Who runs it where we are root."""
+    """Yield the user that runs the server if this process is root, or None."""
     if os.geteuid() == 0:
         for name in ("postgres", "nobody"):
             with contextlib.suppress(KeyError):

@@ -1,14 +1,14 @@
-"""Google Cloud Storage on loopback, where TensorFlow and Beam look for it: `tests.fakes.cloud_storage` behind HTTPS.
+"""Serve the fake Google Cloud Storage of `tests.fakes.cloud_storage` over HTTPS on loopback, for TensorFlow and Beam.
 
-TensorFlow speaks to Google's own hosts and to nothing else, but through a proxy, and it trusts the authorities that
-the environment names. So this is a proxy which answers by itself; Google's client for Python, which Beam uses, takes
-it in the same way.
+TensorFlow connects only to Google's own hosts, but through a proxy, and trusts the authorities that the environment
+names. So this is a proxy that answers requests itself. Google's client for Python, which Beam uses, accepts it in the
+same way.
 
     with serving({"bucket"}, folder) as storage:
         subprocess.run(command, env={**os.environ, **storage.environment()})
         storage.names("bucket")
 
-It is a process of its own: TensorFlow's client can block all of Python in the process that it runs in.
+It runs in a separate process: TensorFlow's client can block all of Python in its process.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ _SOCKET, _KEY = "socket", b"tests"
 
 
 class Served(CloudStorage):
-    """Buckets that can be reached; `folder` is for keys."""
+    """Buckets that are served; `folder` is for keys."""
 
     def __init__(self, buckets: set[str], folder: Path) -> None:
         super().__init__(buckets)
         self._environment = _serve(self, folder)
 
     def environment(self) -> dict[str, str]:
-        """The environment variables with which a process comes here, and signs in."""
+        """Return the environment variables with which a process uses this server and signs in."""
         return self._environment
 
 
 class _Manager(BaseManager):
-    """How the two processes talk."""
+    """Connection between the two processes."""
 
 
 @contextmanager
 def serving(buckets: set[str], folder: Path) -> Iterator[Served]:
-    """The storage, of which the methods can be used; `folder` is for keys and a socket."""
+    """Yield the storage, whose methods can be called; `folder` is for keys and a socket."""
     command = [sys.executable, "-c", "from tests.fakes.storage_server import main; main()", str(folder), *buckets]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stdout is not None
@@ -63,7 +63,7 @@ def serving(buckets: set[str], folder: Path) -> Iterator[Served]:
 
 
 def main() -> None:
-    """The process: it serves until its standard input ends, with the tests or before."""
+    """Serve until standard input ends, with the tests at the latest."""
     folder, buckets = Path(sys.argv[1]), set(sys.argv[2:])
     storage = Served(buckets, folder)
     _Manager.register("storage", lambda: storage)
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _serve(storage: CloudStorage, folder: Path) -> dict[str, str]:
-    """Listens in threads, and returns the environment variables of those who come."""
+    """Listen in threads, and return the environment variables for clients."""
     certificate = certificates.self_signed(folder, (API, FILES, SIGN_IN))
     tls = certificates.server_context(certificate)
 
@@ -83,7 +83,7 @@ def _serve(storage: CloudStorage, folder: Path) -> dict[str, str]:
 
         def do_CONNECT(self) -> None:
             if self.path.partition(":")[0] not in (API, FILES, SIGN_IN):
-                self.send_error(403)  # whatever else some library would like to know
+                self.send_error(403)  # requests of libraries to other hosts
                 return
             self.send_response(200)
             self.end_headers()
@@ -93,7 +93,7 @@ def _serve(storage: CloudStorage, folder: Path) -> dict[str, str]:
 
         def handle_expect_100(self) -> bool:
             going_on = super().handle_expect_100()
-            self.wfile.flush()  # the client sends no more before it has read this
+            self.wfile.flush()  # the client waits for this before it sends more
             return going_on
 
         def handle_any(self) -> None:
@@ -108,7 +108,7 @@ def _serve(storage: CloudStorage, folder: Path) -> dict[str, str]:
             self.wfile.write(answer.body)
 
         def parts(self) -> Iterator[bytes]:
-            """The body: of known length, or in chunks that each tell theirs."""
+            """Yield the body, which has a known length or comes in chunks."""
             if self.headers.get("transfer-encoding") != "chunked":
                 yield self.rfile.read(int(self.headers.get("content-length") or 0))
                 return
@@ -120,7 +120,7 @@ def _serve(storage: CloudStorage, folder: Path) -> dict[str, str]:
         do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_any
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""Executors in this process, as TFX runs them on this machine."""
+"""Contexts for executors in this process, as in a local TFX run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from edgetune.pipeline.beam.flags import beam_flags
 
 
 def context(folder: Path, flags: Sequence[str] = ()) -> BaseBeamExecutor.Context:
-    """What an executor is made with: Beam's flags as edgetune gives them, and more; temporary files below `folder`."""
+    """Return a context with edgetune's Beam flags, additional flags, and temporary files below `folder`."""
     given = [*beam_flags(BeamSettings()), *flags]
     return BaseBeamExecutor.Context(beam_pipeline_args=given, tmp_dir=str(folder / "tmp"), unique_id="1")

@@ -1,4 +1,4 @@
-"""Keys and certificates for servers on loopback, made anew for each process."""
+"""Keys and certificates for servers on loopback, generated for each process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 
 def self_signed(folder: Path, hosts: Iterable[str] = ()) -> Path:
-    """A file with a key, and a certificate of it for this machine, under its address and under the names `hosts`."""
+    """Write a file with a key and its certificate for this machine's address and the names `hosts`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(timezone.utc)
@@ -37,14 +37,14 @@ def self_signed(folder: Path, hosts: Iterable[str] = ()) -> Path:
 
 
 def server_context(certificate: Path) -> ssl.SSLContext:
-    """TLS for a server that has this key and certificate."""
+    """Return a TLS context for a server with this key and certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context
 
 
 def service_account(token_uri: str) -> dict[str, str]:
-    """The key file of a service account of Google Cloud, with a key that nobody knows."""
+    """Return the key file of a Google Cloud service account, with a random key."""
     return {
         "type": "service_account",
         "project_id": "birds-project",
@@ -56,7 +56,7 @@ def service_account(token_uri: str) -> dict[str, str]:
     }
 
 
-@functools.cache  # it takes a while
+@functools.cache  # generating a key is slow
 def _rsa_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 

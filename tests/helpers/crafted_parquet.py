@@ -1,6 +1,6 @@
-"""A Parquet list whose extension type asks to be unpickled, and whose pickle runs a command (CVE-2023-47248).
+"""A Parquet list with an extension type whose unpickling runs a command (CVE-2023-47248).
 
-It is written without pyarrow's own classes for such types, so that nothing is registered in the process that writes.
+It is written without pyarrow's own classes for such types, so that nothing is registered in the writing process.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def write(path: Path, columns: Mapping[str, Sequence[str]], typed: str, command:
     """Write the list.
 
     Args:
-        path: Where to.
+        path: Path of the list.
         columns: Texts by column.
-        typed: The column that has the type.
-        command: What a shell would run.
+        typed: The column with the extension type.
+        command: Shell command to run.
     """
     type_ = {
         b"ARROW:extension:name": b"arrow.py_extension_type",

@@ -1,4 +1,4 @@
-"""Reading a Dockerfile, and what goes into its build context."""
+"""Read a Dockerfile and its build context."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction; what stands on several lines is joined, and comments are left out."""
+    """One instruction, with its lines joined and without comments."""
 
     line: int
     stage: str
-    """Name of the stage that it is in; the last stage has none."""
+    """Name of its build stage; empty for the last stage."""
     keyword: str
     """Such as `RUN`."""
     text: str
-    """What follows the keyword."""
+    """Text after the keyword."""
 
     @property
     def flags(self) -> dict[str, str]:
@@ -26,13 +26,13 @@ class Instruction:
 
     @property
     def words(self) -> list[str]:
-        """What follows the keyword, word by word, without the flags of COPY."""
+        """Words after the keyword, without the flags of COPY."""
         words = self.text.split()
         return [word for word in words if not word.startswith("--")] if self.keyword == "COPY" else words
 
 
 def instructions(text: str) -> list[Instruction]:
-    """The instructions of a Dockerfile, in order."""
+    """Return the instructions of a Dockerfile in order."""
     found: list[Instruction] = []
     stage, parts, start = "", [], 0
     for number, line in enumerate(text.splitlines(), start=1):
@@ -52,7 +52,7 @@ def instructions(text: str) -> list[Instruction]:
 
 
 def environment(steps: list[Instruction]) -> dict[str, str]:
-    """The variables that the image sets, as they are written."""
+    """Return the variables that the image sets, unexpanded."""
     found: dict[str, str] = {}
     for step in steps:
         if step.keyword == "ENV" and step.stage == "":
@@ -61,13 +61,13 @@ def environment(steps: list[Instruction]) -> dict[str, str]:
 
 
 def python_version(steps: list[Instruction]) -> str:
-    """Version of the base image's Python, such as `3.13`."""
+    """Return the version of the base image's Python, such as `3.13`."""
     [version] = {found for step in steps for found in re.findall(r"^python:(\d+\.\d+)", step.text)}
     return version
 
 
 def build_context(root: Path) -> set[str]:
-    """Paths of the files and folders that `docker build` sends to the engine, relative to the root."""
+    """Return the paths of the files and folders that `docker build` sends to the engine, relative to the root."""
     from docker.utils.build import exclude_paths
 
     lines = (root / ".dockerignore").read_text(encoding="utf-8").splitlines()

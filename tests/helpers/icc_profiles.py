@@ -1,4 +1,4 @@
-"""Small ICC profiles whose effect is easily told: made from the one that comes with Pillow, or by hand."""
+"""Small ICC profiles with an obvious effect, made from the one that comes with Pillow, or by hand."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def srgb() -> bytes:
 
 
 def red_is_green() -> bytes:
-    """RGB in which the number for red is the light that sRGB calls green, and the other way round."""
+    """Return an RGB profile with red and green swapped relative to sRGB."""
     return srgb().replace(b"rXYZ", b"----", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"----", b"gXYZ", 1)
 
 
 def linear_grey() -> bytes:
-    """Grey whose numbers are proportional to light: 128 of it is 188 in sRGB."""
+    """Return a grey profile with linear light: its 128 is 188 in sRGB."""
     profile = bytearray(srgb().replace(b"rTRC", b"kTRC", 1))
     profile[16:20] = b"GRAY"
     entry = profile.index(b"kTRC", _HEADER)
@@ -32,7 +32,7 @@ def linear_grey() -> bytes:
 
 
 def cyan_is_black() -> bytes:
-    """CMYK in which cyan alone is ink: it goes from white to black, the other three do nothing."""
+    """Return a CMYK profile in which only cyan is ink: it goes from white to black, and the other three do nothing."""
     tables = bytes(range(256))
     white, black = bytes((255, 128, 128)), bytes((0, 128, 128))  # L, a, b
     identity = struct.pack(">9i", *(65536 * (place % 4 == 0) for place in range(9)))

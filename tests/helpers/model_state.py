@@ -1,4 +1,4 @@
-"""The variables of a model by name, those of nested models too."""
+"""The variables of a model by name, including those of nested models."""
 
 from __future__ import annotations
 

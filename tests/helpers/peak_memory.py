@@ -1,4 +1,4 @@
-"""How much memory a piece of work takes at its height, as Linux counts it."""
+"""Measure the peak memory of a piece of work, as counted by Linux."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _STATUS, _RESET_PEAK = Path("/proc/self/status"), (Path("/proc/self/clear_refs")
 
 @dataclass
 class Growth:
-    """Of this process."""
+    """Growth of this process's memory."""
 
     bytes: int = 0
-    """Highest resident memory during the work, above what was resident before it."""
+    """Peak resident memory during the work, minus the resident memory before it."""
 
 
 @contextmanager
 def growth_of() -> Iterator[Growth]:
-    """Measures what happens inside the context; the result is there after it."""
+    """Measure the work inside the context; the result is available after it."""
     growth = Growth()
     _RESET_PEAK[0].write_text(_RESET_PEAK[1])
     before = _kibibytes("VmRSS")

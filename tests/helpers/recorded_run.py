@@ -1,4 +1,4 @@
-"""Writes runs into ML Metadata in the form in which TFX does, without running any component."""
+"""Write runs into ML Metadata in TFX's format, without running any component."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Made = tuple[str, str, dict[str, Any]]
 
 
 class Recorder:
-    """One pipeline's runs in one sqlite file."""
+    """Recorder of one pipeline's runs in one sqlite file."""
 
     def __init__(self, metadata_db: Path, pipeline: str) -> None:
         config = pb.ConnectionConfig()
@@ -26,7 +26,7 @@ class Recorder:
         self.artifacts: dict[tuple[str, str], list[pb.Artifact]] = {}
 
     def run(self, run_id: str) -> None:
-        """Begins a run; the nodes that follow belong to it."""
+        """Begin a run, to which the following nodes belong."""
         self.current = self._context("pipeline_run", run_id)
         self.store.put_parent_contexts([pb.ParentContext(child_id=self.current.id, parent_id=self.pipeline.id)])
 
@@ -37,10 +37,10 @@ class Recorder:
         outputs: Mapping[str, Made] | None = None,
         properties: Mapping[str, Any] | None = None,
     ) -> int:
-        """Records an execution, RUNNING first as TFX does. A cached one puts out the earlier artifacts.
+        """Record an execution, RUNNING first as TFX does. A cached one outputs the earlier artifacts.
 
         Returns:
-            Id of the execution.
+            The id of the execution.
         """
         kind = self.store.put_execution_type(pb.ExecutionType(name=f"edgetune.components.{node_id}"))
         execution = pb.Execution(type_id=kind, last_known_state=pb.Execution.RUNNING)

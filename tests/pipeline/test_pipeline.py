@@ -1,4 +1,4 @@
-"""The wiring of the pipeline: what comes after what, who gets what, and what a setting re-runs."""
+"""The wiring of the pipeline: order, channels, and the nodes that a changed setting runs again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tfx.orchestration.portable.inputs_utils import resolve_parameters
 from edgetune.modules.core.errors import WeightsError
 from edgetune.modules.data.sources import Source
 from edgetune.modules.settings.run import RunSettings
-from edgetune.pipeline.pipeline import Places, create_pipeline
+from edgetune.pipeline.pipeline import Destinations, create_pipeline
 
 FOLDERS = Source("images", "/photos", {"all": "*/*"})
 BEFORE_THE_GATE = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "BaselineStatistics"}
@@ -46,7 +46,7 @@ def settings(**changes: Any) -> RunSettings:
 
 
 def build(source: Source = FOLDERS, root: str = "/nowhere", **changes: Any) -> Pipeline:
-    places = Places(root=f"{root}/root", saved_model=f"{root}/served", edge=f"{root}/edge")
+    places = Destinations(root=f"{root}/root", saved_model=f"{root}/served", edge=f"{root}/edge")
     return create_pipeline(settings(**changes), source, places)
 
 
@@ -60,7 +60,7 @@ def birds() -> dict[str, BaseNode]:
 
 
 def came_before(node: BaseNode) -> set[str]:
-    """Ids of all nodes that have to end before `node` begins."""
+    """Return the ids of all nodes that must finish before `node` starts."""
     found: set[str] = set()
     for upstream in node.upstream_nodes:
         found |= {upstream.id} | came_before(upstream)
@@ -68,12 +68,12 @@ def came_before(node: BaseNode) -> set[str]:
 
 
 def source_of(node: BaseNode, key: str) -> tuple[str, str]:
-    """Which node's output an input is."""
+    """Return the node and key of the output that an input comes from."""
     channel = node.inputs[key]
     return channel.producer_component_id, channel.output_key
 
 
-def test_there_are_these_nodes_and_each_once(birds):
+def test_the_pipeline_has_exactly_these_nodes(birds):
     ids = [node.id for node in build().components]
     assert len(ids) == len(set(ids))
     assert set(ids) == BEFORE_THE_GATE | {"DatasetGate"} | AFTER_THE_GATE
@@ -88,24 +88,24 @@ def test_transform_and_everything_after_it_waits_for_the_gate(birds):
 
 
 @pytest.mark.parametrize("pusher", ["SavedModelPusher", "EdgePusher"])
-def test_a_pusher_takes_both_blessings_and_the_model_they_are_of(birds, pusher):
+def test_a_pusher_gets_both_blessings_and_the_model_that_they_are_for(birds, pusher):
     assert source_of(birds[pusher], "model_blessing") == ("Evaluator", "blessing")
     assert source_of(birds[pusher], "edge_blessing") == ("EdgeEvaluator", "blessing")
     assert source_of(birds[pusher], "model") == ("TwoPhaseTrainer", "model")
 
 
-def test_the_edge_pusher_takes_the_edge_model_that_was_evaluated(birds):
+def test_the_edge_pusher_gets_the_edge_model_that_was_evaluated(birds):
     assert source_of(birds["EdgePusher"], "edge_model") == ("EdgeExporter", "edge_model")
     assert source_of(birds["EdgeEvaluator"], "edge_model") == ("EdgeExporter", "edge_model")
     assert source_of(birds["EdgePusher"], "edge_evaluation") == ("EdgeEvaluator", "evaluation")
 
 
-def test_pushers_deliver_to_the_places_that_were_named(birds):
+def test_pushers_deliver_to_the_given_destinations(birds):
     assert birds["SavedModelPusher"].exec_properties["destination"] == "/nowhere/served"
     assert birds["EdgePusher"].exec_properties["destination"] == "/nowhere/edge"
 
 
-def test_the_evaluator_sees_the_raw_test_split_only(birds):
+def test_the_evaluator_gets_only_the_raw_test_split(birds):
     evaluator = birds["Evaluator"]
     assert json.loads(evaluator.exec_properties["example_splits"]) == ["test"]
     assert source_of(evaluator, "examples") == ("ImageExampleGen", "examples")
@@ -113,16 +113,16 @@ def test_the_evaluator_sees_the_raw_test_split_only(birds):
     assert source_of(evaluator, "baseline_model") == ("Baseline", "model")
 
 
-def test_the_gate_measures_drift_between_the_statistics_of_now_and_of_the_last_blessed_model(birds):
+def test_the_gate_measures_drift_from_the_statistics_of_the_last_blessed_model(birds):
     assert source_of(birds["DatasetGate"], "statistics") == ("StatisticsGen", "statistics")
     assert source_of(birds["DatasetGate"], "baseline_statistics") == ("BaselineStatistics", "statistics")
 
 
-def test_the_memory_of_the_splits_is_in_the_pipelines_root(birds):
+def test_the_split_memory_is_in_the_pipeline_root(birds):
     assert birds["ImageExampleGen"].exec_properties["split_memory"] == "/nowhere/root/split_memory"
 
 
-def test_thresholds_hold_for_all_examples_together_and_for_no_slice():
+def test_thresholds_apply_to_all_examples_together_and_to_no_slice():
     pipeline = build(evaluation={"min_accuracy": 0.75, "max_regression": 0.02})
     properties = nodes(pipeline)["Evaluator"].exec_properties
     config = json_format.Parse(properties["eval_config"], config_pb2.EvalConfig())
@@ -132,7 +132,7 @@ def test_thresholds_hold_for_all_examples_together_and_for_no_slice():
     assert not specification.thresholds and not specification.per_slice_thresholds
     judged = []
     for metric in specification.metrics:
-        assert not metric.HasField("threshold")  # a plain one would be applied to every slice
+        assert not metric.HasField("threshold")  # this would be applied to every slice
         assert not metric.cross_slice_thresholds
         judged += [(metric.class_name, bound) for bound in metric.per_slice_thresholds]
     [(name, bound)] = judged
@@ -151,7 +151,7 @@ def test_the_vocabulary_comes_from_train_alone_and_every_split_is_transformed(bi
 
 
 def changed(**changes: Any) -> set[str]:
-    """Ids of the nodes of which a property changes with a setting."""
+    """Return the ids of the nodes whose properties change with a setting."""
     before, after = nodes(build()), nodes(build(**changes))
     return {name for name, node in before.items() if dict(node.exec_properties) != dict(after[name].exec_properties)}
 
@@ -170,8 +170,8 @@ def changed(**changes: Any) -> set[str]:
         ({"data": {"path": "/photos", "min_examples_per_class": 3}}, {"DatasetGate"}),
     ],
 )
-def test_a_setting_changes_the_properties_of_what_uses_it_and_of_the_bundle_that_names_it(changes, expected):
-    # The bundle's lineage holds the digest of the whole configuration.
+def test_a_setting_changes_the_properties_of_the_nodes_that_use_it_and_of_the_edge_pusher(changes, expected):
+    # The lineage in the bundle has a digest of the whole configuration.
     assert changed(**changes) == (expected | {"EdgePusher"} if changes else set())
 
 
@@ -195,12 +195,12 @@ LIBRARIES = {
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, library: str, version: str) -> None:
-    """Lets this environment be one with another version of a library."""
+    """Make this environment report another version of a library."""
     installed = metadata.version
     monkeypatch.setattr(metadata, "version", lambda name: version if name == library else installed(name))
 
 
-def test_every_component_that_is_executed_has_the_versions_of_its_libraries(birds):
+def test_every_executed_component_has_the_versions_of_its_libraries(birds):
     executed = {name: node for name, node in birds.items() if not isinstance(node, Resolver)}
     assert set(birds) - set(executed) == {"Baseline", "BaselineStatistics"}
     listed = {name: set(json.loads(node.exec_properties["library_versions"])) for name, node in executed.items()}
@@ -208,7 +208,7 @@ def test_every_component_that_is_executed_has_the_versions_of_its_libraries(bird
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_another_version_of_a_library_changes_the_key_of_those_that_use_it_alone(library, monkeypatch, tmp_path):
+def test_another_version_of_a_library_changes_only_the_keys_of_components_that_use_it(library, monkeypatch, tmp_path):
     before = keys(build(), tmp_path)
     assert keys(build(), tmp_path) == before
     pretend(monkeypatch, library, "99.9")
@@ -217,7 +217,7 @@ def test_another_version_of_a_library_changes_the_key_of_those_that_use_it_alone
 
 
 def keys(pipeline: Pipeline, folder: Path) -> dict[str, str]:
-    """What TFX's cache compares of each node, on the same inputs."""
+    """Return the cache key of each node, for the same inputs."""
     compiled = Compiler().compile(pipeline)
     found = {}
     with Metadata(sqlite_metadata_connection_config(str(folder / "metadata.db"))) as handle:
@@ -231,7 +231,7 @@ def keys(pipeline: Pipeline, folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ["images", "tfrecords"])
-def test_ready_splits_are_not_split_again(kind):
+def test_user_defined_splits_are_not_split_again(kind):
     patterns = {"train": "train/*", "eval": "val/*", "test": "test/*"}
     properties = nodes(build(Source(kind, "/photos", patterns)))["ImageExampleGen"].exec_properties
     assert properties["source_kind"] == kind and properties["input_base"] == "/photos"
@@ -240,7 +240,7 @@ def test_ready_splits_are_not_split_again(kind):
     assert "splits" not in json.loads(properties["output_config"]).get("split_config", {})
 
 
-def test_edgetunes_splits_have_the_sizes_of_the_configuration_and_keep_groups_together():
+def test_edgetunes_splits_have_the_configured_sizes_and_keep_groups_together():
     data = {"path": "/photos", "splits": {"train": 5, "eval": 2, "test": 3}}
     config = json.loads(nodes(build(data=data))["ImageExampleGen"].exec_properties["output_config"])["split_config"]
     assert config["partition_feature_name"] == "split_group"
@@ -248,10 +248,10 @@ def test_edgetunes_splits_have_the_sizes_of_the_configuration_and_keep_groups_to
     assert sizes == {"train": 5, "eval": 2, "test": 3}
 
 
-def test_building_writes_nothing_and_hands_on_what_the_runner_needs(tmp_path):
+def test_building_writes_nothing_and_passes_on_what_the_runner_needs(tmp_path):
     connection = metadata_store_pb2.ConnectionConfig()
     connection.sqlite.filename_uri = str(tmp_path / "metadata.db")
-    places = Places(*(str(tmp_path / name) for name in ("root", "served", "edge")))
+    places = Destinations(*(str(tmp_path / name) for name in ("root", "served", "edge")))
     pipeline = create_pipeline(settings(), FOLDERS, places, connection, ["--runner=X"], cache=False)
     assert (pipeline.pipeline_info.pipeline_name, pipeline.pipeline_info.pipeline_root) == ("birds", places.root)
     assert pipeline.metadata_connection_config == connection
@@ -260,7 +260,7 @@ def test_building_writes_nothing_and_hands_on_what_the_runner_needs(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_many_images_image_example_gen_gets_processes_and_nobody_else(monkeypatch):
+def test_only_image_example_gen_gets_several_processes_for_many_images(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(4)))
     many = build(replace(FOLDERS, images=1_000_000))
     parallel = {
@@ -273,6 +273,6 @@ def test_of_many_images_image_example_gen_gets_processes_and_nobody_else(monkeyp
         assert not nodes(few)["ImageExampleGen"].executor_spec.beam_pipeline_args
 
 
-def test_a_missing_file_of_weights_is_told_when_the_pipeline_is_built(tmp_path):
+def test_a_missing_weights_file_is_reported_when_the_pipeline_is_built(tmp_path):
     with pytest.raises(WeightsError, match="does not exist"):
         build(model={"weights": str(Path(tmp_path, "absent.h5"))})

@@ -1,11 +1,11 @@
-"""Tries the Dockerfile without an engine: `make image-check`. Takes minutes and 5 GB of a temporary folder.
+"""Test the Dockerfile without a container engine: `make image-check`. Takes minutes and 5 GB in a temporary folder.
 
-Its RUN and COPY lines are carried out as they stand, with the folders of the image below a temporary one, the files of
-the build context and no others, and the Python that runs this. Left out is what needs root: packages of Debian, the
-user. What comes out is then used as a platform uses it: from a folder that has nothing to do with it, with the image's
-environment variables and no others.
+Its RUN and COPY lines are executed with the folders of the image below a temporary folder, with only the files of the
+build context, and with the Python that runs this program. Steps that need root are left out: Debian packages and the
+user. The result is then used as on a platform: from an unrelated folder, with only the environment variables of the
+image.
 
-The packages need the image's glibc as well. Where this machine has an older one, a Debian 13 without an engine has it:
+The packages also need the image's glibc. If this machine has an older one, use a Debian 13 without an engine:
 `make test-next ONLY=3.13 STEPS=image`.
 """
 
@@ -26,20 +26,20 @@ from tests.helpers.dockerfile import Instruction, build_context, environment, in
 ROOT = Path(__file__).resolve().parents[2]
 _NEEDS_ROOT = ("apt-get ", "useradd ")
 _EXECUTOR = "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
-# The whole demo, as short as it gets: that it runs is what matters.
+# The whole demo, as short as possible: only that it runs matters.
 _SHORT = (
     *("--set", "training.baselines=[]", "--set", "training.head.epochs=2", "--set", "training.fine_tune.epochs=1"),
     *("--set", "evaluation.min_accuracy=0.2", "--set", "edge.max_accuracy_drop=0.5", "--set", "edge.min_agreement=0.2"),
 )
 _TOOLS = ("uv", "pytest", "mypy", "ruff")
-# Shared libraries that the base image has.
+# Shared libraries of the base image.
 _IN_BASE = re.compile(
     r"(ld-linux-x86-64|lib(c|m|mvec|dl|rt|util|pthread|resolv|gcc_s|stdc\+\+|z|bz2|lzma|uuid|expat|ffi|ssl|crypto|crypt))\.so"
 )
 
 
 class Image:
-    """The image's file system, below a folder."""
+    """File system of the image, below a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,21 +49,21 @@ class Image:
         tops = {step.words[-1] for step in self.steps if step.keyword in ("COPY", "WORKDIR")} | {"/venv", "/wheel"}
         names = "|".join(sorted({top.strip("/").split("/")[0] for top in tops if top.startswith("/")}))
         self.absolute = re.compile(rf"(?<![\w./])/(?={names})\b")
-        # What the base image calls `python`.
+        # The base image's `python`.
         self.bin = folder / "bin"
         self.bin.mkdir()
         (self.bin / "python").symlink_to(Path(sys.base_prefix, "bin", f"python{python_version(self.steps)}"))
 
     def mapped(self, text: str) -> str:
-        """A text of the Dockerfile, with the folders of the image where they are here."""
+        """Map the folders of the image in a text of the Dockerfile to their paths here."""
         return self.absolute.sub(f"{self.folder}/", text)
 
     def path(self, name: str) -> Path:
-        """A path in the image, absolute or from the current WORKDIR."""
+        """Map a path in the image, absolute or relative to the current WORKDIR."""
         return self.folder / str(Path(self.directory, name)).lstrip("/")
 
     def build(self) -> None:
-        """Carries out the instructions that make files."""
+        """Execute the instructions that create files."""
         for step in self.steps:
             if step.keyword == "WORKDIR":
                 self.directory = step.text
@@ -105,7 +105,7 @@ class Image:
         print(f"Dockerfile:{step.line}: {step.text} ({time.monotonic() - began:.0f} s)", flush=True)
 
     def use(self, *command: str, say: bool = True) -> str:
-        """Output of a command in a container of the image, from the folder of its user."""
+        """Run a command as in a container of the image, from its user's folder, and return its output."""
         variables = {name: self.mapped(value) for name, value in environment(self.steps).items()}
         variables["PATH"] = variables["PATH"].replace("$PATH", "/usr/local/bin:/usr/bin:/bin")
         done = subprocess.run(command, cwd=self.path(""), env=variables, capture_output=True, text=True, check=False)
@@ -117,7 +117,7 @@ class Image:
 
 
 def main() -> None:
-    """Builds, uses, measures; the exit code tells."""
+    """Build and use the image and measure its size; fails with an exit code."""
     wanted = python_version(instructions((ROOT / "Dockerfile").read_text(encoding="utf-8")))
     here = "{}.{}".format(*sys.version_info)
     if here != wanted:
@@ -134,17 +134,19 @@ def main() -> None:
         libraries(image.folder / "venv")
         use(image)
         if written := files(image.folder / "venv") - before:
-            raise SystemExit(f"the image's user may not write to it, and this was written: {sorted(written)[:5]}")
+            raise SystemExit(
+                f"the image's user cannot write to it, but these files were written: {sorted(written)[:5]}"
+            )
 
 
 def use(image: Image) -> None:
-    """What a platform does with the image, and what a user does who starts it by hand."""
+    """Use the image as a platform does, and as a user does by hand."""
     image.use("edgetune", "--help")
     image.use("edgetune", "config")
     check_packages(image)
     for tool in _TOOLS:
         if (image.folder / "venv" / "bin" / tool).exists():
-            raise SystemExit(f"{tool} is in the image, where nothing needs it")
+            raise SystemExit(f"{tool} is in the image, but nothing needs it")
     where = ("--image", "registry.example.org/edgetune:1", "--pipeline-root", "gs://bucket/root")
     for target in ("kubeflow", "vertex"):
         image.use("edgetune", "compile", "--target", target, *where, "-o", f"{target}.json")
@@ -165,45 +167,45 @@ def use(image: Image) -> None:
 
 
 def check_packages(image: Image) -> None:
-    """Stops where packages do not go together, but for those that requirements/tfx121.overrides names."""
+    """Fail if packages conflict, except for those that requirements/tfx121.overrides names."""
     overrides = (ROOT / "requirements" / "tfx121.overrides").read_text(encoding="utf-8")
     names = re.findall(r"^([a-z][\w-]*)==", overrides, re.MULTILINE)
-    # It says what it found on standard output, and fails where it found anything.
+    # It reports conflicts on standard output, and fails if there are any.
     said = image.use("sh", "-c", "python -m pip check || true", say=False).splitlines()
     known = [line for line in said if any(f" has requirement {name}" in line for name in names)]
     if others := set(said) - set(known) - {"", "No broken requirements found."}:
-        raise SystemExit(f"packages of the image do not go together: {sorted(others)}")
-    print(f"ok: pip check, but for {len(known)} that the overrides make", flush=True)
+        raise SystemExit(f"packages of the image conflict: {sorted(others)}")
+    print(f"ok: pip check, except for {len(known)} conflicts from the overrides", flush=True)
 
 
 def after(flag: str, container: dict[str, list[str]]) -> set[str]:
-    """What follows a flag in the command line of a container."""
+    """Return the values after a flag in the command line of a container."""
     words = [*container.get("command", []), *container.get("args", [])]
     return {words[at + 1] for at, word in enumerate(words) if word == flag}
 
 
 def files(folder: Path) -> set[Path]:
-    """All files below a folder."""
+    """Return all files below a folder."""
     return {path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
 
 
 def libraries(venv: Path) -> None:
-    """Stops at a shared library that neither a package brings nor the base image has."""
+    """Fail if a shared library is needed that neither a package nor the base image has."""
     shared = [path for path in files(venv) if re.search(r"\.so(\.|$)", path.name)]
     brought = {path.name for path in shared}
-    # LiteRT's plugins for the chips of phone makers are loaded by whoever has such a chip.
+    # LiteRT's plugins for chips of phone makers are only loaded on machines with such a chip.
     shared = [path for path in shared if "vendors" not in path.parts]
     missing: dict[str, str] = {}
     said = subprocess.run(["readelf", "-d", *shared], capture_output=True, text=True, check=False).stdout
     if said.count("File: ") != len(shared):
-        raise SystemExit("readelf, of Debian's binutils, is needed, and did not read all shared libraries")
+        raise SystemExit("readelf, from Debian's binutils, is missing or did not read all shared libraries")
     for of_one in said.split("File: ")[1:]:
         for name in re.findall(r"\(NEEDED\)\s+Shared library: \[(.+?)\]", of_one):
             if name not in brought and not _IN_BASE.match(name):
                 missing[name] = of_one.partition("\n")[0]
     if missing:
         raise SystemExit(f"shared libraries that the base image does not have: {missing}")
-    print(f"ok: {len(shared)} shared libraries need nothing that the base image does not have", flush=True)
+    print(f"ok: {len(shared)} shared libraries need only libraries of the base image", flush=True)
 
 
 if __name__ == "__main__":

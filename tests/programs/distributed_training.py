@@ -1,10 +1,10 @@
-"""Two phases on the tiny network, in processes of their own: devices are named before TensorFlow does anything.
+"""Train two phases on the tiny network in separate processes: devices must be set up before any use of TensorFlow.
 
-python -m tests.programs.distributed_training devices EXAMPLES FOLDER    on two logical CPUs, and the same on one
+python -m tests.programs.distributed_training devices EXAMPLES FOLDER    on two logical CPUs, and on one
 python -m tests.programs.distributed_training worker EXAMPLES FOLDER     as one of the workers of TF_CONFIG
 python -m tests.programs.distributed_training second EXAMPLES FOLDER     on the second of two logical CPUs and the first
 
-Each writes what it saw as FOLDER/<name>.json.
+Each writes its results to FOLDER/<name>.json.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ KILLED_AT = "head: epoch 2/"
 
 
 def settings(**changes: Any) -> TrainingSettings:
-    """Batches that neither divide among two devices nor make up the split."""
+    """Return settings with a batch size that neither divides by two devices nor divides the split."""
     values: dict[str, Any] = {
         "batch_size": 7,
         "seed": 5,
@@ -47,7 +47,7 @@ def settings(**changes: Any) -> TrainingSettings:
 
 
 def network(dropout: float) -> ModelSettings:
-    """With a penalty on the weights: it must not be counted once for each device."""
+    """Return settings with a penalty on the weights, which must not be counted once for each device."""
     return ModelSettings(weights="none", image_size=32, head={"units": (8,), "dropout": (dropout,), "l2": 0.01})
 
 
@@ -61,7 +61,7 @@ def train(
     cached: bool = True,
     resume: bool = False,
 ) -> dict[str, Any]:
-    """Epochs of the phases, the choice, and all weights in one list."""
+    """Return the epochs of the phases, the choice, and all weights in one list."""
     data = load_datasets(examples, model.SIZE, training)
     cache = folder.parent / "cache" if cached else None
     folders = Folders(str(folder / "logs"), cache, folder / "resume" if resume else None)
@@ -79,7 +79,7 @@ def train(
 
 
 def devices(examples: str, folder: Path) -> None:
-    """Everything that needs two devices."""
+    """Run everything that needs two devices."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     two = distribution.start("mirrored")
@@ -101,7 +101,7 @@ def devices(examples: str, folder: Path) -> None:
 
 
 def interrupted(examples: str, folder: Path, strategy: tf.distribute.Strategy) -> dict[str, Any]:
-    """Phase 1 with dropout and bfloat16, stopped on the way and begun again, and one that was not stopped."""
+    """Train phase 1 with dropout and bfloat16, once interrupted and resumed, and once without interruption."""
 
     head = settings(fine_tune={"epochs": 0}, mixed_precision=True)
 
@@ -119,7 +119,7 @@ def interrupted(examples: str, folder: Path, strategy: tf.distribute.Strategy) -
 
 
 def second(examples: str, folder: Path) -> None:
-    """On a device that is not the one of the data, as a GPU is not: both phases, cache and bfloat16."""
+    """Train both phases with cache and bfloat16 on a device other than that of the data, as with a GPU."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     found: dict[str, Any] = {}
@@ -132,7 +132,7 @@ def second(examples: str, folder: Path) -> None:
 
 
 def worker(examples: str, folder: Path) -> None:
-    """One of several; the folder is its own."""
+    """Train as one of several workers; the folder is its own."""
     strategy = distribution.start("multi_worker")
     found = train(examples, folder, settings(), strategy)
     found |= {"replicas": strategy.num_replicas_in_sync, "chief": distribution.is_chief(strategy)}

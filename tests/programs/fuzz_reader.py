@@ -1,10 +1,10 @@
-"""Fuzzes the reader of image files: damaged files of every format, read in processes of their own.
+"""Fuzz the reader of image files with damaged files of every format, in child processes.
 
     .venv/bin/python -m tests.programs.fuzz_reader --inputs 100000
 
-What may not happen: a process that dies, a file that takes longer than `--limit` seconds or more memory than its pixels
-are worth, an exception other than `Unusable`, and a file that is accepted here and that Transform could not use. An
-input is a function of `--seed` and its number, so every finding can be made again with `--only`; it is also kept.
+Findings are: a process that dies, a file that takes longer than `--limit` seconds or more memory than its pixels
+justify, an exception other than `Unusable`, and an accepted file that Transform could not use. An input is a function
+of `--seed` and its number, so every finding can be reproduced with `--only`; it is also kept.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ from tests.programs.fuzz_seeds import all_seeds, damaged
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_PIXELS, MAX_SIDE = 1_000_000, 64
-# Twice what a million pixels take in any order of steps, and a tenth of what a bomb takes.
+# Twice what a million pixels take in any order of steps, and a tenth of what a decompression bomb takes.
 MAX_GROWTH = 50 << 20
 _START = 120.0
 
 
 @dataclass
 class Figures:
-    """What came of a fuzzing."""
+    """Results of a fuzzing."""
 
     inputs: int = 0
     accepted: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    """First words of why the rest was refused."""
+    """First words of the reasons for rejected inputs, with counts."""
     slowest: float = 0.0
     """Seconds."""
     findings: list[str] = field(default_factory=list)
 
 
 def worker_command(arguments: list[str]) -> list[str]:
-    """The command that runs `work` in a process of its own."""
+    """Return the command that runs `work` in a child process."""
     return [sys.executable, "-m", "tests.programs.fuzz_reader", "--worker", *arguments]
 
 
 def fuzz(first: int, last: int, step: int, seed: int, limit: float, keep: Path, figures: Figures) -> None:
-    """Reads the inputs `range(first, last, step)`, and begins a new process whenever one is lost."""
+    """Read the inputs `range(first, last, step)`, and start a new process whenever one is lost."""
     position = first
     while position < last:
         position = _in_one_process(range(position, last, step), seed, limit, keep, figures)
 
 
 def _in_one_process(numbers: range, seed: int, limit: float, keep: Path, figures: Figures) -> int:
-    """Reads `numbers` until something happens to the process; returns the number to go on with."""
+    """Read `numbers` until the process is lost; return the number to continue with."""
     arguments = [str(numbers.start), str(numbers.stop), str(numbers.step), "--seed", str(seed)]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -110,9 +110,9 @@ def _keep(folder: Path, seed: int, number: int, finding: str) -> str:
 
 
 def work(numbers: range, seed: int) -> None:
-    """Reads the inputs of those numbers, and reports each as a line of JSON before and after it."""
+    """Read the inputs of these numbers, and report each as a line of JSON before and after it."""
     seeds = all_seeds()
-    _look(seeds[0])  # what is made once is not laid at the door of the first input
+    _look(seeds[0])  # warm up, so that one-time costs do not count for the first input
     for number in numbers:
         print(json.dumps({"at": number}), flush=True)
         content = damaged(seeds, number, seed)
@@ -129,7 +129,7 @@ def work(numbers: range, seed: int) -> None:
 
 
 def _look(content: bytes) -> tuple[str, str]:
-    """Why it was refused, if it was; and what is wrong with what was accepted."""
+    """Return the reason if an input was rejected, and what is wrong with an accepted one."""
     from PIL import Image
 
     from edgetune.modules.images.decode import decode
@@ -144,17 +144,17 @@ def _look(content: bytes) -> tuple[str, str]:
         if image.size != (read.width, read.height) or max(image.size) > MAX_SIDE or image.mode not in ("RGB", "L"):
             return "", f"{image.mode} {image.size} leaves, stated as {read.width} x {read.height}"
     if read_image(read.encoded, MAX_PIXELS, MAX_SIDE) != read:
-        return "", "reading what left gives another image"
+        return "", "reading the result again gives another image"
     return "", ""
 
 
 def main() -> int:
-    """Returns the exit code: 1 where anything was found."""
+    """Run the fuzzing, and return 1 if there are findings."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.programs.fuzz_reader", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--inputs", type=int, default=100_000, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=1, help="another one gives other inputs")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the inputs")
     parser.add_argument("--workers", type=int, default=2, help="processes at a time")
     parser.add_argument("--limit", type=float, default=20.0, metavar="SECONDS", help="longest time for one input")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "fuzz_reader", metavar="DIR")

@@ -1,4 +1,4 @@
-"""Image files to begin a fuzzing of the reader with, and the ways in which they are damaged."""
+"""Image files as seeds for fuzzing the reader, and the ways of damaging them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _oriented(number: int) -> Image.Exif:
 
 
 def generated() -> dict[str, bytes]:
-    """A small file of every format and mode that Pillow writes and the reader knows, by a name that says what it is."""
+    """Return a small file of every format and mode that Pillow writes and the reader supports, by description."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     made: dict[str, bytes] = {}
 
@@ -83,7 +83,7 @@ def generated() -> dict[str, bytes]:
 
 
 def _deep_png() -> bytes:
-    """Pillow writes no RGB PNG of 16 bits a channel."""
+    """Return an RGB PNG with 16 bits per channel, which Pillow does not write."""
     rows = b"".join(b"\0" + struct.pack(">12H", *range(row * 5000, row * 5000 + 12)) for row in range(3))
     return (
         _PNG
@@ -98,13 +98,13 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def all_seeds() -> list[bytes]:
-    """The generated files, and the smaller ones of the folder of nasty files where that is beside this repository."""
+    """Return the generated files, and the smaller ones of the folder of nasty files if it is beside this repository."""
     nasty = [path.read_bytes() for path in sorted(NASTY.glob("*"))] if NASTY.is_dir() else []
     return [*generated().values(), *(content for content in nasty if 0 < len(content) <= _LARGEST)]
 
 
 def damaged(seeds: list[bytes], number: int, seed: int) -> bytes:
-    """The input of that number: a file with one to four things done to it."""
+    """Return the input of this number: a file with one to four kinds of damage."""
     dice = random.Random(f"{seed} {number}")
     content = bytearray(dice.choice(seeds))
     for _ in range(dice.choice((1, 1, 2, 4))):
@@ -164,7 +164,7 @@ _WAYS: tuple[Callable[[bytearray, random.Random, list[bytes]], None], ...] = (
 
 
 def _with_right_sums(content: bytes) -> bytes:
-    """A PNG whose checksums fit again, as far as it is one: otherwise no damage would get past them."""
+    """Correct the checksums of a PNG as far as possible; otherwise no damage would get past them."""
     parts, position = [content[:8]], 8
     while position + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, position)

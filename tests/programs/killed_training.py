@@ -1,4 +1,4 @@
-"""Two phases on a tiny network, which a test kills on the way.
+"""Train two phases on a tiny network, and be killed by a test on the way.
 
 python -m tests.programs.killed_training EXAMPLES FOLDER REPORT
 """
@@ -31,7 +31,7 @@ SETTINGS = TrainingSettings(
 
 
 def network() -> tuple[keras.Model, keras.Model]:
-    """A model with everything that has a state: dropout, batch normalisation; and its backbone."""
+    """Return a model with everything stateful, dropout and batch normalization, and its backbone."""
     keras.utils.set_random_seed(SETTINGS.seed)
     image = keras.Input((tiny_model.SIZE, tiny_model.SIZE, 3))
     x = keras.layers.Conv2D(6, 3, strides=4)(keras.layers.Rescaling(1 / 127.5, -1.0)(image))
@@ -42,7 +42,7 @@ def network() -> tuple[keras.Model, keras.Model]:
 
 
 def train(examples: str, folder: Path, resume: bool = True) -> tuple[list[Phase], list[np.ndarray]]:
-    """Trains both phases, with checkpoints in `folder`; returns them and the final weights."""
+    """Train both phases with checkpoints in `folder`; return them and the final weights."""
     data = load_datasets(examples, tiny_model.SIZE, SETTINGS)
     model, backbone = network()
     loss = build_loss(SETTINGS, [1, 1, 1])
@@ -57,7 +57,7 @@ def train(examples: str, folder: Path, resume: bool = True) -> tuple[list[Phase]
 
 
 def main(examples: str, folder: str, last_words: str) -> None:
-    """Trains until a report begins with `last_words`, and dies of SIGKILL at that moment."""
+    """Train until a report begins with `last_words`, then die of SIGKILL."""
 
     def listener(message: str) -> None:
         if message.startswith(last_words):

@@ -1,4 +1,4 @@
-"""A backbone of two blocks that stands for MobileNetV2 where a test is about training and not about the network."""
+"""A backbone of two blocks that replaces MobileNetV2 in tests of the training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _build(
 
 
 def use(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Puts it in the place of MobileNetV2."""
+    """Replace MobileNetV2 by it."""
     tiny = dataclasses.replace(
         architectures.ARCHITECTURES["mobilenet_v2"], build=_build, blocks=((r"block_(\d+)_", r"block_\1"),)
     )
@@ -35,5 +35,5 @@ def use(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings() -> ModelSettings:
-    """Settings of a classifier on it."""
+    """Return the settings of a classifier with it."""
     return ModelSettings(**SETTINGS)

@@ -1,4 +1,4 @@
-"""A pushed edge bundle of the tiny model, made once for all tests of a process."""
+"""A pushed edge bundle of the tiny model, written once for all tests of a process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _folder = tempfile.TemporaryDirectory(prefix="edgetune-tests-")
 
 @functools.cache
 def bundle(variants: tuple[str, ...] = ("float32",)) -> Path:
-    """The bundle's folder; a test that changes it takes a copy."""
+    """Return the folder of the bundle; tests that change it must copy it."""
     folder = Path(_folder.name, "-".join(variants))
     examples = edge.write_test_images(folder / "examples")
     contents = {variant: edge.converted()[variant] for variant in variants}

@@ -1,4 +1,4 @@
-"""LiteRT models of the tiny SavedModel, really converted, once for all tests of a session."""
+"""LiteRT models of the tiny SavedModel, converted once for all tests of a session."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ def representative() -> np.ndarray:
 
 @functools.cache
 def saved_model(*, normalise: bool = True) -> str:
-    """The SavedModel that tells colours apart."""
+    """Return the SavedModel that distinguishes colours."""
     keras.utils.set_random_seed(1)
     return tiny_model.save(tiny_model.colour_net(normalise=normalise), Path(_folder.name, f"colour-{normalise}"))
 
 
 @functools.cache
 def converted() -> Mapping[str, bytes]:
-    """Every variant of it, as the converter made it: without metadata."""
+    """Return every variant as converted, without metadata."""
     return convert(saved_model(), VARIANTS, representative())
 
 
 @functools.cache
 def not_normalised() -> bytes:
-    """float32 of the same network without its normalisation."""
+    """Return float32 of the same network without its normalization."""
     return convert(saved_model(normalise=False), ["float32"], representative())["float32"]
 
 
 def with_a_lost_channel(content: bytes) -> bytes:
-    """An int8 of the same network whose quantization is broken: the first kernel's last channel has lost its scale."""
+    """Break the quantization of an int8 model: set the scale of the first kernel's last channel to 0."""
     model = inspection.parse(content)
     shapes = {id(tensor): tuple(tensor.shape) for tensor in model.subgraphs[0].tensors if tensor.shape is not None}
     kernel = next(tensor for tensor in model.subgraphs[0].tensors if shapes.get(id(tensor)) == (3, 3, 3, 3))
@@ -57,7 +57,7 @@ def with_a_lost_channel(content: bytes) -> bytes:
 
 
 def deadly(content: bytes) -> bytes:
-    """An int8 of the same network on which the interpreter aborts: its first convolution puts out nearly nothing."""
+    """Make the interpreter abort on an int8 model: its first convolution outputs nearly nothing."""
     model = inspection.parse(content)
     [graph] = model.subgraphs
     first = next(operator for operator in graph.operators if hasattr(operator.builtinOptions, "strideH"))
@@ -77,10 +77,10 @@ def write_edge_model(
     inside: Sequence[str] | None = tiny_model.LABELS,
     beside: Sequence[str] = tiny_model.LABELS,
 ) -> str:
-    """Writes a folder as EdgeExporter does.
+    """Write a folder as EdgeExporter does.
 
     Args:
-        folder: Where to; it is made.
+        folder: Output folder; it is created.
         contents: Converted models by variant; by default all.
         inside: Labels in each file's metadata; None for no metadata.
         beside: Labels in `labels.txt`.

@@ -1,7 +1,7 @@
-"""A small network with what MobileNetV3 is made of, as a LiteRT model in float32: converted once for all tests.
+"""A small network with the operations of MobileNetV3, as a LiteRT model in float32, converted once for all tests.
 
-Its first kernel is a hundred times as large for one channel as for another, as those of trained networks are. Its
-weights are random, and its head is large enough for answers that are no ties.
+Its first kernel is a hundred times as large for one channel as for another, like those of trained networks. Its weights
+are random, and its head is large enough that predictions are not ties.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.tiny import model as tiny_model
 SIZE = tiny_model.SIZE
 _WIDE, _SQUEEZED = 8, 4
 _LOUDEST, _QUIETEST = 2.0, 0.02
-_SILENCING = -1000.0  # a bias that no image outweighs
+_SILENCING = -1000.0  # a bias that dominates every image
 
 _folder = tempfile.TemporaryDirectory(prefix="edgetune-tests-")
 
@@ -30,7 +30,7 @@ def model(*, added: bool = False, silent: bool = False) -> keras.Model:
     """Input float32 `[N, 32, 32, 3]` in 0..255, output probabilities of three classes.
 
     Args:
-        added: Whether the first hard swish is also what a sum reads, as in no real network.
+        added: Whether a sum also reads the first hard swish, which no real network has.
         silent: Whether the squeezed channels are 0 for every image, as in a trained MobileNetV3 for photographs of
             flowers.
     """
@@ -57,24 +57,24 @@ def model(*, added: bool = False, silent: bool = False) -> keras.Model:
 
 @functools.cache
 def saved_model(*, added: bool = False, silent: bool = False) -> str:
-    """It as a SavedModel with all signatures."""
+    """Return the network as a SavedModel with all signatures."""
     return tiny_model.save(model(added=added, silent=silent), Path(_folder.name, f"swish-{added}-{silent}"))
 
 
 @functools.cache
 def content(*, added: bool = False, silent: bool = False) -> bytes:
-    """It as the converter makes it in float32."""
+    """Return the network as converted to float32."""
     saved = saved_model(added=added, silent=silent)
     return bytes(Converter.from_saved_model(saved, signature_keys=[EDGE]).convert())
 
 
 def network(*, added: bool = False) -> Network:
-    """It as operations, read anew."""
+    """Return the network as operations, parsed for each call."""
     return read_network(content(added=added))
 
 
 def images(count: int = 12) -> np.ndarray:
-    """uint8 `[count, 32, 32, 3]`: not of one colour each, as `tiny_model.image`, but from dark to bright."""
+    """Return uint8 `[count, 32, 32, 3]`: from dark to bright, not of one colour as in `tests.tiny.model`."""
     rng = np.random.default_rng(1)
     brightest = rng.integers(40, 256, (count, 1, 1, 3))
     return (rng.random((count, SIZE, SIZE, 3)) * brightest).astype(np.uint8)

@@ -1,8 +1,8 @@
-"""A SavedModel that tells colours apart, small enough for tests, with the signatures that the trainer writes.
+"""A SavedModel that distinguishes colours, small enough for tests, with the signatures that the trainer writes.
 
-Its weights are set by hand, so it is right on the images made here without any training: an image belongs to the class
-of its strongest channel. It is right only together with its normalisation: on pixels in 0..255 that are not
-normalised, every channel saturates and all classes look alike.
+Its weights are set by hand, so it needs no training to be right on the images made here: an image belongs to the class
+of its strongest channel. It depends on its normalization: on pixels in 0..255 that are not normalized, every channel
+saturates and all classes look alike.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _CHANNEL = {"red": 0, "green": 1, "blue": 2}
 
 
 def colour_net(labels: Sequence[str] = LABELS, size: int = SIZE, *, normalise: bool = True) -> keras.Model:
-    """The hand-made classifier. Input float32 `[N, size, size, 3]` in 0..255, output probabilities in `labels`' order.
+    """Return the hand-made classifier: float32 `[N, size, size, 3]` in 0..255 to probabilities in `labels` order.
 
     Args:
         labels: Class names, each of `LABELS`.
         size: Height and width of the input, in pixels.
-        normalise: False leaves the normalisation out, as a broken export would.
+        normalise: False omits the normalization, like a broken export.
     """
     image = keras.Input((size, size, 3), name="image")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image) if normalise else image
@@ -52,7 +52,7 @@ def colour_net(labels: Sequence[str] = LABELS, size: int = SIZE, *, normalise: b
 
 
 def mobilenet(labels: Sequence[str] = LABELS, size: int = SIZE) -> keras.Model:
-    """The first blocks of a real backbone with random weights: they have every operation that it has."""
+    """Return the first blocks of a real backbone with random weights: they have every operation of the whole one."""
     keras.utils.set_random_seed(3)
     backbone = build_backbone(ModelSettings(alpha=0.35, image_size=size), pretrained=False)
     x = keras.layers.GlobalAveragePooling2D()(backbone.get_layer("block_2_add").output)
@@ -60,11 +60,11 @@ def mobilenet(labels: Sequence[str] = LABELS, size: int = SIZE) -> keras.Model:
 
 
 def save(model: keras.Model, folder: Path, labels: Sequence[str] = LABELS) -> str:
-    """Writes `model` as a SavedModel with the contract's signatures.
+    """Write `model` as a SavedModel with the contract's signatures.
 
     Args:
-        model: Float32 `[N, S, S, 3]` in 0..255 to probabilities `[N, C]`.
-        folder: The SavedModel's folder; it is made.
+        model: A model of float32 `[N, S, S, 3]` in 0..255 to probabilities `[N, C]`.
+        folder: Folder of the SavedModel; it is created.
         labels: The model's classes, in the order of its outputs.
 
     Returns:
@@ -74,7 +74,7 @@ def save(model: keras.Model, folder: Path, labels: Sequence[str] = LABELS) -> st
     vocabulary = folder.parent / f"{folder.name}-source" / signatures.LABELS_FILE
     vocabulary.parent.mkdir(parents=True, exist_ok=True)
     vocabulary.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
-    held = tf.Module()  # a table from a file, as Transform's vocabulary is one: that puts the file among the assets
+    held = tf.Module()  # a table from a file, like Transform's vocabulary, so that the file becomes an asset
     line = tf.lookup.TextFileIndex
     entries = tf.lookup.TextFileInitializer(str(vocabulary), tf.string, line.WHOLE_LINE, tf.int64, line.LINE_NUMBER)
     held.table = tf.lookup.StaticHashTable(entries, -1)
@@ -123,28 +123,28 @@ def save(model: keras.Model, folder: Path, labels: Sequence[str] = LABELS) -> st
 
 
 def image(label: str, seed: int, size: int = SIZE) -> np.ndarray:
-    """uint8 `[size, size, 3]`: noise in which the channel of `label` is the strongest."""
+    """Return uint8 `[size, size, 3]`: noise with the channel of `label` as the strongest."""
     noise = np.random.default_rng(seed).integers(20, 140, (size, size, 3), dtype=np.uint8)
     noise[..., _CHANNEL[label]] += 60
     return noise
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """The pixels as a PNG."""
+    """Return the pixels as a PNG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def examples(each: int, labels: Iterable[str] = LABELS, size: int = SIZE) -> Iterator[tuple[np.ndarray, str]]:
-    """Images of every class in turn, `each` of them."""
+    """Yield images of every class in turn, `each` of them."""
     for seed in range(each):
         for label in labels:
             yield image(label, seed * 100 + _CHANNEL[label], size), label
 
 
 def write_raw(uri: Path, split: str, pairs: Iterable[tuple[bytes, str]]) -> None:
-    """Writes raw examples, pairs of an encoded image and its class name, as a split of an `Examples` artifact."""
+    """Write raw examples, pairs of an encoded image and its class name, as a split of an `Examples` artifact."""
     _write(
         uri,
         split,
@@ -153,7 +153,7 @@ def write_raw(uri: Path, split: str, pairs: Iterable[tuple[bytes, str]]) -> None
 
 
 def write_transformed(uri: Path, split: str, pairs: Iterable[tuple[np.ndarray, str]]) -> None:
-    """Writes transformed examples, from pairs of pixels and class name."""
+    """Write transformed examples from pairs of pixels and class name."""
     _write(
         uri,
         split,

@@ -1,4 +1,4 @@
-"""A compiled pipeline of two tasks, in the form in which TFX writes them."""
+"""A compiled pipeline of two tasks, in the form that TFX writes."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ _JOB: dict[str, Any] = {
 
 
 def document() -> dict[str, Any]:
-    """The PipelineJob, to be altered at will."""
+    """Return the PipelineJob as a copy that tests may change."""
     return copy.deepcopy(_JOB)
 
 
 def write(folder: Path, job: dict[str, Any] | None = None) -> Path:
-    """Writes it, or another one, into a folder."""
+    """Write this or another job to a folder."""
     path = folder / "pipeline.json"
     path.write_text(json.dumps(job or _JOB))
     return path

@@ -1,6 +1,6 @@
-"""Backbones to load weights into: built once for each shape, for to build one takes longer than to load it.
+"""Backbones for loading weights into, built once for each shape, since building takes longer than loading.
 
-Tests that use it hold one of a shape at a time, and compare its weights with those of another, built by itself.
+A test may use only one of a shape at a time, and compares its weights with those of another one that it builds.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from edgetune.modules.models.backbone import assemble
 from edgetune.modules.settings.training import ModelSettings
 
 _seeds = itertools.count(1)
-# Where no test draws the weights that it saves: what was not loaded is never equal by chance, or by the same seed.
+# A range from which no test draws the weights that it saves, so that weights that were not loaded are never equal.
 _LOWEST, _HIGHEST = 2.0, 3.0
 
 
 def spare(settings: ModelSettings) -> keras.Model:
-    """In the place of `modules.models.backbone.assemble`: with random weights that it has never had before."""
+    """Replace `modules.models.backbone.assemble`: return a backbone with new random weights."""
     backbone = _built(settings.backbone, settings.alpha, settings.minimalistic, settings.image_size)
     rng = np.random.default_rng(next(_seeds))
     backbone.set_weights(

@@ -1,4 +1,4 @@
-"""Transform's graph and vocabulary for the tiny images, really analysed by TensorFlow Transform, once for a session."""
+"""Transform's graph and vocabulary for the tiny images, analysed by TensorFlow Transform once for each session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgetune.modules.contracts import example_features
 from edgetune.modules.examples.preprocessing import preprocessing_fn
 from tests.tiny import model
 
-# In sorted order. Their frequencies are in the opposite one, and no order of numbers or of an alphabet is this one.
+# In sorted order. Their frequencies have the opposite order, and neither numeric nor alphabetical order is this one.
 LABELS = ("10", "2 b", "Ärger")
 UNKNOWN = "zebra"
 SIZE = model.SIZE
@@ -27,24 +27,24 @@ _folder = tempfile.TemporaryDirectory(prefix="edgetune-tests-")
 
 
 def analysed() -> list[tuple[bytes, str]]:
-    """Encoded images and their labels: the analysed data. Image sizes differ."""
+    """Return encoded images with their labels, the analysed data. Image sizes differ."""
     labels = [LABELS[2]] * 3 + [LABELS[0]] + [LABELS[1]] * 2
     return [(model.png(model.image("red", seed, 20 + 9 * seed)), label) for seed, label in enumerate(labels)]
 
 
 def unseen() -> list[tuple[bytes, str]]:
-    """What is transformed, but was not analysed."""
+    """Return data that is transformed but was not analysed."""
     return [(content, label) for (content, _), label in zip(analysed(), [*LABELS, UNKNOWN], strict=False)]
 
 
 @functools.cache
 def transformed() -> tuple[tft.TFTransformOutput, dict[str, list[dict]]]:
-    """Transform's output, and the transformed examples: `analysed` and `unseen`, in the order of their inputs."""
+    """Return Transform's output and the transformed examples, `analysed` and `unseen`, in the order of their inputs."""
     spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (example_features.IMAGE, example_features.LABEL)}
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
     function = functools.partial(preprocessing_fn, custom_config={"image_size": SIZE})
     folder = Path(_folder.name)
-    # Not `DirectRunner`: it would look for another runner on the network.
+    # Not `DirectRunner`, which would look for another runner on the network.
     options = PipelineOptions(["--runner=FnApiRunner"])
     with tft_beam.Context(temp_dir=str(folder / "temp")), beam.Pipeline(options=options) as pipeline:
         done = {}
@@ -61,7 +61,7 @@ def transformed() -> tuple[tft.TFTransformOutput, dict[str, list[dict]]]:
 
 @functools.cache
 def graph(labels: tuple[str, ...], image_size: int) -> tft.TFTransformOutput:
-    """Transform's output for other classes and another size, in pixels."""
+    """Return Transform's output for other classes and another size in pixels."""
     folder = Path(_folder.name, f"graph-{image_size}-{len(labels)}")
     spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (example_features.IMAGE, example_features.LABEL)}
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))

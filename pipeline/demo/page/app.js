@@ -1,42 +1,42 @@
-// The page: what the user chooses, and what is shown of it.
+// The page: controls and results.
 
 import { Classifier, get, readBundle, reason, tolerance, top } from "./classifier.js";
 import { ENGINES } from "./engines.js";
 import { decode, RESIZES, toModelSize } from "./pixels.js";
 
 const SHOWN_CLASSES = 6;
-const MANY = 30; // as many as all classes would not be read
+const MANY = 30; // more class names than this are not listed
 
 const $ = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 const milliseconds = (ms) => `${ms.toPrecision(ms < 1 ? 2 : 3)}\u00a0ms`;
 
-let bundle, classifier, photograph; // the photograph is { name, image: ImageData } as it was decoded
-let chain = Promise.resolve(); // one thing at a time: an engine is not to be closed while it computes
-let wanted = 0; // of several things that were asked for meanwhile, only the last is done
+let bundle, classifier, photograph; // the photograph is { name, image: ImageData }, not yet resized
+let chain = Promise.resolve(); // one task at a time, so that no engine is closed while it computes
+let latest = 0; // number of the latest request; older requests that still wait are skipped
 
 const chosen = (name) => new FormData($("controls")).get(name);
 
-/** Does `work` after what is running; shows its error. Skips it where something newer was asked for meanwhile. */
+/** Runs `work` after the running task and shows its error. Skips it if there is a newer request by then. */
 function enqueue(work) {
-  const mine = ++wanted;
+  const mine = ++latest;
   chain = chain.then(async () => {
-    if (mine !== wanted) return;
+    if (mine !== latest) return;
     document.body.classList.add("working");
     try {
-      await work(() => mine !== wanted);
+      await work(() => mine !== latest);
       $("error").hidden = true;
     } catch (error) {
       $("error").textContent = reason(error);
       $("error").hidden = false;
     }
     document.body.classList.remove("working");
-    document.body.dataset.done = mine; // for tests: which request was answered last
+    document.body.dataset.done = mine; // for tests: the latest finished request
   });
   return chain;
 }
 
-/** Opens what is chosen, where it is not open yet. */
+/** Opens the chosen variant in the chosen engine unless it is open already. */
 async function open() {
   const [variant, engine] = [chosen("variant"), chosen("engine")];
   if (classifier?.variant === variant && classifier.engine === engine) return;
@@ -48,7 +48,7 @@ async function open() {
   classifier.engine = engine;
 }
 
-/** Clears what another variant or engine has answered. */
+/** Clears the results of another variant or engine. */
 function forget() {
   $("top").textContent = "–";
   for (const id of ["score", "time-note", "verdict"]) $(id).textContent = "";
@@ -80,15 +80,16 @@ async function compare(stale) {
   }
   const passed = results.filter((result) => result.passed).length;
   const all = passed === results.length;
-  $("verdict").textContent = `${passed} of ${results.length} as measured`;
+  $("verdict").textContent = `${passed} of ${results.length} as expected`;
   $("verdict").className = `badge ${all ? "good" : "bad"}`;
   const largest = Math.max(...results.map((result) => result.difference));
   $("golden-note").textContent = `${goldenNote()} Largest difference here: ${largest.toPrecision(2)}.`;
 }
 
 const goldenNote = () =>
-  "What each is, and what this variant says it is. The bundle holds the answers to expect, mistakes included: an image " +
-  `passes when its class is the expected one and no probability is off by more than ${tolerance(chosen("variant"))}.`;
+  "The true class of each image, and the class that this variant predicts. The bundle holds the expected predictions, " +
+  "including wrong ones: an image passes if the predicted class is the expected one and no probability differs by more " +
+  `than ${tolerance(chosen("variant"))}.`;
 
 async function choose(blob, name) {
   const image = await decode(blob);
@@ -101,20 +102,20 @@ function take(file) {
 
 function takeGolden({ file, label }) {
   enqueue(async (stale) => {
-    await choose(await (await get(`/bundle/golden/${file}`)).blob(), `Golden image ${file}, truly ${label}`);
+    await choose(await (await get(`/bundle/golden/${file}`)).blob(), `Golden image ${file}, true class ${label}`);
     await answer(stale);
   });
 }
 
-// What is shown.
+// Results.
 
 function showPhotograph(pixels) {
   const { name, image } = photograph;
   Object.assign($("seen"), { width: pixels.width, height: pixels.height });
   $("seen").getContext("2d").putImageData(pixels, 0, 0);
   const exact = image.width === bundle.size && image.height === bundle.size;
-  const how = exact ? "the model's exact size" : `stretched to ${bundle.size} × ${bundle.size}`;
-  $("caption").textContent = `${name}: ${image.width} × ${image.height} pixels, ${how}.`;
+  const resized = exact ? "the exact size of the model's input" : `stretched to ${bundle.size} × ${bundle.size}`;
+  $("caption").textContent = `${name}: ${image.width} × ${image.height} pixels, ${resized}.`;
 }
 
 function showAnswer(probabilities) {
@@ -141,7 +142,7 @@ function showAnswer(probabilities) {
 function showMeasured(latency) {
   $("measured").textContent = latency ? milliseconds(latency.p50_ms) : "–";
   $("measured-note").textContent = latency
-    ? `median of ${latency.runs} runs, ${latency.threads === 1 ? "one thread" : `${latency.threads} threads`} of ${latency.cpu}`
+    ? `median of ${latency.runs} runs, ${latency.threads === 1 ? "one thread" : `${latency.threads} threads`} on ${latency.cpu}`
     : "";
 }
 
@@ -153,24 +154,24 @@ function showGolden(results = []) {
     button.addEventListener("click", () => takeGolden(image));
     const picture = element("img", { src: `/bundle/golden/${image.file}`, alt: "", width: 56, height: 56 });
     button.append(picture, element("b", { textContent: image.label }));
-    const said = element("span");
+    const prediction = element("span");
     const mark = element("span", { className: "mark" });
     if (result) {
       const best = top(result.probabilities);
-      said.textContent = `→ ${bundle.labels[best]} ${percent(result.probabilities[best])}`;
-      mark.textContent = result.passed ? "✓ as measured" : `✗ off by ${result.difference.toPrecision(2)}`;
+      prediction.textContent = `→ ${bundle.labels[best]} ${percent(result.probabilities[best])}`;
+      mark.textContent = result.passed ? "✓ as expected" : `✗ off by ${result.difference.toPrecision(2)}`;
     }
-    button.append(said, mark);
+    button.append(prediction, mark);
     return element("li", {}, button);
   });
   $("golden").replaceChildren(...items);
 }
 
-function showChoices(place, name, choices) {
-  $(place).replaceChildren(
+function showChoices(id, name, choices) {
+  $(id).replaceChildren(
     ...choices.map(([value, title, note], number) => {
       const input = element("input", { type: "radio", name, value, checked: number === 0 });
-      input.setAttribute("form", "controls"); // those of the photograph stand outside of the form
+      input.setAttribute("form", "controls"); // the choices for resizing are outside the form
       const label = element("label", {}, input, element("span", { textContent: title }));
       if (note) label.append(element("small", { textContent: note }));
       return label;
@@ -185,17 +186,17 @@ function showBundle(packages) {
   const names = labels.length > MANY ? "" : `: ${labels.join(", ")}`;
   $("about").textContent =
     `${labels.length} classes at ${size} × ${size} pixels${names}.` +
-    (test ? ` Accuracy is of ${test.images} test images.` : "");
+    (test ? ` Accuracy on ${test.images} test images.` : "");
   showChoices("variants", "variant", variants.map(([name, { bytes, accuracy }]) => [
-    name, name, `${(bytes / 1e6).toFixed(2)}\u00a0MB${accuracy === undefined ? "" : ` · ${percent(accuracy)} right`}`,
+    name, name, `${(bytes / 1e6).toFixed(2)}\u00a0MB${accuracy === undefined ? "" : ` · ${percent(accuracy)} accuracy`}`,
   ]));
   showChoices("engines", "engine", Object.entries(ENGINES).map(([name, engine]) => [
     name, engine.title, `${engine.package} ${packages[engine.package]}`,
   ]));
   showChoices("resizes", "resize", Object.entries(RESIZES).map(([name, { title, note }]) => [name, title, note]));
   $("resize-note").textContent =
-    `The bundle asks for: ${bundle.input.resize ?? "bilinear with antialiasing"}. "As in training" computes just that. What a browser or a phone does by ` +
-    "itself differs slightly, and so may the answer; an image of the exact size is not resized, and there is no difference.";
+    `The bundle requires resizing by ${bundle.input.resize ?? "bilinear with antialiasing"}. "As in training" computes exactly that. A browser's or ` +
+    "phone's own resizing differs slightly, and so may the prediction. An image of the exact input size is not resized.";
   const versions = Object.entries(lineage?.versions ?? {}).map((pair) => pair.join(" "));
   $("versions").textContent = versions.length ? `Made with ${versions.join(", ")}.` : "";
 }
@@ -208,7 +209,7 @@ function element(name, properties = {}, ...children) {
 
 const breath = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
-// What the user does.
+// Events.
 
 $("file").addEventListener("change", (event) => {
   take(event.target.files[0]);
@@ -219,7 +220,7 @@ $("controls").addEventListener("submit", (event) => event.preventDefault());
 addEventListener("paste", (event) => take(event.clipboardData.files[0]));
 for (const kind of ["dragover", "dragleave", "drop"]) {
   addEventListener(kind, (event) => {
-    event.preventDefault(); // or the browser would open the file
+    event.preventDefault(); // keeps the browser from opening the file
     document.body.classList.toggle("dragging", kind === "dragover");
     if (kind === "drop") take(event.dataTransfer.files[0]);
   });
@@ -232,6 +233,6 @@ enqueue(async (stale) => {
   forget();
   const [first] = bundle.golden;
   if (!first) return;
-  await choose(await (await get(`/bundle/golden/${first.file}`)).blob(), `Golden image ${first.file}, truly ${first.label}`);
+  await choose(await (await get(`/bundle/golden/${first.file}`)).blob(), `Golden image ${first.file}, true class ${first.label}`);
   await answer(stale);
 });

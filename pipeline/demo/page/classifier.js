@@ -5,26 +5,26 @@ import { decode, toModelSize } from "./pixels.js";
 
 const WARM_UP = 3;
 const RUNS = 15;
-const LONGEST_MS = 1500; // of the runs together, so that a slow device is not kept waiting
+const LONGEST_MS = 1500; // for all runs together, so that a slow device does not take too long
 const FEWEST = 3;
 
-// How far a probability may be from the one in golden/expected.json. The same arithmetic in another order gives the
-// first; with 8 bits or half floats inside, two correct implementations of an operation differ by a step here and there.
+// Largest allowed difference of a probability from golden/expected.json. float32 allows for another order of the same
+// arithmetic; with 8 bits or half floats, correct implementations of an operation may differ by a quantization step.
 const TOLERANCE = { float32: 1e-3, float16: 0.01, dynamic: 0.05, int8: 0.05 };
 
-/** What `bundle.json` and `golden/expected.json` say. */
+/** Reads `bundle.json` and `golden/expected.json`. */
 export async function readBundle() {
   const [bundle, golden] = await Promise.all([json("/bundle/bundle.json"), json("/bundle/golden/expected.json")]);
   return { ...bundle, golden: golden.images, size: bundle.input.shape[1] };
 }
 
-/** One variant of a bundle in one engine. */
+/** A variant of a bundle, opened in an engine. */
 export class Classifier {
   /**
-   * @param {object} bundle As `readBundle` gives it.
+   * @param {object} bundle Returned by `readBundle`.
    * @param {string} variant
    * @param {string} engine A key of `ENGINES`.
-   * @throws {Error} The file is not the one that was measured, or the engine refuses it.
+   * @throws {Error} The file is not the one that was measured, or the engine rejects it.
    */
   static async open(bundle, variant, engine) {
     const facts = bundle.variants[variant];
@@ -43,7 +43,7 @@ export class Classifier {
   }
 
   /**
-   * @param {ImageData} pixels Of the model's size.
+   * @param {ImageData} pixels Pixels of the model's input size.
    * @returns {Promise<Float32Array>} Probabilities in the order of the labels.
    */
   async classify(pixels) {
@@ -59,7 +59,7 @@ export class Classifier {
     return this.classify(await toModelSize(await decode(file), this.bundle.size, how));
   }
 
-  /** Median time of one image, from pixels to probabilities, after a warm-up: `{ ms, runs }`. */
+  /** Measures the median time of one image, from pixels to probabilities, after a warm-up: `{ ms, runs }`. */
   async time(pixels) {
     for (let run = 0; run < WARM_UP; run++) await this.session.classify(pixels);
     const spent = [];
@@ -75,7 +75,7 @@ export class Classifier {
     return { ms: (spent[Math.ceil(middle) - 1] + spent[Math.floor(middle)]) / 2, runs: spent.length };
   }
 
-  /** A golden image: `{ image, probabilities, expected, difference, passed }`. */
+  /** Compares a golden image with its expected prediction: `{ image, probabilities, expected, difference, passed }`. */
   async compare(image) {
     const probabilities = await this.classifyFile(await (await get(`/bundle/golden/${image.file}`)).blob());
     const expected = image.probabilities[this.variant];
@@ -90,7 +90,7 @@ export class Classifier {
   }
 }
 
-/** How far a probability of a golden image may be from what it must be. */
+/** Largest allowed difference of a golden image's probability from the expected one. */
 export function tolerance(variant) {
   return TOLERANCE[variant] ?? TOLERANCE.int8;
 }
@@ -100,7 +100,7 @@ export function top(probabilities) {
   return probabilities.reduce((best, value, index) => (value > probabilities[best] ? index : best), 0);
 }
 
-/** A file of this server. */
+/** Fetches a file from this server. */
 export async function get(path) {
   let answer;
   try {
@@ -112,15 +112,15 @@ export async function get(path) {
   return answer;
 }
 
-/** What an error says; wasm throws things that are none. */
+/** Message of an error; wasm also throws values that are not errors. */
 export function reason(error) {
-  return (error instanceof Error ? error.message : "") || "it is damaged, or needs what this engine does not have";
+  return (error instanceof Error ? error.message : "") || "it is damaged, or uses a feature that this engine lacks";
 }
 
 async function check(bytes, { file, bytes: size, sha256 }) {
   const remedy = "Copy the bundle again.";
   if (bytes.length !== size) throw new Error(`${file} is damaged: ${bytes.length} bytes instead of ${size}. ${remedy}`);
-  if (!globalThis.crypto?.subtle) return; // only there on localhost and through https
+  if (!globalThis.crypto?.subtle) return; // only available on localhost and over https
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
   if (found !== sha256) throw new Error(`${file} is damaged: it is not the file that was measured. ${remedy}`);

@@ -1,5 +1,5 @@
-// The engines, brought to one shape: open a model, classify pixels, close.
-// Both compute on the CPU in one thread, as the times in bundle.json were measured.
+// The engines with a common interface: open a model, classify pixels, close.
+// Both compute on the CPU in one thread, like the measurements in bundle.json.
 
 export const ENGINES = {
   litert: { title: "LiteRT.js", package: "@litertjs/core", open: openInLiteRt },
@@ -12,7 +12,7 @@ export const ENGINES = {
  * @property {() => void} close
  */
 
-let litert; // its wasm is loaded once, and only when it is asked for
+let litert; // its wasm is loaded once, at first use
 
 async function openInLiteRt(bytes) {
   litert ??= import("@litertjs/core").then(async (module) => {
@@ -23,13 +23,13 @@ async function openInLiteRt(bytes) {
   try {
     module = await litert;
   } catch (error) {
-    litert = undefined; // so that another attempt is one
+    litert = undefined; // so that the next attempt loads it again
     throw error;
   }
   const model = await module.loadAndCompile(bytes, { accelerator: "wasm" });
   const [{ dtype, shape }] = model.getInputDetails();
   const Values = { float32: Float32Array, uint8: Uint8Array }[dtype];
-  if (!Values) throw new Error(`its input is ${dtype}, and this page can only give float32 or uint8`);
+  if (!Values) throw new Error(`its input is ${dtype}, but this page supports only float32 and uint8`);
   return {
     async classify(pixels) {
       const tensor = new module.Tensor(rgb(pixels, Values), shape);
@@ -67,7 +67,7 @@ async function openInMediaPipe(bytes, labels) {
       const probabilities = new Float32Array(labels.length);
       for (const { index, score, categoryName } of categories) {
         if (categoryName !== labels[index]) {
-          throw new Error(`the model calls class ${index} "${categoryName}", and bundle.json "${labels[index]}"`);
+          throw new Error(`class ${index} is "${categoryName}" in the model, but "${labels[index]}" in bundle.json`);
         }
         probabilities[index] = score;
       }

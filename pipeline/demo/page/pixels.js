@@ -1,6 +1,6 @@
-// From an image file to the pixels that the model takes: upright RGB, stretched to the square.
+// From an image file to the input pixels of the model: upright RGB, stretched to a square.
 
-// More pixels than this a phone's canvas does not hold; such a photograph is made smaller first, by the browser.
+// A phone's canvas does not hold more pixels than this; the browser shrinks larger photographs first.
 const MOST_PIXELS = 16_000_000;
 
 export const RESIZES = {
@@ -11,10 +11,10 @@ export const RESIZES = {
 /**
  * Decodes an image file.
  *
- * Upright by its EXIF orientation, in sRGB, and white behind what is transparent: as training reads images.
+ * The result is upright by the EXIF orientation, in sRGB, with white behind transparent pixels, as in training.
  *
  * @param {Blob} file
- * @returns {Promise<ImageData>} RGBA, all of it opaque.
+ * @returns {Promise<ImageData>} Opaque RGBA.
  */
 export async function decode(file) {
   let bitmap;
@@ -32,11 +32,11 @@ export async function decode(file) {
 }
 
 /**
- * Brings an image to the size of the model.
+ * Resizes an image to the input size of the model.
  *
  * @param {ImageData} image RGBA, opaque.
  * @param {number} size Height and width of the result.
- * @param {string} how A key of `RESIZES`. At the exact size there is nothing to do, and none does anything.
+ * @param {string} how A key of `RESIZES`. An image of the exact size is returned unchanged.
  * @returns {Promise<ImageData>}
  */
 export async function toModelSize(image, size, how) {
@@ -50,9 +50,9 @@ async function resizeByBrowser(image, size) {
   return pixels;
 }
 
-// Bilinear with antialiasing as tf.image.resize does it: a triangle as wide as one pixel of the result (of the source,
-// where that is made larger), centres at half pixels, weights that sum to one also at the borders, no rounding between
-// the two directions, and halves rounded to the even number.
+// Bilinear with antialiasing like tf.image.resize: a triangle filter as wide as one pixel of the result (of the source,
+// when enlarging), centres at half pixels, weights that sum to one at the borders too, no rounding between the two
+// directions, and halves rounded to even.
 async function resizeAsTraining(image, size) {
   const columns = triangles(image.width, size);
   const rows = triangles(image.height, size);
@@ -81,14 +81,14 @@ async function resizeAsTraining(image, size) {
       for (let channel = 0; channel < 3; channel++) {
         let sum = 0;
         for (let i = 0; i < weights.length; i++) sum += weights[i] * narrow[3 * ((first + i) * size + x) + channel];
-        result.data[4 * (y * size + x) + channel] = sum; // an ImageData rounds and clips just so
+        result.data[4 * (y * size + x) + channel] = sum; // ImageData rounds and clips the same way
       }
     }
   }
   return result;
 }
 
-/** For each pixel of the result: the first pixel of the source that counts, and the weights of it and those after it. */
+/** For each pixel of the result: the first source pixel with a weight, and the weights from there on. */
 function triangles(source, result) {
   const scale = source / result;
   const reach = Math.max(1, scale);

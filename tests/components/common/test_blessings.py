@@ -1,4 +1,4 @@
-"""Whom a blessing is for, after a platform has handed it on: as JSON, in which a large number is not exact."""
+"""Blessings on platforms, which pass artifact ids as JSON, where large numbers are not exact."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ STORE = "projects/1/locations/here/metadataStores/default/artifacts"
 
 
 def handed_on(artifact: types.Artifact, number: int) -> types.Artifact:
-    """As the next component gets it from TFX's entry point."""
-    told = entry.to_runtime_artifact(artifact, {})
-    told.name = f"{STORE}/{number}"
-    told.type.instance_schema = compiler_utils.get_artifact_schema(type(artifact))
-    given = json_format.Parse(json_format.MessageToJson(told), pipeline_spec_pb2.RuntimeArtifact())
+    """Return the artifact as TFX's entry point passes it to the next component."""
+    passed = entry.to_runtime_artifact(artifact, {})
+    passed.name = f"{STORE}/{number}"
+    passed.type.instance_schema = compiler_utils.get_artifact_schema(type(artifact))
+    given = json_format.Parse(json_format.MessageToJson(passed), pipeline_spec_pb2.RuntimeArtifact())
     artifacts = {"it": pipeline_spec_pb2.ArtifactList(artifacts=[given])}
     return entry.parse_raw_artifact_dict(artifacts, {})["it"][0]
 
@@ -35,7 +35,7 @@ def inputs() -> dict[str, list[types.Artifact]]:
     edge_model = handed_on(EdgeModel(), 2)
     blessing = standard_artifacts.ModelBlessing()
     blessing.set_int_custom_property("blessed", 1)
-    blessing.set_string_custom_property("current_model_id", f"{STORE}/1")  # as TFX's entry point writes it
+    blessing.set_string_custom_property("current_model_id", f"{STORE}/1")  # the format of TFX's entry point
     evaluation, edge_blessing = EdgeEvaluation(), EdgeBlessing()
     for artifact in (evaluation, edge_blessing):
         artifact.set_int_custom_property("blessed", 1)
@@ -50,7 +50,7 @@ def inputs() -> dict[str, list[types.Artifact]]:
     }
 
 
-def test_ids_there_are_larger_than_json_can_say_and_blessings_count_nevertheless(inputs):
+def test_blessings_count_with_ids_larger_than_json_can_represent(inputs):
     assert inputs["model"][0].id > 2**53
     assert isinstance(inputs["edge_blessing"][0], EdgeBlessing)
     assert refusal(inputs) is None
@@ -63,12 +63,12 @@ def test_ids_there_are_larger_than_json_can_say_and_blessings_count_nevertheless
         ("edge_model", EdgeModel, "the EdgeEvaluator's blessing is for another edge model"),
     ],
 )
-def test_a_blessing_for_another_artifact_does_not_count_there_either(inputs, key, kind, reason):
+def test_a_blessing_for_another_artifact_does_not_count_on_platforms(inputs, key, kind, reason):
     inputs[key] = [handed_on(kind(), 7)]
     assert refusal(inputs) == reason
 
 
-def test_an_edge_blessing_for_another_model_does_not_count_there_either(inputs):
+def test_an_edge_blessing_for_another_model_does_not_count_on_platforms(inputs):
     inputs["model"] = [handed_on(standard_artifacts.Model(), 7)]
     blessing = standard_artifacts.ModelBlessing()
     blessing.set_int_custom_property("blessed", 1)
@@ -77,7 +77,7 @@ def test_an_edge_blessing_for_another_model_does_not_count_there_either(inputs):
     assert refusal(inputs) == "the EdgeEvaluator's blessing is for another model"
 
 
-def test_a_refusal_is_handed_on_too(inputs):
+def test_a_refusal_is_passed_on_platforms(inputs):
     blessing = standard_artifacts.ModelBlessing()
     blessing.set_int_custom_property("blessed", 0)
     blessing.set_string_custom_property("current_model_id", f"{STORE}/1")
@@ -86,7 +86,7 @@ def test_a_refusal_is_handed_on_too(inputs):
 
 
 @pytest.mark.parametrize("kind", [EdgeModel, EdgeBlessing, EdgeEvaluation])
-def test_own_types_have_names_that_kfp_allows_and_tfx_can_import(kind):
+def test_artifact_types_have_names_that_kfp_allows_and_tfx_can_import(kind):
     assert yaml.safe_load(compiler_utils.get_artifact_schema(kind))["title"] == f"edgetune.{kind.__name__}"
 
 

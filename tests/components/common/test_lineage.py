@@ -1,4 +1,4 @@
-"""What did the work stands on what came of it."""
+"""Library versions recorded on artifacts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfx.components.statistics_gen import executor as statistics_gen_executor
 from tfx.types import standard_artifacts
 
 from edgetune.components.common.lineage import stamp, versions_of
-from edgetune.components.data_validation.component import LIBRARIES, StatisticsExecutor, ValidatorExecutor
+from edgetune.components.data_validation.executor import LIBRARIES, StatisticsExecutor, ValidatorExecutor
 
 
 def test_every_output_is_stamped_and_read_back():
@@ -22,7 +22,7 @@ def test_every_output_is_stamped_and_read_back():
         assert (found["numpy"], found["no-such-library"]) == (metadata.version("numpy"), None)
 
 
-def test_what_was_not_stamped_has_no_versions():
+def test_an_artifact_without_a_record_has_no_versions():
     assert versions_of(standard_artifacts.Model()) is None
 
 
@@ -33,9 +33,9 @@ def test_what_was_not_stamped_has_no_versions():
         (ValidatorExecutor, example_validator_executor.Executor, "anomalies", standard_artifacts.ExampleAnomalies),
     ],
 )
-def test_tfxs_executors_find_their_outputs_stamped(monkeypatch, ours, theirs, key, kind):
+def test_tfxs_executors_get_outputs_that_have_the_versions_already(monkeypatch, ours, theirs, key, kind):
     seen = []
-    # They may hand their outputs to the runner themselves, so what is written later would be lost.
+    # They may describe their outputs to the runner themselves, so later changes would be lost.
     monkeypatch.setattr(theirs, "Do", lambda self, inputs, outputs, properties: seen.append(versions_of(*outputs[key])))
     ours().Do({}, {key: [kind()]}, {})
     [versions] = seen

@@ -1,4 +1,4 @@
-"""Nothing is pushed without both blessings, each for this very model."""
+"""Pushers: nothing is pushed without both blessings, each for this model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TENSORFLOW = metadata.version("tensorflow")
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory) -> dict[str, types.Artifact]:
-    """A model, its edge model and their evaluation, as the components leave them."""
+    """Return a model, its edge model and their evaluation, as the components write them."""
     folder = tmp_path_factory.mktemp("measured")
     model, edge_model, examples = standard_artifacts.Model(), EdgeModel(), standard_artifacts.Examples()
     model.uri, model.id = str(folder / "model"), MODEL
@@ -49,7 +49,7 @@ def measured(tmp_path_factory) -> dict[str, types.Artifact]:
 
 @pytest.fixture
 def inputs(measured) -> dict[str, list[types.Artifact]]:
-    """The inputs of EdgePusher, all of which speak for pushing; the blessings are the test's own."""
+    """Return inputs of EdgePusher with all blessings; tests may change the blessings."""
     model_blessing = standard_artifacts.ModelBlessing()
     model_blessing.set_int_custom_property("blessed", 1)
     model_blessing.set_int_custom_property("current_model_id", MODEL)
@@ -78,7 +78,7 @@ PUSHERS = pytest.mark.parametrize("push", [push_bundle, push_saved_model])
 
 
 @PUSHERS
-def test_what_both_gates_blessed_is_pushed(inputs, tmp_path, push):
+def test_a_model_that_both_gates_blessed_is_pushed(inputs, tmp_path, push):
     made = push(inputs, tmp_path / "pushed")
     assert made.get_int_custom_property("pushed") == 1
     version = made.get_string_custom_property("pushed_version")
@@ -103,12 +103,12 @@ def test_the_bundle_names_the_code_that_made_it(inputs, tmp_path):
 
 
 def pretend(patch: pytest.MonkeyPatch, **versions: str) -> None:
-    """Lets this environment be one with other versions of these libraries."""
+    """Make this environment report other versions of these libraries."""
     installed = metadata.version
     patch.setattr(metadata, "version", lambda name: versions.get(name) or installed(name))
 
 
-def test_the_bundle_names_the_libraries_that_did_each_step_and_not_those_of_the_pusher(inputs, tmp_path, monkeypatch):
+def test_the_bundle_names_the_libraries_of_each_step_and_not_those_of_the_pusher(inputs, tmp_path, monkeypatch):
     model = standard_artifacts.Model()
     model.uri, model.id = inputs["model"][0].uri, MODEL
     with monkeypatch.context() as then:
@@ -123,14 +123,14 @@ def test_the_bundle_names_the_libraries_that_did_each_step_and_not_those_of_the_
     assert versions["model"]["no-such-library"] is None
     assert versions["edge_evaluation"]["tensorflow"] == TENSORFLOW
     assert versions["bundle"]["edgetune"] == "9.9.9"
-    # Artifacts of an older edgetune have no record, and nobody else's versions are named for them.
+    # Artifacts of older versions have no record; no other versions are given for them.
     assert versions["edge_model"] is None and versions["model_evaluation"] is None
     card = (folder / "MODEL_CARD.md").read_text()
     assert "- edge model made with: not recorded\n" in card and "no no-such-library" in card
     assert "tensorflow 2.16.2" in card and "2.99.0" not in card
 
 
-def test_the_card_has_what_people_said_and_the_images_that_were_counted(inputs, tmp_path):
+def test_the_model_card_has_the_texts_of_people_and_the_image_counts(inputs, tmp_path):
     report = IngestReport()
     report.uri = str(tmp_path / "report")
     Path(report.uri).mkdir()
@@ -143,7 +143,7 @@ def test_the_card_has_what_people_said_and_the_images_that_were_counted(inputs, 
         assert expected in card
 
 
-def test_the_bundle_says_how_the_run_read_its_images(inputs, tmp_path):
+def test_the_bundle_records_how_the_run_read_its_images(inputs, tmp_path):
     report, reading = IngestReport(), {"max_side": None, "background": [1, 2, 3]}
     report.uri = str(tmp_path / "report")
     Path(report.uri).mkdir()
@@ -198,7 +198,7 @@ OF_THE_BUNDLE = [
 
 @PUSHERS
 @pytest.mark.parametrize(("sabotage", "reason"), SABOTAGE)
-def test_without_either_blessing_nothing_is_pushed_and_the_reason_is_recorded(inputs, tmp_path, push, sabotage, reason):
+def test_without_both_blessings_nothing_is_pushed_and_the_reason_is_recorded(inputs, tmp_path, push, sabotage, reason):
     sabotage(inputs)
     made = push(inputs, tmp_path / "pushed")
     assert made.has_custom_property("pushed") and made.get_int_custom_property("pushed") == 0
@@ -215,7 +215,7 @@ def test_a_bundle_needs_a_blessing_and_an_evaluation_of_its_own_edge_model(input
     assert not (tmp_path / "pushed").exists()
 
 
-def test_an_unstored_model_does_not_match_a_blessing_that_names_none(inputs, tmp_path):
+def test_an_unstored_model_does_not_match_a_blessing_without_an_id(inputs, tmp_path):
     model, blessing, edge_blessing = standard_artifacts.Model(), standard_artifacts.ModelBlessing(), EdgeBlessing()
     model.uri = inputs["model"][0].uri
     for each in (blessing, edge_blessing):
@@ -236,13 +236,13 @@ def test_a_saved_model_that_was_changed_after_its_evaluation_is_not_bundled(inpu
 
 
 @PUSHERS
-def test_a_push_that_cannot_be_written_is_an_error_and_nothing_is_recorded(inputs, tmp_path, push):
+def test_a_failed_push_is_an_error_and_nothing_is_recorded(inputs, tmp_path, push):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(PushError, match="the push failed"):
         push(inputs, tmp_path / "file")
 
 
-def test_their_properties_and_outputs():
+def test_properties_and_outputs_of_the_pushers():
     channel = {
         "model": types.Channel(type=standard_artifacts.Model),
         "model_blessing": types.Channel(type=standard_artifacts.ModelBlessing),

@@ -1,4 +1,4 @@
-"""What WriteRecords writes: whatever TFX's readers are, they find the same records in the same order."""
+"""WriteRecords: all of TFX's readers find the same records in the same order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECORDS = [np.random.default_rng(number).bytes(1000 + number) for number in rang
 
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    monkeypatch.setattr(record_writer, "_BLOCK", 5000)  # eight members and more
+    monkeypatch.setattr(record_writer, "_BLOCK", 5000)  # at least eight members
     with beam.Pipeline("FnApiRunner") as pipeline:
         pipeline | beam.Create(RECORDS, reshuffle=False) | WriteRecords(str(tmp_path / "data"), request.param)
     [path] = tmp_path.iterdir()
@@ -44,7 +44,7 @@ def _same(found: list[bytes]) -> None:
     assert sorted(found) == sorted(RECORDS)
 
 
-def test_nothing_is_a_file_without_records(tmp_path):
+def test_no_records_make_a_file_without_records(tmp_path):
     with beam.Pipeline("FnApiRunner") as pipeline:
         pipeline | beam.Create([]) | WriteRecords(str(tmp_path / "data"), squeezed)
     [path] = tmp_path.iterdir()

@@ -1,4 +1,4 @@
-"""CuratedSchema: ImportSchemaGen that notices an edit."""
+"""CuratedSchema: an ImportSchemaGen that detects edits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.types import standard_artifacts
 
-from edgetune.components.curated_schema.component import CuratedSchema, Executor
+from edgetune.components.curated_schema.component import CuratedSchema
+from edgetune.components.curated_schema.executor import Executor
 from edgetune.modules.contracts import example_features
 
 
@@ -28,14 +29,14 @@ def test_an_edited_schema_changes_a_property_and_an_unchanged_one_does_not(schem
     assert before["schema_digest"] != after["schema_digest"]
 
 
-def test_it_is_tfxs_own_in_everything_else(schema):
+def test_everything_else_is_as_in_tfxs_component(schema):
     component, theirs = CuratedSchema(schema), ImportSchemaGen(schema_file=str(schema))
     assert component.outputs["schema"].type is standard_artifacts.Schema
     assert set(component.outputs) == set(theirs.outputs)
     assert issubclass(component.EXECUTOR_SPEC.executor_class, theirs.EXECUTOR_SPEC.executor_class)
 
 
-def test_a_schema_of_this_code_is_named_and_found_wherever_the_code_lies(root, tmp_path):
+def test_a_schema_beside_the_code_is_found_wherever_the_code_is_installed(root, tmp_path):
     component = CuratedSchema(root / "schemas" / "examples.pbtxt")
     assert component.exec_properties["schema_file"] == "edgetune:schemas/examples.pbtxt"
     artifact = standard_artifacts.Schema()
@@ -44,7 +45,7 @@ def test_a_schema_of_this_code_is_named_and_found_wherever_the_code_lies(root, t
     assert (tmp_path / "schema.pbtxt").read_bytes() == (root / "schemas" / "examples.pbtxt").read_bytes()
 
 
-def test_the_schema_of_this_repository_names_every_feature_of_a_raw_example(root):
+def test_the_schema_of_this_repository_has_every_feature_of_a_raw_example(root):
     schema = text_format.Parse((root / "schemas" / "examples.pbtxt").read_text(), schema_pb2.Schema())
     features = {feature.name: feature for feature in schema.feature}
     texts = {

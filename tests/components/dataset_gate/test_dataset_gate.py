@@ -1,4 +1,4 @@
-"""DatasetGate: what stops a run, and that clean data passes."""
+"""DatasetGate: findings that stop a run, and clean data that pass."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.helpers import beam_context
 TRASHNET = Path(__file__).resolve().parents[4] / "shared" / "data" / "trashnet"
 SPLITS = ("train", "eval", "test")
 Row = tuple[str, str, str] | tuple[str, str, str, str] | tuple[str, str, str, str, int]
-"""Label, source, digest of the pixels; group, by default the digest; shorter side in pixels, by default 64."""
+"""Label, source and pixel digest; optionally the group (default: the digest) and shorter side in pixels (64)."""
 
 CLEAN: dict[str, list[Row]] = {
     split: [(label, f"{label}/{split}{number}.jpg", f"{split}{label}{number}") for label in "ab" for number in (1, 2)]
@@ -48,7 +48,7 @@ def component(smallest: int = 3, **changes: object) -> DatasetGate:
 
 @dataclass
 class Gate:
-    """The inputs of one execution, in a folder of their own."""
+    """Inputs of one execution, in its own folder."""
 
     folder: Path
 
@@ -75,7 +75,7 @@ class Gate:
         (self.folder / "report" / "ingest.json").write_text(json.dumps({"splits": counts}))
 
     def anomaly(self, split: str, **features: str) -> None:
-        """What ExampleValidator writes: an empty message where there is nothing."""
+        """Write anomalies as ExampleValidator does: an empty message if there are none."""
         found = anomalies_pb2.Anomalies()
         for feature, description in features.items():
             if feature == "dataset":
@@ -87,14 +87,14 @@ class Gate:
         path.write_bytes(found.SerializeToString())
 
     def statistics(self, key: str, labels: list[str], red: list[float]) -> None:
-        """What StatisticsGen would write of a train split."""
+        """Write statistics of a train split as StatisticsGen does."""
         frame = pd.DataFrame({"label": labels, "red": red})
         path = self.folder / key / "Split-train" / "FeatureStats.pb"
         path.parent.mkdir(parents=True)
         path.write_bytes(tfdv.generate_statistics_from_dataframe(frame).SerializeToString())
 
     def execute(self, smallest: int = 3, **changes: object) -> DatasetFindings:
-        """Runs the executor as TFX would."""
+        """Run the executor as TFX does."""
         artifacts = {
             "examples": standard_artifacts.Examples(),
             "anomalies": standard_artifacts.ExampleAnomalies(),
@@ -113,13 +113,13 @@ class Gate:
         return artifacts["findings"]
 
     def refuse(self, smallest: int = 3, **changes: object) -> tuple[list[dict], FindingsError]:
-        """The findings that are written, and the error that they end with."""
+        """Run the executor, and return the written findings and the error."""
         with pytest.raises(FindingsError) as caught:
             self.execute(smallest, **changes)
         return self.written(), caught.value
 
     def written(self) -> list[dict]:
-        """The findings in the output; there is nothing beside them."""
+        """Return the findings in the output, which must hold no other file."""
         [path] = (self.folder / "findings").iterdir()
         assert path.name == "findings.json"
         return json.loads(path.read_text())["findings"]
@@ -130,26 +130,26 @@ def gate(tmp_path: Path) -> Gate:
     return Gate(tmp_path)
 
 
-def test_its_properties_are_the_bounds_and_the_digest_of_its_code():
+def test_the_properties_are_the_bounds_and_the_digest_of_the_code():
     properties = component(7, min_side=9, allow=["small_class", "drift"]).exec_properties
     assert properties["min_examples_per_class"] == 7 and len(properties["code_digest"]) == 64
     assert (properties["min_side"], properties["allow"]) == (9, '["drift", "small_class"]')
     assert component().outputs["findings"].type is DatasetFindings
 
 
-def test_who_runs_it_is_a_property_only_where_something_is_let_pass():
+def test_the_user_is_a_property_only_if_something_is_allowed():
     assert component().exec_properties["allowed_by"] == ""
     assert component(allow=["drift"]).exec_properties["allowed_by"] == getpass.getuser()
 
 
 def test_clean_data_passes_with_an_empty_list(gate):
-    # A copy under the same label in the same split is harmless.
+    # A copy with the same label in the same split is harmless.
     gate.write({**CLEAN, "train": [*CLEAN["train"], ("a", "a/copy.jpg", "traina1")]})
     gate.execute(smallest=6)
     assert gate.written() == []
 
 
-def test_everything_that_is_wrong_is_written_and_named_at_once(gate):
+def test_all_findings_are_written_and_named_in_one_error(gate):
     gate.write(
         {
             **CLEAN,
@@ -180,7 +180,7 @@ def test_everything_that_is_wrong_is_written_and_named_at_once(gate):
     assert "the examples in the split eval: Too few examples" in message
 
 
-def test_one_finding_is_its_own_message(gate):
+def test_the_message_of_a_single_finding_is_the_finding(gate):
     gate.write(CLEAN)
     gate.anomaly("test", label="Unexpected value")
     [finding], error = gate.refuse()
@@ -189,7 +189,7 @@ def test_one_finding_is_its_own_message(gate):
     assert error.cause == "label in the split test: Unexpected value"
 
 
-def test_of_many_findings_ten_are_named(gate):
+def test_at_most_ten_findings_are_named(gate):
     gate.write({**CLEAN, "train": [*CLEAN["train"], *((f"c{n:02}", f"c{n}/1.jpg", f"c{n}") for n in range(13))]})
     findings, error = gate.refuse(smallest=2)
     assert len(findings) == 13
@@ -204,7 +204,7 @@ def test_a_split_that_was_not_validated_does_not_pass(gate):
         gate.execute()
 
 
-def test_trashnets_image_under_two_labels_is_found_with_both_files(gate):
+def test_trashnets_image_with_two_labels_is_found_with_both_files(gate):
     if not TRASHNET.is_dir():
         pytest.skip("the shared folder trashnet is not beside this repository")
     rows = [
@@ -220,7 +220,7 @@ def test_trashnets_image_under_two_labels_is_found_with_both_files(gate):
     assert all((TRASHNET / file).is_file() and file in error.cause for file in finding["files"])
 
 
-def test_near_duplicates_are_one_image_by_their_group(gate):
+def test_near_duplicates_in_a_group_count_as_one_image(gate):
     gate.write(
         {
             **CLEAN,
@@ -231,17 +231,17 @@ def test_near_duplicates_are_one_image_by_their_group(gate):
     findings, _ = gate.refuse()
     assert [finding["name"] for finding in findings] == ["leakage", "two_labels"]
     assert all(finding["cause"].startswith("nearly the same image ") for finding in findings)
-    # Every label and every split has a file that is named.
+    # A file of every label and every split is named.
     assert all(sorted(finding["files"]) == ["a/far.jpg", "b/far.jpg", "b/other split.jpg"] for finding in findings)
 
 
-def test_copies_are_findings_only_where_they_are_asked_to_be(gate):
+def test_copies_are_findings_only_if_the_setting_says_so(gate):
     gate.write({**CLEAN, "train": [*CLEAN["train"], ("a", "a/copy.jpg", "traina1")]})
     [finding], _ = gate.refuse(on_duplicates="fail")
     assert finding["name"] == "duplicates" and finding["files"] == ["a/copy.jpg", "a/train1.jpg"]
 
 
-def test_imbalance_and_small_images_are_bounded(gate):
+def test_imbalance_and_small_images_are_findings(gate):
     more = [("a", f"a/more{n}.jpg", f"more{n}") for n in range(6)]
     gate.write({**CLEAN, "train": [*CLEAN["train"], *more, ("b", "b/tiny.jpg", "tiny", "tiny", 7)]})
     findings, _ = gate.refuse(max_imbalance=1.7, min_side=8)
@@ -257,7 +257,7 @@ def test_imbalance_and_small_images_are_bounded(gate):
     assert findings[0]["cause"].endswith(", such as b/eval1.jpg, b/eval2.jpg, b/test1.jpg")
 
 
-def test_the_bounds_are_the_last_values_that_pass(gate):
+def test_values_equal_to_the_bounds_pass(gate):
     more = [("a", f"a/more{n}.jpg", f"more{n}") for n in range(6)]
     gate.write({**CLEAN, "train": [*CLEAN["train"], *more, ("b", "b/tiny.jpg", "tiny", "tiny", 7)]})
     gate.execute(max_imbalance=12 / 7, min_side=7)
@@ -267,7 +267,7 @@ def test_the_bounds_are_the_last_values_that_pass(gate):
 def test_drift_is_measured_against_the_data_of_the_last_blessed_model(gate):
     gate.write(CLEAN)
     gate.statistics("statistics", ["a"] * 80 + ["b"] * 20, [200.0 + n % 9 for n in range(100)])
-    gate.execute()  # there is nothing to compare with
+    gate.execute()  # there is no baseline
     shutil.rmtree(gate.folder / "findings")
     gate.statistics("baseline_statistics", ["a", "b"] * 50, [20.0 + n % 9 for n in range(100)])
     findings, _ = gate.refuse(max_label_drift=0.29)
@@ -279,7 +279,7 @@ def test_drift_is_measured_against_the_data_of_the_last_blessed_model(gate):
     assert [finding["subject"] for finding in findings] == ["red"]
 
 
-def test_what_is_allowed_passes_and_the_artifact_says_who_let_it(gate):
+def test_an_allowed_finding_passes_and_the_artifact_records_the_user(gate):
     gate.write({**CLEAN, "train": [*CLEAN["train"], ("b", "b/twin.jpg", "traina1"), ("c", "c/1.jpg", "only one")]})
     artifact = gate.execute(allow=["two_labels:b/twin.jpg", "small_class:c"])
     assert [(finding["name"], finding["allowed"]) for finding in gate.written()] == [
@@ -291,7 +291,7 @@ def test_what_is_allowed_passes_and_the_artifact_says_who_let_it(gate):
     assert json.loads(artifact.get_string_custom_property("allowed")) == ["small_class:c", "two_labels:b/twin.jpg"]
 
 
-def test_what_is_allowed_for_another_file_does_not_pass(gate):
+def test_a_finding_allowed_for_another_file_does_not_pass(gate):
     gate.write({**CLEAN, "train": [*CLEAN["train"], ("b", "b/twin.jpg", "traina1"), ("c", "c/1.jpg", "only one")]})
     findings, error = gate.refuse(allow=["two_labels:b/other.jpg", "small_class"])
     assert [(finding["name"], finding["allowed"]) for finding in findings] == [

@@ -1,4 +1,4 @@
-"""What was sabotaged is refused by the EdgeEvaluator, each for its own reason, and EdgePusher delivers none of it."""
+"""Sabotaged models: EdgeEvaluator refuses each for its own reason, and EdgePusher delivers none of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.tiny import edge
 
 MODEL, EDGE_MODEL = 31, 32
 SWAPPED = ("blue", "red", "green")
-# What passes for each variant, and why it is refused. Beside them, float32 is sound.
+# Per variant: the sabotage, and the reason for its refusal. The float32 variant is sound.
 SABOTAGED = {
     "dynamic": ("labels swapped", "labels.txt inside the file differs from the SavedModel's"),
     "int8": ("quantization broken", "is below the SavedModel's 1.0000 by more than edge.max_accuracy_drop 0.01"),
@@ -29,7 +29,7 @@ SABOTAGED = {
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> dict[str, list[types.Artifact]]:
-    """A SavedModel, an edge model of which three variants are sabotaged, and test images."""
+    """Return a SavedModel, an edge model with three sabotaged variants, and test images."""
     folder = tmp_path_factory.mktemp("sabotaged")
     model, edge_model, examples = standard_artifacts.Model(), EdgeModel(), standard_artifacts.Examples()
     model.uri, model.id = str(folder / "model"), MODEL
@@ -60,7 +60,7 @@ def evaluated(folder: Path, inputs, required: tuple[str, ...]) -> tuple[EdgeEval
 
 
 def pushed(folder: Path, inputs, evaluation: EdgeEvaluation, blessing: EdgeBlessing) -> PushedBundle:
-    """What EdgePusher leaves where the Evaluator has blessed the SavedModel."""
+    """Run EdgePusher with a SavedModel that the Evaluator blessed, and return its output."""
     model_blessing, made = standard_artifacts.ModelBlessing(), PushedBundle()
     model_blessing.set_int_custom_property("blessed", 1)
     model_blessing.set_int_custom_property("current_model_id", MODEL)
@@ -75,7 +75,7 @@ def metrics_of(evaluation: EdgeEvaluation) -> dict:
     return json.loads(Path(evaluation.uri, "metrics.json").read_text())
 
 
-def test_each_is_refused_for_its_own_reason_and_only_the_sound_one_is_delivered(inputs, tmp_path):
+def test_each_sabotaged_variant_is_refused_for_its_reason_and_only_the_sound_one_is_delivered(inputs, tmp_path):
     evaluation, blessing = evaluated(tmp_path, inputs, ("float32",))
     verdicts = {name: blessing.get_int_custom_property(f"blessed_{name}") for name in ("float32", *SABOTAGED)}
     assert verdicts == {"float32": 1, "dynamic": 0, "int8": 0, "float16": 0}
@@ -90,7 +90,7 @@ def test_each_is_refused_for_its_own_reason_and_only_the_sound_one_is_delivered(
 
 
 @pytest.mark.parametrize("variant", SABOTAGED)
-def test_where_a_sabotaged_one_is_required_nothing_is_delivered(inputs, tmp_path, variant):
+def test_nothing_is_delivered_if_a_sabotaged_variant_is_required(inputs, tmp_path, variant):
     evaluation, blessing = evaluated(tmp_path, inputs, ("float32", variant))
     assert blessing.get_int_custom_property("blessed") == 0
     assert blessing.get_int_custom_property("blessed_float32") == 1
@@ -102,7 +102,7 @@ def test_where_a_sabotaged_one_is_required_nothing_is_delivered(inputs, tmp_path
     assert not (tmp_path / "pushed").exists()
 
 
-def test_labels_swapped_beside_the_models_refuse_all_of_them(inputs, tmp_path):
+def test_swapped_labels_beside_the_models_refuse_all_of_them(inputs, tmp_path):
     edge_model = EdgeModel()
     edge_model.uri, edge_model.id = edge.write_edge_model(tmp_path / "edge", beside=SWAPPED), EDGE_MODEL
     swapped = {**inputs, "edge_model": [edge_model]}

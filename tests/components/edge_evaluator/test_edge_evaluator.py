@@ -1,4 +1,4 @@
-"""EdgeEvaluator: its verdict stands in the blessing, and whom it is for."""
+"""EdgeEvaluator: the verdict in the blessing, and the artifacts that it is for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def component(**settings) -> EdgeEvaluator:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> dict[str, list[types.Artifact]]:
-    """A model, and a float32 of it that is right and a float16 that is wrong."""
+    """Return a model with a correct float32 variant and a wrong float16 variant."""
     folder = tmp_path_factory.mktemp("inputs")
     model, edge_model, examples = standard_artifacts.Model(), EdgeModel(), standard_artifacts.Examples()
     model.uri, model.id = str(folder / "model"), 11
@@ -47,7 +47,7 @@ def evaluated(folder: Path, inputs, **settings) -> tuple[EdgeEvaluation, EdgeBle
     return evaluation, blessing
 
 
-def test_its_properties_are_the_thresholds_and_the_digest_of_its_code():
+def test_the_properties_are_the_thresholds_and_the_digest_of_the_code():
     properties = component(max_bytes=5).exec_properties
     assert properties == {
         "required": ["float32"],
@@ -59,11 +59,11 @@ def test_its_properties_are_the_thresholds_and_the_digest_of_its_code():
     }
 
 
-def test_no_bound_on_the_size_is_no_property():
+def test_no_size_limit_is_no_property():
     assert component().exec_properties.get("max_bytes") is None
 
 
-def test_each_variant_is_blessed_for_itself_and_the_judged_are_named(tmp_path, inputs):
+def test_each_variant_is_blessed_separately_and_the_judged_artifacts_are_recorded(tmp_path, inputs):
     evaluation, blessing = evaluated(tmp_path, inputs)
     judged = {
         key: blessing.get_int_custom_property(key)
@@ -82,7 +82,7 @@ def test_each_variant_is_blessed_for_itself_and_the_judged_are_named(tmp_path, i
     assert Path(evaluation.uri, "golden", "expected.json").exists()
 
 
-def test_the_main_figures_stand_in_ml_metadata(tmp_path, inputs):
+def test_the_main_figures_are_recorded_in_ml_metadata(tmp_path, inputs):
     evaluation, _ = evaluated(tmp_path, inputs)
     assert evaluation.get_int_custom_property("test_images") == 12
     assert evaluation.get_float_custom_property("accuracy_saved_model") == 1.0

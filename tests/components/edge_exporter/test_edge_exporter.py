@@ -1,4 +1,4 @@
-"""EdgeExporter: what it takes, what re-runs it, and what it writes."""
+"""EdgeExporter: its inputs, its cache key and its outputs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def export(folder: Path, saved_model: str, **settings) -> EdgeModel:
     return made
 
 
-def test_its_properties_are_typed_settings_and_the_digest_of_its_code():
+def test_the_properties_are_typed_settings_and_the_digest_of_the_code():
     properties = component(variants=["int8", "float32"], author="me").exec_properties
     assert properties == {
         "variants": ["int8", "float32"],
@@ -67,7 +67,7 @@ def test_changing_a_threshold_does_not_export_again():
     assert other.exec_properties == component().exec_properties
 
 
-def test_it_puts_out_an_edge_model():
+def test_the_output_is_an_edge_model():
     assert component().outputs["edge_model"].type is EdgeModel
 
 
@@ -93,7 +93,7 @@ def test_a_float_operation_left_in_int8_is_an_error_that_names_variant_and_opera
 
 
 def with_operation(function: Callable[[tf.Tensor], tf.Tensor], folder: Path) -> str:
-    """A SavedModel with an operation of the test's own between its convolution and its head."""
+    """Return a SavedModel with an additional operation between its convolution and its head."""
     image = keras.Input((32, 32, 3), name="image")
     features = keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 127.5, -1.0)(image))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Lambda(function)(features))
@@ -101,7 +101,7 @@ def with_operation(function: Callable[[tf.Tensor], tf.Tensor], folder: Path) -> 
 
 
 def converted(saved_model: str, *ops: OpsSet) -> bytes:
-    """What the converter makes of it where it may use these sets of operations; calibrated, if 8-bit ones."""
+    """Convert the model with these sets of operations; calibrate if they are 8-bit."""
     converter = Converter.from_saved_model(saved_model, signature_keys=[EDGE])
     converter.target_spec.supported_ops = list(ops)
     if OpsSet.TFLITE_BUILTINS_INT8 in ops:
@@ -117,7 +117,7 @@ def test_an_operation_without_an_8_bit_kernel_is_an_error_that_names_it(tmp_path
         export(tmp_path, saved_model, variants=["int8"], required=[])
 
 
-def test_the_one_float_operation_that_a_converter_leaves_between_integers_is_named(tmp_path, monkeypatch):
+def test_a_single_float_operation_left_between_integers_is_named(tmp_path, monkeypatch):
     saved_model = with_operation(tf.sin, tmp_path / "sine")
     left = converted(saved_model, OpsSet.TFLITE_BUILTINS_INT8, OpsSet.TFLITE_BUILTINS)
     assert {"SIN", "QUANTIZE", "DEQUANTIZE", "CONV_2D"} <= set(inspection.inspect(left).ops)
@@ -148,6 +148,6 @@ def test_labels_that_do_not_fit_the_model_are_an_error(tmp_path, monkeypatch):
         export(tmp_path, edge.saved_model(), variants=["float32"])
 
 
-def test_it_stands_on_the_converter_that_it_is_cached_by():
+def test_the_code_digest_covers_the_converter():
     files = {str(path.relative_to(ROOT)) for path in closure((Executor.__module__,))}
     assert {"modules/conversion/convert.py", "modules/litert/metadata.py", "modules/images/decode.py"} <= files

@@ -1,4 +1,4 @@
-"""Evaluator: TFX's, with thresholds that one run can change."""
+"""Evaluator: TFX's Evaluator with thresholds that can be changed for a single run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def component(settings: EvaluationSettings = SETTINGS) -> Evaluator:
 
 @pytest.fixture
 def evaluated(monkeypatch) -> list[config_pb2.EvalConfig]:
-    """The configurations that TFX's own executor was called with."""
+    """Return the configurations with which TFX's own executor is called."""
     calls: list[config_pb2.EvalConfig] = []
 
     def do(self, input_dict, output_dict, exec_properties):
@@ -51,7 +51,7 @@ def evaluated(monkeypatch) -> list[config_pb2.EvalConfig]:
     return calls
 
 
-def test_it_is_tfxs_own_in_everything_but_the_thresholds():
+def test_everything_except_the_thresholds_is_as_in_tfxs_component():
     ours = component()
     theirs = TfxEvaluator(
         examples=types.Channel(type=standard_artifacts.Examples),
@@ -69,7 +69,7 @@ def test_it_is_tfxs_own_in_everything_but_the_thresholds():
     assert ours.exec_properties == {**given, **own}
 
 
-def test_the_properties_win_over_what_the_configuration_says(evaluated):
+def test_the_properties_override_the_configuration(evaluated):
     changed = {**component().exec_properties, "min_accuracy": 0.25, "max_regression": 0.5}
     Executor().Do({}, {}, changed)
     assert evaluated == [eval_config(EvaluationSettings(min_accuracy=0.25, max_regression=0.5))]
@@ -81,13 +81,13 @@ def test_unchanged_properties_leave_the_configuration_as_it_is(evaluated):
 
 
 @pytest.mark.parametrize("wrong", [1.5, -0.1, float("nan"), "high"])
-def test_a_threshold_out_of_range_ends_before_anything_is_evaluated(evaluated, wrong):
+def test_a_threshold_out_of_range_is_an_error_before_the_evaluation(evaluated, wrong):
     with pytest.raises(ConfigError, match="min_accuracy is "):
         Executor().Do({}, {}, {**component().exec_properties, "min_accuracy": wrong})
     assert evaluated == []
 
 
-def test_a_configuration_without_a_threshold_blesses_nothing():
+def test_a_configuration_without_a_threshold_is_an_error():
     config = eval_config(SETTINGS)
     for metric in config.metrics_specs[0].metrics:
         del metric.per_slice_thresholds[:]
@@ -96,7 +96,7 @@ def test_a_configuration_without_a_threshold_blesses_nothing():
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(0, []), (1, [1]), (BATCH, [BATCH]), (70, [32, 32, 6])])
-def test_a_batch_is_cut_and_nothing_of_it_lost(rows, sizes):
+def test_a_batch_is_split_without_losing_rows(rows, sizes):
     images = pa.array([[b"%d" % row] for row in range(rows)], pa.list_(pa.binary()))
     whole = pa.RecordBatch.from_pydict({"image": images})
     cut = list(small_batches({tfma.ARROW_RECORD_BATCH_KEY: whole, "other": 1}))
@@ -108,7 +108,7 @@ def test_a_batch_is_cut_and_nothing_of_it_lost(rows, sizes):
 
 @pytest.fixture
 def model_and_examples(tmp_path) -> dict[str, list[types.Artifact]]:
-    """70 images, ten of them with a label that is not theirs."""
+    """Return 70 images, ten of them with a wrong label."""
     model.save(model.colour_net(), tmp_path / "model" / "Format-Serving")
     labelled = [(model.png(pixels), label) for pixels, label in model.examples(24)][:70]
     wrong = {"red": "green", "green": "blue", "blue": "red"}
@@ -125,7 +125,7 @@ def artifact(kind: type[types.Artifact], uri: Path) -> types.Artifact:
     return made
 
 
-def test_the_model_never_gets_more_than_a_small_batch_however_many_are_read_at_once(
+def test_the_model_gets_only_small_batches_however_many_examples_are_read_at_once(
     monkeypatch, tmp_path, model_and_examples
 ):
     monkeypatch.setattr(batch_util, "GetBatchElementsKwargs", lambda *_: {"min_batch_size": 70, "max_batch_size": 70})
@@ -142,7 +142,7 @@ def test_the_model_never_gets_more_than_a_small_batch_however_many_are_read_at_o
     properties = {**component().exec_properties, "min_accuracy": 60 / 70}
     Executor(context(tmp_path)).Do(model_and_examples, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
 
-    # Each batch goes through the model twice: for what Transform makes of its labels, and for the answers.
+    # Each batch goes through the model twice: for Transform's labels, and for the predictions.
     assert sorted(given) == [6, 6, 32, 32, 32, 32]
     [metrics] = (metrics for key, metrics in tfma.load_eval_result(evaluation.uri).slicing_metrics if not key)
     measured = {name: value["doubleValue"] for name, value in metrics[""][""].items() if value}

@@ -1,4 +1,4 @@
-"""ImageExampleGen on a platform: what the data is, and whether they changed, is found out where the component runs."""
+"""ImageExampleGen on a platform: the data source and its fingerprint are determined where the component runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from PIL import Image
 
 from edgetune.components.image_example_gen import ImageExampleGen
-from edgetune.components.image_example_gen.deferred_source import LATER, find
+from edgetune.components.image_example_gen.deferred_source import DEFERRED, resolve_source
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.digits import EMBEDDED
 from edgetune.modules.data.sources import discover
@@ -36,16 +36,16 @@ def properties(path: str, known: bool = False, **changes: object) -> dict:
 
 
 @pytest.mark.parametrize("splits", [(), ("train", "val", "test")])
-def test_what_is_found_late_is_what_is_found_early(tmp_path, splits):
+def test_a_deferred_source_gets_the_same_properties_as_a_known_one(tmp_path, splits):
     path = str(photos(tmp_path, *splits))
-    late, early = properties(path), properties(path, known=True)
-    assert late["source_kind"] == LATER
-    find(late)
-    for key in ("tfrecord_pattern", "min_examples_per_class"):  # what finding it needs
-        del late[key]
-    assert {key: _json(value) for key, value in late.items()} == {key: _json(value) for key, value in early.items()}
-    find(early)
-    assert early == properties(path, known=True)
+    deferred, known = properties(path), properties(path, known=True)
+    assert deferred["source_kind"] == DEFERRED
+    resolve_source(deferred)
+    for key in ("tfrecord_pattern", "min_examples_per_class"):  # only needed to resolve the source
+        del deferred[key]
+    assert {key: _json(value) for key, value in deferred.items()} == {key: _json(value) for key, value in known.items()}
+    resolve_source(known)
+    assert known == properties(path, known=True)
 
 
 def _json(value: object) -> object:
@@ -57,7 +57,7 @@ def _json(value: object) -> object:
 
 def test_the_embedded_digits_are_written_where_the_component_runs():
     found = properties(EMBEDDED)
-    find(found)
+    resolve_source(found)
     folder = Path(found["input_base"])
     assert {path.name for path in folder.iterdir()} == set("0123456789")
     shutil.rmtree(folder.parent)
@@ -66,14 +66,14 @@ def test_the_embedded_digits_are_written_where_the_component_runs():
 @pytest.mark.parametrize(
     ("changes", "message"), [({}, "does not exist"), ({"min_examples_per_class": 2}, "fewer than 2 images")]
 )
-def test_data_that_no_run_could_use_end_the_component(tmp_path, changes, message):
+def test_the_component_fails_on_unusable_data(tmp_path, changes, message):
     path = photos(tmp_path) if changes else tmp_path / "absent"
     with pytest.raises(DataError, match=message):
-        find(properties(str(path), **changes))
+        resolve_source(properties(str(path), **changes))
 
 
 def hook(folder: Path, path: str, **changes: object) -> str:
-    """The fingerprint that the hook answers with, called as Vertex calls it."""
+    """Call the hook as Vertex does, and return its fingerprint."""
     output = folder / "task" / "executor_output.json"
     values = {key: value for key, value in properties(path, **changes).items() if value is not None}
     given = {"inputs": {"parameterValues": values}, "outputs": {"outputFile": str(output)}}
@@ -93,7 +93,7 @@ def hook(folder: Path, path: str, **changes: object) -> str:
     return answer.parameter_values["input_fingerprint"].string_value
 
 
-def test_the_hook_sees_what_changes_what_the_component_puts_out(tmp_path):
+def test_the_fingerprint_changes_with_names_labels_and_times_of_files(tmp_path):
     base = photos(tmp_path / "photos")
     before = hook(tmp_path, str(base))
     assert hook(tmp_path, str(base)) == before and len(before) == 64
@@ -108,12 +108,12 @@ def test_the_hook_sees_what_changes_what_the_component_puts_out(tmp_path):
     assert len(seen) == 4
 
 
-def test_the_hook_tells_what_is_wrong_with_the_data_without_a_traceback(tmp_path, capsys):
+def test_the_hook_reports_bad_data_without_a_traceback(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         hook(tmp_path, str(tmp_path / "absent"))
     assert ended.value.code == DataError.exit_code
     assert "absent does not exist\n  remedy: " in capsys.readouterr().err
 
 
-def test_the_embedded_digits_are_always_the_same_to_the_hook(tmp_path):
+def test_the_fingerprint_of_the_embedded_digits_is_constant(tmp_path):
     assert hook(tmp_path, EMBEDDED) == hook(tmp_path, EMBEDDED)

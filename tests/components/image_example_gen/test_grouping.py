@@ -1,4 +1,4 @@
-"""Groups and splits as a Beam pipeline: what becomes of images, before any pixels are moved."""
+"""Grouping of near-duplicates and assignment to splits, as a Beam pipeline over facts about images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import apache_beam as beam
 import numpy as np
 
 from edgetune.components.image_example_gen import grouping
-from edgetune.components.image_example_gen.grouping import LEFT_OUT, PLACED, Group, Placed, _summary
+from edgetune.components.image_example_gen.grouping import ASSIGNED, LEFT_OUT, AssignedImage, GroupDuplicates, _summary
 from edgetune.components.image_example_gen.near_duplicates import File, Item
 from edgetune.modules.data import splits
 from edgetune.modules.images.perceptual_hash import BITS, SIGNATURE
@@ -21,7 +21,7 @@ Fact = tuple[bytes, tuple[File, bytes]]
 
 
 def signature(number: int, flips: int = 0) -> bytes:
-    """A random one; with the first `flips` of its bits changed."""
+    """Return a random signature with its first `flips` bits inverted."""
     bits = np.random.default_rng(number).integers(0, 2, BITS, np.uint8)
     bits[:flips] ^= 1
     return np.packbits(bits).tobytes() + bytes([128]) * (SIGNATURE - BITS // 8)
@@ -37,8 +37,8 @@ def run(
     distance: int = 12,
     shares: dict[str, int] | None = SHARES,
     drop: bool = False,
-) -> tuple[dict[str, Placed], dict[str, str]]:
-    """Placed images by name, and reasons by the path of what was left out."""
+) -> tuple[dict[str, AssignedImage], dict[str, str]]:
+    """Return the assigned images by name, and the reason for each path that was left out."""
     with tempfile.TemporaryDirectory() as folder:
         with beam.Pipeline("FnApiRunner") as pipeline:
             remembered = [(name.encode(), split) for name, split in (memory or {}).items()]
@@ -46,7 +46,7 @@ def run(
                 "facts": pipeline | "Facts" >> beam.Create(facts),
                 "memory": pipeline | "Memory" >> beam.Create(remembered),
             }
-            for name, found in (inputs | Group(distance, shares, drop)).items():
+            for name, found in (inputs | GroupDuplicates(distance, shares, drop)).items():
                 (
                     found
                     | f"Pickle[{name}]" >> beam.Map(lambda item: pickle.dumps(item).hex())
@@ -58,10 +58,10 @@ def run(
                 for path in Path(folder).glob(f"{name}-*")
                 for line in path.read_text().splitlines()
             ]
-            for name in (PLACED, LEFT_OUT)
+            for name in (ASSIGNED, LEFT_OUT)
         }
-    placed = {image.id.decode(): image for image in collected[PLACED]}
-    assert len(placed) == len(collected[PLACED])
+    placed = {image.id.decode(): image for image in collected[ASSIGNED]}
+    assert len(placed) == len(collected[ASSIGNED])
     return placed, {left.file.source: left.reason for left in collected[LEFT_OUT]}
 
 
@@ -74,7 +74,7 @@ def hash_of(label: str, index: int) -> int:
 
 
 def test_near_duplicates_share_group_and_split_and_every_class_has_its_shares():
-    burst = [fact(f"burst{n}", "a", signature(7, n)) for n in range(0, 40, 5)]  # each resembles the next two
+    burst = [fact(f"burst{n}", "a", signature(7, n)) for n in range(0, 40, 5)]  # each is similar to the next two
     equal = [fact(f"twin{n}", "a", signature(8)) for n in range(3)]
     placed, left_out = run([*burst, *equal, *singles("a", 89), *singles("b", 10)])
     assert left_out == {} and len(placed) == 110
@@ -101,7 +101,7 @@ def test_images_without_a_signature_are_compared_by_their_pixels_only():
     assert len({image.group for image in placed.values()}) == 3
 
 
-def test_what_was_placed_stays_and_a_new_duplicate_goes_to_it():
+def test_known_images_keep_their_split_and_a_new_duplicate_joins_them():
     memory = {f"a{n}": "test" for n in range(5)}
     facts = [
         *singles("a", 9),
@@ -112,35 +112,35 @@ def test_what_was_placed_stays_and_a_new_duplicate_goes_to_it():
     assert placed["new"].split == "test" and placed["new"].group == placed["a3"].group
 
 
-def test_a_new_image_between_two_splits_is_left_out_and_says_why():
+def test_a_new_image_that_resembles_images_of_two_splits_is_left_out_with_a_reason():
     facts = [fact("old1", "a", signature(1)), fact("old2", "a", signature(1, 20)), fact("new", "a", signature(1, 10))]
     placed, left_out = run(facts, {"old1": "train", "old2": "test"})
     assert (placed["old1"].split, placed["old2"].split) == ("train", "test")
     assert placed["old1"].group != placed["old2"].group and set(placed) == {"old1", "old2"}
     assert set(left_out) == {"new"} and "different splits" in left_out["new"]
-    # In a first run there is nothing between which it could be torn.
+    # In a first run, all three go to one split.
     placed, left_out = run(facts)
     assert left_out == {} and len({image.group for image in placed.values()}) == 1
 
 
-def test_old_images_that_now_count_as_alike_do_not_move_and_share_a_group_that_the_gate_refuses():
+def test_known_images_in_two_splits_that_become_near_duplicates_keep_their_splits_and_share_a_group():
     facts = [fact("old1", "a", signature(1)), fact("old2", "a", signature(1, 10))]
     placed, _ = run(facts, {"old1": "train", "old2": "test"})
     assert (placed["old1"].split, placed["old2"].split) == ("train", "test")
     assert placed["old1"].group == placed["old2"].group
 
 
-def test_drop_keeps_one_of_each_label_and_prefers_what_was_there():
+def test_drop_keeps_one_copy_of_each_label_and_prefers_known_images():
     facts = [fact(f"{n}", "a", signature(1, n)) for n in range(5)] + [fact("x", "b", signature(1, 2))]
     placed, left_out = run(facts, {"3": "train"}, drop=True)
-    assert set(left_out) == {"0", "1", "2", "4"}  # and x, under its other label, is for the gate to find
+    assert set(left_out) == {"0", "1", "2", "4"}  # x has another label: a finding for DatasetGate
     assert left_out["0"] == "a near-duplicate of 3 (data.on_duplicates: drop)"
     assert len({image.group for image in placed.values()}) == 1
     _, first = run(facts, drop=True)
     assert set(first) == {"1", "2", "3", "4"}
 
 
-def test_the_users_own_splits_are_kept_and_drop_spares_the_test_split():
+def test_user_defined_splits_are_kept_and_drop_keeps_the_test_copy():
     facts = [fact("train/1", "a", signature(1), "train"), fact("test/1", "a", signature(1, 2), "test")]
     facts += [
         fact("train/2", "a", signature(2), "train"),
@@ -153,18 +153,18 @@ def test_the_users_own_splits_are_kept_and_drop_spares_the_test_split():
     assert set(left_out) == {"train/1", "train/copy of 2"} or set(left_out) == {"train/1", "train/2"}
 
 
-def test_a_group_counts_for_its_commonest_class_by_its_files_or_by_those_that_stay():
+def test_a_group_belongs_to_its_commonest_class_and_its_size_is_the_number_of_files_that_stay():
     def item(name: str, *labels: str, split: str = "") -> Item:
         files = tuple(File(f"{name}/{number}", label, "") for number, label in enumerate(labels))
         return Item(name.encode(), files, b"", split)
 
     items = [item("1", "b", "a"), item("2", "b", split="test")]
     assert _summary(b"1", items, False) == ("b", splits.SplitGroup(b"1", 3, "test"))
-    assert _summary(b"1", items, True) == ("b", splits.SplitGroup(b"1", 2, "test"))  # one of each label stays
+    assert _summary(b"1", items, True) == ("b", splits.SplitGroup(b"1", 2, "test"))  # one file of each label stays
     assert _summary(b"1", [item("1", "b", "a")], False) == ("a", splits.SplitGroup(b"1", 2))
 
 
-def test_a_class_of_very_many_is_placed_in_parts_and_what_was_placed_stays(monkeypatch):
+def test_a_large_class_is_assigned_in_parts_and_known_images_keep_their_split(monkeypatch):
     facts = [*singles("a", 400), *singles("b", 50)]
     monkeypatch.setattr(grouping, "GROUPS_TOGETHER", 100)
     placed, _ = run(facts)

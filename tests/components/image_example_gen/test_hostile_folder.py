@@ -1,4 +1,4 @@
-"""A folder with everything in it that a folder of images should not have: all of it is counted, and nothing breaks."""
+"""A folder with everything that a folder of images should not have: every file is counted, and nothing breaks."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
 
 
 def picture(number: int) -> bytes:
-    """A PNG of noise, so that no two are alike."""
+    """Return a PNG of noise, so that no two resemble each other."""
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(number).integers(0, 256, (20, 21, 3), np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def good(base: Path, *labels: str, count: int = 12) -> None:
-    for place, label in enumerate(labels):
+    for position, label in enumerate(labels):
         (base / label).mkdir(parents=True, exist_ok=True)
         for number in range(count):
-            (base / label / f"{number}.jpg").write_bytes(picture(100 * place + number))
+            (base / label / f"{number}.jpg").write_bytes(picture(100 * position + number))
 
 
 def execute(base: Path | str, into: Path, **changes: object) -> tuple[dict, dict[str, str], set[bytes]]:
-    """Content of ingest.json, reason by rejected path, and sources of all examples."""
+    """Run the executor, and return the content of ingest.json, the reason by rejected path, and all sources."""
     settings = DataSettings(path=str(base), **{"min_examples_per_class": 1, "max_rejected": 1.0, **changes})
     component = ImageExampleGen(discover(settings), settings)
     artifact, report = standard_artifacts.Examples(), IngestReport()
@@ -67,7 +67,7 @@ def _rejected(path: Path) -> dict[str, str]:
 
 
 def fill(base: Path, outside: Path) -> dict[str, str]:
-    """Puts everything into the class `cat`; returns the beginning of the reason by path of what has to be rejected."""
+    """Add bad files to the class `cat`, and return the beginning of the expected reason by path."""
     cat, name = base / "cat", os.fsdecode(b"not \xff utf-8.jpg")
     (outside / "secret.jpg").write_bytes(PNG)
     for file, content in {
@@ -108,7 +108,7 @@ def fill(base: Path, outside: Path) -> dict[str, str]:
         "cat/nowhere.jpg": "a link to a file that does not exist",
         "cat/pipe.jpg": "a named pipe, not a file",
         "cat/socket.jpg": "a socket, not a file",
-        "stray.jpg": "beside the folders of classes, so it has no label",
+        "stray.jpg": "outside the class folders, so it has no label",
     }
 
 
@@ -135,7 +135,7 @@ def test_everything_is_accepted_or_rejected_with_its_reason(hostile, tmp_path):
     assert on_disk == ingest["files"] == ingest["accepted"] + ingest["rejected"] == 40
 
 
-def test_above_the_bound_ten_are_named_and_the_whole_list_survives(hostile, tmp_path):
+def test_above_max_rejected_ten_files_are_named_and_the_whole_list_is_kept(hostile, tmp_path):
     base, expected = hostile
     with pytest.raises(DataError) as caught:
         execute(base, tmp_path, max_rejected=0.3)
@@ -180,7 +180,7 @@ def test_a_list_is_read_and_its_missing_file_is_rejected(tmp_path):
     assert ingest["files"] == len(lines)
 
 
-# --- what makes a run read the data again
+# --- fingerprints
 
 
 def fingerprint(path: Path | str) -> str:
@@ -189,14 +189,14 @@ def fingerprint(path: Path | str) -> str:
     return Driver(None).resolve_exec_properties(dict(component.exec_properties), None, None)["input_fingerprint"]
 
 
-def test_a_fingerprint_sees_every_change_and_no_hostile_file_breaks_it(hostile, tmp_path):
+def test_a_fingerprint_changes_with_every_file_and_copes_with_hostile_files(hostile, tmp_path):
     assert len(fingerprint(hostile[0])) == 64
     good(tmp_path, "cat", "dog", count=3)
     before = fingerprint(tmp_path)
     assert fingerprint(tmp_path) == before
     (tmp_path / "cat" / ".hidden").touch()
     assert fingerprint(tmp_path) == before
-    # Nothing but a label changes, neither sizes nor times nor their order: TFX's own sees nothing.
+    # Only a label changes, not sizes, times or their order: TFX's own fingerprint would stay the same.
     (tmp_path / "cat" / "2.jpg").rename(tmp_path / "dog" / "+.jpg")
     moved = fingerprint(tmp_path)
     assert moved != before
@@ -205,7 +205,7 @@ def test_a_fingerprint_sees_every_change_and_no_hostile_file_breaks_it(hostile, 
     assert fingerprint(tmp_path) not in (before, moved)
 
 
-def test_the_fingerprint_of_a_list_is_that_of_the_list_and_its_images(tmp_path):
+def test_the_fingerprint_of_a_list_covers_the_list_and_its_images(tmp_path):
     good(tmp_path, "a", "b", count=2)
     path = tmp_path / "list.csv"
     path.write_text("path,label\na/0.jpg,x\nb/0.jpg,y\nb/absent.jpg,y\n")
@@ -221,8 +221,8 @@ def test_the_fingerprint_of_a_list_is_that_of_the_list_and_its_images(tmp_path):
     assert len(seen) == 4
 
 
-def test_a_folder_behind_a_url_is_read_as_one_on_this_machine(tmp_path):
-    """`ram://` stands for `gs://`: TensorFlow's file systems know both."""
+def test_a_folder_at_a_url_is_read_like_a_local_folder(tmp_path):
+    """Use `ram://` instead of `gs://`: TensorFlow has file systems for both."""
     for label, first in (("cat", 0), ("dog", 100)):
         tf.io.gfile.makedirs(f"ram://photos/{label}")
         for number in range(10):

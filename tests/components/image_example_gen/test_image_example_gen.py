@@ -1,4 +1,4 @@
-"""ImageExampleGen: what is read, what is rejected, and in which split an image is."""
+"""ImageExampleGen: accepted and rejected files, and the splits of images."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ SPLITS = ("train", "eval", "test")
 
 @dataclass(frozen=True)
 class Made:
-    """What one execution put out."""
+    """Outputs of one execution."""
 
     ingest: dict
     rejected: dict[str, str]
     """Reason by path."""
     examples: dict[str, list[dict[str, bytes | int]]]
-    """Features by name, of each example, by split."""
+    """Features by name of each example, by split."""
     artifact: standard_artifacts.Examples
     report: IngestReport
 
@@ -69,7 +69,7 @@ def _png(seed: int) -> bytes:
 
 
 def execute(base: Path, into: Path, source: Source | None = None, flags: Sequence[str] = (), **changes: object) -> Made:
-    """Runs the executor as TFX would; `flags` are Beam's."""
+    """Run the executor as TFX does; `flags` are Beam's."""
     settings = DataSettings(path=str(base), **{"min_examples_per_class": 1, **changes})
     component = ImageExampleGen(source or discover(settings), settings)
     artifact, report = standard_artifacts.Examples(), IngestReport()
@@ -101,7 +101,7 @@ COPIES = range(3, 13)
 
 
 def fill(base: Path) -> None:
-    """Two classes of 25 images, ten copies in another format, two files that are none, and what is no data at all."""
+    """Write two classes of 25 images, ten copies in another format, two files that are not images, and hidden files."""
     for label, first in (("cat", 0), ("dog dog", 200)):
         for number in range(25):
             save(base / label / f"{number}.png", first + number)
@@ -127,7 +127,7 @@ def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     return execute(folder, tmp_path_factory.mktemp("made"))
 
 
-def test_every_file_is_accepted_or_rejected_and_hidden_ones_are_no_files(made):
+def test_every_file_is_accepted_or_rejected_and_hidden_files_are_ignored(made):
     assert (made.ingest["files"], made.ingest["accepted"], made.ingest["rejected"]) == (62, 60, 2)
     assert set(made.split_of) | set(made.rejected) == {
         *(f"{label}/{number}.png" for label in ("cat", "dog dog") for number in range(25)),
@@ -144,7 +144,7 @@ def test_rejected_files_are_listed_with_path_and_reason(made):
     assert made.rejected["dog dog/notes, by me.txt"].startswith("not an image of a known format")
 
 
-def test_an_example_holds_what_the_contract_says(made, folder):
+def test_an_example_has_the_documented_features(made, folder):
     [row] = [row for rows in made.examples.values() for row in rows if row["source"] == b"cat/20.png"]
     content = (folder / "cat" / "20.png").read_bytes()
     means = [row.pop(channel) for channel in ("red", "green", "blue")]
@@ -173,7 +173,7 @@ def test_every_split_has_its_share_and_is_counted_by_class(made):
 
 
 def test_equal_images_are_in_the_same_split(made):
-    for number in COPIES:  # ten: one or two might be so by chance
+    for number in COPIES:  # ten, since one or two could share a split by chance
         assert made.split_of[f"cat/copy of {number}.bmp"] == made.split_of[f"cat/{number}.png"]
 
 
@@ -205,8 +205,8 @@ def test_too_many_rejected_files_are_an_error_that_names_the_first(folder, tmp_p
     lines = cause.splitlines()[1:]
     assert len(lines) == 10
     assert lines[0].strip() == "cat/bad 00.jpg: the file is empty" and "bad 09" in lines[9]
-    assert (tmp_path / "made" / "report" / "rejected.csv").read_text().count("\n") == 15  # all, for who looks
-    # What a report can show after TFX removed the files.
+    assert (tmp_path / "made" / "report" / "rejected.csv").read_text().count("\n") == 15  # all of them
+    # The report shows these after TFX has removed the files.
     assert (caught.value.ingest["files"], caught.value.ingest["rejected"]) == (74, 14)
     assert len(caught.value.rows) == 14 and caught.value.rows[0] == {
         "path": "cat/bad 00.jpg",
@@ -220,7 +220,7 @@ def test_a_class_without_a_readable_file_is_an_error(tmp_path):
     for label in ("dog", "eel"):
         (tmp_path / "data" / label).mkdir()
         (tmp_path / "data" / label / "1.jpg").touch()
-    with pytest.raises(DataError, match="^no file of dog, eel can be used as an image"):
+    with pytest.raises(DataError, match="^no file of class dog, eel can be used as an image"):
         execute(tmp_path / "data", tmp_path / "made", max_rejected=0.5)
 
 
@@ -228,7 +228,7 @@ def test_a_split_without_a_class_is_an_error(tmp_path):
     for number in range(30):
         save(tmp_path / "data" / "cat" / f"{number}.png", number)
     save(tmp_path / "data" / "dog" / "1.png", 100)
-    with pytest.raises(DataError, match=r"^the split \w+ has no image of dog"):
+    with pytest.raises(DataError, match=r"^the split \w+ has no image of class dog"):
         execute(tmp_path / "data", tmp_path / "made")
 
 
@@ -240,7 +240,7 @@ def test_a_class_name_with_a_control_character_is_an_error(tmp_path):
         execute(tmp_path / "data", tmp_path / "made")
 
 
-def test_ready_splits_are_kept_as_they_are(tmp_path):
+def test_user_defined_splits_are_kept(tmp_path):
     base = tmp_path / "data"
     for number, split in enumerate(("train", "val", "test")):
         for label in ("cat", "dog"):
@@ -292,30 +292,30 @@ def test_records_are_read_plain_or_compressed_with_labels_as_text_or_number(tmp_
     reasons = sorted(made.rejected.values())
     assert reasons[0].startswith("not a tf.Example: ")
     assert reasons[1].startswith("not an image of a known format")
-    assert reasons[2] == "the feature pic is no bytes (data.image_feature)"
-    assert reasons[3].startswith("the feature y has 0 values of bytes or integers, and one is needed (data.image_fea")
+    assert reasons[2] == "the feature pic does not hold bytes (data.image_feature)"
+    assert reasons[3].startswith("the feature y has 0 values of bytes or integers instead of one (data.image_feature")
     assert "the record has pic)" in reasons[3] and "the record has pic, y)" in reasons[4]
 
 
-def test_a_damaged_file_of_records_ends_the_run_with_its_name_its_place_and_what_to_do(tmp_path):
+def test_a_damaged_tfrecord_file_ends_the_run_with_its_name_the_position_and_a_remedy(tmp_path):
     base = tmp_path / "data"
     for split in ("train", "eval", "test"):
         write_records(base / split / "good.tfrecord", *({"image": png(n), "label": n % 2} for n in range(4)))
     cut = base / "train" / "cut.tfrecord"
     write_records(cut, *({"image": png(n), "label": n % 2} for n in range(10, 14)))
     cut.write_bytes(cut.read_bytes()[:-1])
-    (base / "eval" / "text.tfrecord").write_text("this is just a text, and no records")
+    (base / "eval" / "text.tfrecord").write_text("this is just a text without records")
     with pytest.raises(UnusableFiles) as caught:
-        execute(base, tmp_path / "made", max_rejected=1.0)  # no share of rejected files excuses it
+        execute(base, tmp_path / "made", max_rejected=1.0)  # data.max_rejected does not allow damaged files
     first, second = caught.value.cause.splitlines()
     assert first == "eval/text.tfrecord: no TFRecord file: its first bytes are not a record's"
     assert second.strip().startswith("train/cut.tfrecord: cut short in record 4, at byte ")
-    assert caught.value.remedy.startswith("make or copy the file anew, or take it away: how many images it has lost")
+    assert caught.value.remedy.startswith("write or copy the file again, or remove it; the number of images that it ha")
     assert [row["path"] for row in caught.value.rows] == ["eval/text.tfrecord", "train/cut.tfrecord"]
     assert (caught.value.ingest["accepted"], caught.value.ingest["rejected"]) == (15, 2)
 
 
-def test_a_link_or_a_pipe_among_files_of_records_is_told_and_not_waited_for(tmp_path):
+def test_a_link_or_a_pipe_among_tfrecord_files_is_reported_and_not_read(tmp_path):
     base = tmp_path / "data"
     write_records(base / "good.tfrecord", *({"image": png(n), "label": n % 2} for n in range(20)))
     write_records(tmp_path / "outside.tfrecord", {"image": png(30), "label": 0})
@@ -328,7 +328,7 @@ def test_a_link_or_a_pipe_among_files_of_records_is_told_and_not_waited_for(tmp_
     assert second.strip() == "pipe.tfrecord: a named pipe, not a file"
 
 
-def test_of_equal_records_one_stays_where_duplicates_are_dropped(tmp_path):
+def test_dropping_duplicates_keeps_one_of_several_equal_records(tmp_path):
     base = tmp_path / "data"
     rows = [{"image": png(n), "label": n % 2} for n in range(20)]
     write_records(base / "a.tfrecord", *rows, rows[3], rows[3])
@@ -337,15 +337,15 @@ def test_of_equal_records_one_stays_where_duplicates_are_dropped(tmp_path):
     assert set(made.rejected) < {"a.tfrecord#4", "a.tfrecord#21", "a.tfrecord#22"}
 
 
-def test_a_folder_of_tensorflow_datasets_keeps_its_splits_and_the_names_of_its_classes(tmp_path):
+def test_a_tensorflow_datasets_folder_keeps_its_splits_and_class_names(tmp_path):
     base = tmp_path / "data"
-    for place, split in enumerate(("train", "validation", "test")):
-        rows = [{"image": png(10 * place + label), "label": label} for label in (0, 1)]
-        write_records(base / f"birds-{split}.tfrecord-00000-of-00001", *rows, {"image": png(9), "label": 2 + place})
+    for number, split in enumerate(("train", "validation", "test")):
+        rows = [{"image": png(10 * number + label), "label": label} for label in (0, 1)]
+        write_records(base / f"birds-{split}.tfrecord-00000-of-00001", *rows, {"image": png(9), "label": 2 + number})
     (base / "label.labels.txt").write_text("owl\nwren\n")
     made = execute(base, tmp_path / "made", max_rejected=0.5)
     assert made.ingest["splits"] == {split: {"owl": 1, "wren": 1} for split in SPLITS}
-    assert made.rejected["birds-test.tfrecord-00000-of-00001#3"] == "the label 4 is none of the 2 that have a name"
+    assert made.rejected["birds-test.tfrecord-00000-of-00001#3"] == "the label 4 is not one of the 2 that have a name"
 
 
 def test_tfxs_own_cifar10_records_are_read(tmp_path):
@@ -360,7 +360,7 @@ def test_tfxs_own_cifar10_records_are_read(tmp_path):
     assert row["source"].startswith(b"cifar10_t")
 
 
-# --- what judges
+# --- checks of the report
 
 
 def ingest(**changes: object) -> Ingest:
@@ -369,26 +369,26 @@ def ingest(**changes: object) -> Ingest:
     return Ingest(**{**values, "lost_classes": (), "first_rejected": (("cat/1.jpg", "empty"),), **changes})
 
 
-def test_the_bound_on_rejected_files_is_the_last_fraction_that_passes():
+def test_a_rejected_share_equal_to_max_rejected_passes():
     ingest_report.check(ingest(files=20, accepted=19), 0.05)
     with pytest.raises(DataError, match=r"1 of 19 files \(5.3%\)"):
         ingest_report.check(ingest(files=19, accepted=18), 0.05)
 
 
-def test_nothing_readable_is_an_error_whatever_the_bound():
+def test_no_readable_file_is_an_error_for_any_max_rejected():
     nothing = ingest(files=2, accepted=0, rejected=2, splits={split: {} for split in SPLITS})
     with pytest.raises(DataError, match="2 of 2 files"):
         ingest_report.check(nothing, 1.0)
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\tb", "a\x00"])
-def test_a_class_name_that_no_line_can_hold_is_an_error(name):
+def test_a_class_name_that_does_not_fit_into_a_line_is_an_error(name):
     with pytest.raises(DataError, match="empty or has characters that cannot be printed"):
         ingest_report.check(ingest(splits={split: {name: 1, "dog": 1} for split in SPLITS}), 1.0)
 
 
-def test_a_tally_is_the_same_in_any_order_and_any_number_of_parts():
-    tally = SplitCounts()
+def test_counts_do_not_depend_on_order_or_number_of_parts():
+    counts = SplitCounts()
 
     def example(image: bytes, label: bytes) -> tf.train.Example:
         made = tf.train.Example()
@@ -399,11 +399,11 @@ def test_a_tally_is_the_same_in_any_order_and_any_number_of_parts():
     def of(*parts: list[tf.train.Example]) -> dict:
         accumulators = []
         for part in parts:
-            accumulator = tally.create_accumulator()
+            accumulator = counts.create_accumulator()
             for one in part:
-                accumulator = tally.add_input(accumulator, one)
+                accumulator = counts.add_input(accumulator, one)
             accumulators.append(accumulator)
-        return tally.extract_output(tally.merge_accumulators(accumulators))
+        return counts.extract_output(counts.merge_accumulators(accumulators))
 
     one, two, three = example(b"1", b"cat"), example(b"2", b"dog"), example(b"1", b"cat")
     found = of([one, two, three])

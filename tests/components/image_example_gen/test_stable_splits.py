@@ -1,4 +1,4 @@
-"""ImageExampleGen over several runs of one pipeline: near-duplicates stay together, and no image ever moves."""
+"""ImageExampleGen over several runs of one pipeline: near-duplicates stay together, and images keep their splits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tfx.types import standard_artifacts
 from edgetune.components.common.artifacts import IngestReport
 from edgetune.components.image_example_gen import ImageExampleGen, split_memory
 from edgetune.components.image_example_gen.executor import Executor
-from edgetune.components.image_example_gen.grouping import Placed
+from edgetune.components.image_example_gen.grouping import AssignedImage
 from edgetune.modules.contracts import example_features
 from edgetune.modules.data.sources import discover
 from edgetune.modules.examples import records
@@ -30,10 +30,10 @@ from tests.helpers import beam_context
 
 @dataclass(frozen=True)
 class Run:
-    """What one run put out."""
+    """Outputs of one run."""
 
     split_of: dict[str, str]
-    """By source."""
+    """Split by source."""
     group_of: dict[str, bytes]
     ingest: dict
     rejected: dict[str, str]
@@ -85,7 +85,7 @@ def recompress(path: Path, into: Path) -> None:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 cats, 30 dogs, 10 eels; and of ten cats, a smaller and recompressed copy."""
+    """Return a folder of 60 cats, 30 dogs and 10 eels, and a smaller, recompressed copy of ten of the cats."""
     base = tmp_path_factory.mktemp("photos")
     for label, number in (("cat", 60), ("dog", 30), ("eel", 10)):
         for index in range(number):
@@ -107,7 +107,7 @@ def first(base: Path, memory: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def remembered(first: Run, memory: Path, tmp_path: Path) -> Path:
-    """The memory after the first run, for one test alone."""
+    """Return a copy of the memory after the first run, for one test."""
     return Path(shutil.copytree(memory, tmp_path / "memory"))
 
 
@@ -118,14 +118,14 @@ def test_every_class_has_its_shares_even_the_smallest(first):
     assert first.ingest["deviations"] == {}
 
 
-def test_a_copy_is_where_its_original_is(first):
+def test_a_copy_is_in_the_split_and_group_of_its_original(first):
     for index in range(10):
         copy, original = f"cat/copy of {index}.jpg", f"cat/{index}.png"
         assert first.group_of[copy] == first.group_of[original] and first.split_of[copy] == first.split_of[original]
     assert len(set(first.group_of.values())) == 100
 
 
-def test_ten_percent_more_move_nothing_and_the_shares_stay(first, base, remembered, tmp_path):
+def test_adding_ten_percent_moves_no_image_and_keeps_the_shares(first, base, remembered, tmp_path):
     grown = Path(shutil.copytree(base, tmp_path / "grown"))
     for label, start, number in (("cat", 60, 7), ("dog", 30, 3), ("eel", 10, 1)):
         for index in range(start, start + number):
@@ -139,12 +139,12 @@ def test_ten_percent_more_move_nothing_and_the_shares_stay(first, base, remember
     for label, images in (("cat", 77), ("dog", 33), ("eel", 11)):
         for split, share in (("train", 0.8), ("eval", 0.1), ("test", 0.1)):
             assert abs(found.counts(label)[split] - share * images) <= 1
-    # Without the memory, they would have moved.
+    # Without the memory, images move.
     fresh = execute(grown, tmp_path / "fresh", tmp_path / "no memory")
     assert {source: fresh.split_of[source] for source in renamed} != renamed
 
 
-def test_what_is_removed_moves_nothing_is_reported_and_comes_back_to_where_it_was(first, base, remembered, tmp_path):
+def test_removing_images_moves_no_other_is_reported_and_they_return_to_their_split(first, base, remembered, tmp_path):
     shrunk = Path(shutil.copytree(base, tmp_path / "shrunk"))
     gone = [source for source, split in first.split_of.items() if source.startswith("dog/") and split == "test"][:2]
     for source in gone:
@@ -156,14 +156,14 @@ def test_what_is_removed_moves_nothing_is_reported_and_comes_back_to_where_it_wa
     assert back.split_of == first.split_of
 
 
-def test_dropped_copies_are_listed_and_count_as_no_unusable_files(first, base, remembered, tmp_path):
+def test_dropped_copies_are_listed_but_not_counted_as_unusable(first, base, remembered, tmp_path):
     found = execute(base, tmp_path / "made", remembered, on_duplicates="drop", max_rejected=0.0)
     assert len(found.rejected) == 10 == found.ingest["left_out"] == found.ingest["rejected"]
     assert all("near-duplicate of cat/" in reason for reason in found.rejected.values())
     assert found.split_of.items() <= first.split_of.items() and len(found.split_of) == 100
 
 
-def test_a_run_that_fails_is_not_remembered(base, remembered, tmp_path):
+def test_a_failed_run_does_not_change_the_memory(base, remembered, tmp_path):
     before = sorted(path.name for path in remembered.iterdir() if path.is_dir())
     bad = Path(shutil.copytree(base, tmp_path / "bad"))
     (bad / "cat" / "broken.png").write_bytes(b"no image")
@@ -175,12 +175,12 @@ def test_a_run_that_fails_is_not_remembered(base, remembered, tmp_path):
     assert version == (remembered / "latest").read_text() and version not in before
 
 
-def test_images_that_are_gone_are_remembered_and_a_split_that_changed_is_the_new_one(tmp_path):
+def test_removed_images_are_remembered_and_a_changed_split_replaces_the_old_one(tmp_path):
     folder = str(tmp_path / "memory")
     for splits in ({1: "train", 2: "test"}, {2: "eval", 3: "test"}):
         with beam.Pipeline("FnApiRunner") as pipeline:
-            placed = [Placed(bytes([number]) * 32, b"group", split) for number, split in splits.items()]
-            images = pipeline | "Placed" >> beam.Create(placed)
+            assigned = [AssignedImage(bytes([number]) * 32, b"group", split) for number, split in splits.items()]
+            images = pipeline | "Assigned" >> beam.Create(assigned)
             version = split_memory.write(split_memory.read(pipeline, folder), images, folder)
         split_memory.commit(folder, version)
     lines = [line for path in (tmp_path / "memory" / version).iterdir() for line in path.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""ImageExampleGen in several processes of this machine, as a run with many images has it."""
+"""ImageExampleGen with several local worker processes, as in a run with many images."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from edgetune.pipeline.beam.flags import beam_flags
 from tests.components.image_example_gen.test_image_example_gen import Made, execute, save
 
 PROCESSES = 2
-# At least one of the processes has a hundred of them, after which it tells.
+# At least one process reads a hundred images, after which it reports progress.
 IMAGES = 100 * PROCESSES
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes with a copy and with files that are no images, so that every kind of result is there."""
+    """Return a folder of two classes with a copy and with files that are not images, for every kind of result."""
     folder = tmp_path_factory.mktemp("photos")
     for number in range(IMAGES):
         save(folder / ("cat", "dog")[number % 2] / f"{number}.png", number)
@@ -32,7 +32,7 @@ def in_any_order(made: Made) -> dict[str, list[list[tuple[str, bytes | int]]]]:
     return {split: sorted(sorted(row.items()) for row in rows) for split, rows in made.examples.items()}
 
 
-def test_they_make_what_one_process_makes_and_their_progress_is_heard(photos, tmp_path):
+def test_two_processes_write_what_one_process_writes_and_report_progress(photos, tmp_path):
     alone = execute(photos, tmp_path / "alone")
     heard: list[str] = []
     with progress.listening(heard.append):

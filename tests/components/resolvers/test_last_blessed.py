@@ -1,4 +1,4 @@
-"""Which model a candidate has to compete with."""
+"""Resolvers: the baseline of a candidate model and of new data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def blessing(of: int, blessed: int = 1) -> standard_artifacts.ModelBlessing:
 
 
 def resolve(candidate: int, models: list[int], blessings: list[standard_artifacts.ModelBlessing]) -> tuple[list, list]:
-    """Ids of the baseline, and of the models that its blessings are of."""
+    """Return the ids of the baseline, and of the models that its blessings are for."""
     inputs = {"candidate": [model(candidate)], "model": [model(n) for n in models], "model_blessing": blessings}
     found = LastBlessedBeforeCandidate().resolve_artifacts(None, inputs)
     assert [artifact.id for artifact in found["candidate"]] == [candidate]
@@ -49,11 +49,11 @@ def test_the_baseline_is_the_latest_blessed_model_before_the_candidate():
     assert resolve(9, [3, 7, 9, 5], [blessing(3), blessing(9), blessing(5), blessing(7)]) == ([7], [7])
 
 
-def test_a_newer_model_is_no_baseline_of_a_cached_candidate():
+def test_a_newer_model_is_not_the_baseline_of_a_cached_candidate():
     assert resolve(5, [3, 5, 9], [blessing(3), blessing(5), blessing(9)]) == ([3], [3])
 
 
-def test_a_model_that_was_refused_or_not_judged_is_skipped():
+def test_a_refused_model_or_one_without_a_verdict_is_skipped():
     assert resolve(9, [3, 5, 7], [blessing(3), blessing(5, blessed=0)]) == ([3], [3])
 
 
@@ -61,15 +61,15 @@ def test_a_model_that_was_refused_and_later_blessed_counts_with_its_blessing():
     assert resolve(9, [5], [blessing(5, blessed=0), blessing(5)]) == ([5], [5])
 
 
-def test_a_blessing_without_its_model_is_no_baseline():
+def test_a_blessing_without_its_model_is_not_a_baseline():
     assert resolve(9, [3], [blessing(3, blessed=0), blessing(7)]) == ([], [])
 
 
-# --- the statistics that drift is measured against
+# --- baselines for drift
 
 
 class Store:
-    """ML Metadata in memory, with what runs leave in it."""
+    """ML Metadata in memory, with the records of runs."""
 
     def __init__(self) -> None:
         config = pb.ConnectionConfig()
@@ -90,7 +90,7 @@ class Store:
         self.store.put_events([pb.Event(execution_id=execution, artifact_id=a, type=kind) for a, kind in kinds])
 
     def run(self) -> tuple[int, int]:
-        """One run on new data: ids of statistics and model. The schema goes into both, in every run."""
+        """Record a run on new data, and return the ids of statistics and model. All runs use the same schema."""
         examples, statistics, transformed, others, model = (
             self.artifact(kind) for kind in ("Examples", "ExampleStatistics", "Examples", "ExampleStatistics", "Model")
         )
@@ -122,10 +122,10 @@ def store() -> Store:
     return Store()
 
 
-def test_the_first_statistics_are_compared_with_none(store):
+def test_the_first_statistics_have_no_baseline(store):
     statistics, model_id = store.run()
     assert store.resolve(statistics, [statistics], []) == []
-    # Nor are they in a second run of the same data, which is served from the cache.
+    # The same holds for a second run of the same data, which is served from the cache.
     assert store.resolve(statistics, [statistics], [blessing(model_id)]) == []
 
 
@@ -139,7 +139,7 @@ def test_drift_is_measured_against_the_data_of_the_latest_blessed_model(store):
     assert store.resolve(second, every, blessings) == [first]
 
 
-def test_statistics_of_an_older_release_are_of_the_same_kind_of_component(store):
+def test_statistics_of_an_older_release_are_from_the_same_kind_of_component(store):
     examples, statistics, others, model_id = map(
         store.artifact, ("Examples", "ExampleStatistics", "ExampleStatistics", "Model")
     )
@@ -151,7 +151,7 @@ def test_statistics_of_an_older_release_are_of_the_same_kind_of_component(store)
     assert store.resolve(now, [statistics, others, now], [blessing(model_id)]) == [statistics]
 
 
-def test_statistics_taken_anew_of_the_same_examples_are_the_baseline_where_they_are_the_latest(store):
+def test_newer_statistics_of_the_same_examples_are_the_baseline(store):
     statistics, model_id = store.run()
     again = store.artifact("ExampleStatistics")
     examples = min(artifact.id for artifact in store.store.get_artifacts_by_type("Examples"))

@@ -1,4 +1,4 @@
-"""Transform as a component: the pixels that it writes, their order, and that it holds few images at a time."""
+"""Transform as a component: the pixels, their order, and the number of images in memory."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def write_raw(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, types.Artifact], set[int]]:
-    """The folder, the output artifacts, and the sizes of the batches that were written."""
+    """Return the folder, the output artifacts, and the sizes of the written batches."""
     folder = tmp_path_factory.mktemp("transform")
     write_raw(folder / "examples")
     (folder / "schema").mkdir()
@@ -81,7 +81,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, type
     return folder, outputs, sizes
 
 
-def test_every_image_is_written_as_decode_makes_it_in_the_order_of_its_split(made):
+def test_every_image_is_written_as_decoded_in_the_order_of_its_split(made):
     folder, outputs, _ = made
     for first, split in enumerate(example_features.SPLITS):
         found = list(records.transformed(str(folder / "transformed_examples"), split, SIZE))
@@ -92,7 +92,7 @@ def test_every_image_is_written_as_decode_makes_it_in_the_order_of_its_split(mad
     assert outputs["transformed_examples"].split_names == '["train", "eval", "test"]'
 
 
-def test_the_graph_is_beside_them_and_no_statistics_are(made):
+def test_the_graph_is_written_and_no_statistics_are(made):
     folder, outputs, _ = made
     assert (folder / "transform_graph" / "transform_fn" / "assets" / "labels.txt").read_text().split() == list(LABELS)
     assert set(outputs) == {"transform_graph", "transformed_examples", "updated_analyzer_cache"}
@@ -102,5 +102,5 @@ def test_few_images_are_in_memory_at_a_time(made):
     assert max(made[2]) <= 32
 
 
-def test_tfx_has_its_own_processor_again(made):
+def test_tfxs_own_processor_is_restored(made):
     assert tfx_executor.TransformProcessor is not Processor

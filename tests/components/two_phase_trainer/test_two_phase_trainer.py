@@ -1,4 +1,4 @@
-"""TwoPhaseTrainer: its typed properties, and one whole execution on tiny data."""
+"""TwoPhaseTrainer: its typed properties, and one complete execution on tiny data."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def component(model: ModelSettings = MODEL, training: TrainingSettings = TRAININ
     )
 
 
-def test_every_setting_is_a_typed_property_of_its_own():
+def test_every_setting_is_a_separate_typed_property():
     properties = component().exec_properties
     assert properties["model_backbone"] == "mobilenet"
     assert properties["model_head_units"] == [4, 3]
@@ -60,13 +60,13 @@ def test_every_setting_is_a_typed_property_of_its_own():
     assert not any(isinstance(value, Mapping) for value in properties.values())
 
 
-def test_the_settings_come_back_out_of_the_properties():
+def test_the_settings_can_be_restored_from_the_properties():
     properties = dict(component().exec_properties)
     assert unflatten(ModelSettings, properties, MODEL_PREFIX) == MODEL
     assert unflatten(TrainingSettings, properties, TRAINING_PREFIX) == TRAINING
 
 
-def test_settings_that_are_none_are_left_out_and_come_back_as_none():
+def test_settings_that_are_none_are_left_out_and_restored_as_none():
     properties = dict(component().exec_properties)
     assert "model_weights_sha256" not in properties
     assert unflatten(ModelSettings, properties, MODEL_PREFIX).weights_sha256 is None
@@ -95,7 +95,7 @@ def test_a_changed_setting_changes_the_properties_and_an_equal_one_does_not():
     assert component(training=changed).exec_properties != component().exec_properties
 
 
-def test_another_content_of_the_file_of_weights_changes_the_properties(tmp_path):
+def test_a_changed_weights_file_changes_the_properties(tmp_path):
     path = tmp_path / "w.safetensors"
     model = MODEL.model_copy(update={"weights": str(path)})
     digests = set()
@@ -107,12 +107,12 @@ def test_another_content_of_the_file_of_weights_changes_the_properties(tmp_path)
     assert len(digests) == 2
 
 
-def test_a_missing_file_of_weights_is_an_error_of_the_constructor(tmp_path):
+def test_a_missing_weights_file_is_an_error_of_the_constructor(tmp_path):
     with pytest.raises(WeightsError, match="absent.h5 does not exist"):
         component(model=MODEL.model_copy(update={"weights": str(tmp_path / "absent.h5")}))
 
 
-def test_it_puts_out_what_tfxs_trainer_does():
+def test_the_outputs_are_those_of_tfxs_trainer():
     outputs = component().outputs
     assert outputs["model"].type is standard_artifacts.Model
     assert outputs["model_run"].type is standard_artifacts.ModelRun
@@ -123,7 +123,7 @@ def test_it_puts_out_what_tfxs_trainer_does():
 
 @dataclass(frozen=True)
 class Trained:
-    """What an execution put out."""
+    """Outputs of an execution."""
 
     model: standard_artifacts.Model
     run: standard_artifacts.ModelRun
@@ -135,12 +135,12 @@ class Trained:
 def train(
     folder: Path, eval_labels: Iterable[str] = tiny_model.LABELS, blank: bool = False, **training: object
 ) -> Trained:
-    """Trains on colours, with the network of two blocks and the graph that Transform really made.
+    """Train on colours, with the network of two blocks and a real graph of Transform.
 
     Args:
-        folder: For everything.
-        eval_labels: Classes of the split eval.
-        blank: All images are the same grey.
+        folder: Folder for all files.
+        eval_labels: Classes of the eval split.
+        blank: Whether all images are the same grey.
         training: Settings.
     """
     values = {"batch_size": 8, "seed": 3, "head": {"epochs": 12, "learning_rate": 0.03}, **training}
@@ -192,13 +192,13 @@ def test_the_history_has_every_epoch_of_both_phases_and_the_choice(trained):
     assert trained.run.get_string_custom_property("exported_phase") == history["exported"]
 
 
-def test_the_device_and_why_it_was_no_other_are_on_record(trained):
+def test_the_device_and_the_reason_for_it_are_recorded(trained):
     device = trained.json("history.json")["device"]
     assert device["device"] == trained.run.get_string_custom_property("device") == "the CPU"  # conftest.py hides GPUs
     assert device["why"].startswith("there is ") and device["warning"] == ""
 
 
-def test_what_transfer_is_worth_is_written_and_stands_in_the_properties(trained):
+def test_the_benefit_of_transfer_is_written_and_recorded_in_the_properties(trained):
     rows = trained.json("transfer.json")
     assert [row["name"] for row in rows] == ["fine_tuned", "fixed_features", "from_scratch"]
     for row in rows:
@@ -210,7 +210,7 @@ def test_what_transfer_is_worth_is_written_and_stands_in_the_properties(trained)
     assert [row["epochs"] for row in rows[:2]] == [epochs["head"] + epochs["fine_tune"], epochs["head"]]
 
 
-def test_tensorboards_logs_are_there_for_each_phase(trained):
+def test_tensorboard_logs_exist_for_each_phase(trained):
     logs = Path(trained.run.uri, "logs")
     assert sorted(path.name for path in logs.iterdir()) == ["fine_tune", "from_scratch", "head"]
     assert all(any(phase.rglob("events.*")) for phase in logs.iterdir())
@@ -229,14 +229,14 @@ def test_the_saved_model_has_the_accuracy_that_was_measured(trained):
     assert accuracy > 0.6  # one in three by chance
 
 
-def test_what_learned_nothing_is_an_error_and_leaves_no_model(tmp_path, monkeypatch):
+def test_a_model_that_learned_nothing_is_an_error_and_is_not_written(tmp_path, monkeypatch):
     backbone.use(monkeypatch)
     with pytest.raises(TrainingError, match="no better than always naming the most common class"):
         train(tmp_path, blank=True, head={"epochs": 1}, fine_tune={"epochs": 0})
     assert list((tmp_path / "TwoPhaseTrainer" / "model" / "1").iterdir()) == []
 
 
-def test_a_class_absent_from_eval_is_an_error_before_anything_is_trained(tmp_path, monkeypatch):
+def test_a_class_missing_from_eval_is_an_error_before_the_training(tmp_path, monkeypatch):
     backbone.use(monkeypatch)
     with pytest.raises(DataError, match="the split eval has no image of 10, 2 b"):
         train(tmp_path, eval_labels=["red"])
@@ -249,7 +249,7 @@ def test_after_success_the_cache_stays_for_the_next_run_and_checkpoints_do_not(t
     assert not (folder / "resume").exists()
 
 
-def test_a_worker_that_is_not_the_chief_trains_and_writes_nothing(tmp_path, monkeypatch):
+def test_a_worker_that_is_not_the_chief_trains_but_writes_nothing(tmp_path, monkeypatch):
     backbone.use(monkeypatch)
     trained = []
     monkeypatch.setattr(distribution, "is_chief", lambda strategy: False)
@@ -262,7 +262,7 @@ def test_a_worker_that_is_not_the_chief_trains_and_writes_nothing(tmp_path, monk
     assert files == []
 
 
-def test_behind_a_url_the_cache_is_in_a_folder_of_its_own_and_there_are_no_checkpoints(tmp_path):
+def test_with_a_url_the_cache_is_temporary_and_there_are_no_checkpoints(tmp_path):
     folders = _folders("gs://b/run/1", "gs://b/model/1", "key", None, tmp_path)
     assert (folders.logs, folders.cache, folders.resume) == ("gs://b/run/1/logs", tmp_path / "activation_cache", None)
     local = _folders("/b/run/1", "/b/model/1", "key", None, tmp_path)

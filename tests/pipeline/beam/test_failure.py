@@ -1,4 +1,4 @@
-"""A job that failed on a cluster, in one sentence. The texts are those of Beam and Flink, with lines left out."""
+"""Failures of a job on a cluster, reduced to one sentence. The texts are from Beam and Flink, shortened."""
 
 from __future__ import annotations
 
@@ -66,25 +66,25 @@ GONE = (
         ),
         (
             REFUSED,
-            "flink (http://127.0.0.1:8081) refused a job with 500: java.lang.IllegalArgumentException: no such option",
+            "flink (http://127.0.0.1:8081) rejected a job with 500: java.lang.IllegalArgumentException: no such option",
         ),
-        (GONE, "flink (http://127.0.0.1:8081) does not answer any more: Connection refused"),
+        (GONE, "flink (http://127.0.0.1:8081) no longer answers: Connection refused"),
     ],
 )
-def test_the_innermost_reason_is_told(text, cause):
+def test_the_innermost_reason_is_reported(text, cause):
     failure = engine_failure(RuntimeError(text), FLINK)
     assert failure is not None
     assert failure.cause == cause
     assert "docs/beam.md" in failure.remedy
 
 
-def test_a_long_reason_is_cut_and_an_empty_one_is_called_so():
+def test_a_long_reason_is_shortened_and_a_missing_one_is_stated():
     long = engine_failure(RuntimeError(f"Pipeline job-1 failed in state FAILED: {'x' * 1000}"), FLINK)
     assert long is not None and len(long.cause) < 400 and long.cause.endswith("…")
     empty = engine_failure(RuntimeError("Pipeline job-1 failed in state CANCELLED:  "), FLINK)
-    assert empty is not None and empty.cause.endswith("as CANCELLED: no reason is given")
+    assert empty is not None and empty.cause.endswith("as CANCELLED: no reason given")
 
 
-def test_a_defect_stays_one():
+def test_an_error_that_the_engine_did_not_cause_is_not_a_job_failure():
     assert engine_failure(ZeroDivisionError("division by zero"), FLINK) is None
     assert engine_failure(RuntimeError(BUFFERS), BeamSettings()) is None

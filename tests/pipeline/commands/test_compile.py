@@ -39,12 +39,12 @@ def test_the_demo_is_compiled_with_the_options_of_the_command(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (PLACE[2:], "no container image is named"),
-        (PLACE[:2], "it is not said where artifacts go"),
+        (PLACE[2:], "no container image given"),
+        (PLACE[:2], "no pipeline root given"),
         ([*PLACE, "--set", "platform.resources.TwoPhaseTrainer.accelerator=NVIDIA_T5"], "must be one of NVIDIA_"),
         ([*PLACE, "--set", "platform.resources.TwoPhaseTrainer.cpu=200"], "above 0 and at most 96"),
         ([*PLACE, "--set", "platform.resources.Trainer.cpu=2"], "unknown key platform.resources.Trainer"),
-        ([*PLACE, "--set", "name=my_digits"], "name my_digits: a platform takes"),
+        ([*PLACE, "--set", "name=my_digits"], "name my_digits: platforms allow"),
         ([*PLACE, "-o", "/"], "-o /: is a folder"),
         ([*PLACE, "-o", "/nowhere/pipeline.json"], "there is no folder /nowhere"),
     ],
@@ -68,8 +68,8 @@ def test_what_is_wrong_is_one_error_before_anything_is_compiled(arguments, messa
 def test_kfp_that_is_missing_is_one_error(arguments, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "kfp", None)
     assert cli.main(arguments) == 2
-    cause = f"edgetune {arguments[0]} needs the package kfp, which is not installed here"
-    assert f"{cause}\n  remedy: python -m pip install" in capsys.readouterr().err
+    cause = f"edgetune {arguments[0]} needs the package kfp, which is not installed"
+    assert f"{cause}\n  remedy: run `python -m pip install" in capsys.readouterr().err
 
 
 def test_the_remedy_for_kfp_fits_what_setup_py_asks_for(root):

@@ -1,4 +1,4 @@
-"""The way from YAML and the command line to the settings, and every way in which they can be wrong."""
+"""Loading settings from YAML and the command line, with all kinds of errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MINIMAL = "name: birds\ndata: {path: images}\n"
 
 @pytest.fixture
 def write(tmp_path: Path):
-    """Writes a configuration and returns its path."""
+    """Return a function that writes a configuration and returns its path."""
 
     def writer(text: str) -> Path:
         path = tmp_path / "birds.yaml"
@@ -37,23 +37,23 @@ def refusal(config: Path | None, overrides: list[str] | None = None, data: str |
     return caught.value.cause
 
 
-# --- what is loaded ---------------------------------------------------------------------------------------------------
+# --- loading ----------------------------------------------------------------------------------------------------------
 
 
-def test_without_arguments_it_is_the_demo_wherever_one_stands(tmp_path, monkeypatch, root):
+def test_without_arguments_the_demo_is_loaded_from_any_folder(tmp_path, monkeypatch, root):
     monkeypatch.chdir(tmp_path)
     settings = load(None, [], None)
     assert (settings.name, settings.data.path, settings.model.alpha) == ("demo", "embedded:digits", 0.35)
     assert settings.model.weights == str(root / "weights" / "mobilenet_v2_0.35_96_letters.safetensors")
 
 
-def test_a_minimal_file_gives_the_defaults_of_the_tree(write):
+def test_a_minimal_file_has_the_default_values(write):
     path = write(MINIMAL)
     settings = load(path, [], None)
     assert settings == RunSettings.model_validate({"name": "birds", "data": {"path": str(path.parent / "images")}})
 
 
-def test_data_without_a_file_names_the_run_and_keeps_the_defaults_of_the_tree(tmp_path, monkeypatch):
+def test_data_without_a_file_names_the_run_and_has_the_default_values(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = load(None, [], "My Birds/")
     assert (settings.name, settings.data.path) == ("my-birds", str(tmp_path / "My Birds"))
@@ -68,7 +68,7 @@ def test_data_with_a_file_only_replaces_the_path(write, tmp_path, monkeypatch):
     assert settings.data.path == str(tmp_path / "others")
 
 
-def test_an_override_wins_over_the_file_and_the_last_one_over_the_first(write):
+def test_an_override_replaces_the_file_and_the_last_override_wins(write):
     overrides = [
         "training.head.epochs=3",
         "training.head.epochs=4",
@@ -88,7 +88,7 @@ def test_a_learning_rate_is_a_number_in_every_notation(write, text):
     assert load(None, [f"training.fine_tune.learning_rate={text}"], None).training.fine_tune.learning_rate == 1e-3
 
 
-def test_paths_of_a_file_are_relative_to_it_and_those_of_the_command_line_to_where_one_stands(
+def test_paths_in_a_file_are_relative_to_it_and_those_on_the_command_line_to_the_working_directory(
     write, tmp_path, monkeypatch
 ):
     path = write("name: birds\ndata: {path: ../images}\nmodel: {weights: w.h5}\npush: {edge: out}\n")
@@ -104,13 +104,13 @@ def test_paths_of_a_file_are_relative_to_it_and_those_of_the_command_line_to_whe
 
 
 @pytest.mark.parametrize("value", ["embedded:digits", "gs://bucket/images", "s3://bucket/images"])
-def test_what_is_no_local_path_is_left_alone(write, value):
+def test_urls_and_embedded_data_are_not_changed(write, value):
     assert load(write(f"name: a\ndata: {{path: '{value}'}}\n"), [], None).data.path == value
     assert load(write(MINIMAL), [], value).data.path == value
 
 
 @pytest.mark.parametrize("word", ["imagenet", "none"])
-def test_weights_by_name_are_left_alone(write, word):
+def test_weights_by_name_are_not_changed(write, word):
     assert load(write(MINIMAL), [f"model.weights={word}"], None).model.weights == word
 
 
@@ -130,21 +130,21 @@ def test_a_run_is_named_after_its_folder(data, name):
     assert load(None, [], data).name == name
 
 
-def test_the_folder_one_stands_in_names_the_run_too(tmp_path, monkeypatch):
+def test_the_working_directory_can_name_the_run(tmp_path, monkeypatch):
     (tmp_path / "wasps").mkdir()
     monkeypatch.chdir(tmp_path / "wasps")
     assert load(None, [], ".").name == "wasps"
 
 
 @pytest.mark.parametrize("name", ["demo", "flowers"])
-def test_every_committed_configuration_loads_and_survives_being_printed(root, tmp_path, name):
+def test_every_committed_configuration_loads_and_survives_printing(root, tmp_path, name):
     settings = load(root / "configs" / f"{name}.yaml", [], None)
     printed = tmp_path / "printed.yaml"
     printed.write_text(to_yaml(settings), encoding="utf-8")
     assert load(printed, [], None) == settings
 
 
-def test_the_digest_follows_every_value_and_nothing_else(write):
+def test_the_digest_depends_on_every_value_and_nothing_else(write):
     settings = load(write(MINIMAL), [], None)
     digest = config_digest(settings)
     assert len(digest) == 64
@@ -152,11 +152,11 @@ def test_the_digest_follows_every_value_and_nothing_else(write):
     assert config_digest(load(write(MINIMAL), ["edge.license=MIT"], None)) != digest
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         ("training: {batch_size: 0}", "training.batch_size: 0 ({file}, line 3) must be a whole number of at least 1"),
         (
@@ -190,40 +190,40 @@ def test_the_digest_follows_every_value_and_nothing_else(write):
         ("model: {weights: ~nobody-of-that-name/w.h5}", "model.weights: '~nobody-of-that-name/w.h5' ({file}, line 3)"),
     ],
 )
-def test_an_error_names_key_value_line_and_what_is_allowed(write, lines, said):
+def test_an_error_names_key_value_line_and_what_is_allowed(write, lines, message):
     path = write(MINIMAL + lines + "\n")
     cause = refusal(path)
-    assert said.format(file=path) in cause
+    assert message.format(file=path) in cause
     assert "\n" not in cause
 
 
-def test_all_errors_are_listed_with_the_place_of_each(write):
+def test_all_errors_are_listed_with_their_sources(write):
     path = write("name: Birds\ndata: {}\nmodel: {alpha: 3}\n")
     cause = refusal(path, ["edge.min_agreement=2", "foo=1"])
-    assert cause.splitlines()[0] == "5 settings cannot be used:"
-    for said in (
+    assert cause.splitlines()[0] == "5 settings are invalid:"
+    for message in (
         f'name: "Birds" ({path}, line 1) must be lower-case letters',
         f"data.path is missing ({path}, line 2): it must be text",
         f"model.alpha: 3 ({path}, line 3)",
         "edge.min_agreement: 2 (--set) must be a number from 0 to 1",
         "unknown key foo (--set): the top level has name, data, model",
     ):
-        assert f"\n  - {said}" in cause
+        assert f"\n  - {message}" in cause
 
 
-def test_a_file_without_a_name_says_which_keys_are_missing(write):
+def test_a_file_without_a_name_reports_the_missing_keys(write):
     cause = refusal(write("model: {alpha: 1}\n"))
     assert "name is missing" in cause
     assert "data is missing" in cause
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("name: [a\ndata: {path: b}\n", "birds.yaml, line 2, column 5: not valid YAML"),
         ("name: a\n\tdata: b\n", "birds.yaml, line 2, column 1: not valid YAML"),
-        ("name: a\nname: b\n", "line 2, column 1: not valid YAML: the key name stands in line 1 already"),
-        ("a: {b: 1, b: 2}\n", "line 1, column 11: not valid YAML: the key a.b stands in line 1 already"),
+        ("name: a\nname: b\n", "line 2, column 1: not valid YAML: duplicate key name, first in line 1"),
+        ("a: {b: 1, b: 2}\n", "line 1, column 11: not valid YAML: duplicate key a.b, first in line 1"),
         ("name: &n a\ndata: {path: *n}\n", "line 2, column 14: not valid YAML: aliases are not supported"),
         ("name: &n [*n]\n", "aliases are not supported"),
         ("name: !x a\n", "line 1, column 7: not valid YAML: the tag !x is not supported"),
@@ -238,20 +238,20 @@ def test_a_file_without_a_name_says_which_keys_are_missing(write):
         ("- a\n", "the configuration is not a group of keys"),
     ],
 )
-def test_what_is_not_a_yaml_configuration_is_refused_by_line(write, text, said):
-    assert said in refusal(write(text))
+def test_invalid_yaml_is_reported_with_its_line(write, text, message):
+    assert message in refusal(write(text))
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     binary = tmp_path / "model.tflite"
     binary.write_bytes(b"\x1c\x00\xff\xfeTFL3")
-    assert refusal(tmp_path / "none.yaml") == f"{tmp_path / 'none.yaml'}: there is no such configuration file"
+    assert refusal(tmp_path / "none.yaml") == f"{tmp_path / 'none.yaml'}: the configuration file does not exist"
     assert "it is not UTF-8 text" in refusal(binary)
     assert "cannot be read: Is a directory" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("training.batch_size", "--set training.batch_size: not of the form key=value"),
         ("=3", "--set =3: not of the form key=value"),
@@ -262,11 +262,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         ("model.head.units=[8]", "model.head (--set): 1 hidden layers need 1 rates, not 2"),
     ],
 )
-def test_an_override_that_cannot_be_used_is_named(override, said):
-    assert said in refusal(None, [override])
+def test_an_invalid_override_is_named(override, message):
+    assert message in refusal(None, [override])
 
 
-def test_empty_data_is_refused():
+def test_empty_data_is_an_error():
     assert refusal(None, data="") == "--data is empty"
 
 
@@ -286,11 +286,11 @@ def test_scalars_follow_yaml_1_2(text, value):
 @pytest.mark.parametrize(
     "value", ["1e-3", "on", "010", "true", "~", "", "2024-01-01", "a: b", "# c", "é\n\n ü", 1e-7, 3]
 )
-def test_what_is_written_is_read_back(value):
+def test_written_yaml_is_read_back(value):
     assert parse(dump({"key": [value]}), "here").value == {"key": [value]}
 
 
-def test_the_committed_schema_and_reference_are_those_of_the_settings(root):
+def test_the_committed_schema_and_reference_match_the_settings(root):
     remedy = "stale: run `make schema`"
     assert (root / "schemas" / "config.json").read_text(encoding="utf-8") == reference.json_schema_text(), remedy
     assert (root / "docs" / "configuration.md").read_text(encoding="utf-8") == reference.reference(), remedy
@@ -306,7 +306,7 @@ def test_the_reference_opens_with_a_dozen_settings_that_lead_to_their_tables():
         assert key == anchors[anchor] or key.rpartition(".")[0] == anchors[anchor]
 
 
-def test_every_setting_has_one_line_of_meaning():
+def test_every_setting_has_a_one_line_description():
     keys = dict(reference.fields(reference.json_schema()))
     assert "training.fine_tune.unfreeze.last" in keys
     assert [key for key, field in keys.items() if not field.get("description")] == []
@@ -322,7 +322,7 @@ def test_committed_configurations_fit_the_json_schema(root, name):
         jsonschema.Draft202012Validator(schema).validate({**tree, "trainig": {}})
 
 
-def test_images_may_not_be_made_smaller_than_the_model_sees_them():
+def test_max_side_must_not_be_below_the_input_size_of_the_model():
     values = {"name": "birds", "data": {"path": "x", "max_side": 223}, "model": {"image_size": 224}}
     with pytest.raises(ValueError, match="max_side 223 is less than model.image_size 224"):
         RunSettings.model_validate(values)
@@ -331,6 +331,6 @@ def test_images_may_not_be_made_smaller_than_the_model_sees_them():
 
 
 @pytest.mark.parametrize("background", [[0, 0], [0, 0, 256], [0, 0, 0, 0], "white"])
-def test_a_background_is_three_levels(background):
+def test_a_background_has_three_levels(background):
     with pytest.raises(ValueError, match="background"):
         RunSettings.model_validate({"name": "birds", "data": {"path": "x", "background": background}})

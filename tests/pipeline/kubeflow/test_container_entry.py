@@ -1,4 +1,4 @@
-"""What a container runs: TFX's entry point, also where the platform does not tell what an artifact is."""
+"""The entry point of containers: TFX's own, with artifact types added if the platform does not pass them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ calls: list[tuple[dict[str, list[types.Artifact]], dict[str, object]]] = []
 
 
 class Recorder(BaseExecutor):
-    """Keeps what it is called with, and puts out a property; or fails as a user's data make a component fail."""
+    """Executor that records its arguments and sets a property, or fails like a component with bad user data."""
 
     def Do(self, input_dict, output_dict, exec_properties):
         if exec_properties["epochs"] == 13:
@@ -35,7 +35,7 @@ class Recorder(BaseExecutor):
 
 
 def enter(folder: Path, **changes: object) -> dict:
-    """Calls the entry point as Kubeflow's launcher does: it tells no type, and numbers for names."""
+    """Call the entry point as Kubeflow's launcher does: without types, and with numbers for names."""
     output = folder / "output_metadata.json"
     given = {
         "inputs": {
@@ -64,7 +64,7 @@ def enter(folder: Path, **changes: object) -> dict:
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
-    """Under importlib's mode of collection, this file is no module that TFX could import by name."""
+    """Make this file importable by name for TFX, which it is not under importlib's mode of collection."""
     import sys
 
     monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this())
@@ -79,7 +79,7 @@ def _this():
     return module
 
 
-def test_artifacts_without_a_type_get_the_one_that_the_component_declares(tmp_path):
+def test_artifacts_without_a_type_get_the_declared_one(tmp_path):
     ended = enter(tmp_path)
     assert ended["code"] in (None, 0)
     [(inputs, properties)] = calls
@@ -91,7 +91,7 @@ def test_artifacts_without_a_type_get_the_one_that_the_component_declares(tmp_pa
     assert blessing["metadata"]["blessed"] == 1
 
 
-def test_what_a_user_caused_is_told_without_a_traceback(tmp_path, capfd):
+def test_a_user_error_is_reported_without_a_traceback(tmp_path, capfd):
     ended = enter(tmp_path, epochs=13)
     assert ended == {"code": DataError.exit_code, "output": None}
     said = capfd.readouterr().err
@@ -99,6 +99,6 @@ def test_what_a_user_caused_is_told_without_a_traceback(tmp_path, capfd):
     assert "Traceback" not in said
 
 
-def test_a_type_that_is_told_is_left_as_it_is():
+def test_a_type_from_the_platform_is_not_changed():
     given = {"inputs": {"artifacts": {"model": {"artifacts": [{"type": {"schemaTitle": "tfx.Model"}}]}}}}
-    assert json.loads(container_entry.typed(json.dumps(given), json.dumps(DECLARED))) == given
+    assert json.loads(container_entry.add_types(json.dumps(given), json.dumps(DECLARED))) == given

@@ -1,4 +1,4 @@
-"""Runtime parameters: which there are, and what a user reads who gives one a wrong value."""
+"""Runtime parameters, and the messages for wrong values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPEC = {
 }
 
 
-def test_what_a_platforms_user_changes_per_run():
+def test_these_settings_can_be_changed_for_a_single_run():
     assert {parameter.setting: parameter.kind for parameter in PARAMETERS} == {
         "data.path": str,
         "training.head.epochs": int,
@@ -31,13 +31,13 @@ def test_what_a_platforms_user_changes_per_run():
     }
 
 
-def test_a_parameter_is_a_setting_by_its_flat_name():
+def test_a_parameter_has_the_flat_name_of_its_setting():
     settings = RunSettings.model_validate({"name": "birds", "data": {"path": "/photos"}})
     assert {parameter.name for parameter in PARAMETERS} <= set(flatten(settings))
 
 
 @pytest.mark.parametrize("document", [SPEC, {"displayName": "birds", "pipelineSpec": SPEC}])
-def test_both_names_of_a_parameter_are_understood_and_the_last_value_wins(document):
+def test_both_names_of_a_parameter_are_accepted_and_the_last_value_wins(document):
     given = ["training.head.epochs=3", "training_head_epochs=4", "evaluation.min_accuracy=1", "data.path=gs://b/photos"]
     values = runtime_values(document, given)
     assert values == {"training_head_epochs": 4, "evaluation_min_accuracy": 1.0, "data_path": "gs://b/photos"}
@@ -60,7 +60,7 @@ def test_both_names_of_a_parameter_are_understood_and_the_last_value_wins(docume
         ("edge_min_agreement=[1]", r"edge_min_agreement: \[1\] must be a number from 0 to 1"),
         ("training_head_learning_rate=0", "training_head_learning_rate: 0 must be a number above 0 and at most 1"),
         ("data_path=5", "data_path: 5 must be text"),
-        ("data_path=photos", "data_path 'photos': a container cannot find it"),
+        ("data_path=photos", "data_path 'photos' is a relative path, which a container cannot resolve"),
         ("trainin_head_epochs=3", "no runtime parameter trainin_head_epochs; did you mean training_head_epochs?"),
         ("model.alpha=0.5", "no runtime parameter model_alpha"),
         ("training_head_epochs", "'training_head_epochs': not of the form name=value"),
@@ -68,18 +68,18 @@ def test_both_names_of_a_parameter_are_understood_and_the_last_value_wins(docume
         ("training_head_epochs={", "runtime parameter training_head_epochs.*not valid YAML"),
     ],
 )
-def test_a_wrong_value_is_told_with_what_is_allowed(assignment, message):
+def test_a_wrong_value_is_reported_with_the_allowed_values(assignment, message):
     with pytest.raises(ConfigError, match=message):
         runtime_values(SPEC, [assignment])
 
 
 @pytest.mark.parametrize("document", [{}, {"root": {"inputDefinitions": {"parameters": {"a": {}}}}}, {"root": 3}])
-def test_what_is_no_compiled_pipeline_is_said_to_be_none(document):
-    with pytest.raises(ConfigError, match="no pipeline that edgetune compiled"):
+def test_another_document_is_reported_as_not_a_compiled_pipeline(document):
+    with pytest.raises(ConfigError, match="not a pipeline compiled by edgetune"):
         runtime_values(document, ["training_head_epochs=3"])
 
 
-def test_a_parameter_that_only_another_version_knows_is_checked_by_its_type():
+def test_a_parameter_known_only_to_another_version_is_checked_by_its_type():
     spec = {"root": {"inputDefinitions": {"parameters": {"new": {"parameterType": "NUMBER_INTEGER"}}}}}
     assert parameters_of(spec) == {"new": int}
     assert runtime_values(spec, ["new=7"]) == {"new": 7}
@@ -88,5 +88,5 @@ def test_a_parameter_that_only_another_version_knows_is_checked_by_its_type():
 
 
 @pytest.mark.parametrize("path", ["/mnt/photos", "gs://b/photos", "s3://b/list.csv", "embedded:digits"])
-def test_a_path_that_a_container_finds_passes(path):
+def test_a_path_that_a_container_can_resolve_passes(path):
     check_data_path(path, "data.path")

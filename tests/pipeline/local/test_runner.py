@@ -253,7 +253,7 @@ def test_what_was_loaded_is_a_line_of_its_own_before_the_first_component(fake, r
 
 
 def test_of_many_images_the_number_of_processes_is_said(fake, run, monkeypatch, capfd):
-    monkeypatch.setattr(flags, "_START_IN_IMAGES", 1)
+    monkeypatch.setattr(flags, "_BREAK_EVEN_IMAGES", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     run()
     assert "images, which 2 processes read\n" in capfd.readouterr().out
@@ -262,7 +262,7 @@ def test_of_many_images_the_number_of_processes_is_said(fake, run, monkeypatch, 
 def test_of_images_whose_hashes_may_not_fit_into_memory_a_warning_is_given(fake, run, monkeypatch, tmp_path, capfd):
     limit = tmp_path / "memory.max"
     limit.write_text("20000")
-    monkeypatch.setattr(flags, "_LIMIT_OF_THE_CONTAINER", limit)
+    monkeypatch.setattr(flags, "_CONTAINER_LIMIT", limit)
     run()
     assert "edgetune: warning: hashes and facts of " in capfd.readouterr().out
 

@@ -1,4 +1,4 @@
-"""Reading a run from ML Metadata: which run, which artifacts, and a verdict that fails closed."""
+"""Reading a run from ML Metadata: the right run, its artifacts, and a verdict that fails closed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pushed(kind: str, destination: str, done: int = 1) -> Made:
     return (kind, "uri", {"pushed": done, "pushed_destination": destination})
 
 
-def test_the_latest_run_is_read_and_any_other_by_its_id(db: Path) -> None:
+def test_the_latest_run_is_read_by_default_and_any_other_by_its_id(db: Path) -> None:
     recorder = Recorder(db, "demo")
     for number in (1, 2, 3):
         recorder.run(f"run-{number}")
@@ -52,7 +52,7 @@ def test_the_latest_run_is_read_and_any_other_by_its_id(db: Path) -> None:
     assert read_outcome(db, "demo", "run-2").node("Transform").properties == {"n": 2}
 
 
-def test_what_is_not_recorded_is_an_error_that_names_it(db: Path) -> None:
+def test_a_missing_record_is_an_error_that_names_it(db: Path) -> None:
     with pytest.raises(ConfigError, match="metadata.db"):
         read_outcome(db, "demo")
     assert not db.exists()
@@ -67,14 +67,14 @@ def test_what_is_not_recorded_is_an_error_that_names_it(db: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not sqlite at all" * 100])
-def test_a_file_that_is_no_database_is_an_error_too(db: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_database_is_an_error(db: Path, content: bytes) -> None:
     db.write_bytes(content)
     with pytest.raises(ConfigError, match="metadata.db: not a database"):
         read_outcome(db, "demo")
     assert db.read_bytes() == content
 
 
-def test_a_cached_node_has_the_artifacts_and_the_duration_of_the_node_that_made_them(db: Path) -> None:
+def test_a_cached_node_has_the_artifacts_and_duration_of_the_original_execution(db: Path) -> None:
     recorder = Recorder(db, "demo")
     recorder.run("run-1")
     first = recorder.node("Transform", outputs={"graph": ("TransformGraph", "/graph/1", {"note": "a"})})
@@ -92,7 +92,7 @@ def test_a_cached_node_has_the_artifacts_and_the_duration_of_the_node_that_made_
     assert (node.seconds, node.computed_seconds) == (seconds[second], seconds[first])
 
 
-def test_nodes_stand_in_the_order_of_their_start_and_an_absent_one_is_not_run(db: Path) -> None:
+def test_nodes_are_in_the_order_of_their_start_and_missing_ones_did_not_run(db: Path) -> None:
     recorder = Recorder(db, "demo")
     recorder.run("run-1")
     for name in ("ImageExampleGen", "Transform", "DatasetGate"):
@@ -105,7 +105,7 @@ def test_nodes_stand_in_the_order_of_their_start_and_an_absent_one_is_not_run(db
     assert not outcome.blessed and outcome.reasons == ["DatasetGate failed"]
 
 
-def test_both_gates_and_no_failure_make_a_blessing(db: Path, tmp_path: Path) -> None:
+def test_a_run_is_blessed_if_both_gates_blessed_and_no_node_failed(db: Path, tmp_path: Path) -> None:
     recorder = Recorder(db, "demo")
     recorder.run("run-1")
     recorder.node("Evaluator", outputs=evaluator(tmp_path, 1))
@@ -121,7 +121,7 @@ def test_both_gates_and_no_failure_make_a_blessing(db: Path, tmp_path: Path) -> 
     assert not read_outcome(db, "demo").blessed
 
 
-def test_a_refused_edge_model_says_which_variant_and_why(db: Path, tmp_path: Path) -> None:
+def test_a_refused_edge_model_has_variant_and_reason(db: Path, tmp_path: Path) -> None:
     refused = {"blessed": False, "reasons": ["agreement 0.93 is below edge.min_agreement 0.97"]}
     metrics = {
         "variants": {"float32": {"blessed": True, "reasons": []}, "int8": refused},

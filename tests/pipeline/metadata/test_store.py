@@ -1,4 +1,4 @@
-"""ML Metadata on a server: how it is named, what is refused before a run, and a run that is cached from it."""
+"""ML Metadata on a server: its URL, the checks before a run, and a run that is cached from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgetune.modules.core.errors import ConfigError
 from edgetune.pipeline.config.load import config_digest, load, to_yaml
 from edgetune.pipeline.local.observed_runner import run_observed
 from edgetune.pipeline.metadata.outcome import CACHED, read_outcome
-from edgetune.pipeline.metadata.store import PASSWORD, check, check_texts, connection, place, without_password
+from edgetune.pipeline.metadata.store import PASSWORD, check, check_texts, connection, describe, without_password
 from tests.fakes import postgres
 
 URL = "postgresql://ada:s3cr%3At@db.example:6543/records?sslmode=require"
@@ -30,7 +30,7 @@ def settings(url: str):
     return load(None, [f"state.metadata={url}"], "/photos")
 
 
-# --- how a server is named
+# --- URLs of servers
 
 
 def test_a_url_becomes_a_connection(tmp_path):
@@ -43,24 +43,24 @@ def test_a_url_becomes_a_connection(tmp_path):
     assert connection("postgresql://ada@db.example/records", tmp_path).postgresql.port == "5432"
 
 
-def test_the_password_may_come_from_the_environment(tmp_path, monkeypatch):
+def test_the_password_can_come_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv(PASSWORD, "from outside")
     assert connection("postgresql://ada@db.example/records", tmp_path).postgresql.password == "from outside"
     assert connection(URL, tmp_path).postgresql.password == "s3cr:t"
 
 
-def test_without_a_url_it_is_the_file_in_the_workdir(tmp_path):
+def test_without_a_url_the_store_is_a_file_in_the_workdir(tmp_path):
     config = connection(None, tmp_path / "metadata.db")
-    assert place(config) == config.sqlite.filename_uri == str(tmp_path / "metadata.db")
+    assert describe(config) == config.sqlite.filename_uri == str(tmp_path / "metadata.db")
     check(config)
 
 
-def test_a_password_is_shown_nowhere(tmp_path):
+def test_a_password_is_never_shown(tmp_path):
     found = settings(URL)
     assert found.state.metadata == URL
     shown = "postgresql://ada:***@db.example:6543/records?sslmode=require"
     assert shown in to_yaml(found)
-    for text in (to_yaml(found), repr(found), str(found), place(connection(URL, tmp_path))):
+    for text in (to_yaml(found), repr(found), str(found), describe(connection(URL, tmp_path))):
         assert "s3cr" not in text
     assert config_digest(found) == config_digest(settings(URL.replace("s3cr%3At", "other")))
 
@@ -79,7 +79,7 @@ def test_a_password_is_shown_nowhere(tmp_path):
         ("mysql://ada:s3cret@db/records?sslmode=require", "the option sslmode is none of ssl_cert"),
     ],
 )
-def test_a_url_that_is_none_is_refused_without_being_repeated(url, problem):
+def test_an_invalid_url_is_rejected_without_repeating_it(url, problem):
     with pytest.raises(ConfigError) as caught:
         settings(url)
     assert problem in caught.value.cause and "state.metadata" in caught.value.cause
@@ -87,12 +87,12 @@ def test_a_url_that_is_none_is_refused_without_being_repeated(url, problem):
     assert "s3" not in str(caught.value)
 
 
-# --- a server that does not answer
+# --- servers that do not answer
 
 
-def test_where_no_server_answers_the_error_names_host_port_and_remedy(tmp_path):
+def test_if_no_server_answers_the_error_names_host_and_port_with_a_remedy(tmp_path):
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and does not listen
+        taken.bind(("127.0.0.1", 0))  # but not listening
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError) as caught:
             check(connection(f"postgresql://ada:s3cret@127.0.0.1:{port}/records", tmp_path))
@@ -101,7 +101,7 @@ def test_where_no_server_answers_the_error_names_host_port_and_remedy(tmp_path):
     assert "s3cret" not in str(caught.value)
 
 
-# --- a real one
+# --- a real server
 
 
 @pytest.fixture(scope="module")
@@ -113,18 +113,18 @@ def server() -> Iterator[postgres.Server]:
         yield server
 
 
-def test_a_password_or_a_user_that_the_server_refuses_is_an_error_before_a_run(server, tmp_path, monkeypatch):
+def test_a_password_or_user_rejected_by_the_server_is_an_error_before_a_run(server, tmp_path, monkeypatch):
     monkeypatch.setenv(PASSWORD, server.password)
     check(connection(server.url(), tmp_path))
     for url in (server.url(password="wr0ng"), server.url().replace(postgres.USER, "nobody")):
-        with pytest.raises(ConfigError, match="the server refuses the connection") as caught:
+        with pytest.raises(ConfigError, match="the server rejects the connection") as caught:
             check(connection(url, tmp_path))
         assert PASSWORD in caught.value.remedy
         assert "wr0ng" not in str(caught.value) and server.password not in str(caught.value)
 
 
 class Seen:
-    """Who is told of a run's nodes."""
+    """Observer of a run's nodes."""
 
     def __init__(self) -> None:
         self.states: list[tuple[str, str]] = []
@@ -163,14 +163,12 @@ def test_a_second_run_is_cached_from_the_server_and_no_log_line_has_the_password
     assert node.state == CACHED
     assert Path(node.artifact("schema").uri, "schema.pbtxt").is_file()
     assert not (tmp_path / "metadata.db").exists()
-    with pytest.raises(
-        ConfigError, match=r"postgresql://edgetune@127.0.0.1:\d+/records: holds no run of pipeline owls"
-    ):
+    with pytest.raises(ConfigError, match=r"postgresql://edgetune@127.0.0.1:\d+/records holds no run of pipeline owls"):
         read_outcome(config, "owls")
     assert '"***"' in written.getvalue() and server.password not in written.getvalue()
 
 
-def test_a_text_that_postgresql_would_refuse_is_an_error_before_a_run(tmp_path, root):
+def test_a_text_that_postgresql_would_reject_is_an_error_before_a_run(tmp_path, root):
     file = tmp_path / "back\\slash.pbtxt"
     file.write_bytes((root / "schemas" / "examples.pbtxt").read_bytes())
     pipeline = Pipeline("birds", str(tmp_path / "root"), components=[CuratedSchema(file)])
@@ -183,7 +181,7 @@ def test_a_text_that_postgresql_would_refuse_is_an_error_before_a_run(tmp_path, 
         check_texts(connection(URL, tmp_path), pipeline)
 
 
-def test_ml_metadata_still_needs_that_error(server, tmp_path, monkeypatch):
+def test_ml_metadata_still_fails_on_backslashes(server, tmp_path, monkeypatch):
     monkeypatch.setenv(PASSWORD, server.password)
     store = MetadataStore(connection(server.url(), tmp_path))
     kind = store.put_execution_type(pb.ExecutionType(name="Any", properties={"text": pb.STRING}))
@@ -192,6 +190,6 @@ def test_ml_metadata_still_needs_that_error(server, tmp_path, monkeypatch):
     [kept] = store.get_executions_by_id([number])
     assert kept.properties["text"] == execution.properties["text"]
     execution.properties["text"].string_value = "back\\slash"
-    # Where it is mended, `check_texts` is one branch too many.
+    # Once this is fixed, `check_texts` can be removed.
     with pytest.raises(InternalError, match="syntax error"):
         store.put_executions([execution])

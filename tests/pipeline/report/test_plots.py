@@ -1,4 +1,4 @@
-"""The report's plots: what they draw, and what they leave to the page."""
+"""The report's plots: their contents, and the colours and font that the page decides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def epochs(values: list[float | None]) -> list[dict[str, Any]]:
     return [dict.fromkeys(keys, value) for value in values]
 
 
-def test_colours_and_font_are_the_pages(recwarn: pytest.WarningsRecorder) -> None:
+def test_colours_and_font_come_from_the_page(recwarn: pytest.WarningsRecorder) -> None:
     drawings = [
         plots.split_counts({"train": {"a": 3}, "eval": {"a": 2}, "test": {"a": 1}}),
         plots.training_curves([{"name": "head", "epochs": epochs([0.5, 0.1]), "best_epoch": 1}]),
@@ -41,7 +41,7 @@ def test_colours_and_font_are_the_pages(recwarn: pytest.WarningsRecorder) -> Non
     assert not recwarn.list
 
 
-def test_the_same_numbers_give_the_same_drawing() -> None:
+def test_the_same_numbers_give_the_same_svg() -> None:
     assert plots.confusion(["a", "b"], [[3, 1], [0, 4]]) == plots.confusion(["a", "b"], [[3, 1], [0, 4]])
 
 
@@ -50,7 +50,7 @@ def test_split_counts_name_every_class_and_its_total() -> None:
     assert {"ash", "beech", "1,234", "87", "train (1,280)", "eval (34)", "test (7)"} <= set(found)
 
 
-def test_of_many_classes_the_smallest_are_shown_and_it_says_so() -> None:
+def test_for_many_classes_the_smallest_are_shown_and_the_title_says_so() -> None:
     counts = {f"class {n:03}": n + 1 for n in range(300)}
     found = texts(plots.split_counts({"train": counts}))
     assert "class 000" in found and f"class {plots.MAX_BARS - 1:03}" in found
@@ -61,13 +61,13 @@ def test_of_many_classes_the_smallest_are_shown_and_it_says_so() -> None:
 @pytest.mark.parametrize(
     "name", ["$\\frac{1}{$", "<b>&amp;", "--> <!-- x", 'x" id="y #010101 url(#z', "猫🐈", "'DejaVu Sans', a", "_under"]
 )
-def test_names_are_drawn_as_they_are(name: str, recwarn: pytest.WarningsRecorder) -> None:
+def test_names_are_drawn_unchanged(name: str, recwarn: pytest.WarningsRecorder) -> None:
     assert name in texts(plots.split_counts({"train": {name: 1}}))
     assert texts(plots.confusion([name, "b"], [[1, 0], [0, 1]])).count(name) == 2
     assert not recwarn.list
 
 
-def test_long_names_are_cut_and_stay_apart_and_control_characters_go() -> None:
+def test_long_names_are_shortened_but_distinct_and_control_characters_are_replaced() -> None:
     found = texts(plots.split_counts({"train": {"x" * 200 + "1": 11, "x" * 200 + "2": 22, "a\x0bb\u202ec": 33}}))
     assert found.count("x" * 27 + "…") == 2 and {"11", "22", "33"} <= set(found)
     assert "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c" in found
@@ -84,7 +84,7 @@ def test_training_curves_name_the_phases_and_mark_the_best_epochs() -> None:
     assert svg.count("<use") == one.count("<use") + 2
 
 
-def test_training_curves_of_what_is_missing(recwarn: pytest.WarningsRecorder) -> None:
+def test_training_curves_with_missing_values(recwarn: pytest.WarningsRecorder) -> None:
     phases: list[dict[str, Any]] = [
         {"name": "head", "epochs": epochs([None, 0.0, float("nan")]), "best_epoch": 7},
         {"name": "fine_tune", "epochs": [], "best_epoch": None},
@@ -93,7 +93,7 @@ def test_training_curves_of_what_is_missing(recwarn: pytest.WarningsRecorder) ->
     assert not recwarn.list
 
 
-def test_confusion_has_counts_for_few_classes_and_stays_small_for_many() -> None:
+def test_confusion_has_counts_for_few_classes_and_is_small_for_many() -> None:
     found = texts(plots.confusion(["a", "b"], [[31, 12], [0, 43]]))
     assert {"31", "12", "43"} <= set(found) and "0" not in found
     counts = np.random.default_rng(1).poisson(0.1, (300, 300))
@@ -110,7 +110,7 @@ def test_wilson_agrees_with_scipy(correct: int, total: int) -> None:
     assert words.wilson(correct, total) == pytest.approx((expected.low, expected.high), abs=1e-7)
 
 
-def test_numbers_as_people_read_them() -> None:
+def test_numbers_are_formatted_for_people() -> None:
     assert words.wilson(0, 0) is None and words.interval(None) == words.UNKNOWN
     shares = (0.0, 1.0, 0.9534, 0.9999, 0.99995, 0.0001, None)
     assert [words.percent(share) for share in shares] == ["0%", "100%", "95.3%", "99.99%", "99.995%", "0.01%", "–"]

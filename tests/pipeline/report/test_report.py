@@ -1,4 +1,4 @@
-"""The report of runs that ended well, badly or early: its content, its form, and that nothing in it becomes markup."""
+"""Reports of runs that ended well, badly or early: contents, form, and no markup from the data."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COUNTS = [[40, 0, 0], [1, 38, 1], [4, 0, 36]]
 
 
 class Page(HTMLParser):
-    """A page as its text, its tags with their attributes, and what is wrong with its nesting."""
+    """Text of a page, its tags with their attributes, and errors in its nesting."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -76,12 +76,12 @@ class Page(HTMLParser):
             self.rows[-1][-1] += data
 
     def row(self, name: str) -> list[str]:
-        """The cells beside the first cell that begins with a name."""
+        """Return the other cells of the row whose first cell begins with a name."""
         return next(row[1:] for row in self.rows if row and row[0].startswith(name))
 
 
 def record_evaluation(folder: Path, labels: Sequence[str], counts: Any, baseline: float | None = None) -> Made:
-    """Writes what TFMA would: metrics overall and by class, the confusion matrix, and no refusal."""
+    """Write what TFMA writes: metrics overall and by class, the confusion matrix, and no refusal."""
     import tensorflow as tf
     from tensorflow_model_analysis.proto import metrics_for_slice_pb2 as pb
     from tensorflow_model_analysis.proto import validation_result_pb2
@@ -125,7 +125,7 @@ def record_evaluation(folder: Path, labels: Sequence[str], counts: Any, baseline
 
 
 def record_statistics(folder: Path) -> Made:
-    """Writes what StatisticsGen would: of three splits, one of which has no image."""
+    """Write what StatisticsGen writes for three splits, one of which has no image."""
     from tensorflow_metadata.proto.v0 import statistics_pb2 as pb
 
     for split, images in (("train", 100), ("eval", 10), ("test", 0)):
@@ -148,7 +148,7 @@ def record_statistics(folder: Path) -> Made:
 
 
 def record_files(folder: Path, kind: str, **files: Any) -> Made:
-    """An artifact of JSON files; of text where text is given. `__` in a name stands for the dot."""
+    """Write an artifact of JSON files, or of text files for strings. `__` in a name stands for the dot."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         text = content if isinstance(content, str) else json.dumps(content)
@@ -171,7 +171,7 @@ VARIANTS = {"int8": variant(0.95, 612_344), "float32": variant(0.95, 2_341_000)}
 
 
 def phase(name: str, epochs: int) -> dict[str, Any]:
-    """As the trainer writes it."""
+    """Return a phase as the trainer writes it."""
     steps = [
         {
             "loss": 1.5 * 0.75**n + 0.1,
@@ -203,7 +203,7 @@ def record_run(
     transfer: list[dict[str, Any]] | None = TRANSFER,
     findings: Sequence[dict[str, Any]] = (),
 ) -> Outcome:
-    """A run of all components; it is blessed and pushed where all `variants` are."""
+    """Record a run of all components; it is blessed and pushed if all `variants` are blessed."""
     blessed = all(v["blessed"] for v in variants.values())
     split = {"train": {n: 80 + 9 * i for i, n in enumerate(labels)}, "eval": dict.fromkeys(labels, 10)}
     split["test"] = {name: int(row.sum()) for name, row in zip(labels, np.asarray(counts), strict=True)}
@@ -257,7 +257,7 @@ def settings(**groups: Any) -> RunSettings:
 
 
 def written(outcome: Outcome, folder: Path, error: str | None = None, **groups: Any) -> tuple[Page, dict[str, Any]]:
-    """The page and the numbers, after what holds for every report."""
+    """Write the report, check what holds for every report, and return the page and the numbers."""
     path = write_report(outcome, folder, settings=settings(**groups), log=Path("/logs/run-1.log"), error=error)
     assert path == folder / "index.html"
     assert sorted(p.name for p in folder.iterdir()) == ["index.html", "report.json"]
@@ -282,7 +282,7 @@ def test_a_blessed_run(tmp_path: Path) -> None:
     page, numbers = written(outcome, tmp_path / "reports" / "run-1")
     assert "Blessed and pushed" in page.text
     assert "/pushed/pushed_model/7" in page.text and "/pushed/pushed_bundle/7" in page.text
-    # 114 of 120: 0.895 and 0.977 by Wilson's formula
+    # Wilson's formula gives 0.895 and 0.977 for 114 of 120.
     assert page.row("this run") == ["95.0%", "89.5% to 97.7%", "120", "0.2500"]
     assert page.row("last blessed model") == ["92.5%", "86.4% to 96.0%", "120", "–"]
     assert "on the same images: +2.50 points" in page.text
@@ -305,7 +305,7 @@ def test_a_blessed_run(tmp_path: Path) -> None:
     ]
     assert page.row("TwoPhaseTrainer")[0] == "complete" and str(tmp_path / "model") in page.row("TwoPhaseTrainer")[-1]
     for text in (
-        "weights of fine-tune: fine-tuning lowered the loss",
+        "weights of fine-tune were exported: fine-tuning lowered the loss",
         "by ai-edge-litert 2.3.0 on 120",
         "/logs/run-1.log",
         "path: /photos/trees",
@@ -323,7 +323,7 @@ def test_a_blessed_run(tmp_path: Path) -> None:
     assert [row["name"] for row in numbers["transfer"]] == ["fixed_features", "fine_tuned", "from_scratch"]
 
 
-def test_a_refused_run_says_why_for_each_variant(tmp_path: Path) -> None:
+def test_a_refused_run_has_the_reason_for_each_variant(tmp_path: Path) -> None:
     reasons = ["accuracy drop 0.0342 is above edge.max_accuracy_drop 0.01", "2 float ops are left"]
     finding = asdict(Finding("two_labels", "two <i>labels</i>", "choose one", ("a/1.jpg", "b/1.jpg")))
     variants = {"float32": VARIANTS["float32"], "int8": variant(0.9158, 600_000, reasons)}
@@ -332,13 +332,13 @@ def test_a_refused_run_says_why_for_each_variant(tmp_path: Path) -> None:
     assert "Not blessed" in page.text and "Blessed and pushed" not in page.text and "/pushed/" not in page.text
     assert f"required edge variant int8: {'; '.join(reasons)}" in page.text
     assert page.row("int8")[:3] == ["refused", "91.6%", "3.42"] and f"int8: {reasons[1]}" in page.text
-    assert "No comparison was asked for: training.baselines is empty." in page.text
-    assert "No earlier model of this pipeline is blessed" in page.text
+    assert "No baselines are configured: training.baselines is empty." in page.text
+    assert "This pipeline has no earlier blessed model" in page.text
     assert "two <i>labels</i>" in page.text and "2 files" in page.text and "choose one" in page.text
     assert numbers["transfer"] is None and "training.baselines" in numbers["absent"]["transfer"]
     assert numbers["edge"]["variants"][1]["reasons"] == reasons
     wanted, _ = written(outcome, tmp_path / "wanted", training={"baselines": ["from_scratch"]})
-    assert "TwoPhaseTrainer left no transfer.json." in wanted.text
+    assert "TwoPhaseTrainer wrote no transfer.json." in wanted.text
 
 
 def test_a_run_that_failed_at_its_first_node(tmp_path: Path) -> None:
@@ -363,11 +363,11 @@ def test_a_run_that_failed_at_its_first_node(tmp_path: Path) -> None:
         "confusion": "Evaluator did not run.",
     }
     assert all(sentence in page.text for sentence in numbers["absent"].values())
-    assert "Its log tells why: /logs/run-1.log" in written(outcome, tmp_path / "unexplained")[0].text
+    assert "For the cause, see the log: /logs/run-1.log" in written(outcome, tmp_path / "unexplained")[0].text
     assert summary(outcome, report=Path("/r/index.html")) == ["nothing was pushed", "report     /r/index.html"]
 
 
-def test_a_cached_component_tells_what_it_once_took(tmp_path: Path) -> None:
+def test_a_cached_component_has_the_original_duration(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "metadata.db", "trees")
     recorder.run("run-1")
     recorder.node("Transform", outputs={"graph": ("TransformGraph", "/graph/1", {})})
@@ -389,7 +389,7 @@ def test_sizes_and_colours_are_shown_for_each_split_that_has_images(tmp_path: Pa
     assert numbers["statistics"]["red"]["eval"]["histogram"] == [[1.0, 127.5, 7.5], [127.5, 255.0, 2.5]]
 
 
-def test_what_the_gate_refused_is_shown_although_its_artifact_is_gone(tmp_path: Path) -> None:
+def test_findings_that_failed_the_gate_are_shown_although_its_artifact_is_gone(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "metadata.db", "trees")
     recorder.run("run-1")
     recorder.node("DatasetGate", state="FAILED")
@@ -401,7 +401,7 @@ def test_what_the_gate_refused_is_shown_although_its_artifact_is_gone(tmp_path: 
     assert json.loads((tmp_path / "report" / "report.json").read_text())["findings"][0]["name"] == "two_labels"
 
 
-def test_what_was_rejected_is_shown_of_a_run_that_it_stopped(tmp_path: Path) -> None:
+def test_rejected_files_that_stopped_a_run_are_shown(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "metadata.db", "trees")
     recorder.run("run-1")
     recorder.node("ImageExampleGen", state="FAILED")
@@ -412,25 +412,27 @@ def test_what_was_rejected_is_shown_of_a_run_that_it_stopped(tmp_path: Path) -> 
     stopped = UnusableFiles("too many", "repair them", ingest, rows)
     path = write_report(outcome, tmp_path / "report", settings=settings(), log=None, error="e", rejected=stopped)
     page = Page(path)
-    assert "7 of 107 files taken, 100 rejected." in page.text and "the first 50 of 100" in " ".join(page.text.split())
+    assert "7 of 107 files accepted, 100 rejected." in page.text and "the first 50 of 100" in " ".join(
+        page.text.split()
+    )
     shown = [row for row in page.rows if row[-1:] == ["the file is empty"]]
     assert len(shown) == 50 and shown[0] == ["ash/<b>0</b>.jpg", "the file is empty"]
     numbers = json.loads((tmp_path / "report" / "report.json").read_text())
     assert numbers["data"]["splits"] == splits and len(numbers["data"]["rejected_files"]) == 50
 
 
-def test_who_let_a_finding_pass_is_named(tmp_path: Path) -> None:
+def test_the_user_who_allowed_a_finding_is_named(tmp_path: Path) -> None:
     finding = {**asdict(Finding("drift", "it drifted", "do not", subject="label")), "allowed": True}
     recorder = Recorder(tmp_path / "metadata.db", "trees")
     recorder.run("run-1")
     kind, uri, _ = record_files(tmp_path / "findings", "DatasetFindings", findings__json={"findings": [finding]})
     recorder.node("DatasetGate", outputs={"findings": (kind, uri, {"allowed_by": "ada"})})
     page, numbers = written(read_outcome(tmp_path / "metadata.db", "trees"), tmp_path / "report")
-    assert "Let pass by ada" in page.text and "Remedy" not in page.text
+    assert "Allowed by ada" in page.text and "Remedy" not in page.text
     assert numbers["findings"][0]["allowed_by"] == "ada"
 
 
-def test_classes_off_their_shares_are_listed(tmp_path: Path) -> None:
+def test_classes_that_deviate_from_their_shares_are_listed(tmp_path: Path) -> None:
     outcome = record_run(tmp_path)
     path = tmp_path / "ingest" / "ingest.json"
     ingest = json.loads(path.read_text())
@@ -442,7 +444,7 @@ def test_classes_off_their_shares_are_listed(tmp_path: Path) -> None:
     ]
 
 
-def test_a_run_that_did_nothing_at_all(tmp_path: Path) -> None:
+def test_a_run_without_any_node(tmp_path: Path) -> None:
     page, _ = written(Outcome("trees", "run-1", ()), tmp_path / "report")
     assert "Not blessed" in page.text and "Evaluator did not run" in page.text
     assert summary(Outcome("trees", "run-1", ()), report=None) == []
@@ -454,7 +456,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     page, numbers = written(record_run(tmp_path, labels, counts), tmp_path / "report")
     named = [row[0] for row in page.rows if len(row) == 6]
     for label in labels:
-        assert label in page.text and label in named, "whole, in the table of classes"
+        assert label in page.text and label in named, "complete, in the table of classes"
     assert "49" not in "".join(named)
     assert sum(tag == "svg" for tag, _ in page.tags) == 4
     assert numbers["confusion"]["labels"] == labels
@@ -465,13 +467,13 @@ def test_three_hundred_classes(tmp_path: Path) -> None:
     counts = np.random.default_rng(1).poisson(0.02, (300, 300)) + np.diag([8] * 300)
     counts[7] = 0  # a class without a test image
     page, numbers = written(record_run(tmp_path, labels, counts, transfer=None), tmp_path / "report")
-    assert "300 classes, the weakest first" in page.text and "the 40 smallest of 300 classes" in page.text
+    assert "300 classes, weakest first" in page.text and "the 40 smallest of 300 classes" in page.text
     assert page.row("class 007") == ["–", "", "–", "0", ""]
     assert len(numbers["classes"]) == len(numbers["confusion"]["counts"]) == 300
     assert (tmp_path / "report" / "index.html").stat().st_size < 1_500_000
 
 
-def test_a_broken_artifact_costs_only_its_section(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_artifact_affects_only_its_section(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     outcome = record_run(tmp_path)
     (tmp_path / "model_run" / "history.json").write_text('{"phases": [{"na')
     (tmp_path / "ingest" / "ingest.json").write_text('{"files": 3}')
@@ -480,12 +482,12 @@ def test_a_broken_artifact_costs_only_its_section(tmp_path: Path, caplog: pytest
     page, numbers = written(outcome, tmp_path / "report")
     assert set(numbers["absent"]) == {"training", "data", "confusion", "classes", "findings"}
     assert "cannot be read (KeyError: 'accepted')" in page.text and "only 1 classes have a name" in page.text
-    assert "DatasetGate left no findings.json." in page.text
+    assert "DatasetGate wrote no findings.json." in page.text
     assert page.row("this run")[0] == "95.0%"
     assert len([record for record in caplog.records if "report: no section" in record.message]) == 4
 
 
-def test_what_is_no_number_or_no_utf8_does_not_stop_the_report(tmp_path: Path) -> None:
+def test_values_that_are_not_numbers_and_text_that_is_not_utf8_do_not_stop_the_report(tmp_path: Path) -> None:
     int8 = {**VARIANTS["int8"], "agreement": float("nan"), "accuracy": None, "latency": None}
     outcome = record_run(tmp_path, variants={"int8": int8})
     head = {**phase("head", 3), "best_epoch": 9}
@@ -496,16 +498,16 @@ def test_what_is_no_number_or_no_utf8_does_not_stop_the_report(tmp_path: Path) -
     assert page.row("int8") == ["blessed", "–", "–", "–", "612 kB", "–", "–"]
     assert page.row("head")[:3] == ["3", "–", "–"]
     assert numbers["training"]["phases"][0]["epochs"][1]["loss"] is None
-    # It was written before devices were.
+    # An older history without a device.
     assert numbers["training"]["device"] == {"device": "", "why": "", "warning": ""}
-    assert "It was trained on" not in page.text
+    assert "Trained on" not in page.text
     assert r"a lone \udcff surrogate" in page.text
 
 
-def test_the_device_is_said(tmp_path: Path) -> None:
+def test_the_device_is_shown(tmp_path: Path) -> None:
     page, _ = written(record_run(tmp_path), tmp_path / "report")
     text = " ".join(page.text.split())
-    assert "It was trained on GPU 0 (Tesla T4): the first of 2. Warning: slow so." in text
+    assert "Trained on GPU 0 (Tesla T4): the first of 2. Warning: slow so." in text
 
 
 def test_an_older_report_is_replaced(tmp_path: Path) -> None:
@@ -518,7 +520,7 @@ def test_an_older_report_is_replaced(tmp_path: Path) -> None:
 def test_summary_of_a_blessed_run(tmp_path: Path) -> None:
     lines = summary(record_run(tmp_path, baseline=0.925), report=Path("/r/index.html"))
     assert lines == [
-        "accuracy 95.0% on 120 test images (95% interval 89.5% to 97.7%), +2.50 points against the last blessed model",
+        "accuracy 95.0% on 120 test images (95% interval 89.5% to 97.7%), +2.50 points from the last blessed model",
         "  fixed features  90.0%  trained in 21.0 s",
         "  fine tuned      95.0%  trained in 1:04 min",
         "  from scratch    61.2%  trained in 2:10 min",

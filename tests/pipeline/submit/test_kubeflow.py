@@ -1,4 +1,4 @@
-"""`edgetune submit --endpoint`: what arrives at a Kubeflow Pipelines API, and what is told when something is wrong."""
+"""`edgetune submit --endpoint`: the requests to a Kubeflow Pipelines API, and the error messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUNS = "/apis/v2beta1/runs"
 def kubeflow(monkeypatch, tmp_path):
     monkeypatch.setattr(submit_run, "PAUSE_SECONDS", 0.0)
     monkeypatch.delenv("KF_PIPELINES_SA_TOKEN_PATH", raising=False)
-    # kfp keeps what it remembers of earlier sessions in the home folder.
+    # kfp stores data about earlier sessions in the home folder.
     monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
     with serving(Kubeflow()) as stub:
         yield stub
@@ -37,7 +37,7 @@ def submit(kubeflow, tmp_path, capfd):
     return run
 
 
-def test_the_whole_specification_arrives_with_root_and_parameters(kubeflow, submit):
+def test_the_complete_specification_is_sent_with_root_and_parameters(kubeflow, submit):
     code, out, err = submit("--set", "epochs=3", "--set", "learning_rate=2e-6", "--name", "first")
     assert (code, err) == (0, "")
     assert out == f"submitted first, run r-1\n{kubeflow.url}/#/runs/details/r-1\n"
@@ -50,24 +50,24 @@ def test_the_whole_specification_arrives_with_root_and_parameters(kubeflow, subm
     assert "service_account" not in body
 
 
-def test_without_a_name_the_run_is_called_after_pipeline_and_time(kubeflow, submit):
+def test_without_a_name_the_run_has_the_name_of_the_pipeline_and_the_time(kubeflow, submit):
     assert submit()[0] == 0
     name, date, time = kubeflow.created[0]["display_name"].split("-")
     assert name == "birds" and len(date) == 8 and len(time) == 6
 
 
-def test_experiment_account_and_cache_are_as_asked(kubeflow, submit):
+def test_experiment_account_and_cache_are_as_requested(kubeflow, submit):
     assert submit("--experiment", "mine", "--service-account", "trainer", "--no-cache")[0] == 0
     [body] = kubeflow.created
     assert kubeflow.experiments[1]["display_name"] == "mine"
     assert (body["experiment_id"], body["service_account"]) == ("e1", "trainer")
     tasks = body["pipeline_spec"]["root"]["dag"]["tasks"]
-    assert [task["cachingOptions"] for task in tasks.values()] == [{}, {}]  # false is what is left out
+    assert [task["cachingOptions"] for task in tasks.values()] == [{}, {}]  # a missing value means false
     assert submit("--experiment", "mine")[0] == 0
     assert kubeflow.created[1]["experiment_id"] == "e1"
 
 
-def test_a_namespace_is_asked_for_where_there_are_several_users(kubeflow, submit):
+def test_a_namespace_is_required_if_there_are_several_users(kubeflow, submit):
     kubeflow.several_users = True
     code, _, err = submit()
     assert code == 2 and "--namespace" in err and kubeflow.created == []
@@ -75,10 +75,10 @@ def test_a_namespace_is_asked_for_where_there_are_several_users(kubeflow, submit
     assert kubeflow.calls("GET", "/experiments")[-1].query["namespace"] == "anna"
 
 
-def test_a_token_is_sent_and_its_lack_is_told(kubeflow, submit, tmp_path, monkeypatch):
+def test_a_token_is_sent_and_a_missing_one_is_reported(kubeflow, submit, tmp_path, monkeypatch):
     kubeflow.require_token = "secret"
     code, _, err = submit()
-    assert code == 10 and "refuses: 401" in err and "KF_PIPELINES_SA_TOKEN_PATH" in err
+    assert code == 10 and "rejects the request: 401" in err and "KF_PIPELINES_SA_TOKEN_PATH" in err
     (tmp_path / "token").write_text("secret\n")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
     assert submit()[0] == 0
@@ -87,14 +87,14 @@ def test_a_token_is_sent_and_its_lack_is_told(kubeflow, submit, tmp_path, monkey
     assert code == 2 and "gone cannot be read" in err
 
 
-def test_waiting_tells_each_state_once_and_ends_well(kubeflow, submit):
+def test_waiting_reports_each_state_once_and_ends_well(kubeflow, submit):
     kubeflow.states = ["PENDING", "RUNNING", "RUNNING", "SUCCEEDED"]
     code, out, _ = submit("--wait")
     assert code == 0 and out.splitlines()[2:] == ["pending", "running", "succeeded"]
 
 
 @pytest.mark.parametrize("state", ["FAILED", "CANCELED"])
-def test_a_run_that_does_not_succeed_exits_with_10_and_says_why(kubeflow, submit, state):
+def test_a_failed_run_exits_with_10_and_reports_why(kubeflow, submit, state):
     kubeflow.states = ["RUNNING", state]
     code, out, err = submit("--wait")
     assert code == 10 and out.splitlines()[-1] == state.lower()
@@ -103,7 +103,7 @@ def test_a_run_that_does_not_succeed_exits_with_10_and_says_why(kubeflow, submit
         assert "a pod was evicted; Evaluator failed" in err
 
 
-def test_while_waiting_some_unanswered_questions_are_borne(kubeflow, submit, monkeypatch):
+def test_a_few_failed_requests_are_tolerated_while_waiting(kubeflow, submit, monkeypatch):
     kubeflow.states = ["SUCCEEDED"]
     answer, left = kubeflow.answer, [3]
 
@@ -122,13 +122,13 @@ def test_while_waiting_some_unanswered_questions_are_borne(kubeflow, submit, mon
     assert code == 10 and "503 busy" in err and left[0] == 92
 
 
-def test_what_the_api_says_is_told(kubeflow, submit):
+def test_the_message_of_the_api_is_reported(kubeflow, submit):
     kubeflow.refuse = (400, "Invalid input error:\n the quota is used up")
     code, _, err = submit()
-    assert code == 10 and "refuses: 400 Invalid input error: the quota is used up" in err
+    assert code == 10 and "rejects the request: 400 Invalid input error: the quota is used up" in err
 
 
-def test_an_endpoint_that_is_not_there_is_told_within_seconds(submit):
+def test_an_unreachable_endpoint_is_reported_within_seconds(submit):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -143,21 +143,21 @@ def test_an_endpoint_that_never_answers_is_given_up(submit, monkeypatch):
     assert code == 10 and "cannot be reached" in err
 
 
-def test_a_web_site_is_no_endpoint(kubeflow, submit):
+def test_a_web_site_is_not_an_endpoint(kubeflow, submit):
     kubeflow.html = True
     code, _, err = submit()
-    assert code == 10 and "answers, but not as Kubeflow Pipelines" in err
+    assert code == 10 and "answers, but is not Kubeflow Pipelines" in err
 
 
-def test_a_wrong_path_is_told(kubeflow, submit):
+def test_a_wrong_path_is_reported(kubeflow, submit):
     code, _, err = submit(endpoint=f"{kubeflow.url}/pipelines/")
-    assert code == 10 and "refuses: 404" in err and "/apis/v2beta1/healthz" in err
+    assert code == 10 and "rejects the request: 404" in err and "/apis/v2beta1/healthz" in err
 
 
 @pytest.mark.parametrize("endpoint", ["localhost:8080", "ftp://host", "http://", "http://host:port", "http://h/#/runs"])
-def test_what_is_no_url_is_refused(kubeflow, submit, endpoint):
+def test_an_invalid_url_is_rejected(kubeflow, submit, endpoint):
     code, _, err = submit(endpoint=endpoint)
-    assert code == 2 and f"--endpoint {endpoint}: is no URL" in err
+    assert code == 2 and f"--endpoint {endpoint} is not an API URL" in err
 
 
 def schema(job):
@@ -175,7 +175,7 @@ def local_root(job):
 @pytest.mark.parametrize(
     ("alter", "why"), [(schema, "schema 2.0.0"), (resolver, "Evaluator"), (local_root, "/tmp/root")]
 )
-def test_what_kubeflow_would_refuse_is_not_even_sent(kubeflow, submit, alter, why):
+def test_a_specification_that_kubeflow_would_reject_is_not_sent(kubeflow, submit, alter, why):
     job = pipeline_spec.document()
     alter(job)
     code, _, err = submit(job=job)
@@ -183,12 +183,12 @@ def test_what_kubeflow_would_refuse_is_not_even_sent(kubeflow, submit, alter, wh
 
 
 @pytest.mark.parametrize("assignment", ["epoch=3", "epochs=many", "epochs=2.5", "learning_rate=fast", "epochs"])
-def test_a_wrong_parameter_is_not_even_sent(kubeflow, submit, assignment):
+def test_a_wrong_parameter_is_not_sent(kubeflow, submit, assignment):
     code, _, err = submit("--set", assignment)
     assert code == 2 and assignment.split("=")[0] in err and kubeflow.asked == []
 
 
-def test_an_authority_of_ones_own_is_trusted_where_it_is_named(tmp_path, submit, monkeypatch):
+def test_a_private_certificate_authority_is_trusted_if_it_is_named(tmp_path, submit, monkeypatch):
     certificate = certificates.self_signed(tmp_path)
     with serving(Kubeflow(), certificate) as secure:
         code, _, err = submit(endpoint=secure.url)

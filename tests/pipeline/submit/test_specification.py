@@ -1,4 +1,4 @@
-"""Compiled pipelines, as they are read before they are submitted."""
+"""Reading compiled pipelines before they are submitted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgetune.pipeline.submit import specification as submit_spec
 from tests.tiny import pipeline_spec
 
 
-def test_what_was_compiled_is_read(tmp_path):
+def test_a_compiled_pipeline_is_read(tmp_path):
     path = pipeline_spec.write(tmp_path)
     specification = submit_spec.read(path)
     assert (specification.name, specification.schema_version) == ("birds", "2.1.0")
@@ -28,7 +28,7 @@ def test_a_task_that_only_vertex_can_run_is_named(tmp_path):
     assert submit_spec.read(pipeline_spec.write(tmp_path, job)).resolvers == ["Evaluator"]
 
 
-def test_the_root_of_a_specification_counts_where_the_job_names_none(tmp_path):
+def test_the_root_of_the_specification_is_used_if_the_job_has_none(tmp_path):
     job = pipeline_spec.document()
     job["runtimeConfig"] = {}
     job["pipelineSpec"]["defaultPipelineRoot"] = "gs://other"
@@ -38,16 +38,18 @@ def test_the_root_of_a_specification_counts_where_the_job_names_none(tmp_path):
 @pytest.mark.parametrize(
     "content", [None, b"", b"\xff\xfe{}", b"[]", b'{"a": 1}', b'{"pipelineSpec": []}', b"name: birds"]
 )
-def test_what_is_no_compiled_pipeline_is_refused(tmp_path, content):
+def test_another_file_is_rejected(tmp_path, content):
     path = tmp_path / "pipeline.json"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match="pipeline.json: ") as caught:
+    with pytest.raises(
+        ConfigError, match=r"pipeline\.json (cannot be read|is not JSON|is not a compiled pipeline): "
+    ) as caught:
         submit_spec.read(path)
     assert "edgetune compile" in caught.value.remedy
 
 
-def test_a_folder_is_refused(tmp_path):
+def test_a_folder_is_rejected(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         submit_spec.read(tmp_path)
 
@@ -57,17 +59,17 @@ def test_a_folder_is_refused(tmp_path):
     [
         (lambda spec: spec.pop("pipelineInfo"), "it has no name"),
         (lambda spec: spec["root"].pop("dag"), "it has no tasks"),
-        (lambda spec: spec.pop("deploymentSpec"), "nothing says how to run Evaluator, Trainer"),
-        (lambda spec: spec["components"].pop("Trainer"), "nothing says how to run Trainer"),
+        (lambda spec: spec.pop("deploymentSpec"), "it has no executor for Evaluator, Trainer"),
+        (lambda spec: spec["components"].pop("Trainer"), "it has no executor for Trainer"),
         (lambda spec: spec.update(steps=[]), 'no field named "steps"'),
-        (lambda spec: spec["deploymentSpec"].update(executors=[]), "is no compiled pipeline"),
+        (lambda spec: spec["deploymentSpec"].update(executors=[]), "is not a compiled pipeline"),
         (
             lambda spec: spec["root"].update(inputDefinitions={"parameters": {"n": {"parameterType": "INTEGER"}}}),
             "INTEGER",
         ),
     ],
 )
-def test_what_is_missing_or_wrong_inside_is_named(tmp_path, alter, why):
+def test_missing_or_wrong_parts_are_named(tmp_path, alter, why):
     job = pipeline_spec.document()
     alter(job["pipelineSpec"])
     with pytest.raises(ConfigError) as caught:
@@ -75,9 +77,9 @@ def test_what_is_missing_or_wrong_inside_is_named(tmp_path, alter, why):
     assert why in caught.value.cause
 
 
-def test_numbers_stay_numbers_in_what_the_clients_read(tmp_path):
+def test_numbers_stay_numbers_in_the_file_for_the_clients(tmp_path):
     job = pipeline_spec.document()
-    # What this guards against: JSON of this number, read as YAML, is a text.
+    # JSON of this number, read as YAML, would be text.
     assert yaml.safe_load(json.dumps({"rate": 1e-05})) == {"rate": "1e-05"}
     submit_spec.write_yaml(job, tmp_path / "pipeline.yaml")
     assert yaml.safe_load((tmp_path / "pipeline.yaml").read_text()) == job

@@ -1,4 +1,4 @@
-"""The progress console: readable plain lines, live lines on a terminal, safe from many threads."""
+"""The progress console: plain lines, live lines on a terminal, thread safety."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Clock:
         return self.now
 
 
-def test_plain_output_is_one_line_per_ended_component() -> None:
+def test_plain_output_is_one_line_per_finished_component() -> None:
     out, clock = io.StringIO(), Clock()
     with Console(out, NODES, clock=clock) as console:
         console.line("log: run.log")
@@ -46,10 +46,10 @@ def test_plain_output_is_one_line_per_ended_component() -> None:
     ]
 
 
-def test_plain_details_are_thinned_out_and_the_last_one_stays_with_the_component() -> None:
+def test_plain_progress_lines_are_limited_and_the_last_one_is_on_the_final_line() -> None:
     out, clock = io.StringIO(), Clock()
     with Console(out, ["TwoPhaseTrainer"], detail_seconds=5, clock=clock) as console:
-        console.detail("nobody runs yet")
+        console.detail("nothing runs yet")
         console.started("TwoPhaseTrainer")
         for epoch in range(1, 13):
             console.detail(f"head: epoch {epoch}/12")
@@ -60,7 +60,7 @@ def test_plain_details_are_thinned_out_and_the_last_one_stays_with_the_component
     assert lines[-1] == "  ✓ TwoPhaseTrainer    12.0 s  head: epoch 12/12"
 
 
-def test_a_component_that_says_nothing_for_long_is_said_to_run_still() -> None:
+def test_a_silent_component_is_reported_as_still_running() -> None:
     out = io.StringIO()
     with Console(out, ["loading"], silence_seconds=0.2) as console:
         time.sleep(0.6)
@@ -79,7 +79,7 @@ def test_a_component_that_says_nothing_for_long_is_said_to_run_still() -> None:
     assert ended.startswith("  ✓ loading")
 
 
-def test_what_has_not_ended_on_leaving_is_named() -> None:
+def test_unfinished_components_are_named_on_exit() -> None:
     out = io.StringIO()
     with pytest.raises(RuntimeError), Console(out, NODES, clock=Clock()) as console:
         console.started("ImageExampleGen")
@@ -92,7 +92,7 @@ def test_what_has_not_ended_on_leaving_is_named() -> None:
     ]
 
 
-def test_an_unknown_state_is_refused_and_a_second_end_ignored() -> None:
+def test_an_unknown_state_is_an_error_and_a_second_finish_is_ignored() -> None:
     out = io.StringIO()
     with Console(out, ["Transform"]) as console:
         console.started("Transform")
@@ -103,7 +103,7 @@ def test_an_unknown_state_is_refused_and_a_second_end_ignored() -> None:
     assert out.getvalue().count("Transform") == 1 and "failed" not in out.getvalue()
 
 
-def test_plain_lines_carry_no_control_codes_and_are_never_folded() -> None:
+def test_plain_lines_have_no_control_codes_and_are_not_wrapped() -> None:
     out, long = io.StringIO(), "accuracy " + "0123456789" * 40 + " [bold]not markup[/bold]"
     with Console(out, ["Transform"]) as console:
         console.started("Transform")
@@ -113,7 +113,7 @@ def test_plain_lines_carry_no_control_codes_and_are_never_folded() -> None:
     assert out.getvalue().count(long) == 3
 
 
-def test_a_terminal_shows_a_ticking_line_and_keeps_the_final_one() -> None:
+def test_a_terminal_shows_a_live_line_and_keeps_the_final_one() -> None:
     leader, follower = pty.openpty()
     written = bytearray()
 
@@ -121,7 +121,7 @@ def test_a_terminal_shows_a_ticking_line_and_keeps_the_final_one() -> None:
         while True:
             try:
                 data = os.read(leader, 4096)
-            except OSError:  # what Linux gives when the other side is closed
+            except OSError:  # Linux raises this when the other side is closed
                 return
             if not data:
                 return
@@ -144,7 +144,7 @@ def test_a_terminal_shows_a_ticking_line_and_keeps_the_final_one() -> None:
             console.detail("epoch 3/10")
             assert seen(r"Transform.*0\.0 s.*epoch 3/10"), written
             clock.now += 7.5
-            assert seen(r"Transform.*7\.5 s"), written  # nothing but time has passed
+            assert seen(r"Transform.*7\.5 s"), written  # only time has passed
             assert seen("0 of 4"), written
             console.finished("Transform", "cached")
             assert seen(r"≡.* Transform.*7\.5 s.*cached"), written
@@ -153,7 +153,7 @@ def test_a_terminal_shows_a_ticking_line_and_keeps_the_final_one() -> None:
     os.close(leader)
 
 
-def test_many_threads_lose_no_line_and_do_not_block_each_other() -> None:
+def test_many_threads_lose_no_line_and_do_not_deadlock() -> None:
     leader, follower = pty.openpty()
     written = bytearray()
 

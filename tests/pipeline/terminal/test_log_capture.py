@@ -1,4 +1,4 @@
-"""Log capture: nothing reaches the terminal but what the console writes, nothing is lost, all is restored."""
+"""Log capture: only the console writes to the terminal, nothing is lost, and everything is restored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def run(script: str, tmp_path: Path) -> tuple[subprocess.CompletedProcess[str], str]:
-    """Runs `script` in a process of its own with `log` as the log's path; gives its result and the log's text."""
+    """Run `script` in a child process with `log` as the path of the log, and return its result and the log's text."""
     log = tmp_path / "logs" / "run.log"
     prelude = (
         "import ctypes, io, logging, os, subprocess, sys, warnings\nfrom pathlib import Path\n"
@@ -21,7 +21,9 @@ def run(script: str, tmp_path: Path) -> tuple[subprocess.CompletedProcess[str], 
     done = subprocess.run(
         [sys.executable, "-c", prelude + textwrap.dedent(script)],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},  # C's buffers hear of it
+        env={
+            name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"
+        },  # it changes C's buffers too
         capture_output=True,
         text=True,
         timeout=60,
@@ -86,11 +88,11 @@ def test_verbose_shows_the_log_on_stderr_completely(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == "to the terminal\n"
     assert done.stderr == log
-    # What is left in the buffers of Python and of C is flushed on leaving.
+    # The buffers of Python and C are flushed on exit.
     assert log.endswith("line 19999\nfrom print\nfrom libc\n") and log.count("\n") > 20_000
 
 
-def test_a_second_capture_appends_and_shows_only_its_own(tmp_path: Path) -> None:
+def test_a_second_capture_appends_and_shows_only_its_own_output(tmp_path: Path) -> None:
     done, log = run(
         """
     with capture(log, verbose=False):

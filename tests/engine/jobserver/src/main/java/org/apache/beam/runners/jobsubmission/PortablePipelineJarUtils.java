@@ -12,15 +12,15 @@ import org.apache.beam.vendor.grpc.v1p69p0.com.google.protobuf.Struct;
 import org.apache.beam.vendor.grpc.v1p69p0.com.google.protobuf.util.JsonFormat;
 
 /**
- * Reads back the job that Beam's Python SDK has put into this jar, as protobuf in JSON. The names of the class and of
- * its public methods are those that Beam's Flink runner calls.
+ * Reads the job that Beam's Python SDK has written into this jar, as protobuf in JSON. Beam's Flink runner calls this
+ * class and its public methods by name.
  */
 public final class PortablePipelineJarUtils {
   private static final String FOLDER = "BEAM-PIPELINE/";
 
   private PortablePipelineJarUtils() {}
 
-  /** The name under which the jar holds its job. */
+  /** Name of the job in the jar. */
   public static String getDefaultJobName() throws IOException {
     Struct manifest = read("pipeline-manifest.json", Struct.newBuilder()).build();
     return manifest.getFieldsOrThrow("defaultJobName").getStringValue();

@@ -3,7 +3,7 @@ package org.apache.beam.runners.jobsubmission;
 import org.apache.beam.model.jobmanagement.v1.JobApi;
 import org.apache.beam.sdk.PipelineResult;
 
-/** What a run of Beam's Flink runner returns; its name and its one method are Beam's. */
+/** Result of a run by Beam's Flink runner, which determines its name and its only method. */
 public interface PortablePipelineResult extends PipelineResult {
   JobApi.MetricResults portableMetrics();
 }

@@ -3,7 +3,7 @@ package org.apache.beam.runners.jobsubmission;
 import org.apache.beam.model.pipeline.v1.RunnerApi;
 import org.apache.beam.runners.fnexecution.provisioning.JobInfo;
 
-/** What Beam's Flink runner implements; its name and its one method are Beam's. */
+/** Interface of Beam's Flink runner, which determines its name and its only method. */
 public interface PortablePipelineRunner {
   PortablePipelineResult run(RunnerApi.Pipeline pipeline, JobInfo job) throws Exception;
 }

@@ -1,0 +1,46 @@
+"""Names that components share with the readers of their results: component ids, output keys, properties and files.
+
+This module imports nothing, so that `--help` and the report can use it without importing TFX.
+"""
+
+# Component ids.
+IMAGE_EXAMPLE_GEN = "ImageExampleGen"
+IMPORT_SCHEMA_GEN = "ImportSchemaGen"
+STATISTICS_GEN = "StatisticsGen"
+DATASET_GATE = "DatasetGate"
+TWO_PHASE_TRAINER = "TwoPhaseTrainer"
+EVALUATOR = "Evaluator"
+EDGE_EVALUATOR = "EdgeEvaluator"
+SAVED_MODEL_PUSHER = "SavedModelPusher"
+EDGE_PUSHER = "EdgePusher"
+
+# Ids of the resolvers that find the last blessed model and the statistics of its data.
+BASELINE = "Baseline"
+BASELINE_STATISTICS = "BaselineStatistics"
+
+# Output keys.
+EXAMPLES_KEY = "examples"
+REPORT_KEY = "report"
+STATISTICS_KEY = "statistics"
+FINDINGS_KEY = "findings"
+MODEL_KEY = "model"
+MODEL_RUN_KEY = "model_run"
+EVALUATION_KEY = "evaluation"
+BLESSING_KEY = "blessing"
+EDGE_MODEL_KEY = "edge_model"
+PUSHED_MODEL_KEY = "pushed_model"
+PUSHED_BUNDLE_KEY = "pushed_bundle"
+
+# Custom properties of blessings (1 or 0), and of the outputs of pushers.
+BLESSED = "blessed"
+PUSHED = "pushed"
+PUSHED_DESTINATION = "pushed_destination"
+PUSHED_VERSION = "pushed_version"
+REASON = "reason"
+
+# Files in the artifacts.
+INGEST_FILE = "ingest.json"
+REJECTED_FILE = "rejected.csv"
+FINDINGS_FILE = "findings.json"
+HISTORY_FILE = "history.json"
+TRANSFER_FILE = "transfer.json"

@@ -23,7 +23,7 @@ from edgetune.modules.images.decode import decode
 from edgetune.modules.litert import inspection, metadata
 from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.modules.settings.run import DataSettings
-from edgetune.modules.storage.safe_read import UnreadableFile, most_bytes, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
 
 REFERENCE = "float32"
 # What a run takes where it is told nothing else.
@@ -75,7 +75,7 @@ class Classifier:
             DataError: It cannot be read, or is no image that the pipeline would take.
         """
         try:
-            content = read_file(str(path), str(path.resolve().parent), most_bytes(_MAX_PIXELS))
+            content = read_file(str(path), str(path.resolve().parent), max_file_bytes(_MAX_PIXELS))
             background = "#{:02x}{:02x}{:02x}".format(*self._reading.background)
             image = reader.read_image(content, _MAX_PIXELS, self._reading.max_side, background)
         except (UnreadableFile, reader.Unusable, OSError) as error:

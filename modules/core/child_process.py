@@ -1,4 +1,4 @@
-"""Processes that edgetune starts to work apart, such as the LiteRT converter, and others that need no GPU."""
+"""Environment of child processes, such as the LiteRT converter, and of other processes that need no GPU."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import os
 
 from edgetune.modules.core.package_paths import ROOT
 
-# CUDA's own way of saying "none". A process that only looks at a GPU takes some 500 MB of its memory.
+# CUDA's value for "no device". A process that merely detects a GPU reserves some 500 MB of its memory.
 _WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
 def environment() -> dict[str, str]:
-    """Environment of a child process: this one's, with edgetune's code on the path and without a GPU.
+    """Return this process's environment with edgetune's code on the path and without a GPU.
 
-    The child runs beside a training that has the GPU, and converts or measures what runs on the CPU of a phone: a GPU
-    would round other bits.
+    A child may run while a training uses the GPU, and it converts or measures models for the CPU of a phone: a GPU
+    would round differently.
     """
     path = os.pathsep.join(filter(None, [str(ROOT.parent), os.environ.get("PYTHONPATH")]))
     return {**os.environ, **_WITHOUT_GPU, "PYTHONPATH": path}
 
 
 def hide_gpus() -> None:
-    """Leaves the GPUs of this machine to others. Call it before TensorFlow is imported."""
+    """Hide this machine's GPUs from this process. Call it before TensorFlow is imported."""
     os.environ.update(_WITHOUT_GPU)

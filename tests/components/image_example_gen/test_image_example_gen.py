@@ -308,7 +308,7 @@ def test_a_damaged_file_of_records_ends_the_run_with_its_name_its_place_and_what
     with pytest.raises(UnusableFiles) as caught:
         execute(base, tmp_path / "made", max_rejected=1.0)  # no share of rejected files excuses it
     first, second = caught.value.cause.splitlines()
-    assert first == "eval/text.tfrecord: no TFRecord file: its first bytes are not a record's"
+    assert first == "eval/text.tfrecord: not a TFRecord file: it does not begin with a record"
     assert second.strip().startswith("train/cut.tfrecord: cut short in record 4, at byte ")
     assert caught.value.remedy.startswith("make or copy the file anew, or take it away: how many images it has lost")
     assert [row["path"] for row in caught.value.rows] == ["eval/text.tfrecord", "train/cut.tfrecord"]

@@ -34,10 +34,10 @@ def test_bundles_of_edgetune_010_which_name_the_pushers_versions_are_read():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda b: b.update(format=2), "is of format 2, and this edgetune reads format 1"),
+        (lambda b: b.update(format=2), "is of format 2, but this edgetune reads format 1"),
         (lambda b: b.pop("format"), "is of format None"),
         (lambda b: b.pop("labels"), "labels: Field required"),
-        (lambda b: b.update(labels=["a", "a"]), "a label is there twice"),
+        (lambda b: b.update(labels=["a", "a"]), "a label occurs twice"),
         (lambda b: b.update(labels=["a\nb"]), "is not one line of text"),
         (lambda b: b.update(labels=[]), "labels: "),
         (lambda b: b.update(variants={}), "variants: "),

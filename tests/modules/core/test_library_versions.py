@@ -50,7 +50,7 @@ def test_the_image_is_told_by_the_lock_that_it_is_installed_from(root, monkeypat
     monkeypatch.setattr(module, "ROOT", tmp_path)
     with pytest.raises(ConfigError, match=r"tfx121\.txt: cannot be read") as caught:
         image_versions()
-    assert caught.value.remedy == "install edgetune again"
+    assert caught.value.remedy == "reinstall edgetune"
     (tmp_path / IMAGE_LOCK).parent.mkdir()
     (tmp_path / IMAGE_LOCK).write_bytes(content + b"# edited\n")
     assert json.loads(image_versions()) != {IMAGE_LOCK: hashlib.sha256(content).hexdigest()}

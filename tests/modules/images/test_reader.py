@@ -28,12 +28,12 @@ REFUSED = {
     "10ct_32bit_128.tiff": "floating-point pixels",
     "README.md": "not an image",
     "broken_data_stream.png": "damaged",
-    "cloudy1.jpg": "a pointer of Git LFS, not the image itself: run `git lfs pull`",
+    "cloudy1.jpg": "a Git LFS pointer, not the image itself: run `git lfs pull`",
     "decompression_bomb.gif": "more pixels",
     "empty.heic": "the file is empty",
     "png_decompression_dos.png": "damaged",
     "reallybig.bmp": "more pixels",
-    "test-card-lossless.jp2": "JPEG 2000, which is not read: save it as JPEG or PNG",
+    "test-card-lossless.jp2": "JPEG 2000, which is not supported: save it as JPEG or PNG",
     "ultrahdr.jpg": "damaged",
 }
 HEIC = "pug.heic"
@@ -164,7 +164,7 @@ def test_what_only_pillow_reads_is_encoded_anew(monkeypatch):
     assert read.encoded != content
     np.testing.assert_array_equal(decoded(read), noise())
     monkeypatch.setattr(tf.raw_ops, "DecodeImage", lambda **_: decode(contents=b""))
-    assert refusal(content) == "it has more pixels than TensorFlow decodes; set data.max_side"
+    assert refusal(content) == "it has more pixels than TensorFlow can decode; set data.max_side"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -271,7 +271,7 @@ def test_the_extra_for_heic_is_named():
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer"),
         (b"\n<!DOCTYPE html><html>404", "a web page, not an image"),
         (b"%PDF-1.7", "a PDF document"),
         (b"<?xml version='1.0'?><svg xmlns='x'/>", "a drawing (SVG)"),

@@ -218,5 +218,5 @@ def test_a_block_that_does_not_exist_is_refused_with_those_that_do(backbone):
 
 @pytest.mark.parametrize("two", [{"last": 3, "fraction": 0.5}, {"last": 3, "from_block": "last"}])
 def test_two_ways_of_unfreezing_at_once_are_refused(two):
-    with pytest.raises(ValidationError, match=" and .*give one of them"):
+    with pytest.raises(ValidationError, match=" and .*set only one of them"):
         Unfreeze(**two)

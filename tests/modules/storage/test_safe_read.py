@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgetune.modules.storage import filesystem
-from edgetune.modules.storage.safe_read import UnreadableFile, most_bytes, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
 
 
 def reason(path: Path | str, base: Path, most: int = 100) -> str:
@@ -34,7 +34,7 @@ def test_the_bound_is_the_largest_size_that_is_read(tmp_path):
 
 
 def test_any_image_of_the_bounded_pixels_fits_into_the_bounded_bytes():
-    assert most_bytes(1_000_000) >= 4 * 2 * 1_000_000
+    assert max_file_bytes(1_000_000) >= 4 * 2 * 1_000_000
 
 
 def test_what_is_no_file_is_named_and_not_waited_for(tmp_path, monkeypatch):
@@ -88,7 +88,7 @@ def test_the_folder_itself_may_be_a_link(tmp_path):
 
 
 def test_what_is_gone_or_not_permitted_is_told(tmp_path, monkeypatch):
-    assert reason(tmp_path / "absent", tmp_path) == "gone, or never there"
+    assert reason(tmp_path / "absent", tmp_path) == "does not exist"
     (tmp_path / "a").touch()
 
     def refuse(*_: object) -> int:

@@ -90,7 +90,7 @@ def test_a_push_that_fails_midway_leaves_nothing(source, tmp_path, monkeypatch, 
     with pytest.raises(PushError, match="the push failed: No space left on device") as caught:
         push(str(source), str(served))
     assert len(copied) == 2
-    assert caught.value.remedy == "make room there, or push elsewhere"
+    assert caught.value.remedy == "free space there, or push elsewhere"
     assert str(served) in caught.value.cause
     assert served.exists() is existed
     if existed:

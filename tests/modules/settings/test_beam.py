@@ -39,7 +39,7 @@ DATAFLOW = {
         {"options": {"flexrs_goal": "COST_OPTIMIZED", "no_auth": True, "label": ["a=b", "c=d"], "shards": 3}},
     ],
 )
-def test_engines_that_are_fully_described_are_taken(values):
+def test_complete_descriptions_of_engines_are_accepted(values):
     assert BeamSettings.model_validate(values).runner == values.get("runner", "direct")
 
 
@@ -72,7 +72,7 @@ def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
         ({"options": {"x": False}}, "x is false: leave out a flag without a value"),
     ],
 )
-def test_what_an_engine_lacks_is_said(values, words):
+def test_missing_or_invalid_settings_of_an_engine_are_reported(values, words):
     with pytest.raises(ValidationError, match=words):
         BeamSettings.model_validate(values)
 

@@ -35,7 +35,7 @@ _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """What the search for duplicates and the statistics use of an image."""
 
     signature: bytes
@@ -44,7 +44,7 @@ class Look:
     """Mean of red, green and blue, 0..255."""
 
 
-def look(pixels: np.ndarray) -> Look:
+def appearance(pixels: np.ndarray) -> Appearance:
     """Compute the signature and the means of an upright image, from 64 x 64 pixels.
 
     Args:
@@ -52,7 +52,7 @@ def look(pixels: np.ndarray) -> Look:
     """
     small = Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     red, green, blue = np.asarray(small, np.float64).mean(axis=(0, 1)).tolist()
-    return Look(_signature(np.asarray(small.convert("YCbCr"), np.float32)), (red, green, blue))
+    return Appearance(_signature(np.asarray(small.convert("YCbCr"), np.float32)), (red, green, blue))
 
 
 def _signature(pixels: np.ndarray) -> bytes:

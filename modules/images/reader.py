@@ -66,7 +66,7 @@ class ReadImage:
     digest: str
     """SHA-256 of the size and RGB pixels that TensorFlow decodes from `encoded`, in hexadecimal. Equal pixels have
     equal digests in any lossless format, and reading `encoded` again gives the same digest."""
-    look: perceptual_hash.Look
+    appearance: perceptual_hash.Appearance
     """What the search for duplicates and the statistics use of the image."""
 
 
@@ -221,7 +221,7 @@ def _describe(encoded: bytes) -> ReadImage | None:
     height, width, _ = pixels.shape
     digest = hashlib.sha256(f"{width}x{height}:".encode())
     digest.update(pixels)
-    return ReadImage(encoded, width, height, digest.hexdigest(), perceptual_hash.look(pixels))
+    return ReadImage(encoded, width, height, digest.hexdigest(), perceptual_hash.appearance(pixels))
 
 
 @functools.cache

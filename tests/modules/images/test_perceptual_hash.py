@@ -11,7 +11,7 @@ from PIL import Image
 
 from edgetune.modules.data.digits import write_digits
 from edgetune.modules.images import perceptual_hash
-from edgetune.modules.images.perceptual_hash import BITS, SIGNATURE, as_array, look, near
+from edgetune.modules.images.perceptual_hash import BITS, SIGNATURE, appearance, as_array, near
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 
@@ -25,7 +25,7 @@ def scene(seed: int, width: int = 400, height: int = 300) -> Image.Image:
 
 
 def alike(left: Image.Image, right: Image.Image, distance: int = 12) -> bool:
-    signatures = [look(np.asarray(image)).signature for image in (left, right)]
+    signatures = [appearance(np.asarray(image)).signature for image in (left, right)]
     assert all(len(signature) == SIGNATURE for signature in signatures)
     return bool(near(as_array(signatures[:1]), as_array(signatures[1:]), distance)[0])
 
@@ -46,7 +46,7 @@ def test_recompressed_resized_and_brighter_pictures_are_alike(seed):
 
 
 def test_different_pictures_are_not_alike():
-    signatures = as_array([look(np.asarray(scene(seed))).signature for seed in range(60)])
+    signatures = as_array([appearance(np.asarray(scene(seed))).signature for seed in range(60)])
     for row in range(59):
         others = signatures[row + 1 :]
         assert not near(np.broadcast_to(signatures[row], others.shape), others, perceptual_hash.MAX_DISTANCE).any()
@@ -71,19 +71,19 @@ def test_the_same_shape_in_two_colours_is_not_alike():
 def test_plain_pictures_have_no_signature(make):
     row = {"white": np.full(64, 255), "gradient": np.arange(64) * 4, "stripes": np.arange(64) % 8 // 4 * 255}[make]
     pixels = np.broadcast_to(row.astype(np.uint8)[None, :, None], (64, 64, 3)).copy()
-    assert look(pixels).signature == b""
-    assert look(np.asarray(jpeg(Image.fromarray(pixels), 50))).signature == b""
+    assert appearance(pixels).signature == b""
+    assert appearance(np.asarray(jpeg(Image.fromarray(pixels), 50))).signature == b""
 
 
 def test_the_means_are_those_of_the_channels():
     pixels = np.zeros((30, 50, 3), np.uint8)
     pixels[..., 0], pixels[:15, :, 1] = 200, 100
-    assert look(pixels).means == pytest.approx((200, 50, 0), abs=1)
+    assert appearance(pixels).means == pytest.approx((200, 50, 0), abs=1)
 
 
 def test_images_of_one_pixel_and_of_extreme_shape_are_accepted():
     for size in ((1, 1), (1, 500), (3000, 2)):
-        assert look(np.full((*size, 3), 7, np.uint8)).means == pytest.approx((7, 7, 7))
+        assert appearance(np.full((*size, 3), 7, np.uint8)).means == pytest.approx((7, 7, 7))
 
 
 def test_no_two_digits_are_alike_at_the_largest_allowed_distance(tmp_path):
@@ -108,4 +108,4 @@ def test_only_the_real_duplicate_is_found_among_real_photographs(name, expected)
 
 
 def _signature(path: Path) -> bytes:
-    return look(np.asarray(Image.open(path).convert("RGB"))).signature
+    return appearance(np.asarray(Image.open(path).convert("RGB"))).signature

@@ -1,1 +1,1 @@
-"""The demo's pretrained backbone, and how it was made: drawings, pretraining, what the transfer is worth."""
+"""The demo's pretrained backbone and how it was made: drawings, pretraining and a linear probe."""

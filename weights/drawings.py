@@ -1,10 +1,10 @@
-"""Drawings of letters and shapes, for pretraining a backbone without anyone else's images. There are no digits.
+"""Draw letters and shapes, but no digits, for pretraining a backbone without third-party images.
 
-A drawing is made in three steps, all random, all from one seed and one number:
+A drawing is made in three random steps, which depend only on the seed and the drawing's number:
 
-    ink      a letter in a font that matplotlib ships, or a shape from lines, arcs and polygons
-    warp     turned, sheared, stretched and bent a little, as handwriting is
-    look     colours, background, blur, noise, and for a part of them the few pixels of a thumbnail scaled up again
+    ink      a letter in a font that matplotlib ships, or a shape made of lines, arcs and polygons
+    warp     rotate, shear, stretch and bend a little, as in handwriting
+    render   colours, background, blur, noise; some are reduced to a thumbnail of few pixels and scaled up again
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 SIZE = 96
 """Height and width of a drawing, in pixels."""
 
-# A lower-case letter that is only a smaller capital is no class of its own, for scale is random here; nor is `l`,
-# which many fonts draw as `I`.
+# Lower-case letters like small capitals are left out, because the scale is random; and `l`, because many fonts
+# draw it as `I`.
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + "abdefghijmnqrty"
 FONTS = (
     *(f"DejaVu{face}" for face in ("Sans", "Sans-Bold", "Sans-Oblique", "Serif", "Serif-Italic", "Serif-Bold")),
@@ -103,20 +103,20 @@ CLASSES: tuple[str, ...] = (*LETTERS, *SHAPES)
 
 
 def draw(number: int, seed: int) -> tuple[np.ndarray, int]:
-    """The drawing with this number, always the same for the same seed.
+    """Return the drawing with this number, which is always the same for the same seed.
 
     Args:
-        number: From 0; drawings `0 .. len(CLASSES) - 1` hold each class once, and so on.
-        seed: Of the whole series.
+        number: From 0; each run of `len(CLASSES)` drawings has every class once.
+        seed: Seed of the whole series.
 
     Returns:
-        Image, uint8 `[96, 96, 3]` RGB, and the index of its class in `CLASSES`.
+        The image, uint8 `[96, 96, 3]` RGB, and the index of its class in `CLASSES`.
     """
     rng = np.random.default_rng((seed, number))
     label = number % len(CLASSES)
     name = CLASSES[label]
     ink = _letter(name, rng) if len(name) == 1 else _shape(SHAPES[name], rng)
-    return _look(_warp(ink, rng), rng), label
+    return _render(_warp(ink, rng), rng), label
 
 
 @functools.cache
@@ -132,7 +132,7 @@ def _letter(letter: str, rng: np.random.Generator) -> Image.Image:
     box = ink.getbbox()
     if box is None:
         raise RuntimeError(f"the font has no glyph for {letter}")
-    # Fills the frame as an icon or a scanned sign does; the aspect is kept within what handwriting does to it.
+    # Fill the frame, like an icon or a scanned sign, with the aspect ratio kept within that of handwriting.
     width, height = box[2] - box[0], box[3] - box[1]
     long = max(width, height)
     half_w, half_h = max(width, 0.6 * long) / 2 + 8, max(height, 0.6 * long) / 2 + 8
@@ -157,7 +157,7 @@ def _shape(lines: list[Points], rng: np.random.Generator) -> Image.Image:
 
 
 def _warp(ink: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Affine change and bending in one: every corner of a 4 x 4 mesh is fetched from its own place of the canvas."""
+    """Apply an affine transform and bending in one step: each corner of a 4 x 4 mesh has its own source position."""
     cells = 4
     turn, shear = np.radians(rng.normal(0.0, 10.0)), rng.uniform(-0.35, 0.35)
     stretch = _CANVAS * rng.uniform(0.9, 1.5) * np.array((rng.uniform(0.85, 1.5), rng.uniform(0.85, 1.2)))
@@ -175,18 +175,18 @@ def _warp(ink: Image.Image, rng: np.random.Generator) -> Image.Image:
     return ink.transform((SIZE, SIZE), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
 
 
-def _look(ink: Image.Image, rng: np.random.Generator) -> np.ndarray:
+def _render(ink: Image.Image, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.3:
         ink = ink.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 2.5)))
-    few = int(rng.integers(8, 25)) if rng.random() < 0.5 else None
-    if few is not None:
-        ink = ink.resize((few, few), Image.Resampling.BOX)
+    coarse = int(rng.integers(8, 25)) if rng.random() < 0.5 else None
+    if coarse is not None:
+        ink = ink.resize((coarse, coarse), Image.Resampling.BOX)
     alpha = np.asarray(ink, np.float32)[..., None] / 255.0
-    if few is not None:  # ink that covers a part of a coarse pixel counts for more in a scan than its share
+    if coarse is not None:  # in a scan, ink that partly covers a coarse pixel counts for more than its share
         alpha = np.minimum(alpha * rng.uniform(1.0, 1.8), 1.0)
     side = alpha.shape[0]
     back, front = _colours(rng)
-    if rng.random() < 0.4:  # light that falls in from one side
+    if rng.random() < 0.4:  # light from one side
         ramp = np.linspace(-1.0, 1.0, side, dtype=np.float32)
         x, y = rng.uniform(-40.0, 40.0, 2)
         back = back + (x * ramp[None, :] + y * ramp[:, None])[..., None]
@@ -194,14 +194,14 @@ def _look(ink: Image.Image, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.6:
         pixels = pixels + rng.uniform(1.0, 20.0) * rng.standard_normal((side, side, 1), np.float32)
     image = Image.fromarray(np.clip(pixels, 0.0, 255.0).astype(np.uint8), "RGB")
-    if few is not None:
-        how = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST)[rng.integers(3)]
-        image = image.resize((SIZE, SIZE), how)
+    if coarse is not None:
+        method = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.NEAREST)[rng.integers(3)]
+        image = image.resize((SIZE, SIZE), method)
     return np.asarray(image)
 
 
 def _colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Background and ink, float32 `[3]` in 0..255, apart by at least 60 in mean brightness; half of them grey."""
+    """Choose background and ink, float32 `[3]` in 0..255, at least 60 apart in mean brightness; half are grey."""
     while True:
         back, front = rng.uniform(0.0, 255.0, (2, 3)).astype(np.float32)
         kind = rng.random()

@@ -1,10 +1,10 @@
-"""Pretrains the demo's backbone, MobileNetV2 0.35 at 96 px, on drawn letters and shapes.
+"""Pretrain the demo's backbone, MobileNetV2 0.35 at 96 px, on drawn letters and shapes.
 
     python -m edgetune.weights.pretrain
 
-writes `mobilenet_v2_0.35_96_letters.safetensors` and `pretrain.log` into `--out`. Every epoch sees new drawings, the
-first ones at half size, where a step takes a third of the time. With the same seed, versions and kind of processor the
-file is the same to the byte.
+writes `mobilenet_v2_0.35_96_letters.safetensors` and `pretrain.log` into `--out`. Every epoch uses new drawings. The
+first epochs use half the size, where a step takes a third of the time. With the same seed, versions and kind of
+processor, the file is identical to the byte.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Stage:
-    """Epochs at one image size, with a learning rate that rises for a twentieth and then falls along a cosine."""
+    """Epochs at one image size, with a learning rate that rises for a twentieth of the steps, then decays (cosine)."""
 
     side: int
     epochs: int
@@ -53,10 +53,10 @@ STAGES = (
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line: draw, train, measure, write."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=12288, help="drawings in an epoch; default: %(default)s")
-    parser.add_argument("--out", type=Path, default=HERE, help="folder of the result; default: beside this script")
+    parser.add_argument("--images", type=int, default=12288, help="drawings per epoch; default: %(default)s")
+    parser.add_argument("--out", type=Path, default=HERE, help="output folder; default: the folder of this script")
     options = parser.parse_args(arguments)
     if options.images < BATCH:
         parser.error(f"--images must be at least {BATCH}")
@@ -64,18 +64,18 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def drawings(pool: Executor, start: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Drawings `start .. start + count - 1`, shuffled: uint8 `[count, 96, 96, 3]`, and labels int64 `[count]`."""
+    """Return drawings `start .. start + count - 1`, shuffled: uint8 `[count, 96, 96, 3]` and labels int64 `[count]`."""
     images = np.empty((count, SIZE, SIZE, 3), np.uint8)
     labels = np.empty(count, np.int64)
-    places = np.random.default_rng((seed, start)).permutation(count)  # the series itself goes through the classes
+    order = np.random.default_rng((seed, start)).permutation(count)  # the series itself cycles through the classes
     numbers = range(start, start + count)
-    for place, (image, label) in zip(places, pool.map(partial(draw, seed=seed), numbers, chunksize=128), strict=True):
-        images[place], labels[place] = image, label
+    for row, (image, label) in zip(order, pool.map(partial(draw, seed=seed), numbers, chunksize=128), strict=True):
+        images[row], labels[row] = image, label
     return images, labels
 
 
 def scaled(images: np.ndarray, side: int) -> np.ndarray:
-    """Means over squares of pixels: uint8 `[n, 96, 96, 3]` to uint8 `[n, side, side, 3]`, where `side` divides 96."""
+    """Scale uint8 `[n, 96, 96, 3]` down to uint8 `[n, side, side, 3]` by averaging squares; `side` must divide 96."""
     if side == SIZE:
         return images
     small = np.empty((len(images), side, side, 3), np.uint8)
@@ -87,9 +87,9 @@ def scaled(images: np.ndarray, side: int) -> np.ndarray:
 
 
 def pretrain(out: Path, images: int) -> None:
-    """Trains from random weights with `images` new drawings in every epoch; writes backbone and log into `out`."""
-    hide_gpus()  # whose sums have another order
-    # Heavy, and not wanted in the processes that only draw.
+    """Train from random weights with `images` new drawings per epoch, and write the backbone and the log to `out`."""
+    hide_gpus()  # they add up in another order
+    # Imported here because they are heavy, and the processes that only draw do not need them.
     import keras
     import tensorflow as tf
 
@@ -98,23 +98,23 @@ def pretrain(out: Path, images: int) -> None:
 
     started = time.monotonic()
     tf.config.experimental.enable_op_determinism()
-    # Some of TensorFlow's kernels add up in the order in which their threads come, deterministic operations or not:
-    # with one thread there is one order.
+    # Even with deterministic operations, some of TensorFlow's kernels add up in the order in which threads finish; with
+    # one thread there is only one order.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     keras.utils.set_random_seed(SEED)
     log: list[str] = []
 
-    def say(line: str) -> None:
+    def emit(line: str) -> None:
         log.append(line)
         print(line, flush=True)
 
-    say(f"versions: Python {platform.python_version()}, TensorFlow {tf.__version__}, Keras {keras.__version__}")
-    say(f"classes ({len(CLASSES)}): {' '.join(name.replace(' ', '_') for name in CLASSES)}")
-    say(f"drawings: {images} new ones in every epoch, seed {SEED}; held out {HELD_OUT}, seed {HELD_OUT_SEED}")
+    emit(f"versions: Python {platform.python_version()}, TensorFlow {tf.__version__}, Keras {keras.__version__}")
+    emit(f"classes ({len(CLASSES)}): {' '.join(name.replace(' ', '_') for name in CLASSES)}")
+    emit(f"drawings: {images} new ones in every epoch, seed {SEED}; held out {HELD_OUT}, seed {HELD_OUT_SEED}")
     for stage in STAGES:
         rates = f"learning rate {stage.peak_rate} to {stage.last_rate}"
-        say(f"stage: {stage.epochs} epochs at {stage.side} px, batches of {BATCH}, {rates}")
+        emit(f"stage: {stage.epochs} epochs at {stage.side} px, batches of {BATCH}, {rates}")
 
     backbone, model = _network(SIZE)
     accuracies = {"pixels": probe(digits_pixels()), "random backbone": probe(digits_features(backbone))}
@@ -131,7 +131,7 @@ def pretrain(out: Path, images: int) -> None:
                 history = model.fit(scaled(fresh, stage.side), labels, BATCH, shuffle=False, verbose=0).history
                 _, accuracy = model.evaluate(scaled(held_out, stage.side), held_out_labels, BATCH, verbose=0)
                 epoch += 1
-                say(
+                emit(
                     f"epoch {epoch:2d}, {stage.side} px: loss {history['loss'][0]:.4f}, accuracy "
                     f"{history['accuracy'][0]:.4f}, held out {accuracy:.4f}; {time.monotonic() - started:.0f} s"
                 )
@@ -141,14 +141,14 @@ def pretrain(out: Path, images: int) -> None:
     accuracies["pretrained backbone"] = probe(digits_features(backbone))
     for name, values in accuracies.items():
         each = " ".join(f"{value:.4f}" for value in values)
-        say(f"linear probe on digits, {name}: test accuracy {np.mean(values):.4f} (5 splits: {each})")
-    say(f"{NAME}: {(out / NAME).stat().st_size} bytes, SHA-256 {digest}")
-    say(f"seconds: {time.monotonic() - started:.0f}")
+        emit(f"linear probe on digits, {name}: test accuracy {np.mean(values):.4f} (5 splits: {each})")
+    emit(f"{NAME}: {(out / NAME).stat().st_size} bytes, SHA-256 {digest}")
+    emit(f"seconds: {time.monotonic() - started:.0f}")
     (out / "pretrain.log").write_text("\n".join(log) + "\n", encoding="utf-8")
 
 
 def _network(side: int) -> tuple[keras.Model, keras.Model]:
-    """A new backbone for images of this size, and the classifier of drawings around it."""
+    """Return a new backbone for images of this size, and a classifier of drawings that contains it."""
     import keras
 
     from edgetune.modules.models.blocks import build_backbone
@@ -157,7 +157,7 @@ def _network(side: int) -> tuple[keras.Model, keras.Model]:
     backbone = build_backbone(ModelSettings(alpha=ALPHA, image_size=side, weights="none"))
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.97  # Keras's 0.999 is for ImageNet's many steps: here it would keep the first statistics
+            layer.momentum = 0.97  # Keras's 0.999 is for ImageNet's many steps: here the initial values would stay
     pooled = keras.layers.GlobalAveragePooling2D()(backbone.output)
     return backbone, keras.Model(backbone.input, keras.layers.Dense(len(CLASSES))(pooled))
 

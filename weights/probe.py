@@ -1,4 +1,4 @@
-"""What a backbone is worth on scikit-learn's digits: a linear classifier on its pooled, frozen features."""
+"""Linear probe: train a linear classifier of scikit-learn's digits on a backbone's pooled, frozen features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 
 def digits_splits(seed: int) -> list[np.ndarray]:
-    """Indices of the train, eval and test digits: 8 : 1 : 1, each class in the same proportion."""
+    """Return the indices of the train, eval and test digits, split 8 : 1 : 1 and stratified by class."""
     labels = load_digits().target
     train, rest = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=seed)
     evaluation, test = train_test_split(rest, test_size=0.5, stratify=labels[rest], random_state=seed)
@@ -20,12 +20,12 @@ def digits_splits(seed: int) -> list[np.ndarray]:
 
 
 def digits_pixels() -> np.ndarray:
-    """The digits themselves, float64 `[1797, 64]` in 0..16: what a backbone's features have to compete with."""
+    """Return the pixels, float64 `[1797, 64]` in 0..16: the reference for a backbone's features."""
     return load_digits().data
 
 
 def digits_features(backbone: keras.Model) -> np.ndarray:
-    """Pooled features, float32 `[1797, c]`, of the 8 x 8 digits scaled up to the backbone's input."""
+    """Return pooled features, float32 `[1797, c]`, of the 8 x 8 digits scaled up to the backbone's input size."""
     side = backbone.input_shape[1]
     grey = (load_digits().images * (255.0 / 16.0)).astype(np.float32)
     features = []
@@ -37,7 +37,7 @@ def digits_features(backbone: keras.Model) -> np.ndarray:
 
 
 def probe(features: np.ndarray, seeds: range = range(5)) -> list[float]:
-    """Test accuracy of logistic regression on `features`, for one random split per seed; nothing is tuned."""
+    """Return the test accuracy of untuned logistic regression on `features`, for one random split per seed."""
     labels = load_digits().target
     accuracies = []
     for seed in seeds:

@@ -58,7 +58,7 @@ def search(signatures: np.ndarray) -> tuple[int, int]:
         edge
         for band in range(_DISTANCE + 1)
         for edge in near_duplicates.forest(
-            images, near_duplicates.near_pairs(distinct, near_duplicates.was_there(images), _DISTANCE, band)
+            images, near_duplicates.near_pairs(distinct, near_duplicates.is_old(images), _DISTANCE, band)
         )
     ]
     return len(distinct), len({member.group for member in near_duplicates.groups(edges)})

@@ -110,7 +110,7 @@ class _KeyByGroup(beam.DoFn):
         identifier, found = element
         [item] = found["item"]
         member: Member | None = next(iter(found.get("member", ())), None)
-        if member is not None and member.torn:
+        if member is not None and member.conflicting:
             reason = (
                 "a near-duplicate of images that earlier runs put into different splits, so it would leak from one "
                 "split to the other (data.duplicate_distance)"

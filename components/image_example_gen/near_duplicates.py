@@ -135,5 +135,5 @@ def _compare(element: tuple[tuple[int, int], Iterable[_Batch]], distance: int) -
         images += (Image(*image) for image in _IMAGES.decode(some))
     array = np.frombuffer(b"".join(packed), np.uint8).reshape(-1, _ROW)
     yield from near_duplicates.forest(
-        images, near_duplicates.near_pairs(array, near_duplicates.was_there(images), distance, band)
+        images, near_duplicates.near_pairs(array, near_duplicates.is_old(images), distance, band)
     )

@@ -66,11 +66,13 @@ def from_image(content: bytes, label: str, source: str, options: ReadOptions) ->
     }
     for key, number in sizes.items():
         features[key] = tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
-    channels = zip((example_features.RED, example_features.GREEN, example_features.BLUE), image.look.means, strict=True)
+    channels = zip(
+        (example_features.RED, example_features.GREEN, example_features.BLUE), image.appearance.means, strict=True
+    )
     for key, mean in ((example_features.ASPECT, image.width / image.height), *channels):
         features[key] = tf.train.Feature(float_list=tf.train.FloatList(value=[mean]))
     example = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-    return TaggedOutput(ACCEPTED, RawExample(example, image.digest, source, name, image.look.signature))
+    return TaggedOutput(ACCEPTED, RawExample(example, image.digest, source, name, image.appearance.signature))
 
 
 def from_record(record: bytes, source: str, features: RecordFeatures, options: ReadOptions) -> TaggedOutput:

@@ -29,7 +29,7 @@ from edgetune.modules.data.sources import ALL, SPLIT_OF
 from edgetune.modules.data.tfds import class_names
 from edgetune.modules.data.tfrecords import Damaged, read_records
 from edgetune.modules.storage import filesystem
-from edgetune.modules.storage.safe_read import UnreadableFile, check_file, most_bytes, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, check_file, max_file_bytes, read_file
 
 _REPORT_EVERY = 100
 
@@ -163,7 +163,7 @@ class _ReadFiles(_InThreads):
         source = path.removeprefix(self._base).lstrip("/")
         if label is None:
             return rejected(source, "outside the class folders, so it has no label")
-        most = most_bytes(self._options.max_pixels)
+        most = max_file_bytes(self._options.max_pixels)
         size, _ = (None if filesystem.is_remote(path) else filesystem.size_and_time(path)) or (0, 0)
         with _contents.spend(min(size, most), most):
             try:
@@ -191,7 +191,7 @@ class _ReadRecords(_InThreads):
         try:
             if not filesystem.is_remote(path):
                 check_file(path, self._base)
-            for number, record in enumerate(read_records(path, most_bytes(self._options.max_pixels)), start=1):
+            for number, record in enumerate(read_records(path, max_file_bytes(self._options.max_pixels)), start=1):
                 yield from self._counted(self._calls.call(record, f"{file}#{number}"))
         except (Damaged, UnreadableFile, OSError) as error:
             # The number of lost records is unknown, so data.max_rejected cannot allow this.

@@ -24,7 +24,7 @@ from edgetune.modules.images.decode import decode
 from edgetune.modules.litert import inspection, metadata
 from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.modules.settings.run import DataSettings
-from edgetune.modules.storage.safe_read import UnreadableFile, most_bytes, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
 
 REFERENCE = "float32"
 Image = str | Path | bytes | np.ndarray
@@ -115,7 +115,7 @@ class Classifier:
             elif isinstance(image, bytes):
                 content = image
             else:
-                content = read_file(name, str(Path(image).resolve().parent), most_bytes(_MAX_PIXELS))
+                content = read_file(name, str(Path(image).resolve().parent), max_file_bytes(_MAX_PIXELS))
             background = "#{:02x}{:02x}{:02x}".format(*self._reading.background)
             read = reader.read_image(content, _MAX_PIXELS, self._reading.max_side, background)
         except (UnreadableFile, reader.Unusable, OSError) as error:

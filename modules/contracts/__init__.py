@@ -1,1 +1,1 @@
-"""Names and files that components hand to each other: signatures, example features, `bundle.json`."""
+"""Names and file formats that components share: signatures, example features and `bundle.json`."""

@@ -1,7 +1,7 @@
-"""The files of an edge bundle by name, and what `bundle.json` and `golden/expected.json` must hold to be relied on.
+"""File names of an edge bundle, and strict schemas of its `bundle.json` and `golden/expected.json`.
 
-Read as if a stranger had written them: types are strict, sizes are bounded, and a file is named only by a name that
-has no folder in it. TensorFlow is not needed for any of it.
+Both files are untrusted: types are strict, sizes are bounded, and file names cannot contain a folder. TensorFlow is not
+needed to read them.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ EXPECTED = "expected.json"
 GOLDEN = "golden"
 MODEL_CARD = "MODEL_CARD.md"
 SIGNATURE = "model.sig"
-"""The optional signature: the default name of sigstore's `model_signing`. It covers all other files, `SHA256SUMS` too,
-and so stands in no list: neither can hold the digest of a file that holds its own."""
+"""Optional signature, under the default name of sigstore's `model_signing`. It covers all other files including
+`SHA256SUMS`, and so `SHA256SUMS` cannot list it: each would have to contain the other's digest."""
 
-_NAMED = 5
-_Shown = Annotated[str, Field(max_length=1000)]
+_MAX_PROBLEMS = 5
+_Text = Annotated[str, Field(max_length=1000)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _Side = Annotated[int, Field(ge=1, le=4096)]
 _Probability = Annotated[float, Field(ge=0, le=1.001)]  # a softmax may round to a little above one
 
 
 def model_file(variant: str) -> str:
-    """Name of a variant's file."""
+    """Return the file name of a variant."""
     return f"model_{variant}.tflite"
 
 
 class _Part(BaseModel):
-    # Further keys may come without a new format: they are measurements, which nobody relies on to read the rest.
+    # Keys may be added without a new format: they are measurements, which are not needed to read the rest.
     model_config = ConfigDict(strict=True, frozen=True, extra="allow", allow_inf_nan=False)
 
 
 class InputReading(_Part):
-    """How a photograph becomes upright 8-bit RGB, before it is stretched; as the settings of these names."""
+    """How a photograph becomes upright 8-bit RGB, before it is stretched; see the `data` settings of the same names."""
 
     max_side: Annotated[int, Field(ge=1)] | None
     background: tuple[Level, Level, Level]
 
 
 class Input(_Part):
-    """What goes in."""
+    """Input of the models."""
 
     shape: tuple[Literal[1], _Side, _Side, Literal[3]]
     reading: InputReading | None = None
-    """Of the run that made the bundle; None where it is not known, as of bundles from before it was recorded."""
+    """Settings of the run that made the bundle; None in bundles made before these were recorded."""
 
     @model_validator(mode="after")
     def _is_square(self) -> Input:
@@ -64,18 +64,18 @@ class Input(_Part):
 
 
 class VariantFacts(_Part):
-    """What is said of one variant's file."""
+    """Facts about one variant's file."""
 
-    file: _Shown
+    file: _Text
     bytes: Annotated[int, Field(ge=1)]
     sha256: _Sha256
-    ops: dict[_Shown, int]
+    ops: dict[_Text, int]
     """Highest version of each operation, by name."""
-    min_runtime: _Shown | None
+    min_runtime: _Text | None
 
 
 class Bundle(_Part):
-    """`bundle.json`, as far as it can be checked against the other files."""
+    """The part of `bundle.json` that can be checked against the other files."""
 
     format: int
     labels: Annotated[list[Annotated[str, Field(min_length=1, max_length=1000)]], Field(min_length=1)]
@@ -85,12 +85,12 @@ class Bundle(_Part):
     @model_validator(mode="after")
     def _is_consistent(self) -> Bundle:
         if len(set(self.labels)) != len(self.labels):
-            raise ValueError("a label is there twice")
+            raise ValueError("a label occurs twice")
         if broken := [label for label in self.labels if len(label.splitlines()) != 1]:
             raise ValueError(f"label {broken[0]!r} is not one line of text")
         for variant, facts in self.variants.items():
             if facts.file != model_file(variant):
-                raise ValueError(f"the file of {variant} is {facts.file!r}, and must be {model_file(variant)}")
+                raise ValueError(f"the file of {variant} is {facts.file!r}, but must be {model_file(variant)}")
         return self
 
     @property
@@ -100,18 +100,18 @@ class Bundle(_Part):
 
 
 class GoldenImage(_Part):
-    """One image and what each model must answer."""
+    """One image and the expected output of each model."""
 
     file: Annotated[str, Field(pattern=r"^[0-9A-Za-z_-][0-9A-Za-z_.-]{0,99}$")]
-    label: _Shown
-    probabilities: dict[_Shown, list[_Probability]]
-    """By variant, and of the SavedModel."""
+    label: _Text
+    probabilities: dict[_Text, list[_Probability]]
+    """Per variant, and of the SavedModel."""
 
 
 class Expected(_Part):
     """`golden/expected.json`."""
 
-    labels: list[_Shown]
+    labels: list[_Text]
     images: Annotated[list[GoldenImage], Field(min_length=1, max_length=1000)]
 
 
@@ -119,26 +119,26 @@ _Content = TypeVar("_Content", Bundle, Expected)
 
 
 def parse_bundle(content: bytes) -> Bundle:
-    """`bundle.json`.
+    """Parse and check `bundle.json`.
 
     Raises:
-        BundleError: It is no JSON, of another format, or lacks something.
+        BundleError: The content is not JSON, of another format, or incomplete.
     """
-    try:  # the format comes first: of another one, nothing else can be judged
+    try:  # check the format first: nothing else can be judged if it is another one
         found = json.loads(content).get("format")
     except (ValueError, RecursionError, AttributeError):
         found = FORMAT
     if found != FORMAT:
         remedy = "check it with the edgetune that made it, or a newer one"
-        raise BundleError(f"is of format {found!r:.40}, and this edgetune reads format {FORMAT}", remedy)
+        raise BundleError(f"is of format {found!r:.40}, but this edgetune reads format {FORMAT}", remedy)
     return _parse(Bundle, content)
 
 
 def parse_expected(content: bytes) -> Expected:
-    """`golden/expected.json`.
+    """Parse and check `golden/expected.json`.
 
     Raises:
-        BundleError: It is no JSON, or lacks something.
+        BundleError: The content is not JSON, or incomplete.
     """
     return _parse(Expected, content)
 
@@ -148,6 +148,6 @@ def _parse(kind: type[_Content], content: bytes) -> _Content:
         return kind.model_validate_json(content)
     except ValidationError as error:
         wrong = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors(include_url=False)]
-    named = [f"{where}: {what}" if where else what for where, what in wrong[:_NAMED]]
-    more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
-    raise BundleError("; ".join(named) + more, "fetch the bundle again, or push it anew") from None
+    named = [f"{where}: {what}" if where else what for where, what in wrong[:_MAX_PROBLEMS]]
+    more = f"; and {len(wrong) - _MAX_PROBLEMS} more" if len(wrong) > _MAX_PROBLEMS else ""
+    raise BundleError("; ".join(named) + more, "fetch the bundle again, or push it again") from None

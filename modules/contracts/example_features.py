@@ -1,13 +1,13 @@
 """Features of the examples that the pipeline writes, and the names of the splits.
 
-Two kinds of examples:
+There are two kinds of examples:
 
-    raw          image bytes (JPEG or PNG) · label bytes (class name) · source · image_id · split_group, and the values
-                 that statistics are computed from: width · height · aspect · bytes · red · green · blue
+    raw          image bytes (JPEG or PNG) · label bytes (class name) · source · image_id · split_group, and values for
+                 statistics: width · height · aspect · bytes · red · green · blue
     transformed  image bytes (pixels, as `modules.examples.pixel_packing` packs them) · label_index int64
                  (index into labels.txt)
 
-The transformed label has a name of its own: under the same one, TFMA would slice by the index, not by the class name.
+The transformed label has its own name: if it were `label` too, TFMA would slice by the index, not by the class name.
 """
 
 from __future__ import annotations
@@ -16,5 +16,5 @@ IMAGE, LABEL, LABEL_INDEX = "image", "label", "label_index"
 SOURCE, IMAGE_ID, SPLIT_GROUP = "source", "image_id", "split_group"
 WIDTH, HEIGHT, BYTES = "width", "height", "bytes"
 ASPECT, RED, GREEN, BLUE = "aspect", "red", "green", "blue"
-"""Width by height; means of the channels, 0..255."""
+"""Width divided by height; means of the channels, 0..255."""
 SPLITS = ("train", "eval", "test")

@@ -1,1 +1,1 @@
-"""Errors, progress, threads, child processes, library versions, and the digest of the code."""
+"""Errors, progress reporting, threads, child processes, library versions and the code digest."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from edgetune.modules.core.package_paths import ROOT
 
-# CUDA's own way of saying "none". A process that only looks at a GPU takes some 500 MB of its memory.
+# CUDA's value for "no device". A process that merely detects a GPU reserves some 500 MB of its memory.
 _WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
@@ -37,8 +37,8 @@ def ending(code: int) -> str:
 def environment() -> dict[str, str]:
     """Return the environment of a child process: this one's, with edgetune's code on the path and without a GPU.
 
-    The child runs beside a training that has the GPU, and converts or measures what runs on the CPU of a phone: a GPU
-    would round other bits.
+    A child may run while a training uses the GPU, and it converts or measures models for the CPU of a phone: a GPU
+    would round differently.
     """
     path = os.pathsep.join(filter(None, [str(ROOT.parent), os.environ.get("PYTHONPATH")]))
     return {**os.environ, **_WITHOUT_GPU, "PYTHONPATH": path}

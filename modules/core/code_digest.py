@@ -1,8 +1,8 @@
-"""The digest of the code that a component runs.
+"""Compute the digest of the code that a component runs.
 
-TFX caches an execution by its inputs and execution properties; of a `run_fn` named by a string, or of an executor
-class, it sees only the name. With this digest among the execution properties, editing a file re-runs the
-components whose code it is, and no other.
+TFX caches an execution by its inputs and execution properties; of a `run_fn` given as a string, or of an executor
+class, it sees only the name. With this digest among the execution properties, editing a file re-runs exactly the
+components that use it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def code_digest(*modules: str) -> str:
         modules: Dotted names, such as `components.edge_exporter.executor`.
 
     Returns:
-        64 hexadecimal digits. Comments count: only the bytes of the files are compared.
+        64 hexadecimal digits. Comments count too, because the bytes of the files are hashed.
     """
     digest = hashlib.sha256()
     for path in sorted(closure(modules)):
@@ -37,9 +37,9 @@ def code_digest(*modules: str) -> str:
 def closure(modules: tuple[str, ...]) -> set[Path]:
     """Return the source files of `modules` and of everything in edgetune that they import, also inside functions.
 
-    The `__init__.py` of each package on the way is included, because Python runs it, but what it imports is not
-    followed: it is there for the convenience of other callers. `edgetune/__init__.py` is left out: it is the Python API
-    on top of the whole program, and imports it lazily.
+    The `__init__.py` of each parent package is included, because Python runs it, but its imports are not followed: they
+    are there for the convenience of other callers. `edgetune/__init__.py` is left out: it is the Python API on top of
+    the whole program, and imports it lazily.
     """
     found: set[Path] = set()
     waiting = list(modules)
@@ -61,7 +61,7 @@ def first_party_imports(path: Path, package: str) -> frozenset[str]:
 
     Args:
         path: The file.
-        package: Dotted name of the package that relative imports in it start from.
+        package: Dotted name of the package that the file's relative imports start from.
     """
     imported = _imports(path.read_text(encoding="utf-8"), str(path), package)
     names = {name for name in imported if isinstance(name, str)}
@@ -92,7 +92,7 @@ def _is_ours(module: str) -> bool:
 
 
 def _packages(module: str) -> list[Path]:
-    """The `__init__.py` of the packages that a module is in, but for the outermost."""
+    """Return the `__init__.py` of each package that contains a module, except for the outermost."""
     parts = module.split(".")[1:-1]
     return [ROOT.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
 

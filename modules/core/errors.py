@@ -1,18 +1,18 @@
-"""Errors that a user can cause, as one tree.
+"""Errors that a user can cause, as one class tree.
 
     EdgetuneError                exit code
     ├── ConfigError              2   a key, a value or a command-line argument
     ├── DataError                3   the images, their folders, their labels
-    ├── WeightsError             4   pretrained weights: absent, altered, of another architecture
+    ├── WeightsError             4   pretrained weights: missing, altered, or of another architecture
     ├── TrainingError            5   the loss is not a number, or nothing was learned
-    ├── ExportError              6   SavedModel or LiteRT conversion, or what came out of it
-    ├── NotBlessed               7   the run ended, and a gate refused the model
+    ├── ExportError              6   SavedModel export or LiteRT conversion, or a check of the exported model
+    ├── NotBlessed               7   the run finished, but a gate did not bless the model
     ├── PushError                8   the destination of a push
-    ├── BundleError              9   an edge bundle: a file missing or altered, or not what it says it is
-    └── SubmitError              10  a platform: unreachable, refusing, without credentials, or a run on it that failed
+    ├── BundleError              9   an edge bundle or LiteRT model: files missing, altered or inconsistent
+    └── SubmitError              10  a platform: unreachable, rejecting the request, no credentials, or a failed run
 
-Each carries a cause and a remedy, both in one sentence. The command line prints them without a traceback and
-exits with the class's `exit_code`; any other exception is a defect of edgetune and exits with 1.
+Each has a cause and a remedy of one sentence each. The command line prints them without a traceback and exits with
+the class's `exit_code`; any other exception is a defect of edgetune and exits with 1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class EdgetuneError(Exception):
 
     Args:
         cause: What is wrong, naming the file or the key.
-        remedy: What to do about it. Empty where the cause says it all.
+        remedy: What to do about it. Empty if the cause makes it obvious.
     """
 
     exit_code = 1
@@ -38,37 +38,37 @@ class EdgetuneError(Exception):
 
 
 class ConfigError(EdgetuneError):
-    """A configuration key or value, or a command-line argument, cannot be used."""
+    """A configuration key, a value or a command-line argument is invalid."""
 
     exit_code = 2
 
 
 class DataError(EdgetuneError):
-    """The data cannot be read, or may not be trained on."""
+    """The data cannot be read or cannot be trained on."""
 
     exit_code = 3
 
 
 class WeightsError(EdgetuneError):
-    """Pretrained weights cannot be had, or do not fit the architecture."""
+    """Pretrained weights are unavailable or do not match the architecture."""
 
     exit_code = 4
 
 
 class TrainingError(EdgetuneError):
-    """Training failed, or learned nothing."""
+    """Training failed or learned nothing."""
 
     exit_code = 5
 
 
 class ExportError(EdgetuneError):
-    """A model could not be exported, or what was exported is not what it should be."""
+    """A model could not be exported, or the exported model failed a check."""
 
     exit_code = 6
 
 
 class NotBlessed(EdgetuneError):
-    """A gate refused the model; nothing was pushed."""
+    """A gate did not bless the model; nothing was pushed."""
 
     exit_code = 7
 
@@ -80,12 +80,12 @@ class PushError(EdgetuneError):
 
 
 class BundleError(EdgetuneError):
-    """An edge bundle, or a LiteRT model, is not what it should be."""
+    """An edge bundle or a LiteRT model is incomplete, altered or invalid."""
 
     exit_code = 9
 
 
 class SubmitError(EdgetuneError):
-    """A platform could not be asked, refused, or the run on it failed."""
+    """The platform was unreachable, rejected the request, or the run failed."""
 
     exit_code = 10

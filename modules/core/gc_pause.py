@@ -1,4 +1,7 @@
-"""Imports without the garbage collector: what TensorFlow and TFX make then stays, and it would walk through it all."""
+"""Pause garbage collection during heavy imports.
+
+The objects that importing TensorFlow and TFX creates live as long as the process, so scanning them is wasted time.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Collects nothing meanwhile, and never what there is at the end."""
+    """Pause garbage collection inside the context, and exempt the objects that exist at its end for good."""
     gc.disable()
     try:
         yield

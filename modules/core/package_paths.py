@@ -1,4 +1,4 @@
-"""The folder of the code, and names of files in it that hold on every machine: `edgetune:schemas/examples.pbtxt`.
+"""Machine-independent names of the files shipped with the code, such as `edgetune:schemas/examples.pbtxt`.
 
 A pipeline that is compiled on one machine runs on another, where the same code is in another folder.
 """
@@ -9,13 +9,13 @@ from pathlib import Path
 
 # Not resolved: in a checkout the folders of this package are links, and the import names follow the links.
 ROOT = Path(__file__).absolute().parents[2]
-"""The folder of the package `edgetune`, in a checkout or in site-packages."""
+"""Folder of the package `edgetune`, in a checkout or in site-packages."""
 SCHEME = "edgetune:"
 _DATA = ("configs", "schemas", "weights")
 
 
 def portable(path: str) -> str:
-    """Return the portable name of a file or folder that is shipped with the code; any other path as it is."""
+    """Return the portable name of a file or folder shipped with the code; return any other path unchanged."""
     if not Path(path).is_absolute():
         return path
     for folder in _DATA:
@@ -28,5 +28,5 @@ def portable(path: str) -> str:
 
 
 def located(name: str) -> str:
-    """Return the path on this machine of what `portable` named; any other name as it is."""
+    """Return the path on this machine of a name made by `portable`; return any other name unchanged."""
     return str(ROOT / name.removeprefix(SCHEME)) if name.startswith(SCHEME) else name

@@ -1,7 +1,7 @@
-"""How long work tells what it is doing, without knowing who listens.
+"""Progress reporting, decoupled from the UI.
 
-An executor reports; a runner in the same process subscribes and draws. Where nobody subscribes (a container on
-a platform), a report is a line of the ordinary log.
+An executor reports; a runner in the same process subscribes and displays. Without a subscriber, as in a container on a
+platform, each report becomes a line in the ordinary log.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _listeners: list[Listener] = []
 
 
 def report(message: str) -> None:
-    """Says what the running component is doing now, in a few words, such as `head: epoch 3/10, accuracy 0.91`."""
+    """Report what the running component is doing, in a few words, such as `head: epoch 3/10, accuracy 0.91`."""
     if not _listeners:
         logging.info("progress: %s", message)
     for listener in _listeners:
@@ -26,7 +26,7 @@ def report(message: str) -> None:
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Sends every report made inside the context to `listener`."""
+    """Send every report made inside the context to `listener`."""
     _listeners.append(listener)
     try:
         yield

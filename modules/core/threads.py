@@ -1,4 +1,4 @@
-"""Work that releases Python's lock, such as decoding and compressing, on all cores of this process."""
+"""Run work that releases the GIL, such as decoding and compressing, on all cores of this process."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from typing import Any, Generic, ParamSpec, TypeVar
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
-# Calls under way or waiting, for each thread: enough that none stands idle while results are taken in their order.
-_AHEAD = 3
+# Calls running or queued per thread: enough that no thread is idle while results are returned in order.
+_CALLS_PER_THREAD = 3
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 class InOrder(Generic[_Arguments, _Result]):
-    """Calls a function in threads. The results come in the order of the calls, and few of them wait at any time.
+    """Thread pool that returns the results of its calls in call order, with a bounded number of them pending.
 
-    An error of a call is raised when it is its result's turn.
+    An exception of a call is raised when its result is due.
 
     Args:
-        function: What is called.
-        threads: How many calls are made at a time; by default one for each core.
+        function: The function to call.
+        threads: Number of simultaneous calls; by default one per core.
     """
 
     def __init__(self, function: Callable[_Arguments, _Result], threads: int | None = None) -> None:
@@ -39,29 +39,32 @@ class InOrder(Generic[_Arguments, _Result]):
         self._calls: deque[Future[_Result]] = deque()
 
     def call(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Iterator[_Result]:
-        """Begins a call; the results whose turn it is, of this call or of earlier ones."""
+        """Start a call, and yield the results that are due, of this call or of earlier ones."""
         self._calls.append(_pool(self._threads).submit(self._function, *args, **kwargs))
-        while self._calls and (len(self._calls) > _AHEAD * self._threads or self._calls[0].done()):
+        while self._calls and (len(self._calls) > _CALLS_PER_THREAD * self._threads or self._calls[0].done()):
             yield self._calls.popleft().result()
 
     def rest(self) -> Iterator[_Result]:
-        """All results that were not taken yet; waits for them."""
+        """Wait for the remaining results and yield them."""
         while self._calls:
             yield self._calls.popleft().result()
 
 
 class Budget:
-    """What all threads together may use at a time, such as memory for pixels."""
+    """Limit on a resource that all threads share, such as memory for pixels."""
 
     def __init__(self) -> None:
         self._used = 0
         self._freed = threading.Condition()
 
     @contextmanager
-    def spend(self, amount: int, most: int) -> Iterator[None]:
-        """Waits until the sum of what is used, with `amount`, is at most `most`; a larger amount waits to be alone."""
+    def spend(self, amount: int, limit: int) -> Iterator[None]:
+        """Hold `amount` inside the context, after waiting until the total is within `limit`.
+
+        An amount larger than the limit waits until nothing else is held.
+        """
         with self._freed:
-            self._freed.wait_for(lambda: not self._used or self._used + amount <= most)
+            self._freed.wait_for(lambda: not self._used or self._used + amount <= limit)
             self._used += amount
         try:
             yield
@@ -77,11 +80,12 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 class SharedContext:
-    """A change of the whole process that several threads want at a time: the first one in makes it, and the last one
-    out takes it back. Otherwise a thread would put back what another one had set.
+    """Process-wide change shared by several threads: the first to enter applies it, the last to leave reverts it.
+
+    With a context for each thread, one thread could restore what another one had set.
 
     Args:
-        make: Gives a context manager that makes the change on entering and takes it back on leaving.
+        make: Returns a context manager that applies the change on entering and reverts it on leaving.
     """
 
     def __init__(self, make: Callable[..., AbstractContextManager[Any]]) -> None:
@@ -90,7 +94,7 @@ class SharedContext:
 
     @contextmanager
     def __call__(self, *arguments: Any) -> Iterator[None]:
-        """Make the change meanwhile, in all threads; the arguments of the first one in go to `make`."""
+        """Apply the change inside the context, to all threads; the first thread's arguments are passed to `make`."""
         with self._lock:
             if not self._inside:
                 self._context = self._make(*arguments)
@@ -113,4 +117,4 @@ def _no_warnings() -> Iterator[None]:
 
 
 without_warnings = SharedContext(_no_warnings)
-"""Nothing warns meanwhile, in no thread."""
+"""Context that silences warnings in all threads."""

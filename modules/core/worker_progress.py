@@ -1,6 +1,6 @@
-"""How far work is that several processes of this machine share: each says what it has done, one of them hears it.
+"""Progress counter shared by the worker processes of one machine.
 
-Work on another machine is not heard, and does not notice.
+Counts added on another machine are silently lost.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from dataclasses import dataclass
 from edgetune.modules.core import progress
 
 _END = b""
-_LONGEST = 20
+_MAX_MESSAGE_BYTES = 20
 
 
 @dataclass(frozen=True)
 class SharedCount:
-    """Goes with the work to wherever it is done, by pickling."""
+    """Sending end of the counter, pickled along with the work."""
 
     address: str | None
-    """Path of a Unix socket; None where none could be had, and nothing is told."""
+    """Path of a Unix socket; None if none could be made, and counts are dropped."""
 
     def add(self, number: int) -> None:
-        """Tells that so much more is done."""
+        """Add to the count."""
         if self.address is None:
             return
-        # Nobody there, or too busy to hear: the work is what matters.
+        # If the receiver is gone or its queue is full, drop the count: the work matters more.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outbox:
             outbox.setblocking(False)
             outbox.sendto(b"%d" % number, self.address)
@@ -38,10 +38,10 @@ class SharedCount:
 
 @contextmanager
 def counting(what: str) -> Iterator[SharedCount]:
-    """Reports the sum of all that is added inside the context, as `progress` has it.
+    """Report the running total of all counts added inside the context through `progress`.
 
     Args:
-        what: Of what there are so many, as in `1,200 images read`.
+        what: What is counted, as in `1,200 images read`.
     """
     with (
         tempfile.TemporaryDirectory(prefix="edgetune-") as folder,
@@ -50,7 +50,7 @@ def counting(what: str) -> Iterator[SharedCount]:
         address = f"{folder}/count"
         try:
             inbox.bind(address)
-        except OSError:  # The path of the temporary folder is longer than a socket's may be.
+        except OSError:  # the temporary folder's path is too long for a socket
             yield SharedCount(None)
             return
         listener = threading.Thread(target=_listen, args=(inbox, what), daemon=True)
@@ -65,6 +65,6 @@ def counting(what: str) -> Iterator[SharedCount]:
 
 def _listen(inbox: socket.socket, what: str) -> None:
     total = 0
-    while (said := inbox.recv(_LONGEST)) != _END:
-        total += int(said)
+    while (message := inbox.recv(_MAX_MESSAGE_BYTES)) != _END:
+        total += int(message)
         progress.report(f"{total:,} {what}")

@@ -1,1 +1,1 @@
-"""The user's data before the pipeline: sources, lists, splits, near-duplicates, findings."""
+"""The user's data before the pipeline: sources, lists, splits, near-duplicates and findings."""

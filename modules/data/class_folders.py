@@ -1,6 +1,6 @@
-"""What stands in a folder of classes, one entry after the other, and a fingerprint by which a change is seen.
+"""List class folders and fingerprint them to detect changes.
 
-Nothing is left out silently: what is no image is an entry too, so that reading it can say what it is.
+Nothing is skipped silently: files that are not images are listed too, so that reading them reports what they are.
 """
 
 from __future__ import annotations
@@ -13,43 +13,42 @@ from edgetune.modules.storage.digests import DataDigest
 
 IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
 _IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
-# Over a network, each file that is asked for takes longer than a disk takes for a thousand.
-_AT_A_TIME = 16
+# Over a network, one request takes longer than a thousand on a local disk.
+_SIMULTANEOUS_REQUESTS = 16
 
 
 def ignored(name: str) -> bool:
-    """Whether a file or folder of this name is no data: hidden, or left behind by an operating system."""
+    """Return whether a file or folder of this name is not data: hidden, or created by an operating system."""
     return name.startswith(".") or name in IGNORED
 
 
 def class_folders(folder: str) -> list[str]:
-    """Paths of the folders of classes in `folder`, sorted.
+    """Return the paths of the class folders in `folder`, sorted.
 
     Raises:
-        OSError: It cannot be listed.
+        OSError: The folder cannot be listed.
     """
     return [path for path in _paths(folder) if filesystem.is_folder(path)]
 
 
 def without_class(folder: str) -> list[str]:
-    """Paths of images that lie beside the folders of classes, by their names."""
+    """Return the paths of images, by file name, that are beside the class folders instead of inside."""
     return [path for path in _paths(folder) if path.lower().endswith(_IMAGES) and not filesystem.is_folder(path)]
 
 
 def entries(class_folder: str) -> list[str]:
-    """Paths of everything in a folder of a class, also of what is no file.
+    """Return the paths of everything in a class folder, not only of files.
 
     Raises:
-        OSError: It cannot be listed.
+        OSError: The folder cannot be listed.
     """
     return _paths(class_folder)
 
 
 def fingerprint(base: str, paths: Iterable[str]) -> str:
-    """Stands for names, sizes and times of files, in any order: 64 hexadecimal digits.
+    """Return a digest of the paths, sizes and modification times of files, in any order, as 64 hexadecimal digits.
 
-    A file that is moved from one class to another keeps size and time, so its path has to count. No list of all paths
-    is made of them.
+    Paths count because a file that is moved to another class keeps its size and time. `paths` is read as a stream.
     """
     digest = DataDigest()
     for path, found in _with_sizes_and_times(base, paths):
@@ -59,20 +58,20 @@ def fingerprint(base: str, paths: Iterable[str]) -> str:
 
 
 def _with_sizes_and_times(base: str, paths: Iterable[str]) -> Iterator[tuple[str, tuple[int, int] | None]]:
-    def look(path: str) -> tuple[str, tuple[int, int] | None]:
+    def stat(path: str) -> tuple[str, tuple[int, int] | None]:
         return path, filesystem.size_and_time(path)
 
     if not filesystem.is_remote(base):
-        yield from map(look, paths)
+        yield from map(stat, paths)
         return
-    calls = InOrder(look, _AT_A_TIME)
+    calls = InOrder(stat, _SIMULTANEOUS_REQUESTS)
     for path in paths:
         yield from calls.call(path)
     yield from calls.rest()
 
 
 def all_entries(folder: str) -> Iterator[str]:
-    """Paths of everything that is data, or looks like it, in all class folders of `folder`."""
+    """Yield the paths of everything that is or looks like data in all class folders of `folder`."""
     yield from without_class(folder)
     for class_folder in class_folders(folder):
         yield from entries(class_folder)

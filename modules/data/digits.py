@@ -1,4 +1,4 @@
-"""The embedded default data: the 1,797 handwritten digits that ship inside scikit-learn, written as any user's folder.
+"""Write the embedded default data, the 1,797 handwritten digits in scikit-learn, as class folders.
 
 Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998; the
 test part, 8 x 8 pixels with 17 shades each. CC BY 4.0.
@@ -18,7 +18,7 @@ _SHADES = 16
 
 
 def write_digits(folder: Path) -> Path:
-    """Writes the digits as `<folder>/<digit>/<number>.png`, 8 x 8 pixels, grey; once: what is there is left alone.
+    """Write the digits as `<folder>/<digit>/<number>.png`, 8 x 8 pixels, grey, unless `folder` exists.
 
     The folder appears complete or not at all.
 
@@ -39,8 +39,8 @@ def write_digits(folder: Path) -> Path:
             Image.fromarray(np.rint(pixels * (255.0 / _SHADES)).astype(np.uint8)).save(path)
         part.chmod(0o755)
         part.replace(folder)
-    except BaseException as error:  # an interrupt, too, leaves nothing behind
+    except BaseException as error:  # clean up after an interrupt too
         shutil.rmtree(part, ignore_errors=True)
-        if not (isinstance(error, OSError) and folder.is_dir()):  # another run may have been faster
+        if not (isinstance(error, OSError) and folder.is_dir()):  # unless another run was faster
             raise
     return folder

@@ -1,4 +1,4 @@
-"""Findings: what is wrong with a dataset although its files are readable. Each names its files and a remedy."""
+"""Findings: problems of a dataset whose files are readable, such as leakage. Each names its files and a remedy."""
 
 from __future__ import annotations
 
@@ -9,58 +9,58 @@ from typing import Any
 
 from edgetune.modules.core.errors import DataError
 
-_NAMED = 10
+_MAX_FILES = 10
 _EXAMPLES = 3
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that should stop a run."""
+    """One problem that stops a run unless it is allowed."""
 
     name: str
-    """What kind of thing, one of `NAMES`."""
+    """Kind of finding, one of `modules.settings.data.FINDINGS`."""
     cause: str
     """One sentence."""
     remedy: str
     """One sentence."""
     files: tuple[str, ...] = field(default=())
-    """Files of the data that it is about, relative to the data's folder."""
+    """Affected files, relative to the data's folder."""
     subject: str = ""
-    """The class or the feature that it is about."""
+    """Affected class or feature."""
 
 
 class FindingsError(DataError):
-    """The data has findings that nobody let pass.
+    """The data has findings that are not allowed.
 
     Args:
-        found: All of them, at least one.
+        found: All such findings, at least one.
     """
 
     exit_code = DataError.exit_code
 
     def __init__(self, found: Sequence[Finding]) -> None:
-        remedy = found[0].remedy if len(found) == 1 else "each is named with its remedy"
-        super().__init__(_sentence(found), f"{remedy}; --allow {_narrowest(found[0])} lets it pass")
+        remedy = found[0].remedy if len(found) == 1 else "see the remedy of each"
+        super().__init__(_sentence(found), f"{remedy}; or tolerate it with --allow {_narrowest(found[0])}")
         self.found = tuple(found)
 
 
 @dataclass(frozen=True)
 class Copy:
-    """Where an image stands of which the data has more than one."""
+    """One occurrence of an image that the data contains more than once."""
 
     split: str
     label: str
     source: str
     image_id: str = ""
-    """Digest of its pixels."""
+    """Digest of the image's pixels."""
 
 
 def is_allowed(finding: Finding, allowed: Iterable[str]) -> bool:
-    """Whether someone let a finding pass.
+    """Return whether a finding is allowed.
 
     Args:
-        finding: It.
-        allowed: Names of findings, each alone or with a file, class or feature: `two_labels:cats/1.jpg`.
+        finding: The finding.
+        allowed: `data.allow`: names of findings, each alone or with a file, class or feature: `two_labels:cats/1.jpg`.
     """
     about = {finding.subject, *finding.files} - {""}
     return any(
@@ -70,10 +70,10 @@ def is_allowed(finding: Finding, allowed: Iterable[str]) -> bool:
 
 
 def small_classes(splits: Mapping[str, Mapping[str, int]], smallest: int) -> list[Finding]:
-    """Classes with fewer than `smallest` images over all splits.
+    """Report classes with fewer than `smallest` images over all splits.
 
     Args:
-        splits: Images by class by split.
+        splits: Number of images by split and class.
         smallest: `data.min_examples_per_class`.
     """
     return [
@@ -88,80 +88,80 @@ def small_classes(splits: Mapping[str, Mapping[str, int]], smallest: int) -> lis
     ]
 
 
-def imbalance(splits: Mapping[str, Mapping[str, int]], most: float) -> list[Finding]:
-    """The largest class, if it has more than `most` times as many images as the smallest.
+def imbalance(splits: Mapping[str, Mapping[str, int]], max_ratio: float) -> list[Finding]:
+    """Report if the largest class has more than `max_ratio` times as many images as the smallest.
 
     Args:
-        splits: Images by class by split.
-        most: `data.max_imbalance`.
+        splits: Number of images by split and class.
+        max_ratio: `data.max_imbalance`.
     """
     totals = _totals(splits)
     if not totals:
         return []
     large, small = max(totals, key=lambda name: totals[name]), min(totals, key=lambda name: totals[name])
-    if totals[large] <= most * totals[small]:
+    if totals[large] <= max_ratio * totals[small]:
         return []
     cause = (
         f"the class {large} has {totals[large]} images and {small} has {totals[small]}: "
-        f"{totals[large] / totals[small]:.1f} for each, more than data.max_imbalance {most:g}"
+        f"a ratio of {totals[large] / totals[small]:.1f}, more than data.max_imbalance {max_ratio:g}"
     )
     return [Finding("imbalance", cause, f"add images of {small}, or raise data.max_imbalance", subject=small)]
 
 
 def with_files(found: Iterable[Finding], by_class: Mapping[str, Sequence[str]]) -> list[Finding]:
-    """Findings about a class, each with files of it.
+    """Add files of the class to findings about classes.
 
     Args:
-        found: Whose subjects are classes.
+        found: Findings with a class as subject.
         by_class: The first files of each class.
     """
     named = []
     for finding in found:
-        files = tuple(by_class.get(finding.subject, ()))[:_NAMED]
+        files = tuple(by_class.get(finding.subject, ()))[:_MAX_FILES]
         cause = f"{finding.cause}, such as {', '.join(files[:_EXAMPLES])}" if files else finding.cause
         named.append(replace(finding, cause=cause, files=files))
     return named
 
 
 def small_images(count: int, first: Sequence[str], smallest: int) -> list[Finding]:
-    """Images with a side of fewer pixels than the bound.
+    """Report images with a side shorter than the minimum.
 
     Args:
-        count: How many there are.
-        first: Some of them.
+        count: Number of such images.
+        first: The first of them.
         smallest: `data.min_side`.
     """
     if not count:
         return []
-    named = ", ".join(first[:_NAMED]) + (", ..." if count > _NAMED else "")
+    named = ", ".join(first[:_MAX_FILES]) + (", ..." if count > _MAX_FILES else "")
     cause = f"{count} images have a side of fewer than data.min_side {smallest} pixels: {named}"
-    return [Finding("small_images", cause, "replace or remove them, or lower data.min_side", tuple(first[:_NAMED]))]
+    return [Finding("small_images", cause, "replace or remove them, or lower data.min_side", tuple(first[:_MAX_FILES]))]
 
 
 def drift(feature: str, measure: str, value: float, bound: float, key: str) -> Finding:
-    """A feature that is not distributed as it was.
+    """Report a feature whose distribution has changed.
 
     Args:
-        feature: Its name.
-        measure: How the distance was measured.
+        feature: Name of the feature.
+        measure: Distance measure.
         value: The distance.
-        bound: The largest that is allowed.
-        key: The setting that holds the bound.
+        bound: Largest allowed distance.
+        key: The setting with the bound.
     """
     cause = (
-        f"{feature} is not distributed as in the data of the last blessed model: "
+        f"the distribution of {feature} differs from the data of the last blessed model: "
         f"{measure} {value:.3f}, more than {key} {bound:g}"
     )
-    return Finding("drift", cause, f"look at what was added or removed; if it is meant, raise {key}", subject=feature)
+    return Finding("drift", cause, f"check what was added or removed; if it is intended, raise {key}", subject=feature)
 
 
 def anomalies(split: str, described: Mapping[str, str]) -> list[Finding]:
-    """What ExampleValidator found in a split: a description by feature."""
+    """Report the anomalies that ExampleValidator described for features of a split."""
     return [
         Finding(
             "anomaly",
             f"{feature or 'the examples'} in the split {split}: {description}",
-            "the examples are not what schemas/examples.pbtxt says; repair the data that they were read from",
+            "the examples do not match schemas/examples.pbtxt; repair the data that they were read from",
             subject=feature,
         )
         for feature, description in sorted(described.items())
@@ -169,38 +169,40 @@ def anomalies(split: str, described: Mapping[str, str]) -> list[Finding]:
 
 
 def same_images(copies: Iterable[Copy], one_only: bool = False) -> list[Finding]:
-    """What is wrong with images that are the same, or nearly so: different labels, or different splits.
+    """Report equal or nearly equal images with different labels or in different splits.
 
     Args:
-        copies: All places of one group of near-duplicates.
-        one_only: Whether more than one place is wrong in itself.
+        copies: All occurrences of one group of near-duplicates.
+        one_only: Whether to report every duplicate, whatever its label and split.
 
     Returns:
-        Nothing where all copies have the same label and are in the same split.
+        An empty list if all copies have the same label and are in the same split, unless `one_only` is set.
     """
-    places = sorted(copies, key=lambda copy: (copy.label, copy.split, copy.source))
-    labels, splits = sorted({c.label for c in places}), sorted({c.split for c in places})
-    what = "the same image" if len({c.image_id for c in places}) == 1 else "nearly the same image"
-    files = _representative(places)
-    named = ", ".join(files) + (f", and {len(places) - len(files)} more" if len(places) > len(files) else "")
+    ordered = sorted(copies, key=lambda copy: (copy.label, copy.split, copy.source))
+    labels, splits = sorted({c.label for c in ordered}), sorted({c.split for c in ordered})
+    what = "the same image" if len({c.image_id for c in ordered}) == 1 else "nearly the same image"
+    files = _representative(ordered)
+    named = ", ".join(files) + (f", and {len(ordered) - len(files)} more" if len(ordered) > len(files) else "")
     found = []
     if len(labels) > 1:
-        cause = f"{what} stands under the labels {' and '.join(labels)}: {named}"
-        found.append(Finding("two_labels", cause, "keep it under the label that is right, remove the others", files))
+        cause = f"{what} has the labels {' and '.join(labels)}: {named}"
+        found.append(Finding("two_labels", cause, "keep it under the correct label and remove the others", files))
     if len(splits) > 1:
         cause = f"{what} is in the splits {' and '.join(splits)}: {named}"
-        found.append(Finding("leakage", cause, "keep it in one split: what was trained on measures nothing", files))
-    if one_only and len(places) > 1 and not found:
+        found.append(
+            Finding("leakage", cause, "keep it in one split: images that were trained on cannot measure a model", files)
+        )
+    if one_only and len(ordered) > 1 and not found:
         remedy = "keep one of them, or set data.on_duplicates to group or drop"
-        found.append(Finding("duplicates", f"{what} is there {len(places)} times: {named}", remedy, files))
+        found.append(Finding("duplicates", f"{what} occurs {len(ordered)} times: {named}", remedy, files))
     return found
 
 
-def _representative(places: Sequence[Copy]) -> tuple[str, ...]:
-    """Some of the places, but of each label and split the first."""
-    first = {(copy.label, copy.split): copy.source for copy in reversed(places)}
-    rest = [copy.source for copy in places if copy.source not in first.values()]
-    return tuple([*reversed(first.values()), *rest][:_NAMED])
+def _representative(copies: Sequence[Copy]) -> tuple[str, ...]:
+    """Return up to `_MAX_FILES` files, beginning with the first of each label and split."""
+    first = {(copy.label, copy.split): copy.source for copy in reversed(copies)}
+    rest = [copy.source for copy in copies if copy.source not in first.values()]
+    return tuple([*reversed(first.values()), *rest][:_MAX_FILES])
 
 
 def _totals(splits: Mapping[str, Mapping[str, int]]) -> Counter[str]:
@@ -218,8 +220,8 @@ def _narrowest(finding: Finding) -> str:
 def _sentence(found: Sequence[Finding]) -> str:
     if len(found) == 1:
         return found[0].cause
-    named = "".join(f"\n    {finding.cause}; {finding.remedy}" for finding in found[:_NAMED])
-    more = f"\n    and {len(found) - _NAMED} more, see the report" if len(found) > _NAMED else ""
+    named = "".join(f"\n    {finding.cause}; {finding.remedy}" for finding in found[:_MAX_FILES])
+    more = f"\n    and {len(found) - _MAX_FILES} more, see the report" if len(found) > _MAX_FILES else ""
     return f"the data has {len(found)} findings:{named}{more}"
 
 
@@ -229,7 +231,7 @@ class UnusableFiles(DataError):
     Args:
         cause: What is wrong.
         remedy: What to do about it.
-        ingest: Content of `ingest.json`: TFX removes what a component that fails wrote, and a report wants to show it.
+        ingest: Content of `ingest.json`, for the report: TFX removes the outputs of a component that fails.
         rows: `path` and `reason` of the first rejected files, as in `rejected.csv`.
     """
 

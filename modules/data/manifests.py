@@ -1,11 +1,11 @@
-"""A list of images with their labels: a CSV or Parquet file with the columns `path`, `label` and perhaps `split`.
+"""Read lists of images: CSV or Parquet files with the columns `path`, `label` and optionally `split`.
 
     path,label,split
     2024/0001.jpg,oak,train
     2024/0002.jpg,elm,test
 
-Paths are relative to the folder of the list and stay inside it. Whether a file is there is not asked here: one that is
-not is rejected as any other file that cannot be read, and counts towards `data.max_rejected`.
+Paths are relative to the folder of the list and must stay inside it. Whether the files exist is not checked here: a
+missing file is rejected when the images are read, like any unreadable file, and counts towards `data.max_rejected`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 COLUMNS = ("path", "label")
 SPLIT_COLUMN = "split"
 _CSV, _PARQUET = (".csv",), (".parquet", ".pq")
-# It is read whole, and ten million lines have less.
-_MOST = 1 << 30
+# The list is read into memory; ten million lines are smaller than this.
+_MAX_BYTES = 1 << 30
 _Row = tuple[str, dict[str, Any]]
 
 
@@ -38,27 +38,27 @@ class Entry:
     """Relative to the folder of the list, without `.` and `..`."""
     label: str
     split: str | None
-    """`train`, `eval` or `test`; None where the list has no such column."""
+    """`train`, `eval` or `test`; None if the list has no such column."""
 
 
 def is_manifest(path: str) -> bool:
-    """Whether a file is one, by its name."""
+    """Return whether a path is that of a list, by its ending."""
     return path.lower().endswith((*_CSV, *_PARQUET))
 
 
 def read_manifest(path: str, split_names: dict[str, str]) -> list[Entry]:
-    """All lines of a list.
+    """Return all entries of a list.
 
     Args:
-        path: The file, on this machine or behind a URL.
-        split_names: Split by each name that it may have in the list.
+        path: The file, local or behind a URL.
+        split_names: Maps each name that a split may have in the list to the split.
 
     Raises:
-        DataError: It cannot be read, lacks a column or has it twice, or has a line without a path or label, with an
-            unknown split, with a path that leaves the folder, or with one that another line has. Names file and line.
+        DataError: The list cannot be read, lacks a column or has it twice, or has a line without path or label, with an
+            unknown split, with a path outside the folder, or with another line's path. The error names file and line.
     """
     try:
-        content = read_file(path, None, _MOST, "a list of images")
+        content = read_file(path, None, _MAX_BYTES, "a list of images")
     except UnreadableFile as error:
         raise DataError(f"{path}: {error}", "check the file and its permissions") from error
     if path.lower().endswith(_PARQUET):
@@ -70,7 +70,7 @@ def read_manifest(path: str, split_names: dict[str, str]) -> list[Entry]:
     if missing := [name for name in COLUMNS if name not in columns]:
         raise DataError(
             f"{path} has no column {' and no column '.join(missing)}; it has {', '.join(columns) or 'none'}",
-            "name the columns path, label and, where the data brings its own splits, split",
+            "name the columns path, label and, if the data has its own splits, split",
         )
     base = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
     splits = split_names if SPLIT_COLUMN in columns else None
@@ -79,7 +79,7 @@ def read_manifest(path: str, split_names: dict[str, str]) -> list[Entry]:
     for where, row in rows:
         entry = _entry(f"{path}, {where}", row, base, splits)
         if entry.path in first:
-            raise DataError(f"{path}, {where}: {entry.path} stands in {first[entry.path]} already", "keep one of them")
+            raise DataError(f"{path}, {where}: {entry.path} is already in {first[entry.path]}", "keep one of them")
         first[entry.path] = where
         entries.append(entry)
     return entries
@@ -104,7 +104,7 @@ def _inside(where: str, path: str, base: str) -> str:
     if normal.startswith(("/", "../")) or normal in (".", "..") or filesystem.is_remote(relative):
         raise DataError(
             f"{where}: the path {path} leaves the folder {base} of the list",
-            "put the list into a folder above all its images",
+            "put the list into a folder that contains all its images",
         )
     return normal
 
@@ -122,13 +122,13 @@ def _csv(path: str, content: bytes) -> tuple[list[str], Iterator[_Row]]:
 
 
 def _records(path: str, reader: Any) -> Iterator[tuple[str, list[str]]]:
-    """Records of a CSV that are not empty, each with the line where it begins."""
+    """Yield the non-empty records of a CSV, each with the line where it begins."""
     while True:
         line = reader.line_num + 1
         try:
             record = next(reader, None)
         except csv.Error as error:
-            raise DataError(f"{path}, line {line}: not valid CSV: {error}", "save the list as CSV anew") from error
+            raise DataError(f"{path}, line {line}: not valid CSV: {error}", "save the list as CSV again") from error
         if record is None:
             return
         if record:
@@ -139,7 +139,7 @@ def _csv_rows(path: str, columns: list[str], records: Iterable[tuple[str, list[s
     for where, record in records:
         if len(record) != len(columns):
             raise DataError(
-                f"{path}, {where}: {len(record)} values where the first line names {len(columns)} columns",
+                f"{path}, {where}: {len(record)} values, but the first line names {len(columns)} columns",
                 "put values that contain a comma or a line break into double quotes",
             )
         yield where, dict(zip(columns, record, strict=True))

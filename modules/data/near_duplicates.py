@@ -1,13 +1,13 @@
-"""Which images are near-duplicates of each other, without comparing all with all.
+"""Find groups of near-duplicate images without comparing every pair.
 
-Hashes that differ in at most d bits agree in at least one of d + 1 bands (the pigeonhole of multi-index hashing,
-Norouzi et al., "Fast Exact Search in Hamming Space with Multi-Index Hashing", 2014). So only images that share a band
-are compared: they are sorted by it, and each is compared with those that follow it in the order.
+Hashes that differ in at most d bits agree in at least one of d + 1 bands (the pigeonhole principle of multi-index
+hashing, Norouzi et al., "Fast Exact Search in Hamming Space with Multi-Index Hashing", 2014). So only images that share
+a band are compared: they are sorted by the band, and each is compared with those that follow it.
 
-The cost for N images is (d + 1) N log N for the sorting and at most (d + 1) N * `NEIGHBOURS` comparisons, whatever the
-images are. The bound is reached where many *different* hashes share a band; only there could a pair be missed, and only
-if its images are far from each other in the order of each band that they share. Images of equal signature are to be
-collapsed before.
+The cost for N images is (d + 1) N log N for sorting and at most (d + 1) N * `NEIGHBOURS` comparisons, whatever the
+images are. The limit is only reached if many *different* hashes share a band; only then can a pair be missed, and only
+if its images are far apart in the order of every band that they share. Images with equal signatures must be collapsed
+first.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from scipy.sparse import csgraph
 from edgetune.modules.images import perceptual_hash
 
 NEIGHBOURS = 128
-"""How many that follow it an image is compared with, in each band: up to 129 that share a band are all compared."""
+"""Number of following images that each image is compared with per band: all pairs of up to 129 that share a band."""
 
-# Neighbouring bits are neighbouring frequencies, and those are alike in many images: mixed, each band tells as much.
+# Adjacent bits are adjacent frequencies, which are similar in many images: shuffled, all bands discriminate equally.
 _ORDER = np.random.RandomState(256).permutation(perceptual_hash.BITS)
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image, whatever number of files hold its pixels."""
+    """One image, however many files have its pixels."""
 
     id: bytes
     split: str
-    """Where an earlier run put it; empty for a new one."""
+    """Split that an earlier run assigned; empty for a new image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +49,21 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What became of an image that has near-duplicates."""
+    """Group membership of an image that has near-duplicates."""
 
     id: bytes
     group: bytes
     """Smallest id in its group."""
-    torn: bool
-    """It is new, and resembles images that earlier runs put into different splits: it fits into none."""
+    conflicting: bool
+    """Whether the image is new and resembles images in different splits, so that no split fits."""
 
 
 def bands(signatures: np.ndarray, distance: int, band: int) -> np.ndarray:
-    """The hashes, reordered so that one band comes first.
+    """Return the hashes with their bits reordered so that one band comes first.
 
     Args:
         signatures: uint8 `[N, perceptual_hash.SIGNATURE]`.
-        distance: d, most bits that may differ.
+        distance: d, the largest number of different bits.
         band: 0 to d.
 
     Returns:
@@ -75,22 +75,22 @@ def bands(signatures: np.ndarray, distance: int, band: int) -> np.ndarray:
 
 
 def band_width(distance: int) -> int:
-    """Bits of each of the `distance + 1` bands."""
+    """Return the number of bits in each of the `distance + 1` bands."""
     return perceptual_hash.BITS // (distance + 1)
 
 
 def band_values(reordered: np.ndarray, distance: int) -> np.ndarray:
-    """The first band of reordered hashes, as uint64 `[N]`; of a band of more than 64 bits, its first 64."""
+    """Return the first band of reordered hashes, or the first 64 bits of a wider band, as uint64 `[N]`."""
     return reordered[:, 0] >> np.uint64(64 - min(band_width(distance), 64))
 
 
 def near_pairs(signatures: np.ndarray, old: np.ndarray, distance: int, band: int) -> np.ndarray:
-    """Pairs of rows that share a band and look alike; enough of them to connect all that such pairs connect.
+    """Find pairs of rows that share a band and look alike: enough pairs to connect all rows that such pairs connect.
 
     Args:
         signatures: uint8 `[N, perceptual_hash.SIGNATURE]`, no two rows equal.
-        old: bool `[N]`, whether earlier runs had the image: what pairs of those connect, they connect by themselves.
-        distance: Most bits that may differ.
+        old: bool `[N]`, whether earlier runs had the image. Old images are also connected by pairs of old images alone.
+        distance: Largest number of different bits.
         band: 0 to `distance`.
 
     Returns:
@@ -103,7 +103,7 @@ def near_pairs(signatures: np.ndarray, old: np.ndarray, distance: int, band: int
     connected = connected_by_old = np.arange(len(order))
     for step in range(1, min(NEIGHBOURS + 1, len(order))):
         first = np.flatnonzero(values[step:] == values[:-step])
-        if not len(first):  # sorted: who has no equal at this step has none further on
+        if not len(first):  # sorted: with no equal bands at this step, there are none at later ones
             break
         known = connected[first] == connected[first + step]
         both_old = old[first] & old[first + step]
@@ -111,52 +111,52 @@ def near_pairs(signatures: np.ndarray, old: np.ndarray, distance: int, band: int
         first = first[~known]
         first = first[perceptual_hash.near(ordered[first], ordered[first + step], distance)]
         pairs = np.concatenate([pairs, np.stack([first, first + step], axis=1)])
-        if step & (step - 1) == 0:  # now and then: in a crowd, the first steps connect nearly all
+        if step & (step - 1) == 0:  # at powers of two: in a large cluster, the first steps connect nearly all
             connected = _components(pairs, len(order))
             connected_by_old = _components(pairs[old[pairs].all(axis=1)], len(order))
     return order[pairs]
 
 
 def _components(pairs: np.ndarray, number: int) -> np.ndarray:
-    """Which rows are connected: an integer for each, the same for those that are."""
+    """Return the connected component of each row, as an integer."""
     graph = sparse.coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (number, number))
     return csgraph.connected_components(graph, directed=False)[1]
 
 
 def forest(images: Sequence[Image], pairs: np.ndarray) -> Iterator[Edge]:
-    """As few of the pairs as connect what all of them connect.
+    """Yield a spanning forest of the pairs.
 
-    Pairs of two images that both have a split come first: what they connect, the rest cannot hide.
+    Pairs of two old images come first, so that old images stay connected by edges between old images only.
 
     Args:
         images: By row.
         pairs: Rows, int64 `[P, 2]`.
     """
-    old = was_there(images)
-    sets = Sets()
+    old = is_old(images)
+    sets = DisjointSets()
     for left, right in pairs[np.argsort(~old[pairs].all(axis=1), kind="stable")].tolist():
         if sets.union(left, right):
             yield Edge(images[left], images[right])
 
 
-def was_there(images: Sequence[Image]) -> np.ndarray:
-    """Which images earlier runs had, bool `[N]`."""
+def is_old(images: Sequence[Image]) -> np.ndarray:
+    """Return whether earlier runs had each image, bool `[N]`."""
     return np.array([bool(image.split) for image in images], bool)
 
 
 def groups(edges: Iterable[Edge]) -> Iterator[Member]:
-    """Who belongs together, once all edges are known. Memory: some 500 bytes for each image *that has a duplicate*.
+    """Group the images that edges connect, using some 500 bytes of memory per image *with a duplicate*.
 
-    A group follows its images of earlier runs into their split. A new image that would tie together images of different
-    splits is torn: those stay where they are, and it has no place. Images of earlier runs that look alike and are in
-    different splits (the tolerance was raised) stay in one group: that is leakage, and others have to say so.
+    A group joins the split of its old images. A new image that would connect old images of different splits is
+    conflicting: the old ones keep their splits, and the new one gets none. Old images that look alike but are in
+    different splits, because the tolerance was raised, stay in one group: that is leakage, which DatasetGate reports.
 
     Args:
-        edges: All of them; those between two images of earlier runs are taken first.
+        edges: All edges; those between two old images take precedence.
     """
     listed = list(edges)
     splits = {image.id: image.split for edge in listed for image in (edge.left, edge.right)}
-    old, everything = Sets(), Sets()
+    old, everything = DisjointSets(), DisjointSets()
     for edge in listed:
         everything.union(edge.left.id, edge.right.id)
         if edge.left.split and edge.right.split:
@@ -177,25 +177,25 @@ def groups(edges: Iterable[Edge]) -> Iterator[Member]:
                 yield Member(identifier, identifier, True)
 
 
-class Sets:
-    """Disjoint sets of hashable things, each alone until it is united with another."""
+class DisjointSets:
+    """Union-find over hashable items, each of which is initially in a set of its own."""
 
     def __init__(self) -> None:
         self._parents: dict[Any, Any] = {}
 
-    def find(self, thing: Any) -> Any:
-        """The one that stands for the set of `thing`."""
+    def find(self, item: Any) -> Any:
+        """Return the representative of the set of `item`."""
         parents = self._parents
-        root = thing
+        root = item
         while (parent := parents.get(root, root)) != root:
             root = parent
-        while (parent := parents.get(thing, thing)) != root:
-            parents[thing] = root
-            thing = parent
+        while (parent := parents.get(item, item)) != root:
+            parents[item] = root
+            item = parent
         return root
 
     def union(self, left: Any, right: Any) -> bool:
-        """Unites two sets; False where they were one."""
+        """Merge two sets; return False if they were the same set."""
         left, right = self.find(left), self.find(right)
         if left == right:
             return False

@@ -1,9 +1,9 @@
-"""The columns and rows of a Parquet file that a user gave, read in a process of its own.
+"""Read an untrusted Parquet file in a child process.
 
-The reader is C++ and works on the file's word: that of TFX 1.16's pyarrow reads outside of its memory where a few bytes
-are altered, and a file of some kB may unpack to any size. So it may end, and its memory is bounded.
+pyarrow's C++ reader trusts the file: in TFX 1.16, a few altered bytes make it read outside its memory, and a file of
+some kB can unpack to any size. So it runs in a child process, which may crash and whose memory is limited.
 
-    python -m edgetune.modules.data.parquet COLUMN...    the file on standard input, JSON lines on standard output
+    python -m edgetune.modules.data.parquet COLUMN...    reads the file from stdin, writes JSON lines to stdout
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS = 1024
-_LONGEST = 1 << 16
-"""Characters of one value; Linux allows a path 4,096 bytes."""
+_MAX_CHARACTERS = 1 << 16
+"""Largest length of one value; paths on Linux have at most 4,096 bytes."""
 _MEMORY = 2 << 30
-"""Address space of the process beside the file's own bytes, in bytes; pyarrow alone reserves a fifth of it."""
+"""Address space of the child in addition to the file's content, in bytes; pyarrow alone reserves a fifth of it."""
 _CPU_SECONDS = 600
-_WRITE_ANEW = "write it anew"
+_WRITE_AGAIN = "write it again"
 
 
 def read_parquet(path: str, content: bytes, wanted: Collection[str]) -> tuple[list[str], Iterator[tuple[str, Any]]]:
-    """Read a Parquet file; no code that stands in it is run.
+    """Read a Parquet file without running any code embedded in it.
 
     Args:
-        path: Its name, for errors.
-        content: What it holds.
-        wanted: The columns to read, of those that there are.
+        path: The file's name, for errors.
+        content: The file's content.
+        wanted: The columns to read, if they exist.
 
     Returns:
-        The names of all columns, and for each row where it stands and its values by column. Rows are decoded while
-        they are asked for, a thousand at a time.
+        The names of all columns, and for each row its position (`row 1`) and its values by column. Rows are decoded
+        lazily, a thousand at a time.
 
     Raises:
-        DataError: It is damaged or not Parquet, unpacks to more than fits into the memory it may have, or a wanted
-            column holds neither text nor numbers. Damage may be seen only when its row is asked for.
+        DataError: The file is damaged, not Parquet, or unpacks to more than the memory limit, or a wanted column is
+            neither text nor numbers. Damage may be detected only when its row is reached.
     """
     answers = _answers(path, content, wanted)
     names = next(answers)["names"]
@@ -56,7 +56,7 @@ def read_parquet(path: str, content: bytes, wanted: Collection[str]) -> tuple[li
 
 
 def _answers(path: str, content: bytes, wanted: Collection[str]) -> Iterator[dict[str, Any]]:
-    """What the child says before its last word, line by line."""
+    """Yield the child's answers, up to the one that marks the end."""
     with tempfile.TemporaryFile(prefix="edgetune-") as file:
         file.write(content)
         file.seek(0)
@@ -67,31 +67,31 @@ def _answers(path: str, content: bytes, wanted: Collection[str]) -> Iterator[dic
     try:
         for line in process.stdout:
             answer = json.loads(line)
-            if "refused" in answer:
-                raise DataError(f"{path} {answer['refused']}", answer["remedy"])
+            if "cause" in answer:
+                raise DataError(f"{path} {answer['cause']}", answer["remedy"])
             if "end" in answer:
                 return
             yield answer
         how = child_process.ending(process.wait())
-        raise DataError(f"{path} cannot be read as Parquet: it ended the process that read it ({how})", _WRITE_ANEW)
-    finally:  # also where no more rows are asked for
+        raise DataError(f"{path} cannot be read as Parquet: it crashed the reader ({how})", _WRITE_AGAIN)
+    finally:  # also if the caller stops early
         process.kill()
         process.stdout.close()
         process.wait()
 
 
 def main() -> None:
-    """The child."""
+    """Run the child process."""
     content = sys.stdin.buffer.read()
-    most = _MEMORY + 2 * len(content)
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    memory = _MEMORY + 2 * len(content)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         for answer in _read(content, sys.argv[1:]):
             print(json.dumps(answer))
     except DataError as error:
-        print(json.dumps({"refused": error.cause, "remedy": error.remedy}))
+        print(json.dumps({"cause": error.cause, "remedy": error.remedy}))
     else:
         print(json.dumps({"end": True}))
 
@@ -102,8 +102,8 @@ def _read(content: bytes, wanted: list[str]) -> Iterator[dict[str, Any]]:
 
     guard_arrow()
     try:
-        # Not one thread of Arrow's: where one lets go of bytes of Python's while the interpreter ends, the process
-        # aborts (apache/arrow#34314). A list gains nothing by them.
+        # Use none of Arrow's threads: if one releases Python's bytes while the interpreter exits, the process aborts
+        # (apache/arrow#34314). A list would not be read faster with them.
         file = pyarrow.parquet.ParquetFile(pa.BufferReader(content), pre_buffer=False)
         yield {"names": list(file.schema_arrow.names)}
         for field in file.schema_arrow:
@@ -112,20 +112,22 @@ def _read(content: bytes, wanted: list[str]) -> Iterator[dict[str, Any]]:
         columns = [name for name in file.schema_arrow.names if name in wanted]
         for batch in file.iter_batches(_ROWS, columns=columns, use_threads=False):
             for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                if any(isinstance(value, str) and len(value) > _LONGEST for value in row):
-                    raise DataError(f"has a value of more than {_LONGEST} characters", "write paths and labels only")
+                if any(isinstance(value, str) and len(value) > _MAX_CHARACTERS for value in row):
+                    raise DataError(
+                        f"has a value of more than {_MAX_CHARACTERS} characters", "write paths and labels only"
+                    )
                 yield {"row": row}
     except DataError:
         raise
-    except RuntimeError as error:  # the guard's
-        cause = "has a column of a type that brings Python code, and none is run"
-        raise DataError(cause, "write path, label and split as text, and nothing else") from error
+    except RuntimeError as error:  # raised by pyarrow_hotfix
+        cause = "has a column of a type with embedded Python code, which is not run"
+        raise DataError(cause, "write only path, label and split, as text") from error
     except MemoryError as error:
-        raise DataError("unpacks to more than a list of images can have", _WRITE_ANEW) from error
-    # UnicodeDecodeError, which is a ValueError, comes of text that is not UTF-8.
+        raise DataError("unpacks to more than a list of images can have", _WRITE_AGAIN) from error
+    # Text that is not UTF-8 raises UnicodeDecodeError, a ValueError.
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"cannot be read as Parquet: {reason}", _WRITE_ANEW) from error
+        raise DataError(f"cannot be read as Parquet: {reason}", _WRITE_AGAIN) from error
 
 
 def _is_plain(kind: pa.DataType) -> bool:

@@ -1,8 +1,8 @@
-"""How many records there are in TFRecord files, by their lengths alone: no record is read.
+"""Count the records of TFRecord files by their lengths, without reading them.
 
-    uint64 length | uint32 checksum of it | content | uint32 checksum of the content
+The format of a record (https://www.tensorflow.org/tutorials/load_data/tfrecord):
 
-as TensorFlow's documentation of the format has it (https://www.tensorflow.org/tutorials/load_data/tfrecord).
+    uint64 length | uint32 checksum of the length | content | uint32 checksum of the content
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ from collections.abc import Iterable
 from edgetune.modules.storage import filesystem
 
 _LENGTH = 8
-_AROUND_THE_CONTENT = _LENGTH + 4 + 4
-_ENOUGH = 1_000_000
+_OVERHEAD = _LENGTH + 4 + 4
+_MAX_COUNT = 1_000_000
 
 
 def count_records(paths: Iterable[str]) -> int | None:
-    """How many records there are in all files together.
+    """Return the total number of records in all files.
 
-    A file that is damaged has as many as can be walked through; what is wrong with it is for its reader to say.
+    In a damaged file, the records before the damage count; reading it reports the damage.
 
     Args:
         paths: TFRecord files.
 
     Returns:
-        The number, or a million where there are more; None where it cannot be told without reading everything: behind a
-        URL, of a compressed file, of what is no file.
+        The number, at most a million; None if it is unknown without reading everything: for URLs, compressed files and
+        anything that is not a file.
     """
     total = 0
     for path in paths:
-        if filesystem.is_remote(path) or (found := _count(path, _ENOUGH - total)) is None:
+        if filesystem.is_remote(path) or (found := _count(path, _MAX_COUNT - total)) is None:
             return None
         total += found
     return total
 
 
-def _count(path: str, most: int) -> int | None:
+def _count(path: str, limit: int) -> int | None:
     try:
-        # A pipe would be waited for.
-        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - not opened yet
+        # Opening a pipe would block.
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - before opening
             return None
         with open(path, "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             records = position = 0
-            while records < most and len(length := os.pread(file.fileno(), _LENGTH, position)) == _LENGTH:
-                position += _AROUND_THE_CONTENT + struct.unpack("<Q", length)[0]
-                # What a compressed file begins with, read as a length, leads far beyond its end.
+            while records < limit and len(length := os.pread(file.fileno(), _LENGTH, position)) == _LENGTH:
+                position += _OVERHEAD + struct.unpack("<Q", length)[0]
+                # The first bytes of a compressed file, read as a length, point far beyond its end.
                 if position > size:
                     return records or None
                 records += 1

@@ -1,10 +1,10 @@
-"""What the data is, seen from outside, before any image is read: class folders, ready splits, TFRecords, or a list.
+"""Detect the form of the data before any image is read: class folders, ready splits, TFRecords, or a list.
 
 DIR/<class>/*                      class folders: edgetune splits them
 DIR/{train,eval,test}/<class>/*    class folders in ready splits; `val`, `validation` or `dev` may stand for `eval`
 DIR/*.tfrecord                     records of tf.Example: edgetune splits them
-DIR/{train,eval,test}/*.tfrecord   records in ready splits; or all in DIR, named as TensorFlow Datasets does
-LIST.csv, LIST.parquet             a list of images with their labels, and perhaps splits: see `modules.data.manifests`
+DIR/{train,eval,test}/*.tfrecord   records in ready splits; or all in DIR, named as by TensorFlow Datasets
+LIST.csv, LIST.parquet             list of images with labels and optionally splits, see `modules.data.manifests`
 """
 
 from __future__ import annotations
@@ -29,39 +29,39 @@ SPLIT_FOLDERS = {
     "test": ("test", "testing"),
 }
 SPLIT_OF = {alias: split for split, aliases in SPLIT_FOLDERS.items() for alias in aliases}
-"""Split by each name that it goes under."""
+"""Maps each name that a split may have to the split."""
 
 
 ALL = "all"
-_FOLDER_OR_LIST = "give data.path or --data the folder, or a list of images that ends in .csv or .parquet"
+_FOLDER_OR_LIST = "set data.path or --data to the folder, or to a list of images that ends in .csv or .parquet"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the images are, and in which form."""
+    """Location and form of the images."""
 
     kind: Literal["images", "tfrecords", "manifest"]
     base: str
-    """Folder that the patterns are relative to, and that no file may be outside of."""
+    """Folder that the patterns are relative to and that contains all files."""
     patterns: dict[str, str]
-    """Glob pattern by split; the single key `all` where edgetune makes the splits. Of a list: `<name>#<split>`."""
+    """Glob pattern by split, or of the single key `all` if edgetune makes the splits. For a list: `<name>#<split>`."""
     images: int | None = None
-    """How many there are, good or not; None where only reading them would tell."""
+    """Number of images, valid or not; None if it is unknown before they are read."""
 
     @property
     def has_splits(self) -> bool:
-        """Whether the data brings its own splits."""
+        """Whether the data has its own splits."""
         return set(self.patterns) == set(SPLIT_FOLDERS)
 
 
 def discover(settings: DataSettings) -> Source:
-    """Finds out what lies under `settings.path`, and stops early on what no run could use.
+    """Detect the form of the data in `settings.path`, and reject data that no run could use.
 
     Raises:
-        DataError: The folder is missing, is no folder and no list, cannot be read or has a name like a pattern; holds
-            no class folders and no TFRecords; fewer than two classes; a class with fewer files than
-            `min_examples_per_class`; some of the splits only; a list that `modules.data.manifests` refuses; names of
-            classes that cannot be read.
+        DataError: The path is missing, neither a folder nor a list, unreadable, or contains glob characters; it has
+            neither class folders nor TFRecords, fewer than two classes, a class with fewer files than
+            `min_examples_per_class`, or only some of the splits; `modules.data.manifests` rejects the list; or the
+            class names cannot be read.
     """
     base = settings.path.rstrip("/") or "/"
     if special := [character for character in "*?[" if character in base]:
@@ -76,19 +76,19 @@ def discover(settings: DataSettings) -> Source:
         _check_classes(counts, base, settings)
         return Source("images", base, {ALL: "*/*"}, counts.total())
     if records := fs.matching(base, settings.tfrecord_pattern):
-        class_names(base, settings.label_feature)  # where they cannot be read, it is said now
+        class_names(base, settings.label_feature)  # raises now if they cannot be read
         own = split_patterns((path.rpartition("/")[2] for path in records), SPLIT_OF)
         return Source("tfrecords", base, own or {ALL: settings.tfrecord_pattern}, count_records(records))
-    there = f"{len(files)} files directly inside" if files else "nothing inside"
+    content = f"{len(files)} files directly inside" if files else "nothing inside"
     raise DataError(
-        f"{base} has no class folders ({there}, and none that matches data.tfrecord_pattern "
+        f"{base} has no class folders ({content}, and none that matches data.tfrecord_pattern "
         f"{settings.tfrecord_pattern})",
         "put the images of each class into a folder named after the class: DIR/<class>/*.jpg",
     )
 
 
 def _list(base: str) -> tuple[list[str], list[str]]:
-    """Names of the folders and of the files in `base`, sorted, without those that are no data."""
+    """Return the names of the folders and of the files in `base`, sorted, without ignored ones."""
     names = _names(base)
     folders = [name for name in names if fs.is_folder(f"{base}/{name}")]
     return folders, [name for name in names if name not in folders]
@@ -106,7 +106,7 @@ def _names(base: str) -> list[str]:
 
 
 def _split_folders(folders: Iterable[str], base: str) -> dict[str, str] | None:
-    """Folder by split where all folders are splits; None where they are classes."""
+    """Return the folder of each split if all folders are splits; None if they are classes."""
     names = list(folders)
     if not names or any(name not in SPLIT_OF for name in names):
         return None
@@ -114,7 +114,7 @@ def _split_folders(folders: Iterable[str], base: str) -> dict[str, str] | None:
     if len(found) != len(names) or len(found) != len(SPLIT_FOLDERS):
         raise DataError(
             f"{base} has the splits {', '.join(names)}, but train, eval and test are needed, each once",
-            "add what is missing, or put all images as DIR/<class>/* and let edgetune split them",
+            "add the missing ones, or arrange all images as DIR/<class>/* and let edgetune split them",
         )
     return found
 
@@ -155,7 +155,7 @@ def _listed(path: str, settings: DataSettings) -> Source:
     elif missing := [split for split in SPLIT_FOLDERS if split not in counts]:
         raise DataError(
             f"{path} has no line with the split {' and none with '.join(missing)}",
-            "train, eval and test are all needed; without the column split, edgetune splits the images",
+            "add lines for all of train, eval and test, or remove the column split to let edgetune split the images",
         )
     else:
         _check_splits(counts, path, {split: f"the split {split} of {path}" for split in counts}, settings)
@@ -164,7 +164,7 @@ def _listed(path: str, settings: DataSettings) -> Source:
 
 
 def _check_splits(counts: dict[str, Counter[str]], base: str, names: dict[str, str], settings: DataSettings) -> None:
-    """Stops at a class that some of the ready splits lack; `names` says what to call each split."""
+    """Check that every class is in all ready splits; `names` has the name of each split for errors."""
     totals: Counter[str] = Counter()
     for found in counts.values():
         totals.update(found)
@@ -179,10 +179,10 @@ def _check_splits(counts: dict[str, Counter[str]], base: str, names: dict[str, s
 
 def _check_classes(counts: Counter[str], base: str, settings: DataSettings) -> None:
     if not counts:
-        raise DataError(f"{base} names no images", "add one line for each image")
+        raise DataError(f"{base} lists no images", "add one line per image")
     if len(counts) < 2:
         raise DataError(
-            f"{base} has one class only: {', '.join(counts)}",
+            f"{base} has only one class: {', '.join(counts)}",
             "a classifier needs at least two; is --data one folder too deep?",
         )
     smallest = settings.min_examples_per_class
@@ -191,7 +191,7 @@ def _check_classes(counts: Counter[str], base: str, settings: DataSettings) -> N
         named = ", ".join(f"{name} ({count})" for name, count in list(small.items())[:10])
         raise DataError(
             f"{base} has {len(small)} classes with fewer than {smallest} images: {named}",
-            "add images or remove the class folder; data.min_examples_per_class sets the bound",
+            "add images, remove the classes, or lower data.min_examples_per_class",
         )
 
 

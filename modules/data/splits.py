@@ -1,10 +1,9 @@
-"""Which split a group of images goes to: by class, balanced, and where it was before if it was.
+"""Assign groups of images to splits: stratified by class, and stable across runs.
 
-Two wishes stand against each other: exact shares, and that no image ever moves. A hash of the image alone moves none,
-but leaves a class of ten without an image in eval or test in more than half of all cases. Ranks within the class are
-exact, but one more image moves others. So the assignment of earlier runs is remembered, and only new groups are placed:
-each where its class lacks most. After images were added or removed the shares are as near as they can be without moving
-any.
+Exact shares conflict with never moving an image. A hash of the image never moves it, but leaves a class of ten without
+an image in eval or test in more than half of all cases. Ranks within the class are exact, but one more image moves
+others. So the assignments of earlier runs are kept, and only new groups are assigned, each to the split that its class
+lacks most. After images are added or removed, the shares are as close as possible without moving any image.
 """
 
 from __future__ import annotations
@@ -16,27 +15,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SplitGroup:
-    """Images that have to be in one split."""
+    """Images that must be in the same split."""
 
     id: bytes
     size: int
-    """Images in it."""
+    """Number of images."""
     split: str = ""
-    """Where earlier runs put it; empty for a new one."""
+    """Split that earlier runs assigned; empty for a new group."""
 
 
 def assign(groups: Iterable[SplitGroup], shares: Mapping[str, int]) -> Iterator[tuple[bytes, str]]:
-    """Places all groups of one class.
+    """Assign all groups of one class to splits.
 
-    The large ones go first, the small ones even out what those left; equally large ones go in the order of their
-    digests, so names and order of files play no role. While a split has no image of the class, the last groups are kept
-    for it: of three groups or more, every split gets one.
+    Large groups are assigned first, and small ones even out the shares; groups of equal size are ordered by their
+    digests, so that names and order of files do not matter. The last groups are reserved for splits without an image of
+    the class: with three groups or more, every split gets one.
 
     Args:
-        groups: Of one class, in any order.
-        shares: Relative size by split.
+        groups: Groups of one class, in any order.
+        shares: Relative size of each split.
 
-    Returns:
+    Yields:
         Pairs of a group's id and its split, for all groups.
     """
     new = []
@@ -49,10 +48,10 @@ def assign(groups: Iterable[SplitGroup], shares: Mapping[str, int]) -> Iterator[
             new.append(group)
     new.sort(key=lambda group: (-group.size, hashlib.sha256(group.id).digest()))
     images, whole = sum(have.values()) + sum(group.size for group in new), sum(shares.values())
-    for place, group in enumerate(new):
+    for position, group in enumerate(new):
         empty = [split for split in shares if not have[split]]
-        open_to = empty if len(new) - place <= len(empty) else shares
-        split = max(open_to, key=lambda name: shares[name] * images / whole - have[name])
+        candidates = empty if len(new) - position <= len(empty) else shares
+        split = max(candidates, key=lambda name: shares[name] * images / whole - have[name])
         have[split] += group.size
         yield group.id, split
 
@@ -60,14 +59,14 @@ def assign(groups: Iterable[SplitGroup], shares: Mapping[str, int]) -> Iterator[
 def deviations(
     splits: Mapping[str, Mapping[str, int]], shares: Mapping[str, int]
 ) -> dict[str, dict[str, tuple[int, float]]]:
-    """Where a class is further from its shares than rounding explains: more than one image.
+    """Return the classes that deviate from their shares by more than rounding, which is one image.
 
     Args:
-        splits: Images by class by split.
-        shares: Relative size by split.
+        splits: Number of images by split and class.
+        shares: Relative size of each split.
 
     Returns:
-        By class, by split: how many images there are, and how many its share would be.
+        By class and split: the actual number of images, and the number for its share.
     """
     found: dict[str, dict[str, tuple[int, float]]] = {}
     for name in sorted(set().union(*splits.values())):

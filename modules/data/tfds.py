@@ -1,7 +1,7 @@
-"""Folders as TensorFlow Datasets writes them: files of records whose names tell the split, and names of classes beside.
+"""Read the splits and class names of folders written by TensorFlow Datasets.
 
-DIR/birds-train.tfrecord-00000-of-00002       and so on; `validation` may stand for `eval`
-DIR/label.labels.txt                          one name in each line, for labels 0, 1, ...
+DIR/birds-train.tfrecord-00000-of-00002       and so on; `eval` may be called `validation`
+DIR/label.labels.txt                          one class name per line, for labels 0, 1, ...
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from edgetune.modules.core.errors import DataError
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
-_MOST = 16 << 20
+_MAX_BYTES = 16 << 20
 _FILE = re.compile(r".+-(?P<split>[a-z]+)\.tfrecord-\d{5,}-of-\d{5,}")
 
 
 def split_patterns(names: Iterable[str], split_of: Mapping[str, str]) -> dict[str, str] | None:
-    """Glob pattern of the files of each split.
+    """Return the glob pattern for the files of each split.
 
     Args:
-        names: Of all files of records in the folder.
-        split_of: Split by each name that it may go under.
+        names: Names of all TFRecord files in the folder.
+        split_of: Maps each name that a split may have to the split.
 
     Returns:
-        Patterns by split; None where a file is named otherwise, or the splits are not train, eval and test.
+        Patterns by split; None if a file has another form of name, or the splits are not train, eval and test.
     """
     found: dict[str, set[str]] = {}
     for name in names:
@@ -39,21 +39,21 @@ def split_patterns(names: Iterable[str], split_of: Mapping[str, str]) -> dict[st
 
 
 def labels_file(base: str, label_feature: str) -> str:
-    """Where the names of classes would be."""
+    """Return the path of the file of class names, which may not exist."""
     return f"{base}/{label_feature}.labels.txt"
 
 
 def class_names(base: str, label_feature: str) -> tuple[str, ...]:
-    """The names of classes by their numbers; none where the folder has no such file.
+    """Return the class names in the order of their numbers, or an empty tuple if the folder has no file of them.
 
     Raises:
-        DataError: It is there and cannot be read: no ordinary file, a link out of the folder, not permitted, too large.
+        DataError: The file cannot be read: not an ordinary file, a link out of the folder, not permitted, or too large.
     """
     path = labels_file(base, label_feature)
     if not filesystem.exists(path):
         return ()
     try:
-        content = read_file(path, base, _MOST, "names of classes")
+        content = read_file(path, base, _MAX_BYTES, "a file of class names")
     except UnreadableFile as error:
-        raise DataError(f"{path}: {error}", "put the file itself there, or take it away") from error
+        raise DataError(f"{path}: {error}", "replace it by an ordinary file, or remove it") from error
     return tuple(content.decode("utf-8", "replace").rstrip("\n").split("\n"))

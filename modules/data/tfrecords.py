@@ -1,6 +1,6 @@
-"""Reading TFRecord files of anyone's, plain or compressed: what is wrong with one is said with its place in it.
+"""Read untrusted TFRecord files, plain or compressed, and report damage with the record and the byte offset.
 
-TensorFlow's own reader takes a file that ends within the 12 bytes before a record for one that ends there.
+TensorFlow's own reader accepts a file that is cut within the 12-byte header of a record as complete.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ _UNPACK: dict[bytes, Callable[[Any], Any]] = {
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
-_FOREIGN = {b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"\x78\x01": "zlib", b"\x78\x9c": "zlib"}
+_UNSUPPORTED = {b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"\x78\x01": "zlib", b"\x78\x9c": "zlib"}
 
 
 class Damaged(Exception):
-    """The file cannot be read to its end; the message says why, in a few words."""
+    """A file cannot be read to its end; the message says why, in a few words."""
 
 
-def read_records(path: str, most: int | None = None) -> Iterator[bytes]:
-    """The records of a file, each checked against its checksum.
+def read_records(path: str, max_bytes: int | None = None) -> Iterator[bytes]:
+    """Yield the records of a file, each verified against its checksum.
 
     Args:
-        path: The file, on this machine or behind a URL; plain or compressed with gzip, bzip2 or xz, whatever its name.
-        most: A record with more bytes is not read, because a small compressed file may hold one of any size; None
-            where the file is our own.
+        path: The file, local or behind a URL; plain or compressed with gzip, bzip2 or xz, whatever its name.
+        max_bytes: Larger records are not read, because a small compressed file may contain one of any size; None for
+            trusted files.
 
     Raises:
-        Damaged: It is no file of records, of an unknown compression, cut short or altered, or has too large a record.
-            Names the record, counted from 1, and the byte where it begins; of a compressed file, the byte of what was
-            compressed.
+        Damaged: The file is not a TFRecord file, of an unsupported compression, cut short or altered, or has too large
+            a record. The message has the record, counted from 1, and its byte offset, in the decompressed data if the
+            file is compressed.
     """
     with ExitStack() as opened:
         number = position = 0
@@ -53,23 +53,25 @@ def read_records(path: str, most: int | None = None) -> Iterator[bytes]:
             head = file.read(_HEADER)
             file.seek(0)
             if head and not _is_header(head):
-                file, unpacked = opened.enter_context(_unpack(file, head)), " of what it unpacks to"
+                file, unpacked = opened.enter_context(_unpack(file, head)), " of the decompressed data"
             while True:
                 position = file.tell()
-                record = _TFRecordUtil.read_record(_Bounded(file, most))
+                record = _TFRecordUtil.read_record(_Bounded(file, max_bytes))
                 if record is None:
                     return
                 number += 1
                 yield record
-        except EOFError as error:  # of a compressed file
+        except EOFError as error:  # raised for compressed files
             raise Damaged(f"cut short in record {number + 1}, at byte {position:,}{unpacked}") from error
         except _TooLarge as error:
             what = f"record {number + 1}, at byte {position:,}{unpacked}"
-            raise Damaged(f"{what}, is larger than the {most} bytes that one with an image can have") from error
+            raise Damaged(
+                f"{what}, is larger than the {max_bytes} bytes that a record with an image can have"
+            ) from error
         except (ValueError, MemoryError) as error:
             what = f"record {number + 1}, at byte {position:,}{unpacked}"
             cut = "Fewer than" in str(error) or isinstance(error, MemoryError)
-            raise Damaged(f"cut short in {what}" if cut else f"{what}, has another checksum than it says") from error
+            raise Damaged(f"cut short in {what}" if cut else f"{what}, does not match its checksum") from error
         except (gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
             raise Damaged(f"its compression is damaged after {number} records: {error}") from error
         except (OSError, tf.errors.OpError) as error:
@@ -82,13 +84,13 @@ class _TooLarge(Exception):
 
 
 class _Bounded:
-    """A file of which nothing larger is read at once."""
+    """File that refuses reads of more than `max_bytes` at once."""
 
-    def __init__(self, file: Any, most: int | None) -> None:
-        self._file, self._most = file, most
+    def __init__(self, file: Any, max_bytes: int | None) -> None:
+        self._file, self._max_bytes = file, max_bytes
 
     def read(self, size: int) -> bytes:
-        if self._most is not None and size > self._most:
+        if self._max_bytes is not None and size > self._max_bytes:
             raise _TooLarge
         return bytes(self._file.read(size))
 
@@ -98,9 +100,9 @@ def _open(path: str) -> Any:
 
 
 def _is_header(head: bytes) -> bool:
-    """Whether these are the length of a record and the checksum of that; or the beginning of it."""
+    """Return whether these bytes are, or begin, a record's length and the checksum of the length."""
     if len(head) < _HEADER:
-        return not any(head.startswith(start) for start in (*_UNPACK, *_FOREIGN))
+        return not any(head.startswith(start) for start in (*_UNPACK, *_UNSUPPORTED))
     return bool(struct.unpack("<I", head[8:])[0] == _TFRecordUtil._masked_crc32c(head[:8]))
 
 
@@ -108,7 +110,7 @@ def _unpack(file: Any, head: bytes) -> Any:
     for start, unpack in _UNPACK.items():
         if head.startswith(start):
             return unpack(file)
-    for start, name in _FOREIGN.items():
+    for start, name in _UNSUPPORTED.items():
         if head.startswith(start):
-            raise Damaged(f"compressed with {name}, which is not read: write it plain, or with gzip")
-    raise Damaged("no TFRecord file: its first bytes are not a record's")
+            raise Damaged(f"compressed with {name}, which is not supported: write it plain or with gzip")
+    raise Damaged("not a TFRecord file: it does not begin with a record")

@@ -1,1 +1,1 @@
-"""The pipeline's own examples: reading them, Transform's `preprocessing_fn`, pixel packing."""
+"""The pipeline's own examples: reading them, Transform's `preprocessing_fn` and pixel packing."""

@@ -1,4 +1,4 @@
-"""Which images calibrate the quantization: as many of each class as there are, spread over the split."""
+"""Choose the images that calibrate the quantization, balanced over the classes and spread over the split."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from edgetune.modules.examples import records
 
 
 def representative_images(examples_uri: str, image_size: int, count: int) -> np.ndarray:
-    """Transformed images of the train split, stratified by class; the same for the same examples.
+    """Return transformed images of the train split, balanced over the classes; the same for the same examples.
 
     Args:
         examples_uri: An `Examples` artifact of transformed examples.
-        image_size: Their height and width, in pixels.
-        count: How many; all, where the split has fewer.
+        image_size: Height and width of the images, in pixels.
+        count: Number of images; all if the split has fewer.
 
     Returns:
         uint8 `[<= count, image_size, image_size, 3]`, RGB, in the order of the split.
@@ -25,12 +25,12 @@ def representative_images(examples_uri: str, image_size: int, count: int) -> np.
         DataError: The split is empty.
     """
     feature = {example_features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
-    # Two passes, because only the chosen images are to be in memory, and no others are unpacked.
+    # Two passes, so that only the chosen images are unpacked and held in memory.
     serialized = records.serialized(examples_uri, "train")
     labels = serialized.map(lambda record: tf.io.parse_single_example(record, feature)[example_features.LABEL_INDEX])
     chosen = set(choose(np.fromiter(labels.as_numpy_iterator(), np.int64), count))
     if not chosen:
-        raise DataError(f"{examples_uri}: the train split holds no examples", "run the pipeline from the images again")
+        raise DataError(f"{examples_uri}: the train split has no examples", "run the pipeline from the images again")
     keep = tf.constant(sorted(chosen), tf.int64)
     images = (
         serialized.enumerate()
@@ -41,17 +41,17 @@ def representative_images(examples_uri: str, image_size: int, count: int) -> np.
 
 
 def choose(labels: np.ndarray, count: int) -> list[int]:
-    """Indices of `count` examples, evenly over the classes and evenly over each class's examples.
+    """Choose `count` examples, spread evenly over the classes and over each class's examples.
 
     Args:
         labels: int64 `[N]`.
-        count: How many; all, where there are fewer. What a small class lacks, the larger ones give.
+        count: Number of examples; all if there are fewer. Larger classes make up for what small ones lack.
 
     Returns:
         Sorted indices.
     """
     by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    by_class.sort(key=len)  # small ones first, so that what they lack is shared by those that follow
+    by_class.sort(key=len)  # small ones first, so that the following ones share what they lack
     left, chosen = count, []
     for position, indices in enumerate(by_class):
         share = min(len(indices), -(-left // (len(by_class) - position)))

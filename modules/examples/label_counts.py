@@ -1,4 +1,4 @@
-"""How many images of each class there are in the transformed examples, and what cannot be trained on."""
+"""Count the images of each class in the transformed examples, and reject labels that cannot be trained on."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from edgetune.modules.contracts import example_features
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.examples import records
 
-_NAMED = 10
+_MAX_CLASSES = 10
 
 
 def label_counts(examples_uri: str, split: str, classes: int) -> tuple[int, ...]:
-    """Images of each class in one split, in the order of the labels. Pixels are read past, not decoded.
+    """Return the number of images of each class in a split, in the order of the labels, without decoding pixels.
 
     Args:
         examples_uri: Artifact of transformed examples.
-        split: Its name.
+        split: Name of the split.
         classes: Number of classes, C.
 
     Raises:
-        DataError: An image has a label outside 0..C-1: a class that the train split has no image of.
+        DataError: An image has a label outside 0..C-1: its class has no image in the train split.
     """
     features = {example_features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
     batches = records.serialized(examples_uri, split).batch(1024)
@@ -32,9 +32,9 @@ def label_counts(examples_uri: str, split: str, classes: int) -> tuple[int, ...]
         lambda serialized: tf.io.parse_example(serialized, features)[example_features.LABEL_INDEX]
     ):
         labels = batch.numpy()
-        if strange := labels[(labels < 0) | (labels >= classes)].tolist():
+        if unknown := labels[(labels < 0) | (labels >= classes)].tolist():
             raise DataError(
-                f"the split {split} has {len(strange)} or more images of a class that the train split has no image of",
+                f"the split {split} has {len(unknown)} or more images of a class that has no image in the train split",
                 "every class needs images in train, eval and test",
             )
         counts += np.bincount(labels, minlength=classes)
@@ -42,21 +42,21 @@ def label_counts(examples_uri: str, split: str, classes: int) -> tuple[int, ...]
 
 
 def check_labels(labels: Sequence[str], splits: Mapping[str, Sequence[int]]) -> None:
-    """Stops before anything is trained that could not be judged.
+    """Check before training that the model can be evaluated.
 
     Args:
         labels: Names of the classes.
-        splits: `label_counts` of each split that is looked at.
+        splits: `label_counts` of each split to check.
 
     Raises:
-        DataError: There is one class only, or a split has no image of a class.
+        DataError: There is only one class, or a split has no image of a class.
     """
     if len(labels) < 2:
-        raise DataError(f"there is one class only: {', '.join(labels)}", "a classifier needs at least two")
+        raise DataError(f"there is only one class: {', '.join(labels)}", "a classifier needs at least two")
     for split, counts in splits.items():
         if missing := [label for label, count in zip(labels, counts, strict=True) if not count]:
-            named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+            named = ", ".join(missing[:_MAX_CLASSES]) + (", ..." if len(missing) > _MAX_CLASSES else "")
             raise DataError(
                 f"the split {split} has no image of {named}",
-                "add images of the class; where edgetune splits, data.splits can give the split a larger share",
+                "add images of the class; if edgetune makes the splits, a larger share in data.splits helps too",
             )

@@ -1,10 +1,10 @@
-"""Pixels as transformed examples hold them: as many bytes as there are values, of which gzip makes half as many.
+"""Pack pixels losslessly for transformed examples: as many bytes as before, but half as many after gzip.
 
-    planes        green, red less green, blue less green: in photographs, the three channels resemble each other
-    differences   each row less the row above it, and then each column less the column to its left, modulo 256
+    planes        green, red minus green, blue minus green: in photographs, the three channels are similar
+    differences   each row minus the row above, then each column minus the column to its left, modulo 256
 
-What is left are small numbers, most of the same few. Huffman coding alone then makes 0.55 of the size in half the time
-in which gzip's ordinary search for repetitions, in pixels as they are, makes 0.76. Nothing is lost.
+The results are small numbers, mostly the same few. Huffman coding alone then compresses to 0.55 of the size in half the
+time that gzip's ordinary search for repetitions takes to compress plain pixels to 0.76.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _ROWS, _COLUMNS = 1, 2
 
 
 def pack(raw: bytes) -> bytes:
-    """Packs the pixels of a square image.
+    """Pack the pixels of a square image.
 
     Args:
-        raw: uint8 `[S, S, 3]` RGB, in that order.
+        raw: The bytes of uint8 `[S, S, 3]`, RGB.
 
     Returns:
-        As many bytes.
+        The same number of bytes.
     """
     size = math.isqrt(len(raw) // 3)
     red, green, blue = np.moveaxis(np.frombuffer(raw, np.uint8).reshape(size, size, 3), -1, 0)
@@ -37,12 +37,13 @@ def pack(raw: bytes) -> bytes:
 
 
 def unpack(packed: tf.Tensor, size: int) -> tf.Tensor:
-    """What `pack` packed: a string scalar to uint8 `[size, size, 3]`.
+    """Unpack the output of `pack`: a string scalar to uint8 `[size, size, 3]`.
 
-    In numpy, so only in a data pipeline of this process: TensorFlow's own sums take twice as long on bytes.
+    This uses numpy, and so only works in a data pipeline of this process: TensorFlow's cumulative sums take twice as
+    long on bytes.
 
     Raises:
-        tf.errors.InvalidArgumentError: It is of another size.
+        tf.errors.InvalidArgumentError: The image has another size.
     """
     planes = tf.reshape(tf.io.decode_raw(packed, tf.uint8), [3, size, size])
     return tf.ensure_shape(tf.numpy_function(_unpacked, [planes], tf.uint8, stateful=False), [size, size, 3])

@@ -1,7 +1,7 @@
-"""What Transform does to an example: the image to raw uint8 of the model's size, the label to its index.
+"""Transform raw examples: images to raw uint8 of the model's size, labels to their indices.
 
-uint8, not float32: a quarter of the bytes. Augmentation is not here: it has to differ in every epoch, and what
-Transform writes is fixed.
+Pixels are uint8, which take a quarter of the bytes of float32. Augmentation is not done here, because it must differ in
+every epoch and Transform's output is fixed.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from edgetune.modules.images import decode
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """TensorFlow Transform's entry point.
+    """Transform a batch of raw examples; the entry point for TensorFlow Transform.
 
     Args:
-        inputs: Features of raw examples (`modules.examples.records`); `image` and `label` are used, string `[N]`.
+        inputs: Features of raw examples (`modules.contracts.example_features`), of which `image` and `label`, string
+            `[N]`, are used.
         custom_config: `image_size`, in pixels.
 
     Returns:
-        `image`, string `[N]`, and `label_index`, int64 `[N]`, as `modules.examples.records` describes. The vocabulary
-        becomes the asset `labels.txt`: class names in sorted order, one a line.
+        `image`, string `[N]`, and `label_index`, int64 `[N]`. The vocabulary becomes the asset `labels.txt`: class
+        names in sorted order, one per line.
     """
     label = inputs[example_features.LABEL]
     [labels_file] = tft.experimental.ptransform_analyzer(
         inputs=[label],
-        # `tft.vocabulary` sorts by how often a word occurs: one more image could give every class another index.
+        # `tft.vocabulary` sorts by frequency, so that one more image could change the index of every class.
         ptransform=SortedVocabulary(),
         output_dtypes=[tf.string],
         output_shapes=[[]],
@@ -49,7 +50,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
 
 
 class SortedVocabulary(tft_beam.experimental.PTransformAnalyzer):
-    """Batches of words, each a tuple of one ndarray, to the path of a text file with the distinct ones in order."""
+    """Analyzer from batches of words, each a tuple of one ndarray, to the path of a text file with the sorted words."""
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.PCollection:
         return (

@@ -12,17 +12,17 @@ from edgetune.modules.examples.pixel_packing import unpack
 
 
 def split_files(examples_uri: str, split: str) -> list[str]:
-    """Sorted record files of one split of an `Examples` artifact (TFX writes them under `Split-<name>/`)."""
+    """Return the sorted record files of a split of an `Examples` artifact, which TFX writes under `Split-<name>/`."""
     return sorted(tf.io.gfile.glob(f"{examples_uri}/Split-{split}/*"))
 
 
 def serialized(examples_uri: str, split: str) -> tf.data.Dataset:
-    """The split's serialized tf.Examples: scalar strings, in a fixed order."""
+    """Return the split's serialized tf.Examples: scalar strings, in a fixed order."""
     return tf.data.TFRecordDataset(split_files(examples_uri, split), compression_type="GZIP")
 
 
 def transformed(examples_uri: str, split: str, image_size: int) -> tf.data.Dataset:
-    """The split's transformed examples, in a fixed order.
+    """Return the split's transformed examples, in a fixed order.
 
     Returns:
         Pairs of an image, uint8 `[image_size, image_size, 3]` RGB, and a label, int64 scalar.
@@ -35,14 +35,14 @@ def transformed(examples_uri: str, split: str, image_size: int) -> tf.data.Datas
 
 
 def parse_transformed(record: tf.Tensor, image_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Image and label of one serialized transformed example, as `transformed` gives them."""
+    """Parse one serialized transformed example to image and label, as in `transformed`."""
     features = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
     example = tf.io.parse_single_example(record, features)
     return unpack(example[IMAGE], image_size), example[LABEL_INDEX]
 
 
 def raw(examples_uri: str, split: str) -> tf.data.Dataset:
-    """The split's raw examples, in a fixed order: pairs of an encoded image and a class name, string scalars."""
+    """Return the split's raw examples, in a fixed order: pairs of an encoded image and a class name, string scalars."""
     features = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL: tf.io.FixedLenFeature([], tf.string)}
 
     def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

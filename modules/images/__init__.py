@@ -1,1 +1,1 @@
-"""Bytes of a photograph to upright sRGB pixels: the one decoder, headers, colour profiles, perceptual hash."""
+"""From image files to upright sRGB pixels: file headers, colour profiles, the decoder and the perceptual hash."""

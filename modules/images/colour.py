@@ -1,10 +1,9 @@
-"""Colours of anyone's image files to 8-bit sRGB: depth, palette, alpha, CMYK, LAB and embedded ICC profiles.
+"""Convert the colours of any image file to 8-bit sRGB: depth, palette, alpha, CMYK, LAB and embedded ICC profiles.
 
-Two steps, so that a large image can be made small between them: `plain` leaves 8 bits a channel in a mode whose
-neighbouring pixels may be averaged, `to_srgb` leaves RGB over a background.
+There are two steps, so that a large image can be scaled down between them: `to_8_bits` returns 8 bits a channel in a
+mode whose neighbouring pixels can be averaged, `to_srgb` returns RGB over a background.
 
-Where a file does not say what its numbers mean, they are taken as sRGB (as viewers do): without a profile, with one
-that is damaged, and with one that is made for another kind of pixels.
+Pixels count as sRGB, as in viewers, if the file has no ICC profile, a damaged one, or one for another kind of pixels.
 """
 
 from __future__ import annotations
@@ -18,38 +17,39 @@ from PIL import Image, ImageCms, TiffTags
 _BITS_PER_SAMPLE = next(number for number, tag in TiffTags.TAGS_V2.items() if tag.name == "BitsPerSample")
 _SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 _MODES_16 = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-_READ = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", *_MODES_16)
-# Levels of 255 by which a profile may differ from sRGB and still be taken for it: what rounding makes.
-_SAME = 2
-_ROWS = 256
+_SUPPORTED = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", *_MODES_16)
+# A profile that differs from sRGB by at most this many of 255 levels counts as sRGB: such differences are rounding.
+_ROUNDING = 2
+_ROWS_PER_STEP = 256
 
 
 class UnknownColours(Exception):
-    """The pixels cannot be shown, because nothing says what is black and what is white."""
+    """The pixels cannot be converted, because their black and white levels are undefined."""
 
 
 def check_mode(mode: str) -> None:
-    """Stops at pixels that `plain` would not take.
+    """Check that `to_8_bits` supports a mode.
 
     Raises:
         UnknownColours: Floating-point or otherwise unusual pixels.
     """
     if mode == "F":
         raise UnknownColours("floating-point pixels have no defined white; save it with 8 or 16 bits a channel")
-    if mode not in _READ:
+    if mode not in _SUPPORTED:
         raise UnknownColours(f"pixels of mode {mode} are not supported; save it as RGB")
 
 
 def is_srgb(image: Image.Image) -> bool:
-    """Whether an opened image of mode RGB or L is sRGB already, by its profile or for lack of one."""
+    """Return whether an opened image of mode RGB or L is already sRGB, by its profile or because it has none."""
     profile = image.info.get("icc_profile")
     return not profile or _transform(profile, image.mode) is None
 
 
-def plain(image: Image.Image) -> Image.Image:
-    """An opened image with 8 bits a channel and no palette: mode L, LA, RGB, RGBA, CMYK, YCbCr or LAB.
+def to_8_bits(image: Image.Image) -> Image.Image:
+    """Convert an opened image to 8 bits a channel without a palette: mode L, LA, RGB, RGBA, CMYK, YCbCr or LAB.
 
-    16 bits are scaled by their full range, not by what one image uses of it: brightness carries meaning.
+    16-bit values are scaled by their full range, not by the range that the image uses, because brightness carries
+    meaning.
 
     Raises:
         UnknownColours: 32-bit integers beyond 16 bits.
@@ -66,12 +66,12 @@ def plain(image: Image.Image) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, profile: bytes | None, background: str) -> Image.Image:
-    """What `plain` made, as RGB in sRGB.
+    """Convert an image that `to_8_bits` returned to RGB in sRGB.
 
     Args:
         image: The pixels.
-        profile: The ICC profile that the file carries; None for none.
-        background: What shows through transparent pixels, as Pillow names colours, in sRGB.
+        profile: The file's ICC profile; None if it has none.
+        background: Colour shown behind transparent pixels, as Pillow names colours, in sRGB.
     """
     alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
     if image.mode == "LAB":
@@ -103,19 +103,19 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     if image.mode == "I" and (deep.min() < 0 or deep.max() > white):
         raise UnknownColours("32-bit integers have no defined white; save it with 8 or 16 bits a channel")
     scaled = np.empty(deep.shape, np.uint8)
-    for row in range(0, len(deep), _ROWS):  # by rows, so that no wider copy of the whole is made
-        part = np.minimum(deep[row : row + _ROWS].astype(np.uint32), white)
-        scaled[row : row + _ROWS] = (part * 255 + white // 2) // white
+    for row in range(0, len(deep), _ROWS_PER_STEP):  # in steps, to avoid a wider copy of the whole image
+        part = np.minimum(deep[row : row + _ROWS_PER_STEP].astype(np.uint32), white)
+        scaled[row : row + _ROWS_PER_STEP] = (part * 255 + white // 2) // white
     grey = Image.fromarray(scaled)
     key = image.info.get("transparency")
-    if isinstance(key, int):  # the one level that a PNG of 16 bits declares to be transparent
+    if isinstance(key, int):  # the one level that a 16-bit PNG declares transparent
         grey.putalpha(Image.fromarray(np.where(deep == key, 0, 255).astype(np.uint8)))
     return grey
 
 
-@functools.lru_cache(maxsize=64)  # a profile takes longer to work out than an image to decode
+@functools.lru_cache(maxsize=64)  # building a transform takes longer than decoding an image
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From a profile's colours to sRGB; None where that changes nothing or the profile is not for such pixels."""
+    """Return the transform from a profile to sRGB, or None if it changes nothing or the profile is for other pixels."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() != _SPACES.get(mode):
@@ -134,13 +134,13 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether a grid of colours stays what it is: more than a profile's name can tell, of which there are hundreds."""
+    """Return whether a transform leaves a grid of colours unchanged. Profile names do not tell: sRGB has hundreds."""
     levels: np.ndarray = np.arange(0, 256, 15, dtype=np.uint8)
     if mode == "RGB":
         levels = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
     before = Image.fromarray(np.atleast_2d(levels))
     after = np.asarray(transform.apply(before), dtype=int)
-    return bool(np.abs(after - np.asarray(before.convert("RGB"), dtype=int)).max() <= _SAME)
+    return bool(np.abs(after - np.asarray(before.convert("RGB"), dtype=int)).max() <= _ROUNDING)
 
 
 @functools.cache

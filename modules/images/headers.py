@@ -1,6 +1,6 @@
-"""What the first bytes of an image file say, before any decoder gets to see the rest.
+"""Inspect the headers of an image file before any decoder processes it.
 
-Pillow's own check of an image's size comes after it opened the file, and some libraries have reserved memory by then.
+Pillow checks an image's size only after it has opened the file, when some libraries have already reserved memory.
 """
 
 from __future__ import annotations
@@ -8,25 +8,25 @@ from __future__ import annotations
 import re
 import struct
 
-# Optimisers make a dozen. Each costs a pass over the whole image, however few bytes it has itself.
+# Optimisers write a dozen. Each scan costs a pass over the whole image, however few bytes it has.
 MAX_SCANS = 100
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 
-_NAMES = (
-    (b"version https://git-lfs.github.com/", "a pointer of Git LFS, not the image itself: run `git lfs pull`"),
-    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000, which is not read: save it as JPEG or PNG"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000, which is not read: save it as JPEG or PNG"),
-    (b"\xff\x0a", "JPEG XL, which is not read: save it as JPEG or PNG"),
-    (b"\x00\x00\x00\x0cJXL ", "JPEG XL, which is not read: save it as JPEG or PNG"),
+_SIGNATURES = (
+    (b"version https://git-lfs.github.com/", "a Git LFS pointer, not the image itself: run `git lfs pull`"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000, which is not supported: save it as JPEG or PNG"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000, which is not supported: save it as JPEG or PNG"),
+    (b"\xff\x0a", "JPEG XL, which is not supported: save it as JPEG or PNG"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL, which is not supported: save it as JPEG or PNG"),
     (b"%PDF", "a PDF document, not an image"),
-    (b"8BPS", "a Photoshop document, which is not read: save it as JPEG or PNG"),
+    (b"8BPS", "a Photoshop document, which is not supported: save it as JPEG or PNG"),
     (b"PK\x03\x04", "a zip archive, not an image"),
 )
 _BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
 
-def peeked_size(content: bytes) -> tuple[int, int] | None:
-    """Width and height of a WebP, whose library reserves memory for all of it at once; None for anything else."""
+def webp_size(content: bytes) -> tuple[int, int] | None:
+    """Return width and height of a WebP, whose library reserves memory for the whole image at once; else None."""
     if content[:4] != b"RIFF" or content[8:12] != b"WEBP" or len(content) < 30:
         return None
     kind = content[12:16]
@@ -43,13 +43,13 @@ def peeked_size(content: bytes) -> tuple[int, int] | None:
 
 
 def too_many_scans(content: bytes) -> bool:
-    """Whether a JPEG takes more than `MAX_SCANS` passes over the image: minutes of work from a few bytes."""
-    if content.count(b"\xff\xda") <= MAX_SCANS:  # most never get further than this
+    """Return whether a JPEG has more than `MAX_SCANS` scans: a few bytes that take minutes to decode."""
+    if content.count(b"\xff\xda") <= MAX_SCANS:  # true for most files
         return False
     scans, position = 0, 2
     while found := _MARKER.search(content, position):
         marker, position = content[found.start() + 1], found.end()
-        if marker == 0xD9:  # the end of the image; behind it may be others, which nobody decodes
+        if marker == 0xD9:  # end of the image; images after it are never decoded
             break
         if marker not in (0x01, 0xD8) and position + 2 <= len(content):
             position += struct.unpack_from(">H", content, position)[0]
@@ -58,29 +58,29 @@ def too_many_scans(content: bytes) -> bool:
 
 
 def bits_per_channel(content: bytes) -> int:
-    """Of a PNG, as its header says."""
+    """Return the bits per channel in a PNG's header."""
     return content[24] if len(content) > 24 else 8
 
 
-def heif_brand(content: bytes) -> bool:
-    """Whether this is a HEIC or HEIF image, as recent phones write."""
+def is_heif(content: bytes) -> bool:
+    """Return whether a file is a HEIC or HEIF image, as recent phones write."""
     return content[4:8] == b"ftyp" and content[8:12] in _BRANDS
 
 
-def what_it_is(content: bytes) -> str | None:
-    """A few words for files that often stand where an image should be; None for what is not known."""
-    for start, name in _NAMES:
+def recognise(content: bytes) -> str | None:
+    """Describe a file that is not a supported image, in a few words; return None for an unknown kind of file."""
+    for start, description in _SIGNATURES:
         if content.startswith(start):
-            return name
+            return description
     head = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<!doctype html", b"<html")):
         return "a web page, not an image: the download failed"
     if head.startswith((b"<svg", b"<?xml")) and b"<svg" in content[:4096].lower():
-        return "a drawing (SVG), which is not read: save it as PNG"
+        return "a drawing (SVG), which is not supported: save it as PNG"
     if content[4:8] == b"ftyp" and content[8:12] not in _BRANDS | {b"avif", b"avis"}:
         return "a video, not an image"
     if content.startswith(b"\xff\xd8\xff") and _jpeg_precision(content) > 8:
-        return f"a JPEG with {_jpeg_precision(content)} bits a channel, which is not read: save it with 8"
+        return f"a JPEG with {_jpeg_precision(content)} bits a channel, which is not supported: save it with 8"
     return None
 
 

@@ -1,12 +1,12 @@
-"""What an image looks like, in 80 bytes: near-duplicates have near signatures, other images have not.
+"""Compute perceptual signatures: 80 bytes that are similar for near-duplicates and different for other images.
 
-The hash is the DCT hash of perceptual hashing (Zauner, "Implementation and Benchmarking of Perceptual Image Hash
-Functions", 2010) with 256 bits in place of 64: of the luma at 64 x 64 pixels, the 16 x 16 lowest frequencies without
-the constant ones, each above or below their median. 64 bits are too few for small or plain images: of the 1,797 digits
-of 8 x 8 pixels, 370 pairs are within 6 of 64 bits of each other, and none is within 24 of 256.
+The hash is the DCT hash (Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010) with 256
+bits instead of 64: of the luma at 64 x 64 pixels, the 16 x 16 lowest frequencies without the constant ones, one bit
+each for above or below their median. 64 bits are too few for small or plain images: of the 1,797 digits of 8 x 8
+pixels, 370 pairs are within 6 of 64 bits of each other, and none is within 24 of 256.
 
-A hash sees neither colour nor brightness, so a grid of 4 x 4 means stands beside it: the same shape in red and in blue
-are two images.
+The hash ignores colour and brightness, so a signature also has a grid of 4 x 4 means: the same shape in red and in blue
+makes two different images.
 """
 
 from __future__ import annotations
@@ -22,59 +22,59 @@ GRID = 4 * 4 * 3
 SIGNATURE = BITS // 8 + GRID
 """Bytes of a signature: the hash, then luma and the two chromas of the grid, each 0..255."""
 MAX_DISTANCE = 24
-"""Largest bound on different bits for which candidates can be found quickly."""
+"""Largest number of different bits for which the search for candidates is fast."""
 
 _SIDE, _FREQUENCIES = 64, 16
-# Below it, a coefficient of the orthonormal DCT is rounding and compression, not content.
-_AUDIBLE = 1.0
-# With fewer frequencies, most bits of the hash say nothing: flat areas, single stripes and gradients are all alike.
-_FEWEST_AUDIBLE = 64
-# Of luma much more than of chroma, for pictures that were made brighter. In steps of 8-bit values.
+# Coefficients of the orthonormal DCT below this are rounding and compression, not content.
+_MIN_COEFFICIENT = 1.0
+# With fewer frequencies, most bits of the hash are noise: flat areas, single stripes and gradients would all match.
+_MIN_FREQUENCIES = 64
+# Much larger for luma than for chroma, to match pictures that were brightened. In 8-bit levels.
 _TOLERANCE = np.repeat(np.array([64, 24, 24], np.int16)[None], 16, axis=0).ravel()
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the search for duplicates and the statistics see of an image."""
+class Appearance:
+    """What the search for duplicates and the statistics use of an image."""
 
     signature: bytes
-    """`SIGNATURE` bytes; none where the image is so plain that only its pixels can tell it from others."""
+    """`SIGNATURE` bytes; empty if the image is so plain that only its exact pixels distinguish it."""
     means: tuple[float, float, float]
     """Mean of red, green and blue, 0..255."""
 
 
-def look(pixels: np.ndarray) -> Look:
-    """Looks at an upright image once, at 64 x 64 pixels.
+def appearance(pixels: np.ndarray) -> Appearance:
+    """Compute the signature and the means of an upright image, from 64 x 64 pixels.
 
     Args:
         pixels: RGB, uint8 `[height, width, 3]`.
     """
     small = Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     red, green, blue = np.asarray(small, np.float64).mean(axis=(0, 1)).tolist()
-    return Look(_signature(np.asarray(small.convert("YCbCr"), np.float32)), (red, green, blue))
+    return Appearance(_signature(np.asarray(small.convert("YCbCr"), np.float32)), (red, green, blue))
 
 
 def _signature(pixels: np.ndarray) -> bytes:
     low = fft.dctn(pixels[..., 0], norm="ortho")[1 : _FREQUENCIES + 1, 1 : _FREQUENCIES + 1].ravel()
-    if np.count_nonzero(np.abs(low) >= _AUDIBLE) < _FEWEST_AUDIBLE:
+    if np.count_nonzero(np.abs(low) >= _MIN_COEFFICIENT) < _MIN_FREQUENCIES:
         return b""
     grid = pixels.reshape(4, _SIDE // 4, 4, _SIDE // 4, 3).mean(axis=(1, 3))
     return np.packbits(low > np.median(low)).tobytes() + np.rint(grid).astype(np.uint8).tobytes()
 
 
 def as_array(signatures: list[bytes]) -> np.ndarray:
-    """Signatures as uint8 `[N, SIGNATURE]`."""
+    """Convert signatures to uint8 `[N, SIGNATURE]`."""
     return np.frombuffer(b"".join(signatures), np.uint8).reshape(-1, SIGNATURE)
 
 
 def near(left: np.ndarray, right: np.ndarray, distance: int) -> np.ndarray:
-    """Which images at the same row look alike.
+    """Return for each row whether the images in `left` and `right` look alike.
 
     Args:
         left: Signatures, uint8 `[N, SIGNATURE]`.
-        right: The same.
-        distance: Most bits of the hashes that may differ, 0 to `MAX_DISTANCE`.
+        right: As many signatures.
+        distance: Largest number of different bits in the hashes, 0 to `MAX_DISTANCE`.
 
     Returns:
         bool `[N]`.

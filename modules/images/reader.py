@@ -1,9 +1,9 @@
-"""Reading one image file of anyone's: what leaves here is upright 8-bit sRGB that TensorFlow decodes.
+"""Convert an untrusted image file to an upright 8-bit sRGB JPEG or PNG that TensorFlow can decode.
 
-A JPEG or PNG that already is, and is not too large, keeps its bytes. Everything else that Pillow reads is encoded
-anew: as a JPEG what was compressed with losses, anything else as a PNG.
+A JPEG or PNG that is all of that already, and not too large, keeps its bytes. Any other image that Pillow reads is
+encoded again: as JPEG if its compression was lossy, else as PNG.
 
-HEIC needs `pillow-heif`, which brings codecs of its own; AVIF needs a Pillow that was built with it, as its wheels are.
+HEIC needs `pillow-heif`, which brings its own codecs; AVIF needs a Pillow built with it, as its wheels are.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from edgetune.modules.core.threads import Budget, SharedContext, without_warnings
 from edgetune.modules.images import headers, perceptual_hash
-from edgetune.modules.images.colour import UnknownColours, check_mode, is_srgb, plain, to_srgb
+from edgetune.modules.images.colour import UnknownColours, check_mode, is_srgb, to_8_bits, to_srgb
 
-# A decoder that is not asked cannot be attacked: Pillow knows dozens of formats that nobody photographs in.
+# A decoder that is never called cannot be attacked: Pillow knows dozens of formats that are not used for photographs.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 HEIF_INSTALL = "pip install pillow-heif"
-# MPO is what Pillow calls a JPEG that carries further images behind the first, as phones write.
+# Pillow's name for a JPEG with further images after the first, as phones write, is MPO.
 _JPEG = ("JPEG", "MPO")
 _LOSSY = (*_JPEG, "HEIF", "AVIF")
 _ORIENTATION = 0x0112
@@ -41,21 +41,21 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _JPEG_QUALITY = 95
-# How much larger than the result the cheap steps of making an image small leave it, so that the last step decides.
+# Cheap scaling steps stop at this multiple of the final size, so that the last step determines the quality.
 _GAP = 2
-# The same of a JPEG's decoder.
+# The same for scaling by the JPEG decoder.
 _DRAFT_GAP = 1.5
-# However many threads read, together they hold the pixels of one image of data.max_pixels at most.
+# All reading threads together hold the pixels of at most one image of data.max_pixels.
 _pixels = Budget()
 
 
 class Unusable(Exception):
-    """The file is no image that can be used; the message says why, in a few words."""
+    """A file is not a usable image; the message says why, in a few words."""
 
 
 @dataclass(frozen=True)
 class ReadImage:
-    """An image as a raw example holds it."""
+    """An image as stored in a raw example."""
 
     encoded: bytes
     """JPEG or PNG."""
@@ -64,15 +64,15 @@ class ReadImage:
     height: int
     """Pixels, upright."""
     digest: str
-    """SHA-256 of size and RGB pixels as TensorFlow decodes `encoded`, in hexadecimal: equal pixels have equal digests
-    in any lossless format, and reading `encoded` again gives the same one."""
-    look: perceptual_hash.Look
-    """What the search for duplicates and the statistics see of it."""
+    """SHA-256 of the size and RGB pixels that TensorFlow decodes from `encoded`, in hexadecimal. Equal pixels have
+    equal digests in any lossless format, and reading `encoded` again gives the same digest."""
+    appearance: perceptual_hash.Appearance
+    """What the search for duplicates and the statistics use of the image."""
 
 
 @contextmanager
 def _pillow_limit(max_pixels: int) -> Iterator[None]:
-    """Pillow refuses what has twice as many pixels, also in what it reserves before it tells an image's size."""
+    """Make Pillow refuse images of more than twice `max_pixels`, even before an image's size is available."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     try:
         yield
@@ -84,21 +84,21 @@ _limit = SharedContext(_pillow_limit)
 
 
 def read_image(content: bytes, max_pixels: int, max_side: int | None = None, background: str = "#ffffff") -> ReadImage:
-    """Reads an image file.
+    """Read an image file.
 
     Args:
         content: The bytes of the file.
-        max_pixels: Images with more pixels are refused before any is decoded.
-        max_side: Images with a longer side, in pixels, are made that small; None leaves them.
-        background: What shows through transparent pixels: `#rrggbb`, in sRGB.
+        max_pixels: Images with more pixels are refused before any pixel is decoded.
+        max_side: Images whose longer side exceeds this many pixels are scaled down to it; None keeps their size.
+        background: Colour shown behind transparent pixels: `#rrggbb`, in sRGB.
 
     Raises:
-        Unusable: Empty, no image, of an unknown format or mode, damaged, or too large.
+        Unusable: The file is empty, not an image, of an unsupported format or mode, damaged, or too large.
     """
     if not content:
         raise Unusable("the file is empty")
     try:
-        with _limit(max_pixels), without_warnings():  # Pillow warns of odd metadata, which is not used
+        with _limit(max_pixels), without_warnings():  # Pillow warns about odd metadata, which is not used
             return _read(content, max_pixels, max_side, background)
     except Unusable:
         raise
@@ -109,13 +109,13 @@ def read_image(content: bytes, max_pixels: int, max_side: int | None = None, bac
     except UnidentifiedImageError as error:
         raise Unusable(_unidentified(content)) from error
     except MemoryError as error:
-        raise Unusable("decoding it takes more memory than there is (data.max_pixels bounds it)") from error
+        raise Unusable("decoding it needs more memory than is available; lower data.max_pixels") from error
     except Exception as error:  # decoders raise almost anything on damaged files
         raise Unusable(f"damaged: {str(error) or type(error).__name__}".splitlines()[0]) from error
 
 
 def _read(content: bytes, max_pixels: int, max_side: int | None, background: str) -> ReadImage:
-    _check_size(headers.peeked_size(content), max_pixels)
+    _check_size(headers.webp_size(content), max_pixels)
     with Image.open(io.BytesIO(content), formats=(*FORMATS, *_extra_formats())) as image:
         _check_size(image.size, max_pixels)
         with _pixels.spend(image.width * image.height, max_pixels):
@@ -132,13 +132,13 @@ def _read_opened(
     check_mode(image.mode)
     orientation = _orientation(image, content)
     if orientation not in _UPRIGHT and _keeps_its_bytes(image, content, max_side):
-        kept = _as_it_leaves(content)
+        kept = _describe(content)
         if kept is not None:
             return kept
     encoded = _encode(_upright_srgb(image, orientation, max_side, background), _is_lossy(image, content))
-    read = _as_it_leaves(encoded)
+    read = _describe(encoded)
     if read is None:
-        raise Unusable("it has more pixels than TensorFlow decodes; set data.max_side")
+        raise Unusable("it has more pixels than TensorFlow can decode; set data.max_side")
     return read
 
 
@@ -167,12 +167,12 @@ def _keeps_its_bytes(image: Image.Image, content: bytes, max_side: int | None) -
 def _upright_srgb(image: Image.Image, orientation: int, max_side: int | None, background: str) -> Image.Image:
     size = _size_within(image.size, max_side)
     if size != image.size and image.format in _JPEG:
-        # libjpeg decodes straight to an eighth, a quarter or a half of the size, at that much of the cost.
+        # libjpeg can decode to an eighth, a quarter or a half of the size, at a proportional cost.
         image.draft(image.mode, (int(size[0] * _DRAFT_GAP), int(size[1] * _DRAFT_GAP)))
     profile = image.info.get("icc_profile")
-    pixels = plain(image)
+    pixels = to_8_bits(image)
     if pixels.size != size:
-        # As good as bicubic where an image is made small, at half the time of Lanczos; it is made small once more.
+        # As good as bicubic for scaling down, in half the time of Lanczos; the model's input is scaled down once more.
         pixels = pixels.resize(size, Image.Resampling.HAMMING, reducing_gap=_GAP)
     pixels = to_srgb(pixels, profile, background)
     return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
@@ -187,14 +187,14 @@ def _size_within(size: tuple[int, int], max_side: int | None) -> tuple[int, int]
 
 
 def _orientation(image: Image.Image, content: bytes) -> int:
-    """EXIF's (or XMP's) number of how the image has to be turned; 1, upright, where nothing readable says so."""
+    """Return the orientation number of EXIF or XMP; 1, upright, if there is none that can be read."""
     if image.format == "TIFF":
-        return 1  # Pillow turns these itself
+        return 1  # Pillow rotates TIFFs itself
     if image.format == "PNG" and not any(word in content for word in (b"eXIf", b"exif", b"xmp")):
-        return 1  # Pillow would decode all of a PNG to look for it at its end
+        return 1  # Pillow would decode the whole PNG to look for metadata at its end
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - as many kinds of error as there are kinds of damage, in what is mere metadata
+    except Exception:  # noqa: BLE001 - damaged metadata raises all kinds of errors, and is not essential
         return 1
 
 
@@ -211,17 +211,17 @@ def _encode(image: Image.Image, lossy: bool) -> bytes:
     return buffer.getvalue()
 
 
-def _as_it_leaves(encoded: bytes) -> ReadImage | None:
-    """The image as all that comes after will see it; None where TensorFlow refuses what Pillow reads."""
+def _describe(encoded: bytes) -> ReadImage | None:
+    """Decode an image as all later components do, and describe it; return None if TensorFlow cannot decode it."""
     try:
-        # What `tf.io.decode_image` calls, at three quarters of the processor time.
+        # The operation behind `tf.io.decode_image`, in three quarters of the processor time.
         pixels = tf.raw_ops.DecodeImage(contents=encoded, channels=3, expand_animations=False).numpy()
     except tf.errors.InvalidArgumentError:
         return None
     height, width, _ = pixels.shape
     digest = hashlib.sha256(f"{width}x{height}:".encode())
     digest.update(pixels)
-    return ReadImage(encoded, width, height, digest.hexdigest(), perceptual_hash.look(pixels))
+    return ReadImage(encoded, width, height, digest.hexdigest(), perceptual_hash.appearance(pixels))
 
 
 @functools.cache
@@ -235,6 +235,6 @@ def _extra_formats() -> tuple[str, ...]:
 
 
 def _unidentified(content: bytes) -> str:
-    if headers.heif_brand(content) and not _extra_formats():
+    if headers.is_heif(content) and not _extra_formats():
         return f"a HEIC image, which needs an extra: {HEIF_INSTALL}"
-    return headers.what_it_is(content) or f"not an image of a known format ({', '.join(FORMATS)})"
+    return headers.recognise(content) or f"not an image of a known format ({', '.join(FORMATS)})"

@@ -1,1 +1,1 @@
-"""The network: backbones, their blocks, the head, and pretrained weights."""
+"""The network: backbones, their blocks, the head and pretrained weights."""

@@ -1,4 +1,4 @@
-"""Putting a backbone's graph together: the input, the architecture's normalisation, its own layers."""
+"""Assemble a backbone's graph: the input, the architecture's normalisation and its own layers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from edgetune.modules.settings.architectures import ARCHITECTURES, Architecture,
 from edgetune.modules.settings.run import ModelSettings
 
 NORMALISATION = "normalisation"
-"""Name of the layer that normalises, in every backbone."""
+"""Name of the normalisation layer in every backbone."""
 
 
 class _ReversedChannels(keras.layers.Layer):
-    """RGB float32 `[N, h, w, 3]` to blue, green, red, with `offset` added to each channel of the result.
+    """Layer from RGB float32 `[N, h, w, 3]` to blue, green, red, with `offset` added to the result's channels.
 
-    As a 1 x 1 convolution: exact in float32, and an operation that every converter, quantizer and accelerator of a
-    phone has, which cannot be said of reversing an axis.
+    It is a 1 x 1 convolution, which is exact in float32 and, unlike reversing an axis, supported by every converter,
+    quantizer and phone accelerator.
     """
 
     def __init__(self, offset: tuple[float, ...], **arguments: Any) -> None:
@@ -37,18 +37,18 @@ class _ReversedChannels(keras.layers.Layer):
 
 
 def assemble(settings: ModelSettings, weights: str | None = None) -> keras.Model:
-    """The backbone's graph as one flat model: input, normalisation, the architecture's own layers.
+    """Assemble the backbone's graph as one flat model: input, normalisation, the architecture's own layers.
 
     Args:
         settings: `backbone`, `alpha`, `minimalistic` and `image_size` are used.
-        weights: Handed to Keras: None for random weights, `imagenet` to let Keras find or download its own.
+        weights: Passed to Keras: None for random weights, `imagenet` to let Keras find or download its own.
 
     Returns:
-        Model named after the architecture. Input float32 `[N, S, S, 3]`, RGB in 0..255, `S = image_size`; output
+        Model named after the architecture. Input: float32 `[N, S, S, 3]`, RGB in 0..255, `S = image_size`. Output:
         float32 `[N, h, w, c]`, the last feature map.
 
     Raises:
-        ConfigError: The architecture refuses `model.alpha` or `model.image_size`.
+        ConfigError: The architecture does not support `model.alpha` or `model.image_size`.
         Exception: What Keras raises when `imagenet` cannot be downloaded; `modules.models.weights` translates it.
     """
     architecture = ARCHITECTURES[settings.backbone]
@@ -57,23 +57,23 @@ def assemble(settings: ModelSettings, weights: str | None = None) -> keras.Model
     if settings.image_size < architecture.min_image_size:
         raise ConfigError(
             f"model.image_size {settings.image_size} is too small for {settings.backbone}",
-            f"set it to {architecture.min_image_size} or more, or to null for its own, {architecture.image_size}",
+            f"set it to {architecture.min_image_size} or more, or to null for the default, {architecture.image_size}",
         )
     image = keras.Input(shape, dtype="float32", name="image")
     normalise = _layer(architecture.normalisation)
     entry = image if architecture.own_normalisation else normalise(image)
     try:
         with warnings.catch_warnings():
-            # That ImageNet weights of another image size are taken: these networks have the same ones at every size.
+            # Keras warns that it takes ImageNet weights of another image size; they are the same at every size.
             warnings.filterwarnings("ignore", "`input_shape` is undefined or non-square", UserWarning)
             body = architecture.build(input_shape=shape, input_tensor=entry, weights=weights, **options)
     except ValueError as error:
-        if weights is not None:  # the download's own ValueError is not about the configuration
+        if weights is not None:  # a ValueError from the download is not about the configuration
             raise
         raise ConfigError(
             f"{settings.backbone} cannot be built with model.alpha {settings.alpha} and model.image_size "
             f"{settings.image_size}: {str(error).splitlines()[0]}",
-            "alpha scales the number of filters, which must stay at 1 or more (0.25 to 1.4 is usual); "
+            "alpha scales the number of filters, which must be at least 1 (0.25 to 1.4 is usual); "
             f"image_size must be at least {architecture.min_image_size}",
         ) from error
     if architecture.own_normalisation:
@@ -88,7 +88,7 @@ def _options(settings: ModelSettings, architecture: Architecture, weights: str |
     if weights == "imagenet" and alphas and settings.alpha not in alphas:
         variant = f"{'minimalistic ' if settings.minimalistic else ''}{settings.backbone}"
         raise ConfigError(
-            f"model.alpha is {settings.alpha}, and there are no ImageNet weights of {variant} for it",
+            f"model.alpha is {settings.alpha}, but there are no ImageNet weights of {variant} for it",
             f"set model.alpha to one of {', '.join(map(str, alphas))}, or model.weights to `none` or to a file",
         )
     options: dict[str, Any] = {"alpha": settings.alpha} if architecture.imagenet_alphas else {}
@@ -98,7 +98,7 @@ def _options(settings: ModelSettings, architecture: Architecture, weights: str |
 
 
 def _layer(normalisation: Normalisation) -> keras.layers.Layer:
-    """A new layer that takes float32 RGB in 0..255 to what the architecture was trained on."""
+    """Return a new layer that normalises float32 RGB in 0..255 for the architecture."""
     scale, offset = normalisation.scale, normalisation.offset
     if normalisation.reverse:
         return _ReversedChannels(offset[::-1], name=NORMALISATION)
@@ -110,17 +110,17 @@ def _layer(normalisation: Normalisation) -> keras.layers.Layer:
 def _with_normalisation(
     body: keras.Model, normalise: keras.layers.Layer, name: str, *, copy_weights: bool
 ) -> keras.Model:
-    """`body` with `normalise` in the place of the layers that Keras put before its first convolution."""
-    done: list[Any] = []
+    """Return `body` with `normalise` replacing the normalisation layers that Keras put before the first convolution."""
+    normalised: list[Any] = []
 
     def call(layer: keras.layers.Layer, *inputs: Any, **arguments: Any) -> Any:
         if not isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)):
             return layer(*inputs, **arguments)
-        if not done:
-            done.append(normalise(*inputs))
-        return done[0]
+        if not normalised:
+            normalised.append(normalise(*inputs))
+        return normalised[0]
 
-    # Layers of their own, because a layer that stands in two graphs tells its output in the first one only.
+    # Clone the layers, because the `output` of a layer that is in two graphs is that of the first one.
     clone = keras.models.clone_model(body, call_function=call)
     if copy_weights:
         for layer in clone.layers:

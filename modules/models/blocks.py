@@ -1,4 +1,4 @@
-"""Backbones: building one by name with its weights, and unfreezing its top in whole blocks."""
+"""Build a backbone by name with its weights, unfreeze its top in whole blocks, and cut it between blocks."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ from edgetune.modules.settings.run import ModelSettings, Unfreeze
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive layers that only the output of the block before feeds, so that a cut between blocks is safe."""
+    """Consecutive layers whose only input is the previous block's output, so that cutting between blocks is safe."""
 
     name: str
-    """Its name, such as `block_13`."""
+    """Name, such as `block_13`."""
     layers: tuple[keras.layers.Layer, ...]
-    """Its layers, in the order of the data."""
+    """Layers, from input to output."""
 
 
 @dataclass(frozen=True)
 class Unfrozen:
-    """What unfreezing did."""
+    """Result of unfreezing."""
 
     first_block: str
-    """Name of the first block above the cut, as `cut_backbone` takes it."""
+    """Name of the first unfrozen block, as an argument for `cut_backbone`."""
     layers: tuple[keras.layers.Layer, ...]
-    """The layers that have trainable weights now, from the cut to the output."""
+    """The layers that now have trainable weights, from the cut to the output."""
     parameters: int
-    """Numbers in those weights."""
+    """Number of trainable parameters in these layers."""
 
 
 def build_backbone(settings: ModelSettings, *, pretrained: bool = True) -> keras.Model:
-    """The feature extractor that `settings` asks for.
+    """Build the feature extractor that `settings` describe.
 
     Args:
-        settings: Architecture, width, image size, weights and their pin.
-        pretrained: False for random weights, whatever `settings.weights` says.
+        settings: Architecture, width, image size, weights and their pinned digest.
+        pretrained: False for random weights, whatever `settings.weights` is.
 
     Returns:
-        Flat model named after the architecture. Input float32 `[N, S, S, 3]`, RGB in 0..255, `S = image_size`: the
-        architecture's normalisation is a layer inside. Output float32 `[N, h, w, c]`, the last feature map. All
-        weights are trainable; called with `training=False`, batch normalisation uses its moving statistics.
+        Flat model named after the architecture. Input: float32 `[N, S, S, 3]`, RGB in 0..255, `S = image_size`; the
+        architecture's normalisation is a layer inside. Output: float32 `[N, h, w, c]`, the last feature map. All
+        weights are trainable; with `training=False`, batch normalisation uses its moving statistics.
 
     Raises:
-        ConfigError: The architecture refuses `model.alpha` or `model.image_size`.
-        WeightsError: The weights cannot be had, or do not fit.
+        ConfigError: The architecture does not support `model.alpha` or `model.image_size`.
+        WeightsError: The weights are unavailable or do not match the architecture.
     """
     backbone = assemble(settings)
     if pretrained:
@@ -63,16 +63,16 @@ def build_backbone(settings: ModelSettings, *, pretrained: bool = True) -> keras
 
 
 def blocks(backbone: keras.Model) -> list[Block]:
-    """The backbone's whole blocks from input to output; without its input layer and its normalisation.
+    """Return the backbone's blocks from input to output, without its input layer and its normalisation.
 
     Args:
-        backbone: What `build_backbone` returned.
+        backbone: A model from `build_backbone`.
     """
     architecture = ARCHITECTURES[backbone.name]
     stable = stable_names(backbone)
     layers = [layer for layer in backbone.layers if not _is_entry(layer)]
-    # Read backwards where the last layer of a block names it, so that in both cases a nameless layer goes with the
-    # one that was read before it.
+    # If the last layer of a block identifies it, read the layers backwards: in both cases, a layer that matches no
+    # expression then joins the block of the layer that was read before it.
     order = layers[::-1] if architecture.closing else layers
     names: list[str] = []
     for layer in order:
@@ -85,22 +85,22 @@ def blocks(backbone: keras.Model) -> list[Block]:
 
 
 def unfreeze(backbone: keras.Model, settings: Unfreeze) -> Unfrozen:
-    """Makes the top of the backbone trainable, in whole blocks, and freezes everything before; and logs it.
+    """Make the top of the backbone trainable in whole blocks, freeze everything before it, and log what was done.
 
-    Batch normalisation stays frozen, and with that in inference mode, also above the cut: on the small batches and
-    small data of fine-tuning, statistics of the batch would undo what pretraining learned.
+    Batch normalisation stays frozen, and so in inference mode, also above the cut: with the small batches and datasets
+    of fine-tuning, batch statistics would undo what pretraining learned.
 
     Args:
-        backbone: What `build_backbone` returned. It is changed.
-        settings: Where the cut is. Layers are counted without the input and the normalisation.
+        backbone: A model from `build_backbone`, modified in place.
+        settings: Position of the cut. The input layer and the normalisation do not count as layers.
 
     Raises:
-        ConfigError: There are fewer layers, the last block alone has more, or there is no such block.
+        ConfigError: The backbone has fewer layers, its last block has more, or there is no block of that name.
     """
     whole = blocks(backbone)
-    opened = _tail(whole, settings, backbone.name)
-    chosen = [layer for block in opened for layer in block.layers]
-    backbone.trainable = True  # a model that is frozen itself hides the trainable weights of its layers
+    unfrozen = _unfrozen_blocks(whole, settings, backbone.name)
+    chosen = [layer for block in unfrozen for layer in block.layers]
+    backbone.trainable = True  # a frozen model hides the trainable weights of its layers
     for layer in backbone.layers:
         layer.trainable = False
     for layer in chosen:
@@ -111,35 +111,37 @@ def unfreeze(backbone: keras.Model, settings: Unfreeze) -> Unfrozen:
     of_parameters = f"{parameters} of {backbone.count_params()} parameters"
     names = ", ".join(layer.name for layer in layers)
     logging.info(
-        "%s: trainable from %s on, %s with %s: %s", backbone.name, opened[0].name, of_layers, of_parameters, names
+        "%s: trainable from %s on, %s with %s: %s", backbone.name, unfrozen[0].name, of_layers, of_parameters, names
     )
-    return Unfrozen(opened[0].name, layers, parameters)
+    return Unfrozen(unfrozen[0].name, layers, parameters)
 
 
-def _tail(whole: list[Block], settings: Unfreeze, name: str) -> list[Block]:
-    """The blocks from the cut to the output."""
+def _unfrozen_blocks(whole: list[Block], settings: Unfreeze, name: str) -> list[Block]:
+    """Return the blocks from the cut to the output."""
     names = [block.name for block in whole]
     key = "training.fine_tune.unfreeze"
-    ways_out = "or training.fine_tune.epochs to 0 to leave fine-tuning out"
+    alternative = "or training.fine_tune.epochs to 0 to skip fine-tuning"
     if settings.from_block is not None:
         if settings.from_block not in names:
             raise ConfigError(
-                f"{key}.from_block is {settings.from_block!r}, and {name} has no such block",
-                f"set it to one of {', '.join(names)}, {ways_out}",
+                f"{key}.from_block is {settings.from_block!r}, but {name} has no such block",
+                f"set it to one of {', '.join(names)}, {alternative}",
             )
         return whole[names.index(settings.from_block) :]
     sizes = [len(block.layers) for block in whole]
     total, smallest = sum(sizes), sizes[-1]
     has = f"but {name} has {total} layers and its last block ({names[-1]}) has {smallest}"
     if settings.fraction is not None:
-        last = int(settings.fraction * total + 1e-9)  # 0.3 of 10 is 3, also in binary
+        last = int(settings.fraction * total + 1e-9)  # so that 0.3 of 10 is 3 despite binary rounding
         if last < smallest:
             lowest = math.ceil(smallest / total * 1000) / 1000
-            raise ConfigError(f"{key}.fraction is {settings.fraction}, {has}", f"set it to {lowest} .. 1.0, {ways_out}")
+            raise ConfigError(
+                f"{key}.fraction is {settings.fraction}, {has}", f"set it to {lowest} .. 1.0, {alternative}"
+            )
     else:
         last = settings.last if settings.last is not None else ARCHITECTURES[name].unfreeze
         if not smallest <= last <= total:
-            raise ConfigError(f"{key}.last is {last}, {has}", f"set it to {smallest} .. {total}, {ways_out}")
+            raise ConfigError(f"{key}.last is {last}, {has}", f"set it to {smallest} .. {total}, {alternative}")
     first = len(whole)
     while first and sum(sizes[first - 1 :]) <= last:
         first -= 1
@@ -147,21 +149,21 @@ def _tail(whole: list[Block], settings: Unfreeze, name: str) -> list[Block]:
 
 
 def cut_backbone(backbone: keras.Model, first_trainable_block: str) -> tuple[keras.Model, keras.Model]:
-    """The backbone in two parts that share its layers and weights: what is frozen, and the tail that is trained.
+    """Split the backbone into a frozen part and a trainable tail, which share its layers and weights.
 
-    `tail(frozen(images))` is `backbone(images)`, to the last bit where the same operations run on the same device.
+    `tail(frozen(images))` equals `backbone(images)`, bit for bit if the same operations run on the same device.
 
     Args:
-        backbone: What `build_backbone` returned. It is not changed.
-        first_trainable_block: Name of the tail's first block, as in `blocks(backbone)`; the first of all makes the
-            frozen part the normalisation alone.
+        backbone: A model from `build_backbone`. It is not modified.
+        first_trainable_block: Name of the tail's first block, as in `blocks(backbone)`; with the very first block, the
+            frozen part is only the normalisation.
 
     Returns:
         The frozen part, from images float32 `[N, S, S, 3]` in 0..255 to the activations at the cut `[N, h, w, c]`, and
-        the tail, from those to the features, the backbone's own output.
+        the tail, from these activations to the backbone's output.
 
     Raises:
-        KeyError: There is no such block.
+        KeyError: There is no block of that name.
     """
     whole = blocks(backbone)
     positions = {block.name: position for position, block in enumerate(whole)}

@@ -1,11 +1,11 @@
-"""Reading weights out of a SavedModel's folder: its variables alone, never its graph, so nothing in it is executed.
+"""Read weights from a SavedModel folder without executing anything in it: only its variables, never its graph.
 
     edgetune         a trainer's model or a pushed version: `variables_of_model/<i>`, in the order of the network
     Keras 2          `model.save(folder)`: `layer_with_weights-<i>/<variable>`, in the order of the network
     Keras 3          `model.export(folder)`: by the names of layers and variables
-    TF Hub           MobileNet V1 and V2 as TF-Slim names them (github.com/tensorflow/models, research/slim/nets)
+    TF Hub           MobileNet V1 and V2 with TF-Slim's names (github.com/tensorflow/models, research/slim/nets)
 
-A network of other names is refused: of layers with the same shapes nobody could say which is which.
+Networks with other names are rejected, because layers of the same shape could be confused.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from edgetune.modules.models.weight_formats import StoredLayer, UnreadableWeight
 HUB = "https://tfhub.dev/"
 _VARIABLES = "variables/variables"
 _SERVING = "Format-Serving"  # where TFX puts the SavedModel inside an artifact of type Model
-_HEAD = r"(^|/)(head_\d+|probabilities)$"  # names of the layers that edgetune.modules.models.classifier puts on top
+_HEAD = r"(^|/)(head_\d+|probabilities)$"  # names of the head's layers in edgetune.modules.models.classifier
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
-# TF-Slim's scopes, and Keras's layers: the convolution, and its batch normalisation.
+# TF-Slim's scope, and Keras's names of the convolution and its batch normalisation.
 _SLIM = (
     (r"MobilenetV1/Conv2d_0", "conv1", "conv1_bn"),
     (r"MobilenetV1/Conv2d_(\d+)_depthwise", r"conv_dw_\1", r"conv_dw_\1_bn"),
@@ -50,7 +50,7 @@ _SLIM_VARIABLES = {"weights": "kernel", "depthwise_weights": "kernel", "biases":
 
 @dataclass(frozen=True)
 class _Variable:
-    """One variable of a checkpoint; its values are read when they are asked for."""
+    """One variable of a checkpoint; its values are read on access."""
 
     reader: Any
     key: str
@@ -65,46 +65,46 @@ class _Variable:
 
 
 def hub_folder(handle: str) -> str:
-    """The unpacked SavedModel of a TF Hub handle in TF Hub's own cache on this machine.
+    """Return the folder of the unpacked SavedModel of a TF Hub handle in TF Hub's local cache.
 
     Raises:
-        WeightsError: It is not there. Nothing is downloaded.
+        WeightsError: The model is not in the cache. Nothing is downloaded.
     """
     plain = handle.partition("?")[0].rstrip("/")
     cache = Path(os.environ.get("TFHUB_CACHE_DIR") or Path(tempfile.gettempdir(), "tfhub_modules"))
     folder = cache / hashlib.sha1(plain.encode()).hexdigest()  # as the library tensorflow_hub names it
     if not (folder / f"{_VARIABLES}.index").is_file():
         raise WeightsError(
-            f"model.weights is {handle}, and TF Hub's cache has no {folder}",
-            f"download {plain}?tf-hub-format=compressed where there is a network and unpack it, either there or into "
-            "any folder and name that in model.weights; or set TFHUB_CACHE_DIR to the cache that has it",
+            f"model.weights is {handle}, but TF Hub's cache has no {folder}",
+            f"download {plain}?tf-hub-format=compressed and unpack it into that folder, or into any other and set "
+            "model.weights to it; or set TFHUB_CACHE_DIR to a cache that has it",
         )
     return str(folder)
 
 
 def saved_model_folder(path: str) -> str:
-    """The folder that has `variables/` inside: `path` itself, or the SavedModel in a trainer's artifact.
+    """Return the folder that contains `variables/`: `path` itself, or the SavedModel in a trainer's artifact.
 
     Raises:
-        WeightsError: There is none.
+        WeightsError: There is no such folder.
     """
     for folder in (path, f"{path.rstrip('/')}/{_SERVING}"):
         if tf.io.gfile.exists(f"{folder}/{_VARIABLES}.index"):
             return folder
     versions = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(path) if name.rstrip("/").isdigit())
-    remedy = f"name one of the versions in it: {', '.join(versions)}" if versions else "name a SavedModel's folder"
-    raise WeightsError(f"the folder of weights {path} has no {_VARIABLES}.index, so it is no SavedModel", remedy)
+    remedy = f"use one of the versions in it: {', '.join(versions)}" if versions else "use the folder of a SavedModel"
+    raise WeightsError(f"the weights folder {path} has no {_VARIABLES}.index, so it is not a SavedModel", remedy)
 
 
 def stored_in_folder(folder: str, model: keras.Model) -> list[StoredLayer]:
-    """The layers stored in a SavedModel, in the order of the network.
+    """Return the layers stored in a SavedModel, in the order of the network.
 
     Args:
-        folder: With `variables/` inside.
-        model: The network they are meant for. What edgetune's own models hold behind it, their head, is left out.
+        folder: Folder that contains `variables/`.
+        model: The network that the weights are for. The head of edgetune's own models is left out.
 
     Raises:
-        UnreadableWeights: Damaged, or of names that say nothing about the order.
+        UnreadableWeights: The variables are damaged, or their names do not determine the order.
     """
     try:
         reader = tf.train.load_checkpoint(f"{folder}/{_VARIABLES}")
@@ -112,7 +112,7 @@ def stored_in_folder(folder: str, model: keras.Model) -> list[StoredLayer]:
         graph = trackable_object_graph_pb2.TrackableObjectGraph()
         if _GRAPH in shapes:
             graph.ParseFromString(reader.get_tensor(_GRAPH))
-    except Exception as error:  # TensorFlow raises a bare RuntimeError or ValueError, protobuf its own
+    except Exception as error:  # TensorFlow raises plain RuntimeError and ValueError, protobuf its own
         raise UnreadableWeights(f"its variables are damaged: {error}") from error
     variables = {
         key: _Variable(reader, key, tuple(shape), np.dtype(types[key].as_numpy_dtype))
@@ -120,8 +120,8 @@ def stored_in_folder(folder: str, model: keras.Model) -> list[StoredLayer]:
         if types[key].is_floating
     }
     names = {a.checkpoint_key: a.full_name for node in graph.nodes for a in node.attributes}
-    if ours := _numbered(variables, r"variables_of_model/(\d+)"):
-        return _in_sequence(ours, [names.get(value.key, "") for value in ours], model)
+    if numbered := _numbered(variables, r"variables_of_model/(\d+)"):
+        return _in_sequence(numbered, [names.get(value.key, "") for value in numbered], model)
     if layers := _numbered_layers(variables):
         return layers
     return _by_names({names.get(key) or key.removesuffix(_VALUE): value for key, value in variables.items()}, model)
@@ -133,17 +133,17 @@ def _numbered(variables: dict[str, _Variable], pattern: str) -> list[_Variable]:
 
 
 def _in_sequence(values: list[_Variable], names: list[str], model: keras.Model) -> list[StoredLayer]:
-    """The layers of the backbone out of all variables of a classifier, where those of the head come behind them."""
+    """Return the backbone's layers from all variables of a classifier, in which the head's come last."""
     if all("/" in name for name in names):
         pairs = itertools.groupby(zip(names, values, strict=True), key=lambda pair: pair[0].rpartition("/")[0])
         groups = [StoredLayer(scope, tuple(value for _, value in group)) for scope, group in pairs]
         return [group for group in groups if not re.search(_HEAD, group.name)]
-    # Without names, as many as each layer has.
-    stored, at = [], 0
+    # Without names, assign to each layer as many variables as it has weights.
+    stored, start = [], 0
     for layer in weighted_layers(model):
-        if arrays := tuple(values[at : at + len(layer.weights)]):
+        if arrays := tuple(values[start : start + len(layer.weights)]):
             stored.append(StoredLayer(layer.name, arrays))
-        at += len(layer.weights)
+        start += len(layer.weights)
     return stored
 
 
@@ -171,15 +171,15 @@ def _by_names(named: dict[str, _Variable], model: keras.Model) -> list[StoredLay
         if missing:
             example = next(iter(sorted(named)), "nothing")
             raise UnreadableWeights(
-                f"no variable of it can be told to be {missing[0]} of {model.name} (it has {len(named)}, such as "
-                f"{example}); give a .h5 or .safetensors file of {model.name}"
+                f"none of its {len(named)} variables, such as {example}, can be identified as {missing[0]} of "
+                f"{model.name}; use a .h5 or .safetensors file of {model.name}"
             )
         stored.append(StoredLayer(layer.name, tuple(plain[name] for name in names)))
     return stored
 
 
 def _keras_name(name: str) -> str:
-    """`<layer>/<variable>` as Keras names them, whatever scopes stand before; kernels are all called `kernel`."""
+    """Return Keras's `<layer>/<variable>` without leading scopes, with `kernel` for every kind of kernel."""
     scope, _, variable = name.removesuffix(":0").rpartition("/")
     variable = _SLIM_VARIABLES.get(variable, variable).replace("depthwise_kernel", "kernel")
     normalises = scope.endswith("/BatchNorm")

@@ -1,4 +1,4 @@
-"""Reading weights out of files of three formats, as plain arrays: nothing in a foreign file is ever executed.
+"""Read weights from files of three formats as plain arrays, without executing anything in the file.
 
 safetensors    `.safetensors`, written by edgetune: `<layer name>/<variable name>`
 weights_h5     `.weights.h5`, Keras 3's `save_weights`: layers by class and number
@@ -25,34 +25,34 @@ FORMATS = {".safetensors": "safetensors", ".weights.h5": "weights_h5", ".h5": "l
 
 
 class UnreadableWeights(Exception):
-    """The bytes are not a file of the format, or it holds something that weights never hold."""
+    """A file is not of its format, or has content that does not belong in a weights file."""
 
 
 @dataclass(frozen=True)
 class StoredLayer:
-    """What a file holds for one layer."""
+    """Stored weights of one layer."""
 
     name: str
-    """The layer's name: in the file, where the file stores one."""
+    """Name of the layer in the file, if the file stores it."""
     arrays: tuple[Any, ...]
-    """In the order of `layer.weights`. Each has `shape` and `dtype`; `array[()]` reads its values."""
+    """Arrays in the order of `layer.weights`. Each has `shape` and `dtype`; `array[()]` reads its values."""
 
 
 def file_format(path: str) -> str | None:
-    """Name of the format by the ending of `path`, or None."""
+    """Return the name of the format for the ending of `path`, or None."""
     return next((name for ending, name in FORMATS.items() if path.lower().endswith(ending)), None)
 
 
 def weighted_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that have weights, in the order of the network."""
+    """Return the layers that have weights, in the order of the network."""
     return [layer for layer in model.layers if layer.weights]
 
 
 def stable_names(model: keras.Model) -> dict[int, str]:
-    """Names of the layers by their `id`, the same in every process.
+    """Return the names of the layers by their `id`, the same in every process.
 
-    Keras numbers layers without a name of their own through everything that a process builds: the third convolution of
-    a network may be `conv2d_96`. Here it is `conv2d_2`, as in a process that builds nothing else.
+    Keras numbers unnamed layers across everything that a process builds: the third convolution of a network may be
+    `conv2d_96`. Here it is `conv2d_2`, as in a process that builds nothing else.
     """
     numbers: Counter[str] = Counter()
     names = {}
@@ -68,18 +68,18 @@ def stable_names(model: keras.Model) -> dict[int, str]:
 
 @contextmanager
 def stored_layers(content: bytes, kind: str, model: keras.Model) -> Iterator[list[StoredLayer]]:
-    """The layers stored in `content`, in the order of the network, readable inside the context.
+    """Open the layers stored in `content`, in the order of the network, for reading inside the context.
 
-    Shapes are known before values are read: a file that claims huge arrays costs nothing until it is asked for them.
+    Shapes are available before values are read, so that a file that claims huge arrays costs nothing until then.
 
     Args:
         content: The bytes of the file.
-        kind: What `file_format` said.
-        model: The network they are meant for. It gives the order to the formats that store none; what the file
-            holds beyond the network comes last.
+        kind: Result of `file_format`.
+        model: The network that the weights are for. It determines the order in formats that store none; layers that it
+            does not have come last.
 
     Raises:
-        UnreadableWeights: Cut off, of another format, or with values that lie in other files.
+        UnreadableWeights: The file is truncated, of another format, or refers to values in other files.
     """
     if kind == "safetensors":
         try:
@@ -91,7 +91,7 @@ def stored_layers(content: bytes, kind: str, model: keras.Model) -> Iterator[lis
     try:
         file = h5py.File(io.BytesIO(content), "r")
     except OSError as error:
-        raise UnreadableWeights(f"it is not an HDF5 file, or is cut off: {error}") from error
+        raise UnreadableWeights(f"it is not an HDF5 file, or it is truncated: {error}") from error
     with file:
         datasets = _datasets(file)
         yield _by_class_and_number(datasets, model) if kind == "weights_h5" else _by_layer_names(file, datasets)
@@ -103,7 +103,7 @@ def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     def visit(name: str, item: Any) -> None:
         if not isinstance(item, h5py.Dataset):
             return
-        if item.is_virtual or item.external:  # both make HDF5 read other files of this machine into the network
+        if item.is_virtual or item.external:  # both make HDF5 read other local files into the network
             raise UnreadableWeights(f"the dataset {name} takes its values from another file")
         found[name] = item
 
@@ -115,7 +115,9 @@ def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
 
 
 def _by_layer_names(file: h5py.File, datasets: dict[str, h5py.Dataset]) -> list[StoredLayer]:
-    prefix = "" if "layer_names" in file.attrs else "model_weights/"  # a whole model in one file has them one deeper
+    prefix = (
+        "" if "layer_names" in file.attrs else "model_weights/"
+    )  # a file of a whole model has them one level deeper
     try:
         layers = [_text(name) for name in file[prefix or "/"].attrs["layer_names"]]
         variables = {layer: [_text(v) for v in file[prefix + layer].attrs["weight_names"]] for layer in layers}
@@ -134,7 +136,7 @@ def _by_class_and_number(datasets: dict[str, h5py.Dataset], model: keras.Model) 
         if found := re.fullmatch(r"(?:.+/)?layers/([^/]+)/vars/(\d+)", name):
             groups[found[1]][int(found[2])] = dataset
         elif not name.startswith("optimizer/"):
-            raise UnreadableWeights(f"the dataset {name} belongs to no layer of a flat network")
+            raise UnreadableWeights(f"the dataset {name} does not belong to a layer of a flat network")
     numbers: Counter[str] = Counter()
     stored = []
     for layer in model.layers:
@@ -163,7 +165,7 @@ def _by_layer_and_variable(tensors: dict[str, np.ndarray], model: keras.Model) -
 
 
 def _snake_case(name: str) -> str:
-    """`DepthwiseConv2D` to `depthwise_conv2d`, as Keras 3 names the groups of `.weights.h5`."""
+    """Convert `DepthwiseConv2D` to `depthwise_conv2d`, as Keras 3 names the groups of `.weights.h5`."""
     return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
 
 

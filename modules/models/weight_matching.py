@@ -1,4 +1,4 @@
-"""Whether stored weights fit a network, what they are of if they do not, and putting them in."""
+"""Check stored weights against a network, assign them, or tell which architecture they are of."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from edgetune.modules.models.weight_formats import StoredLayer, UnreadableWeight
 from edgetune.modules.settings.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
 from edgetune.modules.settings.run import ModelSettings
 
-_CLASSIFIER_LAYERS = 2  # a classifier on top has one layer with weights, MobileNetV3's and with a hidden layer two
+_CLASSIFIER_LAYERS = 2  # a classifier has one layer with weights, or two in MobileNetV3 or with a hidden layer
 
 
-def put_in(backbone: keras.Model, stored: list[StoredLayer], path: str, settings: ModelSettings) -> None:
-    """Checks every layer before the first is changed. Layers are paired in order: old files spell names otherwise.
+def assign_weights(backbone: keras.Model, stored: list[StoredLayer], path: str, settings: ModelSettings) -> None:
+    """Assign stored weights to a backbone after checking all of them.
+
+    Layers are paired in order, not by name, because old files have other names.
 
     Args:
-        backbone: Of the architecture that `settings` describe. It is changed.
-        stored: In the order of the network.
-        path: What is named to the user.
-        settings: Architecture and width, as they are named to the user.
+        backbone: A model of the architecture in `settings`, modified in place.
+        stored: Layers in the order of the network.
+        path: Path for error messages.
+        settings: Architecture and width for error messages.
 
     Raises:
-        WeightsError: Weights of another architecture or width, or values that are none.
-        UnreadableWeights: Values that are damaged.
+        WeightsError: The weights are of another architecture or width, or have non-finite or non-float values.
+        UnreadableWeights: The values are damaged.
     """
     stored = _without_normalisation(stored, path, settings)
     layers = weighted_layers(backbone)
     model = _name(settings)
-    remedy = f"give model.weights the weights of {model} without its classifier, or correct {_keys(settings)}"
+    remedy = f"set model.weights to weights of {model} without its classifier, or correct {_keys(settings)}"
     if len(stored) != len(layers):
         raise WeightsError(
-            f"{path} holds {len(stored)} layers with weights, but {model} has {len(layers)}: "
-            f"{_looks_like(stored, len(layers), settings)}",
+            f"{path} has {len(stored)} layers with weights, but {model} has {len(layers)}: "
+            f"{_explanation(stored, len(layers))}",
             remedy,
         )
     for layer, entry in zip(layers, stored, strict=True):
@@ -41,8 +43,8 @@ def put_in(backbone: keras.Model, stored: list[StoredLayer], path: str, settings
         shapes = [tuple(array.shape) for array in entry.arrays]
         if shapes != expected:
             raise WeightsError(
-                f"{path} does not fit {model}: the layer {layer.name} expects {_shapes(expected)}, and the file has "
-                f"{_shapes(shapes)} (as {entry.name}){_sibling(stored, settings)}",
+                f"{path} does not match {model}: the layer {layer.name} expects {_shapes(expected)}, but the file has "
+                f"{_shapes(shapes)} (as {entry.name}){_if_another(stored, settings)}",
                 remedy,
             )
     values = [[_values(array, entry.name, path) for array in entry.arrays] for entry in stored]
@@ -51,8 +53,8 @@ def put_in(backbone: keras.Model, stored: list[StoredLayer], path: str, settings
             variable.assign(array)
 
 
-def recognised(stored: list[StoredLayer]) -> list[str]:
-    """Names of the variants with as many layers that have weights; of several, those with as many features."""
+def matching_architectures(stored: list[StoredLayer]) -> list[str]:
+    """Return the architectures with as many weighted layers; of several, only those that can have as many features."""
     widest = max((array.shape[-1] for entry in stored[-2:] for array in entry.arrays if array.shape), default=0)
     found = [name for name, a in ARCHITECTURES.items() if len(stored) == a.weighted_layers]
     if len(found) > 1:
@@ -61,32 +63,32 @@ def recognised(stored: list[StoredLayer]) -> list[str]:
     return found + [f"{name} minimalistic" for name in minimalistic]
 
 
-def _looks_like(stored: list[StoredLayer], expected: int, settings: ModelSettings) -> str:
-    if names := recognised(stored):
+def _explanation(stored: list[StoredLayer], expected: int) -> str:
+    if names := matching_architectures(stored):
         return f"it is of another architecture, by its layers {' or '.join(names)}"
     if 0 < len(stored) - expected <= _CLASSIFIER_LAYERS:
         return "it is of another architecture, or has a classifier"
-    if names := [name for extra in (1, 2) for name in recognised(stored[:-extra])]:
+    if names := [name for extra in (1, 2) for name in matching_architectures(stored[:-extra])]:
         return f"it is of another architecture and has a classifier, by its layers {' or '.join(names)}"
     return "it is of another architecture, or has a classifier"
 
 
-def _sibling(stored: list[StoredLayer], settings: ModelSettings) -> str:
-    """`; it is efficientnet_b2 by its layers`, where that can be said."""
-    names = recognised(stored)
+def _if_another(stored: list[StoredLayer], settings: ModelSettings) -> str:
+    """Return `; by its layers it is efficientnet_b2`, or nothing if the architecture matches or is unknown."""
+    names = matching_architectures(stored)
     own = f"{settings.backbone} minimalistic" if settings.minimalistic else settings.backbone
     return f"; by its layers it is {' or '.join(names)}" if names and own not in names else ""
 
 
 def _without_normalisation(stored: list[StoredLayer], path: str, settings: ModelSettings) -> list[StoredLayer]:
-    """Leaves out the normalisation that Keras's EfficientNets store in front of the network, if it does what ours does.
+    """Remove the normalisation that Keras's EfficientNets store in front of the network, if it is equivalent to ours.
 
-    Keras's files have the deviation where the layer wants the variance, and Keras makes up for that when it loads them
-    itself (https://github.com/tensorflow/tensorflow/issues/49930).
+    Keras's files have the standard deviation where the layer expects the variance, and Keras compensates for that when
+    it loads them itself (https://github.com/tensorflow/tensorflow/issues/49930).
     """
     if not ARCHITECTURES[settings.backbone].own_normalisation:
         return stored
-    # In `.weights.h5`, where the network gives the order, what it does not have comes last.
+    # In `.weights.h5`, whose order is that of the network, layers that the network does not have come last.
     for entry in stored[:1] + stored[-1:]:
         if [tuple(array.shape) for array in entry.arrays[:2]] == [(3,), (3,)]:
             break
@@ -97,9 +99,9 @@ def _without_normalisation(stored: list[StoredLayer], path: str, settings: Model
     alike = [np.allclose(variance, expected, atol=1e-3) for expected in (deviation, deviation**2)]
     if not np.allclose(mean, IMAGENET_MEAN, atol=1e-3) or not any(alike):
         raise WeightsError(
-            f"{path} was trained on images normalised with mean {mean} and variance {variance}, and "
-            f"{settings.backbone} takes those of ImageNet, {IMAGENET_MEAN} and {tuple(deviation**2)}",
-            "give weights that were pretrained on ImageNet, or leave model.weights at `imagenet`",
+            f"{path} was trained on images normalised with mean {mean} and variance {variance}, but "
+            f"{settings.backbone} uses those of ImageNet, {IMAGENET_MEAN} and {tuple(deviation**2)}",
+            "use weights that were pretrained on ImageNet, or set model.weights to `imagenet`",
         )
     return [other for other in stored if other is not entry]
 
@@ -110,9 +112,9 @@ def _values(array: object, layer: str, path: str) -> np.ndarray:
     except (OSError, RuntimeError) as error:
         raise UnreadableWeights(f"the values of the layer {layer} are damaged: {error}") from error
     if values.dtype.kind != "f":
-        raise WeightsError(f"{path} stores the layer {layer} as {values.dtype}", "give a file of float weights")
+        raise WeightsError(f"{path} stores the layer {layer} as {values.dtype}", "use a file of float weights")
     if not np.isfinite(values).all():
-        raise WeightsError(f"{path} has values in the layer {layer} that are not finite", "get the file again")
+        raise WeightsError(f"{path} has values in the layer {layer} that are not finite", "download the file again")
     return values.astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Pretrained weights: where they come from, whether they are the ones that were meant, whether they fit."""
+"""Load pretrained weights: find their source, verify their digest, and assign them to a backbone."""
 
 from __future__ import annotations
 
@@ -23,35 +23,36 @@ from edgetune.modules.models.weight_formats import (
     stored_layers,
     weighted_layers,
 )
-from edgetune.modules.models.weight_matching import put_in
+from edgetune.modules.models.weight_matching import assign_weights
 from edgetune.modules.settings.run import ModelSettings
 from edgetune.modules.storage.digests import folder_digest
 
 BY_NAME = ("imagenet", "none")
 _SOURCES = (
     f"use `imagenet`, `none`, a file that ends in {', '.join(FORMATS)}, the folder of a SavedModel, or a handle "
-    f"{HUB}...; relative to the configuration file"
+    f"{HUB}...; paths are relative to the configuration file"
 )
 
 
 def load_weights(backbone: keras.Model, settings: ModelSettings) -> None:
-    """Puts the weights that `settings.weights` names into `backbone`; all of them or none.
+    """Load the weights that `settings.weights` names into `backbone`: all of them or, after an error, none.
 
     Args:
-        backbone: What `modules.models.backbone.assemble` returned for the same settings. It is changed.
-        settings: `weights` is `imagenet`, `none`, the path of a file of one of `weight_files.FORMATS`, of a folder as
-            in `modules.models.saved_model_weights`, or a handle of TF Hub. `weights_sha256` is compared before anything
-            is parsed; for `imagenet`, whose file Keras finds itself, with the digest of the weights as
-            `save_safetensors` writes them.
+        backbone: A model from `modules.models.backbone.assemble` for the same settings, modified in place.
+        settings: `weights` is `imagenet`, `none`, a file of one of `weight_formats.FORMATS`, a folder as in
+            `modules.models.saved_model_weights`, or a TF Hub handle. `weights_sha256` is checked before anything is
+            parsed; for `imagenet`, whose file Keras finds itself, it is the digest of the file that `save_safetensors`
+            would write.
 
     Raises:
         ConfigError: There are no ImageNet weights for `alpha`.
-        WeightsError: Missing, altered or damaged file; weights of another architecture or width; no download.
+        WeightsError: The file is missing, altered or damaged, the weights are of another architecture or width, or the
+            download failed.
     """
     if settings.weights_sha256 and settings.weights == "none":
         raise WeightsError(
-            "model.weights_sha256 pins weights, but model.weights is `none`",
-            "say in model.weights which, or leave model.weights_sha256 out",
+            "model.weights_sha256 is set, but model.weights is `none`",
+            "set model.weights to the weights, or leave out model.weights_sha256",
         )
     if settings.weights == "imagenet":
         _load_imagenet(backbone, settings)
@@ -62,10 +63,10 @@ def load_weights(backbone: keras.Model, settings: ModelSettings) -> None:
 
 
 def weights_digest(settings: ModelSettings) -> str:
-    """What stands for the weights in a cache key: SHA-256 of the file or folder, or `imagenet` or `none`.
+    """Return the weights' part of a cache key: the SHA-256 of the file or folder, or `imagenet` or `none`.
 
-    It is what `weights_sha256` is compared with. For a folder it is `storage.digests.folder_digest`, which for a pushed
-    version is also stated in its edge bundle.
+    `weights_sha256` is compared with this digest. For a folder it is `storage.digests.folder_digest`; a pushed
+    version's edge bundle contains it too.
 
     Raises:
         WeightsError: The file or folder is missing.
@@ -78,10 +79,10 @@ def weights_digest(settings: ModelSettings) -> str:
 
 
 def save_safetensors(backbone: keras.Model, path: str | Path) -> str:
-    """Writes all weights of `backbone` as float32 tensors named `<layer name>/<variable name>`.
+    """Write all weights of `backbone` as float32 tensors named `<layer name>/<variable name>`.
 
     Returns:
-        SHA-256 of the file. Equal weights give equal bytes.
+        SHA-256 of the file, which is the same for equal weights.
     """
     content = _as_safetensors(backbone)
     Path(path).write_bytes(content)
@@ -113,24 +114,24 @@ def _folder(weights: str) -> str:
 
 
 def _read(path: str) -> bytes:
-    # TensorFlow's file system also reads gs:// and s3://, where a platform keeps weights.
+    # TensorFlow's file system also reads gs:// and s3://, where platforms store weights.
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return file.read()
     except tf.errors.OpError as error:
         reason = "does not exist" if isinstance(error, tf.errors.NotFoundError) else f"cannot be read: {error.message}"
         raise WeightsError(
-            f"the file of weights {path} {reason}",
+            f"the weights file {path} {reason}",
             f"correct model.weights: {_SOURCES}",
         ) from error
 
 
 def _load_folder(backbone: keras.Model, settings: ModelSettings) -> None:
     folder = _folder(settings.weights)
-    if settings.weights_sha256:  # all of the folder is read for it
-        _check_pin(f"the folder of weights {folder}", folder_digest(folder), settings)
+    if settings.weights_sha256:  # reads the whole folder
+        _check_pin(f"the weights folder {folder}", folder_digest(folder), settings)
     try:
-        put_in(backbone, stored_in_folder(folder, backbone), folder, settings)
+        assign_weights(backbone, stored_in_folder(folder, backbone), folder, settings)
     except UnreadableWeights as error:
         raise WeightsError(f"{folder} cannot be used as weights: {error}", _SOURCES) from error
 
@@ -139,21 +140,21 @@ def _load_file(backbone: keras.Model, settings: ModelSettings) -> None:
     path = settings.weights
     kind = file_format(path)
     if kind is None:
-        raise WeightsError(f"model.weights is `{path}`, which is no known source of weights", _SOURCES)
+        raise WeightsError(f"model.weights is `{path}`, which is not a supported source of weights", _SOURCES)
     content = _read(path)
-    _check_pin(f"the file of weights {path}", hashlib.sha256(content).hexdigest(), settings)
+    _check_pin(f"the weights file {path}", hashlib.sha256(content).hexdigest(), settings)
     try:
         with stored_layers(content, kind, backbone) as stored:
-            put_in(backbone, stored, path, settings)
+            assign_weights(backbone, stored, path, settings)
     except UnreadableWeights as error:
-        raise WeightsError(f"{path} is not a readable file of weights: {error}", "get the file again") from error
+        raise WeightsError(f"{path} is not a readable weights file: {error}", "download the file again") from error
 
 
 def _check_pin(what: str, found: str, settings: ModelSettings) -> None:
     if settings.weights_sha256 and found != settings.weights_sha256:
         raise WeightsError(
             f"{what} has SHA-256 {found}, but model.weights_sha256 is {settings.weights_sha256}",
-            "get the weights again from their source; change the pin only if you trust the new ones",
+            "download the weights again; change model.weights_sha256 only if you trust the new ones",
         )
 
 
@@ -161,10 +162,10 @@ def _load_imagenet(backbone: keras.Model, settings: ModelSettings) -> None:
     cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
     try:
         donor = assemble(settings, weights="imagenet")
-    except OSError as error:  # h5py, on a file in the cache that an aborted download left behind
+    except OSError as error:  # from h5py, for a cached file of an aborted download
         raise WeightsError(
-            f"Keras's own file of ImageNet weights for {settings.backbone} in {cache} cannot be read: {error}",
-            f"delete it from {cache}; Keras downloads it again",
+            f"Keras's cached file of ImageNet weights for {settings.backbone} in {cache} cannot be read: {error}",
+            f"delete it from {cache}; Keras will download it again",
         ) from error
     except Exception as error:  # Keras raises a bare Exception when a download fails
         url = re.search(r"https?://\S+?\.h5", str(error))
@@ -172,11 +173,11 @@ def _load_imagenet(backbone: keras.Model, settings: ModelSettings) -> None:
             raise
         name = url[0].rsplit("/", 1)[1]
         raise WeightsError(
-            f"the ImageNet weights of {settings.backbone} cannot be downloaded, there seems to be no network: {error}",
-            f"put {name} into {cache}, or give model.weights the path of a downloaded file "
-            f"(from a machine with a network: {url[0]})",
+            f"the ImageNet weights of {settings.backbone} cannot be downloaded; is there a network? {error}",
+            f"download {url[0]} on a machine with a network; then put {name} into {cache}, or set model.weights to its "
+            "path",
         ) from error
     if settings.weights_sha256:
-        _check_pin(f"what Keras loaded as ImageNet weights of {settings.backbone}", _digest_of(donor), settings)
+        _check_pin(f"the set of ImageNet weights of {settings.backbone} that Keras loaded", _digest_of(donor), settings)
     for target, source in zip(weighted_layers(backbone), weighted_layers(donor), strict=True):
         target.set_weights(source.get_weights())

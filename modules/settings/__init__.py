@@ -1,1 +1,1 @@
-"""The typed settings tree, and the architectures that can be configured."""
+"""The typed tree of settings, and the table of architectures."""

@@ -1,4 +1,4 @@
-"""The architectures a backbone can have: one entry each, as data, so that settings can be checked without Keras."""
+"""Table of the backbone architectures, as plain data, so that settings can be checked without importing Keras."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 RGB = tuple[float, float, float]
 Patterns = tuple[tuple[str, str], ...]
 
-# Of the ImageNet photographs, in 0..1; and in 0..255 as Caffe's models subtracted them, in RGB.
+# Per-channel statistics of ImageNet for RGB: in 0..1, and in 0..255 the mean that Caffe's models subtract.
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION: RGB = (0.229, 0.224, 0.225)
 _CAFFE_MEAN: RGB = (123.68, 116.779, 103.939)
@@ -17,12 +17,12 @@ _CAFFE_MEAN: RGB = (123.68, 116.779, 103.939)
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What happens to RGB in 0..255 before the first layer: `value * scale + offset` in each channel."""
+    """Input normalisation of RGB in 0..255 before the first layer: `value * scale + offset` per channel."""
 
     scale: RGB
     offset: RGB
     reverse: bool = False
-    """Whether the channels go on as blue, green, red. Scale and offset are still those of red, green, blue."""
+    """Whether the channels are then reordered to blue, green, red. `scale` and `offset` are in RGB order."""
 
 
 def _rgb(values: Iterable[float]) -> RGB:
@@ -31,52 +31,52 @@ def _rgb(values: Iterable[float]) -> RGB:
 
 
 MINUS_ONE_TO_ONE = Normalisation((1 / 127.5,) * 3, (-1.0,) * 3)
-"""`preprocess_input` in its mode `tf`."""
+"""Keras's `preprocess_input` with mode `tf`."""
 CAFFE = Normalisation((1.0,) * 3, _rgb(-mean for mean in _CAFFE_MEAN), reverse=True)
-"""`preprocess_input` in its mode `caffe`."""
+"""Keras's `preprocess_input` with mode `caffe`."""
 STANDARD = Normalisation(
     _rgb(1 / 255 / deviation for deviation in IMAGENET_DEVIATION),
     _rgb(-mean / deviation for mean, deviation in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)),
 )
-"""`preprocess_input` in its mode `torch`: the first layers of Keras's EfficientNets with ImageNet weights."""
+"""Keras's `preprocess_input` with mode `torch`: the first layers of its EfficientNets with ImageNet weights."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What edgetune has to know of an architecture beyond what Keras knows."""
+    """Facts about an architecture that Keras does not provide."""
 
     build: Callable[..., Any]
-    """`build(input_shape=, input_tensor=, weights=)`, with `alpha=` and `minimalistic=` where it has them: the network
-    without its classifier."""
+    """`build(input_shape=, input_tensor=, weights=)`, plus `alpha=` and `minimalistic=` if it has them; returns the
+    network without its classifier."""
     normalisation: Normalisation
-    """What its ImageNet weights were trained on."""
+    """Input normalisation that its ImageNet weights were trained with."""
     blocks: Patterns
-    """Pairs of a regular expression that a layer's name matches from its beginning, and the name of the block that
-    such a layer belongs to (`\\1` is the expression's first group). A layer that matches none belongs to the block of
-    the layer before it; with `closing`, the pairs name the last layer of each block instead."""
+    """Pairs of a regular expression for the start of a layer's name, and the name of the block that it belongs to
+    (`\\1` is the expression's first group). A layer that matches no expression belongs to the block of the layer
+    before it; with `closing`, the pairs identify the last layer of each block instead."""
     image_size: int
-    """Of the ImageNet training, in pixels: the default."""
+    """Default height and width, in pixels: those of the ImageNet training."""
     unfreeze: int
-    """Layers to fine-tune by default, counted from the output: whole blocks with half of the weights or more."""
+    """Layers to fine-tune by default, counted from the output: whole blocks with at least half of the weights."""
     weighted_layers: int
-    """Layers with weights, by which a file of another architecture is recognised."""
+    """Number of layers with weights, which identifies the architecture of a weights file."""
     features: int
-    """Channels of the last feature map at alpha 1, by which it is told from its siblings."""
+    """Channels of the last feature map at alpha 1, which distinguish architectures with as many layers."""
     imagenet_alphas: tuple[float, ...] = ()
-    """Width multipliers for which Keras offers ImageNet weights; empty where the architecture has no multiplier."""
+    """Width multipliers for which Keras has ImageNet weights; empty if the architecture has no multiplier."""
     min_image_size: int = 32
-    """Height and width that Keras asks for at least, in pixels."""
+    """Smallest height and width that Keras accepts, in pixels."""
     closing: bool = False
-    """Whether `blocks` matches the last layer of each block, for networks whose other layers have no name."""
+    """Whether `blocks` matches the last layer of each block, for networks whose other layers have no stable name."""
     weighted_layers_minimalistic: int | None = None
-    """As `weighted_layers`, of the variant without squeeze-and-excite, hard swish and 5x5 convolutions; None where
-    there is no such variant."""
+    """`weighted_layers` of the variant without squeeze-and-excite, hard swish and 5x5 convolutions; None if there is no
+    such variant."""
     own_normalisation: bool = False
-    """Whether Keras builds a normalisation into the model that cannot be left out: it is replaced by ours."""
+    """Whether Keras builds a normalisation into the model that has to be replaced by ours."""
 
 
 def _keras(name: str, **fixed: object) -> Callable[..., Any]:
-    """The builder `keras.applications.<name>`. Keras is imported when the network is built, not when it is named."""
+    """Return a builder for `keras.applications.<name>`, which imports Keras only when it is called."""
 
     def build(**arguments: object) -> Any:
         import keras
@@ -97,7 +97,7 @@ def _mobilenet_v3(name: str, unfreeze: int, weighted_layers: int, minimalistic: 
         (r"expanded_conv_", "expanded_conv"),
         (r"conv_1(_bn)?$", "last"),
     )
-    # MobileNetV3 would bring its own Rescaling with a name that Keras numbers; ours has the same name everywhere.
+    # MobileNetV3's own Rescaling layer has a name that Keras numbers; ours has the same name in every process.
     build = _keras(name, include_preprocessing=False)
     return Architecture(
         build,

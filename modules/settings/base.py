@@ -1,4 +1,4 @@
-"""What every group of settings has, and how a tree of groups becomes flat properties and a tree again."""
+"""Base class of settings, and conversion of a settings tree to flat execution properties and back."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseModel):
-    """Base of every group: frozen, and an unknown key is an error."""
+    """Base class of all groups of settings: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 def flatten(settings: Settings, prefix: str = "") -> dict[str, Any]:
-    """Leaves of the tree by their dotted name with `_` for the dots: `{"head_units": [256, 128], ...}`.
+    """Return the leaves of the tree by their dotted name with `_` for the dots: `{"head_units": [256, 128], ...}`.
 
     Returns:
-        Only int, float, str, bool and lists of them, as execution properties can be; fields that are None are left out.
+        Only int, float, str, bool and lists of these, which execution properties can hold; None values are left out.
     """
     flat: dict[str, Any] = {}
     for name in type(settings).model_fields:
@@ -38,10 +38,10 @@ def flatten(settings: Settings, prefix: str = "") -> dict[str, Any]:
 
 
 def unflatten(cls: type[S], flat: dict[str, Any], prefix: str = "") -> S:
-    """The settings that `flatten` took apart; keys of other settings in `flat` are left alone.
+    """Rebuild the settings that `flatten` flattened; keys of other settings in `flat` are ignored.
 
     Raises:
-        ConfigError: A value is not allowed: a platform's user may change some of them for a run.
+        ConfigError: A value is not allowed, which can happen because users of a platform may change some per run.
     """
     values: dict[str, Any] = {}
     for name, field in cls.model_fields.items():
@@ -54,9 +54,9 @@ def unflatten(cls: type[S], flat: dict[str, Any], prefix: str = "") -> S:
         return cls(**values)
     except ValidationError as error:
         wrong = [f"{prefix}{'_'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}" for e in error.errors()]
-        raise ConfigError("; ".join(wrong), "`edgetune config --reference` lists what is allowed") from None
+        raise ConfigError("; ".join(wrong), "`edgetune config --reference` lists the allowed values") from None
 
 
 def as_list(value: Any) -> list[Any]:
-    """A list among execution properties: TFX on Kubeflow and Vertex hands it on as JSON."""
+    """Convert an execution property to a list: TFX on Kubeflow and Vertex passes lists as JSON."""
     return list(json.loads(value) if isinstance(value, str) else value)

@@ -15,25 +15,25 @@ Distribution = Literal["none", "mirrored", "multi_worker", "tpu"]
 
 
 class PhaseSettings(Settings):
-    """Phase 1: a new head on the frozen backbone."""
+    """Phase 1: trains a new head on the frozen backbone."""
 
     epochs: Positive = 10
-    """Passes over the train split, at most."""
+    """Maximum number of passes over the train split."""
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-3
     """Adam's learning rate at the start of the phase."""
     patience: Positive = 5
-    """Epochs on which neither the accuracy nor the loss on `eval` is better than ever before, until the phase ends; the
-    rate is halved after half as many without a better loss."""
+    """The phase ends after this many epochs without a new best accuracy or loss on `eval`; the learning rate is halved
+    after half as many without a new best loss."""
 
 
 class Unfreeze(Settings):
-    """Which part of the backbone is fine-tuned, always in whole blocks; one way of saying it."""
+    """Which part of the backbone is fine-tuned, in whole blocks; set at most one of these."""
 
     last: Positive | None = None
-    """Layers of the backbone to unfreeze, counted from its output and rounded down to whole blocks; null, where the
-    others are null too, for the architecture's default (40 for `mobilenet_v2`)."""
+    """Layers of the backbone to unfreeze, counted from its output and rounded down to whole blocks; if all three are
+    null, the architecture's default applies (40 for `mobilenet_v2`)."""
     from_block: Annotated[str, Field(min_length=1)] | None = None
-    """First block to unfreeze, such as `block_13`; the error for a wrong name lists all."""
+    """First block to unfreeze, such as `block_13`; the error for a wrong name lists all blocks."""
     fraction: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     """Share of the backbone's layers to unfreeze, counted from its output and rounded down to whole blocks."""
 
@@ -41,88 +41,88 @@ class Unfreeze(Settings):
     def _one_way(self) -> Unfreeze:
         given = [name for name in ("last", "from_block", "fraction") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are given; give one of them")
+            raise ValueError(f"{' and '.join(given)} are set; set only one of them")
         return self
 
 
 class FineTuneSettings(Settings):
-    """Phase 2: the top of the backbone and the head, at a tenth of the rate."""
+    """Phase 2: trains the top of the backbone and the head, by default at a tenth of the learning rate."""
 
     epochs: Annotated[int, Field(ge=0)] = 20
-    """Passes over the train split, at most; 0 leaves the phase out."""
+    """Maximum number of passes over the train split; 0 skips the phase."""
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-4
     """Adam's learning rate at the start of the phase."""
     patience: Positive = 5
-    """Epochs on which neither the accuracy nor the loss on `eval` is better than ever before, until the phase ends; the
-    rate is halved after half as many without a better loss."""
+    """The phase ends after this many epochs without a new best accuracy or loss on `eval`; the learning rate is halved
+    after half as many without a new best loss."""
     unfreeze: Unfreeze = Unfreeze()
     """Which part of the backbone is fine-tuned."""
 
 
 class AugmentationSettings(Settings):
-    """Random changes of the training images, made in the trainer and never in Transform."""
+    """Random changes of the training images, made in the trainer, not in Transform."""
 
     flip_horizontal: bool = True
-    """Mirror half of the images; false where left and right carry meaning."""
+    """Mirror half of the images; set to false if left and right carry meaning."""
     flip_vertical: bool = False
-    """Turn half of the images upside down, mirrored; for views from above, through a microscope and the like."""
+    """Flip half of the images vertically; for aerial views, microscope images and the like."""
     quarter_turns: bool = False
-    """Turn each image by 0, 90, 180 or 270 degrees; for images without an up and a down."""
+    """Rotate each image by 0, 90, 180 or 270 degrees; for images without a natural orientation."""
     rotation: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
-    """Largest turn in each direction, in degrees; the border is mirrored."""
+    """Maximum rotation in each direction, in degrees; the border is filled by mirroring."""
     crop: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    """Smallest fraction of the area that a random crop keeps, enlarged to the full size again; 1 crops nothing. The
-    crop's sides are in a ratio from 3:4 to 4:3."""
+    """Minimum fraction of the area that a random crop keeps, scaled up to the full size again; 1 does not crop. The
+    aspect ratio of the crop is between 3:4 and 4:3."""
     translation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
-    """Largest shift in each direction, as a fraction of the image's side."""
+    """Maximum shift in each direction, as a fraction of the image's side."""
     brightness: Fraction = 0.1
-    """Largest change of brightness, as a fraction of the full range."""
+    """Maximum change in brightness, as a fraction of the full range."""
     contrast: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Largest change of contrast: 0.2 multiplies the distance from each channel's mean by 0.8 to 1.2."""
+    """Maximum change in contrast: 0.2 multiplies the distance from each channel's mean by 0.8 to 1.2."""
     saturation: Fraction = 0.0
-    """Largest change of saturation: 0.2 multiplies it by 0.8 to 1.2; with 1, some images become grey."""
+    """Maximum change in saturation: 0.2 multiplies it by 0.8 to 1.2; with 1, some images become grey."""
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
-    """Largest turn of the colour circle in each direction, as a fraction of the circle; 0.5 reaches every colour."""
+    """Maximum hue rotation in each direction, as a fraction of the colour circle; 0.5 reaches every hue."""
 
 
 class ActivationCacheSettings(Settings):
-    """What the frozen part of the network gives is the same in every epoch, and computed once."""
+    """Compute the output of the frozen part of the network once instead of in every epoch."""
 
     enabled: bool = True
-    """False runs the whole network in every epoch, with other changes of each image every time."""
+    """Use the cache; false runs the whole network in every epoch, with new augmentations each time."""
     views: Annotated[int, Field(ge=1, le=64)] = 4
-    """Augmented views of each training image in the cache; an epoch takes one of them."""
+    """Augmented views of each training image in the cache; each epoch uses one of them."""
     head_views: Annotated[int, Field(ge=1, le=64)] = 4
-    """How many of them phase 1 trains on where phase 2 follows; fewer begin sooner, and the head learns less."""
+    """Views that phase 1 trains on if phase 2 follows; with fewer, training starts sooner but the head learns less."""
 
 
 class TrainingSettings(Settings):
-    """How the network is trained."""
+    """Training of the network."""
 
     batch_size: Positive = 32
-    """Images per step, over all devices together."""
+    """Images per step, summed over all devices."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     """Seed of the initial weights, of shuffling and of augmentation."""
     head: PhaseSettings = PhaseSettings()
-    """Phase 1: a new head on the frozen backbone."""
+    """Phase 1: trains a new head on the frozen backbone."""
     fine_tune: FineTuneSettings = FineTuneSettings()
-    """Phase 2: the top of the backbone and the head."""
+    """Phase 2: trains the top of the backbone and the head."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of each label's certainty that is spread evenly over all classes."""
+    """Share of each label's probability that is spread evenly over all classes."""
     class_weights: ClassWeights = "none"
-    """`none`, or `balanced`: an image weighs the more, the rarer its class is in the train split."""
+    """`none`, or `balanced`: the rarer an image's class in the train split, the larger its weight in the loss."""
     augmentation: AugmentationSettings = AugmentationSettings()
     """Random changes of the training images."""
     mixed_precision: bool = False
-    """Compute in bfloat16 while training: faster where the processor has instructions for it, as NVIDIA's GPUs have
-    from compute capability 8.0 on. What is exported is float32."""
+    """Train in bfloat16: faster on hardware that supports it, such as NVIDIA GPUs from compute capability 8.0 on. The
+    exported model is float32."""
     activation_cache: ActivationCacheSettings = ActivationCacheSettings()
-    """What the frozen part of the network gives is the same in every epoch, and computed once."""
+    """Compute the output of the frozen part of the network once instead of in every epoch."""
     baselines: tuple[Baseline, ...] = ()
-    """What the result is compared with in the report: `fixed_features` (phase 1 alone), `from_scratch`."""
+    """Baselines to compare the result with in the report: `fixed_features` (phase 1 only), `from_scratch`."""
     distribution: Distribution = "none"
-    """What the images of each step are shared out to: `none` (one device), `mirrored` (all accelerators of the
-    machine), `multi_worker` (several machines, as TF_CONFIG names them), `tpu`."""
+    """Devices that share the images of each step: `none` (one device), `mirrored` (all accelerators of the machine),
+    `multi_worker` (the machines named in TF_CONFIG), `tpu`."""
 
 
 # fmt: off
@@ -136,10 +136,10 @@ Backbone = Literal[
 
 
 class HeadSettings(Settings):
-    """The classifier that is put on the backbone's pooled features."""
+    """The classifier on top of the backbone's pooled features."""
 
     units: tuple[Positive, ...] = (256, 128)
-    """Units of each hidden layer, from the backbone outwards; empty for a linear classifier."""
+    """Units of each hidden layer, from the backbone to the output; empty for a linear classifier."""
     dropout: tuple[Annotated[float, Field(ge=0.0, lt=1.0)], ...] = (0.5, 0.3)
     """Dropout rate after each hidden layer; as many values as `units`."""
     l2: Annotated[float, Field(ge=0.0)] = 0.0
@@ -158,29 +158,29 @@ class ModelSettings(Settings):
     backbone: Backbone = "mobilenet_v2"
     """Architecture of the pretrained part."""
     weights: str = "imagenet"
-    """`imagenet` (downloaded as Keras does), `none` (random), a `.h5` or `.safetensors` file, the folder of a
-    SavedModel (of TF Hub, or an earlier run's, to go on from it), or a handle `https://tfhub.dev/...` that is in TF
-    Hub's cache; relative to the configuration file."""
+    """`imagenet` (downloaded by Keras), `none` (random), a `.h5` or `.safetensors` file, a SavedModel folder (from TF
+    Hub, or from an earlier run to continue from), or a handle `https://tfhub.dev/...` that is in TF Hub's cache. Paths
+    are relative to the configuration file."""
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """SHA-256 that the weights must have: of the file, over all files of the folder, or for `imagenet` over the values.
-    Where it is wrong, the error tells the one that was found."""
+    """Required SHA-256 of the weights: of the file, over all files of the folder, or for `imagenet` over the values. If
+    it is wrong, the error contains the actual one."""
     alpha: Annotated[float, Field(gt=0.0, le=2.0)] = 1.0
     """Width multiplier of the backbone; only the MobileNets have one."""
     minimalistic: bool = False
-    """The variant of MobileNetV3 without squeeze-and-excite, hard swish and 5x5 convolutions."""
+    """Use the variant of MobileNetV3 without squeeze-and-excite, hard swish and 5x5 convolutions."""
     image_size: Annotated[
         int,
         Field(ge=32, le=1024, validate_default=True),
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 32, "maximum": 1024}, {"type": "null"}]}),
-    ] = None  # type: ignore[assignment]  # the validator below puts a number in its place
-    """Height and width of the model's input, in pixels; null for the size that the architecture was pretrained at."""
+    ] = None  # type: ignore[assignment]  # the validator below replaces it by a number
+    """Height and width of the model's input, in pixels; null for the size that the architecture was pretrained with."""
     head: HeadSettings = HeadSettings()
     """The classifier on top."""
 
     @field_validator("image_size", mode="before")
     @classmethod
     def _own_size(cls, value: Any, info: ValidationInfo) -> Any:
-        architecture = ARCHITECTURES.get(info.data.get("backbone", ""))  # absent where the name itself is wrong
+        architecture = ARCHITECTURES.get(info.data.get("backbone", ""))  # missing if the name itself is wrong
         return value if value is not None else architecture.image_size if architecture else 224
 
     @model_validator(mode="after")
@@ -189,5 +189,5 @@ class ModelSettings(Settings):
         if self.alpha != 1.0 and not architecture.imagenet_alphas:
             raise ValueError(f"alpha is {self.alpha}, but {self.backbone} has no width multiplier: leave alpha out")
         if self.minimalistic and not architecture.weighted_layers_minimalistic:
-            raise ValueError(f"{self.backbone} has no minimalistic variant; mobilenet_v3_small and _large have")
+            raise ValueError(f"{self.backbone} has no minimalistic variant; only mobilenet_v3_small and _large do")
         return self

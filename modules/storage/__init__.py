@@ -1,1 +1,1 @@
-"""Files and folders on this machine or behind a URL: safe reads, digests, atomic versions."""
+"""Files and folders, local or behind a URL: safe reads, digests, atomic versions."""

@@ -1,4 +1,4 @@
-"""Digests of data in any order, and of the files of a folder."""
+"""Order-independent digests of data, and digests of folders."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import hashlib
 from edgetune.modules.storage.filesystem import files_of
 
 _MODULUS = 2**256
-# TensorFlow's record of when and by which process a SavedModel was written: it differs between two equal models.
+# TensorFlow's record of when and by which process a SavedModel was written, which differs between equal models.
 _FINGERPRINT_FILE = "fingerprint.pb"
 
 
 class DataDigest:
-    """The sum of the SHA-256 of all items, modulo 2^256: equal for the same items, each as often, in any order.
+    """Sum of the SHA-256 of all items, modulo 2^256: the same for the same multiset of items, in any order.
 
     Args:
         value: The sum so far.
@@ -22,20 +22,20 @@ class DataDigest:
         self._value = value
 
     def add(self, item: bytes) -> None:
-        """One more item."""
+        """Add one item."""
         self._value = (self._value + int.from_bytes(hashlib.sha256(item).digest(), "big")) % _MODULUS
 
     def merge(self, other: DataDigest) -> None:
-        """All items of another one."""
+        """Add all items of another digest."""
         self._value = (self._value + other._value) % _MODULUS
 
     def hexdigest(self) -> str:
-        """64 hexadecimal digits."""
+        """Return the digest as 64 hexadecimal digits."""
         return f"{self._value:064x}"
 
 
 def folder_digest(folder: str) -> str:
-    """SHA-256 over the relative paths and contents of a folder's files, as 64 hexadecimal digits."""
+    """Return the SHA-256 of the relative paths and contents of a folder's files, as 64 hexadecimal digits."""
     import tensorflow as tf
 
     total = hashlib.sha256()

@@ -1,6 +1,6 @@
-"""Looking into folders, on this machine or behind a URL (`gs://`, `s3://`, what TensorFlow's file systems know).
+"""List and read files and folders, local or behind a URL (`gs://`, `s3://`, any scheme that TensorFlow supports).
 
-Local folders need no TensorFlow, whose import alone takes seconds: a wrong path is told at once.
+Local paths do not need TensorFlow, whose import alone takes seconds, so a wrong path is reported immediately.
 """
 
 from __future__ import annotations
@@ -16,58 +16,58 @@ _MESSAGE = re.compile(r'"(?:message|error_description)": *"((?:[^"\\]|\\.)*)"')
 
 
 def exists(path: str) -> bool:
-    """Whether there is anything."""
+    """Return whether a file or folder exists."""
     return bool(_local_or_remote(path, os.path.exists, "exists"))
 
 
 def is_folder(path: str) -> bool:
-    """Whether it is a folder."""
+    """Return whether a path is a folder."""
     return bool(_local_or_remote(path, os.path.isdir, "isdir"))
 
 
 def names(folder: str) -> list[str]:
-    """Names of all files and folders inside, sorted.
+    """Return the names of all files and folders in a folder, sorted.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The folder cannot be read.
     """
     return sorted(name.rstrip("/") for name in _local_or_remote(folder, os.listdir, "listdir"))
 
 
 def matching(folder: str, pattern: str) -> list[str]:
-    """Paths below `folder` that match a glob pattern, sorted."""
+    """Return the paths below `folder` that match a glob pattern, sorted."""
     if is_remote(folder):
         return sorted(_local_or_remote(f"{folder}/{pattern}", str, "glob"))
     return sorted(str(path) for path in Path(folder).glob(pattern))
 
 
-def read(path: str, most: int | None = None) -> bytes:
-    """Return the content of a file that the user named, such as a list. For untrusted folders: `safe_read`.
+def read(path: str, max_bytes: int | None = None) -> bytes:
+    """Return the content of a file that the user named, such as a list. For untrusted folders, use `safe_read`.
 
     Args:
         path: The file.
-        most: How many bytes are read at most; None for all.
+        max_bytes: Read no more than this many bytes; None for all.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     if not is_remote(path):
         with open(path, "rb") as file:
-            return file.read(most)
+            return file.read(max_bytes)
     import tensorflow as tf
 
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
-            return bytes(file.read() if most is None else file.read(most))
+            return bytes(file.read() if max_bytes is None else file.read(max_bytes))
     except tf.errors.OpError as error:
         raise OSError(error.error_code, error.message, path) from error
 
 
 def size_and_time(path: str) -> tuple[int, int] | None:
-    """Bytes and time of the last change, in nanoseconds since the epoch; None where there is no such file."""
+    """Return a file's size in bytes and modification time in nanoseconds since the epoch; None if it is missing."""
     if not is_remote(path):
         try:
-            found = os.stat(path)  # noqa: PTH116 - as it is: a pathlib.Path drops a trailing slash
+            found = os.stat(path)  # noqa: PTH116 - unchanged: a pathlib.Path drops a trailing slash
         except OSError:
             return None
         return found.st_size, found.st_mtime_ns
@@ -81,7 +81,7 @@ def size_and_time(path: str) -> tuple[int, int] | None:
 
 
 def files_of(folder: str) -> list[str]:
-    """Relative paths of all files below `folder`, which may be a URL; sorted."""
+    """Return the relative paths of all files below `folder`, which may be a URL, sorted."""
     import tensorflow as tf
 
     found = []
@@ -91,14 +91,14 @@ def files_of(folder: str) -> list[str]:
     return sorted(found)
 
 
-def make(url: str) -> None:
-    """Makes a folder behind a URL, where folders are something.
+def make_folder(url: str) -> None:
+    """Create a folder behind a URL, if its store has folders.
 
-    Google's object store has none: what is written there is there. TensorFlow would ask for the bucket instead, and go
-    on asking for minutes where it does not exist.
+    Google's object store has none and needs none. TensorFlow would look up the bucket instead, and retry for minutes if
+    it does not exist.
 
     Raises:
-        tf.errors.OpError: It cannot be made.
+        tf.errors.OpError: The folder cannot be created.
     """
     if not url.startswith("gs://"):
         import tensorflow as tf
@@ -106,8 +106,8 @@ def make(url: str) -> None:
         tf.io.gfile.makedirs(url)
 
 
-def reason(error: Exception) -> str:
-    """Why a file system refused, in one line: of the page that an object store answers with, its status and message."""
+def error_line(error: Exception) -> str:
+    """Return a file system's error as one line: of an object store's error page, the HTTP status and the message."""
     text = str(error).strip()
     status, message = _STATUS.search(text), _MESSAGE.search(text)
     if status and message:
@@ -116,7 +116,7 @@ def reason(error: Exception) -> str:
 
 
 def is_remote(path: str) -> bool:
-    """Whether it is a URL."""
+    """Return whether a path is a URL."""
     return "://" in path
 
 

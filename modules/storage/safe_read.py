@@ -1,7 +1,7 @@
-"""Reading a file that lies in a folder of anyone's: whatever it turns out to be, it costs neither time nor memory.
+"""Read a file from an untrusted folder with bounded time and memory.
 
-A named pipe would be waited for, a device may never end, a link may lead to what is none of this folder's business, and
-a name ending in `.jpg` says nothing about a size.
+A named pipe would block, a device may never end, a link may lead to private files outside the folder, and a file named
+`.jpg` may have any size.
 """
 
 from __future__ import annotations
@@ -18,67 +18,70 @@ _KINDS = (
     (stat.S_ISCHR, "a device, not a file"),
     (stat.S_ISBLK, "a device, not a file"),
 )
-# An uncompressed image has up to 8 bytes a pixel; what else a file carries (previews, a short video) comes on top.
-_BYTES_PER_PIXEL, _BESIDE_PIXELS = 8, 64 << 20
+# An uncompressed image has up to 8 bytes a pixel; previews or a short video in the same file come on top.
+_BYTES_PER_PIXEL, _OTHER_BYTES = 8, 64 << 20
 
 
 class UnreadableFile(Exception):
-    """It is no file that can be read; the message says why, in a few words."""
+    """A path is not a readable file; the message says why, in a few words."""
 
 
-def most_bytes(max_pixels: int) -> int:
-    """Size of the largest file that can hold an image of so many pixels."""
-    return max_pixels * _BYTES_PER_PIXEL + _BESIDE_PIXELS
+def max_file_bytes(max_pixels: int) -> int:
+    """Return the size of the largest file that can hold an image of `max_pixels`, in bytes."""
+    return max_pixels * _BYTES_PER_PIXEL + _OTHER_BYTES
 
 
-def read_file(path: str, base: str | None, most: int, kind: str = "an image of data.max_pixels") -> bytes:
-    """The content of a file.
+def read_file(path: str, base: str | None, max_bytes: int, kind: str = "an image of data.max_pixels") -> bytes:
+    """Return the content of a file.
 
     Args:
-        path: The file, on this machine or behind a URL.
-        base: The folder that a link may not lead out of; None where the user named the file, and a link may do that.
-        most: Larger files are refused, in bytes.
-        kind: What has no more bytes than that, for the message.
+        path: The file, local or behind a URL.
+        base: The folder that a link may not lead out of; None if the user named the file itself.
+        max_bytes: Larger files are refused.
+        kind: What `max_bytes` is the limit of, for the error message.
 
     Raises:
-        UnreadableFile: No ordinary file, a link that leads out of `base` or nowhere, gone, not permitted, too large.
+        UnreadableFile: Not an ordinary file, a link that leads out of `base` or nowhere, missing, not permitted, or too
+            large.
     """
     try:
-        content = filesystem.read(path, most + 1) if filesystem.is_remote(path) else _read_local(path, base, most)
+        content = (
+            filesystem.read(path, max_bytes + 1) if filesystem.is_remote(path) else _read_local(path, base, max_bytes)
+        )
     except FileNotFoundError as error:
-        gone = "a link to a file that does not exist" if os.path.islink(path) else "gone, or never there"  # noqa: PTH114
+        gone = "a link to a file that does not exist" if os.path.islink(path) else "does not exist"  # noqa: PTH114
         raise UnreadableFile(gone) from error
-    except (OSError, ValueError) as error:  # a ValueError where a name has a zero byte
+    except (OSError, ValueError) as error:  # a ValueError if the name has a zero byte
         raise UnreadableFile(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if len(content) > most:
-        raise UnreadableFile(f"larger than the {most} bytes that {kind} can have")
+    if len(content) > max_bytes:
+        raise UnreadableFile(f"larger than the {max_bytes} bytes that {kind} can have")
     return content
 
 
 def check_file(path: str, base: str | None) -> None:
-    """Looks at a file of this machine without opening it.
+    """Check a local file without opening it.
 
     Raises:
-        UnreadableFile: No ordinary file, or a link that leads out of `base`.
-        OSError: Gone, or not permitted.
+        UnreadableFile: Not an ordinary file, or a link that leads out of `base`.
+        OSError: Missing, or not permitted.
     """
     if base is not None and not _is_below(path, os.path.realpath(base)):
         raise UnreadableFile("a link that leads out of the folder of images; put the file itself there")
-    _check_kind(os.stat(path))  # noqa: PTH116 - before it is opened: opening a device or a pipe may act on it
+    _check_kind(os.stat(path))  # noqa: PTH116 - before opening, because opening a device or a pipe may act on it
 
 
 def _is_below(path: str, root: str) -> bool:
     return os.path.commonpath([root, os.path.realpath(path)]) == root
 
 
-def _read_local(path: str, base: str | None, most: int) -> bytes:
+def _read_local(path: str, base: str | None, max_bytes: int) -> bytes:
     check_file(path, base)
-    # What was a file a moment ago may be a pipe now: never wait for one.
+    # The file may have been replaced by a pipe since the check: open it without blocking.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
         found = os.fstat(file.fileno())
         _check_kind(found)
-        # Python makes room for as much as is asked for. A file system that does not tell sizes tells 0.
-        return file.read(min(found.st_size or most, most) + 1)
+        # Python allocates as much as is requested. File systems that do not report sizes report 0.
+        return file.read(min(found.st_size or max_bytes, max_bytes) + 1)
 
 
 def _check_kind(found: os.stat_result) -> None:

@@ -1,11 +1,11 @@
-"""Delivering a folder as a new version, whole or not at all.
+"""Publish a folder as a new version, atomically.
 
-`<destination>/<version>` appears in one step: its content is written beside it, under a hidden name that no server
-looks at, and then renamed. Object stores cannot rename a folder in one step; there the file by which a reader knows
-that a version is complete is written last.
+`<destination>/<version>` appears in one step: its content is written beside it, under a hidden name that servers
+ignore, and then renamed. Object stores cannot rename a folder in one step; there, the file that tells readers that a
+version is complete is written last.
 
-Versions are whole numbers, as TensorFlow Serving wants them: the time in seconds since 1970, or one more than the
-largest that is there, so that the newest push is always the one that is served.
+Versions are whole numbers, as TensorFlow Serving requires: the time in seconds since 1970, or one more than the largest
+existing version, so that the newest push is always the one that is served.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Pushed:
-    """A version that was delivered."""
+    """A published version."""
 
     path: str
     """Its folder or URL."""
@@ -38,15 +38,15 @@ class Pushed:
 
 
 def push(source: str, destination: str, last: str) -> Pushed:
-    """Copies `source` to a new version below `destination`.
+    """Copy `source` to a new version below `destination`.
 
     Args:
         source: A folder, local or a URL.
-        destination: Folder of versions, local or a URL that TensorFlow writes to (`gs://...`); made if absent.
-        last: Relative path of the file without which readers do not take a version for complete.
+        destination: Folder of versions, local or a URL that TensorFlow can write to (`gs://...`); created if missing.
+        last: Relative path of the file whose presence tells readers that a version is complete.
 
     Raises:
-        PushError: `destination` cannot be written; nothing half-written is left there.
+        PushError: `destination` cannot be written; no partial version is left there.
     """
     files = sorted(files_of(source), key=lambda name: (name == last, name))
     if not files:
@@ -67,7 +67,7 @@ def _push_local(source: str, files: list[str], destination: str) -> Pushed:
             _copy_synced(f"{source}/{name}", part / name)
         for below in (part, *(entry for entry in part.rglob("*") if entry.is_dir())):
             _sync_folder(below)
-        # A rename replaces an empty folder silently, but versions are not empty: a taken one is an error, try the next.
+        # Renaming to a version that was taken meanwhile fails, because versions are not empty folders: try the next.
         while True:
             try:
                 part.rename(folder / str(version))
@@ -78,7 +78,7 @@ def _push_local(source: str, files: list[str], destination: str) -> Pushed:
                 version += 1
         _sync_folder(folder)
     except (OSError, tf.errors.OpError) as error:
-        raise _refusal(destination, error) from error
+        raise _push_error(destination, error) from error
     finally:
         if part is not None and part.exists():
             shutil.rmtree(part, ignore_errors=True)
@@ -91,24 +91,24 @@ def _push_url(source: str, files: list[str], destination: str) -> Pushed:
     folder = destination.rstrip("/")
     path = ""
     try:
-        filesystem.make(folder)
+        filesystem.make_folder(folder)
         version = _next_version(_names(folder))
         path = f"{folder}/{version}"
         for name in files:
-            filesystem.make(os.path.dirname(f"{path}/{name}"))  # noqa: PTH120 - a URL
+            filesystem.make_folder(os.path.dirname(f"{path}/{name}"))  # noqa: PTH120 - a URL
             tf.io.gfile.copy(f"{source}/{name}", f"{path}/{name}")
     except (OSError, tf.errors.OpError) as error:
-        with contextlib.suppress(tf.errors.OpError):  # what stopped the push may stop this too
+        with contextlib.suppress(tf.errors.OpError):  # whatever failed the push may fail this too
             if path and tf.io.gfile.exists(path):
                 tf.io.gfile.rmtree(path)
-        raise _refusal(destination, error) from error
+        raise _push_error(destination, error) from error
     return Pushed(path, str(version))
 
 
 def _names(folder: str) -> list[str]:
     try:
         return [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
-    except tf.errors.NotFoundError:  # some object stores have no empty folder, though it was just made
+    except tf.errors.NotFoundError:  # some object stores do not keep empty folders
         return []
 
 
@@ -126,7 +126,7 @@ def _copy_synced(source: str, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the names in a folder survive a power cut, where the system can do that."""
+    """Make the names in a folder survive a power cut, if the file system supports that."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -139,10 +139,10 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _refusal(destination: str, error: Exception) -> PushError:
+def _push_error(destination: str, error: Exception) -> PushError:
     remedies = {
-        errno.ENOSPC: "make room there, or push elsewhere",
-        errno.EDQUOT: "make room there, or push elsewhere",
+        errno.ENOSPC: "free space there, or push elsewhere",
+        errno.EDQUOT: "free space there, or push elsewhere",
         errno.EACCES: "allow this user to write there, or push elsewhere",
         errno.EPERM: "allow this user to write there, or push elsewhere",
         errno.EROFS: "the file system is read-only: push elsewhere",
@@ -150,6 +150,6 @@ def _refusal(destination: str, error: Exception) -> PushError:
         errno.EEXIST: "a file is in the way: move it, or push elsewhere",
     }
     number = error.errno if isinstance(error, OSError) else None
-    what = error.strerror if isinstance(error, OSError) and error.strerror else filesystem.reason(error)
-    remedy = remedies.get(number or 0, "check that the destination exists and may be written")
+    what = error.strerror if isinstance(error, OSError) and error.strerror else filesystem.error_line(error)
+    remedy = remedies.get(number or 0, "check that the destination exists and is writable")
     return PushError(f"{destination}: the push failed: {what}", remedy)

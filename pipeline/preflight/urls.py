@@ -38,7 +38,7 @@ def check_places(places: Mapping[str, str | None], flags: Sequence[str]) -> None
             remedy = _REMEDIES.get(
                 scheme, "check that the file system of this URL is one that TensorFlow and Beam know"
             )
-            raise ConfigError(f"{key} {place}: cannot be written: {filesystem.reason(error)}", remedy) from error
+            raise ConfigError(f"{key} {place}: cannot be written: {filesystem.error_line(error)}", remedy) from error
 
 
 def _write_with_tensorflow(path: str) -> None:
@@ -46,7 +46,7 @@ def _write_with_tensorflow(path: str) -> None:
 
     if path.startswith("s3://"):
         import tensorflow_io  # noqa: F401 - its import makes the scheme known in this process
-    filesystem.make(os.path.dirname(path))  # noqa: PTH120 - a URL
+    filesystem.make_folder(os.path.dirname(path))  # noqa: PTH120 - a URL
     with tf.io.gfile.GFile(path, "w") as file:
         file.write("")
     tf.io.gfile.remove(path)

@@ -1,4 +1,4 @@
-"""The committed backbone is the pinned one and is worth something; the drawings that made it can be made again."""
+"""The committed backbone is the pinned one and useful, and its drawings are reproducible."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILE = ROOT / "weights" / NAME
 
 @pytest.fixture(scope="module")
 def demo() -> ModelSettings:
-    """The model of `configs/demo.yaml`, its file made absolute as the configuration's reader does."""
+    """The model in `configs/demo.yaml`, with an absolute path of its weights, as the configuration loader makes it."""
     values = yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text(encoding="utf-8"))["model"]
     return ModelSettings(**{**values, "weights": str((ROOT / "configs" / values["weights"]).resolve())})
 
@@ -35,7 +35,7 @@ def test_the_demo_pins_the_committed_file(demo):
     assert (demo.backbone, demo.alpha, demo.image_size) == ("mobilenet_v2", ALPHA, SIZE)
 
 
-def test_the_log_is_of_the_committed_file(demo):
+def test_the_log_belongs_to_the_committed_file(demo):
     log = (ROOT / "weights" / "pretrain.log").read_text(encoding="utf-8")
     assert re.search(rf"^{re.escape(NAME)}: {FILE.stat().st_size} bytes, SHA-256 {demo.weights_sha256}$", log, re.M)
     assert all(name.replace(" ", "_") in log for name in CLASSES)
@@ -44,7 +44,7 @@ def test_the_log_is_of_the_committed_file(demo):
 def test_the_committed_features_beat_random_ones_on_digits(demo):
     pretrained = np.mean(probe(digits_features(build_backbone(demo))))
     random = []
-    for seed in range(3):  # what random features are worth depends on which they are
+    for seed in range(3):  # the quality of random features depends on the seed
         keras.utils.set_random_seed(seed)
         random.append(np.mean(probe(digits_features(build_backbone(demo, pretrained=False)))))
     log = (ROOT / "weights" / "pretrain.log").read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ def test_digits_are_split_eight_one_one_without_overlap():
     assert [len(train), len(evaluation), len(test)] == [1437, 180, 180]
 
 
-def test_a_drawing_depends_on_its_number_and_the_seed_alone():
+def test_a_drawing_depends_only_on_its_number_and_the_seed():
     image, label = draw(70, seed=3)
     draw(71, seed=3)
     again, same = draw(70, seed=3)
@@ -70,7 +70,7 @@ def test_a_drawing_depends_on_its_number_and_the_seed_alone():
     assert (draw(70 + len(CLASSES), seed=3)[0] != image).any()
 
 
-def test_every_class_is_drawn_visibly_and_differently_each_time():
+def test_every_class_is_drawn_visibly():
     for number in range(2 * len(CLASSES)):
         image, label = draw(number, seed=5)
         assert image.shape == (SIZE, SIZE, 3) and image.dtype == np.uint8
@@ -83,7 +83,7 @@ def test_no_class_is_a_digit():
     assert not [name for name in CLASSES if any(character.isdigit() for character in name)]
 
 
-def test_half_size_is_the_mean_of_squares():
+def test_half_size_averages_squares_of_pixels():
     image = np.stack([draw(number, seed=6)[0] for number in range(3)])
     half = scaled(image, SIZE // 2)
     assert half.shape == (3, SIZE // 2, SIZE // 2, 3) and half.dtype == np.uint8

@@ -96,7 +96,7 @@ def fill(base: Path, outside: Path) -> dict[str, str]:
         os.chdir(here)
     return {
         "cat/empty.jpg": "the file is empty",
-        "cat/pointer.jpg": "a pointer of Git LFS, not the image itself: run `git lfs pull`",
+        "cat/pointer.jpg": "a Git LFS pointer, not the image itself: run `git lfs pull`",
         "cat/cut.png": "damaged: ",
         'cat/line\nbreak, "quoted".jpg': "not an image of a known format",
         "cat/return\rhere.jpg": "not an image of a known format",
@@ -159,7 +159,7 @@ def test_a_file_that_vanishes_is_rejected(tmp_path, monkeypatch):
 
     monkeypatch.setattr(read_images, "read_file", vanish)
     ingest, rejected, _ = execute(tmp_path / "data", tmp_path / "made")
-    assert rejected == {"cat/3.jpg": "gone, or never there"}
+    assert rejected == {"cat/3.jpg": "does not exist"}
     assert (ingest["files"], ingest["accepted"]) == (24, 23)
 
 
@@ -174,7 +174,7 @@ def test_a_list_is_read_and_its_missing_file_is_rejected(tmp_path):
     lines += ["a/absent.jpg,class a,train\n"]
     (base / "list.csv").write_text("path,label,split\n" + "".join(lines))
     ingest, rejected, sources = execute(base / "list.csv", tmp_path / "made")
-    assert rejected == {"a/absent.jpg": "gone, or never there"}
+    assert rejected == {"a/absent.jpg": "does not exist"}
     assert ingest["splits"] == {split: {"class a": 2, "class b": 2} for split in ("train", "eval", "test")}
     assert sources == {f"{folder}/{number}.jpg".encode() for folder in "ab" for number in range(6)}
     assert ingest["files"] == len(lines)

@@ -308,7 +308,7 @@ def test_a_damaged_tfrecord_file_ends_the_run_with_its_name_the_position_and_a_r
     with pytest.raises(UnusableFiles) as caught:
         execute(base, tmp_path / "made", max_rejected=1.0)  # data.max_rejected does not allow damaged files
     first, second = caught.value.cause.splitlines()
-    assert first == "eval/text.tfrecord: no TFRecord file: its first bytes are not a record's"
+    assert first == "eval/text.tfrecord: not a TFRecord file: it does not begin with a record"
     assert second.strip().startswith("train/cut.tfrecord: cut short in record 4, at byte ")
     assert caught.value.remedy.startswith("write or copy the file again, or remove it; the number of images that it ha")
     assert [row["path"] for row in caught.value.rows] == ["eval/text.tfrecord", "train/cut.tfrecord"]

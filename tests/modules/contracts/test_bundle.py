@@ -1,4 +1,4 @@
-"""What a stranger's bundle.json and expected.json must hold before anything in them is used."""
+"""Strict checks of untrusted bundle.json and expected.json."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def altered(change) -> bytes:
     return json.dumps(content).encode()
 
 
-def test_what_was_pushed_is_read():
+def test_a_pushed_bundle_is_parsed():
     bundle = parse_bundle((tiny_bundle.bundle() / "bundle.json").read_bytes())
     assert (bundle.labels, bundle.image_size, list(bundle.variants)) == (["blue", "green", "red"], 32, ["float32"])
     expected = parse_expected((tiny_bundle.bundle() / "golden" / "expected.json").read_bytes())
     assert [image.file for image in expected.images] == ["00.png", "01.png", "02.png"]
 
 
-def test_bundles_of_edgetune_010_which_name_the_pushers_versions_are_read():
+def test_bundles_of_edgetune_010_with_flat_versions_are_parsed():
     def flat(content):
         content["lineage"]["versions"] = {"edgetune": "0.1.0", "tensorflow": "2.16.2"}
 
@@ -32,12 +32,12 @@ def test_bundles_of_edgetune_010_which_name_the_pushers_versions_are_read():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        (lambda b: b.update(format=2), "is of format 2, and this edgetune reads format 1"),
+        (lambda b: b.update(format=2), "is of format 2, but this edgetune reads format 1"),
         (lambda b: b.pop("format"), "is of format None"),
         (lambda b: b.pop("labels"), "labels: Field required"),
-        (lambda b: b.update(labels=["a", "a"]), "a label is there twice"),
+        (lambda b: b.update(labels=["a", "a"]), "a label occurs twice"),
         (lambda b: b.update(labels=["a\nb"]), "is not one line of text"),
         (lambda b: b.update(labels=[]), "labels: "),
         (lambda b: b.update(variants={}), "variants: "),
@@ -49,16 +49,16 @@ def test_bundles_of_edgetune_010_which_name_the_pushers_versions_are_read():
         (lambda b: b["variants"].update({"../x": b["variants"]["float32"]}), "variants.../x"),
     ],
 )
-def test_what_is_wrong_is_named(change, said):
+def test_problems_are_named(change, message):
     with pytest.raises(BundleError) as caught:
         parse_bundle(altered(change))
-    assert said in caught.value.cause and caught.value.remedy
+    assert message in caught.value.cause and caught.value.remedy
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"null", b"{", b"\xff", b"[" * 100_000, b'{"format": 1}', b"1" * 10_000]
 )
-def test_what_is_no_bundle_json_is_an_error_and_no_crash(content):
+def test_content_that_is_not_bundle_json_is_an_error_and_not_a_crash(content):
     with pytest.raises(BundleError):
         parse_bundle(content)
     with pytest.raises(BundleError):
@@ -69,7 +69,7 @@ def test_what_is_no_bundle_json_is_an_error_and_no_crash(content):
     "change",
     [{"file": "../00.png"}, {"file": "a/b.png"}, {"file": ".."}, {"probabilities": {"float32": [2.0]}}],
 )
-def test_golden_images_are_named_inside_their_folder_and_have_probabilities(change):
+def test_golden_images_must_have_plain_names_and_valid_probabilities(change):
     content = json.loads((tiny_bundle.bundle() / "golden" / "expected.json").read_text())
     content["images"][0].update(change)
     with pytest.raises(BundleError, match=r"images\.0\."):

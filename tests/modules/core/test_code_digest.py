@@ -1,4 +1,4 @@
-"""The digest of a component's code: what changes it, and what does not."""
+"""Which edits change the digest of a component's code, and which do not."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def edit(path: Path) -> None:
         "modules/typing_only.py",
     ],
 )
-def test_editing_what_the_component_imports_changes_the_digest(tree, name):
+def test_editing_an_imported_file_changes_the_digest(tree, name):
     before = digest()
     edit(tree / name)
     assert digest() != before
@@ -90,33 +90,33 @@ def test_relative_imports_are_followed(tree, name):
 @pytest.mark.parametrize(
     "name", ["modules/__init__.py", "modules/room/__init__.py", "components/__init__.py", "components/gate/__init__.py"]
 )
-def test_the_packages_on_the_way_count_by_their_bytes(tree, name):
+def test_editing_a_parent_package_changes_the_digest(tree, name):
     before = digest()
     edit(tree / name)
     assert digest() != before
 
 
 @pytest.mark.parametrize("name", ["modules/of_the_room.py", "components/gate/component.py"])
-def test_what_a_package_on_the_way_imports_does_not_count(tree, name):
+def test_imports_of_a_parent_package_do_not_count(tree, name):
     before = digest()
     edit(tree / name)
     assert digest() == before
 
 
-def test_what_a_package_imports_counts_where_a_member_is_imported_from_it(tree):
+def test_imports_of_a_package_count_if_a_member_is_imported_from_it(tree):
     before = digest()
     edit(tree / "modules/member.py")
     assert digest() != before
 
 
 @pytest.mark.parametrize("name", ["__init__.py", "modules/unrelated.py", "pipeline/cli.py"])
-def test_editing_what_it_does_not_import_leaves_the_digest(tree, name):
+def test_editing_a_file_that_is_not_imported_keeps_the_digest(tree, name):
     before = digest()
     edit(tree / name)
     assert digest() == before
 
 
-def test_importing_the_package_itself_does_not_bring_the_whole_program_into_the_digest(tree):
+def test_importing_edgetune_itself_does_not_add_the_whole_program_to_the_digest(tree):
     before = digest()
     path = tree / "modules" / "late.py"
     path.write_text("import edgetune\nfrom edgetune import __version__\n")
@@ -127,7 +127,7 @@ def test_importing_the_package_itself_does_not_bring_the_whole_program_into_the_
     assert digest() == changed
 
 
-def test_a_module_that_moves_to_another_name_changes_the_digest(tree):
+def test_renaming_a_module_changes_the_digest(tree):
     before = digest()
     (tree / "modules" / "late.py").rename(tree / "modules" / "later.py")
     path = tree / "components" / "gate" / "executor.py"
@@ -135,7 +135,7 @@ def test_a_module_that_moves_to_another_name_changes_the_digest(tree):
     assert digest() != before
 
 
-def test_the_digest_does_not_depend_on_where_the_tree_stands(tree, monkeypatch):
+def test_the_digest_does_not_depend_on_the_folder_of_the_code(tree, monkeypatch):
     before = digest()
     copied = tree.parent / f"{tree.name}-copy"
     shutil.copytree(tree, copied)
@@ -144,13 +144,13 @@ def test_the_digest_does_not_depend_on_where_the_tree_stands(tree, monkeypatch):
     assert len(before) == 64
 
 
-def test_modules_that_import_each_other_end(tree):
+def test_circular_imports_are_followed_once(tree):
     (tree / "modules" / "late.py").write_text("import edgetune.modules.direct\n")
     (tree / "modules" / "direct.py").write_text("import edgetune.modules.late\n")
     assert {path.name for path in closure((COMPONENT,))} >= {"late.py", "direct.py"}
 
 
-def test_the_trainers_digest_covers_all_that_trains_and_exports():
+def test_the_trainers_digest_covers_training_and_export_code_only():
     names = {
         path.relative_to(module.ROOT).as_posix()
         for path in closure(("edgetune.components.two_phase_trainer.executor",))

@@ -1,4 +1,4 @@
-"""What differs between the generations of TFX: each difference is really there, and only where it is said to be."""
+"""Each difference between the TFX generations exists, and only in the generation that the code assumes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from edgetune.modules.core import generation
 from tests.helpers import crafted_parquet
 
 
-def test_the_generation_is_that_of_the_tfx_that_is_installed():
+def test_the_generation_matches_the_installed_tfx():
     assert metadata.version("tfx").startswith("1.16." if generation.TFX_116 else "1.21.")
 
 
-def test_the_health_check_of_kubeflow_goes_by_one_name_or_the_other():
+def test_the_health_check_method_has_the_name_of_its_generation():
     service = kfp_server_api.HealthzServiceApi(kfp_server_api.ApiClient())
     name = "get_healthz" if generation.TFX_116 else "healthz_service_get_healthz"
     assert generation.health_check(service) == getattr(service, name)
     assert hasattr(service, "get_healthz") == generation.TFX_116
 
 
-def test_only_the_pyarrow_of_one_generation_runs_code_and_there_it_is_guarded(tmp_path, root):
+def test_the_guard_stops_the_old_pyarrow_from_running_code(tmp_path, root):
     columns = {"path": ["a.jpg"], "label": ["oak"]}
     path = crafted_parquet.write(tmp_path / "list.parquet", columns, "path", f"touch {tmp_path}/ran")
     read = f"from pyarrow import parquet; parquet.ParquetFile({str(path)!r}).schema_arrow"

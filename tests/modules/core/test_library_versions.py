@@ -1,4 +1,4 @@
-"""Versions as a component's key and as lineage have them."""
+"""Library versions in cache keys and in lineage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.core.library_versions import IMAGE_LOCK, image_versions, library_versions, record
 
 
-def test_versions_are_those_that_are_installed_and_absence_is_one_of_them():
+def test_versions_are_the_installed_ones_and_null_for_missing_libraries():
     found = json.loads(library_versions(["tensorflow", "no-such-library", "Pillow"]))
     assert found == {
         "Pillow": metadata.version("pillow"),
@@ -26,37 +26,37 @@ def test_versions_are_those_that_are_installed_and_absence_is_one_of_them():
     }
 
 
-def test_the_order_in_which_they_are_named_does_not_matter():
+def test_the_order_of_libraries_does_not_matter():
     assert library_versions(["numpy", "keras"]) == library_versions(["keras", "numpy"])
-    assert "\\" not in library_versions(["numpy"])  # ML Metadata on PostgreSQL takes none
+    assert "\\" not in library_versions(["numpy"])  # ML Metadata on PostgreSQL rejects backslashes
 
 
-def test_a_record_also_says_which_edgetune_tfx_and_python_it_was():
+def test_a_record_includes_edgetune_tfx_and_python():
     found = json.loads(record(["numpy"]))
     assert set(found) == {"edgetune", "numpy", "python", "tfx"}
     assert (found["tfx"], found["python"]) == (metadata.version("tfx"), platform.python_version())
 
 
-def test_no_library_is_imported_for_its_version():
+def test_no_library_is_imported_to_get_its_version():
     asked = "from edgetune.modules.core.library_versions import record; record(['tensorflow', 'keras', 'pillow'])"
     code = f"import sys; {asked}; print(*{{'tensorflow', 'keras', 'PIL', 'tfx'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
 
-def test_the_image_is_told_by_the_lock_that_it_is_installed_from(root, monkeypatch, tmp_path):
+def test_the_image_is_identified_by_its_lock_file(root, monkeypatch, tmp_path):
     content = (root / IMAGE_LOCK).read_bytes()
     assert json.loads(image_versions()) == {IMAGE_LOCK: hashlib.sha256(content).hexdigest()}
     monkeypatch.setattr(module, "ROOT", tmp_path)
     with pytest.raises(ConfigError, match=r"tfx121\.txt: cannot be read") as caught:
         image_versions()
-    assert caught.value.remedy == "install edgetune again"
+    assert caught.value.remedy == "reinstall edgetune"
     (tmp_path / IMAGE_LOCK).parent.mkdir()
     (tmp_path / IMAGE_LOCK).write_bytes(content + b"# edited\n")
     assert json.loads(image_versions()) != {IMAGE_LOCK: hashlib.sha256(content).hexdigest()}
 
 
-def test_it_is_the_lock_of_the_image_and_an_installed_edgetune_has_it(root):
+def test_the_image_lock_is_that_of_the_install_script_and_is_in_the_wheel(root):
     script = (root / "scripts" / "install_in_image.sh").read_text(encoding="utf-8")
     assert re.findall(r"^lock=(.+)$", script, re.MULTILINE) == [IMAGE_LOCK]
     import setuptools

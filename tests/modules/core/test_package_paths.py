@@ -1,4 +1,4 @@
-"""Names of the files that come with the code."""
+"""Portable names of the files shipped with the code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from edgetune.modules.core.package_paths import located, portable
 
 
-def test_a_file_of_the_code_is_named_without_the_folder_it_lies_in(root):
+def test_a_file_of_the_code_has_a_name_without_its_folder(root):
     schema = root / "schemas" / "examples.pbtxt"
     assert portable(str(schema)) == "edgetune:schemas/examples.pbtxt"
     assert Path(located("edgetune:schemas/examples.pbtxt")).resolve() == schema
@@ -17,5 +17,5 @@ def test_a_file_of_the_code_is_named_without_the_folder_it_lies_in(root):
 
 
 @pytest.mark.parametrize("other", ["imagenet", "none", "/photos/weights.h5", "gs://bucket/w.h5", "weights.h5", ""])
-def test_whatever_else_is_left_alone_both_ways(other):
+def test_other_paths_are_unchanged_in_both_directions(other):
     assert portable(other) == located(other) == other

@@ -1,4 +1,4 @@
-"""Work in threads: the order of results, how many wait, errors, and what all threads share."""
+"""Work in threads: order of results, number of pending ones, exceptions, shared budgets and contexts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgetune.modules.core import threads
 from edgetune.modules.core.threads import Budget, InOrder, without_warnings
 
 
-def test_results_come_in_the_order_of_the_calls_although_the_first_take_longest():
+def test_results_come_in_call_order_even_if_the_first_calls_take_longest():
     def slow(number: int) -> int:
         time.sleep(0.02 * (5 - number % 5))
         return number
@@ -24,23 +24,23 @@ def test_results_come_in_the_order_of_the_calls_although_the_first_take_longest(
     assert found == list(range(20)) and list(calls.rest()) == []
 
 
-def test_few_results_wait_however_many_calls_there_are():
+def test_the_number_of_pending_results_is_bounded():
     begun = []
     calls = InOrder(lambda number: begun.append(number) or number, threads=2)
     taken = 0
     for number in range(500):
         taken += len(list(calls.call(number)))
-        assert len(begun) - taken <= number + 1 - taken <= 2 * threads._AHEAD
+        assert len(begun) - taken <= number + 1 - taken <= 2 * threads._CALLS_PER_THREAD
     assert taken + len(list(calls.rest())) == 500
 
 
-def test_several_calls_are_under_way_at_a_time():
-    both = threading.Barrier(2, timeout=20)  # breaks where one waits for the other's end
+def test_calls_run_simultaneously():
+    both = threading.Barrier(2, timeout=20)  # breaks if the calls run one after the other
     calls = InOrder(both.wait, threads=2)
     assert sorted([*calls.call(), *calls.call(), *calls.rest()]) == [0, 1]
 
 
-def test_an_error_is_raised_when_it_is_its_turn():
+def test_an_exception_is_raised_when_its_result_is_due():
     calls = InOrder(lambda number: 1 // number)
     found = [*calls.call(1)]
     with pytest.raises(ZeroDivisionError):
@@ -50,7 +50,7 @@ def test_an_error_is_raised_when_it_is_its_turn():
     assert found == [1]
 
 
-def test_a_budget_is_never_exceeded_but_by_one_alone():
+def test_a_budget_is_exceeded_only_by_a_single_holder():
     budget, lock = Budget(), threading.Lock()
     used, highest = 0, []
 
@@ -70,15 +70,15 @@ def test_a_budget_is_never_exceeded_but_by_one_alone():
     assert any(together > alone for together, alone in highest)
 
 
-def test_a_budget_is_given_back_after_an_error():
+def test_a_budget_is_released_after_an_exception():
     budget = Budget()
     with pytest.raises(ZeroDivisionError), budget.spend(10, 10):
         raise ZeroDivisionError
-    with budget.spend(10, 10):  # else it would wait forever
+    with budget.spend(10, 10):  # would wait forever if it were not released
         pass
 
 
-def test_warnings_are_silent_in_all_threads_until_the_last_one_is_out():
+def test_warnings_are_silent_in_all_threads_until_the_last_one_leaves():
     before = list(warnings.filters)
     inside, out = threading.Event(), threading.Event()
 

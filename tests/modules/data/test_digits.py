@@ -1,4 +1,4 @@
-"""The embedded digits: complete or not there, equal to scikit-learn's, and written once."""
+"""The embedded digits: written completely or not at all, once, and equal to scikit-learn's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_digits(tmp_path_factory.mktemp("data") / "deep" / "digits")
 
 
-def test_there_are_1797_images_in_ten_folders_as_many_of_each_as_scikit_learn_has(written):
+def test_1797_images_are_written_to_ten_folders_with_scikit_learns_counts(written):
     counts = Counter(path.parent.name for path in written.glob("*/*.png"))
     assert counts == Counter(str(label) for label in load_digits().target)
     assert len(counts) == 10 and counts.total() == 1797
@@ -26,7 +26,7 @@ def test_there_are_1797_images_in_ten_folders_as_many_of_each_as_scikit_learn_ha
     assert written.stat().st_mode & 0o777 == 0o755
 
 
-def test_the_pixels_are_scikit_learns_over_the_whole_range(written):
+def test_the_pixels_are_scikit_learns_scaled_to_the_full_range(written):
     digits = load_digits()
     for number in (0, 1, 2, 900, 1796):
         with Image.open(written / str(digits.target[number]) / f"{number:04}.png") as image:
@@ -36,7 +36,7 @@ def test_the_pixels_are_scikit_learns_over_the_whole_range(written):
         assert image.getextrema() == (0, 239)  # 15 of 16 shades
 
 
-def test_what_is_there_is_left_alone(tmp_path):
+def test_an_existing_folder_is_left_unchanged(tmp_path):
     folder = tmp_path / "digits"
     (folder / "mine").mkdir(parents=True)
     assert write_digits(folder) == folder
@@ -44,7 +44,7 @@ def test_what_is_there_is_left_alone(tmp_path):
 
 
 def failing_after(monkeypatch: pytest.MonkeyPatch, images: int, action) -> None:
-    """The disk takes some images, then `action` happens."""
+    """Run `action` after some images have been saved."""
     saved = Image.Image.save
     written = []
 
@@ -58,7 +58,7 @@ def failing_after(monkeypatch: pytest.MonkeyPatch, images: int, action) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()], ids=["disk", "interrupt"])
-def test_nothing_half_written_stays_after_a_failure(tmp_path, monkeypatch, error):
+def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch, error):
     def action():
         assert list(tmp_path.iterdir()) and not (tmp_path / "digits").exists()
         raise error
@@ -69,7 +69,7 @@ def test_nothing_half_written_stays_after_a_failure(tmp_path, monkeypatch, error
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_run_that_was_faster_is_no_error(tmp_path, monkeypatch):
+def test_a_folder_written_by_a_faster_run_is_not_an_error(tmp_path, monkeypatch):
     failing_after(monkeypatch, 1796, lambda: (tmp_path / "digits" / "0").mkdir(parents=True))
     assert write_digits(tmp_path / "digits") == tmp_path / "digits"
     assert [path.name for path in tmp_path.rglob("*")] == ["digits", "0"]

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset: which findings there are, and what each says."""
+"""Findings about a dataset and their messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgetune.modules.data.findings import (
 from edgetune.modules.settings.data import FINDINGS as NAMES
 
 
-def test_the_bound_of_a_class_counts_over_all_splits():
+def test_small_classes_are_counted_over_all_splits():
     splits = {"train": {"cat": 8, "dog": 5}, "eval": {"cat": 1, "dog": 1}, "test": {"cat": 1, "eel": 2}}
     assert small_classes(splits, 2) == []
     found = small_classes(splits, 7)
@@ -40,7 +40,7 @@ def test_an_anomaly_names_feature_and_split():
     assert anomalies("eval", {}) == []
 
 
-def test_copies_of_one_label_in_one_split_are_harmless():
+def test_copies_with_one_label_in_one_split_are_not_a_finding():
     assert same_images([Copy("train", "cat", "cat/1.jpg"), Copy("train", "cat", "cat/2.jpg")]) == []
     assert same_images([Copy("train", "cat", "cat/1.jpg")]) == []
 
@@ -48,7 +48,7 @@ def test_copies_of_one_label_in_one_split_are_harmless():
 def test_the_same_image_under_two_labels_names_both_files():
     [found] = same_images([Copy("train", "plastic", "plastic/9.jpg"), Copy("train", "glass", "glass/7.jpg")])
     assert found.name == "two_labels"
-    assert found.cause == "the same image stands under the labels glass and plastic: glass/7.jpg, plastic/9.jpg"
+    assert found.cause == "the same image has the labels glass and plastic: glass/7.jpg, plastic/9.jpg"
     assert found.files == ("glass/7.jpg", "plastic/9.jpg")
 
 
@@ -58,27 +58,27 @@ def test_the_same_image_in_two_splits_is_leakage():
     assert found.cause == "the same image is in the splits test and train: test/cat/1.jpg, train/cat/1.jpg"
 
 
-def test_an_image_can_be_both():
+def test_an_image_can_have_two_labels_and_leak():
     found = same_images([Copy("train", "cat", "a"), Copy("eval", "dog", "b"), Copy("test", "dog", "c")])
     assert [finding.name for finding in found] == ["two_labels", "leakage"]
     assert "eval and test and train" in found[1].cause
 
 
-def test_findings_do_not_depend_on_the_order_and_name_ten_files_at_most():
+def test_findings_do_not_depend_on_the_order_and_name_at_most_ten_files():
     copies = [Copy("train", label, f"{label}/{number:02}.jpg") for label in ("cat", "dog") for number in range(8)]
     assert same_images(copies) == same_images(reversed(copies))
     [found] = same_images(copies)
-    # The first of each label, then the others in their order.
+    # The first of each label, then the others in order.
     assert found.files[:3] == ("cat/00.jpg", "dog/00.jpg", "cat/01.jpg") and len(found.files) == 10
     assert "cat/07.jpg" in found.cause and "dog/02.jpg" not in found.cause and ", and 6 more" in found.cause
 
 
-def test_images_of_other_pixels_are_nearly_the_same():
+def test_copies_with_different_pixels_are_called_nearly_the_same():
     [found] = same_images([Copy("train", "a", "a/1.jpg", "11"), Copy("train", "b", "b/1.jpg", "22")])
-    assert found.cause == "nearly the same image stands under the labels a and b: a/1.jpg, b/1.jpg"
+    assert found.cause == "nearly the same image has the labels a and b: a/1.jpg, b/1.jpg"
 
 
-def test_copies_are_a_finding_of_their_own_only_where_nothing_worse_is_wrong():
+def test_duplicates_are_reported_only_without_other_findings():
     one, two, other = Copy("train", "a", "a/1.jpg"), Copy("train", "a", "a/2.jpg"), Copy("train", "b", "b/1.jpg")
     assert [finding.name for finding in same_images([one, two], one_only=True)] == ["duplicates"]
     assert [finding.name for finding in same_images([one, other], one_only=True)] == ["two_labels"]
@@ -90,10 +90,10 @@ def test_imbalance_is_between_the_largest_and_the_smallest_class():
     assert imbalance(splits, 5.0) == [] and imbalance({"train": {}}, 1.0) == []
     [found] = imbalance(splits, 4.9)
     assert found.subject == "eel"
-    assert found.cause == "the class cat has 10 images and eel has 2: 5.0 for each, more than data.max_imbalance 4.9"
+    assert found.cause == "the class cat has 10 images and eel has 2: a ratio of 5.0, more than data.max_imbalance 4.9"
 
 
-def test_a_finding_is_allowed_by_its_name_alone_or_with_what_it_is_about():
+def test_a_finding_is_allowed_by_its_name_alone_or_with_its_subject():
     of_files = Finding("two_labels", "", "", ("a/1: 2.jpg", "b/1.jpg"))
     of_class = Finding("small_class", "", "", subject="cat")
     for allowed in ("two_labels", "two_labels:b/1.jpg", "two_labels:a/1: 2.jpg"):
@@ -103,7 +103,7 @@ def test_a_finding_is_allowed_by_its_name_alone_or_with_what_it_is_about():
         assert not is_allowed(of_files, allowed) and not is_allowed(of_class, allowed)
 
 
-def test_the_names_are_those_that_findings_have():
+def test_the_listed_names_are_those_of_all_findings():
     every = [
         *small_classes({"train": {"a": 1}}, 2),
         *anomalies("train", {"x": "y"}),
@@ -115,18 +115,18 @@ def test_the_names_are_those_that_findings_have():
     assert {finding.name for finding in every} == set(NAMES)
 
 
-def test_a_refusal_says_how_to_let_the_finding_pass():
+def test_the_error_tells_how_to_allow_the_finding():
     [finding] = same_images([Copy("train", "a", "a/1.jpg"), Copy("train", "b", "b/1.jpg")])
-    assert FindingsError([finding]).remedy.endswith("; --allow 'two_labels:a/1.jpg' lets it pass")
+    assert FindingsError([finding]).remedy.endswith("; or tolerate it with --allow 'two_labels:a/1.jpg'")
     assert FindingsError([finding]).exit_code == 3
 
 
-def test_a_finding_about_a_class_names_some_of_its_files_and_is_allowed_by_its_class():
+def test_a_finding_about_a_class_names_some_files_and_is_allowed_by_class():
     found = [*small_classes({"train": {"a": 1, "b": 12}}, 20), *imbalance({"train": {"a": 1, "b": 12}}, 2)]
     by_class = {"a": ["a/1.jpg"], "b": [f"b/{number:02}.jpg" for number in range(12)]}
     named = with_files(found, by_class)
     assert [finding.files for finding in named] == [("a/1.jpg",), tuple(by_class["b"][:10]), ("a/1.jpg",)]
     assert named[1].cause.endswith("min_examples_per_class 20, such as b/00.jpg, b/01.jpg, b/02.jpg")
     assert [finding.subject for finding in named] == ["a", "b", "a"]
-    assert FindingsError(named).remedy.endswith("--allow 'small_class:a' lets it pass")
+    assert FindingsError(named).remedy.endswith("tolerate it with --allow 'small_class:a'")
     assert with_files(found, {}) == found

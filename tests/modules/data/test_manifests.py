@@ -1,4 +1,4 @@
-"""Lists of images: both forms of file, and every error with file, line and remedy."""
+"""Lists of images: both file formats, and every error with file, line and remedy."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def refused(path: str) -> str:
     return caught.value.cause.removeprefix(path)
 
 
-def test_a_csv_is_read_with_its_quotes_and_in_any_order_of_columns(tmp_path):
+def test_a_csv_is_read_with_quotes_and_with_columns_in_any_order(tmp_path):
     text = '\ufefflabel,note,path\r\noak,x,a.jpg\r\n"a ""big"" elm",y,"b,\nc.jpg"\r\n\r\noak,z,./sub//../d.jpg\r\n'
     assert read_manifest(write(tmp_path, text), SPLIT_OF) == [
         Entry("a.jpg", "oak", None),
@@ -51,14 +51,14 @@ def test_a_csv_is_read_with_its_quotes_and_in_any_order_of_columns(tmp_path):
     ]
 
 
-def test_splits_go_under_their_usual_names(tmp_path):
+def test_the_usual_names_of_splits_are_accepted(tmp_path):
     names = ("train", "Training", "eval", "val", "validation", "dev", "test", "testing ")
     text = "path,label,split\n" + "".join(f"{number}.jpg,oak,{name}\n" for number, name in enumerate(names))
     found = [entry.split for entry in read_manifest(write(tmp_path, text), SPLIT_OF)]
     assert found == ["train"] * 2 + ["eval"] * 4 + ["test"] * 2
 
 
-def test_a_parquet_is_read_with_labels_of_any_kind(tmp_path):
+def test_a_parquet_file_is_read_with_labels_of_any_type(tmp_path):
     path = parquet(tmp_path, path=["a.jpg", "b.jpg"], label=[7, 0], split=["train", "test"], other=[1.5, None])
     assert read_manifest(path, SPLIT_OF) == [Entry("a.jpg", "7", "train"), Entry("b.jpg", "0", "test")]
     assert refused(parquet(tmp_path, path=["a.jpg", None], label=["x", "y"])) == ", row 2: the path is empty"
@@ -67,14 +67,14 @@ def test_a_parquet_is_read_with_labels_of_any_kind(tmp_path):
     assert refused(str(tmp_path / "list.parquet")).startswith(" cannot be read as Parquet: ")
 
 
-def test_damage_in_a_parquet_is_an_error_wherever_it_is(tmp_path):
+def test_damage_anywhere_in_a_parquet_file_is_an_error(tmp_path):
     content = Path(parquet(tmp_path, path=[f"{n}.jpg" for n in range(900)], label=["oak", "elm"] * 450)).read_bytes()
     random, refusals = np.random.default_rng(1), 0
     for _ in range(400):
         damaged = bytearray(content)
         damaged[random.integers(len(content))] = random.integers(256)
         try:
-            list(parquet_lists._read(bytes(damaged), ["path", "label"]))  # what the child does
+            list(parquet_lists._read(bytes(damaged), ["path", "label"]))  # as the child does
         except DataError:
             refusals += 1
     assert refusals > 100
@@ -91,30 +91,30 @@ def test_damage_in_a_parquet_is_an_error_wherever_it_is(tmp_path):
         (pa.array([b"a.jpg", b"\xff.jpg"]).view(pa.string()), " cannot be read as Parquet: 'utf-8' codec can't decode"),
     ],
 )
-def test_a_column_that_holds_no_text_is_an_error(tmp_path, column, cause):
+def test_a_column_that_is_not_text_is_an_error(tmp_path, column, cause):
     assert refused(parquet(tmp_path, path=column, label=["oak", "elm"])).startswith(cause)
 
 
-def test_the_type_of_any_other_column_is_of_no_interest(tmp_path):
+def test_the_types_of_other_columns_do_not_matter(tmp_path):
     path = parquet(tmp_path, path=pa.array(["a.jpg"]).dictionary_encode(), label=[True], other=[{"x": [1]}])
     assert read_manifest(path, SPLIT_OF) == [Entry("a.jpg", "True", None)]
 
 
-def test_a_column_that_is_there_twice_is_an_error(tmp_path):
+def test_a_duplicate_column_is_an_error(tmp_path):
     assert refused(write(tmp_path, "path,label,path\na,oak,b\n")) == " has the column path more than once"
     table = pa.table([["a.jpg"], ["oak"], ["elm"]], names=["path", "label", "label"])
     pyarrow.parquet.write_table(table, tmp_path / "list.parquet")
     assert refused(f"{tmp_path}/list.parquet") == " has the column label more than once"
 
 
-def test_a_list_of_more_rows_than_fit_into_memory_ends_at_the_first_that_is_wrong(tmp_path):
+def test_a_list_with_more_rows_than_fit_into_memory_is_read_until_the_first_error(tmp_path):
     rows = 1_000_000
     same = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int8)), ["a.jpg"])
     path = parquet(tmp_path, path=same, label=same)
     assert Path(path).stat().st_size < 1 << 16
     tracemalloc.start()
     try:
-        assert refused(path) == ", row 2: a.jpg stands in row 1 already"
+        assert refused(path) == ", row 2: a.jpg is already in row 1"
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -122,35 +122,35 @@ def test_a_list_of_more_rows_than_fit_into_memory_ends_at_the_first_that_is_wron
 
 
 @pytest.mark.parametrize("typed", ["path", "note"])
-def test_code_in_a_parquet_is_not_run(tmp_path, root, typed):
+def test_code_in_a_parquet_file_is_not_run(tmp_path, root, typed):
     ran = tmp_path / "ran"
     columns = {"path": ["a.jpg", "b.jpg"], "label": ["oak", "elm"], "note": ["x", "y"]}
     path = crafted_parquet.write(tmp_path / "list.parquet", columns, typed, f"touch {ran}")
-    # In a process of its own: here, Beam or another test may have guarded pyarrow already.
+    # In another process, because Beam or another test may have guarded pyarrow in this one.
     done = in_a_process(root, path)
     assert not ran.exists()
-    # TFX 1.21's pyarrow reads the column as what it is stored as; that of 1.16 refuses the file.
-    refusals = ("has a column of a type that brings Python code", "has a column path of type extension")
+    # TFX 1.21's pyarrow reads the column as its storage type; that of TFX 1.16 refuses the file.
+    refusals = ("has a column of a type with embedded Python code", "has a column path of type extension")
     if TFX_116 or typed == "path":
         assert "DataError" in done.stderr and any(refusal in done.stderr for refusal in refusals), done.stderr
     else:
         assert done.stdout.split() == ["2"], done.stderr
 
 
-def test_a_process_that_has_read_a_parquet_ends_well(tmp_path, root):
+def test_a_process_that_has_read_a_parquet_file_exits_normally(tmp_path, root):
     path = parquet(tmp_path, path=[f"{n}.jpg" for n in range(100)], label=["oak", "elm"] * 50)
     for _ in range(8):
         done = in_a_process(root, path)
         assert (done.returncode, done.stdout.split()) == (0, ["100"]), done.stderr
 
 
-def test_where_the_reader_ends_its_process_the_list_is_refused(tmp_path, monkeypatch):
+def test_a_list_that_crashes_the_reader_is_refused(tmp_path, monkeypatch):
     path = parquet(tmp_path, path=["a.jpg"], label=["oak"])
     ends = tmp_path / "python"
     ends.write_text('#!/bin/sh\necho \'{"names": ["path", "label"]}\'\nkill -SEGV $$\n')
     ends.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(ends))
-    assert refused(path) == " cannot be read as Parquet: it ended the process that read it (SIGSEGV)"
+    assert refused(path) == " cannot be read as Parquet: it crashed the reader (SIGSEGV)"
 
 
 @pytest.mark.parametrize("characters", [1 << 20, 400 << 20])
@@ -163,13 +163,13 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused(tmp_path, characters)
     assert refused(str(path)) in (
         " has a value of more than 65536 characters",
         " unpacks to more than a list of images can have",
-        # Some of Arrow's own code ends the process where it gets no memory.
-        " cannot be read as Parquet: it ended the process that read it (SIGABRT)",
+        # Some of Arrow's code aborts the process if it cannot allocate memory.
+        " cannot be read as Parquet: it crashed the reader (SIGABRT)",
     )
 
 
 def reading(path: Path | str) -> str:
-    """Code that reads a list and prints how many lines it has."""
+    """Code that reads a list and prints its number of entries."""
     imports = "from edgetune.modules.data.manifests import read_manifest\n"
     imports += "from edgetune.modules.data.sources import SPLIT_OF\n"
     return f"{imports}print(len(read_manifest({str(path)!r}, SPLIT_OF)))"
@@ -191,14 +191,14 @@ def in_a_process(root: Path, path: Path | str, code: str = "") -> subprocess.Com
         ('path,label\n"a\nb",oak\nc,\n', ", line 4: the label is empty"),
         ("path,label,split\na.jpg,oak,trian\n", ", line 2: the split 'trian' is not known"),
         ("path,label,split\na.jpg,oak,\n", ", line 2: the split '' is not known"),
-        ("path,label\na.jpg,oak\nb.jpg,oak\n./a.jpg,elm\n", ", line 4: a.jpg stands in line 2 already"),
-        ("path,label\na.jpg,oak,elm\n", ", line 2: 3 values where the first line names 2 columns"),
-        ("path,label\na.jpg\n", ", line 2: 1 values where the first line names 2 columns"),
+        ("path,label\na.jpg,oak\nb.jpg,oak\n./a.jpg,elm\n", ", line 4: a.jpg is already in line 2"),
+        ("path,label\na.jpg,oak,elm\n", ", line 2: 3 values, but the first line names 2 columns"),
+        ("path,label\na.jpg\n", ", line 2: 1 values, but the first line names 2 columns"),
         ('path,label\na.jpg,"oak\n', ", line 2: not valid CSV: unexpected end of data"),
         (b"path,label\na.jpg,oak\n\xff.jpg,elm\n", ", line 3: not UTF-8"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(tmp_path, text, cause):
+def test_errors_in_a_csv_name_the_line(tmp_path, text, cause):
     assert refused(write(tmp_path, text)) == cause
 
 
@@ -208,12 +208,12 @@ def test_a_path_that_leaves_the_folder_is_an_error(tmp_path, path):
     assert cause == f", line 2: the path {path} leaves the folder {tmp_path} of the list"
 
 
-def test_a_path_from_the_root_may_lead_into_the_folder(tmp_path):
+def test_an_absolute_path_inside_the_folder_is_accepted(tmp_path):
     path = write(tmp_path, f"path,label\n{tmp_path}/cat/a.jpg,oak\n")
     assert read_manifest(path, SPLIT_OF) == [Entry("cat/a.jpg", "oak", None)]
 
 
-def test_a_list_that_is_no_file_is_not_waited_for(tmp_path):
+def test_a_list_that_is_a_pipe_or_too_large_is_refused_without_blocking(tmp_path):
     os.mkfifo(tmp_path / "list.csv")
     assert refused(f"{tmp_path}/list.csv") == ": a named pipe, not a file"
     with open(tmp_path / "list.parquet", "wb") as file:
@@ -227,7 +227,7 @@ def test_a_list_may_be_a_link(tmp_path):
     assert read_manifest(f"{tmp_path}/data/list.csv", SPLIT_OF) == [Entry("a.jpg", "oak", None)]
 
 
-def test_a_list_is_known_by_its_name():
+def test_a_list_is_recognised_by_its_ending():
     assert is_manifest("/a/B.CSV") and is_manifest("gs://a/b.parquet") and is_manifest("b.pq")
     assert not is_manifest("/a/b.txt") and not is_manifest("/a/csv")
 
@@ -255,9 +255,9 @@ def test_a_list_is_a_source_with_or_without_splits(tmp_path):
     assert source.images == 6
 
 
-def test_a_list_with_too_little_in_it_is_an_error(tmp_path):
-    assert cause(write(tmp_path, "path,label\n")) == " names no images"
-    assert cause(write(tmp_path, "path,label\na.jpg,oak\n")) == " has one class only: oak"
+def test_a_list_with_too_few_images_classes_or_splits_is_an_error(tmp_path):
+    assert cause(write(tmp_path, "path,label\n")) == " lists no images"
+    assert cause(write(tmp_path, "path,label\na.jpg,oak\n")) == " has only one class: oak"
     path = write(tmp_path, "path,label\na.jpg,oak\nb.jpg,elm\nc.jpg,elm\n")
     assert cause(path, 2) == " has 1 classes with fewer than 2 images: oak (1)"
     path = write(tmp_path, "path,label,split\na.jpg,oak,train\nb.jpg,elm,train\n")
@@ -267,7 +267,7 @@ def test_a_list_with_too_little_in_it_is_an_error(tmp_path):
     assert cause(path) == f"the split train of {path} lacks the classes elm, which other splits have"
 
 
-def test_a_file_that_is_no_list_and_a_list_that_is_absent_are_errors(tmp_path):
+def test_a_file_of_another_kind_and_a_missing_list_are_errors(tmp_path):
     (tmp_path / "list.txt").touch()
     assert cause(f"{tmp_path}/list.txt") == " is a file, not a folder of images"
     assert cause(f"{tmp_path}/absent.csv").endswith("does not exist")

@@ -1,4 +1,4 @@
-"""Near-duplicates: every pair is found, few are compared, and who belongs to whom."""
+"""Near-duplicates: all pairs are found with few comparisons, and grouped."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from edgetune.modules.data import near_duplicates
-from edgetune.modules.data.near_duplicates import Edge, Image, Member, Sets, forest, groups, near_pairs
+from edgetune.modules.data.near_duplicates import DisjointSets, Edge, Image, Member, forest, groups, near_pairs
 from edgetune.modules.images.perceptual_hash import BITS, SIGNATURE, near
 
 
 def random_signatures(number: int, seed: int = 1) -> np.ndarray:
     found = np.random.default_rng(seed).integers(0, 256, (number, SIGNATURE), dtype=np.uint8)
-    found[:, BITS // 8 :] = 128  # the same colours: only the hashes tell
+    found[:, BITS // 8 :] = 128  # equal colours, so that only the hashes differ
     return found
 
 
@@ -29,11 +29,11 @@ def pairs(signatures: np.ndarray, distance: int) -> set[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("distance", [0, 1, 5, 12, 24])
-def test_all_pairs_within_the_distance_are_found_and_none_beyond(distance):
+def test_exactly_the_pairs_within_the_distance_are_found(distance):
     base = random_signatures(300)
     copies = [flipped(base[number], number % (distance + 3), number) for number in range(1, 300)]
     signatures = np.concatenate([base, copies])
-    # Copies without a flipped bit are equal signatures, which are collapsed before.
+    # Copies without a flipped bit have equal signatures, which callers collapse first.
     signatures = np.unique(signatures, axis=0)
     expected = set()
     for row in range(len(signatures)):
@@ -43,7 +43,7 @@ def test_all_pairs_within_the_distance_are_found_and_none_beyond(distance):
     assert len(expected) >= (50 if distance else 0)
 
 
-def test_colour_tells_images_of_one_shape_apart():
+def test_colour_distinguishes_images_of_the_same_shape():
     red = random_signatures(1)[0]
     blue = red.copy()
     blue[BITS // 8 + 1] += 90
@@ -55,7 +55,7 @@ def test_colour_tells_images_of_one_shape_apart():
     assert pairs(np.stack([red, paler]), 12) == {(0, 1)}
 
 
-def test_many_hashes_that_share_all_bands_cost_no_more_than_the_bound(monkeypatch):
+def test_comparisons_of_many_similar_hashes_are_bounded(monkeypatch):
     base = random_signatures(1)[0]
     crowd = np.unique(np.stack([flipped(base, 3, seed) for seed in range(3000)]), axis=0)
     compared = 0
@@ -68,16 +68,16 @@ def test_many_hashes_that_share_all_bands_cost_no_more_than_the_bound(monkeypatc
     monkeypatch.setattr(near_duplicates.perceptual_hash, "near", counting)
     found = pairs(crowd, 12)
     assert compared < len(crowd) ** 2 / 20
-    # Fewer than all pairs, and yet all are one group.
-    sets = Sets()
+    # These are fewer than all pairs, but they connect all rows.
+    sets = DisjointSets()
     for left, right in found:
         sets.union(left, right)
     assert len({sets.find(row) for row in range(len(crowd))}) == 1
 
 
-def test_many_hashes_that_share_one_band_and_are_far_from_each_other_are_not_all_compared(monkeypatch):
+def test_comparisons_of_many_different_hashes_with_one_common_band_are_bounded(monkeypatch):
     crowd = random_signatures(1500)
-    # One band is the same in all of them, whatever the order of bits is; nothing connects them.
+    # All have one band in common, after the shuffling of bits, and no two are alike.
     bits = np.unpackbits(crowd[:, : BITS // 8], axis=1)
     bits[:, near_duplicates._ORDER[: near_duplicates.band_width(12)]] = 0
     crowd[:, : BITS // 8] = np.packbits(bits, axis=1)
@@ -93,11 +93,11 @@ def test_many_hashes_that_share_one_band_and_are_far_from_each_other_are_not_all
     assert near_duplicates.NEIGHBOURS * 1000 < compared < near_duplicates.NEIGHBOURS * 2000
 
 
-def test_what_old_images_connect_is_found_beside_what_new_ones_connect():
+def test_old_images_are_connected_by_pairs_of_old_images():
     base = random_signatures(1)[0]
     crowd = np.unique(np.stack([flipped(base, 3, seed) for seed in range(400)]), axis=0)
     old = np.arange(len(crowd)) % 40 == 0
-    sets = Sets()
+    sets = DisjointSets()
     for band in range(13):
         for left, right in near_pairs(crowd, old, 12, band).tolist():
             if old[left] and old[right]:
@@ -105,7 +105,7 @@ def test_what_old_images_connect_is_found_beside_what_new_ones_connect():
     assert len({sets.find(int(row)) for row in np.flatnonzero(old)}) == 1
 
 
-def test_a_forest_connects_what_its_pairs_connect_and_keeps_the_pairs_of_old_images():
+def test_a_forest_connects_the_same_images_and_prefers_pairs_of_old_ones():
     images = [Image(b"a", "train"), Image(b"b", ""), Image(b"c", "train"), Image(b"d", "")]
     kept = list(forest(images, np.array([[0, 1], [1, 2], [0, 2]])))
     assert len(kept) == 2 and Edge(images[0], images[2]) in kept
@@ -119,32 +119,32 @@ def grouped(*edges: tuple[str, str], **splits: str) -> dict[str, Member]:
     return {member.id.decode(): member for member in groups(Edge(image(a), image(b)) for a, b in edges)}
 
 
-def test_what_is_connected_is_one_group_named_by_its_smallest_image():
+def test_connected_images_are_one_group_named_by_its_smallest_id():
     found = grouped(("c", "d"), ("x", "y"), ("b", "d"), ("d", "b"))
     assert {name: member.group for name, member in found.items()} == {
         **dict.fromkeys("bcd", b"b"),
         **dict.fromkeys("xy", b"x"),
     }
-    assert not any(member.torn for member in found.values())
+    assert not any(member.conflicting for member in found.values())
 
 
-def test_new_images_join_those_that_have_a_split():
+def test_new_images_join_the_group_of_old_ones():
     found = grouped(("a", "b"), ("b", "c"), b="test", c="test")
-    assert {member.group for member in found.values()} == {b"a"} and not found["a"].torn
+    assert {member.group for member in found.values()} == {b"a"} and not found["a"].conflicting
 
 
-def test_a_new_image_between_two_splits_is_torn_and_those_stay_apart():
+def test_a_new_image_between_two_splits_is_conflicting_and_the_splits_stay_apart():
     found = grouped(("a", "n"), ("n", "z"), ("z", "y"), a="train", z="test", y="test")
-    assert found["n"].torn and [found[name].torn for name in "ayz"] == [False] * 3
+    assert found["n"].conflicting and [found[name].conflicting for name in "ayz"] == [False] * 3
     assert {name: found[name].group for name in "ayz"} == {"a": b"a", "y": b"y", "z": b"y"}
 
 
-def test_old_images_that_resemble_each_other_across_splits_stay_one_group_for_the_gate_to_find():
+def test_similar_old_images_in_different_splits_stay_one_group():
     found = grouped(("a", "z"), ("a", "n"), a="train", z="test")
-    assert found["a"].group == found["z"].group == b"a" and found["n"].torn
+    assert found["a"].group == found["z"].group == b"a" and found["n"].conflicting
 
 
-def test_sets_are_united_over_long_chains():
-    sets = Sets()
+def test_disjoint_sets_are_merged_over_long_chains():
+    sets = DisjointSets()
     assert all(sets.union(number, number + 1) for number in range(5000))
     assert not sets.union(0, 5000) and sets.find(4321) == 0

@@ -1,4 +1,4 @@
-"""What a folder of data is: every form that is understood, and every error, by its message."""
+"""Detection of the form of the data: every supported form, and the message of every error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def settings(base: Path | str, **changes: object) -> DataSettings:
 
 
 def put(folder: Path, count: int = 2) -> None:
-    """Files that only their number matters of."""
+    """Create files of which only the number matters."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         (folder / f"{number}.jpg").touch()
@@ -44,7 +44,7 @@ def test_class_folders_are_split_by_edgetune(tmp_path):
 
 
 @pytest.mark.parametrize("names", [("train", "eval", "test"), ("training", "validation", "testing"), ("train", "val")])
-def test_ready_splits_are_taken_under_their_usual_names(tmp_path, names):
+def test_ready_splits_are_recognised_by_their_usual_names(tmp_path, names):
     train, evaluation, test = names if len(names) == 3 else (*names, "test")
     for name in (train, evaluation, test):
         put(tmp_path / name / "cat")
@@ -55,7 +55,7 @@ def test_ready_splits_are_taken_under_their_usual_names(tmp_path, names):
     assert source.has_splits
 
 
-def test_one_folder_that_is_no_split_makes_all_of_them_classes(tmp_path):
+def test_all_folders_are_classes_if_one_is_not_a_split(tmp_path):
     for name in ("train", "test", "car"):
         put(tmp_path / name)
     assert discover(settings(tmp_path)).patterns == {"all": "*/*"}
@@ -71,12 +71,12 @@ def test_records_are_found_by_their_pattern(tmp_path):
 def test_records_may_come_in_ready_splits(tmp_path):
     for name in ("train", "val", "test"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "a.tfrecord").write_bytes(bytes(16))  # one record, which is empty
+        (tmp_path / name / "a.tfrecord").write_bytes(bytes(16))  # one empty record
     patterns = {"train": "train/*.tfrecord*", "eval": "val/*.tfrecord*", "test": "test/*.tfrecord*"}
     assert discover(settings(tmp_path)) == Source("tfrecords", str(tmp_path), patterns, images=3)
 
 
-def test_what_operating_systems_leave_behind_is_no_data(tmp_path):
+def test_files_created_by_operating_systems_are_ignored(tmp_path):
     put(tmp_path / "cat")
     put(tmp_path / "dog", 1)
     put(tmp_path / ".git", 1)
@@ -107,7 +107,7 @@ def test_a_file_instead_of_a_folder_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "/cat"])
-def test_a_folder_that_may_not_be_read_is_an_error(tmp_path, monkeypatch, name):
+def test_a_folder_without_read_permission_is_an_error(tmp_path, monkeypatch, name):
     put(tmp_path / "cat")
     listed = filesystem.names
 
@@ -116,18 +116,18 @@ def test_a_folder_that_may_not_be_read_is_an_error(tmp_path, monkeypatch, name):
             raise PermissionError(errno.EACCES, "Permission denied", path)
         return listed(path)
 
-    monkeypatch.setattr(filesystem, "names", names)  # not by the folder's mode: root may read everything
+    monkeypatch.setattr(filesystem, "names", names)  # instead of by the folder's mode, because root may read everything
     assert refused(tmp_path) == f"{tmp_path}{name} cannot be read: Permission denied"
 
 
 @pytest.mark.parametrize("name", ["photos [1]", "what?", "a*"])
-def test_a_folder_that_globbing_would_not_find_is_an_error(tmp_path, name):
+def test_a_folder_with_glob_characters_is_an_error(tmp_path, name):
     put(tmp_path / name / "cat")
     put(tmp_path / name / "dog")
     assert refused(tmp_path / name).endswith("in its name, which TFX reads as a pattern")
 
 
-def test_a_wrong_folder_is_told_without_importing_tensorflow(tmp_path, root):
+def test_a_wrong_folder_is_reported_without_importing_tensorflow(tmp_path, root):
     program = (
         "import sys\n"
         "from edgetune.modules.core import errors\nfrom edgetune.modules.data import sources\n"
@@ -141,19 +141,19 @@ def test_a_wrong_folder_is_told_without_importing_tensorflow(tmp_path, root):
     assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0
 
 
-def test_a_folder_without_class_folders_is_an_error_that_says_what_is_there(tmp_path):
+def test_the_error_for_a_folder_without_class_folders_describes_its_content(tmp_path):
     assert f"{tmp_path} has no class folders (nothing inside, and none that matches" in refused(tmp_path)
     put(tmp_path, 3)
     cause = refused(tmp_path, tfrecord_pattern="*.rec")
     assert "3 files directly inside, and none that matches data.tfrecord_pattern *.rec" in cause
 
 
-def test_one_class_is_an_error(tmp_path):
+def test_a_single_class_is_an_error(tmp_path):
     put(tmp_path / "cat")
-    assert refused(tmp_path) == f"{tmp_path} has one class only: cat"
+    assert refused(tmp_path) == f"{tmp_path} has only one class: cat"
 
 
-def test_a_class_below_the_bound_is_an_error_that_names_each_with_its_number(tmp_path):
+def test_the_error_for_small_classes_names_each_with_its_count(tmp_path):
     for name, count in (("cat", 1), ("dog", 3), ("eel", 0)):
         put(tmp_path / name, count)
     cause = refused(tmp_path, min_examples_per_class=3)
@@ -163,7 +163,7 @@ def test_a_class_below_the_bound_is_an_error_that_names_each_with_its_number(tmp
     assert discover(settings(tmp_path, min_examples_per_class=3)).kind == "images"
 
 
-def test_of_many_small_classes_ten_are_named(tmp_path):
+def test_at_most_ten_small_classes_are_named(tmp_path):
     for number in range(12):
         put(tmp_path / f"c{number:02}", 1)
     cause = refused(tmp_path)
@@ -171,14 +171,14 @@ def test_of_many_small_classes_ten_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("names", [("train",), ("train", "test"), ("train", "eval", "val", "test")])
-def test_splits_that_are_not_three_are_an_error(tmp_path, names):
+def test_anything_but_three_splits_is_an_error(tmp_path, names):
     for name in names:
         put(tmp_path / name / "cat")
     listed = ", ".join(sorted(names))
     assert refused(tmp_path) == f"{tmp_path} has the splits {listed}, but train, eval and test are needed, each once"
 
 
-def test_a_class_that_a_split_lacks_is_an_error_that_names_both(tmp_path):
+def test_the_error_for_a_split_without_a_class_names_both(tmp_path):
     for name in ("train", "eval", "test"):
         put(tmp_path / name / "cat")
         put(tmp_path / name / "dog")
@@ -187,7 +187,7 @@ def test_a_class_that_a_split_lacks_is_an_error_that_names_both(tmp_path):
     assert refused(tmp_path) == f"{tmp_path}/eval lacks the classes eel, which other splits have"
 
 
-def test_the_bound_counts_over_all_splits(tmp_path):
+def test_small_classes_are_counted_over_all_splits(tmp_path):
     for name in ("train", "eval", "test"):
         put(tmp_path / name / "cat")
         put(tmp_path / name / "dog", 1)
@@ -195,10 +195,10 @@ def test_the_bound_counts_over_all_splits(tmp_path):
     assert "dog (3)" in refused(tmp_path, min_examples_per_class=4)
 
 
-def test_one_class_in_ready_splits_is_an_error_too(tmp_path):
+def test_a_single_class_in_ready_splits_is_an_error(tmp_path):
     for name in ("train", "eval", "test"):
         put(tmp_path / name / "cat")
-    assert "one class only: cat" in refused(tmp_path)
+    assert "only one class: cat" in refused(tmp_path)
 
 
 def test_a_split_without_classes_and_without_records_is_an_error(tmp_path):

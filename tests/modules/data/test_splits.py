@@ -1,4 +1,4 @@
-"""Splits: shares by class, and that nothing moves."""
+"""Splits have the right shares of each class, and images never move."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ def counts(groups: list[SplitGroup], shares: dict[str, int] | None = None) -> Co
 
 
 @pytest.mark.parametrize("images", [10, 13, 57, 100, 1234])
-def test_the_shares_are_exact_up_to_one_image(images):
+def test_the_shares_are_exact_to_within_one_image(images):
     for split, count in counts(singles(0, images)).items():
         assert abs(count - images * SHARES[split] / 10) <= 1
         assert count >= 1
 
 
-def test_the_shares_may_be_any():
+def test_any_shares_are_supported():
     assert counts(singles(0, 60), {"train": 3, "eval": 2, "test": 1}) == {"train": 30, "eval": 20, "test": 10}
 
 
 @pytest.mark.parametrize("images", [3, 4, 7])
-def test_of_three_groups_or_more_every_split_has_one(images):
+def test_every_split_gets_one_of_three_or_more_groups(images):
     assert min(counts(singles(0, images)).values()) == 1
 
 
-def test_of_two_groups_the_largest_share_has_one():
+def test_the_largest_share_gets_one_of_two_groups():
     assert counts(singles(0, 2))["train"] == 1
     assert counts(singles(0, 1)) == {"train": 1, "eval": 0, "test": 0}
 
 
-def test_the_order_plays_no_role_and_the_ids_decide():
+def test_the_assignment_depends_on_the_ids_and_not_on_the_order():
     groups = singles(0, 100)
     once = dict(assign(groups, SHARES))
     assert dict(assign(reversed(groups), SHARES)) == once
@@ -50,12 +50,12 @@ def test_the_order_plays_no_role_and_the_ids_decide():
     assert chosen != {group.id for group in groups[-10:]} and chosen != {group.id for group in groups[:10]}
 
 
-def test_large_groups_stay_whole_and_the_small_ones_even_them_out():
+def test_large_groups_stay_whole_and_small_ones_even_out_the_shares():
     groups = [SplitGroup(b"burst", 30), SplitGroup(b"series", 5), *singles(0, 65)]
     assert counts(groups) == {"train": 80, "eval": 10, "test": 10}
 
 
-def test_what_has_a_split_keeps_it_and_new_groups_fill_what_lacks():
+def test_old_groups_keep_their_split_and_new_ones_go_where_they_are_needed():
     first = singles(0, 50)
     before = dict(assign(first, SHARES))
     old = [SplitGroup(group.id, 1, before[group.id]) for group in first]
@@ -68,7 +68,7 @@ def test_what_has_a_split_keeps_it_and_new_groups_fill_what_lacks():
     }
 
 
-def test_after_images_were_removed_none_moves_and_what_comes_goes_where_it_is_missing():
+def test_after_removing_images_no_image_moves_and_new_ones_go_where_they_are_needed():
     first = singles(0, 50)
     before = dict(assign(first, SHARES))
     left = [SplitGroup(group.id, 1, before[group.id]) for group in first if before[group.id] != "test"]
@@ -78,25 +78,25 @@ def test_after_images_were_removed_none_moves_and_what_comes_goes_where_it_is_mi
     }
 
 
-def test_a_split_that_is_no_longer_one_is_no_memory():
+def test_a_former_split_that_no_longer_exists_is_ignored():
     assert counts([SplitGroup(b"a", 1, "holdout"), *singles(0, 9)]) == {"train": 8, "eval": 1, "test": 1}
 
 
-def test_deviations_name_the_class_and_only_where_rounding_does_not_explain_them():
+def test_deviations_are_reported_only_beyond_rounding():
     splits = {"train": {"cat": 81, "dog": 80}, "eval": {"cat": 9, "dog": 12}, "test": {"cat": 10, "dog": 8}}
     assert deviations(splits, SHARES) == {"dog": {"train": (80, 80.0), "eval": (12, 10.0), "test": (8, 10.0)}}
     assert deviations({"train": {}, "eval": {}, "test": {}}, SHARES) == {}
 
 
 @pytest.mark.parametrize("name", [b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h"])
-def test_a_large_group_is_placed_before_the_small_ones_whatever_its_digest(name):
-    # Placed last, it would go to a split that lacks less than its size.
+def test_a_large_group_is_assigned_before_small_ones_whatever_its_digest(name):
+    # If it were assigned last, no split would lack as many images.
     assert counts([*singles(0, 90), SplitGroup(name, 10)]) == {"train": 80, "eval": 10, "test": 10}
 
 
-def test_who_is_tested_on_does_not_follow_the_order_of_the_ids():
+def test_the_test_split_does_not_follow_the_order_of_the_ids():
     groups = sorted(singles(0, 200), key=lambda group: group.id)
     split_of = dict(assign(groups, SHARES))
-    places = [place for place, group in enumerate(groups) if split_of[group.id] == "test"]
-    # One in ten of a sorted list would be the last of every series of photographs named in order.
-    assert len({right - left for left, right in zip(places, places[1:], strict=False)}) > 4
+    positions = [position for position, group in enumerate(groups) if split_of[group.id] == "test"]
+    # Every tenth of a sorted list could be the last of each series of photographs.
+    assert len({right - left for left, right in zip(positions, positions[1:], strict=False)}) > 4

@@ -1,4 +1,4 @@
-"""Folders as TensorFlow Datasets writes them: which splits they bring, and what their classes are called."""
+"""Splits and class names of folders written by TensorFlow Datasets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def names(*splits: str) -> list[str]:
     return [f"birds-{split}.tfrecord-{number:05}-of-00002" for split in splits for number in range(2)]
 
 
-def test_the_splits_are_those_that_the_names_tell():
+def test_the_splits_are_taken_from_the_file_names():
     expected = {"train": "*-train.tfrecord-*", "eval": "*-validation.tfrecord-*", "test": "*-test.tfrecord-*"}
     assert split_patterns(names("train", "validation", "test"), SPLIT_OF) == expected
 
@@ -25,18 +25,18 @@ def test_the_splits_are_those_that_the_names_tell():
 @pytest.mark.parametrize(
     "found",
     [
-        names("train", "test"),  # edgetune needs three, and makes its own
+        names("train", "test"),  # edgetune needs three splits, and so makes its own
         names("train", "validation", "test", "extra"),
         names("train", "val", "validation", "test"),
         [*names("train", "validation", "test"), "more.tfrecord"],
         [],
     ],
 )
-def test_other_names_bring_no_splits(found):
+def test_other_names_do_not_give_splits(found):
     assert split_patterns(found, SPLIT_OF) is None
 
 
-def test_such_a_folder_is_a_source_with_splits(tmp_path):
+def test_a_tfds_folder_is_a_source_with_splits(tmp_path):
     for name in names("train", "validation", "test"):
         (tmp_path / name).touch()
     found = discover(DataSettings(path=str(tmp_path)))
@@ -45,14 +45,14 @@ def test_such_a_folder_is_a_source_with_splits(tmp_path):
     assert discover(DataSettings(path=str(tmp_path))) == Source("tfrecords", str(tmp_path), {"all": "*.tfrecord*"}, 0)
 
 
-def test_names_of_classes_are_read_where_there_are_any(tmp_path):
+def test_class_names_are_read_if_they_exist(tmp_path):
     assert class_names(str(tmp_path), "label") == ()
     (tmp_path / "label.labels.txt").write_text("owl\nblack bird\n")
     assert class_names(str(tmp_path), "label") == ("owl", "black bird")
     assert class_names(str(tmp_path), "other") == ()
 
 
-def test_names_of_classes_are_not_read_from_anything_but_a_file_of_the_folder(tmp_path):
+def test_class_names_are_read_only_from_an_ordinary_file_in_the_folder(tmp_path):
     (tmp_path / "data").mkdir()
     names_file = tmp_path / "data" / "label.labels.txt"
     (tmp_path / "secret").write_text("root\n")

@@ -1,4 +1,4 @@
-"""TFRecord files of anyone's: every record is read, or the sentence says which is not, and where it is."""
+"""Untrusted TFRecord files: every record is read, or the error names the damaged record and its offset."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def write(path: Path, compression: str = "", records: list[bytes] = RECORDS) -> 
 
 
 def begin(number: int) -> int:
-    """Byte at which a record begins, counted from 0."""
+    """Offset of a record in bytes."""
     return sum(HEADER + len(record) + FOOTER for record in RECORDS[:number])
 
 
 def damage(path: Path) -> tuple[int, str]:
-    """How many records came before, and the sentence."""
+    """The number of records before the damage, and the message."""
     read = 0
     with pytest.raises(Damaged) as caught:
         for _ in read_records(str(path)):
@@ -62,12 +62,12 @@ def test_a_file_of_several_gzip_members_is_read_whole(tmp_path):
 
 
 @pytest.mark.parametrize("compression", ["", "GZIP"])
-def test_a_file_without_records_has_none(tmp_path, compression):
+def test_an_empty_file_has_no_records(tmp_path, compression):
     write(tmp_path / "a", compression, [])
     assert list(read_records(str(tmp_path / "a"))) == []
 
 
-def test_what_is_behind_a_url_is_read(tmp_path):
+def test_a_url_is_read(tmp_path):
     tf.io.gfile.makedirs("ram://records")
     with tf.io.gfile.GFile("ram://records/a.gz", "wb") as file:
         file.write(write(tmp_path / "a", "GZIP"))
@@ -75,68 +75,68 @@ def test_what_is_behind_a_url_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, FOOTER, FOOTER + 50, FOOTER + 103 + HEADER - 1])
-def test_a_file_that_is_cut_names_record_and_byte(tmp_path, cut):
+def test_the_error_for_a_truncated_file_names_record_and_byte(tmp_path, cut):
     content = write(tmp_path / "a")
     (tmp_path / "a").write_bytes(content[: begin(4) - cut])
     assert damage(tmp_path / "a") == (3, f"cut short in record 4, at byte {begin(3)}")
 
 
-def test_a_cut_in_the_first_record_is_told_too(tmp_path):
+def test_a_cut_in_the_first_record_is_reported(tmp_path):
     content = write(tmp_path / "a")
     (tmp_path / "a").write_bytes(content[:50])
     assert damage(tmp_path / "a") == (0, "cut short in record 1, at byte 0")
 
 
-@pytest.mark.parametrize("place", [0, 9, HEADER, HEADER + 50])
-def test_a_flipped_bit_is_found_by_the_checksum(tmp_path, place):
+@pytest.mark.parametrize("offset", [0, 9, HEADER, HEADER + 50])
+def test_a_flipped_bit_is_detected_by_the_checksum(tmp_path, offset):
     content = bytearray(write(tmp_path / "a"))
-    content[begin(5) + place] ^= 4
+    content[begin(5) + offset] ^= 4
     (tmp_path / "a").write_bytes(content)
-    assert damage(tmp_path / "a") == (5, f"record 6, at byte {begin(5):,}, has another checksum than it says")
+    assert damage(tmp_path / "a") == (5, f"record 6, at byte {begin(5):,}, does not match its checksum")
 
 
-def test_a_flipped_bit_in_the_first_record_is_no_unknown_file(tmp_path):
+def test_a_file_with_a_flipped_bit_in_the_first_record_is_still_recognised(tmp_path):
     content = bytearray(write(tmp_path / "a"))
     content[HEADER + 3] ^= 4
     (tmp_path / "a").write_bytes(content)
-    assert damage(tmp_path / "a") == (0, "record 1, at byte 0, has another checksum than it says")
+    assert damage(tmp_path / "a") == (0, "record 1, at byte 0, does not match its checksum")
 
 
-def test_damage_in_a_compressed_file_is_told(tmp_path):
+def test_damage_in_a_compressed_file_is_reported(tmp_path):
     records = [np.random.default_rng(number).bytes(2000) for number in range(9)]
     content = write(tmp_path / "a", "GZIP", records)
     (tmp_path / "a").write_bytes(content[: len(content) // 2])
     read, cause = damage(tmp_path / "a")
-    assert read == 4 and cause == f"cut short in record 5, at byte {4 * 2016:,} of what it unpacks to"
+    assert read == 4 and cause == f"cut short in record 5, at byte {4 * 2016:,} of the decompressed data"
     altered = bytearray(content)
     altered[len(content) // 2] ^= 255
     (tmp_path / "a").write_bytes(altered)
     read, cause = damage(tmp_path / "a")
     assert read <= 4 and ("checksum" in cause or "its compression is damaged after" in cause)
-    (tmp_path / "a").write_bytes(content[:-9])  # all records are whole, and yet it was cut
+    (tmp_path / "a").write_bytes(content[:-9])  # all records are complete, but the file is truncated
     assert damage(tmp_path / "a")[1].startswith("cut short in record 10")
 
 
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
-        (b"just a text, long enough for a header", "no TFRecord file: its first bytes are not a record's"),
-        (zlib.compress(b"x" * 99), "compressed with zlib, which is not read: write it plain, or with gzip"),
-        (lzma.compress(b"x" * 99), "record 1, at byte 0 of what it unpacks to, has"),
-        (b"\x28\xb5\x2f\xfd" + bytes(30), "compressed with zstd, which is not read: write it plain, or with gzip"),
-        (gzip.compress(b"just a text, long enough for a header"), "record 1, at byte 0 of what it unpacks to, has"),
+        (b"just a text, long enough for a header", "not a TFRecord file: it does not begin with a record"),
+        (zlib.compress(b"x" * 99), "compressed with zlib, which is not supported: write it plain or with gzip"),
+        (lzma.compress(b"x" * 99), "record 1, at byte 0 of the decompressed data, does"),
+        (b"\x28\xb5\x2f\xfd" + bytes(30), "compressed with zstd, which is not supported: write it plain or with gzip"),
+        (gzip.compress(b"just a text, long enough for a header"), "record 1, at byte 0 of the decompressed data, does"),
         (b"x", "cut short in record 1, at byte 0"),
     ],
-    # Two workers would not agree on the bytes as a name: gzip writes the time into them.
+    # pytest's workers must agree on the ids, and gzip writes the time into its output.
     ids=["text", "zlib", "xz", "zstd", "gzip", "one byte"],
 )
-def test_what_is_no_file_of_records_is_named(tmp_path, content, cause):
+def test_files_that_are_not_tfrecords_are_reported(tmp_path, content, cause):
     (tmp_path / "a").write_bytes(content)
     read, found = damage(tmp_path / "a")
     assert read == 0 and found.startswith(cause)
 
 
-def test_a_record_that_claims_to_be_endless_costs_no_memory(tmp_path):
+def test_a_record_that_claims_to_be_huge_takes_no_memory(tmp_path):
     header = struct.pack("<Q", 1 << 40)
     (tmp_path / "a").write_bytes(header + struct.pack("<I", _masked(header)) + b"x" * 100)
     read, cause = damage(tmp_path / "a")
@@ -149,12 +149,12 @@ def _masked(content: bytes) -> int:
     return _TFRecordUtil._masked_crc32c(content)
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     read, cause = damage(tmp_path / "absent")
     assert (read, cause) == (0, "cannot be read after 0 records: No such file or directory")
 
 
-def test_a_record_that_a_small_file_unpacks_to_is_not_held_in_memory(tmp_path):
+def test_a_huge_record_in_a_small_compressed_file_is_not_read_into_memory(tmp_path):
     bomb = gzip.compress(write(tmp_path / "plain", records=[b"small", bytes(1 << 24)]))
     (tmp_path / "bomb").write_bytes(bomb)
     assert len(bomb) < 1 << 15
@@ -167,5 +167,7 @@ def test_a_record_that_a_small_file_unpacks_to_is_not_held_in_memory(tmp_path):
     finally:
         tracemalloc.stop()
     assert peak < limit
-    assert str(caught.value).startswith(f"record 2, at byte 21 of what it unpacks to, is larger than the {limit} bytes")
+    assert str(caught.value).startswith(
+        f"record 2, at byte 21 of the decompressed data, is larger than the {limit} bytes"
+    )
     assert list(read_records(str(tmp_path / "bomb"), 1 << 25)) == [b"small", bytes(1 << 24)]

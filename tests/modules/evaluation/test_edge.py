@@ -302,7 +302,7 @@ def test_representative_images_come_from_the_train_split(tmp_path):
 
 def test_an_empty_train_split_is_an_error(tmp_path):
     model.write_transformed(tmp_path, "train", [])
-    with pytest.raises(DataError, match="the train split holds no examples"):
+    with pytest.raises(DataError, match="the train split has no examples"):
         representative_images(str(tmp_path), 32, 6)
 
 

@@ -1,4 +1,4 @@
-"""Pixels as transformed examples hold them: nothing is lost, and of photographs little is left."""
+"""Pixel packing is lossless and makes photographs compress well."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FLOWERS = Path(__file__).resolve().parents[4] / "shared" / "data" / "flowers"
 
 
 @pytest.mark.parametrize("size", [1, 2, 16, 17, 24, 32, 96, 97, 224])
-def test_nothing_is_lost(size):
+def test_packing_is_lossless(size):
     pixels = np.random.default_rng(size).integers(0, 256, (size, size, 3), dtype=np.uint8)
     packed = pack(pixels.tobytes())
     assert len(packed) == pixels.size
     np.testing.assert_array_equal(unpack(tf.constant(packed), size), pixels)
 
 
-def test_extremes_are_not_lost_in_the_differences():
+def test_extreme_values_survive_the_differences():
     pixels = np.zeros((16, 16, 3), np.uint8)
     pixels[::2, :, 0], pixels[1::2, :, 1], pixels[:, ::3, 2] = 255, 255, 255
     np.testing.assert_array_equal(unpack(tf.constant(pack(pixels.tobytes())), 16), pixels)
@@ -36,16 +36,16 @@ def test_another_size_is_an_error():
             unpack(tf.constant(packed), size)
 
 
-def smallness(content: bytes, level: int, strategy: int) -> int:
+def compressed_size(content: bytes, level: int, strategy: int) -> int:
     packer = zlib.compressobj(level, zlib.DEFLATED, strategy=strategy)
     return len(packer.compress(content) + packer.flush())
 
 
-def test_photographs_become_much_smaller_than_by_the_ordinary_way():
+def test_packed_photographs_compress_much_better_than_plain_ones():
     photos = sorted(FLOWERS.glob("*/*.jpg"))[::30]
     if not photos:
         pytest.skip("the shared folder of flowers is not beside this repository")
     raw = [decode(photo.read_bytes(), 224).numpy().tobytes() for photo in photos]
-    packed = sum(smallness(pack(one), 1, zlib.Z_HUFFMAN_ONLY) for one in raw)
-    ordinary = sum(smallness(one, 6, zlib.Z_DEFAULT_STRATEGY) for one in raw)
+    packed = sum(compressed_size(pack(one), 1, zlib.Z_HUFFMAN_ONLY) for one in raw)
+    ordinary = sum(compressed_size(one, 6, zlib.Z_DEFAULT_STRATEGY) for one in raw)
     assert packed < 0.7 * ordinary and packed < 0.57 * sum(map(len, raw))

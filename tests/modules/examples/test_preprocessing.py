@@ -1,4 +1,4 @@
-"""What Transform writes, through TensorFlow Transform on Beam: raw pixels, indices, and the vocabulary."""
+"""The output of TensorFlow Transform on Beam: raw pixels, indices and the vocabulary."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def test_the_vocabulary_is_sorted_by_name_whatever_the_frequencies(graph):
     assert by_frequency != list(transform.LABELS)
 
 
-def test_the_index_is_the_line_of_the_label(rows):
+def test_the_index_is_the_line_number_of_the_label(rows):
     expected = [transform.LABELS.index(label) for _, label in transform.analysed()]
     assert [row[LABEL_INDEX] for row in rows["analysed"]] == expected
 
 
-def test_a_label_that_was_not_analysed_has_the_index_minus_one(rows):
+def test_an_unknown_label_has_index_minus_one(rows):
     expected = {label: index for index, label in enumerate(transform.LABELS)} | {transform.UNKNOWN: -1}
     labels = [label for _, label in transform.unseen()]
     assert transform.UNKNOWN in labels
     assert [row[LABEL_INDEX] for row in rows["unseen"]] == [expected[label] for label in labels]
 
 
-def test_the_image_is_the_raw_bytes_of_what_decode_gives(rows):
+def test_the_image_is_the_raw_bytes_of_the_decoded_pixels(rows):
     for name, pairs in (("analysed", transform.analysed()), ("unseen", transform.unseen())):
         assert len(rows[name]) == len(pairs)
         for row, (encoded, _) in zip(rows[name], pairs, strict=True):
             assert row[IMAGE] == decode(encoded, transform.SIZE).numpy().tobytes()
 
 
-def test_there_are_two_features_a_string_and_an_integer(graph, rows):
+def test_the_features_are_a_string_and_an_integer(graph, rows):
     assert set(rows["analysed"][0]) == {IMAGE, LABEL_INDEX}
     assert graph.transformed_feature_spec() == {
         IMAGE: tf.io.FixedLenFeature([], tf.string),
@@ -61,14 +61,14 @@ def test_there_are_two_features_a_string_and_an_integer(graph, rows):
     }
 
 
-def test_the_graph_that_is_kept_for_serving_does_the_same(graph, rows):
+def test_the_graph_saved_for_serving_does_the_same(graph, rows):
     encoded, labels = zip(*transform.analysed(), strict=True)
     found = graph.transform_features_layer()({IMAGE: tf.constant(encoded), LABEL: tf.constant(labels)})
     assert list(found[IMAGE].numpy()) == [row[IMAGE] for row in rows["analysed"]]
     np.testing.assert_array_equal(found[LABEL_INDEX], [row[LABEL_INDEX] for row in rows["analysed"]])
 
 
-def test_a_vocabulary_is_written_in_the_order_of_its_bytes(tmp_path):
+def test_the_vocabulary_is_sorted_by_bytes(tmp_path):
     words = [label.encode() for label in ("b", "a10", "a2", "B", "é")]
     path = Path(str(_write_sorted(words, str(tmp_path / "new"))))
     assert path.read_text(encoding="utf-8").split() == ["B", "a10", "a2", "b", "é"]

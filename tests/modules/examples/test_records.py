@@ -1,4 +1,4 @@
-"""Reading back the examples that the pipeline writes."""
+"""Reading the examples that the pipeline writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def pairs() -> list[tuple[np.ndarray, str]]:
     return list(model.examples(3))
 
 
-def test_transformed_examples_come_back_as_pixels_and_index_in_the_order_of_the_file(tmp_path, pairs):
+def test_transformed_examples_are_read_as_pixels_and_index_in_file_order(tmp_path, pairs):
     model.write_transformed(tmp_path, "train", pairs)
     dataset = records.transformed(str(tmp_path), "train", model.SIZE)
     assert dataset.element_spec[0] == tf.TensorSpec([model.SIZE, model.SIZE, 3], tf.uint8)
@@ -29,7 +29,7 @@ def test_transformed_examples_come_back_as_pixels_and_index_in_the_order_of_the_
             assert model.LABELS[index.numpy()] == label
 
 
-def test_raw_examples_come_back_as_bytes_and_name(tmp_path, pairs):
+def test_raw_examples_are_read_as_bytes_and_class_name(tmp_path, pairs):
     written = [(model.png(pixels), label) for pixels, label in pairs]
     model.write_raw(tmp_path, "test", written)
     found = [(image.numpy(), label.numpy().decode()) for image, label in records.raw(str(tmp_path), "test")]
@@ -37,7 +37,7 @@ def test_raw_examples_come_back_as_bytes_and_name(tmp_path, pairs):
     assert len(list(records.serialized(str(tmp_path), "test"))) == len(pairs)
 
 
-def test_files_of_a_split_are_read_sorted_and_other_splits_are_not(tmp_path, pairs):
+def test_the_files_of_one_split_are_read_in_sorted_order(tmp_path, pairs):
     model.write_transformed(tmp_path, "train", pairs[:1])
     model.write_transformed(tmp_path, "eval", pairs[1:2])
     folder = tmp_path / "Split-train"
@@ -58,7 +58,7 @@ def test_examples_of_another_image_size_are_an_error(tmp_path, pairs):
         next(iter(records.transformed(str(tmp_path), "train", 2 * model.SIZE)))
 
 
-def test_labels_are_the_lines_of_the_vocabulary_inside_a_saved_model(tmp_path):
+def test_labels_are_the_lines_of_the_vocabulary_in_a_saved_model(tmp_path):
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "labels.txt").write_text("10\n2 b\nÄrger\n", encoding="utf-8")
     assert saved_model_reader.read_labels(str(tmp_path)) == ["10", "2 b", "Ärger"]

@@ -1,4 +1,4 @@
-"""Files that are small on the disk and large in memory, or quick to send and slow to decode."""
+"""Files that are small on disk but large in memory or slow to decode."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgetune.modules.images.reader import Unusable, read_image
 _PIXELS = 4_000_000
 _READER = """
 import json, pathlib, sys
-from tests.helpers.peak_memory import growth_of  # first: what TensorFlow loads has a package of that name too
+from tests.helpers.peak_memory import growth_of  # first, because TensorFlow loads a package named tests too
 from edgetune.modules.images.reader import Unusable, read_image
 
 first, *files = map(pathlib.Path, sys.argv[2:])
@@ -42,7 +42,7 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def png(width: int, height: int, *chunks: bytes) -> bytes:
-    """A grey PNG of zeros, packed without ever being whole in memory."""
+    """A grey PNG of zeros, compressed row by row to save memory."""
     packer = zlib.compressobj(1)
     rows = b"".join(packer.compress(bytes(width + 1)) for _ in range(height)) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
@@ -56,26 +56,26 @@ def webp(width: int, height: int) -> bytes:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:])
     content = bytearray(buffer.getvalue())
-    for place, side in ((24, width), (27, height)):
-        content[place : place + 3] = (side - 1).to_bytes(3, "little")
+    for offset, side in ((24, width), (27, height)):
+        content[offset : offset + 3] = (side - 1).to_bytes(3, "little")
     return bytes(content)
 
 
 def gif(width: int, height: int) -> bytes:
-    """One frame that states that size, and has the data of a small one."""
+    """A GIF whose frame claims that size but has the data of a small one."""
     buffer = io.BytesIO()
     Image.new("L", (8, 8)).save(buffer, "GIF")
     content = bytearray(buffer.getvalue())
     struct.pack_into("<HH", content, 6, width, height)
     frame = content.index(b",")
     struct.pack_into("<HH", content, frame + 5, width, height)
-    # Disposed of by a background of the frame's size, which Pillow makes when it opens the file.
+    # Disposal to background: Pillow allocates a background of the frame's size when it opens the file.
     content[frame:frame] = b"!\xf9\4\x08\0\0\0\0"
     return bytes(content)
 
 
 def tiff(tile: int) -> bytes:
-    """A TIFF of 16 x 16 pixels in one deflated tile of that side."""
+    """A TIFF of 16 x 16 pixels in one deflated tile with that side."""
     packer = zlib.compressobj(1)
     tile_bytes = b"".join(packer.compress(bytes(tile)) for _ in range(tile)) + packer.flush()
     tags = [(256, 16), (257, 16), (258, 8), (259, 8), (262, 1), (277, 1), (322, tile), (323, tile), (324, 146)]
@@ -86,7 +86,7 @@ def tiff(tile: int) -> bytes:
 
 
 def scans(number: int) -> bytes:
-    """A progressive JPEG whose last scan stands in it that often."""
+    """A progressive JPEG whose last scan is repeated `number` times."""
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)).save(
         buffer, "JPEG", progressive=True
@@ -98,7 +98,7 @@ def scans(number: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, tuple[str, int]]:
-    """Reason of the refusal and growth of the process in bytes, by name of file."""
+    """Error message and memory growth of the process in bytes, by file name."""
     folder = tmp_path_factory.mktemp("bombs")
     largest = Image.new("RGB", (2000, 2000), "red")
     files = {
@@ -152,20 +152,20 @@ def test_a_bomb_is_refused_before_it_takes_memory(read, name, reason):
     assert growth < 16 << 20
 
 
-def test_what_is_allowed_takes_memory_in_proportion_to_its_pixels(read):
+def test_memory_for_allowed_images_is_proportional_to_their_pixels(read):
     allowed = {name: growth for name, (reason, growth) in read.items() if name.startswith("allowed") and not reason}
     assert len(allowed) == 8, read
     assert max(allowed.values()) < 24 * _PIXELS, allowed
 
 
-def test_a_jpeg_of_very_many_scans_is_refused_and_one_of_many_is_not():
+def test_a_jpeg_with_more_scans_than_the_limit_is_refused():
     reads = scans(headers.MAX_SCANS - 20)
     assert read_image(reads, 10_000).width == 64
     with pytest.raises(Unusable, match="a JPEG of more than 100 scans"):
         read_image(scans(headers.MAX_SCANS + 1), 10_000)
 
 
-def test_what_looks_like_scans_behind_the_end_of_a_jpeg_or_inside_a_comment_does_not_count():
+def test_scan_markers_after_the_end_of_a_jpeg_or_in_a_comment_do_not_count():
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "JPEG", comment=b"\xff\xda" * 200)
     content = buffer.getvalue() + b"\xff\xda\0\2" * 200

@@ -1,4 +1,4 @@
-"""Colours of anyone's files: what the numbers of every mode and profile mean in sRGB."""
+"""Conversion of every mode and colour profile to sRGB."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def colour(content: bytes, **options: object) -> tuple[int, ...]:
-    """The one colour of an image, as it leaves."""
+    """The uniform colour of an image after reading."""
     with Image.open(io.BytesIO(read_image(content, LIMIT, **options).encoded)) as image:
         pixels = np.asarray(image.convert("RGB"), dtype=int).reshape(-1, 3)
     assert np.ptp(pixels, axis=0).max() <= 3
@@ -35,7 +35,7 @@ def near(found: tuple[int, ...], expected: tuple[int, ...], by: int = 3) -> bool
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
-def test_a_profile_is_applied_and_gone(kind):
+def test_a_profile_is_applied_and_removed(kind):
     image = Image.new("RGB", (16, 8), (200, 30, 60))
     options = {"lossless": True} if kind == "WEBP" else {"subsampling": 0} if kind == "JPEG" else {}
     content = encoded(image, kind, icc_profile=icc_profiles.red_is_green(), **options)
@@ -45,7 +45,7 @@ def test_a_profile_is_applied_and_gone(kind):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_file_that_says_that_it_is_srgb_keeps_its_bytes(kind):
+def test_a_file_with_an_srgb_profile_keeps_its_bytes(kind):
     for mode, profile in (("RGB", icc_profiles.srgb()), ("L", icc_profiles.srgb()), ("RGB", b"no profile at all")):
         content = encoded(Image.new(mode, (9, 6), 77), kind, icc_profile=profile)
         assert read_image(content, LIMIT).encoded == content, (mode, profile[:9])
@@ -56,12 +56,12 @@ def test_a_profile_for_another_kind_of_pixels_is_ignored():
     assert read_image(content, LIMIT).encoded == content
 
 
-def test_a_profile_of_grey_is_applied():
+def test_a_grey_profile_is_applied():
     content = encoded(Image.new("L", (9, 6), 128), "PNG", icc_profile=icc_profiles.linear_grey())
     assert near(colour(content), (188, 188, 188))
 
 
-def test_a_profile_is_applied_under_a_palette_and_beside_alpha():
+def test_a_profile_is_applied_with_a_palette_and_with_alpha():
     palette = Image.new("P", (4, 4))
     palette.putpalette([200, 30, 60])
     assert near(colour(encoded(palette, "PNG", icc_profile=icc_profiles.red_is_green())), (30, 200, 60))
@@ -72,13 +72,13 @@ def test_a_profile_is_applied_under_a_palette_and_beside_alpha():
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_cmyk_without_a_profile_is_the_usual_one_and_of_a_jpeg_not_inverted(kind):
+def test_cmyk_without_a_profile_is_converted_and_not_inverted(kind):
     assert near(colour(encoded(Image.new("CMYK", (16, 8), (0, 255, 255, 0)), kind)), (255, 0, 0), 8)
     assert near(colour(encoded(Image.new("CMYK", (16, 8), (0, 0, 0, 0)), kind)), (255, 255, 255), 8)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_cmyk_with_a_profile_is_what_the_profile_says(kind):
+def test_cmyk_with_a_profile_is_converted_by_the_profile(kind):
     profile = icc_profiles.cyan_is_black()
     for ink, expected in (((255, 0, 0, 0), 0), ((0, 255, 255, 255), 255)):
         content = encoded(Image.new("CMYK", (16, 8), ink), kind, icc_profile=profile)
@@ -86,7 +86,7 @@ def test_cmyk_with_a_profile_is_what_the_profile_says(kind):
 
 
 def test_lab_is_converted():
-    # L 54, a 81, b 70 (at D50) is the red of sRGB; Pillow holds a and b with 128 for none.
+    # sRGB red is L 54, a 81, b 70 (at D50); Pillow stores a and b with an offset of 128.
     content = encoded(Image.merge("LAB", [Image.new("L", (8, 8), level) for level in (138, 209, 198)]), "TIFF")
     assert near(colour(content), (255, 0, 0), 6)
 
@@ -105,7 +105,7 @@ def deep_rgb(*values: int) -> bytes:
 def test_sixteen_bits_a_channel_are_scaled_by_their_full_range():
     content = deep_rgb(65535, 257 * 90, 0)
     read = read_image(content, LIMIT)
-    assert read.encoded != content and read.encoded[24] == 8  # the depth that its header states
+    assert read.encoded != content and read.encoded[24] == 8  # the bit depth in its header
     assert colour(content) == (255, 90, 0)
     for level, expected in ((0, 0), (128, 0), (129, 1), (257 * 90, 90), (32768, 128), (65535, 255)):
         grey = Image.fromarray(np.full((3, 4), level, np.uint16))
@@ -113,7 +113,7 @@ def test_sixteen_bits_a_channel_are_scaled_by_their_full_range():
             assert colour(encoded(grey, kind)) == (expected,) * 3, (level, kind)
 
 
-def test_twelve_bits_are_scaled_by_theirs():
+def test_twelve_bits_are_scaled_by_their_full_range():
     rows = b"".join(bytes((0xFF, 0xFF, 0xFF)) for _ in range(4))  # two pixels of 12 bits in three bytes
     tags = [(256, 4, 2), (257, 4, 4), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 122), (277, 3, 1), (278, 4, 4)]
     tags.append((279, 4, len(rows)))
@@ -125,7 +125,7 @@ def test_twelve_bits_are_scaled_by_theirs():
     assert colour(content + rows) == (255, 255, 255)
 
 
-def test_integers_of_32_bits_pass_where_they_are_16_and_floats_never():
+def test_32_bit_integers_are_accepted_within_16_bits_and_floats_never():
     fits = Image.fromarray(np.full((3, 4), 257 * 90, np.int32))
     assert colour(encoded(fits, "TIFF")) == (90, 90, 90)
     for level in (-1, 65536):
@@ -148,13 +148,13 @@ def test_the_colour_that_a_png_declares_transparent_shows_the_background(mode):
     assert colour(encoded(image, "PNG", transparency=key), background="#112233") == (0x11, 0x22, 0x33)
 
 
-def test_the_background_is_mixed_in():
+def test_half_transparent_pixels_are_blended_with_the_background():
     content = encoded(Image.new("RGBA", (3, 2), (0, 0, 0, 128)), "PNG")
     assert near(colour(content, background="#ff8000"), (127, 64, 0), 1)
     assert near(colour(content), (127, 127, 127), 1)
 
 
-def test_what_is_made_small_does_not_bleed_from_under_its_alpha():
+def test_scaling_down_does_not_bleed_colour_from_transparent_pixels():
     image = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (0, 0, 64, 31))
     read = read_image(encoded(image, "PNG"), LIMIT, max_side=16, background="#ffffff")

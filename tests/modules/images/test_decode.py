@@ -1,4 +1,4 @@
-"""The one function from an encoded image to the model's input, against Pillow and numpy."""
+"""Decoding to the model's input, compared with Pillow and numpy."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def encoded(pixels: np.ndarray, kind: str = "PNG") -> bytes:
 
 
 def stripes(height: int, width: int) -> np.ndarray:
-    """Stripes of one pixel: made small without antialiasing, they would turn into a coarse pattern."""
+    """Stripes one pixel wide: scaled down without antialiasing, they would become a coarse pattern."""
     rows, columns = np.mgrid[:height, :width]
     channels = [(rows + columns) % 2 * 255, columns % 2 * 255, rows * 255 // height]
     return np.stack(channels, axis=-1).astype(np.uint8)
 
 
 def pillow(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Pillow's BILINEAR, which widens its support where it makes an image smaller: antialiasing."""
+    """The image resized by Pillow's BILINEAR, which is antialiased when it scales down."""
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
 
 
@@ -40,23 +40,23 @@ def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def check_against_pillow(pixels: np.ndarray, size: int) -> None:
     found = decode(encoded(pixels), size).numpy()
     assert found.shape == (size, size, 3) and found.dtype == np.uint8
-    # Pillow rounds after each of its two passes, so a level of difference is its own.
+    # Pillow rounds after each of its two passes, which may make one level of difference.
     assert difference(found, pillow(pixels, size)).max() <= 1
 
 
 @pytest.mark.parametrize("shape", [(90, 160), (33, 32), (20, 300)])
 @pytest.mark.parametrize("size", [32, 200])
-def test_resizing_is_bilinear_with_antialias_as_pillows(shape, size):
+def test_resizing_is_bilinear_with_antialiasing_like_pillows(shape, size):
     check_against_pillow(stripes(*shape), size)
 
 
-def test_without_antialias_the_difference_to_pillow_would_be_seen():
+def test_the_comparison_with_pillow_detects_missing_antialiasing():
     pixels = stripes(90, 160)
     aliased = tf.image.resize(pixels, [32, 32], method="bilinear").numpy()
     assert difference(aliased, pillow(pixels, 32)).max() > 50
 
 
-def test_photographs_are_resized_as_pillow_does():
+def test_photographs_are_resized_like_pillow_does():
     photos = sorted(FLOWERS.glob("*/*.jpg"))[::150]
     if not photos:
         pytest.skip("the shared folder of flowers is not beside this repository")
@@ -64,7 +64,7 @@ def test_photographs_are_resized_as_pillow_does():
         with Image.open(photo) as image:
             pixels = np.asarray(image.convert("RGB"))
         check_against_pillow(pixels, 96)
-        # TensorFlow's JPEG decoder takes a faster transform than Pillow's: about a level of difference.
+        # TensorFlow's JPEG decoder uses a faster transform than Pillow's: about one level of difference.
         assert difference(decode(photo.read_bytes(), 96).numpy(), pillow(pixels, 96)).mean() < 1.5
 
 
@@ -78,12 +78,12 @@ def test_grey_becomes_three_equal_channels():
     np.testing.assert_array_equal(decode(encoded(grey), 32), np.repeat(grey[..., None], 3, axis=-1))
 
 
-def test_of_rgba_the_colour_is_taken_and_alpha_dropped():
+def test_the_alpha_channel_of_rgba_is_dropped():
     rgba = np.random.default_rng(1).integers(0, 256, (32, 32, 4), dtype=np.uint8)
     np.testing.assert_array_equal(decode(encoded(rgba), 32), rgba[..., :3])
 
 
-def test_a_jpeg_of_one_colour_keeps_it():
+def test_a_jpeg_of_one_colour_keeps_its_colour():
     pixels = np.full((40, 50, 3), (200, 100, 50), np.uint8)
     found = decode(encoded(pixels, "JPEG"), 32).numpy()
     assert difference(found, pixels[:32, :32]).max() <= 2
@@ -95,12 +95,12 @@ def test_one_pixel_fills_the_whole_image():
     assert (found == (7, 130, 255)).all()
 
 
-def test_what_is_no_image_is_an_error():
+def test_a_file_that_is_not_an_image_is_an_error():
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode(b"neither JPEG nor PNG", 32)
 
 
-def test_graph_and_eager_and_batch_and_single_agree():
+def test_graph_eager_batch_and_single_decoding_agree():
     images = [encoded(stripes(48, 64)), encoded(stripes(5, 5), "JPEG"), encoded(stripes(32, 40)[..., 2])]
     single = np.stack([decode(one, 32).numpy() for one in images])
     np.testing.assert_array_equal(decode_batch(tf.constant(images), 32), single)
@@ -110,7 +110,7 @@ def test_graph_and_eager_and_batch_and_single_agree():
     assert list(decode_to_raw(tf.constant(images), 32).numpy()) == [one.tobytes() for one in single]
 
 
-def test_raw_bytes_are_numpys_and_come_back_unchanged():
+def test_raw_bytes_equal_numpys_and_convert_back_unchanged():
     images = np.random.default_rng(1).integers(0, 256, (5, 17, 17, 3), dtype=np.uint8)
     images[1], images[2] = 0, 255
     for function in (to_raw, tf.function(to_raw, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])):

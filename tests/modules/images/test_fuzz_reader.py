@@ -13,16 +13,16 @@ from tests.programs.fuzz_reader import Figures, fuzz
 from tests.programs.fuzz_seeds import all_seeds, damaged, generated
 
 
-def test_no_damaged_file_crashes_the_reader_or_passes_it_and_fails_later(tmp_path):
+def test_damaged_files_neither_crash_the_reader_nor_pass_it_and_fail_later(tmp_path):
     figures = Figures()
     fuzz(0, 3000, 1, seed=7, limit=60.0, keep=tmp_path, figures=figures)
     assert figures.findings == []
     assert figures.inputs == 3000
-    # Else the damage is too small to be any, or so large that nothing behind the header is ever reached.
+    # Otherwise the damage is too small to matter, or so large that nothing after the header is reached.
     assert 300 < figures.accepted < 2000
 
 
-def test_an_input_is_a_function_of_its_number():
+def test_an_input_depends_only_on_its_number():
     seeds = all_seeds()
     made = [damaged(seeds, number, 1) for number in range(50)]
     random.seed(3)
@@ -30,7 +30,7 @@ def test_an_input_is_a_function_of_its_number():
     assert len(set(made)) > 45 and not set(made) & {damaged(seeds, number, 2) for number in range(50)} - set(seeds)
 
 
-def test_every_format_is_among_the_files_to_begin_with():
+def test_every_format_is_among_the_seed_files():
     assert {name.split()[0] for name in generated()} == {"JPEG", "PNG", "GIF", "BMP", "WEBP", "AVIF", "TIFF"}
 
 
@@ -48,8 +48,8 @@ for number in range(*map(int, sys.argv[1:4])):
     ("happens", "finding"),
     [("os.abort()", "the process died (-6)"), ("time.sleep(60)", "takes more than 1 seconds")],
 )
-def test_a_process_that_is_lost_is_a_finding_and_the_rest_is_read(tmp_path, monkeypatch, happens, finding):
-    """The worker is another one here: what is tested is who watches it."""
+def test_a_worker_that_dies_or_hangs_is_a_finding_and_the_rest_is_read(tmp_path, monkeypatch, happens, finding):
+    """The worker is a substitute, because its supervisor is tested here."""
     program = tmp_path / "worker.py"
     program.write_text(_WORKER.format(happens=happens))
     monkeypatch.setattr(fuzz_reader, "worker_command", lambda arguments: [sys.executable, str(program), *arguments])

@@ -1,4 +1,4 @@
-"""Signatures: what changes them, and what does not."""
+"""Which changes of an image change its signature."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from PIL import Image
 
 from edgetune.modules.data.digits import write_digits
 from edgetune.modules.images import perceptual_hash
-from edgetune.modules.images.perceptual_hash import BITS, SIGNATURE, as_array, look, near
+from edgetune.modules.images.perceptual_hash import BITS, SIGNATURE, appearance, as_array, near
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 
 
 def scene(seed: int, width: int = 400, height: int = 300) -> Image.Image:
-    """Blobs of twelve pixels and some grain: most of it is in low frequencies, as in a photograph."""
+    """Blobs of twelve pixels and some grain: mostly low frequencies, as in a photograph."""
     generator = np.random.default_rng(seed)
     blobs = Image.fromarray(generator.integers(0, 256, (24, 32, 3), dtype=np.uint8))
     pixels = np.asarray(blobs.resize((width, height), Image.Resampling.BICUBIC), np.int16)
@@ -25,7 +25,7 @@ def scene(seed: int, width: int = 400, height: int = 300) -> Image.Image:
 
 
 def alike(left: Image.Image, right: Image.Image, distance: int = 12) -> bool:
-    signatures = [look(np.asarray(image)).signature for image in (left, right)]
+    signatures = [appearance(np.asarray(image)).signature for image in (left, right)]
     assert all(len(signature) == SIGNATURE for signature in signatures)
     return bool(near(as_array(signatures[:1]), as_array(signatures[1:]), distance)[0])
 
@@ -45,21 +45,21 @@ def test_recompressed_resized_and_brighter_pictures_are_alike(seed):
     assert alike(image, image.point(lambda value: min(255, value + 15)))
 
 
-def test_other_pictures_are_not():
-    signatures = as_array([look(np.asarray(scene(seed))).signature for seed in range(60)])
+def test_different_pictures_are_not_alike():
+    signatures = as_array([appearance(np.asarray(scene(seed))).signature for seed in range(60)])
     for row in range(59):
         others = signatures[row + 1 :]
         assert not near(np.broadcast_to(signatures[row], others.shape), others, perceptual_hash.MAX_DISTANCE).any()
 
 
-def test_mirrored_turned_and_inverted_pictures_are_other_pictures():
+def test_mirrored_rotated_and_inverted_pictures_are_not_alike():
     image = scene(1, 300, 300)
     for other in (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90):
         assert not alike(image, image.transpose(other), perceptual_hash.MAX_DISTANCE)
     assert not alike(image, image.point(lambda value: 255 - value), perceptual_hash.MAX_DISTANCE)
 
 
-def test_one_shape_in_two_colours_is_two_pictures():
+def test_the_same_shape_in_two_colours_is_not_alike():
     shape = np.asarray(scene(2).convert("L"))
     grey = np.full_like(shape, 40)
     red, green = (Image.fromarray(np.stack(planes, axis=2)) for planes in ((shape, grey, grey), (grey, shape, grey)))
@@ -71,22 +71,22 @@ def test_one_shape_in_two_colours_is_two_pictures():
 def test_plain_pictures_have_no_signature(make):
     row = {"white": np.full(64, 255), "gradient": np.arange(64) * 4, "stripes": np.arange(64) % 8 // 4 * 255}[make]
     pixels = np.broadcast_to(row.astype(np.uint8)[None, :, None], (64, 64, 3)).copy()
-    assert look(pixels).signature == b""
-    assert look(np.asarray(jpeg(Image.fromarray(pixels), 50))).signature == b""
+    assert appearance(pixels).signature == b""
+    assert appearance(np.asarray(jpeg(Image.fromarray(pixels), 50))).signature == b""
 
 
 def test_the_means_are_those_of_the_channels():
     pixels = np.zeros((30, 50, 3), np.uint8)
     pixels[..., 0], pixels[:15, :, 1] = 200, 100
-    assert look(pixels).means == pytest.approx((200, 50, 0), abs=1)
+    assert appearance(pixels).means == pytest.approx((200, 50, 0), abs=1)
 
 
-def test_images_of_one_pixel_and_of_extreme_shape_have_a_look():
+def test_images_of_one_pixel_and_of_extreme_shape_are_accepted():
     for size in ((1, 1), (1, 500), (3000, 2)):
-        assert look(np.full((*size, 3), 7, np.uint8)).means == pytest.approx((7, 7, 7))
+        assert appearance(np.full((*size, 3), 7, np.uint8)).means == pytest.approx((7, 7, 7))
 
 
-def test_no_two_of_the_digits_are_alike_at_any_distance_that_may_be_set(tmp_path):
+def test_no_two_digits_are_alike_at_the_largest_allowed_distance(tmp_path):
     found = as_array([_signature(path) for path in sorted(write_digits(tmp_path / "digits").glob("*/*.png"))])
     hashes = np.unpackbits(found[:, : BITS // 8], axis=1).astype(np.float32) * 2 - 1
     distances = (BITS - hashes @ hashes.T) / 2 + 1000 * np.eye(len(found))
@@ -94,7 +94,7 @@ def test_no_two_of_the_digits_are_alike_at_any_distance_that_may_be_set(tmp_path
 
 
 @pytest.mark.parametrize(("name", "expected"), [("trashnet", [("glass176.jpg", "plastic152.jpg")]), ("flowers", [])])
-def test_in_real_photographs_only_the_real_duplicate_is_found(name, expected):
+def test_only_the_real_duplicate_is_found_among_real_photographs(name, expected):
     if not (SHARED / name).is_dir():
         pytest.skip(f"the shared folder {name} is not beside this repository")
     paths = sorted((SHARED / name).glob("*/*.jpg"))
@@ -108,4 +108,4 @@ def test_in_real_photographs_only_the_real_duplicate_is_found(name, expected):
 
 
 def _signature(path: Path) -> bytes:
-    return look(np.asarray(Image.open(path).convert("RGB"))).signature
+    return appearance(np.asarray(Image.open(path).convert("RGB"))).signature

@@ -1,4 +1,4 @@
-"""Anyone's image files: what is kept, what is encoded anew, what is refused and with which sentence."""
+"""Untrusted image files: which keep their bytes, which are encoded again, and which are refused with which message."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ NASTY = DATA / "nasty"
 LIMIT = 10_000_000
 ORIENTATION = 0x0112
 
-# Of shared/data/nasty: everything that is no photograph in a known format, or is damaged or far too large.
+# Files of shared/data/nasty that are not photographs in a supported format, damaged, or far too large.
 REFUSED = {
     "10ct_32bit_128.tiff": "floating-point pixels",
     "README.md": "not an image",
     "broken_data_stream.png": "damaged",
-    "cloudy1.jpg": "a pointer of Git LFS, not the image itself: run `git lfs pull`",
+    "cloudy1.jpg": "a Git LFS pointer, not the image itself: run `git lfs pull`",
     "decompression_bomb.gif": "more pixels",
     "empty.heic": "the file is empty",
     "png_decompression_dos.png": "damaged",
     "reallybig.bmp": "more pixels",
-    "test-card-lossless.jp2": "JPEG 2000, which is not read: save it as JPEG or PNG",
+    "test-card-lossless.jp2": "JPEG 2000, which is not supported: save it as JPEG or PNG",
     "ultrahdr.jpg": "damaged",
 }
 HEIC = "pug.heic"
@@ -51,7 +51,7 @@ def noise(height: int = 6, width: int = 9, channels: int = 3) -> np.ndarray:
 
 
 def decoded(read: ReadImage) -> np.ndarray:
-    """What TensorFlow makes of it."""
+    """The pixels as decoded by TensorFlow."""
     return tf.io.decode_image(read.encoded, channels=3, expand_animations=False).numpy()
 
 
@@ -85,7 +85,7 @@ UPRIGHT = {
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_an_orientation_is_applied_and_gone(orientation):
+def test_an_orientation_is_applied_and_removed(orientation):
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     stored = noise()
@@ -101,10 +101,10 @@ def test_an_orientation_is_applied_and_gone(orientation):
         assert image.format == "JPEG"
         assert ORIENTATION not in image.getexif()
     difference = decoded(jpeg).astype(int) - UPRIGHT[orientation](smooth)
-    assert np.abs(difference).mean() < 10  # two lossy encodings of noise; turned wrongly it is about 85
+    assert np.abs(difference).mean() < 10  # two lossy encodings of noise; with the wrong rotation it is about 85
 
 
-def test_an_orientation_that_does_not_exist_changes_nothing():
+def test_an_invalid_orientation_is_ignored():
     exif = Image.Exif()
     exif[ORIENTATION] = 9
     stored = noise()
@@ -122,7 +122,7 @@ def test_transparent_pixels_of_a_palette_become_white():
 
 
 @pytest.mark.parametrize(("mode", "half"), [("RGBA", (0, 0, 0, 128)), ("LA", (0, 128))])
-def test_what_is_half_transparent_is_mixed_with_white(mode, half):
+def test_half_transparent_pixels_are_blended_with_white(mode, half):
     image = Image.new(mode, (3, 2), half)
     np.testing.assert_array_equal(decoded(read_image(encoded(image, "PNG"), LIMIT)), np.full((2, 3, 3), 127))
 
@@ -145,13 +145,13 @@ def test_cmyk_becomes_rgb():
     assert np.abs(decoded(read).astype(int) - (255, 0, 0)).max() <= 8
 
 
-def test_of_an_animation_the_first_frame_is_taken():
+def test_the_first_frame_of_an_animation_is_used():
     frames = [Image.new("RGB", (4, 3), colour) for colour in ("red", "blue")]
     content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     np.testing.assert_array_equal(decoded(read_image(content, LIMIT)), np.full((3, 4, 3), (255, 0, 0)))
 
 
-def test_what_only_pillow_reads_is_encoded_anew(monkeypatch):
+def test_a_file_that_only_pillow_can_read_is_encoded_again(monkeypatch):
     content = encoded(Image.fromarray(noise()), "PNG", compress_level=0)
     assert read_image(content, LIMIT).encoded == content
     decode = tf.raw_ops.DecodeImage
@@ -164,7 +164,7 @@ def test_what_only_pillow_reads_is_encoded_anew(monkeypatch):
     assert read.encoded != content
     np.testing.assert_array_equal(decoded(read), noise())
     monkeypatch.setattr(tf.raw_ops, "DecodeImage", lambda **_: decode(contents=b""))
-    assert refusal(content) == "it has more pixels than TensorFlow decodes; set data.max_side"
+    assert refusal(content) == "it has more pixels than TensorFlow can decode; set data.max_side"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -180,8 +180,8 @@ def test_an_empty_file_and_text_are_refused():
     assert refusal(b"some notes\n").startswith("not an image of a known format (JPEG")
 
 
-def test_what_leaves_is_read_again_as_the_same_image():
-    """The digest is of what left, not of what came: JPEG loses a little each time."""
+def test_the_result_is_read_again_as_the_same_image():
+    """The digest is that of the result, not of the input: JPEG loses a little each time."""
     smooth = Image.fromarray(np.kron(noise(), np.ones((16, 16, 1), np.uint8)))
     exif = Image.Exif()
     exif[ORIENTATION] = 6
@@ -201,8 +201,8 @@ def test_a_progressive_jpeg_keeps_its_bytes():
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF"])
 @pytest.mark.parametrize(("width", "height", "small"), [(200, 100, (50, 25)), (99, 200, (25, 50)), (400, 1, (50, 1))])
-def test_what_is_too_large_is_made_small_once(kind, width, height, small):
-    """A ramp from dark to light stays one, whichever steps the decoder takes to make it small."""
+def test_an_image_that_is_too_large_is_scaled_down_once(kind, width, height, small):
+    """A ramp from dark to light stays a ramp, whichever steps are used to scale it down."""
     ramp = np.broadcast_to(np.linspace(0, 255, width, dtype=np.uint8), (height, width))
     content = encoded(Image.fromarray(np.ascontiguousarray(ramp)), kind)
     read = read_image(content, LIMIT, max_side=50)
@@ -213,27 +213,27 @@ def test_what_is_too_large_is_made_small_once(kind, width, height, small):
     assert read_image(content, LIMIT, max_side=max(width, height)).width == width
 
 
-def test_the_last_size_that_keeps_its_bytes():
+def test_an_image_of_exactly_max_side_keeps_its_bytes():
     content = encoded(Image.fromarray(noise(6, 9)), "PNG")
     assert read_image(content, LIMIT, max_side=9).encoded == content
     assert read_image(content, LIMIT, max_side=8).encoded != content
 
 
-def test_an_orientation_turns_what_was_made_small():
+def test_an_orientation_is_applied_after_scaling_down():
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     read = read_image(encoded(Image.new("RGB", (200, 100)), "JPEG", exif=exif), LIMIT, max_side=50)
     assert (read.width, read.height) == (25, 50)
 
 
-def test_a_tiff_is_turned_once():
+def test_a_tiff_is_rotated_once():
     stored = noise()
     content = encoded(Image.fromarray(stored), "TIFF", tiffinfo={ORIENTATION: 6})
     np.testing.assert_array_equal(decoded(read_image(content, LIMIT)), UPRIGHT[6](stored))
 
 
 @pytest.mark.parametrize("name", generated())
-def test_a_file_of_every_format_and_mode_leaves_as_tensorflow_takes_it(name):
+def test_files_of_every_format_and_mode_become_readable_for_tensorflow(name):
     if " F" in name:
         assert refusal(generated()[name]).startswith("floating-point")
         return
@@ -245,7 +245,7 @@ def test_a_file_of_every_format_and_mode_leaves_as_tensorflow_takes_it(name):
     assert images.decode(tf.constant(read.encoded), 8).shape == (8, 8, 3)
 
 
-def test_heic_is_read_where_its_extra_is_there_and_names_it_where_not(monkeypatch):
+def test_heic_is_read_with_its_extra_and_refused_by_name_without(monkeypatch):
     path = NASTY / HEIC
     if not path.is_file():
         pytest.skip("the shared folder of nasty images is not beside this repository")
@@ -260,7 +260,7 @@ def test_heic_is_read_where_its_extra_is_there_and_names_it_where_not(monkeypatc
         assert "4032 x 3024 pixels are more" in refusal(content)
 
 
-def test_the_extra_for_heic_is_named():
+def test_the_error_for_heic_names_the_extra():
     header = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
     if reader._extra_formats():
         assert refusal(header)
@@ -271,7 +271,7 @@ def test_the_extra_for_heic_is_named():
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a Git LFS pointer"),
         (b"\n<!DOCTYPE html><html>404", "a web page, not an image"),
         (b"%PDF-1.7", "a PDF document"),
         (b"<?xml version='1.0'?><svg xmlns='x'/>", "a drawing (SVG)"),
@@ -280,23 +280,23 @@ def test_the_extra_for_heic_is_named():
         (b"\xff\xd8\xff", "not an image of a known format"),
     ],
 )
-def test_what_often_stands_for_an_image_is_named(content, reason):
+def test_common_files_that_are_not_images_are_recognised(content, reason):
     assert refusal(content).startswith(reason)
 
 
-def test_an_image_without_a_side_is_refused():
+def test_an_image_with_a_zero_side_is_refused():
     content = bytearray(encoded(Image.fromarray(noise()), "BMP"))
     content[18:22] = bytes(4)
     assert refusal(bytes(content))
 
 
-def test_the_bound_on_pixels_is_the_last_size_that_is_read():
+def test_an_image_of_exactly_max_pixels_is_read():
     content = encoded(Image.fromarray(noise(6, 9)), "PNG")
     assert read_image(content, 54).width == 9
     assert refusal(content, 53) == "9 x 6 pixels are more than data.max_pixels 53"
 
 
-def test_the_bound_on_pixels_is_checked_before_any_is_decoded():
+def test_max_pixels_is_checked_before_any_pixel_is_decoded():
     content = encoded(Image.new("L", (3000, 3000)), "PNG")
     assert "3000 x 3000 pixels" in refusal(content[: len(content) // 2], 8_999_999)
 
@@ -320,7 +320,7 @@ def test_the_same_bytes_in_another_size_have_another_digest():
     assert read_image(encoded(one, "PNG"), LIMIT).digest != read_image(encoded(other, "PNG"), LIMIT).digest
 
 
-def test_grey_has_the_digest_of_its_rgb():
+def test_a_grey_image_has_the_digest_of_its_rgb_equivalent():
     grey = Image.fromarray(noise(channels=1))
     assert (
         read_image(encoded(grey, "PNG"), LIMIT).digest == read_image(encoded(grey.convert("RGB"), "PNG"), LIMIT).digest
@@ -348,7 +348,7 @@ def test_nasty_files_are_read_to_their_stated_size_or_refused_in_one_line():
         assert "\n" not in reason
 
 
-def test_a_real_photograph_with_an_orientation_stands_upright():
+def test_a_real_photograph_with_an_orientation_becomes_upright():
     path = NASTY / "Portrait_8.jpg"
     if not path.is_file():
         pytest.skip("the shared folder of nasty images is not beside this repository")
@@ -364,7 +364,7 @@ def test_real_photographs_keep_their_bytes():
         assert read_image(photo.read_bytes(), LIMIT).encoded == photo.read_bytes(), photo.name
 
 
-def test_files_are_read_in_threads_as_one_after_the_other():
+def test_reading_in_threads_gives_the_same_results():
     contents = [content for content in generated().values() for _ in range(2)]
 
     def look(content: bytes) -> ReadImage | str:
@@ -377,7 +377,7 @@ def test_files_are_read_in_threads_as_one_after_the_other():
         assert list(pool.map(look, contents)) == [look(content) for content in contents]
 
 
-def test_pillows_own_limit_is_as_it_was_after_reading_in_threads_and_after_a_refusal():
+def test_pillows_own_limit_is_restored_after_threads_and_after_a_refusal():
     content, before = encoded(Image.new("RGB", (20, 10)), "PNG"), Image.MAX_IMAGE_PIXELS
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: read_image(content, 200), range(64)))
@@ -385,7 +385,7 @@ def test_pillows_own_limit_is_as_it_was_after_reading_in_threads_and_after_a_ref
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_threads_together_decode_no_more_pixels_than_one_image_may_have(monkeypatch):
+def test_all_threads_together_decode_at_most_max_pixels(monkeypatch):
     content, now, highest = encoded(Image.new("RGB", (200, 100)), "PNG"), 0, 0
     real, lock = reader._read_opened, threading.Lock()
 

@@ -1,4 +1,4 @@
-"""Every architecture: its cuts are between whole blocks, its top is unfrozen as the settings say, batch norm never."""
+"""Cutting and unfreezing of every architecture: always between whole blocks, with batch normalisation frozen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgetune.modules.settings.architectures import ARCHITECTURES
 from edgetune.modules.settings.run import ModelSettings, Unfreeze
 from tests.tiny.built_backbones import PARAMETERS, built
 
-# Blocks between stem and last layers, and those of them with an addition, from the tables of the papers (arXiv
+# Number of blocks between stem and last layers, and of those with an addition, from the tables of the papers (arXiv
 # 1704.04861, 1801.04381, 1905.02244, 1512.03385, 1905.11946, 2104.00298); Inception's are its mixed layers.
 BLOCKS_IN_PAPER = {
     "mobilenet": (13, 0),
@@ -51,7 +51,7 @@ def additions(block: object) -> list[keras.layers.Layer]:
     return [layer for layer in block.layers if isinstance(layer, keras.layers.Add)]
 
 
-def test_blocks_hold_every_layer_once_and_are_those_of_the_paper(backbone):
+def test_blocks_contain_every_layer_once_and_match_the_paper(backbone):
     found = blocks(backbone)
     layers = [layer for block in found for layer in block.layers]
     assert layers == [x for x in backbone.layers if x.name not in ("image", NORMALISATION)]
@@ -62,7 +62,7 @@ def test_blocks_hold_every_layer_once_and_are_those_of_the_paper(backbone):
 
 
 def leads_past(cut: keras.KerasTensor, backbone: keras.Model) -> bool:
-    """Whether a path from the input to the output exists that does not go through the tensor `cut`."""
+    """Return whether a path from input to output bypasses the tensor `cut`."""
     waiting, seen = list(backbone.outputs), {id(cut)}
     while waiting:
         tensor = waiting.pop()
@@ -77,20 +77,20 @@ def leads_past(cut: keras.KerasTensor, backbone: keras.Model) -> bool:
 
 
 def test_all_paths_go_through_every_cut(backbone):
-    """So nothing that is computed before the cut, other than the cut itself, is used behind it."""
+    """So nothing from before the cut, except the cut tensor itself, is used after it."""
     for block in blocks(backbone):
         assert not leads_past(block.layers[-1].output, backbone), block.name
 
 
-def test_a_cut_inside_a_residual_block_would_be_found(backbone):
-    """The check above can fail: within a block with an addition, only what follows the addition will do."""
+def test_a_cut_inside_a_residual_block_is_detected(backbone):
+    """The check above can fail: in a block with an addition, only tensors after the addition are valid cuts."""
     for block in blocks(backbone):
         for addition in additions(block)[:1]:
             for layer in block.layers[: block.layers.index(addition)]:
                 assert leads_past(layer.output, backbone), layer.name
 
 
-def test_the_frozen_part_and_the_tail_compute_the_same_to_the_last_bit(backbone):
+def test_the_frozen_part_and_the_tail_compute_the_same_bit_for_bit(backbone):
     unfrozen = unfreeze(backbone, Unfreeze())
     frozen, tail = cut_backbone(backbone, unfrozen.first_block)
     images = pixels(backbone)
@@ -115,23 +115,23 @@ def test_every_cut_computes_the_same(name):
         np.testing.assert_array_equal(tail(frozen(images, training=False), training=False), expected, block.name)
 
 
-def test_cutting_leaves_the_backbone_as_it_was(mobilenet_v2):
+def test_cutting_does_not_modify_the_backbone(mobilenet_v2):
     names, before = [layer.name for layer in mobilenet_v2.layers], blocks(mobilenet_v2)
     cut_backbone(mobilenet_v2, "block_5")
     assert [layer.name for layer in mobilenet_v2.layers] == names and blocks(mobilenet_v2) == before
 
 
-def test_a_block_that_does_not_exist_cannot_be_cut_at(mobilenet_v2):
+def test_cutting_at_an_unknown_block_is_an_error(mobilenet_v2):
     with pytest.raises(KeyError, match="block_99"):
         cut_backbone(mobilenet_v2, "block_99")
 
 
-def test_names_of_blocks_do_not_depend_on_what_was_built_before():
+def test_block_names_do_not_depend_on_previously_built_models():
     again = build_backbone(ModelSettings(backbone="inception_v3", image_size=75), pretrained=False)
     assert [block.name for block in blocks(again)] == ["stem", *(f"mixed{i}" for i in range(11))]
 
 
-def test_the_default_is_whole_blocks_of_each_architecture(backbone):
+def test_the_default_unfreezes_whole_blocks_of_each_architecture(backbone):
     default = ARCHITECTURES[backbone.name].unfreeze
     unfrozen = unfreeze(backbone, Unfreeze())
     assert unfrozen == unfreeze(backbone, Unfreeze(last=default))
@@ -165,7 +165,7 @@ def test_every_block_can_be_named(backbone):
 
 
 def test_batch_normalisation_stays_in_inference_mode(backbone):
-    """All of the network unfrozen, called as in training: nothing moves the statistics or uses the batch's."""
+    """With the whole network unfrozen, a call with training=True neither updates nor uses batch statistics."""
     unfreeze(backbone, Unfreeze(fraction=1.0))
     assert backbone.trainable_weights
     normalisations = [x for x in backbone.layers if isinstance(x, keras.layers.BatchNormalization)]
@@ -174,7 +174,9 @@ def test_batch_normalisation_stays_in_inference_mode(backbone):
     training = backbone(pixels(backbone), training=True)
     for old, new in zip(before, (v for layer in normalisations for v in layer.get_weights()), strict=True):
         np.testing.assert_array_equal(old, new)
-    if not any(isinstance(layer, keras.layers.Dropout) for layer in backbone.layers):  # EfficientNets drop blocks
+    if not any(
+        isinstance(layer, keras.layers.Dropout) for layer in backbone.layers
+    ):  # EfficientNets drop blocks at random
         np.testing.assert_array_equal(training, backbone(pixels(backbone), training=False))
 
 
@@ -184,7 +186,7 @@ def test_a_frozen_backbone_can_be_unfrozen(mobilenet_v2):
     assert [w.path for x in layers for w in x.trainable_weights] == [w.path for w in mobilenet_v2.trainable_weights]
 
 
-def test_the_log_says_which_layers_became_trainable_and_how_many_parameters(mobilenet_v2, caplog):
+def test_the_trainable_layers_and_parameters_are_logged(mobilenet_v2, caplog):
     with caplog.at_level(logging.INFO, logger="absl"):
         unfrozen = unfreeze(mobilenet_v2, Unfreeze(last=3))
     assert unfrozen == Unfrozen("last", (mobilenet_v2.get_layer("Conv_1"),), 320 * 1280)
@@ -194,7 +196,7 @@ def test_the_log_says_which_layers_became_trainable_and_how_many_parameters(mobi
     )
 
 
-def test_too_many_and_too_few_layers_are_refused_with_the_allowed_range(backbone):
+def test_too_many_or_too_few_layers_are_refused_with_the_allowed_range(backbone):
     sizes = [len(block.layers) for block in blocks(backbone)]
     for last in (sum(sizes) + 1, sizes[-1] - 1):
         with pytest.raises(ConfigError, match=f"training.fine_tune.unfreeze.last is {last}") as error:
@@ -202,14 +204,14 @@ def test_too_many_and_too_few_layers_are_refused_with_the_allowed_range(backbone
         assert f"{sizes[-1]} .. {sum(sizes)}" in error.value.remedy
 
 
-def test_a_fraction_below_the_last_block_is_refused_and_the_lowest_that_is_named_works(backbone):
+def test_the_error_for_too_small_a_fraction_names_the_lowest_that_works(backbone):
     with pytest.raises(ConfigError, match="training.fine_tune.unfreeze.fraction is 0.001") as error:
         unfreeze(backbone, Unfreeze(fraction=0.001))
     lowest = float(error.value.remedy.split()[3])
     assert unfreeze(backbone, Unfreeze(fraction=lowest)).first_block == blocks(backbone)[-1].name
 
 
-def test_a_block_that_does_not_exist_is_refused_with_those_that_do(backbone):
+def test_the_error_for_an_unknown_block_lists_all_blocks(backbone):
     with pytest.raises(ConfigError, match="from_block is 'block_99', and .* has no such block") as error:
         unfreeze(backbone, Unfreeze(from_block="block_99"))
     for block in blocks(backbone):
@@ -218,5 +220,5 @@ def test_a_block_that_does_not_exist_is_refused_with_those_that_do(backbone):
 
 @pytest.mark.parametrize("two", [{"last": 3, "fraction": 0.5}, {"last": 3, "from_block": "last"}])
 def test_two_ways_of_unfreezing_at_once_are_refused(two):
-    with pytest.raises(ValidationError, match=" and .*give one of them"):
+    with pytest.raises(ValidationError, match=" and .*set only one of them"):
         Unfreeze(**two)

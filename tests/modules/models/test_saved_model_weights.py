@@ -1,4 +1,4 @@
-"""Weights out of SavedModels: of this project, of Keras 2 and 3, of TF Hub; and nothing in them is ever run."""
+"""Weights from SavedModels of edgetune, Keras 2 and 3 and TF Hub, without executing anything in them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def settings(weights: object = "none", **changes: Any) -> ModelSettings:
 
 
 def with_values(model: keras.Model) -> keras.Model:
-    """The model with weights of which no two are the same."""
+    """The model with random weights, all different."""
     rng = np.random.default_rng(1)
     model.set_weights([rng.uniform(0.5, 1.5, w.shape).astype(np.float32) for w in model.get_weights()])
     return model
@@ -48,7 +48,7 @@ def assert_same(found: keras.Model, expected: keras.Model) -> None:
 
 
 def refused(model: ModelSettings) -> WeightsError:
-    """The error of loading, after which the backbone must be as it was."""
+    """The error from loading, which must leave the backbone unchanged."""
     backbone = spare(model)
     before = backbone.get_weights()
     with pytest.raises(WeightsError) as caught:
@@ -70,7 +70,7 @@ def source() -> keras.Model:
 
 
 def slim_names(model: keras.Model) -> dict[str, np.ndarray]:
-    """Weights of MobileNetV2 under TF-Slim's names."""
+    """The weights of MobileNetV2 by TF-Slim's names."""
     named = {}
     for layer in weighted_layers(model):
         name = layer.name
@@ -91,7 +91,7 @@ def slim_names(model: keras.Model) -> dict[str, np.ndarray]:
 def write_hub(model: keras.Model, folder: Path) -> None:
     root = tf.Module()
     values = sorted(slim_names(model).items(), key=lambda item: hashlib.md5(item[0].encode()).digest())
-    root.variables_list = [tf.Variable(value, name=name) for name, value in values]  # in no order of the network
+    root.variables_list = [tf.Variable(value, name=name) for name, value in values]  # not in the order of the network
     tf.saved_model.save(root, str(folder))
 
 
@@ -111,11 +111,11 @@ def folder(request: pytest.FixtureRequest, source: keras.Model, tmp_path_factory
     return path
 
 
-def test_every_kind_of_folder_gives_back_every_weight(folder, source):
+def test_every_kind_of_folder_restores_every_weight(folder, source):
     assert_same(build_backbone(settings(folder)), source)
 
 
-def test_the_digest_is_that_of_the_saved_model_and_the_pin_accepts_and_refuses(folder):
+def test_the_pin_is_compared_with_the_digest_of_the_saved_model(folder):
     inside = folder / "Format-Serving" if (folder / "Format-Serving").exists() else folder
     digest = folder_digest(str(inside))
     assert weights_digest(settings(folder)) == digest
@@ -125,13 +125,13 @@ def test_the_digest_is_that_of_the_saved_model_and_the_pin_accepts_and_refuses(f
 
 
 def test_a_folder_of_another_width_or_architecture_is_refused(folder):
-    # Names of another architecture are missing; where there is an order, the shapes tell.
+    # Another architecture lacks some names; if weights have an order, their shapes differ.
     assert str(folder) in refused(settings(folder, alpha=0.5)).cause
     other = refused(settings(folder, backbone="mobilenet", alpha=0.25)).cause
-    assert "mobilenet_v2" in other or "no variable of it can be told to be" in other
+    assert "mobilenet_v2" in other or "can be identified as" in other
 
 
-def test_nothing_in_a_folder_is_loaded_as_a_program(folder, source, monkeypatch):
+def test_the_graph_in_a_folder_is_never_loaded(folder, source, monkeypatch):
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a foreign graph was loaded")
 
@@ -140,7 +140,7 @@ def test_nothing_in_a_folder_is_loaded_as_a_program(folder, source, monkeypatch)
     assert_same(build_backbone(settings(folder)), source)
 
 
-def test_a_folder_without_its_graph_is_enough(folder, source, tmp_path):
+def test_the_variables_alone_are_enough(folder, source, tmp_path):
     inside = folder / "Format-Serving" if (folder / "Format-Serving").exists() else folder
     shutil.copytree(inside / "variables", tmp_path / "only" / "variables")
     assert_same(build_backbone(settings(tmp_path / "only")), source)
@@ -158,7 +158,7 @@ def test_damaged_variables_are_refused(folder, tmp_path, keep):
 
 
 @pytest.mark.parametrize("name", ["mobilenet", "inception_v3"])
-def test_a_saved_model_of_keras_2_gives_back_every_weight(name, tmp_path):
+def test_a_saved_model_of_keras_2_restores_every_weight(name, tmp_path):
     tf_keras = pytest.importorskip("tf_keras")
     size, builder = 75, {"mobilenet": "MobileNet", "inception_v3": "InceptionV3"}[name]
     alpha = {"alpha": 0.25} if name == "mobilenet" else {}
@@ -171,24 +171,24 @@ def test_a_saved_model_of_keras_2_gives_back_every_weight(name, tmp_path):
 
 
 def _weighted(model: Any) -> list[Any]:
-    """As a SavedModel of Keras 2 numbers its layers; saving one takes a minute, its variables alone a second."""
+    """Layers as numbered in a SavedModel of Keras 2; saving one takes a minute, only its variables a second."""
     return [layer for layer in model.layers if layer.weights]
 
 
-def test_weights_whose_names_say_nothing_are_refused(source, tmp_path):
+def test_weights_with_meaningless_names_are_refused(source, tmp_path):
     root = tf.Module()
     root.numbers = [tf.Variable(value, name="v") for value in source.get_weights()]
     tf.saved_model.save(root, str(tmp_path / "nameless"))
     error = refused(settings(tmp_path / "nameless"))
-    assert "no variable of it can be told to be" in error.cause and "safetensors" in error.cause
+    assert "can be identified as" in error.cause and "safetensors" in error.cause
 
 
-def test_a_folder_of_versions_names_them(folder):
+def test_the_error_for_a_folder_of_versions_lists_them(folder):
     error = refused(settings(folder.parent))
-    assert "no SavedModel" in error.cause and folder.name in error.remedy
+    assert "not a SavedModel" in error.cause and folder.name in error.remedy
 
 
-def test_a_folder_that_is_no_saved_model_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_saved_model_is_refused(tmp_path):
     for action in (lambda: refused(settings(tmp_path)), lambda: weights_digest(settings(tmp_path))):
         try:
             error = action()
@@ -197,14 +197,14 @@ def test_a_folder_that_is_no_saved_model_is_refused(tmp_path):
         assert "variables.index" in error.cause
 
 
-def test_a_handle_of_tf_hub_is_found_in_its_cache(source, tmp_path, monkeypatch):
+def test_a_tf_hub_handle_is_found_in_the_cache(source, tmp_path, monkeypatch):
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     write_hub(source, tmp_path / hashlib.sha1(HANDLE.encode()).hexdigest())
     assert_same(build_backbone(settings(HANDLE)), source)
     assert_same(build_backbone(settings(f"{HANDLE}?tf-hub-format=compressed")), source)
 
 
-def test_a_handle_that_is_not_in_the_cache_names_the_ways_out(tmp_path, monkeypatch):
+def test_the_error_for_a_handle_that_is_not_cached_names_the_remedies(tmp_path, monkeypatch):
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     error = refused(settings(HANDLE))
     assert str(tmp_path) in error.cause and HANDLE in error.cause

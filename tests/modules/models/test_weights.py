@@ -1,4 +1,4 @@
-"""Weights from every source, and every way in which a file can be the wrong one."""
+"""Weights from every source, and every way in which a file can be wrong."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def settings(weights: object = "none", **changes: Any) -> ModelSettings:
 
 
 def write_legacy(model: keras.Model, path: Path, root: str = "") -> None:
-    """As Keras 2 wrote weights, with another name for every layer."""
+    """Write weights like Keras 2 did, with a different name for every layer."""
     with h5py.File(path, "w") as file:
         group = file.require_group(root) if root else file
         group.attrs["layer_names"] = [f"old_{layer.name}".encode() for layer in model.layers]
@@ -62,7 +62,7 @@ def _spare_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def source() -> keras.Model:
-    """A backbone whose weights are all different from those of a new one."""
+    """A backbone whose weights all differ from those of a new one."""
     model = assemble(settings())
     rng = np.random.default_rng(1)
     model.set_weights([rng.standard_normal(w.shape).astype(np.float32) for w in model.get_weights()])
@@ -82,7 +82,7 @@ def file(request: pytest.FixtureRequest, source: keras.Model, tmp_path: Path) ->
 
 
 def refused(model: ModelSettings) -> WeightsError:
-    """The error of loading, after which the backbone must be as it was."""
+    """The error from loading, which must leave the backbone unchanged."""
     backbone = spare(model)
     before = backbone.get_weights()
     with pytest.raises(WeightsError) as caught:
@@ -93,20 +93,20 @@ def refused(model: ModelSettings) -> WeightsError:
     return caught.value
 
 
-def test_every_format_gives_back_every_weight(file, source):
+def test_every_format_restores_every_weight(file, source):
     found = build_backbone(settings(file))
     for layer, original in zip(weighted_layers(found), weighted_layers(source), strict=True):
         for value, expected in zip(layer.get_weights(), original.get_weights(), strict=True):
             np.testing.assert_array_equal(value, expected, err_msg=layer.name)
 
 
-def test_pretrained_false_leaves_the_file_alone(tmp_path):
+def test_the_file_is_not_read_without_pretraining(tmp_path):
     absent = tmp_path / "absent.safetensors"
     random = build_backbone(settings(absent), pretrained=False)
     assert random.count_params() > 0 and not absent.exists()
 
 
-def test_digest_is_that_of_the_file_and_the_pin_accepts_it(file):
+def test_the_pin_is_the_digest_of_the_file(file):
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert weights_digest(settings(file)) == digest
     build_backbone(settings(file, weights_sha256=digest))
@@ -139,16 +139,16 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_a_folder_and_an_unknown_ending_are_refused(tmp_path):
     (tmp_path / "folder.h5").mkdir()
     assert "cannot be read" in refused(settings(tmp_path / "folder.h5")).cause
-    assert "no known source" in refused(settings(tmp_path / "model.pkl")).cause
+    assert "not a supported source" in refused(settings(tmp_path / "model.pkl")).cause
 
 
-def test_weights_of_another_alpha_name_the_layer_and_both_shapes(file):
-    # Up to the expansion of block 1, both widths round to the same number of channels.
+def test_the_error_for_another_alpha_names_the_layer_and_both_shapes(file):
+    # Up to the expansion in block 1, both widths round to the same number of channels.
     cause = refused(settings(file, alpha=0.5)).cause
-    assert "alpha 0.5: the layer block_1_project expects 1x1x48x16, and the file has 1x1x48x8" in cause
+    assert "alpha 0.5: the layer block_1_project expects 1x1x48x16, but the file has 1x1x48x8" in cause
 
 
-def test_weights_of_another_architecture_name_the_number_of_layers(file):
+def test_the_error_for_another_architecture_names_the_numbers_of_layers(file):
     cause = refused(settings(file, backbone="mobilenet", alpha=0.25)).cause
     assert "104 layers" in cause and "mobilenet with alpha 0.25 has 54" in cause
     assert cause.endswith("it is of another architecture, by its layers mobilenet_v2")
@@ -166,7 +166,7 @@ def test_weights_of_another_architecture_name_the_number_of_layers(file):
         ("mobilenet_v3_small minimalistic", "mobilenet_v3_small", "by its layers mobilenet_v3_small minimalistic"),
     ],
 )
-def test_the_architecture_that_a_file_is_of_is_named(stored, asked, words, tmp_path):
+def test_the_error_names_the_architecture_of_the_file(stored, asked, words, tmp_path):
     path = tmp_path / "other.safetensors"
     save_safetensors(built(stored), path)
     size = ARCHITECTURES[asked].min_image_size
@@ -174,7 +174,7 @@ def test_the_architecture_that_a_file_is_of_is_named(stored, asked, words, tmp_p
     assert cause.endswith(words)
 
 
-def test_a_classifier_on_top_is_named(tmp_path):
+def test_the_error_names_a_classifier_in_the_file(tmp_path):
     backbone = built("resnet50")
     logits = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(backbone.output))
     path = tmp_path / "whole.h5"
@@ -202,7 +202,7 @@ def test_every_family_can_be_written_and_read(name, ending, tmp_path):
 
 @pytest.mark.parametrize("ending", ["weights.h5", "h5"])
 @pytest.mark.parametrize("variance", [IMAGENET_DEVIATION, tuple(x**2 for x in IMAGENET_DEVIATION), (1.0, 1.0, 1.0)])
-def test_the_normalisation_in_an_efficientnet_of_keras_is_checked_and_left_out(ending, variance, tmp_path):
+def test_the_normalisation_in_keras_efficientnets_is_checked_and_left_out(ending, variance, tmp_path):
     own = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(32, 32, 3))
     layer = next(x for x in own.layers if isinstance(x, keras.layers.Normalization))
     layer.set_weights([np.asarray(IMAGENET_MEAN), np.asarray(variance), np.asarray(0)])
@@ -220,7 +220,7 @@ def test_the_normalisation_in_an_efficientnet_of_keras_is_checked_and_left_out(e
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_tensor_too_many_or_too_few_is_refused(source, tmp_path):
+def test_an_extra_or_missing_tensor_is_refused(source, tmp_path):
     path = tmp_path / "changed.safetensors"
     save_safetensors(source, path)
     tensors = safetensors.numpy.load_file(path)
@@ -231,7 +231,7 @@ def test_a_tensor_too_many_or_too_few_is_refused(source, tmp_path):
 
 
 @pytest.mark.parametrize(("value", "words"), [(np.nan, "not finite"), (None, "int8")])
-def test_values_that_are_no_weights_are_refused(source, tmp_path, value, words):
+def test_non_finite_and_integer_values_are_refused(source, tmp_path, value, words):
     path = tmp_path / "values.safetensors"
     save_safetensors(source, path)
     tensors = safetensors.numpy.load_file(path)
@@ -294,21 +294,21 @@ def keras_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         pytest.param("efficientnet_v2_b0", marks=pytest.mark.large),
     ],
 )
-def test_without_a_network_imagenet_names_the_two_ways_out(keras_home, name):
+def test_the_error_for_imagenet_without_a_network_names_both_remedies(keras_home, name):
     error = refused(settings("imagenet", backbone=name, alpha=1.0, image_size=96))
     assert "network" in error.cause
     assert str(keras_home / "models") in error.remedy and "model.weights" in error.remedy
     assert re.search(r"put \S+no_?top\S*\.h5 into", error.remedy)
 
 
-def test_a_broken_file_in_keras_own_cache_is_named(keras_home):
+def test_a_damaged_file_in_keras_cache_is_reported(keras_home):
     (keras_home / "models" / V2_1).write_bytes(b"cut off")
     error = refused(settings("imagenet", alpha=1.0, image_size=224))
     assert "cannot be read" in error.cause and "delete" in error.remedy
 
 
-def test_what_keras_loads_as_imagenet_can_be_pinned(keras_home, source, tmp_path):
-    """The digest is that of the weights as `save_safetensors` writes them: Keras finds its file itself."""
+def test_imagenet_weights_can_be_pinned(keras_home, source, tmp_path):
+    """The digest is that of the file that `save_safetensors` would write, because Keras finds its file itself."""
     (keras_home / "models" / V2_1.replace("1.0_224", "0.35_128")).write_bytes(b"")
     path = keras_home / "models" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
     write_legacy(source, path)
@@ -317,7 +317,7 @@ def test_what_keras_loads_as_imagenet_can_be_pinned(keras_home, source, tmp_path
     assert digest in refused(settings("imagenet", image_size=224, weights_sha256="0" * 64)).cause
 
 
-def test_imagenet_comes_out_of_keras_own_cache(keras_home):
+def test_imagenet_weights_are_read_from_keras_cache(keras_home):
     path = real_file(V2_1)
     shutil.copy(path, keras_home / "models")
     cached = build_backbone(settings("imagenet", alpha=1.0, image_size=224)).get_weights()
@@ -327,7 +327,7 @@ def test_imagenet_comes_out_of_keras_own_cache(keras_home):
 
 
 @pytest.mark.parametrize(("name", "alpha", "file_name"), REAL)
-def test_files_of_keras_applications_give_keras_own_features(name, alpha, file_name):
+def test_files_of_keras_applications_give_the_same_features_as_keras(name, alpha, file_name):
     path = real_file(file_name)
     found = build_backbone(settings(path, backbone=name, alpha=alpha, image_size=96))
     expected = assemble(settings(backbone=name, alpha=alpha, image_size=96))

@@ -1,4 +1,4 @@
-"""Every architecture against Keras's own: the same normalisation and features; and the facts that are written down."""
+"""Every architecture has the same normalisation and features as Keras's own, and matches its table entry."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IMAGE_SIZES = {
 
 
 def original(variant: str, monkeypatch: pytest.MonkeyPatch) -> keras.Model:
-    """Keras's own network with its own normalisation, as `weights="imagenet"` builds it, without downloading."""
+    """Keras's network with its own normalisation, as built by `weights="imagenet"`, without downloading."""
     name, _, minimalistic = variant.partition(" ")
     number = name.rpartition("_")[2].upper()
     size = settings_of(variant).image_size
@@ -40,13 +40,13 @@ def original(variant: str, monkeypatch: pytest.MonkeyPatch) -> keras.Model:
     if name.startswith("efficientnet_v2"):
         return getattr(applications, f"EfficientNetV2{number}")(weights=None, **arguments)
     if name.startswith("efficientnet"):
-        # Only with ImageNet weights, Keras divides once more: https://github.com/tensorflow/tensorflow/issues/49930
+        # Keras divides once more, but only with ImageNet weights: https://github.com/tensorflow/tensorflow/issues/49930
         module = importlib.import_module("keras.src.applications.efficientnet")
         monkeypatch.setattr(module.file_utils, "get_file", lambda *_, **__: "absent.h5")
         monkeypatch.setattr(keras.Model, "load_weights", lambda *_, **__: None)
         model = getattr(applications, f"EfficientNet{number}")(weights="imagenet", **arguments)
         layer = next(x for x in model.layers if isinstance(x, keras.layers.Normalization))
-        # What Keras's files of weights hold: the deviation in the place of the variance (the same issue).
+        # As in Keras's weights files: the standard deviation in place of the variance (same issue).
         layer.set_weights([np.asarray(IMAGENET_MEAN), np.asarray(IMAGENET_DEVIATION), np.asarray(0)])
         layer.finalize_state()
         return model
@@ -64,7 +64,7 @@ def preprocess_input(name: str, images: np.ndarray) -> np.ndarray:
 
 
 def built_in(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """What Keras's network makes of the images before its first layer that learns or pads."""
+    """The images after the normalisation layers at the start of Keras's network."""
     found = images
     for layer in model.layers[1:]:
         if not isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)):
@@ -77,7 +77,7 @@ def pixels(size: int, count: int = 2) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (count, size, size, 3)).astype(np.float32)
 
 
-def test_every_name_in_the_settings_has_an_entry_and_the_image_size_of_its_pretraining():
+def test_every_backbone_in_the_settings_has_an_entry_and_its_pretraining_image_size():
     assert set(ARCHITECTURES) == set(NAMES) == set(IMAGE_SIZES)
     for name in NAMES:
         assert ModelSettings(backbone=name).image_size == IMAGE_SIZES[name]
@@ -86,7 +86,7 @@ def test_every_name_in_the_settings_has_an_entry_and_the_image_size_of_its_pretr
 
 
 @pytest.mark.parametrize("variant", PARAMETERS)
-def test_normalisation_and_features_are_those_of_keras(variant, monkeypatch):
+def test_normalisation_and_features_match_keras(variant, monkeypatch):
     backbone, images = built(variant), pixels(settings_of(variant).image_size)
     keras_own = original(variant, monkeypatch)
 
@@ -106,14 +106,14 @@ def test_normalisation_and_features_are_those_of_keras(variant, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["resnet50", "inception_v3", "mobilenet"])
-def test_normalisation_of_the_two_modes_with_a_preprocess_input_is_exact_to_the_last_step(name):
+def test_normalisation_of_every_pixel_value_matches_preprocess_input(name):
     every_value = np.arange(256, dtype=np.float32).repeat(3).reshape(1, 16, 16, 3)
     found, expected = built(name).get_layer(NORMALISATION)(every_value), preprocess_input(name, every_value)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2 * np.spacing(np.float32(np.abs(expected).max())))
 
 
 @pytest.mark.parametrize("variant", PARAMETERS)
-def test_the_model_is_flat_and_has_one_normalisation_and_the_facts_that_are_written_down(variant):
+def test_the_model_is_flat_has_one_normalisation_and_matches_its_table_entry(variant):
     backbone, size = built(variant), settings_of(variant).image_size
     facts = ARCHITECTURES[backbone.name]
     assert backbone.input_shape == (None, size, size, 3) and backbone.output_shape[-1] == facts.features
@@ -125,11 +125,11 @@ def test_the_model_is_flat_and_has_one_normalisation_and_the_facts_that_are_writ
     assert len(weighted_layers(backbone)) == expected
 
 
-def test_an_image_size_that_the_architecture_refuses_is_refused():
+def test_an_image_size_that_the_architecture_does_not_support_is_refused():
     with pytest.raises(ConfigError, match="model.image_size 74 is too small for inception_v3") as error:
         assemble(ModelSettings(backbone="inception_v3", image_size=74))
     assert "75 or more" in error.value.remedy and "299" in error.value.remedy
-    settings = ModelSettings().model_copy(update={"image_size": 16})  # below what the settings themselves allow
+    settings = ModelSettings().model_copy(update={"image_size": 16})  # below the minimum of the settings themselves
     with pytest.raises(ConfigError, match="model.image_size 16"):
         assemble(settings)
 
@@ -140,20 +140,20 @@ def test_an_alpha_that_leaves_no_filters_is_refused():
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if ARCHITECTURES[name].imagenet_alphas])
-def test_imagenet_weights_for_an_alpha_that_keras_has_not_are_refused(name):
+def test_imagenet_weights_are_refused_for_an_alpha_that_keras_does_not_have(name):
     with pytest.raises(ConfigError, match="model.alpha is 0.6") as error:
         assemble(ModelSettings(backbone=name, alpha=0.6, image_size=32), weights="imagenet")
     assert "1.0" in error.value.remedy
 
 
-def test_minimalistic_imagenet_weights_exist_for_alpha_1_only():
+def test_minimalistic_imagenet_weights_exist_only_for_alpha_1():
     settings = ModelSettings(backbone="mobilenet_v3_large", alpha=0.75, minimalistic=True, image_size=32)
     with pytest.raises(ConfigError, match="minimalistic mobilenet_v3_large"):
         assemble(settings, weights="imagenet")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_alpha_and_minimalistic_are_refused_where_the_architecture_has_none(name):
+def test_alpha_and_minimalistic_are_refused_if_the_architecture_does_not_have_them(name):
     facts = ARCHITECTURES[name]
     for changes, allowed in (({"alpha": 0.5}, facts.imagenet_alphas), ({"minimalistic": True}, "v3_" in name)):
         if allowed:

@@ -1,4 +1,4 @@
-"""Settings as flat properties, and back: also as a platform hands them on."""
+"""Settings to flat properties and back, also as a platform passes them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ MODEL = ModelSettings(weights="none", head={"units": (8, 4), "dropout": (0.1, 0.
 TRAINING = TrainingSettings(baselines=("fixed_features",), augmentation={"flip_horizontal": False})
 
 
-def handed_on(flat: dict[str, Any]) -> dict[str, Any]:
-    """As TFX's entry point on a platform has them: lists as JSON, truth as numbers."""
+def as_passed(flat: dict[str, Any]) -> dict[str, Any]:
+    """The properties as TFX's entry point on a platform receives them: lists as JSON, booleans as numbers."""
     return {
         key: json.dumps(value) if isinstance(value, list) else int(value) if isinstance(value, bool) else value
         for key, value in flat.items()
@@ -30,16 +30,16 @@ def handed_on(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("settings", [MODEL, TRAINING, EdgeSettings(variants=("int8",), required=())])
-def test_settings_come_back_as_they_were_also_from_a_platform(settings):
+def test_settings_survive_a_round_trip_also_through_a_platform(settings):
     flat = flatten(settings, "x_")
     assert unflatten(type(settings), flat, "x_") == settings
-    assert unflatten(type(settings), handed_on(flat), "x_") == settings
-    assert handed_on(flat) != flat
+    assert unflatten(type(settings), as_passed(flat), "x_") == settings
+    assert as_passed(flat) != flat
 
 
-def test_a_list_of_numbers_with_bounds_comes_back_too():
+def test_a_list_of_bounded_numbers_survives_a_round_trip():
     settings = DataSettings(path="/photos", background=(1, 2, 3), allow=("drift",))
-    assert unflatten(DataSettings, handed_on(flatten(settings))) == settings
+    assert unflatten(DataSettings, as_passed(flatten(settings))) == settings
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,6 @@ def test_a_list_of_numbers_with_bounds_comes_back_too():
         ("x_class_weights", "some", "x_class_weights is 'some': "),
     ],
 )
-def test_a_value_that_no_configuration_could_have_is_named(key, value, message):
+def test_an_invalid_value_is_reported_by_its_name(key, value, message):
     with pytest.raises(ConfigError, match=message):
         unflatten(TrainingSettings, {**flatten(TRAINING, "x_"), key: value}, "x_")

@@ -1,4 +1,4 @@
-"""The settings of Beam: what each engine must be told, and what is no address, no flag, no command."""
+"""The settings of Beam: what each engine requires, and which addresses, flags and commands are invalid."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DATAFLOW = {
         {"options": {"flexrs_goal": "COST_OPTIMIZED", "no_auth": True, "label": ["a=b", "c=d"], "shards": 3}},
     ],
 )
-def test_engines_that_are_fully_described_are_taken(values):
+def test_complete_descriptions_of_engines_are_accepted(values):
     assert BeamSettings.model_validate(values).runner == values.get("runner", "direct")
 
 
@@ -52,24 +52,27 @@ def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
     [
         (without(FLINK, "master"), "the runner flink needs beam.master, `http://host:8081`, .* or beam.job_server"),
         (without(SPARK, "master"), "the runner spark needs beam.master, `spark://host:7077`"),
-        ({**FLINK, "master": "host:8081"}, "beam.master 'host:8081' is no address"),
-        ({**FLINK, "master": "spark://host:7077"}, "is no address"),
-        ({**SPARK, "master": "http://host:7077"}, "is no address"),
+        ({**FLINK, "master": "host:8081"}, "beam.master 'host:8081' is not the address"),
+        ({**FLINK, "master": "spark://host:7077"}, "is not the address"),
+        ({**SPARK, "master": "http://host:7077"}, "is not the address"),
         (without(FLINK, *POOL), "environment_type docker needs beam.environment_config: an image"),
         (without(FLINK, "environment_config"), "needs beam.environment_config: host:port of the worker pool"),
         ({**FLINK, "environment_config": "50000"}, "'50000' is not host:port"),
-        ({**FLINK, "environment_type": "process", "environment_config": "boot"}, "is no JSON object with a `command`"),
-        ({**FLINK, "environment_type": "process", "environment_config": '{"env": {}}'}, "is no JSON object"),
+        (
+            {**FLINK, "environment_type": "process", "environment_config": "boot"},
+            "is not a JSON object with a `command`",
+        ),
+        ({**FLINK, "environment_type": "process", "environment_config": '{"env": {}}'}, "is not a JSON object"),
         (without(DATAFLOW, "project", "temp_location"), "dataflow needs beam.project, beam.temp_location "),
         (without(DATAFLOW, "environment_config"), "dataflow needs beam.environment_config .*the workers' image"),
-        ({"options": {"--x": 1}}, "'--x' is no name of a flag"),
+        ({"options": {"--x": 1}}, "'--x' is not a flag name"),
         ({"options": {"x": {"y": 1}}}, 'x is {"y": 1}, but must be text'),
         ({"options": {"x": None}}, "x is null, but must be text"),
         ({"options": {"x": []}}, "x is \\[\\], but must be text"),
-        ({"options": {"x": False}}, "x is false: a flag without a value is given or left out"),
+        ({"options": {"x": False}}, "x is false: leave out a flag without a value"),
     ],
 )
-def test_what_an_engine_lacks_is_said(values, words):
+def test_missing_or_invalid_settings_of_an_engine_are_reported(values, words):
     with pytest.raises(ValidationError, match=words):
         BeamSettings.model_validate(values)
 

@@ -1,4 +1,4 @@
-"""Resources of containers: what a component leaves open, and which accelerators there are."""
+"""Resources of containers: defaults, limits and accelerators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from edgetune.modules.settings.execution import Accelerator, ComponentResources, PlatformSettings, Resources
 
 
-def test_what_a_component_leaves_open_is_as_in_the_default():
+def test_unset_resources_of_a_component_are_taken_from_the_default():
     resources = ComponentResources.model_validate(
         {
             "default": {"cpu": 2, "memory_gb": 8},
@@ -39,14 +39,18 @@ def test_a_default_accelerator_keeps_its_count():
         {"Trainer": {"cpu": 1}},
     ],
 )
-def test_what_no_platform_has_is_refused(wrong):
+def test_resources_that_no_platform_has_are_refused(wrong):
     with pytest.raises(ValidationError):
         PlatformSettings.model_validate({"resources": wrong})
 
 
-def test_every_accelerator_is_one_that_vertex_knows():
+def test_every_accelerator_exists_on_vertex():
     types = pytest.importorskip("google.cloud.aiplatform_v1.types")
     known = {kind.name for kind in types.AcceleratorType}
-    newer = {"NVIDIA_H100_MEGA_80GB", "NVIDIA_H200_141GB", "NVIDIA_B200"}  # than the client that fits beside TFX
+    newer = {
+        "NVIDIA_H100_MEGA_80GB",
+        "NVIDIA_H200_141GB",
+        "NVIDIA_B200",
+    }  # than the client library that is compatible with TFX
     assert {name for name in get_args(Accelerator) if name not in newer} <= known
-    assert "NVIDIA_TESLA_K80" not in get_args(Accelerator)  # Google has none left
+    assert "NVIDIA_TESLA_K80" not in get_args(Accelerator)  # no longer offered by Google

@@ -1,4 +1,4 @@
-"""The digest of data depends on what they are and how often, and on nothing else."""
+"""The digest of data depends only on its items and how often each occurs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def digest(*items: bytes) -> str:
     return made.hexdigest()
 
 
-def test_any_order_and_any_parts_give_the_same():
+def test_order_and_merging_do_not_change_the_digest():
     items = [b"a", b"b", b"b", b""]
     assert len({digest(*some) for some in itertools.permutations(items)}) == 1
     left, right = DataDigest(), DataDigest()
@@ -24,6 +24,6 @@ def test_any_order_and_any_parts_give_the_same():
     assert left.hexdigest() == digest(*items) and len(left.hexdigest()) == 64
 
 
-def test_other_items_or_other_counts_give_another():
+def test_other_items_or_counts_change_the_digest():
     found = [digest(), digest(b""), digest(b"a"), digest(b"a", b"a"), digest(b"a", b"b"), digest(b"ab")]
     assert len(set(found)) == len(found)

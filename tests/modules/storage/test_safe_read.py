@@ -1,4 +1,4 @@
-"""Files that lie in anyone's folder: none is waited for, none is too large, none is outside."""
+"""Files in untrusted folders: reads do not block, are limited in size and stay inside the folder."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from edgetune.modules.storage import filesystem
-from edgetune.modules.storage.safe_read import UnreadableFile, most_bytes, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
 
 
-def reason(path: Path | str, base: Path, most: int = 100) -> str:
+def reason(path: Path | str, base: Path, max_bytes: int = 100) -> str:
     with pytest.raises(UnreadableFile) as caught:
-        read_file(str(path), str(base), most)
+        read_file(str(path), str(base), max_bytes)
     return str(caught.value)
 
 
@@ -25,7 +25,7 @@ def test_an_ordinary_file_is_read_whole(tmp_path):
     assert read_file(f"{tmp_path}/empty", str(tmp_path), 100) == b""
 
 
-def test_the_bound_is_the_largest_size_that_is_read(tmp_path):
+def test_a_file_above_the_size_limit_is_refused(tmp_path):
     (tmp_path / "a").write_bytes(b"x" * 101)
     assert reason(tmp_path / "a", tmp_path) == "larger than the 100 bytes that an image of data.max_pixels can have"
     with open(tmp_path / "sparse", "wb") as file:
@@ -33,12 +33,12 @@ def test_the_bound_is_the_largest_size_that_is_read(tmp_path):
     assert reason(tmp_path / "sparse", tmp_path).startswith("larger than the 100 bytes")
 
 
-def test_any_image_of_the_bounded_pixels_fits_into_the_bounded_bytes():
-    assert most_bytes(1_000_000) >= 4 * 2 * 1_000_000
+def test_the_size_limit_fits_any_image_of_max_pixels():
+    assert max_file_bytes(1_000_000) >= 4 * 2 * 1_000_000
 
 
-def test_what_is_no_file_is_named_and_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # the path of a socket has to be short
+def test_folders_pipes_sockets_and_devices_are_refused_without_blocking(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # paths of sockets must be short
     (tmp_path / "x.jpg").mkdir()
     os.mkfifo(tmp_path / "pipe.jpg")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -49,7 +49,7 @@ def test_what_is_no_file_is_named_and_not_waited_for(tmp_path, monkeypatch):
     assert reason("/dev/zero", Path("/dev")) == "a device, not a file"
 
 
-def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path, monkeypatch):
+def test_a_file_that_is_replaced_by_a_pipe_does_not_block(tmp_path, monkeypatch):
     path = tmp_path / "a.jpg"
     path.touch()
     before = path.stat()
@@ -59,7 +59,7 @@ def test_a_file_that_becomes_a_pipe_is_not_waited_for(tmp_path, monkeypatch):
     assert reason(path, tmp_path) == "a named pipe, not a file"
 
 
-def test_a_link_is_followed_inside_the_folder_only(tmp_path):
+def test_a_link_is_followed_only_inside_the_folder(tmp_path):
     base = tmp_path / "base"
     (base / "cat").mkdir(parents=True)
     (tmp_path / "secret").write_bytes(b"secret")
@@ -87,19 +87,19 @@ def test_the_folder_itself_may_be_a_link(tmp_path):
     assert read_file(f"{tmp_path}/base/a", f"{tmp_path}/base", 9) == b"a"
 
 
-def test_what_is_gone_or_not_permitted_is_told(tmp_path, monkeypatch):
-    assert reason(tmp_path / "absent", tmp_path) == "gone, or never there"
+def test_missing_and_forbidden_files_are_reported(tmp_path, monkeypatch):
+    assert reason(tmp_path / "absent", tmp_path) == "does not exist"
     (tmp_path / "a").touch()
 
     def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(os, "open", refuse)  # not by the file's mode: root may read everything
+    monkeypatch.setattr(os, "open", refuse)  # instead of by the file's mode, because root may read everything
     assert reason(tmp_path / "a", tmp_path) == "cannot be read: Permission denied"
 
 
-def test_what_is_behind_a_url_is_read_through_tensorflow(tmp_path):
-    """`ram://` stands for `gs://`: TensorFlow knows both, Python neither."""
+def test_a_url_is_read_through_tensorflow(tmp_path):
+    """`ram://` stands in for `gs://`: TensorFlow supports both, Python neither."""
     import tensorflow as tf
 
     with tf.io.gfile.GFile("ram://safe_read/cat/a.jpg", "wb") as file:

@@ -1,4 +1,4 @@
-"""A push delivers all of a folder, or nothing."""
+"""A push publishes a complete folder or nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def push(source: str, destination: str) -> module.Pushed:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A SavedModel in form."""
+    """A folder with the files of a SavedModel."""
     folder = tmp_path / "source"
     for name in ("saved_model.pb", "assets/labels.txt", "variables/variables.index"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_version_is_the_time_and_its_content_the_sources(source, tmp_path):
+def test_the_version_is_the_time_and_its_content_is_the_source(source, tmp_path):
     before = int(time.time())
     pushed = push(str(source), str(tmp_path / "deep" / "served"))
     assert before <= int(pushed.version) <= time.time()
@@ -41,14 +41,14 @@ def test_the_version_is_the_time_and_its_content_the_sources(source, tmp_path):
     assert [path.name for path in (tmp_path / "deep" / "served").iterdir()] == [pushed.version]
 
 
-def test_a_newer_push_has_a_larger_version_even_in_the_same_second_or_with_the_clock_set_back(source, tmp_path):
+def test_a_newer_push_has_a_larger_version_even_in_the_same_second_or_after_the_clock_was_set_back(source, tmp_path):
     first, second = (int(push(str(source), str(tmp_path / "served")).version) for _ in range(2))
     assert second > first
     (tmp_path / "served" / "99999999999").mkdir()
     assert push(str(source), str(tmp_path / "served")).version == "100000000000"
 
 
-def test_a_version_that_appeared_meanwhile_is_not_touched(source, tmp_path, monkeypatch):
+def test_a_version_that_appeared_meanwhile_is_not_overwritten(source, tmp_path, monkeypatch):
     taken = tmp_path / "served" / "7"
     taken.mkdir(parents=True)
     (taken / "theirs").write_text("theirs")
@@ -57,7 +57,7 @@ def test_a_version_that_appeared_meanwhile_is_not_touched(source, tmp_path, monk
     assert content(taken) == {"theirs": b"theirs"}
 
 
-def test_nothing_is_seen_of_a_push_before_it_is_whole(source, tmp_path, monkeypatch):
+def test_a_push_is_hidden_until_it_is_complete(source, tmp_path, monkeypatch):
     seen: list[list[str]] = []
     copy = module._copy_synced
 
@@ -90,7 +90,7 @@ def test_a_push_that_fails_midway_leaves_nothing(source, tmp_path, monkeypatch, 
     with pytest.raises(PushError, match="the push failed: No space left on device") as caught:
         push(str(source), str(served))
     assert len(copied) == 2
-    assert caught.value.remedy == "make room there, or push elsewhere"
+    assert caught.value.remedy == "free space there, or push elsewhere"
     assert str(served) in caught.value.cause
     assert served.exists() is existed
     if existed:
@@ -98,7 +98,7 @@ def test_a_push_that_fails_midway_leaves_nothing(source, tmp_path, monkeypatch, 
         assert len(list(served.iterdir())) == 1
 
 
-def test_a_destination_that_is_a_file_is_an_error_that_says_so(source, tmp_path):
+def test_a_destination_that_is_a_file_is_reported(source, tmp_path):
     (tmp_path / "file").write_text("mine")
     for destination in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(PushError) as caught:
@@ -107,8 +107,8 @@ def test_a_destination_that_is_a_file_is_an_error_that_says_so(source, tmp_path)
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_destination_that_may_not_be_written_is_an_error_that_says_so(source, tmp_path, monkeypatch):
-    # Whoever runs the tests as root may write everywhere, so the refusal is made here.
+def test_a_destination_without_write_permission_is_reported(source, tmp_path, monkeypatch):
+    # Simulated, because root may write everywhere.
     def refuse(self: Path, *args: object, **kwargs: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
 
@@ -125,7 +125,7 @@ def test_an_empty_source_is_not_pushed(tmp_path):
     assert not (tmp_path / "served").exists()
 
 
-def test_a_url_gets_the_file_that_completes_a_version_last(source, monkeypatch):
+def test_on_a_url_the_completing_file_is_written_last(source, monkeypatch):
     copied: list[str] = []
     copy = tf.io.gfile.copy
     monkeypatch.setattr(tf.io.gfile, "copy", lambda one, other: (copied.append(other), copy(one, other)))
@@ -168,7 +168,7 @@ def test_an_object_store_without_empty_folders_gets_its_first_version(source, mo
     assert second > first > time.time() - 60
 
 
-def test_a_store_that_is_gone_in_the_middle_of_a_push_is_an_error_of_the_push(source, monkeypatch):
+def test_a_store_that_becomes_unreachable_during_a_push_is_a_push_error(source, monkeypatch):
     def failing(*arguments: object) -> None:
         raise tf.errors.UnavailableError(None, None, "no route to host")
 

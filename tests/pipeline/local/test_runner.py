@@ -105,7 +105,7 @@ def command(root: Path, *arguments: str) -> tuple[int, str]:
     ("folders", "arguments", "code", "message"),
     [
         ((), [], 3, "the folder of images {data} does not exist"),
-        (("owl",), [], 3, "{data} has one class only: owl"),
+        (("owl",), [], 3, "{data} has only one class: owl"),
         (("owl", "wren"), ["--set", "data.min_examples_per_class=11"], 3, "{data} has 2 classes with fewer than 11"),
         (("owl", "wren"), ["--set", "model.alfa=1"], 2, "unknown key model.alfa (--set): did you mean model.alpha?"),
         (("owl", "wren"), FLINK, 2, "beam.master http://127.0.0.1:1 (Flink) does not answer: Connection refused"),
@@ -126,7 +126,7 @@ def test_weights_of_another_width_are_refused_before_tfx_is_imported(root, tmp_p
     code, error = command(root, "--set", "model.alpha=0.5", "--workdir", str(tmp_path / "w"))
     assert code == 4
     sentence, remedy = error.splitlines()
-    assert "mobilenet_v2_0.35_96_letters.safetensors does not fit mobilenet_v2 with alpha 0.5: the layer " in sentence
+    assert "mobilenet_v2_0.35_96_letters.safetensors does not match mobilenet_v2 with alpha 0.5: the layer " in sentence
     assert remedy.startswith("  remedy: ")
 
 

@@ -21,7 +21,7 @@ run: $(STAMP) ## Run the whole pipeline on the embedded digits; ARGS="--data DIR
 test: $(STAMP) ## Run the tests; ARGS="-k config" for some
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-large-test: $(STAMP) ## Run what `make test` leaves out: larger backbones, and photographs where there are any (minutes)
+large-test: $(STAMP) ## Run larger backbones too, and photographs of EDGETUNE_TEST_DATA=DIR (tests/helpers/photographs.py says which)
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m large $(ARGS)
 
 engine-test: $(STAMP) ## Run the whole demo on a Flink cluster of this machine, and compare (Java, Maven, 10 minutes)

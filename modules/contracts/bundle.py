@@ -129,7 +129,8 @@ def parse_bundle(content: bytes) -> Bundle:
     except (ValueError, RecursionError, AttributeError):
         found = FORMAT
     if found != FORMAT:
-        remedy = "check it with the edgetune that made it, or a newer one"
+        is_later = type(found) is int and found > FORMAT
+        remedy = "use a newer edgetune" if is_later else "use the edgetune that made it, or push the model anew"
         raise BundleError(f"is of format {found!r:.40}, but this edgetune reads format {FORMAT}", remedy)
     return _parse(Bundle, content)
 

@@ -1,11 +1,9 @@
 """Photographs of flowers, with ImageNet's weights, in MediaPipe Tasks and an old tflite-runtime.
 
-Both are beside this repository on the machines that have them, and never in it.
+Both are read from the folder that EDGETUNE_TEST_DATA names: tests/helpers/photographs.py says what is in it.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,9 +17,9 @@ from tests.clients.agreement import assert_same, assert_same_variant, ours
 from tests.clients.client_process import ask, rows
 from tests.clients.environments import MEDIAPIPE, TFLITE_RUNTIME, Unavailable
 from tests.clients.photo_bundle import VARIANTS, Made, fitted, for_training, write_edge_model
+from tests.helpers.photographs import real_data
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-WEIGHTS = DATA / "weights" / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_128_no_top.h5"
+WEIGHTS = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_128_no_top.h5"
 SIZE, EACH = 128, 60
 
 pytestmark = pytest.mark.large
@@ -30,16 +28,13 @@ pytestmark = pytest.mark.large
 @pytest.fixture(scope="module")
 def flowers(tmp_path_factory) -> Made:
     """A folder with the variants, and photographs that the model was not fitted on."""
-    if not (DATA / "flowers").is_dir() or not WEIGHTS.is_file():
-        pytest.skip("the shared folder of flowers and the ImageNet weights are not beside this repository")
+    photos, weights = real_data("flowers"), real_data("weights", WEIGHTS)
     folder = tmp_path_factory.mktemp("flowers")
-    labels = sorted(path.name for path in (DATA / "flowers").iterdir())
-    files = [
-        (file, n) for n, label in enumerate(labels) for file in sorted((DATA / "flowers" / label).iterdir())[:EACH]
-    ]
+    labels = sorted(path.name for path in photos.iterdir())
+    files = [(file, n) for n, label in enumerate(labels) for file in sorted((photos / label).iterdir())[:EACH]]
     images = np.stack([decode(file.read_bytes(), SIZE).numpy() for file, _ in files])
     train = for_training(truth := np.array([label for _, label in files]))
-    model = fitted(ModelSettings(alpha=0.35, image_size=SIZE, weights=str(WEIGHTS)), images[train], truth[train])
+    model = fitted(ModelSettings(alpha=0.35, image_size=SIZE, weights=str(weights)), images[train], truth[train])
     archive = keras.export.ExportArchive()
     archive.track(model)
     signature = [tf.TensorSpec([1, SIZE, SIZE, 3], tf.float32, IMAGE)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import struct
 import zlib
@@ -12,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-NASTY = Path(__file__).resolve().parents[3] / "shared" / "data" / "nasty"
+from tests.helpers import nasty_images, photographs
+
 _LARGEST = 100_000
 _NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -98,9 +100,11 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def all_seeds() -> list[bytes]:
-    """Return the generated files, and the smaller ones of the folder of nasty files if it is beside this repository."""
-    nasty = [path.read_bytes() for path in sorted(NASTY.glob("*"))] if NASTY.is_dir() else []
-    return [*generated().values(), *(content for content in nasty if 0 < len(content) <= _LARGEST)]
+    """The generated files, the nasty ones, and the smaller ones in EDGETUNE_TEST_DATA/nasty where that is set."""
+    made = [content for content, _ in [*nasty_images.refused().values(), *nasty_images.accepted().values()]]
+    base = os.environ.get(photographs.VARIABLE)
+    made += [path.read_bytes() for path in sorted(Path(base, "nasty").glob("*"))] if base else []
+    return [*generated().values(), *(content for content in made if 0 < len(content) <= _LARGEST)]
 
 
 def damaged(seeds: list[bytes], number: int, seed: int) -> bytes:

@@ -23,9 +23,8 @@ from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.findings import FindingsError
 from edgetune.modules.images.reader import read_image
 from edgetune.modules.settings.run import DataSettings
-from tests.helpers import beam_context
+from tests.helpers import beam_context, photographs
 
-TRASHNET = Path(__file__).resolve().parents[4] / "shared" / "data" / "trashnet"
 SPLITS = ("train", "eval", "test")
 Row = tuple[str, str, str] | tuple[str, str, str, str] | tuple[str, str, str, str, int]
 """Label, source and pixel digest; optionally the group (default: the digest) and shorter side in pixels (64)."""
@@ -204,20 +203,33 @@ def test_a_split_that_was_not_validated_does_not_pass(gate):
         gate.execute()
 
 
-def test_trashnets_image_with_two_labels_is_found_with_both_files(gate):
-    if not TRASHNET.is_dir():
-        pytest.skip("the shared folder trashnet is not beside this repository")
+def test_an_image_under_two_labels_is_found_with_both_files(gate, tmp_path):
+    base = tmp_path / "photographs"
+    for first, label in ((0, "glass"), (20, "plastic")):
+        (base / label).mkdir(parents=True)
+        for number in range(first, first + 20):
+            (base / label / f"{number}.jpg").write_bytes(photographs.encoded(photographs.scene(number, 96, 72)))
+    shutil.copy(base / "plastic" / "25.jpg", base / "glass" / "25 too.jpg")
+    assert_one_image_has_two_labels(gate, base, 41)
+
+
+@pytest.mark.large
+def test_trashnets_image_under_two_labels_is_found_with_both_files(gate):
+    assert_one_image_has_two_labels(gate, photographs.real_data("trashnet"), 160)
+
+
+def assert_one_image_has_two_labels(gate: Gate, base: Path, number: int) -> None:
     rows = [
         (path.parent.name, f"{path.parent.name}/{path.name}", read_image(path.read_bytes(), 10**6).digest)
         for label in ("glass", "plastic")
-        for path in sorted((TRASHNET / label).iterdir())
+        for path in sorted((base / label).iterdir())
     ]
-    assert len(rows) == 160
+    assert len(rows) == number
     gate.write({"train": rows})
     [finding], error = gate.refuse()
     assert finding["name"] == "two_labels"
     assert [Path(file).parent.name for file in finding["files"]] == ["glass", "plastic"]
-    assert all((TRASHNET / file).is_file() and file in error.cause for file in finding["files"])
+    assert all((base / file).is_file() and file in error.cause for file in finding["files"])
 
 
 def test_near_duplicates_in_a_group_count_as_one_image(gate):

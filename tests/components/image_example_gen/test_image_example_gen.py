@@ -27,9 +27,8 @@ from edgetune.modules.data.sources import Source, discover
 from edgetune.modules.examples import records
 from edgetune.modules.images.reader import read_image
 from edgetune.modules.settings.run import DataSettings
-from tests.helpers import beam_context
+from tests.helpers import beam_context, photographs
 
-CIFAR10 = Path(__file__).resolve().parents[4] / "shared" / "data" / "cifar10_tfx"
 SPLITS = ("train", "eval", "test")
 
 
@@ -348,11 +347,25 @@ def test_a_tensorflow_datasets_folder_keeps_its_splits_and_class_names(tmp_path)
     assert made.rejected["birds-test.tfrecord-00000-of-00001#3"] == "the label 4 is not one of the 2 that have a name"
 
 
+def test_records_in_the_form_of_tfxs_cifar10_sample_are_read(tmp_path):
+    """Two files of 128, each with an identifier that is ignored, beside a file that the pattern leaves out."""
+    base = tmp_path / "data"
+    for first, split in enumerate(("train", "test")):
+        images = [tf.io.encode_png(photographs.scene(1000 * first + number, 32, 32)).numpy() for number in range(128)]
+        rows = [{"image": image, "label": number % 10, "id": number} for number, image in enumerate(images)]
+        write_records(base / f"cifar10_{split}.tfrecord", *rows)
+    write_records(base / "mnist.tfrecord", {"image": png(1), "label": 1})
+    assert_is_cifar10(base, tmp_path / "made")
+
+
+@pytest.mark.large
 def test_tfxs_own_cifar10_records_are_read(tmp_path):
-    if not CIFAR10.is_dir():
-        pytest.skip("the shared folder of CIFAR-10 records is not beside this repository")
+    assert_is_cifar10(photographs.real_data("cifar10_tfx"), tmp_path)
+
+
+def assert_is_cifar10(base: Path, into: Path) -> None:
     settings = {"tfrecord_pattern": "cifar10_*.tfrecord", "splits": {"train": 2, "eval": 1, "test": 1}}
-    made = execute(CIFAR10, tmp_path, **settings)
+    made = execute(base, into, **settings)
     assert (made.ingest["accepted"], made.ingest["rejected"]) == (256, 0)
     assert all(set(counts) == {str(label) for label in range(10)} for counts in made.ingest["splits"].values())
     row = made.examples["train"][0]

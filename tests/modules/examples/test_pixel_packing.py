@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,7 @@ import tensorflow as tf
 
 from edgetune.modules.examples.pixel_packing import pack, unpack
 from edgetune.modules.images.decode import decode
-
-FLOWERS = Path(__file__).resolve().parents[4] / "shared" / "data" / "flowers"
+from tests.helpers import photographs
 
 
 @pytest.mark.parametrize("size", [1, 2, 16, 17, 24, 32, 96, 97, 224])
@@ -41,11 +39,8 @@ def compressed_size(content: bytes, level: int, strategy: int) -> int:
     return len(packer.compress(content) + packer.flush())
 
 
-def test_packed_photographs_compress_much_better_than_plain_ones():
-    photos = sorted(FLOWERS.glob("*/*.jpg"))[::30]
-    if not photos:
-        pytest.skip("the shared folder of flowers is not beside this repository")
-    raw = [decode(photo.read_bytes(), 224).numpy().tobytes() for photo in photos]
+def test_photographs_become_much_smaller_than_by_the_ordinary_way():
+    raw = [decode(photo, 224).numpy().tobytes() for photo in photographs.shipped()]
     packed = sum(compressed_size(pack(one), 1, zlib.Z_HUFFMAN_ONLY) for one in raw)
     ordinary = sum(compressed_size(one, 6, zlib.Z_DEFAULT_STRATEGY) for one in raw)
     assert packed < 0.7 * ordinary and packed < 0.57 * sum(map(len, raw))

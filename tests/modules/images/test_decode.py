@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from edgetune.modules.images.decode import decode, decode_batch, decode_to_raw, from_raw, to_raw
-
-FLOWERS = Path(__file__).resolve().parents[4] / "shared" / "data" / "flowers"
+from tests.helpers import photographs
 
 
 def encoded(pixels: np.ndarray, kind: str = "PNG") -> bytes:
@@ -56,16 +54,13 @@ def test_the_comparison_with_pillow_detects_missing_antialiasing():
     assert difference(aliased, pillow(pixels, 32)).max() > 50
 
 
-def test_photographs_are_resized_like_pillow_does():
-    photos = sorted(FLOWERS.glob("*/*.jpg"))[::150]
-    if not photos:
-        pytest.skip("the shared folder of flowers is not beside this repository")
-    for photo in photos:
-        with Image.open(photo) as image:
+def test_photographs_are_resized_as_pillow_does():
+    for photo in photographs.jpegs():
+        with Image.open(io.BytesIO(photo)) as image:
             pixels = np.asarray(image.convert("RGB"))
         check_against_pillow(pixels, 96)
-        # TensorFlow's JPEG decoder uses a faster transform than Pillow's: about one level of difference.
-        assert difference(decode(photo.read_bytes(), 96).numpy(), pillow(pixels, 96)).mean() < 1.5
+        # TensorFlow's JPEG decoder takes a faster transform than Pillow's: about a level of difference.
+        assert difference(decode(photo, 96).numpy(), pillow(pixels, 96)).mean() < 1.5
 
 
 def test_an_image_of_the_models_size_keeps_its_pixels():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,7 @@ from PIL import Image
 from edgetune.modules.data.digits import write_digits
 from edgetune.modules.images import perceptual_hash
 from edgetune.modules.images.perceptual_hash import BITS, SIGNATURE, appearance, as_array, near
-
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
+from tests.helpers import photographs
 
 
 def scene(seed: int, width: int = 400, height: int = 300) -> Image.Image:
@@ -93,18 +93,32 @@ def test_no_two_digits_are_alike_at_the_largest_allowed_distance(tmp_path):
     assert distances.min() > perceptual_hash.MAX_DISTANCE
 
 
+def test_in_photographs_only_the_duplicate_is_found(tmp_path):
+    for number, content in enumerate(photographs.shipped()):
+        (tmp_path / f"shipped{number}.jpg").write_bytes(content)
+    for number in range(150):
+        (tmp_path / f"scene{number}.jpg").write_bytes(photographs.encoded(photographs.scene(number, 160, 120)))
+    again = jpeg(Image.open(tmp_path / "scene7.jpg").resize((224, 168)), 60)
+    again.save(tmp_path / "scene7 again.jpg", quality=75)
+    assert _alike_files(tmp_path.glob("*.jpg")) == [("scene7 again.jpg", "scene7.jpg")]
+
+
+@pytest.mark.large
 @pytest.mark.parametrize(("name", "expected"), [("trashnet", [("glass176.jpg", "plastic152.jpg")]), ("flowers", [])])
-def test_only_the_real_duplicate_is_found_among_real_photographs(name, expected):
-    if not (SHARED / name).is_dir():
-        pytest.skip(f"the shared folder {name} is not beside this repository")
-    paths = sorted((SHARED / name).glob("*/*.jpg"))
+def test_in_real_photographs_only_the_real_duplicate_is_found(name, expected):
+    assert _alike_files(photographs.real_data(name).glob("*/*.jpg")) == expected
+
+
+def _alike_files(files: Iterable[Path]) -> list[tuple[str, str]]:
+    """Return the names of each two that are nearly the same image, in order."""
+    paths = sorted(files)
     signatures = as_array([_signature(path) for path in paths])
     found = []
     for row in range(len(paths) - 1):
         others = signatures[row + 1 :]
         rows = np.flatnonzero(near(np.broadcast_to(signatures[row], others.shape), others, 12))
         found += [(paths[row].name, paths[row + 1 + other].name) for other in rows]
-    assert found == expected
+    return found
 
 
 def _signature(path: Path) -> bytes:

@@ -6,7 +6,6 @@ import io
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,14 +15,13 @@ from PIL import Image
 from edgetune.modules.images import decode as images
 from edgetune.modules.images import reader
 from edgetune.modules.images.reader import ReadImage, Unusable, read_image
+from tests.helpers import nasty_images, photographs
 from tests.programs.fuzz_seeds import generated
 
-DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
-NASTY = DATA / "nasty"
 LIMIT = 10_000_000
 ORIENTATION = 0x0112
 
-# Files of shared/data/nasty that are not photographs in a supported format, damaged, or far too large.
+# Of EDGETUNE_TEST_DATA/nasty: everything that is no photograph in a known format, or is damaged or far too large.
 REFUSED = {
     "10ct_32bit_128.tiff": "floating-point pixels",
     "README.md": "not an image",
@@ -245,11 +243,16 @@ def test_files_of_every_format_and_mode_become_readable_for_tensorflow(name):
     assert images.decode(tf.constant(read.encoded), 8).shape == (8, 8, 3)
 
 
-def test_heic_is_read_with_its_extra_and_refused_by_name_without(monkeypatch):
-    path = NASTY / HEIC
-    if not path.is_file():
-        pytest.skip("the shared folder of nasty images is not beside this repository")
-    content = path.read_bytes()
+def test_heic_is_read_where_its_extra_is_there():
+    content = nasty_images.heic(photographs.scene(1, 400, 300))
+    read = read_image(content, LIMIT, max_side=100)
+    assert (read.width, read.height) == (100, 75)
+    assert "400 x 300 pixels are more" in refusal(content, 119_999)
+
+
+@pytest.mark.large
+def test_a_phones_heic_is_read_where_its_extra_is_there_and_names_it_where_not():
+    content = photographs.real_data("nasty", HEIC).read_bytes()
     try:
         import pillow_heif  # noqa: F401
     except ImportError:
@@ -327,11 +330,26 @@ def test_a_grey_image_has_the_digest_of_its_rgb_equivalent():
     )
 
 
-def test_nasty_files_are_read_to_their_stated_size_or_refused_in_one_line():
-    if not NASTY.is_dir():
-        pytest.skip("the shared folder of nasty images is not beside this repository")
+@pytest.mark.parametrize("name", nasty_images.refused())
+def test_a_nasty_file_is_refused_in_one_line(name):
+    content, reason = nasty_images.refused()[name]
+    found = refusal(content)
+    assert found.startswith(reason) and "\n" not in found
+
+
+@pytest.mark.parametrize("name", nasty_images.accepted())
+def test_an_unusual_file_is_read_to_its_upright_size(name):
+    content, (width, height) = nasty_images.accepted()[name]
+    read = read_image(content, LIMIT, max_side=1024)
+    assert (read.width, read.height) == (width, height)
+    assert decoded(read).shape == (height, width, 3)
+    assert images.decode(tf.constant(read.encoded), 8).shape == (8, 8, 3)
+
+
+@pytest.mark.large
+def test_real_nasty_files_are_read_to_their_stated_size_or_refused_in_one_line():
     refused, accepted = {}, 0
-    for path in sorted(NASTY.iterdir()):
+    for path in sorted(photographs.real_data("nasty").iterdir()):
         try:
             read = read_image(path.read_bytes(), LIMIT, max_side=1024)
         except Unusable as error:
@@ -348,19 +366,29 @@ def test_nasty_files_are_read_to_their_stated_size_or_refused_in_one_line():
         assert "\n" not in reason
 
 
-def test_a_real_photograph_with_an_orientation_becomes_upright():
-    path = NASTY / "Portrait_8.jpg"
-    if not path.is_file():
-        pytest.skip("the shared folder of nasty images is not beside this repository")
-    read = read_image(path.read_bytes(), LIMIT)
+def test_a_photograph_with_an_orientation_stands_upright():
+    """It is stored lying on its side, with the orientation that says so."""
+    upright, exif = Image.open(io.BytesIO(photographs.shipped()[0])), Image.Exif()
+    exif[ORIENTATION] = 8
+    read = read_image(encoded(upright.transpose(Image.Transpose.ROTATE_270), "JPEG", exif=exif, quality=95), LIMIT)
+    assert (read.width, read.height) == upright.size == (640, 427)
+    assert np.abs(decoded(read).astype(int) - np.asarray(upright)).mean() < 4
+
+
+@pytest.mark.large
+def test_a_real_photograph_with_an_orientation_stands_upright():
+    read = read_image(photographs.real_data("nasty", "Portrait_8.jpg").read_bytes(), LIMIT)
     assert (read.width, read.height) == (1200, 1800)
 
 
+def test_photographs_keep_their_bytes():
+    for photo in photographs.jpegs():
+        assert read_image(photo, LIMIT).encoded == photo
+
+
+@pytest.mark.large
 def test_real_photographs_keep_their_bytes():
-    photos = sorted((DATA / "flowers").glob("*/*.jpg"))[::150]
-    if not photos:
-        pytest.skip("the shared folder of flowers is not beside this repository")
-    for photo in photos:
+    for photo in sorted(photographs.real_data("flowers").glob("*/*.jpg"))[::150]:
         assert read_image(photo.read_bytes(), LIMIT).encoded == photo.read_bytes(), photo.name
 
 

@@ -23,11 +23,11 @@ from edgetune.modules.models.weight_formats import weighted_layers
 from edgetune.modules.models.weights import load_weights, save_safetensors, weights_digest
 from edgetune.modules.settings.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
 from edgetune.modules.settings.run import ModelSettings
+from tests.helpers.photographs import real_data
 from tests.tiny.built_backbones import built
 from tests.tiny.random_backbones import spare
 
 SIZE = 32
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "weights"
 V2_1 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 REAL = (
     ("mobilenet", 0.25, "mobilenet_2_5_224_tf_no_top.h5"),
@@ -317,8 +317,27 @@ def test_imagenet_weights_can_be_pinned(keras_home, source, tmp_path):
     assert digest in refused(settings("imagenet", image_size=224, weights_sha256="0" * 64)).cause
 
 
-def test_imagenet_weights_are_read_from_keras_cache(keras_home):
-    path = real_file(V2_1)
+def test_imagenet_comes_out_of_keras_own_cache(keras_home, source):
+    path = keras_home / "models" / V2_1.replace("1.0_224", "0.35_224")
+    write_legacy(source, path)
+    cached = build_backbone(settings("imagenet", image_size=224)).get_weights()
+    for one, other in zip(cached, build_backbone(settings(path)).get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(cached, source.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("name", "alpha"), [("mobilenet", 0.25), ("mobilenet_v2", 0.35), ("mobilenet_v3_small", 1.0)])
+def test_files_in_the_form_of_keras_applications_give_keras_own_features(tmp_path, name, alpha):
+    model = {"backbone": name, "alpha": alpha, "image_size": SIZE}
+    path = tmp_path / "saved.h5"
+    write_legacy(spare(settings(**model)), path)
+    assert_keras_own_features(path, **model)
+
+
+@pytest.mark.large
+def test_the_real_imagenet_weights_come_out_of_keras_own_cache(keras_home):
+    path = real_data("weights", V2_1)
     shutil.copy(path, keras_home / "models")
     cached = build_backbone(settings("imagenet", alpha=1.0, image_size=224)).get_weights()
     direct = build_backbone(settings(path, alpha=1.0)).get_weights()
@@ -326,18 +345,15 @@ def test_imagenet_weights_are_read_from_keras_cache(keras_home):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(("name", "alpha", "file_name"), REAL)
-def test_files_of_keras_applications_give_the_same_features_as_keras(name, alpha, file_name):
-    path = real_file(file_name)
-    found = build_backbone(settings(path, backbone=name, alpha=alpha, image_size=96))
-    expected = assemble(settings(backbone=name, alpha=alpha, image_size=96))
+def test_files_of_keras_applications_give_keras_own_features(name, alpha, file_name):
+    assert_keras_own_features(real_data("weights", file_name), backbone=name, alpha=alpha, image_size=96)
+
+
+def assert_keras_own_features(path: Path, image_size: int, **model: Any) -> None:
+    found = build_backbone(settings(path, image_size=image_size, **model))
+    expected = assemble(settings(image_size=image_size, **model))
     expected.load_weights(path)
-    image = np.random.default_rng(1).integers(0, 256, (1, 96, 96, 3)).astype(np.float32)
+    image = np.random.default_rng(1).integers(0, 256, (1, image_size, image_size, 3)).astype(np.float32)
     np.testing.assert_array_equal(found(image, training=False), expected(image, training=False))
-
-
-def real_file(name: str) -> Path:
-    path = SHARED / name
-    if not path.is_file():
-        pytest.skip(f"the shared weights {name} are not beside this repository")
-    return path

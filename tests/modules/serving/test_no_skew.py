@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -20,10 +19,9 @@ from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.modules.models.classifier import build_classifier, pool
 from edgetune.modules.serving.export import export_saved_model
 from edgetune.modules.settings.run import EdgeSettings, ModelSettings
+from tests.helpers.photographs import real_data
 from tests.tiny import edge, model, transform
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
-FLOWERS = SHARED / "flowers"
 SEED = 1
 TRAINED_OF_TEN = 6  # the others are used for measuring: rates of a percent need hundreds of images
 VARIANTS = ("float32", "float16", "int8")
@@ -96,11 +94,10 @@ def test_generated_images_get_nearly_the_same_probabilities_from_the_small_varia
 def flowers(request, tmp_path_factory) -> tuple[Answers, float]:
     """Return answers to photographs that the head was not trained on, and the accuracy drop allowed for int8."""
     weights, allowed = BACKBONES[request.param]
-    if not FLOWERS.is_dir() or not (SHARED / "weights" / weights).is_file():
-        pytest.skip("the folders of flower photographs and of weights do not exist beside this repository")
-    settings = ModelSettings(backbone=request.param, weights=str(SHARED / "weights" / weights))
-    size, classes = settings.image_size, sorted(path.name for path in FLOWERS.iterdir() if path.is_dir())
-    paths = [path for name in classes for path in sorted((FLOWERS / name).glob("*.jpg"))]
+    photos = real_data("flowers")
+    settings = ModelSettings(backbone=request.param, weights=str(real_data("weights", weights)))
+    size, classes = settings.image_size, sorted(path.name for path in photos.iterdir() if path.is_dir())
+    paths = [path for name in classes for path in sorted((photos / name).glob("*.jpg"))]
     encoded = [path.read_bytes() for path in paths]
     labels = np.array([classes.index(path.parent.name) for path in paths])
     pixels = np.stack([decode(one, size).numpy() for one in encoded])

@@ -99,11 +99,11 @@ def train(
 # --- on the real network
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["whole network", "activation cache"])
-def real(
-    examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> tuple[Result, list[Spied]]:
-    """Train both phases on MobileNetV2 with the committed weights, with and without the cache."""
+Trained = tuple[Result, list[Spied]]
+
+
+def train_real(examples: str, root: Path, folder: Path, cached: bool) -> Trained:
+    """Both phases on MobileNetV2 with the weights that are committed."""
     model = ModelSettings(
         alpha=0.35,
         image_size=tiny_model.SIZE,
@@ -114,16 +114,29 @@ def real(
         head={"epochs": 1, "learning_rate": 0.01},
         fine_tune={"epochs": 1, "learning_rate": 0.002, "unfreeze": {"last": LAST}},
     )
-    return train(examples, tmp_path_factory.mktemp("logs"), settings, model, request.param)
+    return train(examples, folder, settings, model, cached)
 
 
-def test_the_same_seed_gives_the_same_cache_and_the_same_head(examples, root, tmp_path):
-    weights = root / "weights" / "mobilenet_v2_0.35_96_letters.safetensors"
-    model = ModelSettings(alpha=0.35, image_size=tiny_model.SIZE, weights=str(weights))
+@pytest.fixture(scope="module")
+def real_cached(examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained]:
+    """One with the activation cache, and its folder."""
+    folder = tmp_path_factory.mktemp("cached")
+    return folder, train_real(examples, root, folder, cached=True)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["whole network", "activation cache"])
+def real(
+    examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Trained:
+    """One of either way."""
+    if request.param:
+        return request.getfixturevalue("real_cached")[1]
+    return train_real(examples, root, tmp_path_factory.mktemp("whole"), cached=False)
+
+
+def test_one_seed_gives_the_same_cache_and_the_same_head_again(real_cached, examples, root, tmp_path):
     runs = []
-    for number in range(2):
-        folder = tmp_path / str(number)
-        result, _ = train(examples, folder, training(), model, cached=True)
+    for folder, (result, _) in (real_cached, (tmp_path, train_real(examples, root, tmp_path, cached=True))):
         files = sorted((folder / "cache").rglob("*.bin"))
         runs.append(([path.read_bytes() for path in files], [weight.tobytes() for weight in result.after_head]))
     assert len(runs[0][0]) == 3 * (4 + 1)  # cut, pooled and label of four views and of eval

@@ -54,7 +54,7 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
 
 
 def _resolved(target: str, here: str) -> str | None:
-    """The target of a link as the site needs it; None for a file of the repository that is not part of the site.
+    """Return the target of a link as the site needs it; None for a file of the repository that is not part of the site.
 
     Args:
         target: As it is written.

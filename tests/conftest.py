@@ -28,5 +28,5 @@ def pytest_runtest_setup() -> None:
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The root of the repository."""
+    """Return the root of the repository."""
     return ROOT

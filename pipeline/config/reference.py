@@ -79,12 +79,12 @@ of a file that begins with this line:
 
 
 def json_schema() -> Schema:
-    """The JSON schema (draft 2020-12) of a configuration file."""
+    """Return the JSON schema (draft 2020-12) of a configuration file."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **RunSettings.model_json_schema()}
 
 
 def json_schema_text() -> str:
-    """The content of `schemas/config.json`."""
+    """Return the content of `schemas/config.json`."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -98,7 +98,7 @@ def fields(schema: Schema, group: Schema | None = None, prefix: str = "") -> Ite
 
 
 def allowed(field: Schema) -> str:
-    """What a key may be, in words that follow `must be`: `a whole number of at least 1`."""
+    """Describe the values of a key in words that follow `must be`: `a whole number of at least 1`."""
     if "anyOf" in field:
         return " or ".join(allowed(choice) for choice in field["anyOf"])
     if "const" in field:

@@ -1,6 +1,6 @@
-"""TFX's BeamDagRunner, watched: when each node starts and ends, and which error it ended with.
+"""TFX's BeamDagRunner, observed: when each node starts and ends, and the error that it ended with.
 
-Beam copies the objects that it runs and wraps the errors that they raise, so what is seen goes through this module.
+Beam copies the objects that it runs and wraps the errors that they raise, so observer and errors are module globals.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from edgetune.pipeline.terminal.console import State
 
 
 class Observer(Protocol):
-    """Who is told."""
+    """Receives the start and the end of every node."""
 
     def started(self, node_id: str) -> None:
-        """A node begins."""
+        """Note that a node begins."""
 
     def finished(self, node_id: str, state: State) -> None:
-        """A node has ended."""
+        """Note that a node has ended."""
 
 
 _observer: Observer | None = None
@@ -39,7 +39,7 @@ _errors: list[EdgetuneError] = []
 
 
 def run_observed(pipeline: Pipeline, observer: Observer) -> None:
-    """Runs a pipeline to its end in this process.
+    """Run a pipeline to its end in this process.
 
     Raises:
         EdgetuneError: The first one that a component raised, as it was raised.

@@ -148,7 +148,7 @@ def _removed_if_nothing_began(workdir: Path, log: Path) -> Iterator[Callable[[],
 
 @contextmanager
 def _only_run_in(workdir: Path) -> Iterator[None]:
-    """Holds the workdir for this process: two runs at once would write into one database."""
+    """Lock the workdir for this process: two runs at once would write into one database."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = (workdir / _LOCK).open("w")

@@ -1,4 +1,4 @@
-"""What can be known of a training before it begins, so that no hours are spent on a setting that cannot work."""
+"""Check network, devices and signing key, so that no hours are spent on a setting that cannot work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgetune.modules.training.distribution import check_in_process
 
 
 def check_network(model: ModelSettings, training: TrainingSettings) -> None:
-    """Builds the backbone, loads its weights and unfreezes its top.
+    """Build the backbone, load its weights and unfreeze its top.
 
     Raises:
         ConfigError: The architecture refuses the settings, or has no such part to unfreeze.
@@ -25,7 +25,7 @@ def check_network(model: ModelSettings, training: TrainingSettings) -> None:
 
 
 def check_devices(training: TrainingSettings) -> devices.Choice:
-    """Looks for the devices that this machine is to train on. Before it, TensorFlow must not have computed anything.
+    """Choose the device to train on. TensorFlow must not have computed anything before.
 
     Raises:
         ConfigError: Several workers are wanted, which a run in one process has not.
@@ -37,7 +37,7 @@ def check_devices(training: TrainingSettings) -> devices.Choice:
 
 
 def check_push(push: PushSettings) -> None:
-    """Signs in trial, where bundles are to be signed.
+    """Sign a test file, if bundles are to be signed.
 
     Raises:
         ConfigError: The key, or the tool that signs, cannot be used.

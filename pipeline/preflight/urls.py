@@ -1,4 +1,4 @@
-"""Whether a run can write behind the URLs that it was given: tried before anything runs, by what will write there."""
+"""Check that a run can write to its URLs, with the libraries that will write there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REMEDIES = {
 
 
 def check_places(places: Mapping[str, str | None], flags: Sequence[str]) -> None:
-    """Writes a file below each URL and removes it again.
+    """Write a file below each URL and remove it again.
 
     Args:
         places: By the key of the setting: a URL, a local folder or None; only URLs are looked at.

@@ -22,7 +22,7 @@ def assert_same_variant(found: np.ndarray, expected: np.ndarray, variant: str) -
 
 
 def assert_same(found: np.ndarray, expected: np.ndarray, variant: str, within: float) -> None:
-    """Same best class on all images, for `int8` on `INT8_AGREEMENT` of them, and probabilities `within` a difference.
+    """Require the same best class on all images (`int8`: on `INT8_AGREEMENT`), and probabilities `within` a bound."""
 
     Args:
         found: Probabilities, `[N, C]`.
@@ -38,5 +38,5 @@ def assert_same(found: np.ndarray, expected: np.ndarray, variant: str, within: f
 
 @functools.cache
 def ours(made: Made, variant: str) -> np.ndarray:
-    """What our own interpreter answers on a bundle's images, float32 `[N, C]`."""
+    """Return what our own interpreter answers on a bundle's images, float32 `[N, C]`."""
     return EdgeRunner(made.model(variant).read_bytes()).probabilities(np.load(made.images))

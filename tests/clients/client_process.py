@@ -24,7 +24,7 @@ _LIBRARY = "cannot open shared object file"
 
 
 def ask(client: Client, questions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Puts a request to a client.
+    """Put a request to a client.
 
     Raises:
         Unavailable: It cannot be installed or started on this machine.

@@ -13,12 +13,12 @@ from tests.clients.photo_bundle import Made, make_bundle
 
 @pytest.fixture(scope="session")
 def tiles(tmp_path_factory) -> Made:
-    """A bundle with three variants, of a model that knows digits and tiles of photographs."""
+    """Return a bundle with three variants, of a model that knows digits and tiles of photographs."""
     return made_once(tmp_path_factory, "tiles", make_bundle)
 
 
 def made_once(tmp_path_factory, name: str, make) -> Made:
-    """What `make(folder)` returns, from the first process of this test run that asks; the others wait for it."""
+    """Return the result of `make(folder)`, made by the first process of this test run that asks; others wait."""
     base: Path = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # each worker has a folder of its own in the run's

@@ -30,7 +30,7 @@ ROWS = (
 
 
 def make(folder: Path) -> dict[str, Path]:
-    """Converts all of them into `folder`, and returns each one's file."""
+    """Convert all of them into `folder` and return each one's file."""
     saved_model = edge.saved_model()
     plain = _converted(saved_model)
     with mock.patch.multiple(metadata, MEAN=127.5, STD=127.5):

@@ -52,7 +52,7 @@ TFLITE_RUNTIME = Client("tflite-runtime", ("3.10", "3.11"))
 
 
 def interpreter(client: Client, kept: Path = KEPT) -> Path:
-    """The Python of a client's environment, which is made where it is not there.
+    """Return the Python of a client's environment, which is made where it is not there.
 
     Args:
         client: Which client.
@@ -88,14 +88,14 @@ def interpreter(client: Client, kept: Path = KEPT) -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds a file against all other processes that ask for it; they wait."""
+    """Lock a file; other processes that ask for it wait."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _base(versions: Sequence[str]) -> str | None:
-    """An interpreter of one of these versions, the first that can be had."""
+    """Return an interpreter of one of these versions, the first that can be had."""
     return next((path for version in versions for path in _candidates(version) if _version(path) == version), None)
 
 

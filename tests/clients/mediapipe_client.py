@@ -32,7 +32,7 @@ def main(request: str, response: str) -> None:
 
 
 def answer(model: str, images: str | list[str]) -> dict[str, Any]:
-    """What comes of one model: its metadata, then its categories for each image, or the error and where it came."""
+    """Return one model's metadata and its categories for each image, or the error and where it occurred."""
     found: dict[str, Any] = {"stage": "metadata"}
     try:
         found["metadata"] = metadata(model)
@@ -59,7 +59,7 @@ def opened(images: str | list[str]) -> Iterator[mediapipe.Image]:
 
 
 def metadata(path: str) -> dict[str, Any] | None:
-    """A model's metadata, read with MediaPipe's own classes; None where there is none."""
+    """Return a model's metadata, read with MediaPipe's own classes; None where there is none."""
     with open(path, "rb") as file:
         content = file.read()
     model = model_schema.ModelT.InitFromObj(model_schema.Model.GetRootAs(content, 0))
@@ -94,7 +94,7 @@ def named(kind: type, value: int) -> str:
 
 
 def text(value: bytes | None) -> str | None:
-    """A string of a flatbuffer."""
+    """Return a string of a flatbuffer."""
     return None if value is None else value.decode()
 
 

@@ -47,7 +47,7 @@ class Made:
     """.npy with uint8 `[N, S, S, 3]`, RGB."""
 
     def model(self, variant: str) -> Path:
-        """A variant's file."""
+        """Return a variant's file."""
         return self.folder / model_file(variant)
 
     def labels(self) -> list[str]:
@@ -88,7 +88,7 @@ def for_training(truth: np.ndarray) -> np.ndarray:
 
 
 def fitted(settings: ModelSettings, images: np.ndarray, truth: np.ndarray) -> keras.Model:
-    """A backbone with the head that fits these images: uint8 `[N, S, S, 3]`, with labels `[N]`."""
+    """Return a backbone with the head that fits these images: uint8 `[N, S, S, 3]`, with labels `[N]`."""
     backbone = build_backbone(settings)
     pooled = keras.Model(backbone.input, keras.layers.GlobalAveragePooling2D()(backbone.output))
     head = keras.layers.Dense(int(truth.max()) + 1, activation="softmax")
@@ -100,7 +100,7 @@ def fitted(settings: ModelSettings, images: np.ndarray, truth: np.ndarray) -> ke
 
 
 def write_edge_model(folder: Path, saved_model: str, representative: np.ndarray, labels: Sequence[str]) -> Path:
-    """Converts all variants and writes them as EdgeExporter does; returns `folder`, which is made."""
+    """Convert all variants, write them to `folder` as EdgeExporter does, and return it."""
     folder.mkdir()
     for variant, content in convert(saved_model, VARIANTS, representative).items():
         (folder / model_file(variant)).write_bytes(add_metadata(content, labels, ABOUT))

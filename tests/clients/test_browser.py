@@ -47,7 +47,7 @@ _NO_REGISTRY = re.compile(r"ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAI
 
 @contextmanager
 def serving(bundle: Path) -> Iterator[str]:
-    """The demo of a bundle, as long as the block runs; yields its URL."""
+    """Return the demo of a bundle, as long as the block runs; yields its URL."""
     with make_server(bundle, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -122,7 +122,7 @@ def photographs() -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def damaged(tiles: Made, tmp_path_factory) -> Path:
-    """The bundle with an altered byte in float32, and in float16 something that is no model and says so nowhere."""
+    """Return the bundle with an altered byte in float32, and in float16 something that is not a model."""
     folder = shutil.copytree(tiles.folder, tmp_path_factory.mktemp("damaged") / "bundle")
     model = bytearray((folder / "model_float32.tflite").read_bytes())
     model[len(model) // 2] ^= 1
@@ -137,7 +137,7 @@ def damaged(tiles: Made, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(packages, tiles, images, photographs, damaged) -> dict:
-    """What the driver saw: `scenarios`, `requests`, and the two servers' URLs."""
+    """Return what the driver saw: `scenarios`, `requests`, and the two servers' URLs."""
     kinds = {".png": "image/png", ".jpg": "image/jpeg"}
     files = [{"name": n, "type": kinds[Path(n).suffix], "base64": encoded(c)} for n, c in photographs.items()]
     with serving(tiles.folder) as good, serving(damaged) as bad:
@@ -168,7 +168,7 @@ def run(packages, tiles, images, photographs, damaged) -> dict:
 
 @pytest.fixture(scope="module")
 def saw(run):
-    """What a scenario saw; fails where it did not come to its end, or the page threw."""
+    """Return what a scenario saw; fail if it did not end or the page threw."""
 
     def get(name: str):
         found = run["scenarios"][name]

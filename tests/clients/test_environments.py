@@ -20,7 +20,7 @@ OURS = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 @pytest.fixture
 def packages(tmp_path, monkeypatch) -> Path:
-    """A folder with two versions of a package `nothing`, which is all that uv can see."""
+    """Return a folder with two versions of a package `nothing`, which is all that uv can see."""
     folder = tmp_path / "packages"
     folder.mkdir()
     for version in ("1.0", "2.0"):

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.large
 
 @pytest.fixture(scope="module")
 def flowers(tmp_path_factory) -> Made:
-    """A folder with the variants, and photographs that the model was not fitted on."""
+    """Return a folder with the variants, and photographs that the model was not fitted on."""
     photos, weights = real_data("flowers"), real_data("weights", WEIGHTS)
     folder = tmp_path_factory.mktemp("flowers")
     labels = sorted(path.name for path in photos.iterdir())

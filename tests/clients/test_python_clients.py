@@ -43,7 +43,7 @@ def mediapipe(tiles, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dynamic(tiles, tmp_path_factory) -> Path:
-    """The variant that the bundle does not have, of the same model."""
+    """Return the variant that the bundle does not have, of the same model."""
     path = tmp_path_factory.mktemp("dynamic") / "model_dynamic.tflite"
     made = convert(str(tiles.folder.parent / "saved_model"), ["dynamic"], np.load(tiles.images)[:16])
     path.write_bytes(made["dynamic"])

@@ -76,7 +76,7 @@ def answers_of(client, questions):
 
 @pytest.fixture(scope="module")
 def judged(files, tmp_path_factory):
-    """What the evaluator says of each."""
+    """Return the evaluator's verdict on each."""
     examples = edge.write_test_images(tmp_path_factory.mktemp("examples"))
     facts = {}
     for row in damaged_models.ROWS:

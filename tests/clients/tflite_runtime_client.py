@@ -25,7 +25,7 @@ def main(request: str, response: str) -> None:
 
 
 def answer(model: str, images: str) -> dict[str, Any]:
-    """What comes of one model: the output for each image, or the error and where it came."""
+    """Return one model's output for each image, or the error and where it occurred."""
     found: dict[str, Any] = {"stage": "load"}
     try:
         interpreter = Interpreter(model_path=model)

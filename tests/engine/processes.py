@@ -59,7 +59,7 @@ class Processes:
                 raise RuntimeError(f"{name} ended with {process.returncode}: {log}\n{last}")
 
     def stop(self) -> None:
-        """Ends all, politely first."""
+        """End all processes, with SIGTERM first."""
         for process in self._running.values():
             _signal(process, signal.SIGTERM)
         end = time.monotonic() + _STOP_SECONDS

@@ -124,7 +124,7 @@ def _bmp_of_runs(width: int, height: int) -> bytes:
 
 
 def _png_with_text(length: int) -> bytes:
-    """A PNG of one pixel whose comment unpacks to that many bytes."""
+    """Return a PNG of one pixel whose comment unpacks to that many bytes."""
     png = _file(Image.new("RGB", (1, 1)), "PNG")
     text = b"Comment\0\0" + zlib.compress(b"a" * length)
     chunk = struct.pack(">I", len(text)) + b"zTXt" + text + struct.pack(">I", zlib.crc32(b"zTXt" + text))

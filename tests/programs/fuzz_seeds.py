@@ -100,7 +100,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def all_seeds() -> list[bytes]:
-    """The generated files, the nasty ones, and the smaller ones in EDGETUNE_TEST_DATA/nasty where that is set."""
+    """Return generated and nasty files, and the smaller ones of EDGETUNE_TEST_DATA/nasty if it is set."""
     made = [content for content, _ in [*nasty_images.refused().values(), *nasty_images.accepted().values()]]
     base = os.environ.get(photographs.VARIABLE)
     made += [path.read_bytes() for path in sorted(Path(base, "nasty").glob("*"))] if base else []

@@ -150,7 +150,7 @@ def test_the_scripts_are_programs(root):
 
 
 def from_setup(root: Path) -> dict[str, Any]:
-    """What setup.py hands to setuptools."""
+    """Return what setup.py passes to setuptools."""
     kept: dict[str, Any] = {}
     original, setuptools.setup = setuptools.setup, lambda **arguments: kept.update(arguments)
     before = Path.cwd()

@@ -62,11 +62,11 @@ class Machine:
         (self.bin / "g++").unlink()
 
     def python(self, path: Path, version: str, lacks: str = "-", says: str | None = None) -> Path:
-        """An interpreter that answers the script's question as one at `path`, or where it `says`, would."""
+        """Return an interpreter that answers the script's question as one at `path`, or where it `says`, would."""
         return self.program(path, f"cat >/dev/null; echo {version} {lacks} {says or path}")
 
     def uv(self, version: str, there: bool = False, refuses: bool = False) -> Path:
-        """A uv that has Python `version`, or downloads it when it is asked for it, or cannot."""
+        """Return a uv that has Python `version`, or downloads it when it is asked for it, or cannot."""
         python = self.python(self.folder / "uv" / f"python{version}", version)
         installed = self.folder / "installed"
         if there:
@@ -102,7 +102,7 @@ class Machine:
         return done.stdout.strip()
 
     def refusal(self, **environment: str) -> list[str]:
-        """The lines of the message with which the search ends."""
+        """Return the lines of the message with which the search ends."""
         done = self.find(**environment)
         assert (done.returncode, done.stdout) == (1, ""), done
         return done.stderr.splitlines()

@@ -78,7 +78,7 @@ class Checkout:
             program.chmod(0o755)
 
     def make(self, *arguments: str) -> list[str]:
-        """Lists of requirements that were installed, a line of names for each time."""
+        """Return the names of the packages that were installed, one line for each installation."""
         (self.folder / "synced").unlink(missing_ok=True)
         done = subprocess.run(
             ["make", "setup", *arguments], cwd=self.folder, capture_output=True, text=True, check=False

@@ -93,13 +93,13 @@ def imported(source: str, package: str) -> set[str]:
 
 
 def own(name: str) -> list[str]:
-    """The parts of a dotted name below `edgetune`; none for a name of somebody else."""
+    """Return the parts of a dotted name below `edgetune`; none for a name of somebody else."""
     package, *parts = name.split(".")
     return parts if package == "edgetune" else []
 
 
 def upward(root: Path) -> list[str]:
-    """Imports of a higher floor, as `file imports name`."""
+    """Return the imports of a higher floor, as `file imports name`."""
     found = []
     for height, floor in enumerate(FLOORS):
         for path in sorted((root / floor).rglob("*.py")):
@@ -133,7 +133,7 @@ def arrows(root: Path, floor: str) -> dict[str, dict[str, str]]:
 
 
 def tracked(root: Path) -> list[Path]:
-    """The files that git holds, or would hold if all were added."""
+    """Return the files that git holds, or would hold if all were added."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root,
@@ -227,7 +227,7 @@ def test_tests_mirror_the_rooms(root, floor):
 
 
 def asks_for_a_version(source: str) -> list[str]:
-    """What in a module depends on the version of Python or of a library: `line: code`."""
+    """Return what in a module depends on the version of Python or of a library: `line: code`."""
     found = []
     for node in ast.walk(ast.parse(source)):
         text = ast.unparse(node) if isinstance(node, ast.expr) else ""
@@ -328,7 +328,7 @@ def test_locks_hold_what_setup_py_asks_for(root, lock, python):
 
 
 def setup_requirements(root: Path) -> list[str]:
-    """The `install_requires` that setup.py hands to setuptools."""
+    """Return the `install_requires` that setup.py hands to setuptools."""
     import setuptools
 
     kept: dict[str, list[str]] = {}

@@ -62,7 +62,7 @@ class Next:
 
 
 def rows(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
-    """The table without its head; the fields are separated by two spaces or by the width of a column."""
+    """Return the table without its head; the fields are separated by two spaces or by the width of a column."""
     return [re.split(r" {2,}", line.strip()) for line in done.stdout.splitlines() if re.match(r"3\.\d+(\.\d+)? ", line)]
 
 
@@ -164,7 +164,7 @@ def test_what_is_no_python_or_no_step_is_refused_before_anything_is_made(debian,
 
 @pytest.fixture
 def machine(tmp_path, root):
-    """Runs debian13.sh on a machine with an engine of our choice, where `id` says that we are not root."""
+    """Run debian13.sh on a machine with an engine of our choice, where `id` says that we are not root."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for tool in ("bash", "mkdir", "chmod", "readlink", "cksum", "cut", "cat"):

@@ -24,7 +24,7 @@ FILE = ROOT / "weights" / NAME
 
 @pytest.fixture(scope="module")
 def demo() -> ModelSettings:
-    """The model in `configs/demo.yaml`, with an absolute path of its weights, as the configuration loader makes it."""
+    """Return the model of `configs/demo.yaml`, its weights as an absolute path, as the loader does."""
     values = yaml.safe_load((ROOT / "configs" / "demo.yaml").read_text(encoding="utf-8"))["model"]
     return ModelSettings(**{**values, "weights": str((ROOT / "configs" / values["weights"]).resolve())})
 

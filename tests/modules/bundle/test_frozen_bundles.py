@@ -49,7 +49,7 @@ def test_predict_gives_the_recorded_answers(folder, variant):
 
 @pytest.fixture(params=[FORMAT + 1, FORMAT + 41, FORMAT - 1], ids=["next", "far later", "earlier"])
 def of_another_format(request, tmp_path) -> tuple[Path, int]:
-    """A bundle of another format, complete and unaltered, whose other keys nobody can read today."""
+    """Return a bundle of another format, complete and unaltered, whose other keys nobody can read today."""
     copy = shutil.copytree(FROZEN[-1] / "bundle", tmp_path / "bundle")
     (copy / "bundle.json").write_text(json.dumps({"format": request.param, "models": {"tflite": []}}))
     write_checksums(copy)

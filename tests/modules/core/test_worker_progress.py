@@ -16,7 +16,7 @@ from edgetune.modules.core.worker_progress import SharedCount, counting
 
 @pytest.fixture
 def reports() -> list[str]:
-    """The reported messages."""
+    """Return the reported messages."""
     return []
 
 

@@ -33,7 +33,7 @@ def begin(number: int) -> int:
 
 
 def damage(path: Path) -> tuple[int, str]:
-    """The number of records before the damage, and the message."""
+    """Return the number of records before the damage, and the message."""
     read = 0
     with pytest.raises(Damaged) as caught:
         for _ in read_records(str(path)):

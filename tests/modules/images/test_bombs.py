@@ -42,7 +42,7 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def png(width: int, height: int, *chunks: bytes) -> bytes:
-    """A grey PNG of zeros, compressed row by row to save memory."""
+    """Return a grey PNG of zeros, compressed row by row to save memory."""
     packer = zlib.compressobj(1)
     rows = b"".join(packer.compress(bytes(width + 1)) for _ in range(height)) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
@@ -51,7 +51,7 @@ def png(width: int, height: int, *chunks: bytes) -> bytes:
 
 
 def webp(width: int, height: int) -> bytes:
-    """An animation of one small frame on a canvas of that size."""
+    """Return an animation of one small frame on a canvas of that size."""
     buffer = io.BytesIO()
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:])
@@ -62,7 +62,7 @@ def webp(width: int, height: int) -> bytes:
 
 
 def gif(width: int, height: int) -> bytes:
-    """A GIF whose frame claims that size but has the data of a small one."""
+    """Return a GIF whose frame claims that size but has the data of a small one."""
     buffer = io.BytesIO()
     Image.new("L", (8, 8)).save(buffer, "GIF")
     content = bytearray(buffer.getvalue())
@@ -75,7 +75,7 @@ def gif(width: int, height: int) -> bytes:
 
 
 def tiff(tile: int) -> bytes:
-    """A TIFF of 16 x 16 pixels in one deflated tile with that side."""
+    """Return a TIFF of 16 x 16 pixels in one deflated tile with that side."""
     packer = zlib.compressobj(1)
     tile_bytes = b"".join(packer.compress(bytes(tile)) for _ in range(tile)) + packer.flush()
     tags = [(256, 16), (257, 16), (258, 8), (259, 8), (262, 1), (277, 1), (322, tile), (323, tile), (324, 146)]
@@ -86,7 +86,7 @@ def tiff(tile: int) -> bytes:
 
 
 def scans(number: int) -> bytes:
-    """A progressive JPEG whose last scan is repeated `number` times."""
+    """Return a progressive JPEG whose last scan is repeated `number` times."""
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)).save(
         buffer, "JPEG", progressive=True

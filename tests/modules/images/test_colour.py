@@ -23,7 +23,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def colour(content: bytes, **options: object) -> tuple[int, ...]:
-    """The uniform colour of an image after reading."""
+    """Return the uniform colour of an image after reading."""
     with Image.open(io.BytesIO(read_image(content, LIMIT, **options).encoded)) as image:
         pixels = np.asarray(image.convert("RGB"), dtype=int).reshape(-1, 3)
     assert np.ptp(pixels, axis=0).max() <= 3
@@ -92,7 +92,7 @@ def test_lab_is_converted():
 
 
 def deep_rgb(*values: int) -> bytes:
-    """A PNG of one pixel with 16 bits a channel."""
+    """Return a PNG of one pixel with 16 bits a channel."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -27,7 +27,7 @@ def stripes(height: int, width: int) -> np.ndarray:
 
 
 def pillow(pixels: np.ndarray, size: int) -> np.ndarray:
-    """The image resized by Pillow's BILINEAR, which is antialiased when it scales down."""
+    """Return the image resized by Pillow's BILINEAR, which is antialiased when it scales down."""
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
 
 

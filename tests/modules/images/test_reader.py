@@ -49,7 +49,7 @@ def noise(height: int = 6, width: int = 9, channels: int = 3) -> np.ndarray:
 
 
 def decoded(read: ReadImage) -> np.ndarray:
-    """The pixels as decoded by TensorFlow."""
+    """Return the pixels as decoded by TensorFlow."""
     return tf.io.decode_image(read.encoded, channels=3, expand_animations=False).numpy()
 
 

@@ -35,7 +35,7 @@ def settings(weights: object = "none", **changes: Any) -> ModelSettings:
 
 
 def with_values(model: keras.Model) -> keras.Model:
-    """The model with random weights, all different."""
+    """Return the model with random weights, all different."""
     rng = np.random.default_rng(1)
     model.set_weights([rng.uniform(0.5, 1.5, w.shape).astype(np.float32) for w in model.get_weights()])
     return model
@@ -48,7 +48,7 @@ def assert_same(found: keras.Model, expected: keras.Model) -> None:
 
 
 def refused(model: ModelSettings) -> WeightsError:
-    """The error from loading, which must leave the backbone unchanged."""
+    """Return the error from loading, which must leave the backbone unchanged."""
     backbone = spare(model)
     before = backbone.get_weights()
     with pytest.raises(WeightsError) as caught:
@@ -70,7 +70,7 @@ def source() -> keras.Model:
 
 
 def slim_names(model: keras.Model) -> dict[str, np.ndarray]:
-    """The weights of MobileNetV2 by TF-Slim's names."""
+    """Return the weights of MobileNetV2 by TF-Slim's names."""
     named = {}
     for layer in weighted_layers(model):
         name = layer.name

@@ -62,7 +62,7 @@ def _spare_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def source() -> keras.Model:
-    """A backbone whose weights all differ from those of a new one."""
+    """Return a backbone whose weights all differ from those of a new one."""
     model = assemble(settings())
     rng = np.random.default_rng(1)
     model.set_weights([rng.standard_normal(w.shape).astype(np.float32) for w in model.get_weights()])
@@ -82,7 +82,7 @@ def file(request: pytest.FixtureRequest, source: keras.Model, tmp_path: Path) ->
 
 
 def refused(model: ModelSettings) -> WeightsError:
-    """The error from loading, which must leave the backbone unchanged."""
+    """Return the error from loading, which must leave the backbone unchanged."""
     backbone = spare(model)
     before = backbone.get_weights()
     with pytest.raises(WeightsError) as caught:

@@ -64,7 +64,7 @@ def preprocess_input(name: str, images: np.ndarray) -> np.ndarray:
 
 
 def built_in(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """The images after the normalisation layers at the start of Keras's network."""
+    """Return the images after the normalisation layers at the start of Keras's network."""
     found = images
     for layer in model.layers[1:]:
         if not isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)):

@@ -22,7 +22,7 @@ TRAINING = TrainingSettings(baselines=("fixed_features",), augmentation={"flip_h
 
 
 def as_passed(flat: dict[str, Any]) -> dict[str, Any]:
-    """The properties as TFX's entry point on a platform receives them: lists as JSON, booleans as numbers."""
+    """Return the properties as TFX's entry point on a platform receives them: lists as JSON, booleans as numbers."""
     return {
         key: json.dumps(value) if isinstance(value, list) else int(value) if isinstance(value, bool) else value
         for key, value in flat.items()

@@ -20,7 +20,7 @@ def push(source: str, destination: str) -> module.Pushed:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A folder with the files of a SavedModel."""
+    """Return a folder with the files of a SavedModel."""
     folder = tmp_path / "source"
     for name in ("saved_model.pb", "assets/labels.txt", "variables/variables.index"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

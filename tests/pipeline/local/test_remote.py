@@ -17,7 +17,7 @@ from tests.pipeline.report.test_report import record_run, settings
 
 
 def moved(outcome: Outcome, folder: Path) -> Outcome:
-    """The run with all of its artifacts behind a URL."""
+    """Return the run with all of its artifacts behind a URL."""
     root = f"ram://{folder.name}"  # of its own: a file that is written anew keeps the end of a longer one there
     for path in folder.rglob("*"):
         if path.is_file():

@@ -226,7 +226,7 @@ def test_a_blessed_run_returns_its_outcome_and_prints_log_and_report(fake, run, 
 
 def test_what_is_loaded_is_said_before_it_is_imported(root, tmp_path, photos):
     def said(name: str) -> str:
-        """What a run has printed when it begins to import `name`."""
+        """Return what a run has printed when it begins to import `name`."""
         stop = f"if name.split('.')[0] == {name!r}: import os; os._exit(9)"
         program = WITHOUT_TFX.replace('assert name.split(".")[0] != "tfx", "TFX is imported"', stop)
         arguments = ["run", "--data", str(photos), "--workdir", str(tmp_path / name), "--set", "model.weights=none"]

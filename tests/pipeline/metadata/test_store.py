@@ -73,7 +73,7 @@ def test_a_password_is_never_shown(tmp_path):
         ("postgresql://db/records", "it has no user"),
         ("postgresql://ada:s3cret@db", "it has no database"),
         ("postgresql://ada:s3cret@db/one/two", "it has no database"),
-        ("postgresql://ada:s3cret@db:port/records", "it cannot be read"),
+        ("postgresql://ada:s3cret@db:port/records", "it cannot be parsed"),
         ("postgresql://ada:s3/cret@db/records", "it"),
         ("postgresql://ada:s3cret@db/records?password=s3cret", "the option password is not one of sslmode"),
         ("mysql://ada:s3cret@db/records?sslmode=require", "the option sslmode is not one of ssl_cert"),

@@ -22,7 +22,7 @@ def assert_same_variant(found: np.ndarray, expected: np.ndarray, variant: str) -
 
 
 def assert_same(found: np.ndarray, expected: np.ndarray, variant: str, within: float) -> None:
-    """Require the same best class on all images (`int8`: on `INT8_AGREEMENT`), and probabilities `within` a bound."""
+    """Require the same best class on all images (`int8`: on `INT8_AGREEMENT`), and probabilities `within` a bound.
 
     Args:
         found: Probabilities, `[N, C]`.

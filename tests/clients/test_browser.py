@@ -47,7 +47,7 @@ _NO_REGISTRY = re.compile(r"ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAI
 
 @contextmanager
 def serving(bundle: Path) -> Iterator[str]:
-    """Return the demo of a bundle, as long as the block runs; yields its URL."""
+    """Serve the demo of a bundle while the block runs, and yield its URL."""
     with make_server(bundle, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from edgetune.components.common import record_writer
-from edgetune.components.common.record_writer import WriteRecords, squeezed, stored
+from edgetune.components.common.record_writer import WriteRecords, huffman_only, uncompressed
 
 RECORDS = [np.random.default_rng(number).bytes(1000 + number) for number in range(40)] + [b""]
 
@@ -26,7 +26,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
     return str(path)
 
 
-@pytest.mark.parametrize("written", [stored, squeezed], indirect=True)
+@pytest.mark.parametrize("written", [uncompressed, huffman_only], indirect=True)
 def test_every_reader_finds_the_records(written):
     assert list(tf.data.TFRecordDataset(written, "GZIP").as_numpy_iterator()) == RECORDS
     with gzip.open(written) as file, tf.io.TFRecordWriter(f"{written}.plain") as writer:
@@ -46,6 +46,6 @@ def _same(found: list[bytes]) -> None:
 
 def test_no_records_make_a_file_without_records(tmp_path):
     with beam.Pipeline("FnApiRunner") as pipeline:
-        pipeline | beam.Create([]) | WriteRecords(str(tmp_path / "data"), squeezed)
+        pipeline | beam.Create([]) | WriteRecords(str(tmp_path / "data"), huffman_only)
     [path] = tmp_path.iterdir()
     assert list(tf.data.TFRecordDataset(str(path), "GZIP")) == []

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+
+from tests.tiny import session
 
 # Before anything imports TensorFlow: its start-up messages bury a failure, and no result may depend on a GPU.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -15,6 +19,17 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 UNNAMED = "the_runner_that_a_pipeline_of_edgetune_has_to_name"
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of what is made once, in the process that starts the workers."""
+    if not hasattr(config, "workerinput"):
+        os.environ[session.VARIABLE] = tempfile.mkdtemp(prefix="edgetune-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(session.VARIABLE, ""), ignore_errors=True)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -91,9 +91,9 @@ def _run(arguments: list[str], folder: str) -> None:
     if process.returncode:
         how = child_process.ending(process.returncode)
         how = how if process.returncode > 0 else f"it was stopped by {how}"
-        said = last_word(log.read_text(encoding="utf-8", errors="replace")) or "it said nothing"
+        said = last_word(log.read_text(encoding="utf-8", errors="replace")) or "it printed nothing"
         raise ExportError(
-            f"edge variant {doing or 'none begun'}: the LiteRT converter failed ({how}): {said}",
+            f"edge variant {doing or '(none yet)'}: the LiteRT converter failed ({how}): {said}",
             "the model holds an operation that LiteRT cannot express in this variant: change the model, "
             "or leave the variant out of edge.variants",
         )

@@ -1,10 +1,9 @@
-"""A pushed edge bundle of the tiny model, written once for all tests of a process."""
+"""A pushed edge bundle of the tiny model, made once for all tests of a session."""
 
 from __future__ import annotations
 
 import functools
 import json
-import tempfile
 from pathlib import Path
 
 from edgetune.modules.bundle.golden import Golden
@@ -12,6 +11,7 @@ from edgetune.modules.bundle.write import Lineage, write_bundle
 from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.evaluation.verdict import Thresholds
 from tests.tiny import edge, model
+from tests.tiny.session import made_once
 
 VERSIONS: dict[str, dict[str, str | None] | None] = {
     "data": {"edgetune": "0.1.0", "pillow": "11.0", "pillow-heif": None},
@@ -19,13 +19,14 @@ VERSIONS: dict[str, dict[str, str | None] | None] = {
     "edge_model": None,
 }
 
-_folder = tempfile.TemporaryDirectory(prefix="edgetune-tests-")
-
 
 @functools.cache
 def bundle(variants: tuple[str, ...] = ("float32",)) -> Path:
     """Return the folder of the bundle; tests that change it must copy it."""
-    folder = Path(_folder.name, "-".join(variants))
+    return made_once("bundle-" + "-".join(variants), lambda folder: _make(folder, variants)) / "bundle"
+
+
+def _make(folder: Path, variants: tuple[str, ...]) -> None:
     examples = edge.write_test_images(folder / "examples")
     contents = {variant: edge.converted()[variant] for variant in variants}
     edge_model = edge.write_edge_model(folder / "edge_model", contents)
@@ -34,4 +35,3 @@ def bundle(variants: tuple[str, ...] = ("float32",)) -> Path:
     (folder / "evaluation" / "metrics.json").write_text(json.dumps(metrics))
     lineage = Lineage("colours", "c" * 64, "5" * 64, "d" * 64, {"edge_model": "e" * 64}, VERSIONS)
     write_bundle(folder / "bundle", edge_model, str(folder / "evaluation"), lineage)
-    return folder / "bundle"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from edgetune.modules.conversion.convert import convert
 from edgetune.modules.litert import inspection
 from edgetune.modules.litert.metadata import Description, add_metadata
 from tests.tiny import model as tiny_model
+from tests.tiny.session import made_once
 
 VARIANTS = ("float32", "float16", "int8", "dynamic")
 ABOUT = Description("tiny", "Tells colours apart", "the tests", "Apache-2.0")
-
-_folder = tempfile.TemporaryDirectory(prefix="edgetune-tests-")
 
 
 def representative() -> np.ndarray:
@@ -32,19 +30,30 @@ def representative() -> np.ndarray:
 def saved_model(*, normalise: bool = True) -> str:
     """Return the SavedModel that distinguishes colours."""
     keras.utils.set_random_seed(1)
-    return tiny_model.save(tiny_model.colour_net(normalise=normalise), Path(_folder.name, f"colour-{normalise}"))
+    made = made_once(f"colour-{normalise}", lambda to: tiny_model.save(tiny_model.colour_net(normalise=normalise), to))
+    return str(made)
 
 
 @functools.cache
 def converted() -> Mapping[str, bytes]:
     """Return every variant as converted, without metadata."""
-    return convert(saved_model(), VARIANTS, representative())
+    return _converted("colour-converted", saved_model(), VARIANTS)
 
 
 @functools.cache
 def not_normalised() -> bytes:
     """Return float32 of the same network without its normalization."""
-    return convert(saved_model(normalise=False), ["float32"], representative())["float32"]
+    return _converted("not-normalised-converted", saved_model(normalise=False), ["float32"])["float32"]
+
+
+def _converted(name: str, saved: str, variants: Sequence[str]) -> Mapping[str, bytes]:
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        for variant, content in convert(saved, variants, representative()).items():
+            (folder / variant).write_bytes(content)
+
+    folder = made_once(name, make)
+    return {variant: (folder / variant).read_bytes() for variant in variants}
 
 
 def with_a_lost_channel(content: bytes) -> bytes:

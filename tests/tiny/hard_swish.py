@@ -7,8 +7,6 @@ are random, and its head is large enough that predictions are not ties.
 from __future__ import annotations
 
 import functools
-import tempfile
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,13 +15,12 @@ from edgetune.modules.contracts.signatures import EDGE
 from edgetune.modules.conversion.converter import Converter
 from edgetune.modules.litert.graph import Network, read_network
 from tests.tiny import model as tiny_model
+from tests.tiny.session import made_once
 
 SIZE = tiny_model.SIZE
 _WIDE, _SQUEEZED = 8, 4
 _LOUDEST, _QUIETEST = 2.0, 0.02
 _SILENCING = -1000.0  # a bias that dominates every image
-
-_folder = tempfile.TemporaryDirectory(prefix="edgetune-tests-")
 
 
 def model(*, added: bool = False, silent: bool = False) -> keras.Model:
@@ -58,7 +55,8 @@ def model(*, added: bool = False, silent: bool = False) -> keras.Model:
 @functools.cache
 def saved_model(*, added: bool = False, silent: bool = False) -> str:
     """Return the network as a SavedModel with all signatures."""
-    return tiny_model.save(model(added=added, silent=silent), Path(_folder.name, f"swish-{added}-{silent}"))
+    made = made_once(f"swish-{added}-{silent}", lambda to: tiny_model.save(model(added=added, silent=silent), to))
+    return str(made)
 
 
 @functools.cache

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import pickle
-import tempfile
 from pathlib import Path
 
 import apache_beam as beam
@@ -17,13 +17,12 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from edgetune.modules.contracts import example_features
 from edgetune.modules.examples.preprocessing import preprocessing_fn
 from tests.tiny import model
+from tests.tiny.session import made_once
 
 # In sorted order. Their frequencies have the opposite order, and neither numeric nor alphabetical order is this one.
 LABELS = ("10", "2 b", "Ärger")
 UNKNOWN = "zebra"
 SIZE = model.SIZE
-
-_folder = tempfile.TemporaryDirectory(prefix="edgetune-tests-")
 
 
 def analysed() -> list[tuple[bytes, str]]:
@@ -40,11 +39,17 @@ def unseen() -> list[tuple[bytes, str]]:
 @functools.cache
 def transformed() -> tuple[tft.TFTransformOutput, dict[str, list[dict]]]:
     """Return Transform's output and the transformed examples, `analysed` and `unseen`, in the order of their inputs."""
+    folder = made_once("transformed", _transform)
+    found = {name: pickle.loads((folder / name).read_bytes()) for name in _PAIRS}
+    return tft.TFTransformOutput(str(folder / "graph")), found
+
+
+def _transform(folder: Path) -> None:
+    folder.mkdir()
     spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (example_features.IMAGE, example_features.LABEL)}
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
     function = functools.partial(preprocessing_fn, custom_config={"image_size": SIZE})
-    folder = Path(_folder.name)
-    # Not `DirectRunner`, which would look for another runner on the network.
+    # Not `DirectRunner`: it would look for another runner on the network.
     options = PipelineOptions(["--runner=FnApiRunner"])
     with tft_beam.Context(temp_dir=str(folder / "temp")), beam.Pipeline(options=options) as pipeline:
         done = {}
@@ -55,14 +60,17 @@ def transformed() -> tuple[tft.TFTransformOutput, dict[str, list[dict]]]:
         for name, rows in done.items():
             listed = rows | f"List[{name}]" >> beam.combiners.ToList()
             listed | f"Keep[{name}]" >> beam.Map(_keep, str(folder / name))
-    found = {name: pickle.loads((folder / name).read_bytes()) for name in _PAIRS}
-    return tft.TFTransformOutput(str(folder / "graph")), found
 
 
 @functools.cache
 def graph(labels: tuple[str, ...], image_size: int) -> tft.TFTransformOutput:
     """Return Transform's output for other classes and another size in pixels."""
-    folder = Path(_folder.name, f"graph-{image_size}-{len(labels)}")
+    name = f"graph-{image_size}-{hashlib.sha256(repr(labels).encode()).hexdigest()[:16]}"
+    folder = made_once(name, lambda to: _analyse(to, labels, image_size))
+    return tft.TFTransformOutput(str(folder / "graph"))
+
+
+def _analyse(folder: Path, labels: tuple[str, ...], image_size: int) -> None:
     spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (example_features.IMAGE, example_features.LABEL)}
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
     function = functools.partial(preprocessing_fn, custom_config={"image_size": image_size})
@@ -71,7 +79,6 @@ def graph(labels: tuple[str, ...], image_size: int) -> tft.TFTransformOutput:
     with tft_beam.Context(temp_dir=str(folder / "temp")), beam.Pipeline(options=options) as pipeline:
         made = (pipeline | beam.Create(rows), metadata) | tft_beam.AnalyzeDataset(function)
         made | tft_beam.WriteTransformFn(str(folder / "graph"))
-    return tft.TFTransformOutput(str(folder / "graph"))
 
 
 _PAIRS = {"analysed": analysed, "unseen": unseen}

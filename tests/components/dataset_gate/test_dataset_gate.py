@@ -265,7 +265,7 @@ def test_imbalance_and_small_images_are_findings(gate):
         ),
         ("small_images", "", ["b/tiny.jpg"]),
     ]
-    assert "the class a has 12 images and b has 7: 1.7 for each" in findings[0]["cause"]
+    assert "the class a has 12 images and b has 7: a ratio of 1.7" in findings[0]["cause"]
     assert findings[0]["cause"].endswith(", such as b/eval1.jpg, b/eval2.jpg, b/test1.jpg")
 
 

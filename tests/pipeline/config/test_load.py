@@ -179,7 +179,7 @@ def test_the_digest_depends_on_every_value_and_nothing_else(write):
         ("model: {head: {units: [4]}}", "model.head ({file}, line 3): 1 hidden layers need 1 rates, not 2"),
         ("edge: {variants: float32}", 'edge.variants: "float32" ({file}, line 3) must be a list, each item one of'),
         ("edge: {license: 2.0}", "edge.license: 2.0 ({file}, line 3) must be text, in quotes"),
-        ("edge: {required: [dynamic]}", "edge ({file}, line 3): required variants that are not among"),
+        ("edge: {required: [dynamic]}", "edge ({file}, line 3): required variants that are not in `variants`"),
         ("training: ", "training: null ({file}, line 3) must be a group of keys"),
         ("training: {augmentation: {flip_horizontal: no}}", '"no" ({file}, line 3) must be true or false'),
         ("trainig: {batch_size: 1}", "unknown key trainig ({file}, line 3): did you mean training?"),

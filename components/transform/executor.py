@@ -6,8 +6,6 @@ through a sink that compresses in one thread at zlib level 6, which takes longer
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -19,6 +17,7 @@ from tfx.components.transform import executor as tfx_executor
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.record_writer import WriteRecords, huffman_only
 from edgetune.modules.contracts import example_features
+from edgetune.modules.core.replaced import replaced
 from edgetune.modules.examples.pixel_packing import pack
 
 LIBRARIES = (
@@ -40,7 +39,8 @@ class Executor(tfx_executor.Executor):
     ) -> None:
         """Write the graph and the transformed examples."""
         stamp(output_dict, LIBRARIES)
-        with _own_processor():
+        # TFX looks the class up by its name in the module, and has no hook for another one.
+        with replaced(tfx_executor, "TransformProcessor", Processor):
             super().Do(input_dict, output_dict, exec_properties)
 
 
@@ -55,17 +55,6 @@ class Processor(tfx_executor.TransformProcessor):
         schema: schema_pb2.Schema, file_format: str, output_path: str
     ) -> beam.PTransform:
         return _EncodeAndWrite(schema, output_path)
-
-
-@contextlib.contextmanager
-def _own_processor() -> Iterator[None]:
-    """Replace TFX's processor by `Processor`; TFX looks the class up by name in its module and has no hook for it."""
-    original = tfx_executor.TransformProcessor
-    tfx_executor.TransformProcessor = Processor
-    try:
-        yield
-    finally:
-        tfx_executor.TransformProcessor = original
 
 
 class _EncodeAndWrite(beam.PTransform):

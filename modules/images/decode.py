@@ -32,12 +32,6 @@ def decode(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
     return tf.ensure_shape(image, [image_size, image_size, CHANNELS])
 
 
-def decode_batch(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Apply `decode` to a string vector `[N]`; return uint8 `[N, image_size, image_size, 3]`."""
-    shape = tf.TensorSpec([image_size, image_size, CHANNELS], tf.uint8)
-    return tf.map_fn(lambda one: decode(one, image_size), encoded, fn_output_signature=shape)
-
-
 def decode_to_raw(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
     """Apply `decode` and `to_raw` to a string vector `[N]`, with the pixels of only one image in memory at a time."""
     return tf.map_fn(lambda one: _raw(decode(one, image_size)), encoded, fn_output_signature=_STRING)

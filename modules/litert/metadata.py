@@ -92,15 +92,6 @@ def read_labels(content: bytes) -> list[str] | None:
         return None
 
 
-def has_metadata(content: bytes) -> bool:
-    """Return whether a file has metadata.
-
-    Raises:
-        ExportError: It is not a LiteRT model.
-    """
-    return any(entry.name == METADATA.encode() for entry in parse(content).metadata or [])
-
-
 class _Builder(flatbuffers.Builder):
     """Flatbuffer builder that aligns byte vectors and writes equal vectors of other types only once.
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from edgetune.modules.contracts import example_features, signatures
 from edgetune.modules.examples.pixel_packing import pack
-from edgetune.modules.images.decode import decode_batch, to_raw
+from edgetune.modules.images.decode import decode_to_raw, from_raw
 from edgetune.modules.models.blocks import build_backbone
 from edgetune.modules.settings.run import ModelSettings
 
@@ -85,7 +85,7 @@ def save(model: keras.Model, folder: Path, labels: Sequence[str] = LABELS) -> st
     names = tf.constant(labels)
 
     def probabilities(encoded: tf.Tensor) -> tf.Tensor:
-        return model(tf.cast(decode_batch(encoded, size), tf.float32), training=False)
+        return model(tf.cast(from_raw(decode_to_raw(encoded, size), size), tf.float32), training=False)
 
     def serving(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = probabilities(image_bytes)
@@ -100,7 +100,7 @@ def save(model: keras.Model, folder: Path, labels: Sequence[str] = LABELS) -> st
 
     def transform(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         example = tf.io.parse_example(examples, parsed)
-        raw = to_raw(decode_batch(example[example_features.IMAGE], size))
+        raw = decode_to_raw(example[example_features.IMAGE], size)
         return {
             example_features.IMAGE: raw,
             example_features.LABEL_INDEX: held.table.lookup(example[example_features.LABEL]),

@@ -23,7 +23,7 @@ from edgetune.modules.core.errors import ExportError
 from edgetune.modules.core.package_paths import ROOT
 from edgetune.modules.litert import inspection
 from edgetune.modules.litert.interpreter import EdgeRunner
-from edgetune.modules.litert.metadata import has_metadata, read_labels
+from edgetune.modules.litert.metadata import METADATA, read_labels
 from edgetune.modules.settings.run import EdgeSettings
 from tests.tiny import edge
 from tests.tiny import model as tiny_model
@@ -79,7 +79,7 @@ def test_it_writes_every_variant_with_labels_and_metadata(tmp_path):
     pixels, label = next(tiny_model.examples(1))
     for variant in ("float32", "int8"):
         content = Path(made.uri, f"model_{variant}.tflite").read_bytes()
-        assert has_metadata(content) and b"Apache-2.0" in content
+        assert METADATA.encode() in content and b"Apache-2.0" in content
         assert read_labels(content) == list(tiny_model.LABELS)
         assert tiny_model.LABELS[EdgeRunner(content).probabilities(pixels[None])[0].argmax()] == label
     assert made.get_string_custom_property("variants") == "float32, int8"

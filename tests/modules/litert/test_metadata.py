@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.litert import inspection
 from edgetune.modules.litert.interpreter import EdgeRunner
-from edgetune.modules.litert.metadata import METADATA, add_metadata, has_metadata, read_labels
+from edgetune.modules.litert.metadata import METADATA, add_metadata, read_labels
 from tests.tiny import edge
 from tests.tiny import model as tiny_model
 
@@ -43,8 +43,8 @@ def test_labels_are_read_back_in_order():
 def test_a_converted_model_has_neither_labels_nor_metadata():
     plain = edge.converted()["float32"]
     assert read_labels(plain) is None
-    assert not has_metadata(plain)
-    assert has_metadata(described(plain))
+    assert METADATA.encode() not in plain
+    assert METADATA.encode() in described(plain)
 
 
 def test_the_descriptive_texts_are_in_the_metadata():

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from edgetune.modules.contracts import example_features, signatures
 from edgetune.modules.core.errors import ExportError
-from edgetune.modules.images.decode import decode_batch
+from edgetune.modules.images.decode import decode_to_raw, from_raw
 from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.serving.export import export_saved_model
 from tests.tiny import model as tiny_model
@@ -65,10 +65,14 @@ def served(path: str):
     return tf.saved_model.load(path)
 
 
+def decoded(images: list[bytes]) -> tf.Tensor:
+    return from_raw(decode_to_raw(tf.constant(images), transform.SIZE), transform.SIZE)
+
+
 @pytest.fixture(scope="module")
 def expected(model: keras.Model, encoded: list[bytes]) -> np.ndarray:
     """Return the Keras model's answers to the same images."""
-    pixels = decode_batch(tf.constant(encoded), transform.SIZE)
+    pixels = decoded(encoded)
     return model(tf.cast(pixels, tf.float32), training=False).numpy()
 
 
@@ -116,7 +120,7 @@ def test_examples_get_the_same_answer_with_or_without_a_label(served, encoded, e
 
 
 def test_one_image_of_the_models_size_gets_the_same_answer(served, encoded, expected):
-    for pixels, row in zip(decode_batch(tf.constant(encoded), transform.SIZE), expected, strict=True):
+    for pixels, row in zip(decoded(encoded), expected, strict=True):
         found = served.signatures[signatures.EDGE](image=tf.cast(pixels, tf.float32)[None])
         np.testing.assert_allclose(found[signatures.PROBABILITIES], row[None], atol=TOLERANCE)
 

@@ -33,13 +33,12 @@ def decode(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
 
 
 def decode_to_raw(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Apply `decode` and `to_raw` to a string vector `[N]`, with the pixels of only one image in memory at a time."""
+    """Apply `decode` to a string vector `[N]`, with the pixels of only one image in memory at a time.
+
+    Returns:
+        String `[N]`: for each image its `image_size * image_size * 3` bytes in the order of uint8 `[S, S, 3]`.
+    """
     return tf.map_fn(lambda one: _raw(decode(one, image_size)), encoded, fn_output_signature=_STRING)
-
-
-def to_raw(images: tf.Tensor) -> tf.Tensor:
-    """Convert images, uint8 `[N, S, S, 3]`, to string `[N]` of their `S * S * 3` bytes in that order."""
-    return tf.map_fn(_raw, images, fn_output_signature=_STRING)
 
 
 def _raw(image: tf.Tensor) -> tf.Tensor:
@@ -49,6 +48,6 @@ def _raw(image: tf.Tensor) -> tf.Tensor:
 
 
 def from_raw(raw: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Convert the output of `to_raw` back: string `[...]` to uint8 `[..., image_size, image_size, 3]`."""
+    """Convert the output of `decode_to_raw` to pixels: string `[...]` to uint8 `[..., image_size, image_size, 3]`."""
     shape = tf.concat([tf.shape(raw), [image_size, image_size, CHANNELS]], axis=0)
     return tf.reshape(tf.io.decode_raw(raw, tf.uint8), shape)

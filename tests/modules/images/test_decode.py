@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from edgetune.modules.images.decode import decode, decode_to_raw, from_raw, to_raw
+from edgetune.modules.images.decode import decode, decode_to_raw, from_raw
 from tests.helpers import photographs
 
 
@@ -109,8 +109,9 @@ def test_graph_eager_batch_and_single_decoding_agree():
 def test_raw_bytes_equal_numpys_and_convert_back_unchanged():
     images = np.random.default_rng(1).integers(0, 256, (5, 17, 17, 3), dtype=np.uint8)
     images[1], images[2] = 0, 255
-    for function in (to_raw, tf.function(to_raw, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)])):
-        raw = function(tf.constant(images))
+    files = tf.constant([encoded(image) for image in images])
+    for function in (decode_to_raw, tf.function(decode_to_raw)):
+        raw = function(files, 17)
         assert list(raw.numpy()) == [image.tobytes() for image in images]
     np.testing.assert_array_equal(from_raw(raw, 17), images)
     np.testing.assert_array_equal(from_raw(raw[3], 17), images[3])

@@ -11,3 +11,5 @@ import os
 # TensorFlow takes all memory of a GPU in every process that uses it, Beam's workers included, unless this is set before
 # its first use.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+# Keras reads this when it is imported, and before its keras.json. `core.keras_defaults` sets the rest.
+os.environ["KERAS_BACKEND"] = "tensorflow"

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.core.keras_defaults import set_keras_defaults
 from edgetune.modules.settings.architectures import ARCHITECTURES, Architecture, Normalisation
 from edgetune.modules.settings.run import ModelSettings
 
@@ -48,9 +49,11 @@ def assemble(settings: ModelSettings, weights: str | None = None) -> keras.Model
         float32 `[N, h, w, c]`, the last feature map.
 
     Raises:
-        ConfigError: The architecture does not support `model.alpha` or `model.image_size`.
+        ConfigError: The architecture does not support `model.alpha` or `model.image_size`, or Keras already runs on
+            another backend.
         Exception: What Keras raises when `imagenet` cannot be downloaded; `modules.models.weights` translates it.
     """
+    set_keras_defaults()
     architecture = ARCHITECTURES[settings.backbone]
     options = _options(settings, architecture, weights)
     shape = (settings.image_size, settings.image_size, 3)

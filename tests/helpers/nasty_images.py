@@ -30,12 +30,12 @@ def refused() -> dict[str, tuple[bytes, str]]:
         "broken_stream.png": (png[:middle] + bytes(40) + png[middle + 40 :], "damaged"),
         "pointer.jpg": (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 5",
-            "a pointer of Git LFS, not the image itself: run `git lfs pull`",
+            "a Git LFS pointer, not the image itself: run `git lfs pull`",
         ),
         "bomb.gif": (_gif_of_size(65535, 65535), "more pixels"),
         "empty.heic": (b"", "the file is empty"),
         "text_bomb.png": (_png_with_text(3_000_000), "damaged"),
-        "lossless.jp2": (_file(scene, "JPEG2000"), "JPEG 2000, which is not read: save it as JPEG or PNG"),
+        "lossless.jp2": (_file(scene, "JPEG2000"), "JPEG 2000, which is not supported: save it as JPEG or PNG"),
         "bomb.bmp": (_bmp_of_size(3_000_000, 2_000_000), "more pixels"),
         "cut_off.jpg": (jpeg[: len(jpeg) // 2], "damaged"),
     }

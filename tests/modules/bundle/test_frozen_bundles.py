@@ -60,7 +60,7 @@ def test_verify_says_that_a_bundle_is_of_another_format_and_nothing_else(of_anot
     bundle, number = of_another_format
     [failed] = [check for check in verify(bundle) if check.outcome == "failed"]
     assert failed.file == "bundle.json"
-    assert failed.text == f"is of format {number}, and this edgetune reads format {FORMAT}"
+    assert failed.text == f"is of format {number}, but this edgetune reads format {FORMAT}"
     assert ("newer edgetune" in failed.remedy) is (number > FORMAT)
     assert cli.main(["verify", str(bundle)]) == 9
     out, err = capfd.readouterr()
@@ -71,5 +71,5 @@ def test_predict_says_that_a_bundle_is_of_another_format(of_another_format):
     bundle, number = of_another_format
     with pytest.raises(BundleError) as caught:
         open_model(bundle)
-    assert caught.value.cause == f"{bundle / 'bundle.json'}: is of format {number}, and this edgetune reads format 1"
+    assert caught.value.cause == f"{bundle / 'bundle.json'}: is of format {number}, but this edgetune reads format 1"
     assert ("newer edgetune" in caught.value.remedy) is (number > FORMAT)

@@ -212,7 +212,7 @@ def test_the_error_for_too_small_a_fraction_names_the_lowest_that_works(backbone
 
 
 def test_the_error_for_an_unknown_block_lists_all_blocks(backbone):
-    with pytest.raises(ConfigError, match="from_block is 'block_99', and .* has no such block") as error:
+    with pytest.raises(ConfigError, match="from_block is 'block_99', but .* has no such block") as error:
         unfreeze(backbone, Unfreeze(from_block="block_99"))
     for block in blocks(backbone):
         assert block.name in error.value.remedy

@@ -76,7 +76,7 @@ def bundle(folder: Path) -> Path:
 
 
 def test_what_makes_a_version_complete_is_written_last(storage, bucket, tmp_path):
-    first = push(str(bundle(tmp_path / "made")), f"gs://{bucket}/phones/")
+    first = push(str(bundle(tmp_path / "made")), f"gs://{bucket}/phones/", last=CHECKSUMS)
     assert first.path == f"gs://{bucket}/phones/{first.version}"
     version = f"phones/{first.version}"
     # Only files, and none of the places that stand for folders: a reader would have to know them.
@@ -86,14 +86,14 @@ def test_what_makes_a_version_complete_is_written_last(storage, bucket, tmp_path
         f"{version}/{CHECKSUMS}",
     ]
     assert storage.content(bucket, f"{version}/labels.txt") == b"labels.txt"
-    second = push(str(tmp_path / "made"), f"gs://{bucket}/phones")
+    second = push(str(tmp_path / "made"), f"gs://{bucket}/phones", last=CHECKSUMS)
     assert int(second.version) > int(first.version)
 
 
 def test_of_a_push_that_fails_nothing_is_left(storage, bucket, tmp_path):
     storage.refuse(bucket, "/labels.txt")
     with pytest.raises(PushError, match="the push failed: 403 someone does not have storage.objects.create access"):
-        push(str(bundle(tmp_path / "made")), f"gs://{bucket}/phones")
+        push(str(bundle(tmp_path / "made")), f"gs://{bucket}/phones", last=CHECKSUMS)
     written = [asked.query.get("name", "") for asked in storage.asked() if bucket in asked.path]
     assert any(name.endswith("golden/expected.json") for name in written)
     assert storage.names(bucket) == []

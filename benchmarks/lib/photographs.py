@@ -11,8 +11,6 @@ from edgetune.modules.contracts.example_features import IMAGE, LABEL_INDEX, SPLI
 from edgetune.modules.examples.pixel_packing import pack
 from edgetune.modules.images import decode
 
-_BATCH = 32
-
 
 @dataclass(frozen=True)
 class Photograph:
@@ -47,11 +45,10 @@ def write_transformed(found: dict[str, list[Photograph]], image_size: int, folde
         decoded = paths.map(
             lambda path: decode.decode(tf.io.read_file(path), image_size), num_parallel_calls=tf.data.AUTOTUNE
         )
-        raw = decoded.batch(_BATCH).map(decode.to_raw, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
         with tf.io.TFRecordWriter(str(split_folder / "data.gz"), tf.io.TFRecordOptions("GZIP")) as writer:
-            for photo, content in zip(part, raw.as_numpy_iterator(), strict=True):
+            for photo, pixels in zip(part, decoded.as_numpy_iterator(), strict=True):
                 features = {
-                    IMAGE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[pack(content)])),
+                    IMAGE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[pack(pixels.tobytes())])),
                     LABEL_INDEX: tf.train.Feature(int64_list=tf.train.Int64List(value=[photo.label])),
                 }
                 example = tf.train.Example(features=tf.train.Features(feature=features))

@@ -23,7 +23,7 @@ Settings are frozen, typed and validated, one class for each group; a YAML file 
 >>> settings.training.head.learning_rate
 0.001
 
-Every error that a user can cause is an `EdgetuneError` with a cause and a remedy:
+Every error of these functions that a user can cause is an `EdgetuneError` with a cause and a remedy:
 
 >>> try:
 ...     edgetune.load_settings(overrides={"model.alfa": 0.5})

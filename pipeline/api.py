@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.core.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
     from edgetune.modules.bundle.predict import Classifier
@@ -34,8 +34,7 @@ def load_settings(
     """
     from edgetune.pipeline.config.load import load
 
-    if isinstance(overrides, Mapping):
-        overrides = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+    overrides = _as_list(overrides)
     return load(None if config is None else Path(config), list(overrides), None if data is None else str(data))
 
 
@@ -56,7 +55,7 @@ def run(
         settings: Settings or a YAML file; None for the embedded demo, or for the defaults if `data` is given.
         data: What is trained on: a folder of images, a list or a URL; replaces `data.path` of the settings.
         workdir: Folder for everything that the run makes; made if it is missing.
-        overrides: Settings that replace those of a YAML file.
+        overrides: Settings that replace those of `settings`.
         cache: Take results of earlier runs if nothing they depend on has changed.
         verbose: Show the log of TFX and TensorFlow on standard error too.
 
@@ -64,22 +63,32 @@ def run(
         The run, also if a gate refused the model and nothing was pushed.
 
     Raises:
-        ConfigError: The settings, the workdir or `overrides` for settings that are not a file cannot be used.
+        ConfigError: The settings or the workdir cannot be used. `settings` are validated again: pydantic's `model_copy`
+            does not.
         EdgetuneError: Any other error that a user can cause, such as `DataError` or `WeightsError`.
     """
+    if not str(workdir):
+        raise ConfigError("--workdir is empty", "name a folder; it is made if it is missing")
     folder = Path(workdir)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--workdir {folder}: is a file", "name a folder; it is made if it is missing")
     if settings is None or isinstance(settings, str | Path):
         settings = load_settings(settings, data=data, overrides=overrides)
-    elif overrides:
-        raise ConfigError("overrides are for a YAML file", "change the settings themselves: model_copy(update=...)")
-    elif data is not None:
-        path = str(data) if "://" in str(data) else str(Path(data).expanduser().resolve())
-        settings = settings.model_copy(update={"data": settings.data.model_copy(update={"path": path})})
+    else:
+        from edgetune.pipeline.config.load import changed
+
+        settings = changed(settings, _as_list(overrides), None if data is None else str(data))
     from edgetune.pipeline.local import runner
 
     return runner.run(settings, workdir=folder, verbose=verbose, cache=cache)
+
+
+def _as_list(overrides: Overrides) -> list[str]:
+    if isinstance(overrides, str):
+        return [overrides]
+    if isinstance(overrides, Mapping):
+        return [f"{key}={json.dumps(value, default=str)}" for key, value in overrides.items()]
+    return list(overrides)
 
 
 def load_bundle(path: str | Path, variant: str | None = None) -> Classifier:
@@ -92,6 +101,7 @@ def load_bundle(path: str | Path, variant: str | None = None) -> Classifier:
     Raises:
         BundleError: The bundle lacks a file or has one that is not what was pushed, or the model cannot be used.
     """
+    _check_not_empty(path)
     from edgetune.modules.bundle.predict import open_model
 
     return open_model(Path(path), variant)
@@ -119,8 +129,14 @@ def verify(
         BundleError: This is not a folder that could be a bundle.
         ConfigError: The public key or the tool for signatures is missing.
     """
+    _check_not_empty(path)
     from edgetune.modules.bundle import signing
     from edgetune.modules.bundle.verify import verify as check
 
     key = None if public_key is None else Path(public_key)
     return check(Path(path), key, sign_tool or signing.TOOL, report)
+
+
+def _check_not_empty(path: str | Path) -> None:
+    if not str(path):
+        raise BundleError("the path of the bundle is empty", "name the folder of a pushed bundle")

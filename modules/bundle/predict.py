@@ -6,12 +6,14 @@ implementation would start faster but differ slightly. The model runs in LiteRT'
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import tensorflow as tf
 
 from edgetune.modules.bundle.files import MAX_BYTES, BundleFiles, checksum_problems, shown
@@ -27,8 +29,8 @@ from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
 
 REFERENCE = "float32"
-Image = str | Path | bytes | np.ndarray
-"""A path, the content of an image file, or pixels uint8 `[H, W, 3]`, RGB."""
+Image = str | Path | bytes | bytearray | np.ndarray | PIL.Image.Image
+"""A path, the content of an image file, pixels uint8 `[H, W, 3]` in RGB, or an image of Pillow."""
 # The defaults of a run's settings.
 _MAX_PIXELS = DataSettings.model_fields["max_pixels"].default
 _READING = InputReading(
@@ -87,12 +89,13 @@ class Classifier:
         """Classify images, read as the pipeline reads them.
 
         Args:
-            images: One image or several: a path, the content of an image file, or pixels uint8 `[H, W, 3]`, RGB.
+            images: One image or several: a path, the content of an image file, pixels uint8 `[H, W, 3]` in RGB,
+                or an image of Pillow.
 
         Raises:
             DataError: One cannot be read, or is not an image that the pipeline would accept.
         """
-        several = [images] if isinstance(images, str | Path | bytes | np.ndarray) else images
+        several = [images] if isinstance(images, Image) else images
         predictions = []
         for image in several:
             ranked = self.best(self.classify(image), len(self.labels))
@@ -110,16 +113,13 @@ class Classifier:
         """
         name = str(image) if isinstance(image, str | Path) else "the image"
         try:
-            if isinstance(image, np.ndarray):
-                content = _as_png(image)
-            elif isinstance(image, bytes):
-                content = image
-            else:
-                content = read_file(name, str(Path(image).resolve().parent), max_file_bytes(_MAX_PIXELS))
             background = "#{:02x}{:02x}{:02x}".format(*self._reading.background)
-            read = reader.read_image(content, _MAX_PIXELS, self._reading.max_side, background)
-        except (UnreadableFile, reader.Unusable, OSError) as error:
-            raise DataError(f"{name}: {error}") from None
+            read = reader.read_image(_content(image), _MAX_PIXELS, self._reading.max_side, background)
+        # Paths with a null byte are a ValueError.
+        except (UnreadableFile, reader.Unusable, OSError, ValueError) as error:
+            raise DataError(
+                f"{name}: {error}", "give an image file that the pipeline reads, such as JPEG or PNG"
+            ) from None
         pixels = decode(tf.constant(read.encoded), self.image_size).numpy()
         return np.asarray(self._runner.probabilities(pixels[np.newaxis])[0])
 
@@ -210,11 +210,23 @@ def images_in(paths: Sequence[Path]) -> Iterator[Path]:
             raise DataError(f"{path}: the folder contains no files", "name image files, or folders of them")
 
 
-def _as_png(pixels: np.ndarray) -> bytes:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        found = f"{pixels.dtype} {list(pixels.shape)}"
-        raise DataError(f"the image is an array of {found}", "give pixels as uint8 [height, width, 3], RGB")
-    return bytes(tf.io.encode_png(pixels).numpy())
+def _content(image: Image) -> bytes:
+    """Return the content of an image file."""
+    if isinstance(image, str | Path):
+        return read_file(str(image), str(Path(image).resolve().parent), max_file_bytes(_MAX_PIXELS))
+    if isinstance(image, bytes | bytearray):
+        return bytes(image)
+    if isinstance(image, PIL.Image.Image):
+        file = io.BytesIO()
+        image.save(file, "PNG", exif=image.getexif())
+        return file.getvalue()
+    if isinstance(image, np.ndarray):
+        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
+            return bytes(tf.io.encode_png(image).numpy())
+        found = f"an array of {image.dtype} {list(image.shape)}"
+    else:
+        found = f"a {type(image).__name__}"
+    raise DataError(f"the image is {found}", "give a path, bytes, uint8 [height, width, 3] in RGB, or a Pillow image")
 
 
 def _unreadable(error: OSError) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,39 @@ def load(config: Path | None, overrides: list[str], data: str | None) -> RunSett
         return RunSettings.model_validate_json(json.dumps(tree), strict=True)
     except ValidationError as error:
         raise explain(error.errors(include_url=False), sources) from None
+
+
+def changed(settings: RunSettings, overrides: list[str], data: str | None) -> RunSettings:
+    """Return a copy of settings with some values replaced, validated as a whole.
+
+    Args:
+        settings: Of a run; they need not be valid, as pydantic's `model_copy` does not validate.
+        overrides: As of `load`.
+        data: As of `load`.
+
+    Raises:
+        ConfigError: A key or value cannot be used. All problems are listed.
+    """
+    if not isinstance(settings, RunSettings):
+        raise ConfigError(
+            f"the settings are a {type(settings).__name__}", "give RunSettings or the path of a YAML file"
+        )
+    sources = Sources("the settings")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydantic's, on values that the validation below reports
+        tree = settings.model_dump(mode="json")
+    if data is not None:
+        sources.put(tree, "data.path", data, "--data")
+    for override in overrides:
+        _apply(tree, override, sources)
+    _anchor_paths(tree, sources, Path.cwd())
+    kept = tree.get("state") == settings.state.model_dump(mode="json")
+    try:
+        valid = RunSettings.model_validate_json(json.dumps(tree), strict=True)
+    except ValidationError as error:
+        raise explain(error.errors(include_url=False), sources) from None
+    # Dumped, the URL of a metadata server has lost its password.
+    return valid.model_copy(update={"state": settings.state}) if kept else valid
 
 
 def config_digest(settings: RunSettings) -> str:

@@ -35,7 +35,7 @@ class Observer(Protocol):
 
 
 _observer: Observer | None = None
-_errors: list[EdgetuneError] = []
+_errors: list[EdgetuneError | KeyboardInterrupt] = []
 
 
 def run_observed(pipeline: Pipeline, observer: Observer) -> None:
@@ -43,6 +43,7 @@ def run_observed(pipeline: Pipeline, observer: Observer) -> None:
 
     Raises:
         EdgetuneError: The first one that a component raised, as it was raised.
+        KeyboardInterrupt: A component was interrupted; Beam would raise it as a RuntimeError.
         Exception: Whatever else stopped the run.
     """
     _errors.clear()
@@ -83,10 +84,10 @@ class _ObservedNode(PipelineNodeAsDoFn):
         _observer.started(self._node_id)
         try:
             super()._run_node()
-        except Exception as error:
-            if isinstance(error, EdgetuneError):
+        except BaseException as error:
+            if isinstance(error, EdgetuneError | KeyboardInterrupt):
                 _errors.append(error)
-            _observer.finished(self._node_id, "failed")
+            _observer.finished(self._node_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
             raise
         _observer.finished(self._node_id, "cached" if self._was_cached() else "done")
 

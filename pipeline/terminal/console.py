@@ -22,12 +22,13 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-State = Literal["done", "cached", "failed", "skipped"]
+State = Literal["done", "cached", "failed", "interrupted", "skipped"]
 
 _MARKS: dict[str, tuple[str, str]] = {
     "done": ("✓", "green"),
     "cached": ("≡", "cyan"),
     "failed": ("✗", "bold red"),
+    "interrupted": ("–", "bold yellow"),
     "skipped": ("–", "dim"),
 }
 _FRAMES_PER_SECOND = 5
@@ -36,8 +37,8 @@ _FRAMES_PER_SECOND = 5
 class Console:
     """Progress display of one run. Every method may be called from any thread.
 
-    Use it as a context manager: on exit, unfinished components are shown as failed, and planned components that never
-    started are listed.
+    Use it as a context manager: on exit, unfinished components are shown as failed, or as interrupted, and planned
+    components that never started are listed.
 
     Args:
         out: Output stream. Descriptors 1 and 2 belong to the log while a pipeline runs, so this is the stream that
@@ -102,7 +103,7 @@ class Console:
         if self._watch.is_alive():
             self._watch.join()
         for node in [node for node in self._started if node not in self._finished]:
-            self.finished(node, "failed")
+            self.finished(node, "interrupted" if kind is not None and issubclass(kind, KeyboardInterrupt) else "failed")
         if self._live is not None:
             self._live.stop()
             self._live = None

@@ -85,18 +85,40 @@ def test_run_takes_settings_a_file_or_neither(runner, tmp_path):
     edgetune.run(settings, data=tmp_path / "other")
     edgetune.run(str(file), overrides=["model.alpha=0.5"], verbose=True)
     edgetune.run()
-    first, second, third, fourth = runner
-    assert first.settings is settings and (first.workdir, first.cache, first.verbose) == (tmp_path, False, False)
+    first, second, third, fourth = runner[:4]
+    assert first.settings == settings and (first.workdir, first.cache, first.verbose) == (tmp_path, False, False)
     assert second.settings.data.path == str(tmp_path / "other") and second.settings.name == "owls"
     assert (third.settings.name, third.settings.model.alpha, third.verbose) == ("birds", 0.5, True)
     assert third.settings.data.path == str(tmp_path / "there")
     assert fourth.settings.name == "demo"
-    with pytest.raises(edgetune.ConfigError, match="overrides are for a YAML file"):
-        edgetune.run(settings, overrides={"model.alpha": 0.5})
+    edgetune.run(settings, overrides={"model.alpha": 0.5, "data.path": tmp_path}, data="photos")
+    assert (runner[-1].settings.model.alpha, runner[-1].settings.data.path) == (0.5, str(tmp_path))
     (tmp_path / "file").touch()
     with pytest.raises(edgetune.ConfigError, match="is a file"):
         edgetune.run(settings, workdir=tmp_path / "file")
-    assert len(runner) == 4
+    assert len(runner) == 5
+
+
+def test_settings_are_validated_again_and_keep_their_password(runner):
+    url = "postgresql://ada:secret@db.example:5432/records"
+    settings = edgetune.RunSettings(name="owls", data={"path": "/owls"}, state={"metadata": url})
+    edgetune.run(settings, overrides=["training.batch_size=4"])
+    assert runner[0].settings.state.metadata == url and runner[0].settings.training.batch_size == 4
+    for update in ({"name": "../../evil"}, {"training.head.epochs": 5, "model": {"alpha": 9}}):
+        with pytest.raises(edgetune.ConfigError):
+            edgetune.run(settings.model_copy(update=update))
+    with pytest.raises(edgetune.ConfigError, match="the settings are a dict"):
+        edgetune.run({"name": "owls"})
+    with pytest.raises(edgetune.ConfigError, match="--workdir is empty"):
+        edgetune.run(settings, workdir="")
+    for function in (edgetune.load_bundle, edgetune.verify):
+        with pytest.raises(edgetune.BundleError, match="is empty"):
+            function("")
+    assert len(runner) == 1
+
+
+def test_overrides_may_be_one_text(runner):
+    assert edgetune.load_settings(overrides="model.alpha=0.5", data="/owls").model.alpha == 0.5
 
 
 def test_a_refused_run_is_an_error_only_on_demand(tmp_path):
@@ -112,14 +134,28 @@ def test_a_bundle_answers_for_files_bytes_and_pixels_alike(bundle, tmp_path):
     path = tmp_path / "blue.png"
     Image.fromarray(pixels).save(path)
     classifier = edgetune.load_bundle(bundle)
-    answers = classifier.predict([path, str(path), path.read_bytes(), pixels])
-    assert len(answers) == 4 and len({answer.probability for answer in answers}) == 1
+    forms = [path, str(path), path.read_bytes(), bytearray(path.read_bytes()), pixels, Image.open(path)]
+    answers = classifier.predict(forms)
+    assert len(answers) == 6 and len({answer.probability for answer in answers}) == 1
     assert classifier.predict(pixels) == answers[:1]
     assert answers[0].label == "blue" and list(answers[0].probabilities)[0] == "blue"
     assert sum(answers[0].probabilities.values()) == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8), b"no"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 3)),
+        np.zeros((0, 4, 3), np.uint8),
+        b"no",
+        b"",
+        [None],
+        "a\0b.jpg",
+        "no.jpg",
+    ],
+)
 def test_what_is_not_an_image_is_a_data_error(bundle, bad):
-    with pytest.raises(edgetune.DataError, match="the image"):
+    with pytest.raises(edgetune.DataError) as caught:
         edgetune.load_bundle(bundle).predict(bad)
+    assert caught.value.cause and caught.value.remedy

@@ -193,4 +193,4 @@ def test_yaml_in_the_documentation_is_yaml(root, page):
         r"^```yaml\n(.*?)^```$", (root / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     ):
         for document in re.split(r"^(?=beam: )", block, flags=re.MULTILINE):
-            yaml.safe_load(document)
+            assert isinstance(yaml.safe_load(document) or {}, dict), document  # and not one long text

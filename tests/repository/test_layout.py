@@ -6,6 +6,8 @@ import ast
 import graphlib
 import re
 import subprocess
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -339,3 +341,32 @@ def setup_requirements(root: Path) -> list[str]:
     finally:
         setuptools.setup = original
     return kept["install_requires"]
+
+
+# TFX's own dependencies, at the versions that it asks for; a number of ours would only contradict it.
+OF_TFX = {
+    "absl-py", "apache-beam", "flatbuffers", "google-api-core", "google-auth", "google-cloud-aiplatform",
+    "googleapis-common-protos", "grpcio", "h5py", "kfp-server-api", "markupsafe", "ml-metadata", "numpy", "packaging",
+    "protobuf", "pyarrow", "requests", "tensorflow", "tensorflow-data-validation", "tensorflow-metadata",
+    "tensorflow-model-analysis", "tensorflow-transform", "tfx-bsl", "urllib3",
+}  # fmt: skip
+NAMED = {"PIL": "pillow", "pydantic_core": "pydantic", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+OPTIONAL = {"pillow-heif", "tensorflow-io"}  # HEIC, and S3: a message names them where they are missing
+
+
+def test_every_library_that_the_code_imports_is_declared(root):
+    utils, requirements = pytest.importorskip("packaging.utils"), pytest.importorskip("packaging.requirements")
+    declared = {utils.canonicalize_name(requirements.Requirement(one).name) for one in setup_requirements(root)}
+    owners = packages_distributions()
+    missing = set()
+    for floor in (*FLOORS, "edgetune", "weights"):
+        for path in (root / floor).rglob("*.py"):
+            for name in imported(path.read_text(encoding="utf-8"), "edgetune"):
+                top = name.split(".")[0]
+                if top in sys.stdlib_module_names or top in ("edgetune", "setuptools"):
+                    continue
+                # Python 3.10 does not find the distribution of a package without top_level.txt: then its name counts.
+                found = {utils.canonicalize_name(owner) for owner in owners.get(top, (NAMED.get(top, top),))}
+                if not found & (declared | OF_TFX | OPTIONAL):
+                    missing.add(f"{path.relative_to(root)} imports {name}")
+    assert missing == set()

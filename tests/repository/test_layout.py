@@ -346,9 +346,9 @@ def setup_requirements(root: Path) -> list[str]:
 # Dependencies of TFX and pydantic, at the versions that these ask for; a number of ours would only contradict it.
 OF_TFX = {
     "absl-py", "apache-beam", "flatbuffers", "google-api-core", "google-auth", "google-cloud-aiplatform",
-    "googleapis-common-protos", "grpcio", "h5py", "kfp-server-api", "markupsafe", "ml-metadata", "numpy", "packaging",
-    "protobuf", "pyarrow", "pydantic-core", "requests", "tensorflow", "tensorflow-data-validation", "tensorflow-metadata",
-    "tensorflow-model-analysis", "tensorflow-transform", "tfx-bsl", "urllib3",
+    "googleapis-common-protos", "grpcio", "h5py", "kfp-server-api", "markupsafe", "ml-metadata", "numpy",
+    "packaging", "protobuf", "pyarrow", "pydantic-core", "requests", "tensorflow", "tensorflow-data-validation",
+    "tensorflow-metadata", "tensorflow-model-analysis", "tensorflow-transform", "tfx-bsl", "urllib3",
 }  # fmt: skip
 NAMED = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 OPTIONAL = {"pillow-heif", "tensorflow-io"}  # HEIC, and S3: a message names them where they are missing

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import beam_introspection
 from tests.tiny import session
 
 # Before anything imports TensorFlow: its start-up messages bury a failure, and no result may depend on a GPU.
@@ -39,6 +40,7 @@ def pytest_runtest_setup() -> None:
         from apache_beam.options.pipeline_options import StandardOptions
 
         StandardOptions.DEFAULT_RUNNER = UNNAMED
+        beam_introspection.remember()
 
 
 @pytest.fixture(scope="session")

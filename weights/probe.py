@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import tensorflow as tf
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -28,11 +29,12 @@ def digits_features(backbone: keras.Model) -> np.ndarray:
     """Return pooled features, float32 `[1797, c]`, of the 8 x 8 digits scaled up to the backbone's input size."""
     side = backbone.input_shape[1]
     grey = (load_digits().images * (255.0 / 16.0)).astype(np.float32)
+    pooled = tf.function(lambda batch: keras.ops.mean(backbone(batch, training=False), axis=(1, 2)))
     features = []
     for start in range(0, len(grey), 128):
         batch = keras.ops.repeat(grey[start : start + 128, :, :, None], 3, axis=-1)
         batch = keras.ops.round(keras.ops.image.resize(batch, (side, side), interpolation="bilinear"))
-        features.append(keras.ops.convert_to_numpy(keras.ops.mean(backbone(batch, training=False), axis=(1, 2))))
+        features.append(pooled(batch).numpy())
     return np.concatenate(features)
 
 

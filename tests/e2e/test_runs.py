@@ -208,7 +208,8 @@ def compile_for(target: str, machine: Machine, folder: Path) -> dict:
 def executed(machine: Machine, first: object, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """Return the outputs of all tasks of the pipeline for Kubeflow."""
     folder = tmp_path_factory.mktemp("kubeflow")
-    return Platform("kubeflow", folder / "logs", machine.code).run(compile_for("kubeflow", machine, folder))
+    with Platform("kubeflow", folder / "logs", machine.code) as platform:
+        return platform.run(compile_for("kubeflow", machine, folder))
 
 
 def pushed_bundle(tasks: dict) -> Path:
@@ -245,12 +246,13 @@ def test_the_compiled_pipeline_pushes_the_same_models_as_the_local_run(machine, 
 
 
 def test_on_vertex_a_run_with_another_threshold_is_compared_with_the_last_blessed_model(machine, executed, tmp_path):
-    vertex = Platform("vertex", tmp_path / "logs", machine.code)
-    # As if the first run had been on Vertex. Tasks that the threshold does not affect then come from the cache.
-    vertex.artifacts = [artifact for made in executed.values() for artifacts in made.values() for artifact in artifacts]
     touched = {"Evaluator", "SavedModelPusher", "EdgePusher"}
     known = {name: made for name, made in executed.items() if name not in touched}
-    again = vertex.run(compile_for("vertex", machine, tmp_path), {"evaluation_min_accuracy": 0.25}, known)
+    with Platform("vertex", tmp_path / "logs", machine.code) as vertex:
+        # As if the first run had been on Vertex. Tasks that the threshold does not affect then come from the cache.
+        before = executed.values()
+        vertex.artifacts = [artifact for made in before for artifacts in made.values() for artifact in artifacts]
+        again = vertex.run(compile_for("vertex", machine, tmp_path), {"evaluation_min_accuracy": 0.25}, known)
     [model], [before] = executed["TwoPhaseTrainer"]["model"], executed["Evaluator"]["blessing"]
     [judged] = again["Evaluator"]["blessing"]
     assert judged["metadata"]["baseline_model_id"] == judged["metadata"]["current_model_id"] == model["name"]

@@ -1,4 +1,4 @@
-"""A Flink cluster for all tests of a session that need one; failed tests name its logs."""
+"""A Flink cluster for the tests of a file; failed tests name its logs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.clients.environments import Unavailable
 from tests.engine.cluster import Cluster, Memory
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def memory() -> Memory:
     """Return the memory of the cluster: enough for graphs of some dozen stages. A module may override it."""
     return Memory(network=256)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not of the session: an idle cluster takes a tenth of a processor
 def cluster(memory: Memory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Run a cluster with two slots and two Python workers, or skip the test if that is not possible."""
     running = Cluster(tmp_path_factory.mktemp("flink"), memory=memory)

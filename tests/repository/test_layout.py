@@ -25,7 +25,7 @@ ROOMS = {
         "contracts": ["core", "settings"],
         "data": ["core", "storage", "images", "settings"],
         "models": ["core", "storage", "settings"],
-        "examples": ["core", "images", "contracts"],
+        "examples": ["core", "storage", "images", "contracts"],
         "serving": ["core", "images", "contracts"],
         "litert": ["core", "contracts"],
         "training": ["core", "settings", "examples", "models"],

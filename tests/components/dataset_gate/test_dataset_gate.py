@@ -23,7 +23,7 @@ from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.findings import FindingsError
 from edgetune.modules.images.reader import read_image
 from edgetune.modules.settings.run import DataSettings
-from tests.helpers import beam_context, photographs
+from tests.helpers import beam_context, photographs, recorded_shards
 
 SPLITS = ("train", "eval", "test")
 Row = tuple[str, str, str] | tuple[str, str, str, str] | tuple[str, str, str, str, int]
@@ -105,6 +105,7 @@ class Gate:
             artifacts["baseline_statistics"] = standard_artifacts.ExampleStatistics()
         for name, artifact in artifacts.items():
             artifact.uri = str(self.folder / name)
+        recorded_shards.stamp(artifacts["examples"])
         (self.folder / "findings").mkdir()
         inputs = {name: [artifact] for name, artifact in artifacts.items() if name != "findings"}
         properties = dict(component(smallest, **changes).exec_properties)

@@ -22,6 +22,7 @@ from edgetune.components.evaluator.extractors import BATCH, small_batches
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.settings.run import EvaluationSettings
 from edgetune.pipeline.dag.eval_config import eval_config
+from tests.helpers import recorded_shards
 from tests.helpers.beam_context import context
 from tests.tiny import model
 
@@ -116,6 +117,7 @@ def model_and_examples(tmp_path) -> dict[str, list[types.Artifact]]:
     model.write_raw(tmp_path / "examples", "test", pairs)
     examples = artifact(standard_artifacts.Examples, tmp_path / "examples")
     examples.split_names = '["test"]'
+    recorded_shards.stamp(examples)
     return {"examples": [examples], "model": [artifact(standard_artifacts.Model, tmp_path / "model")]}
 
 

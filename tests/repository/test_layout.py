@@ -65,7 +65,7 @@ ROOMS = {
         "kubeflow": ["pipeline.py", "config", "beam", "dag"],
         "api.py": ["config", "local"],
         "commands": ["api.py", "config", "kubeflow", "submit", "demo"],
-        "cli.py": ["commands"],
+        "cli.py": ["commands", "terminal"],
     },
 }  # fmt: skip
 

@@ -108,6 +108,7 @@ def test_nothing_is_delivered_if_a_sabotaged_variant_is_required(inputs, tmp_pat
 def test_swapped_labels_beside_the_models_refuse_all_of_them(inputs, tmp_path):
     edge_model = EdgeModel()
     edge_model.uri, edge_model.id = edge.write_edge_model(tmp_path / "edge", beside=SWAPPED), EDGE_MODEL
+    edge_model.set_string_custom_property("variants", ", ".join(edge.VARIANTS))
     swapped = {**inputs, "edge_model": [edge_model]}
     evaluation, blessing = evaluated(tmp_path, swapped, ())
     assert [blessing.get_int_custom_property(f"blessed_{name}") for name in edge.VARIANTS] == [0, 0, 0, 0]

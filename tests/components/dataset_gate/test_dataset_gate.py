@@ -169,7 +169,7 @@ def test_all_findings_are_written_and_named_in_one_error(gate):
     by_name = {finding["name"]: finding for finding in findings}
     assert by_name["two_labels"]["files"] == ["a/train1.jpg", "b/twin of a.jpg"]
     assert by_name["leakage"]["files"] == ["a/eval2.jpg", "a/seen.jpg"]
-    assert by_name["small_class"]["cause"].startswith("the class c has 1 usable images")
+    assert by_name["small_class"]["cause"].startswith("the class c has 1 usable image,")
     assert by_name["small_class"]["cause"].endswith(", such as c/1.jpg")
     assert by_name["small_class"]["files"] == ["c/1.jpg"]
     message = str(error)

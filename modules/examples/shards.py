@@ -58,7 +58,7 @@ def write(examples_uri: str, records: Mapping[str, int]) -> str:
         for name in filesystem.names(_folder(examples_uri, split)):
             if name.startswith(_TEMPORARY):
                 filesystem.remove(f"{_folder(examples_uri, split)}/{name}")
-    splits = {
+    splits: dict[str, dict[str, Any]] = {
         split: {"records": count, "shards": filesystem.sizes(_folder(examples_uri, split))}
         for split, count in records.items()
     }

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from edgetune.pipeline.terminal.output import Output
 
@@ -25,7 +25,7 @@ _CHUNK_BYTES = 1 << 16
 
 
 @contextmanager
-def capture(log_path: Path, verbose: bool = False) -> Iterator[Output]:
+def capture(log_path: Path, verbose: bool = False) -> Iterator[TextIO]:
     """Append all output of this process and of its children to `log_path` while the context lasts.
 
     On exit, also by an exception, everything is flushed to the file before the output is restored. Logging handlers
@@ -57,7 +57,7 @@ def capture(log_path: Path, verbose: bool = False) -> Iterator[Output]:
         stack.callback(_redirect, saved)
         _redirect(dict.fromkeys(saved, log))
         try:
-            yield terminal
+            yield cast(TextIO, terminal)
         except Exception as error:
             # What a component raised because it could not show its progress, Beam and TensorFlow wrap.
             if terminal.failure and error is not terminal.failure:

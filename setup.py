@@ -37,8 +37,8 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.10,<3.14",
-    # Named, so that an editable install is one path and not a table of packages.
-    package_dir={"": "."},
+    # Without `package_dir`, an editable install maps the one name edgetune. With it, the whole checkout would be on the
+    # path of every program in the environment, and `modules`, `pipeline` and `tests` could be imported.
     # Folders of data are packages too, so that they are found beside the code wherever it is installed.
     # The folders are links in edgetune/, so that all code has one import name.
     packages=[

@@ -64,6 +64,7 @@ _HOMES = {
         "DataError",
         "EdgetuneError",
         "ExportError",
+        "MachineError",
         "NotBlessed",
         "PushError",
         "SubmitError",
@@ -96,6 +97,7 @@ __all__ = [
     "EdgetuneError",
     "EvaluationSettings",
     "ExportError",
+    "MachineError",
     "ModelSettings",
     "NotBlessed",
     "PlatformSettings",
@@ -125,6 +127,7 @@ if TYPE_CHECKING:
     from edgetune.modules.core.errors import DataError as DataError
     from edgetune.modules.core.errors import EdgetuneError as EdgetuneError
     from edgetune.modules.core.errors import ExportError as ExportError
+    from edgetune.modules.core.errors import MachineError as MachineError
     from edgetune.modules.core.errors import NotBlessed as NotBlessed
     from edgetune.modules.core.errors import PushError as PushError
     from edgetune.modules.core.errors import SubmitError as SubmitError

@@ -5,26 +5,29 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 
 from __future__ import annotations
 
+import errno
 import os
-import select
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import TextIO
+from contextlib import suppress
 
 import click
 
-from edgetune.modules.core.errors import EdgetuneError
+from edgetune.modules.core.errors import EdgetuneError, MachineError
+from edgetune.modules.core.replaced import replaced
 from edgetune.pipeline.commands.bundle import predict, verify
 from edgetune.pipeline.commands.compile import compile_command
 from edgetune.pipeline.commands.config import config
 from edgetune.pipeline.commands.demo import demo
 from edgetune.pipeline.commands.run import run
 from edgetune.pipeline.commands.submit import submit
+from edgetune.pipeline.terminal.output import Output, OutputError, ReaderGone, discard, open_closed_descriptors
 
 DEFECT = EdgetuneError.exit_code
 INTERRUPTED = 130
 READER_GONE = 141
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Commands(click.Group):
@@ -57,46 +60,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, as `--help` lists them.
     """
+    open_closed_descriptors()
+    if sys.stderr is None:  # Python's for a closed descriptor; `print` would take it for standard output
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+    if sys.stdout is None:
+        return _failed(MachineError("standard output is closed", "redirect it to a file, or to /dev/null"))
+    with replaced(sys, "stdout", Output(sys.stdout)):
+        return _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         # Not `edgetune.main`, which handles interrupts and closed pipes in ways of its own.
-        with edgetune.make_context("edgetune", list(sys.argv[1:] if arguments is None else arguments)) as context:
+        with edgetune.make_context("edgetune", list(arguments)) as context:
             edgetune.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as end:  # of --help and --version
         return end.exit_code
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return error.exit_code
+    except OutputError as error:
+        discard(sys.stdout)
+        # A program that writes to a closed pipe ends without a word, as by the signal SIGPIPE.
+        return READER_GONE if isinstance(error, ReaderGone) else _failed(error)
     except EdgetuneError as error:
-        print(f"edgetune: {error}", file=sys.stderr)
-        return error.exit_code
+        return _failed(error)
     except KeyboardInterrupt:
-        print("edgetune: interrupted", file=sys.stderr)
+        _say("edgetune: interrupted")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort of a command line
-        if isinstance(error, BrokenPipeError) and _reader_is_gone(sys.stdout):
-            # Python flushes the stream once more when it ends, and would complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return READER_GONE
-        traceback.print_exc()
-        print(f"edgetune: a defect, please report it: {type(error).__name__}: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno in _NO_SPACE:
+            where = f"{error.filename}: " if error.filename else ""
+            return _failed(MachineError(f"{where}{error.strerror}", "free space on the disk"))
+        with suppress(OSError):
+            traceback.print_exc()
+        _say(f"edgetune: a defect, please report it: {type(error).__name__}: {error}")
         return DEFECT
     return 0
+
+
+def _failed(error: EdgetuneError) -> int:
+    _say(f"edgetune: {error}")
+    return error.exit_code
+
+
+def _say(text: str) -> None:
+    """Print to standard error, if that can be written: nobody could be told otherwise."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _exit_codes() -> list[tuple[str, str]]:
     codes = [(0, "Everything that was asked for is blessed and pushed."), (DEFECT, "A defect of edgetune.")]
     for kind in EdgetuneError.__subclasses__():
         codes.append((kind.exit_code, (kind.__doc__ or "").splitlines()[0]))
-    codes.append((INTERRUPTED, "Interrupted."))
+    codes += [(INTERRUPTED, "Interrupted."), (READER_GONE, "Nobody reads the output any more, as after `| head -1`.")]
     return [(str(code), meaning) for code, meaning in codes]
-
-
-def _reader_is_gone(stream: TextIO) -> bool:
-    """Return whether nobody reads `stream` any more, as in `edgetune config | head -1`."""
-    poll = select.poll()
-    poll.register(stream.fileno(), 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from edgetune.modules.contracts.example_features import IMAGE, LABEL_INDEX, SPLITS
+from edgetune.modules.examples import shards
 from edgetune.modules.examples.pixel_packing import pack
 from edgetune.modules.images import decode
 
@@ -45,7 +46,9 @@ def write_transformed(found: dict[str, list[Photograph]], image_size: int, folde
         decoded = paths.map(
             lambda path: decode.decode(tf.io.read_file(path), image_size), num_parallel_calls=tf.data.AUTOTUNE
         )
-        with tf.io.TFRecordWriter(str(split_folder / "data.gz"), tf.io.TFRecordOptions("GZIP")) as writer:
+        with tf.io.TFRecordWriter(
+            str(split_folder / "data-00000-of-00001.gz"), tf.io.TFRecordOptions("GZIP")
+        ) as writer:
             for photo, pixels in zip(part, decoded.as_numpy_iterator(), strict=True):
                 features = {
                     IMAGE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[pack(pixels.tobytes())])),
@@ -53,4 +56,5 @@ def write_transformed(found: dict[str, list[Photograph]], image_size: int, folde
                 }
                 example = tf.train.Example(features=tf.train.Features(feature=features))
                 writer.write(example.SerializeToString())
+    shards.write(str(folder), {split: len(part) for split, part in found.items()})
     return str(folder)

@@ -10,6 +10,7 @@ The peak of memory is printed for each fifth of the time, to show whether it gro
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import tempfile
 import time
@@ -32,6 +33,7 @@ from edgetune.components.evaluator import executor
 from edgetune.components.image_example_gen.raw_example import ReadOptions, from_image
 from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.evaluation.verdict import Thresholds
+from edgetune.modules.examples import shards
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import DataSettings, EvaluationSettings, flatten
 from edgetune.pipeline.beam.flags import beam_flags
@@ -85,6 +87,8 @@ def _beam(evaluator: type[BaseBeamExecutor], model: Path, uri: Path) -> None:
     (folder / "model" / "Format-Serving").symlink_to(model.resolve())
     examples = _artifact(standard_artifacts.Examples, uri)
     examples.split_names = f'["{_SPLIT}"]'
+    digest = hashlib.sha256((uri / shards.SHARDS_FILE).read_bytes()).hexdigest()
+    examples.set_string_custom_property(shards.PROPERTY, digest)
     inputs = {"examples": [examples], "model": [_artifact(standard_artifacts.Model, folder / "model")]}
     outputs = {
         "evaluation": [_artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")],
@@ -120,6 +124,7 @@ def _write(data: Path, images: int, target: Path) -> None:
     with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions("GZIP", compression_level=0)) as writer:
         for example in islice(cycle(originals), images):
             writer.write(example)
+    shards.write(str(target), {_SPLIT: images})
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from tfx.components.schema_gen.import_schema_gen import executor
 from tfx.types import standard_component_specs
 
 from edgetune.components.common.lineage import stamp
+from edgetune.components.common.outputs import empty
 from edgetune.modules.core.package_paths import located
 
 LIBRARIES = (
@@ -28,5 +29,6 @@ class Executor(executor.Executor):
     ) -> None:
         """Copy the schema."""
         stamp(output_dict, LIBRARIES)
+        empty(output_dict)
         key = standard_component_specs.SCHEMA_FILE_KEY
         super().Do(input_dict, output_dict, {**exec_properties, key: located(exec_properties[key])})

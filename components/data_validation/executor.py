@@ -8,8 +8,11 @@ from tfx import types
 from tfx.components.example_validator import executor as example_validator_executor
 from tfx.components.statistics_gen import executor as statistics_gen_executor
 from tfx.proto.orchestration import execution_result_pb2
+from tfx.types import standard_component_specs
 
+from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
+from edgetune.components.common.outputs import empty
 
 LIBRARIES = (
     "tensorflow-data-validation",  # computes the statistics and finds the anomalies
@@ -26,8 +29,14 @@ class StatisticsExecutor(statistics_gen_executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Write the statistics."""
+        """Write the statistics.
+
+        Raises:
+            DataError: The examples are not those that were written.
+        """
         stamp(output_dict, LIBRARIES)
+        empty(output_dict)
+        check_examples(input_dict[standard_component_specs.EXAMPLES_KEY])
         super().Do(input_dict, output_dict, exec_properties)
 
 
@@ -42,4 +51,5 @@ class ValidatorExecutor(example_validator_executor.Executor):
     ) -> execution_result_pb2.ExecutorOutput:
         """Write the anomalies."""
         stamp(output_dict, LIBRARIES)
+        empty(output_dict)
         return super().Do(input_dict, output_dict, exec_properties)

@@ -15,6 +15,7 @@ from tfx import types
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 
+from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import (
     EXAMPLES_KEY,
@@ -24,6 +25,7 @@ from edgetune.components.common.names import (
     REPORT_KEY,
     STATISTICS_KEY,
 )
+from edgetune.components.common.outputs import empty
 from edgetune.components.dataset_gate.drift import drifted
 from edgetune.modules.contracts import example_features
 from edgetune.modules.core.errors import DataError
@@ -58,9 +60,11 @@ class Executor(BaseBeamExecutor):
 
         Raises:
             FindingsError: A finding is not allowed; up to ten are named.
-            DataError: A split was not validated.
+            DataError: A split was not validated, or the examples are not those that were written.
         """
         stamp(output_dict, LIBRARIES)
+        empty(output_dict)
+        check_examples(input_dict[EXAMPLES_KEY])
         inputs = {key: artifact_utils.get_single_instance(found) for key, found in input_dict.items() if found}
         output = artifact_utils.get_single_instance(output_dict[FINDINGS_KEY])
         with tf.io.gfile.GFile(f"{inputs[REPORT_KEY].uri}/{INGEST_FILE}") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from typing import Any
 
@@ -12,6 +13,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from edgetune.components.common import blessings
+from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import (
     BLESSED,
@@ -21,13 +23,16 @@ from edgetune.components.common.names import (
     EXAMPLES_KEY,
     MODEL_KEY,
 )
+from edgetune.components.common.outputs import empty
 from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.bundle.write import METRICS
-from edgetune.modules.contracts.bundle import GOLDEN
+from edgetune.modules.contracts.bundle import GOLDEN, model_file
+from edgetune.modules.core.errors import ExportError
 from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.evaluation.verdict import Thresholds
 from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.settings.run import EdgeSettings, unflatten
+from edgetune.modules.storage import filesystem
 
 LIBRARIES = (
     "ai-edge-litert",  # runs the variants
@@ -51,11 +56,14 @@ class Executor(base_executor.BaseExecutor):
 
         Raises:
             ConfigError: A threshold is not allowed.
-            ExportError: The SavedModel cannot be evaluated.
-            DataError: An image of the test split has a class that the model does not know.
+            ExportError: The SavedModel cannot be evaluated, or a variant is missing or was not written with the others.
+            DataError: An image of the test split has a class that the model does not know, or the examples are not
+                those that were written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
+        empty(output_dict)
+        check_examples(input_dict[EXAMPLES_KEY])
         model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
         edge_model = artifact_utils.get_single_instance(input_dict[EDGE_MODEL_KEY])
         examples = artifact_utils.get_single_instance(input_dict[EXAMPLES_KEY])
@@ -66,6 +74,7 @@ class Executor(base_executor.BaseExecutor):
         # All variants in the edge model are evaluated; `variants` is not a property of this component.
         given = {"variants": exec_properties["required"], **exec_properties}
         settings = unflatten(EdgeSettings, given)
+        _check_variants(edge_model)
         thresholds = Thresholds(
             required=settings.required,
             max_accuracy_drop=settings.max_accuracy_drop,
@@ -87,6 +96,19 @@ class Executor(base_executor.BaseExecutor):
         # For the lineage of the bundle: the pusher does not read the examples.
         evaluation.set_string_custom_property("data_digest", examples.get_string_custom_property("data_digest"))
         _write(f"{blessing.uri}/{BLESSED_FILE if metrics['blessed'] else NOT_BLESSED_FILE}", "")
+
+
+def _check_variants(edge_model: types.Artifact) -> None:
+    """Check that the artifact has the models that EdgeExporter recorded on it, and no others.
+
+    Raises:
+        ExportError: A model is missing, or was not written with the artifact.
+    """
+    recorded = {model_file(name) for name in edge_model.get_string_custom_property("variants").split(", ")}
+    models = {name for name in filesystem.names(edge_model.uri) if fnmatch.fnmatchcase(name, model_file("*"))}
+    if wrong := sorted(models ^ recorded):
+        what = "was not written with the artifact" if wrong[0] in models else "is missing"
+        raise ExportError(f"{edge_model.uri}/{wrong[0]}: {what}", "run again with --no-cache")
 
 
 def _record(evaluation: types.Artifact, metrics: dict[str, Any]) -> None:

@@ -10,8 +10,10 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import EDGE_MODEL_KEY, MODEL_KEY
+from edgetune.components.common.outputs import empty
 from edgetune.modules.contracts.bundle import model_file
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.conversion.convert import convert
@@ -43,10 +45,12 @@ class Executor(base_executor.BaseExecutor):
 
         Raises:
             ExportError: A variant cannot be converted, or does not meet the needs of clients.
-            DataError: The train split is empty.
+            DataError: The train split is empty, or the examples are not those that were written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
+        empty(output_dict)
+        check_examples(input_dict["transformed_examples"])
         saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
         examples = artifact_utils.get_single_uri(input_dict["transformed_examples"])
         edge_model = artifact_utils.get_single_instance(output_dict[EDGE_MODEL_KEY])

@@ -17,6 +17,7 @@ from tfx.utils import path_utils
 from edgetune.components.common import blessings
 from edgetune.components.common.lineage import stamp, versions_of
 from edgetune.components.common.names import EDGE_MODEL_KEY, INGEST_FILE, MODEL_KEY, PUSHED_BUNDLE_KEY
+from edgetune.components.common.outputs import empty
 from edgetune.modules.bundle.signing import sign
 from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
 from edgetune.modules.contracts.bundle import CHECKSUMS
@@ -60,6 +61,7 @@ class Executor(base_executor.BaseExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
+        empty(output_dict)
         pushed_bundle = artifact_utils.get_single_instance(output_dict[PUSHED_BUNDLE_KEY])
         if reason := blessings.refusal(input_dict):
             logging.info("not pushed: %s", reason)

@@ -10,7 +10,9 @@ from tfx import types
 from tfx.components.evaluator import executor
 from tfx.types import standard_component_specs
 
+from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
+from edgetune.components.common.outputs import empty
 from edgetune.components.evaluator import extractors
 from edgetune.modules.settings.run import EvaluationSettings, unflatten
 
@@ -36,8 +38,11 @@ class Executor(executor.Executor):
 
         Raises:
             ConfigError: A threshold is out of range.
+            DataError: The examples are not those that were written.
         """
         stamp(output_dict, LIBRARIES)
+        empty(output_dict)
+        check_examples(input_dict[standard_component_specs.EXAMPLES_KEY])
         key = standard_component_specs.EVAL_CONFIG_KEY
         config = json_format.Parse(exec_properties[key], config_pb2.EvalConfig())
         put_thresholds(config, unflatten(EvaluationSettings, exec_properties))

@@ -16,7 +16,8 @@ from tfx.utils import proto_utils
 
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import EXAMPLES_KEY, REPORT_KEY
-from edgetune.components.common.record_writer import WriteRecords, uncompressed
+from edgetune.components.common.outputs import empty
+from edgetune.components.common.record_writer import WriteRecords, record_shards, uncompressed
 from edgetune.components.image_example_gen import grouping, ingest_report, split_memory, staging
 from edgetune.components.image_example_gen.deferred_source import resolve_source
 from edgetune.components.image_example_gen.raw_example import ACCEPTED, REJECTED, ReadOptions
@@ -63,12 +64,14 @@ class Executor(BaseBeamExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
+        empty(output_dict)
         resolve_source(exec_properties)
         report = artifact_utils.get_single_instance(output_dict[REPORT_KEY])
         examples = artifact_utils.get_single_instance(output_dict[EXAMPLES_KEY])
         shares = _shares(exec_properties)
         ingest_report.create_parts_folder(report.uri)
         remembered = self._run_pipeline(report.uri, examples, exec_properties, shares)
+        record_shards(examples, SPLITS)
         ingest = ingest_report.assemble(report.uri, shares, _settings(exec_properties))
         try:
             ingest_report.check(ingest, exec_properties["max_rejected"])

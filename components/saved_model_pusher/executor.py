@@ -13,6 +13,7 @@ from tfx.utils import path_utils
 from edgetune.components.common import blessings
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import MODEL_KEY, PUSHED_MODEL_KEY
+from edgetune.components.common.outputs import empty
 from edgetune.modules.serving.saved_model import SAVED_MODEL_FILE
 from edgetune.modules.storage.versions import push
 
@@ -35,6 +36,7 @@ class Executor(base_executor.BaseExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
+        empty(output_dict)
         pushed_model = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL_KEY])
         if reason := blessings.refusal(input_dict):
             logging.info("not pushed: %s", reason)

@@ -13,10 +13,14 @@ import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.transform import executor as tfx_executor
+from tfx.types import artifact_utils, standard_component_specs
 
+from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.record_writer import WriteRecords, huffman_only
+from edgetune.components.common.outputs import empty
+from edgetune.components.common.record_writer import WriteRecords, huffman_only, record_shards
 from edgetune.modules.contracts import example_features
+from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.replaced import replaced
 from edgetune.modules.examples.pixel_packing import pack
 
@@ -37,11 +41,25 @@ class Executor(tfx_executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Write the graph and the transformed examples."""
+        """Write the graph and the transformed examples.
+
+        Raises:
+            DataError: The examples are not those that were written, or not all of a split were transformed.
+        """
         stamp(output_dict, LIBRARIES)
+        empty(output_dict)
+        given = check_examples(input_dict[standard_component_specs.EXAMPLES_KEY])
         # TFX looks the class up by its name in the module, and has no hook for another one.
         with replaced(tfx_executor, "TransformProcessor", Processor):
             super().Do(input_dict, output_dict, exec_properties)
+        transformed = artifact_utils.get_single_instance(output_dict[standard_component_specs.TRANSFORMED_EXAMPLES_KEY])
+        splits = artifact_utils.decode_split_names(transformed.split_names)
+        for split, count in record_shards(transformed, splits).items():
+            if count != given[split]:
+                raise DataError(
+                    f"{transformed.uri}/Split-{split}: Transform wrote {count:,} examples of {given[split]:,}",
+                    "run again with --no-cache",
+                )
 
 
 class Processor(tfx_executor.TransformProcessor):

@@ -19,8 +19,10 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import HISTORY_FILE, MODEL_KEY, MODEL_RUN_KEY, TRANSFER_FILE
+from edgetune.components.common.outputs import empty
 from edgetune.modules.core import progress
 from edgetune.modules.core.package_paths import located
 from edgetune.modules.examples.label_counts import check_labels, label_counts
@@ -58,15 +60,19 @@ class Executor(BaseExecutor):
 
         Raises:
             ConfigError: The architecture does not accept the settings, or TF_CONFIG names no workers.
-            DataError: There is only one class, or a class is missing from a split.
+            DataError: There is only one class, a class is missing from a split, or the examples are not those that
+                were written.
             WeightsError: The weights are unavailable, or do not match the architecture.
             TrainingError: A loss is not finite, nothing was learned, or the devices are unavailable.
             ExportError: The SavedModel failed its checks.
         """
         stamp(output_dict, LIBRARIES)
+        check_examples(input_dict[EXAMPLES_KEY])
         training = unflatten(TrainingSettings, exec_properties, TRAINING_PREFIX)
         devices.prepare()  # must be the first use of TensorFlow in this process, directly followed by `start`
         strategy = distribution.start(training.distribution)
+        if distribution.is_chief(strategy):
+            empty(output_dict)
         device = devices.choose(training)
         logging.info("%s", device)
         if device.warning:

@@ -28,6 +28,7 @@ from edgetune.modules.contracts.bundle import (
 )
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.core.errors import BundleError
+from edgetune.modules.core.wording import counted
 
 _AGAIN = "fetch the bundle again; if this error remains, push it again"
 
@@ -151,7 +152,7 @@ def _expected(files: BundleFiles, bundle: Bundle, checks: _Checks) -> list[tuple
         except BundleError as error:
             checks.failed(f"{GOLDEN}/{image.file}", f"{error.cause}, but {name} names it", error.remedy)
     if not wrong and len(usable) == len(expected.images):
-        checks.ok(name, f"{len(usable)} golden images, with the expected answers of each variant")
+        checks.ok(name, f"{counted(len(usable), 'golden image')}, with the expected answers of each variant")
     return usable
 
 
@@ -204,7 +205,7 @@ def _check_variant(
         checks.skipped(name, "no golden image to run it on")
     elif not found.golden:
         difference = f"largest difference {found.difference:.1e}, {tolerance(variant):g} is allowed"
-        checks.ok(name, f"gives the expected answers for {len(comparable)} golden images: {difference}")
+        checks.ok(name, f"gives the expected answers for {counted(len(comparable), 'golden image')}: {difference}")
 
 
 def _check_signature(files: BundleFiles, public_key: Path | None, tool: str, checks: _Checks) -> None:

@@ -9,7 +9,8 @@
     ├── NotBlessed               7   the run finished, but a gate did not bless the model
     ├── PushError                8   the destination of a push
     ├── BundleError              9   an edge bundle or LiteRT model: files missing, altered or inconsistent
-    └── SubmitError              10  a platform: unreachable, rejecting the request, no credentials, or a failed run
+    ├── SubmitError              10  a platform: unreachable, rejecting the request, no credentials, or a failed run
+    └── MachineError             11  this machine: a full disk, or an output that cannot be written
 
 Each has a cause and a remedy of one sentence each. The command line prints them without a traceback and exits with
 the class's `exit_code`; any other exception is a defect of edgetune and exits with 1.
@@ -89,3 +90,9 @@ class SubmitError(EdgetuneError):
     """The platform was unreachable, rejected the request, or the run failed."""
 
     exit_code = 10
+
+
+class MachineError(EdgetuneError):
+    """A disk of this machine is full, or the output cannot be written."""
+
+    exit_code = 11

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgetune.modules.core.errors import DataError
+from edgetune.modules.core.wording import counted
 
 _MAX_FILES = 10
 _EXAMPLES = 3
@@ -79,7 +80,7 @@ def small_classes(splits: Mapping[str, Mapping[str, int]], smallest: int) -> lis
     return [
         Finding(
             "small_class",
-            f"the class {name} has {count} usable images, fewer than data.min_examples_per_class {smallest}",
+            f"the class {name} has {counted(count, 'usable image')}, fewer than data.min_examples_per_class {smallest}",
             "add images, remove the class, or lower data.min_examples_per_class",
             subject=name,
         )
@@ -102,7 +103,7 @@ def imbalance(splits: Mapping[str, Mapping[str, int]], max_ratio: float) -> list
     if totals[large] <= max_ratio * totals[small]:
         return []
     cause = (
-        f"the class {large} has {totals[large]} images and {small} has {totals[small]}: "
+        f"the class {large} has {counted(totals[large], 'image')} and {small} has {totals[small]}: "
         f"a ratio of {totals[large] / totals[small]:.1f}, more than data.max_imbalance {max_ratio:g}"
     )
     return [Finding("imbalance", cause, f"add images of {small}, or raise data.max_imbalance", subject=small)]
@@ -134,7 +135,8 @@ def small_images(count: int, first: Sequence[str], smallest: int) -> list[Findin
     if not count:
         return []
     named = ", ".join(first[:_MAX_FILES]) + (", ..." if count > _MAX_FILES else "")
-    cause = f"{count} images have a side of fewer than data.min_side {smallest} pixels: {named}"
+    have = f"{counted(count, 'image')} {'has' if count == 1 else 'have'}"
+    cause = f"{have} a side of fewer than data.min_side {smallest} pixels: {named}"
     return [Finding("small_images", cause, "replace or remove them, or lower data.min_side", tuple(first[:_MAX_FILES]))]
 
 

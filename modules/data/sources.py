@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Literal
 
 from edgetune.modules.core.errors import DataError
+from edgetune.modules.core.wording import counted
 from edgetune.modules.data.class_folders import ignored
 from edgetune.modules.data.manifests import is_manifest, read_manifest
 from edgetune.modules.data.record_count import count_records
@@ -46,12 +47,19 @@ class Source:
     patterns: dict[str, str]
     """Glob pattern by split, or of the single key `all` if edgetune makes the splits. For a list: `<name>#<split>`."""
     images: int | None = None
-    """Number of images, valid or not; None if it is unknown before they are read."""
+    """Number of files, lines or records that should be images; None if it is unknown before they are read."""
 
     @property
     def has_splits(self) -> bool:
         """Whether the data has its own splits."""
         return set(self.patterns) == set(SPLIT_FOLDERS)
+
+    @property
+    def size(self) -> str:
+        """What there is to read, in words: of folders the number of files, since not all need be images."""
+        if self.images is None:
+            return "images"
+        return counted(self.images, "file" if self.kind == "images" else "image")
 
 
 def discover(settings: DataSettings) -> Source:
@@ -79,7 +87,7 @@ def discover(settings: DataSettings) -> Source:
         class_names(base, settings.label_feature)  # raises now if they cannot be read
         own = split_patterns((path.rpartition("/")[2] for path in records), SPLIT_OF)
         return Source("tfrecords", base, own or {ALL: settings.tfrecord_pattern}, count_records(records))
-    content = f"{len(files)} files directly inside" if files else "nothing inside"
+    content = f"{counted(len(files), 'file')} directly inside" if files else "nothing inside"
     raise DataError(
         f"{base} has no class folders ({content}, and none that matches data.tfrecord_pattern "
         f"{settings.tfrecord_pattern})",
@@ -190,7 +198,8 @@ def _check_classes(counts: Counter[str], base: str, settings: DataSettings) -> N
     if small:
         named = ", ".join(f"{name} ({count})" for name, count in list(small.items())[:10])
         raise DataError(
-            f"{base} has {len(small)} classes with fewer than {smallest} images: {named}",
+            f"{base} has {counted(len(small), 'class', 'classes')} with fewer than "
+            f"{counted(smallest, 'image')}: {named}",
             "add images, remove the classes, or lower data.min_examples_per_class",
         )
 

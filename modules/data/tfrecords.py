@@ -17,6 +17,7 @@ from typing import Any
 import tensorflow as tf
 from apache_beam.io.tfrecordio import _TFRecordUtil
 
+from edgetune.modules.core.wording import counted
 from edgetune.modules.storage import filesystem
 
 _HEADER = 12
@@ -73,10 +74,10 @@ def read_records(path: str, max_bytes: int | None = None) -> Iterator[bytes]:
             cut = "Fewer than" in str(error) or isinstance(error, MemoryError)
             raise Damaged(f"cut short in {what}" if cut else f"{what}, does not match its checksum") from error
         except (gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
-            raise Damaged(f"its compression is damaged after {number} records: {error}") from error
+            raise Damaged(f"its compression is damaged after {counted(number, 'record')}: {error}") from error
         except (OSError, tf.errors.OpError) as error:
             reason = getattr(error, "strerror", None) or getattr(error, "message", None) or error
-            raise Damaged(f"cannot be read after {number} records: {reason}") from error
+            raise Damaged(f"cannot be read after {counted(number, 'record')}: {reason}") from error
 
 
 class _TooLarge(Exception):

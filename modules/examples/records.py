@@ -8,12 +8,17 @@ from __future__ import annotations
 import tensorflow as tf
 
 from edgetune.modules.contracts.example_features import IMAGE, LABEL, LABEL_INDEX
+from edgetune.modules.examples import shards
 from edgetune.modules.examples.pixel_packing import unpack
 
 
 def split_files(examples_uri: str, split: str) -> list[str]:
-    """Return the sorted record files of a split of an `Examples` artifact, which TFX writes under `Split-<name>/`."""
-    return sorted(tf.io.gfile.glob(f"{examples_uri}/Split-{split}/*"))
+    """Return the sorted record files of a split of an `Examples` artifact: those that its writer has recorded.
+
+    Raises:
+        DataError: There is no readable record.
+    """
+    return shards.files(examples_uri, split)
 
 
 def serialized(examples_uri: str, split: str) -> tf.data.Dataset:

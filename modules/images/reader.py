@@ -237,4 +237,4 @@ def _extra_formats() -> tuple[str, ...]:
 def _unidentified(content: bytes) -> str:
     if headers.is_heif(content) and not _extra_formats():
         return f"a HEIC image, which needs an extra: {HEIF_INSTALL}"
-    return headers.recognise(content) or f"not an image of a known format ({', '.join(FORMATS)})"
+    return headers.recognise(content) or f"not an image of a known format ({', '.join((*FORMATS, *_extra_formats()))})"

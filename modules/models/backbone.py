@@ -55,13 +55,8 @@ def assemble(settings: ModelSettings, weights: str | None = None) -> keras.Model
     """
     set_keras_defaults()
     architecture = ARCHITECTURES[settings.backbone]
-    options = _options(settings, architecture, weights)
+    options = _options(settings, architecture)
     shape = (settings.image_size, settings.image_size, 3)
-    if settings.image_size < architecture.min_image_size:
-        raise ConfigError(
-            f"model.image_size {settings.image_size} is too small for {settings.backbone}",
-            f"set it to {architecture.min_image_size} or more, or to null for the default, {architecture.image_size}",
-        )
     image = keras.Input(shape, dtype="float32", name="image")
     normalise = _layer(architecture.normalisation)
     entry = image if architecture.own_normalisation else normalise(image)
@@ -84,16 +79,7 @@ def assemble(settings: ModelSettings, weights: str | None = None) -> keras.Model
     return keras.Model(image, body.output, name=settings.backbone)
 
 
-def _options(settings: ModelSettings, architecture: Architecture, weights: str | None) -> dict[str, Any]:
-    alphas = architecture.imagenet_alphas
-    if settings.minimalistic:
-        alphas = (1.0,)
-    if weights == "imagenet" and alphas and settings.alpha not in alphas:
-        variant = f"{'minimalistic ' if settings.minimalistic else ''}{settings.backbone}"
-        raise ConfigError(
-            f"model.alpha is {settings.alpha}, but there are no ImageNet weights of {variant} for it",
-            f"set model.alpha to one of {', '.join(map(str, alphas))}, or model.weights to `none` or to a file",
-        )
+def _options(settings: ModelSettings, architecture: Architecture) -> dict[str, Any]:
     options: dict[str, Any] = {"alpha": settings.alpha} if architecture.imagenet_alphas else {}
     if architecture.weighted_layers_minimalistic:
         options["minimalistic"] = settings.minimalistic

@@ -45,15 +45,9 @@ def load_weights(backbone: keras.Model, settings: ModelSettings) -> None:
             would write.
 
     Raises:
-        ConfigError: There are no ImageNet weights for `alpha`.
         WeightsError: The file is missing, altered or damaged, the weights are of another architecture or width, or the
             download failed.
     """
-    if settings.weights_sha256 and settings.weights == "none":
-        raise WeightsError(
-            "model.weights_sha256 is set, but model.weights is `none`",
-            "set model.weights to the weights, or leave out model.weights_sha256",
-        )
     if settings.weights == "imagenet":
         _load_imagenet(backbone, settings)
     elif _is_folder(settings.weights):

@@ -15,6 +15,19 @@ Positive = Annotated[int, Field(ge=1)]
 S = TypeVar("S", bound="Settings")
 
 
+class Contradiction(ValueError):
+    """Settings that exclude each other.
+
+    Args:
+        cause: Which settings, and why.
+        remedy: What to set instead.
+    """
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(cause)
+        self.remedy = remedy
+
+
 class Settings(BaseModel):
     """Base class of all groups of settings: frozen, and unknown keys are errors."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from edgetune.modules.settings.base import Fraction, Positive, Settings
+from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Settings
 
 FINDINGS = ("anomaly", "drift", "duplicates", "imbalance", "leakage", "small_class", "small_images", "two_labels")
 """All kinds of findings that DatasetGate and ImageExampleGen report."""
@@ -63,3 +63,19 @@ class DataSettings(Settings):
     """Maximum change in sizes and colours since those data (Jensen-Shannon divergence of each statistic)."""
     allow: tuple[Annotated[str, Field(pattern=f"^({'|'.join(FINDINGS)})(:.+)?$")], ...] = ()
     """Findings to tolerate, each by its name alone or with a file, class or feature: `two_labels:cats/1.jpg`."""
+
+    @model_validator(mode="after")
+    def _some_images_can_pass(self) -> DataSettings:
+        if self.max_side is not None and self.min_side > self.max_side:
+            raise Contradiction(
+                f"min_side {self.min_side} is more than max_side {self.max_side}: all images are scaled down to "
+                "max_side when they are read, and would then be too small",
+                "raise data.max_side, or lower data.min_side",
+            )
+        if self.min_side**2 > self.max_pixels:
+            raise Contradiction(
+                f"min_side {self.min_side} means at least {self.min_side**2:,} pixels, more than max_pixels "
+                f"{self.max_pixels:,}: no image can have both",
+                "raise data.max_pixels, or lower data.min_side",
+            )
+        return self

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from edgetune.modules.core.package_paths import portable
-from edgetune.modules.settings.base import Fraction, Positive, Settings, flatten, unflatten
+from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Settings, flatten, unflatten
 from edgetune.modules.settings.data import DataSettings, Splits
 from edgetune.modules.settings.execution import BeamSettings, PlatformSettings, StateSettings
 from edgetune.modules.settings.training import (
@@ -106,6 +106,19 @@ class PushSettings(Settings):
     sign_tool: str = "model_signing"
     """Name or path of sigstore's model-signing command; it cannot be installed in the same environment as TFX."""
 
+    @model_validator(mode="after")
+    def _places_differ(self) -> PushSettings:
+        if self.saved_model is not None and self.edge is not None and _same(self.saved_model, self.edge):
+            raise Contradiction(
+                f"saved_model and edge are the same folder, {self.edge}: a server would take a bundle for a model",
+                "name a folder for each",
+            )
+        return self
+
+
+def _same(one: str, other: str) -> bool:
+    return one.rstrip("/") == other.rstrip("/")
+
 
 class CardSettings(Settings):
     """What only the model's authors know, written into the model card of its edge bundle."""
@@ -137,9 +150,10 @@ class RunSettings(Settings):
     @model_validator(mode="after")
     def _images_are_large_enough(self) -> RunSettings:
         if self.data.max_side is not None and self.data.max_side < self.model.image_size:
-            raise ValueError(
+            raise Contradiction(
                 f"data.max_side {self.data.max_side} is less than model.image_size {self.model.image_size}: "
-                "images would be scaled down and up again"
+                "images would be scaled down and up again",
+                f"set data.max_side to {self.model.image_size} or more, or lower model.image_size",
             )
         return self
 

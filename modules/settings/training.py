@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from edgetune.modules.settings.architectures import ARCHITECTURES
-from edgetune.modules.settings.base import Fraction, Positive, Settings
+from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Settings
 
 Baseline = Literal["fixed_features", "from_scratch"]
 ClassWeights = Literal["none", "balanced"]
@@ -190,4 +190,26 @@ class ModelSettings(Settings):
             raise ValueError(f"alpha is {self.alpha}, but {self.backbone} has no width multiplier: leave alpha out")
         if self.minimalistic and not architecture.weighted_layers_minimalistic:
             raise ValueError(f"{self.backbone} has no minimalistic variant; only mobilenet_v3_small and _large do")
+        if self.image_size < architecture.min_image_size:
+            raise Contradiction(
+                f"image_size {self.image_size} is too small for {self.backbone}",
+                f"set model.image_size to {architecture.min_image_size} or more, or to null for the default, "
+                f"{architecture.image_size}",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_that_exist(self) -> ModelSettings:
+        if self.weights == "none" and self.weights_sha256 is not None:
+            raise Contradiction(
+                "weights_sha256 is set, but weights is `none`: random weights have no digest",
+                "--set model.weights_sha256=null, or set model.weights to the weights",
+            )
+        alphas = (1.0,) if self.minimalistic else ARCHITECTURES[self.backbone].imagenet_alphas
+        if self.weights == "imagenet" and alphas and self.alpha not in alphas:
+            variant = f"{'minimalistic ' if self.minimalistic else ''}{self.backbone}"
+            raise Contradiction(
+                f"alpha is {self.alpha}, but there are no ImageNet weights of {variant} for it",
+                f"set model.alpha to one of {', '.join(map(str, alphas))}, or model.weights to `none` or to a file",
+            )
         return self

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+_REMOTE_THREADS = 16
 _STATUS = re.compile(r"HTTP response code (\d+)")
 _MESSAGE = re.compile(r'"(?:message|error_description)": *"((?:[^"\\]|\\.)*)"')
 
@@ -78,6 +81,66 @@ def size_and_time(path: str) -> tuple[int, int] | None:
     except tf.errors.OpError:
         return None
     return int(remote.length), int(remote.mtime_nsec)
+
+
+def sizes(folder: str) -> dict[str, int]:
+    """Return the size in bytes of everything in a folder, by name.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    found = names(folder)
+    paths = [f"{folder}/{name}" for name in found]
+    if not is_remote(folder):
+        sized = list(map(size_and_time, paths))
+    else:  # a request for each
+        with ThreadPoolExecutor(_REMOTE_THREADS) as pool:
+            sized = list(pool.map(size_and_time, paths))
+    # What is gone by now, or is a dangling link, has a name and no content.
+    return {name: size[0] if size else 0 for name, size in zip(found, sized, strict=True)}
+
+
+def write(path: str, content: bytes) -> None:
+    """Write a file, in a folder that exists.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if not is_remote(path):
+        Path(path).write_bytes(content)
+        return
+    import tensorflow as tf
+
+    try:
+        with tf.io.gfile.GFile(path, "wb") as file:
+            file.write(content)
+    except tf.errors.OpError as error:
+        raise OSError(error.error_code, error.message, path) from error
+
+
+def remove(path: str) -> None:
+    """Remove a file or a folder with all that is in it; links are removed and not followed.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    if is_remote(path):
+        _local_or_remote(path, str, "rmtree" if is_folder(path) else "remove")
+    elif os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114 - the path may be a URL
+        shutil.rmtree(path)
+    else:
+        os.remove(path)  # noqa: PTH107
+
+
+def make_empty(folder: str) -> None:
+    """Remove everything in a folder, which need not exist.
+
+    Raises:
+        OSError: Something cannot be removed.
+    """
+    if exists(folder):
+        for name in names(folder):
+            remove(f"{folder}/{name}")
 
 
 def files_of(folder: str) -> list[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.examples import records
+from edgetune.modules.examples import records, shards
 from edgetune.modules.settings.run import TrainingSettings
 from edgetune.modules.training.augmentation import augment
 from edgetune.modules.training.epochs import Epochs, shuffle_seed
@@ -44,8 +43,7 @@ def load_datasets(examples_uri: str, image_size: int, settings: TrainingSettings
         return images.enumerate().map(change, num_parallel_calls=tf.data.AUTOTUNE).batch(settings.batch_size)
 
     def count(split: str) -> int:
-        images = records.serialized(examples_uri, split).reduce(np.int64(0), lambda total, _: total + 1)
-        return -(-int(images) // settings.batch_size)
+        return -(-shards.count(examples_uri, split) // settings.batch_size)
 
     # Without a known length, Keras detects the end by a failing step, and counts that step in the mean of the loss.
     evaluation = evaluated("eval").apply(tf.data.experimental.assert_cardinality(count("eval")))

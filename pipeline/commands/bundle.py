@@ -14,6 +14,7 @@ import click
 
 from edgetune.modules.core.child_process import hide_gpus
 from edgetune.modules.core.errors import BundleError, ConfigError, DataError
+from edgetune.modules.core.wording import counted
 from edgetune.pipeline import api
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def predict(model: Path, images: tuple[Path, ...], variant: str | None, top: int
         document = {"model": str(classifier.path), "labels": classifier.labels, "images": results}
         click.echo(json.dumps(document, indent=1))
     if unreadable:
-        raise DataError(f"{unreadable} images or folders could not be read, and are named above")
+        what = counted(unreadable, "image or folder", "images or folders")
+        raise DataError(f"{what} could not be read, named above")
 
 
 def _answers(classifier: Classifier, paths: Sequence[Path], top: int) -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.settings.base import Contradiction
 from edgetune.pipeline.config.reference import Schema, allowed, fields, json_schema
 
 if TYPE_CHECKING:
@@ -68,9 +69,12 @@ def explain(errors: list[ErrorDetails], sources: Sources) -> ConfigError:
     """Combine all errors that pydantic found into one."""
     schema = dict(fields(json_schema()))
     found = [_sentence(error, schema, sources) for error in errors]
+    causes = [error.get("ctx", {}).get("error") for error in errors]
+    remedies = dict.fromkeys(cause.remedy if isinstance(cause, Contradiction) else _REMEDY for cause in causes)
+    remedy = "; ".join(remedies)
     if len(found) == 1:
-        return ConfigError(found[0], _REMEDY)
-    return ConfigError(f"{len(found)} settings are invalid:\n  - " + "\n  - ".join(found), _REMEDY)
+        return ConfigError(found[0], remedy)
+    return ConfigError(f"{len(found)} settings are invalid:\n  - " + "\n  - ".join(found), remedy)
 
 
 def _sentence(error: ErrorDetails, schema: dict[str, Schema], sources: Sources) -> str:

@@ -79,19 +79,22 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
         # Importing TensorFlow and TFX takes longer than most components, and a minute on a busy machine.
         with gc_paused(), Console(terminal, [_LOADING], live) as console:
             console.started(_LOADING)
+            database = workdir / "tfx_metadata" / settings.name / "metadata.db"
+            store = connection(settings.state.metadata, database)
+            check(store)
             source = find_source(settings, workdir)
             begin()
             console.line(f"edgetune: {settings.name}, log in {log}")
             device = check_run(settings, source, _root(settings, workdir), flags, console.detail)
             if (processes := ingest_processes(settings.beam, source.images)) > 1:
-                console.line(f"edgetune: {source.images:,} images, which {processes} processes read")
+                console.line(f"edgetune: {source.size}, which {processes} processes read")
             if warning := memory_warning(settings.beam, source.images):
                 console.line(f"edgetune: warning: {warning}")
             console.line(f"edgetune: {device}")
             if device.warning:
                 console.line(f"edgetune: warning: {device.warning}")
-            console.detail(f"{source.images:,} images, TensorFlow, TFX")
-            store = _metadata(settings, workdir)
+            console.detail(f"{source.size}, TensorFlow, TFX")
+            database.parent.mkdir(parents=True, exist_ok=True)
             pipeline = _build(settings, source, store, workdir, flags, cache)
             check_texts(store, pipeline)
             console.finished(_LOADING, "done")
@@ -167,14 +170,6 @@ def _only_run_in(workdir: Path) -> Iterator[None]:
 def _root(settings: RunSettings, workdir: Path) -> str:
     """Folder or URL of the pipeline's artifacts."""
     return f"{settings.state.root or workdir / 'tfx_pipeline_output'}".rstrip("/") + f"/{settings.name}"
-
-
-def _metadata(settings: RunSettings, workdir: Path) -> ConnectionConfig:
-    metadata_db = workdir / "tfx_metadata" / settings.name / "metadata.db"
-    metadata_db.parent.mkdir(parents=True, exist_ok=True)
-    store = connection(settings.state.metadata, metadata_db)
-    check(store)
-    return store
 
 
 def _build(

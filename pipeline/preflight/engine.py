@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.core.wording import counted
 from edgetune.modules.settings.execution import BeamSettings
 
 _SECONDS = 3.0
@@ -89,7 +90,7 @@ def _check_flink(beam: BeamSettings, master: str) -> None:
         )
     if slots < (beam.workers or 1):
         raise ConfigError(
-            f"beam.workers is {beam.workers or 1}, but the Flink cluster at {master} has {slots} slots: "
+            f"beam.workers is {beam.workers or 1}, but the Flink cluster at {master} has {counted(slots, 'slot')}: "
             "the job would wait for more slots until it fails",
             "start more TaskManagers, or lower beam.workers",
         )

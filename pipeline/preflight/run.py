@@ -50,7 +50,7 @@ def check_run(
     """
     check_engine(settings.beam, flags, {"data.path": settings.data.path, "state.root": root})
     # It imports TensorFlow, which takes longer than everything above.
-    report(f"{source.images:,} images, TensorFlow")
+    report(f"{source.size}, TensorFlow")
     from edgetune.pipeline.preflight.training import check_devices, check_network, check_push
 
     device = check_devices(settings.training)

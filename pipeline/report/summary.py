@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edgetune.modules.core.wording import counted
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.collect import collect
 from edgetune.pipeline.report.words import UNKNOWN, interval, milliseconds, percent, points, size
@@ -34,7 +35,7 @@ def summary(outcome: Outcome, *, report: Path | None) -> list[str]:
 
 
 def _accuracy(results: dict[str, Any]) -> str:
-    line = f"accuracy {percent(results['accuracy'])} on {results['images']:,} test images"
+    line = f"accuracy {percent(results['accuracy'])} on {counted(results['images'], 'test image')}"
     if results["interval"]:
         line += f" (95% interval {interval(results['interval'])})"
     if results["change"] is not None:

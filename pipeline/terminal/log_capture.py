@@ -15,7 +15,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
+
+from edgetune.pipeline.terminal.output import Output
 
 _STANDARD = {"stdout": 1, "stderr": 2}
 _POLL_SECONDS = 0.1
@@ -35,6 +37,9 @@ def capture(log_path: Path, verbose: bool = False) -> Iterator[TextIO]:
 
     Yields:
         A line-buffered text stream to the real standard output, closed on exit.
+
+    Raises:
+        OutputError: Standard output could not be written.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -44,14 +49,20 @@ def capture(log_path: Path, verbose: bool = False) -> Iterator[TextIO]:
         saved = {descriptor: os.dup(descriptor) for descriptor in _STANDARD.values()}
         for copy in saved.values():
             stack.callback(os.close, copy)
-        terminal = open(os.dup(saved[1]), "w", buffering=1, encoding=_encoding(), errors="replace")  # noqa: SIM115
+        terminal = Output(open(os.dup(saved[1]), "w", buffering=1, encoding=_encoding(), errors="replace"))  # noqa: SIM115
         stack.callback(terminal.close)
         if verbose:
             stack.enter_context(_following(log_path, saved[2]))
         stack.enter_context(_standard_streams_on_descriptors())
         stack.callback(_redirect, saved)
         _redirect(dict.fromkeys(saved, log))
-        yield terminal
+        try:
+            yield cast(TextIO, terminal)
+        except Exception as error:
+            # What a component raised because it could not show its progress, Beam and TensorFlow wrap.
+            if terminal.failure and error is not terminal.failure:
+                raise terminal.failure from error
+            raise
 
 
 def _redirect(targets: dict[int, int]) -> None:

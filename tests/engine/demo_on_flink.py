@@ -26,6 +26,7 @@ from tfx.types import standard_artifacts
 
 from edgetune.components.evaluator import Evaluator
 from edgetune.modules.data.digits import write_digits
+from edgetune.modules.examples import shards
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.pipeline.beam.flags import beam_flags
 from edgetune.pipeline.metadata.outcome import COMPLETE, Outcome, read_outcome
@@ -105,6 +106,7 @@ def judged_again(on_flink: Outcome, tmp_path_factory: pytest.TempPathFactory) ->
     for artifact, record in zip((examples, model), made, strict=True):
         artifact.uri = record.uri
     examples.split_names = made[0].properties["split_names"]
+    examples.set_string_custom_property(shards.PROPERTY, made[0].custom_properties[shards.PROPERTY])
     outputs = {"evaluation": standard_artifacts.ModelEvaluation(), "blessing": standard_artifacts.ModelBlessing()}
     for name, artifact in outputs.items():
         artifact.uri = str(folder / name)

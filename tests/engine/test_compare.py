@@ -11,6 +11,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from edgetune.modules.contracts.example_features import SPLITS
 from tests.engine import compare
+from tests.helpers import recorded_shards
 
 
 def write_examples(folder: Path, values: dict[str, list[int]]) -> str:
@@ -18,11 +19,12 @@ def write_examples(folder: Path, values: dict[str, list[int]]) -> str:
         place = folder / f"Split-{split}"
         place.mkdir(parents=True)
         for shard, numbers in enumerate((values[split][::2], values[split][1::2])):
-            with tf.io.TFRecordWriter(str(place / f"data-{shard}.gz"), "GZIP") as writer:
+            with tf.io.TFRecordWriter(str(place / f"data-{shard:05}-of-00002.gz"), "GZIP") as writer:
                 for number in numbers:
                     feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
                     example = tf.train.Example(features=tf.train.Features(feature={"number": feature}))
                     writer.write(example.SerializeToString())
+    recorded_shards.record(folder)
     return str(folder)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 _CODE = ("edgetune", "modules", "components", "pipeline", "schemas", "configs", "weights", "requirements")
@@ -20,7 +21,24 @@ def build_wheel(root: Path, folder: Path) -> Path:
         root: Of the repository.
         folder: To work in; the wheel is below it.
     """
-    source = folder / "source"
+    source = _copy(root, folder / "source")
+    command = ["wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(folder), "."]
+    _pip(*command, cwd=source)
+    [wheel] = folder.glob("edgetune-*.whl")
+    return wheel
+
+
+def install_editable(root: Path, folder: Path) -> Path:
+    """Install a copy of the code as an editable install does: return the folder of packages that refers to the copy."""
+    source, site = _copy(root, folder / "source"), folder / "site"
+    build = f"from setuptools import build_meta; build_meta.build_editable({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, stdout=subprocess.DEVNULL)
+    [wheel] = folder.glob("edgetune-*.whl")
+    zipfile.ZipFile(wheel).extractall(site)
+    return site
+
+
+def _copy(root: Path, source: Path) -> Path:
     source.mkdir(parents=True)
     for name in _CODE:
         shutil.copytree(
@@ -28,10 +46,7 @@ def build_wheel(root: Path, folder: Path) -> Path:
         )
     for name in _FILES:
         shutil.copy2(root / name, source)
-    command = ["wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(folder), "."]
-    _pip(*command, cwd=source)
-    [wheel] = folder.glob("edgetune-*.whl")
-    return wheel
+    return source
 
 
 def install(wheel: Path, site: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -121,7 +122,7 @@ def test_help_lists_every_exit_code(capsys):
     assert cli.main(["--help"]) == 0
     _, _, listed = capsys.readouterr().out.partition("Exit codes:\n")
     codes = [int(line.split()[0]) for line in listed.splitlines() if line[2] != " "]
-    assert codes == [0, 1, *(kind.exit_code for kind in errors.EdgetuneError.__subclasses__()), 130]
+    assert codes == [0, 1, *(kind.exit_code for kind in errors.EdgetuneError.__subclasses__()), 130, 141]
     assert len(set(codes)) == len(codes)
 
 
@@ -132,15 +133,82 @@ def test_config_prints_what_a_run_would_have(capsys):
     assert printed["evaluation"] == {"min_accuracy": 0.5, "max_regression": 0.001}
 
 
-def test_a_reader_that_goes_away_is_no_error(root):
+def test_a_full_disk_is_the_machines_fault(runner, capsys):
+    runner.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/model.pb")
+    assert cli.main(["run"]) == errors.MachineError.exit_code
+    assert capsys.readouterr().err == (
+        "edgetune: /data/model.pb: No space left on device\n  remedy: free space on the disk\n"
+    )
+
+
+def bundle(folder: Path) -> None:
+    (folder / "bundle").mkdir()
+    for name in ("bundle.json", "SHA256SUMS"):
+        (folder / "bundle" / name).write_text("{}")
+
+
+PRINTING = {
+    "help": ["--help"],
+    "version": ["--version"],
+    "help of a command": ["run", "--help"],
+    "config": ["config"],
+    "schema": ["config", "--schema"],
+    "run": ["run", "--set", "training.head.epochs=1"],
+    "verify": ["verify", "bundle"],
+}
+"""Commands that print before anything else of them can be wrong."""
+
+
+def ended(root: Path, folder: Path, arguments: list[str], **standard: object) -> tuple[int, str]:
+    """Run a command in a process of its own, and return exit code and standard error."""
+    bundle(folder)
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    given = {"stderr": subprocess.PIPE, **standard}
+    done = subprocess.run(
+        [sys.executable, "-m", "edgetune", *arguments], cwd=folder, env=environment, text=True, check=False, **given
+    )
+    return done.returncode, done.stderr or ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("arguments", PRINTING.values(), ids=PRINTING)
+def test_a_full_standard_output_is_the_machines_fault_for_every_command(root, tmp_path, arguments):
+    with open("/dev/full", "w") as full:
+        code, error = ended(root, tmp_path, arguments, stdout=full)
+    assert error == (
+        "edgetune: standard output cannot be written: No space left on device\n"
+        "  remedy: free space where it is written to, or redirect it elsewhere\n"
+    )
+    assert code == errors.MachineError.exit_code
+
+
+@pytest.mark.parametrize("arguments", PRINTING.values(), ids=PRINTING)
+def test_a_reader_that_goes_away_ends_every_command_quietly(root, tmp_path, arguments):
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "edgetune.pipeline.cli", "config"]
     try:
-        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=root)
+        assert ended(root, tmp_path, arguments, stdout=writer) == (141, "")
     finally:
         os.close(writer)
-    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("arguments", [["config"], ["run"]], ids=" ".join)
+def test_a_closed_standard_output_is_told_before_anything_is_done(root, tmp_path, arguments):
+    code, error = ended(root, tmp_path, arguments, preexec_fn=lambda: os.close(1))
+    assert error == "edgetune: standard output is closed\n  remedy: redirect it to a file, or to /dev/null\n"
+    assert code == errors.MachineError.exit_code
+    assert not (tmp_path / "workdir").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("arguments", [["config", "--set", "x=1"], ["config", "--nope"]], ids=" ".join)
+def test_an_error_that_cannot_be_printed_keeps_its_exit_code(root, tmp_path, arguments):
+    with open("/dev/full", "w") as full:
+        for stderr in ({"stderr": full}, {"stderr": None, "preexec_fn": lambda: os.close(2)}):
+            folder = tmp_path / str(len(stderr))
+            folder.mkdir()
+            done = ended(root, folder, arguments, stdout=subprocess.DEVNULL, **stderr)
+            assert done == (errors.ConfigError.exit_code, "")
 
 
 def test_a_list_that_brings_code_ends_a_run_before_the_code_does_anything(root, tmp_path):

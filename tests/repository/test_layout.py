@@ -25,7 +25,7 @@ ROOMS = {
         "contracts": ["core", "settings"],
         "data": ["core", "storage", "images", "settings"],
         "models": ["core", "storage", "settings"],
-        "examples": ["core", "images", "contracts"],
+        "examples": ["core", "storage", "images", "contracts"],
         "serving": ["core", "images", "contracts"],
         "litert": ["core", "contracts"],
         "training": ["core", "settings", "examples", "models"],
@@ -65,7 +65,7 @@ ROOMS = {
         "kubeflow": ["pipeline.py", "config", "beam", "dag"],
         "api.py": ["config", "local"],
         "commands": ["api.py", "config", "kubeflow", "submit", "demo"],
-        "cli.py": ["commands"],
+        "cli.py": ["commands", "terminal"],
     },
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgetune.modules.core.code_digest import code_digest
-from tests.helpers.wheel import build_wheel, colliding_project, install
+from tests.helpers.wheel import build_wheel, colliding_project, install, install_editable
 from tests.repository.test_layout import FLOORS, tracked
 
 TRAINER = "edgetune.components.two_phase_trainer.executor"
@@ -67,3 +67,19 @@ def test_it_works_beside_a_project_with_folders_of_the_same_names(site, tmp_path
 def test_its_code_has_the_digest_of_the_checkouts(site, tmp_path):
     code = f"from edgetune.modules.core.code_digest import code_digest; print(code_digest({TRAINER!r}))"
     assert python(site, tmp_path, "-c", code).strip() == code_digest(TRAINER)
+
+
+def test_an_editable_install_brings_no_name_but_edgetune(root, tmp_path):
+    site = install_editable(root, tmp_path)
+    program = f"""
+import importlib.util, site
+site.addsitedir({str(site)!r})
+import edgetune.modules.core.package_paths as paths
+names = ("edgetune", "modules", "components", "pipeline", "weights", "configs", "schemas", "tests")
+print(*[name for name in names if importlib.util.find_spec(name)], paths.ROOT)
+"""
+    # Isolated and without this environment's own packages, among which may be another editable install.
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True, cwd="/"
+    )
+    assert done.stdout.split() == ["edgetune", str(tmp_path / "source" / "edgetune")]

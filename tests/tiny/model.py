@@ -21,6 +21,7 @@ from edgetune.modules.examples.pixel_packing import pack
 from edgetune.modules.images.decode import decode_to_raw, from_raw
 from edgetune.modules.models.blocks import build_backbone
 from edgetune.modules.settings.run import ModelSettings
+from tests.helpers import recorded_shards
 
 LABELS = ("blue", "green", "red")
 SIZE = 32
@@ -177,3 +178,4 @@ def _write(uri: Path, split: str, features: Iterable[dict[str, bytes | int]]) ->
                 else:
                     feature.int64_list.value.append(value)
             writer.write(example.SerializeToString())
+    recorded_shards.record(uri)

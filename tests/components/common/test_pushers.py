@@ -19,6 +19,7 @@ from edgetune.components.saved_model_pusher import SavedModelPusher
 from edgetune.components.saved_model_pusher.executor import Executor as SavedModelPusherExecutor
 from edgetune.modules.core.errors import ConfigError, ExportError, PushError
 from edgetune.modules.settings.run import PushSettings
+from tests.helpers import recorded_shards
 from tests.tiny import edge as tiny_edge
 
 MODEL, EDGE_MODEL = 21, 22
@@ -36,7 +37,9 @@ def measured(tmp_path_factory) -> dict[str, types.Artifact]:
     contents = {"float32": tiny_edge.converted()["float32"]}
     edge_model.uri, edge_model.id = tiny_edge.write_edge_model(folder / "edge", contents), EDGE_MODEL
     edge_model.set_string_custom_property("code_digest", "e" * 64)
+    edge_model.set_string_custom_property("variants", "float32")
     examples.uri = tiny_edge.write_test_images(folder / "examples")
+    recorded_shards.stamp(examples)
     evaluation, blessing = EdgeEvaluation(), EdgeBlessing()
     evaluation.uri, blessing.uri = str(folder / "evaluation"), str(folder / "blessing")
     EdgeEvaluatorExecutor().Do(

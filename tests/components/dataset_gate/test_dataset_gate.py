@@ -23,7 +23,7 @@ from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.findings import FindingsError
 from edgetune.modules.images.reader import read_image
 from edgetune.modules.settings.run import DataSettings
-from tests.helpers import beam_context, photographs
+from tests.helpers import beam_context, photographs, recorded_shards
 
 SPLITS = ("train", "eval", "test")
 Row = tuple[str, str, str] | tuple[str, str, str, str] | tuple[str, str, str, str, int]
@@ -105,6 +105,7 @@ class Gate:
             artifacts["baseline_statistics"] = standard_artifacts.ExampleStatistics()
         for name, artifact in artifacts.items():
             artifact.uri = str(self.folder / name)
+        recorded_shards.stamp(artifacts["examples"])
         (self.folder / "findings").mkdir()
         inputs = {name: [artifact] for name, artifact in artifacts.items() if name != "findings"}
         properties = dict(component(smallest, **changes).exec_properties)
@@ -168,7 +169,7 @@ def test_all_findings_are_written_and_named_in_one_error(gate):
     by_name = {finding["name"]: finding for finding in findings}
     assert by_name["two_labels"]["files"] == ["a/train1.jpg", "b/twin of a.jpg"]
     assert by_name["leakage"]["files"] == ["a/eval2.jpg", "a/seen.jpg"]
-    assert by_name["small_class"]["cause"].startswith("the class c has 1 usable images")
+    assert by_name["small_class"]["cause"].startswith("the class c has 1 usable image,")
     assert by_name["small_class"]["cause"].endswith(", such as c/1.jpg")
     assert by_name["small_class"]["files"] == ["c/1.jpg"]
     message = str(error)

@@ -15,6 +15,7 @@ from edgetune.components.edge_evaluator.executor import Executor as EdgeEvaluato
 from edgetune.components.edge_pusher.executor import Executor as EdgePusherExecutor
 from edgetune.modules.litert.metadata import add_metadata
 from edgetune.modules.settings.run import EdgeSettings
+from tests.helpers import recorded_shards
 from tests.tiny import edge
 
 MODEL, EDGE_MODEL = 31, 32
@@ -44,7 +45,9 @@ def inputs(tmp_path_factory) -> dict[str, list[types.Artifact]]:
     edge_model.uri, edge_model.id = edge.write_edge_model(folder / "edge", contents), EDGE_MODEL
     swapped = add_metadata(sound["dynamic"], SWAPPED, edge.ABOUT)
     Path(edge_model.uri, "model_dynamic.tflite").write_bytes(swapped)
+    edge_model.set_string_custom_property("variants", ", ".join(("float32", *SABOTAGED)))
     examples.uri = edge.write_test_images(folder / "examples")
+    recorded_shards.stamp(examples)
     return {"model": [model], "edge_model": [edge_model], "examples": [examples]}
 
 
@@ -105,6 +108,7 @@ def test_nothing_is_delivered_if_a_sabotaged_variant_is_required(inputs, tmp_pat
 def test_swapped_labels_beside_the_models_refuse_all_of_them(inputs, tmp_path):
     edge_model = EdgeModel()
     edge_model.uri, edge_model.id = edge.write_edge_model(tmp_path / "edge", beside=SWAPPED), EDGE_MODEL
+    edge_model.set_string_custom_property("variants", ", ".join(edge.VARIANTS))
     swapped = {**inputs, "edge_model": [edge_model]}
     evaluation, blessing = evaluated(tmp_path, swapped, ())
     assert [blessing.get_int_custom_property(f"blessed_{name}") for name in edge.VARIANTS] == [0, 0, 0, 0]

@@ -13,6 +13,7 @@ from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, E
 from edgetune.components.edge_evaluator import EdgeEvaluator
 from edgetune.components.edge_evaluator.executor import Executor
 from edgetune.modules.settings.run import EdgeSettings
+from tests.helpers import recorded_shards
 from tests.tiny import edge
 
 
@@ -35,7 +36,9 @@ def inputs(tmp_path_factory) -> dict[str, list[types.Artifact]]:
     Path(model.uri, "Format-Serving").symlink_to(edge.saved_model())
     contents = {"float32": edge.converted()["float32"], "float16": edge.not_normalised()}
     edge_model.uri, edge_model.id = edge.write_edge_model(folder / "edge", contents), 12
+    edge_model.set_string_custom_property("variants", "float32, float16")
     examples.uri = edge.write_test_images(folder / "examples")
+    recorded_shards.stamp(examples)
     return {"model": [model], "edge_model": [edge_model], "examples": [examples]}
 
 
@@ -105,7 +108,8 @@ def test_a_required_variant_that_fails_refuses_all(tmp_path, inputs):
 
 def test_without_test_images_the_blessing_is_refused(tmp_path, inputs):
     empty = standard_artifacts.Examples()
-    empty.uri = str(tmp_path / "nothing")
+    empty.uri = edge.write_test_images(tmp_path / "nothing", each=0)
+    recorded_shards.stamp(empty)
     _, blessing = evaluated(tmp_path, {**inputs, "examples": [empty]})
     assert blessing.get_int_custom_property("blessed") == 0
     assert blessing.get_int_custom_property("blessed_float32") == 0

@@ -25,6 +25,7 @@ from edgetune.modules.litert import inspection
 from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.modules.litert.metadata import METADATA, read_labels
 from edgetune.modules.settings.run import EdgeSettings
+from tests.helpers import recorded_shards
 from tests.tiny import edge
 from tests.tiny import model as tiny_model
 
@@ -43,6 +44,7 @@ def export(folder: Path, saved_model: str, **settings) -> EdgeModel:
     Path(model.uri).mkdir(parents=True)
     Path(model.uri, "Format-Serving").symlink_to(saved_model)
     tiny_model.write_transformed(Path(examples.uri), "train", tiny_model.examples(4))
+    recorded_shards.stamp(examples)
     inputs = {"model": [model], "transformed_examples": [examples]}
     Executor().Do(inputs, {"edge_model": [made]}, dict(component(**settings).exec_properties))
     return made

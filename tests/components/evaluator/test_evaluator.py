@@ -16,12 +16,13 @@ from tfx.components.evaluator.component import Evaluator as TfxEvaluator
 from tfx.types import standard_artifacts
 from tfx_bsl.coders import batch_util
 
-from edgetune.components.evaluator import Evaluator
+from edgetune.components.evaluator import Evaluator, executor
 from edgetune.components.evaluator.executor import Executor, put_thresholds
 from edgetune.components.evaluator.extractors import BATCH, small_batches
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.settings.run import EvaluationSettings
 from edgetune.pipeline.dag.eval_config import eval_config
+from tests.helpers import recorded_shards
 from tests.helpers.beam_context import context
 from tests.tiny import model
 
@@ -39,6 +40,9 @@ def component(settings: EvaluationSettings = SETTINGS) -> Evaluator:
     )
 
 
+NO_EXAMPLES: dict[str, list[types.Artifact]] = {"examples": []}
+
+
 @pytest.fixture
 def evaluated(monkeypatch) -> list[config_pb2.EvalConfig]:
     """Return the configurations with which TFX's own executor is called."""
@@ -48,6 +52,7 @@ def evaluated(monkeypatch) -> list[config_pb2.EvalConfig]:
         calls.append(json_format.Parse(exec_properties["eval_config"], config_pb2.EvalConfig()))
 
     monkeypatch.setattr(tfx_executor.Executor, "Do", do)
+    monkeypatch.setattr(executor, "check_examples", lambda _: {})
     return calls
 
 
@@ -71,19 +76,19 @@ def test_everything_except_the_thresholds_is_as_in_tfxs_component():
 
 def test_the_properties_override_the_configuration(evaluated):
     changed = {**component().exec_properties, "min_accuracy": 0.25, "max_regression": 0.5}
-    Executor().Do({}, {}, changed)
+    Executor().Do(NO_EXAMPLES, {}, changed)
     assert evaluated == [eval_config(EvaluationSettings(min_accuracy=0.25, max_regression=0.5))]
 
 
 def test_unchanged_properties_leave_the_configuration_as_it_is(evaluated):
-    Executor().Do({}, {}, dict(component().exec_properties))
+    Executor().Do(NO_EXAMPLES, {}, dict(component().exec_properties))
     assert evaluated == [eval_config(SETTINGS)]
 
 
 @pytest.mark.parametrize("wrong", [1.5, -0.1, float("nan"), "high"])
 def test_a_threshold_out_of_range_is_an_error_before_the_evaluation(evaluated, wrong):
     with pytest.raises(ConfigError, match="min_accuracy is "):
-        Executor().Do({}, {}, {**component().exec_properties, "min_accuracy": wrong})
+        Executor().Do(NO_EXAMPLES, {}, {**component().exec_properties, "min_accuracy": wrong})
     assert evaluated == []
 
 
@@ -116,6 +121,7 @@ def model_and_examples(tmp_path) -> dict[str, list[types.Artifact]]:
     model.write_raw(tmp_path / "examples", "test", pairs)
     examples = artifact(standard_artifacts.Examples, tmp_path / "examples")
     examples.split_names = '["test"]'
+    recorded_shards.stamp(examples)
     return {"examples": [examples], "model": [artifact(standard_artifacts.Model, tmp_path / "model")]}
 
 

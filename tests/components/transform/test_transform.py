@@ -17,7 +17,7 @@ from edgetune.components.transform.executor import Executor, Processor
 from edgetune.modules.contracts import example_features
 from edgetune.modules.examples import records
 from edgetune.modules.images import decode
-from tests.helpers import beam_context
+from tests.helpers import beam_context, recorded_shards
 
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "examples.pbtxt"
 SIZE, NUMBER = 16, 70
@@ -67,6 +67,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, type
     outputs = {key: channel.type() for key, channel in component.outputs.items()}
     for key, artifact in (inputs | outputs).items():
         artifact.uri = str(folder / key)
+    recorded_shards.stamp(inputs["examples"])
     sizes: set[int] = set()
     encode = tfx_executor.TransformProcessor._RecordBatchToExamplesFn.process
 

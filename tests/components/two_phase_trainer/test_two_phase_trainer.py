@@ -24,6 +24,7 @@ from edgetune.modules.core.errors import DataError, TrainingError, WeightsError
 from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.settings.run import EdgeSettings, ModelSettings, TrainingSettings, flatten, unflatten
 from edgetune.modules.training import distribution
+from tests.helpers import recorded_shards
 from tests.tiny import backbone, transform
 from tests.tiny import model as tiny_model
 
@@ -153,6 +154,7 @@ def train(
         "transform_graph": standard_artifacts.TransformGraph(),
     }
     inputs["transformed_examples"].uri = str(folder / "examples")
+    recorded_shards.stamp(inputs["transformed_examples"])
     graph = transform.transformed()[0]
     inputs["transform_graph"].uri = str(Path(graph.transform_savedmodel_dir).parent)
     made = Trained(standard_artifacts.Model(), standard_artifacts.ModelRun())

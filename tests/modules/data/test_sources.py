@@ -82,7 +82,7 @@ def test_files_created_by_operating_systems_are_ignored(tmp_path):
     put(tmp_path / ".git", 1)
     put(tmp_path / "__MACOSX", 1)
     (tmp_path / ".DS_Store").touch()
-    assert "1 classes with fewer than 2 images: dog (1)" in refused(tmp_path)
+    assert "1 class with fewer than 2 images: dog (1)" in refused(tmp_path)
     for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "._0.jpg"):
         (tmp_path / "dog" / name).touch()
     assert "dog (1)" in refused(tmp_path)
@@ -206,3 +206,17 @@ def test_a_split_without_classes_and_without_records_is_an_error(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "train" / "a.tfrecord").touch()
     assert refused(tmp_path).startswith(f"{tmp_path}/eval has no class folders, and no file that matches ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "images", "size"),
+    [
+        ("images", 1797, "1,797 files"),
+        ("images", 1, "1 file"),
+        ("manifest", 1, "1 image"),
+        ("tfrecords", 20, "20 images"),
+        ("tfrecords", None, "images"),
+    ],
+)
+def test_what_there_is_to_read_is_said_in_words_also_if_its_number_is_unknown(kind, images, size):
+    assert Source(kind, "/photos", {}, images).size == size

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from edgetune.modules.examples import records
 from edgetune.modules.serving import saved_model as saved_model_reader
+from tests.helpers import recorded_shards
 from tests.tiny import model
 
 
@@ -41,11 +42,12 @@ def test_the_files_of_one_split_are_read_in_sorted_order(tmp_path, pairs):
     model.write_transformed(tmp_path, "train", pairs[:1])
     model.write_transformed(tmp_path, "eval", pairs[1:2])
     folder = tmp_path / "Split-train"
-    first = folder / "data-00000-of-00001.gz"
     model.write_transformed(tmp_path / "more", "train", pairs[2:3])
-    (tmp_path / "more" / "Split-train" / first.name).rename(folder / "data-00001-of-00002.gz")
+    (folder / "data-00000-of-00001.gz").rename(folder / "data-00000-of-00002.gz")
+    (tmp_path / "more" / "Split-train" / "data-00000-of-00001.gz").rename(folder / "data-00001-of-00002.gz")
+    recorded_shards.record(tmp_path)
     assert [Path(path).name for path in records.split_files(str(tmp_path), "train")] == [
-        "data-00000-of-00001.gz",
+        "data-00000-of-00002.gz",
         "data-00001-of-00002.gz",
     ]
     labels = [label.numpy() for _, label in records.transformed(str(tmp_path), "train", model.SIZE)]

@@ -119,10 +119,6 @@ def test_an_altered_file_is_refused_before_it_is_parsed(file):
     assert "SHA-256" in refused(settings(file, weights_sha256=pin)).cause
 
 
-def test_a_pin_without_a_file_is_refused():
-    assert "weights_sha256" in refused(settings("none", weights_sha256="0" * 64)).cause
-
-
 @pytest.mark.parametrize("keep", [0, 100, 0.5, -1])
 def test_a_truncated_file_is_refused(file, keep):
     content = file.read_bytes()

@@ -334,3 +334,45 @@ def test_max_side_must_not_be_below_the_input_size_of_the_model():
 def test_a_background_has_three_levels(background):
     with pytest.raises(ValueError, match="background"):
         RunSettings.model_validate({"name": "birds", "data": {"path": "x", "background": background}})
+
+
+PIN = "model.weights_sha256=" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("overrides", "cause", "remedy"),
+    [
+        (["model.weights=none", PIN], "model (--set): weights_sha256 is set, but", "--set model.weights_sha256=null"),
+        (
+            ["model.alpha=0.6"],
+            "model (--set): alpha is 0.6, but there are no ImageNet",
+            "set model.alpha to one of 0.35",
+        ),
+        (
+            ["model.backbone=inception_v3", "model.image_size=74"],
+            "image_size 74 is too small",
+            "75 or more, or to null",
+        ),
+        (["model.image_size=1000"], "data.max_side 640 is less than model.image_size 1000", "to 1000 or more"),
+        (["data.min_side=641"], "min_side 641 is more than max_side 640", "lower data.min_side"),
+        (["data.min_side=9", "data.max_pixels=80"], "means at least 81 pixels, more than max_pixels 80", "raise data."),
+        (["push.edge=out/", "push.saved_model=./out"], "saved_model and edge are the same folder", "a folder for each"),
+    ],
+)
+def test_settings_that_exclude_each_other_are_found_before_anything_is_loaded(write, overrides, cause, remedy):
+    with pytest.raises(ConfigError) as caught:
+        load(write(MINIMAL), overrides, None)
+    assert cause in caught.value.cause and remedy in caught.value.remedy
+
+
+def test_the_remedies_of_several_contradictions_are_all_given(write):
+    with pytest.raises(ConfigError) as caught:
+        load(write(MINIMAL), ["model.weights=none", PIN, "data.min_side=641", "edge.min_agreement=2"], None)
+    assert caught.value.cause.startswith("3 settings are invalid:")
+    for words in ("--set model.weights_sha256=null", "lower data.min_side", "`edgetune config --reference`"):
+        assert words in caught.value.remedy
+
+
+def test_the_remedy_against_a_digest_of_random_weights_works(write):
+    settings = load(write(MINIMAL), ["model.weights=none", PIN, "model.weights_sha256=null"], None)
+    assert settings.model.weights_sha256 is None

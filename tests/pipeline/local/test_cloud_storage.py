@@ -10,12 +10,14 @@ import pytest
 from edgetune.modules.contracts.bundle import CHECKSUMS
 from edgetune.modules.core.errors import ConfigError, DataError, PushError
 from edgetune.modules.data.sources import discover
+from edgetune.modules.examples import shards
 from edgetune.modules.settings.run import DataSettings
+from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.versions import push
 from edgetune.pipeline.preflight.urls import check_places
 from tests.fakes.storage_server import Served, serving
 
-BUCKETS = ["one", "two", "three", "four", "five"]
+BUCKETS = ["one", "two", "three", "four", "five", "six"]
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +99,29 @@ def test_of_a_push_that_fails_nothing_is_left(storage, bucket, tmp_path):
     written = [asked.query.get("name", "") for asked in storage.asked() if bucket in asked.path]
     assert any(name.endswith("golden/expected.json") for name in written)
     assert storage.names(bucket) == []
+
+
+def test_exactly_the_shards_that_were_written_are_read(storage, bucket):
+    uri, names = f"gs://{bucket}/examples/1", [f"data-{number:05}-of-00002.gz" for number in range(2)]
+    for split in ("train", "test"):
+        for name in names:
+            storage.put(bucket, f"examples/1/Split-{split}/{name}", b"shard")
+    records = {"train": 9, "test": 1}
+    digest = shards.write(uri, records)
+    assert shards.check(uri, digest) == records
+    assert shards.files(uri, "test") == [f"{uri}/Split-test/{name}" for name in names]
+    storage.put(bucket, "examples/1/Split-train/data-00000-of-00001.gz", b"shard")
+    with pytest.raises(DataError, match=f"{uri}/Split-train/data-00000-of-00001.gz: was not written with the artifact"):
+        shards.check(uri, digest)
+    # Of another artifact with the same record, a shard was cut.
+    other = f"gs://{bucket}/examples/2"
+    for split in ("train", "test"):
+        for name in names:
+            storage.put(bucket, f"examples/2/Split-{split}/{name}", b"shar" if name == names[1] else b"shard")
+    filesystem.write(f"{other}/{shards.SHARDS_FILE}", filesystem.read(f"{uri}/{shards.SHARDS_FILE}"))
+    with pytest.raises(DataError, match=f"{other}/Split-test/{names[1]}: has 4 bytes instead of the 5"):
+        shards.check(other, digest)
+    filesystem.make_empty(uri)
+    assert [name for name in storage.names(bucket) if name.startswith("examples/1/S")] == []
+    with pytest.raises(DataError, match=f"{uri}/shards.json: cannot be read"):
+        shards.check(uri, digest)

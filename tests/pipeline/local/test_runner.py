@@ -30,12 +30,13 @@ from edgetune.pipeline.local import runner
 from edgetune.pipeline.preflight import run as preflight
 from tests.helpers.recorded_run import Recorder
 
-# Runs the command line in a process in which importing TFX is an error.
-WITHOUT_TFX = """
+# Runs the command line in a process in which importing some packages is an error.
+WITHOUT = """
 import sys
+refused = sys.argv.pop(1).split(",")
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        assert name.split(".")[0] != "tfx", "TFX is imported"
+        assert name.split(".")[0] not in refused, f"{name} is imported"
 sys.meta_path.insert(0, Refuse())
 from edgetune.pipeline.cli import main
 sys.exit(main(sys.argv[1:]))
@@ -94,9 +95,9 @@ def test_a_workdir_that_cannot_be_made_is_refused(tmp_path, photos):
 # --- before anything runs
 
 
-def command(root: Path, *arguments: str) -> tuple[int, str]:
+def command(root: Path, *arguments: str, without: str = "tfx") -> tuple[int, str]:
     """Exit code and standard error of `edgetune run`, which must not import TFX."""
-    program = [sys.executable, "-c", WITHOUT_TFX, "run", *arguments]
+    program = [sys.executable, "-c", WITHOUT, without, "run", *arguments]
     done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=root)
     return done.returncode, done.stderr
 
@@ -141,6 +142,27 @@ def test_a_mistyped_folder_of_images_leaves_nothing_behind(root, tmp_path, exist
     found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert found == (["new/w/logs/earlier.log"] if exists else [])
     assert (tmp_path / "new").exists() == exists
+
+
+def test_records_of_an_old_version_are_refused_before_anything_is_loaded_and_nothing_is_left(root, tmp_path, photos):
+    database = tmp_path / "w" / "tfx_metadata" / "birds" / "metadata.db"
+    database.parent.mkdir(parents=True)
+    recorder = Recorder(database, "birds")
+    recorder.run("1")
+    recorder.node("EdgeExporter", outputs={"edge_model": ("components.common.artifacts.EdgeModel", "/old", {})})
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    arguments = ["--data", str(photos), "--workdir", str(tmp_path / "w")]
+    code, error = command(root, *arguments, "--set", "name=birds", without="tfx,tensorflow")
+    sentence, remedy = error.splitlines()
+    assert code == ConfigError.exit_code
+    assert sentence.startswith(
+        f"edgetune: {database} holds runs of edgetune before 0.1.0 (artifacts of type components."
+    )
+    assert "name another --workdir" in remedy
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+    # A run of another name has its own records and its own folders, so those of this one do not concern it.
+    code, error = command(root, "--data", str(tmp_path / "fotos"), *arguments[2:], "--set", "name=owls")
+    assert code == DataError.exit_code and "fotos does not exist" in error
 
 
 # --- how a run ends
@@ -228,8 +250,8 @@ def test_what_is_loaded_is_said_before_it_is_imported(root, tmp_path, photos):
     def said(name: str) -> str:
         """Return what a run has printed when it begins to import `name`."""
         stop = f"if name.split('.')[0] == {name!r}: import os; os._exit(9)"
-        program = WITHOUT_TFX.replace('assert name.split(".")[0] != "tfx", "TFX is imported"', stop)
-        arguments = ["run", "--data", str(photos), "--workdir", str(tmp_path / name), "--set", "model.weights=none"]
+        program = WITHOUT.replace('assert name.split(".")[0] not in refused, f"{name} is imported"', stop)
+        arguments = ["", "run", "--data", str(photos), "--workdir", str(tmp_path / name), "--set", "model.weights=none"]
         done = subprocess.run(
             [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False, cwd=root
         )
@@ -238,16 +260,16 @@ def test_what_is_loaded_is_said_before_it_is_imported(root, tmp_path, photos):
 
     log, loading = said("tensorflow").splitlines()
     assert log.startswith("edgetune: photos, log in ")
-    assert re.fullmatch(r" +loading +[\d.]+ s  20 images, TensorFlow", loading)
+    assert re.fullmatch(r" +loading +[\d.]+ s  20 files, TensorFlow", loading)
     # Details are printed at most every few seconds: a fast machine prints none between TensorFlow and TFX.
     *_, loading = [line for line in said("tfx").splitlines() if line.split()[0] == "loading"]
-    assert re.fullmatch(r" +loading +[\d.:]+ (s|min)  20 images, TensorFlow(, TFX)?", loading)
+    assert re.fullmatch(r" +loading +[\d.:]+ (s|min)  20 files, TensorFlow(, TFX)?", loading)
 
 
 def test_what_was_loaded_is_a_line_of_its_own_before_the_first_component(fake, run, capfd):
     run()
     lines = capfd.readouterr().out.splitlines()
-    [loaded] = [number for number, line in enumerate(lines) if re.match(r"  ✓ loading +[\d.]+ s  20 images, Ten", line)]
+    [loaded] = [number for number, line in enumerate(lines) if re.match(r"  ✓ loading +[\d.]+ s  20 files, Ten", line)]
     [first] = [number for number, line in enumerate(lines) if line.startswith("  ✓ ImageExampleGen")]
     assert loaded < first
 
@@ -256,7 +278,7 @@ def test_of_many_images_the_number_of_processes_is_said(fake, run, monkeypatch, 
     monkeypatch.setattr(flags, "_BREAK_EVEN_IMAGES", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     run()
-    assert "images, which 2 processes read\n" in capfd.readouterr().out
+    assert "files, which 2 processes read\n" in capfd.readouterr().out
 
 
 def test_of_images_whose_hashes_may_not_fit_into_memory_a_warning_is_given(fake, run, monkeypatch, tmp_path, capfd):

@@ -46,12 +46,6 @@ def test_a_width_that_cannot_be_built_is_refused():
         check_network(model(alpha=0.001, backbone="mobilenet"), training())
 
 
-def test_an_image_size_below_what_inception_takes_is_refused():
-    settings = ModelSettings(backbone="inception_v3", image_size=74, weights="none")
-    with pytest.raises(ConfigError, match="model.image_size 74 is too small for inception_v3"):
-        check_network(settings, training())
-
-
 @pytest.mark.parametrize(
     ("unfreeze", "words"),
     [({"from_block": "block_99"}, "has no such block"), ({"fraction": 0.001}, "unfreeze.fraction is 0.001")],

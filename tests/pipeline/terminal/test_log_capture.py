@@ -170,3 +170,24 @@ def test_a_host_that_replaced_the_streams_gets_them_back(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert log == "into the log\n"
     assert done.stderr == "kept handler\n"
+
+
+def test_an_output_that_failed_ends_the_run_whatever_a_library_made_of_it(tmp_path):
+    script = """
+        from edgetune.pipeline.terminal.output import OutputError
+        full = os.open("/dev/full", os.O_WRONLY)
+        kept = os.dup(1)
+        os.dup2(full, 1)
+        try:
+            with capture(log) as terminal:
+                try:
+                    print("progress", file=terminal)
+                except OutputError:
+                    raise RuntimeError("Beam, which wraps it")
+        except OutputError as error:
+            os.dup2(kept, 1)
+            print("told:", error.cause)
+    """
+    done, _ = run(script, tmp_path)
+    assert done.stdout == "told: standard output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (0, "")

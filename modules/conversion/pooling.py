@@ -4,9 +4,9 @@ Many GPUs and NPUs sum in half precision (IEEE 754 binary16), whose largest valu
 are 2 and more: the sum of a feature map overflows, or stops growing, long before its mean is large. LiteRT's own GPU
 backend answers NaN for such a sum (https://github.com/google-ai-edge/LiteRT/issues/9249).
 
-A pool over `h x w` values becomes an AVERAGE_POOL_2D over each row and a MEAN over the `h` results, with sums of `w` and
-of `h` values. Two MEANs, over one axis each, would not do: LiteRT's OpenGL and Metal backends have MEAN only over both
-height and width (tensorflow/lite/delegates/gpu/gl/kernels/mean.cc). The file is changed and not the network, because the
+A pool over `h x w` values becomes an AVERAGE_POOL_2D over each row and a MEAN over the `h` results, with sums of `w`
+and of `h` values. Two MEANs, over one axis each, would not do: LiteRT's OpenGL backend has MEAN only over both height
+and width (tensorflow/lite/delegates/gpu/gl/kernels/mean.cc). The file is changed and not the network, because the
 converter may fuse what it can see, and because integer arithmetic sums in 32 bits: `int8` keeps its single MEAN.
 """
 

@@ -167,9 +167,9 @@ def _restored(values: np.ndarray, quantization: Any) -> np.ndarray:
         if quantization is None or quantization.scale is None:
             raise UnsupportedOperation("an int8 constant without a scale")
         scale, shape = np.asarray(quantization.scale), [1] * values.ndim
-        shape[quantization.quantizedDimension] = -1
-        # The zero point of weights is 0.
-        return values.astype(np.float32) * (scale.reshape(shape) if len(scale) > 1 else scale)
+        if len(scale) > 1:
+            shape[quantization.quantizedDimension] = -1
+        return values.astype(np.float32) * scale.reshape(shape)  # the zero point of weights is 0
     return values.astype(np.float32)
 
 

@@ -78,8 +78,8 @@ def main() -> int:
         rounds = [[runner.latency(chosen, _BLOCK).p50_ms for runner in runners] for _ in range(_ROUNDS)]
         times = statistics.median(two / one for one, two in rounds)
         print(
-            f"{variant}: in the interpreter, two steps differ from one by at most {difference:.1e} and take {times:.3f} "
-            f"times as long ({min(one for one, _ in rounds):.2f} ms)"
+            f"{variant}: in the interpreter, two steps differ from one by at most {difference:.1e} and take "
+            f"{times:.3f} times as long ({min(one for one, _ in rounds):.2f} ms)"
         )
         holds &= difference <= MAX_DIFFERENCE and found.finite and not found.changed
         holds &= max(found.largest_sum, found.largest_value) <= MAX_SHARE * LARGEST

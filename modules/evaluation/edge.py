@@ -147,8 +147,8 @@ def evaluate(
 def _describe(
     variant: _Variant, reference: ClassifierCounts, thresholds: Thresholds, images: np.ndarray, name: str
 ) -> dict[str, Any]:
-    measured = images if variant.runner is not None else images[:0]
-    arithmetic, in_half_precision = judge(name, variant.content, measured, thresholds.min_agreement)
+    runnable = images if variant.runner is not None else images[:0]
+    arithmetic, in_half_precision = judge(name, variant.content, runnable, thresholds.min_agreement)
     reasons = [*variant.reasons, *refusals(variant.counts, reference, len(variant.content), thresholds)]
     reasons += in_half_precision
     latency = None

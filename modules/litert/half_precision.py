@@ -36,7 +36,8 @@ from edgetune.modules.litert.graph import (
 
 LARGEST = float(np.finfo(np.float16).max)
 """65,504: the largest finite value of IEEE 754 binary16."""
-_BATCH = 8
+# Size limit, in bytes, of the largest tensor of a batch; about four of this size are in memory.
+_MAX_TENSOR_BYTES = 64 << 20
 _POOLS = ("MEAN", "AVERAGE_POOL_2D")
 _HEIGHT_AND_WIDTH = [1, 2]
 # Two classes whose probabilities differ by less are a tie: rounding decides which one is named.
@@ -82,8 +83,10 @@ def measure(content: bytes, images: np.ndarray) -> HalfPrecision:
     network = read_network(content)
     sums, exact, half = _Sums(network), [], []
     emulated = _Half(network)
-    for start in range(0, len(images), _BATCH):
-        batch = tf.constant(images[start : start + _BATCH], tf.float32)
+    largest = 4 * max(int(np.prod(network.shapes[operation.output])) for operation in network.operations)
+    size = max(1, _MAX_TENSOR_BYTES // largest)
+    for start in range(0, len(images), size):
+        batch = tf.constant(images[start : start + size], tf.float32)
         exact.append(network.run(batch, sums.look, sums.compute).numpy())
         half.append(emulated.run(batch))
     expected, found = np.concatenate(exact), np.concatenate(half)
@@ -156,8 +159,9 @@ def _largest_sum(operation: Operation, operands: Sequence[Any]) -> float:
 
 def _largest(value: Any) -> float:
     """Return the largest magnitude; infinity if a value is not a number."""
-    largest = float(tf.reduce_max(tf.abs(value)))
-    return largest if np.isfinite(largest) and bool(tf.reduce_all(tf.math.is_finite(value))) else np.inf
+    values = np.asarray(value)
+    largest = max(float(values.max()), -float(values.min()))  # NumPy's are NaN if one value is
+    return largest if np.isfinite(largest) else np.inf
 
 
 class _Half:

@@ -74,6 +74,19 @@ p50 and p95 are the median and the 95th percentile of the time for one image, wi
 {{ timed.runs }} runs on {{ timed.threads }} thread{{ "" if timed.threads == 1 else "s" }} of {{ timed.cpu }} with \
 {{ runtime }}. Times on a phone will differ.
 {% endfor %}
+{% if variants.values() | selectattr("arithmetic", "defined") | list %}
+
+### Arithmetic
+
+Accuracy and agreement were measured on a CPU. GPUs and NPUs compute all variants but `int8` in half precision by \
+default, in which no value or sum may exceed 65,504. This was emulated, not measured on such hardware.
+
+| variant | measured on | in half precision |
+|-|-|-|
+{% for name, facts in variants.items() %}
+| {{ name }} | {{ facts.arithmetic.measured_in }} | {{ facts.arithmetic.half_precision | half }} |
+{% endfor %}
+{% endif %}
 
 ## Accuracy by class
 
@@ -134,7 +147,7 @@ def model_card(bundle: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"plain": _plain, "share": _share, "libraries": _libraries}
+    environment.filters |= {"plain": _plain, "share": _share, "libraries": _libraries, "half": _half}
     test, per_class = bundle["test"]["images"], bundle["saved_model"]["per_class"]
     about = dict.fromkeys(("description", "author", "license", "data", "intended_use", "limits")) | bundle.get(
         "about", {}
@@ -156,6 +169,17 @@ def _libraries(versions: dict[str, str | None] | None) -> str:
     if versions is None:
         return "not recorded"
     return ", ".join(f"{name} {version}" if version else f"no {name}" for name, version in versions.items())
+
+
+def _half(facts: dict[str, Any] | None) -> str:
+    """Describe `half_precision` of a variant."""
+    if facts is None:
+        return "not used: integers only"
+    if facts["safe"] is None:
+        return f"unknown: {_plain(facts['problem'])}"
+    if not facts["safe"]:
+        return f"**do not use**: {_plain(facts['problem'])}"
+    return f"safe: the largest sum is {facts['largest_sum']:,.0f} on {facts['images']} test images"
 
 
 def _share(value: float | None) -> str:

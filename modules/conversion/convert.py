@@ -7,9 +7,10 @@ than converting. The child reports progress by lines on standard output that beg
     python -m edgetune.modules.conversion.convert --saved_model DIR --output DIR --representative FILE.npy float32 int8
 
 The variant `float32` is the reference. `float16` halves the file, and computes in float32 on hardware without float16
-arithmetic. `dynamic` has 8-bit weights and float activations. `int8` computes with integers only; it is made from
-`float32` by `modules.conversion.quantization`, or by the converter's own calibration if the network has an operation
-that `quantization` does not support.
+arithmetic. `dynamic` has 8-bit weights and float activations. These three pool in two steps, for accelerators that sum
+in half precision: see `modules.conversion.pooling`. `int8` computes with integers only; it is made from `float32` by
+`modules.conversion.quantization`, or by the converter's own calibration if the network has an operation that
+`quantization` does not support.
 """
 
 from __future__ import annotations
@@ -112,10 +113,11 @@ def _convert_one(saved_model: str, variant: str, representative: np.ndarray) -> 
     import tensorflow as tf
 
     from edgetune.modules.conversion.converter import Optimize
+    from edgetune.modules.conversion.pooling import two_step_pools
     from edgetune.modules.litert.graph import UnsupportedOperation
 
     if variant == "float32":
-        return _float32(saved_model)
+        return two_step_pools(_float32(saved_model))
     if variant == "int8":
         # Calibrate with a black and a white image too, so that every tensor covers the full range of the input, 0..255.
         extremes = [np.zeros_like(representative[:1]), np.full_like(representative[:1], 255)]
@@ -129,10 +131,10 @@ def _convert_one(saved_model: str, variant: str, representative: np.ndarray) -> 
     converter.optimizations = [Optimize.DEFAULT]
     if variant == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    return bytes(converter.convert())
+    return two_step_pools(bytes(converter.convert()))
 
 
-@functools.cache  # `int8` is made from the same `float32` that is written
+@functools.cache  # `int8` is made from the `float32` that is written, with its pools in one step
 def _float32(saved_model: str) -> bytes:
     return bytes(_converter(saved_model).convert())
 

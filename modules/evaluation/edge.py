@@ -19,6 +19,7 @@ from edgetune.modules.contracts.bundle import model_file
 from edgetune.modules.contracts.signatures import IMAGE_BYTES, LABELS_FILE, PROBABILITIES, SERVING
 from edgetune.modules.core.errors import DataError, EdgetuneError
 from edgetune.modules.core.progress import report
+from edgetune.modules.evaluation.arithmetic import judge
 from edgetune.modules.evaluation.verdict import ClassifierCounts, Thresholds, overall, refusals
 from edgetune.modules.examples import records
 from edgetune.modules.images.decode import decode
@@ -146,7 +147,10 @@ def evaluate(
 def _describe(
     variant: _Variant, reference: ClassifierCounts, thresholds: Thresholds, images: np.ndarray, name: str
 ) -> dict[str, Any]:
+    runnable = images if variant.runner is not None else images[:0]
+    arithmetic, in_half_precision = judge(name, variant.content, runnable, thresholds.min_agreement)
     reasons = [*variant.reasons, *refusals(variant.counts, reference, len(variant.content), thresholds)]
+    reasons += in_half_precision
     latency = None
     if variant.runner is not None and len(images):
         report(f"edge evaluation: latency of {name}")
@@ -166,6 +170,7 @@ def _describe(
         "ops": facts.ops if facts else None,
         "min_runtime": facts.min_runtime if facts else None,
         "latency": latency,
+        "arithmetic": arithmetic,
     }
 
 

@@ -1,6 +1,7 @@
 """Run a LiteRT network as TensorFlow operations, so that its tensors can be observed and the network modified.
 
-Only the operations of float32 image classifiers are supported; any other raises `UnsupportedOperation`.
+Only the operations of image classifiers that compute in floating point are supported; any other raises
+`UnsupportedOperation`. Constants that the file stores in 16 or 8 bits are read as float32.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ CONV, DEPTHWISE, DENSE = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
 WEIGHTED = (CONV, DEPTHWISE, DENSE)
 """Operations with a kernel and a bias; their inputs are values, kernel and bias."""
 
-_DTYPES = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.INT32: np.int32}
+_DTYPES = {
+    schema.TensorType.FLOAT32: np.float32,
+    schema.TensorType.FLOAT16: np.float16,
+    schema.TensorType.INT32: np.int32,
+    schema.TensorType.INT8: np.int8,
+}
 _Activation = schema.ActivationFunctionType
 _ACTIVATIONS: dict[int, Callable[[tf.Tensor], tf.Tensor]] = {
     _Activation.NONE: tf.identity,
@@ -54,6 +60,8 @@ class Operation:
 Hook = Callable[[Operation | None, int, tf.Tensor], tf.Tensor]
 """Takes an operation (None for the image), the number of its output tensor, and the tensor; returns the tensor that the
 network continues with."""
+Compute = Callable[[Operation, Sequence[Any]], tf.Tensor]
+"""Takes an operation and its inputs, computed or constant; returns its output."""
 
 
 @dataclass
@@ -89,16 +97,25 @@ class Network:
                 found.setdefault(number, []).append(operation)
         return found
 
-    def run(self, images: tf.Tensor, hook: Hook) -> tf.Tensor:
-        """Compute probabilities float32 `[N, C]` of images float32 `[N, S, S, 3]`, passing every tensor to `hook`."""
+    def run(self, images: tf.Tensor, hook: Hook, compute: Compute | None = None) -> tf.Tensor:
+        """Compute probabilities of images.
+
+        Args:
+            images: float32 `[N, S, S, 3]` in 0..255.
+            hook: Gets every tensor.
+            compute: Computes each operation; by default `result`.
+
+        Returns:
+            float32 `[N, C]`.
+        """
+        compute = compute or result
         values = {self.image: hook(None, self.image, images)}
         last = {number: operation for operation in self.operations for number in operation.inputs}
         for operation in self.operations:
             operands = [values[n] if n in values else self.constants[n] for n in operation.inputs]
             # The converter names its tensors after the scope, so that its error messages point to the layer.
             with tf.name_scope(_scope(self.names[operation.output])):
-                result = activate(operation, linear(operation, operands))
-                values[operation.output] = hook(operation, operation.output, result)
+                values[operation.output] = hook(operation, operation.output, compute(operation, operands))
             for number in set(operation.inputs) & set(values):
                 if last[number] is operation:
                     del values[number]
@@ -109,7 +126,7 @@ def read_network(content: bytes) -> Network:
     """Read the network of a file.
 
     Args:
-        content: A LiteRT model in float32.
+        content: A LiteRT model that computes in floating point.
 
     Raises:
         UnsupportedOperation: It has an operation, type or activation function that is not supported.
@@ -124,10 +141,13 @@ def read_network(content: bytes) -> Network:
         data = model.buffers[tensor.buffer].data
         if data is not None and len(data):
             if tensor.type not in _DTYPES:
-                raise UnsupportedOperation(f"constant {network.names[number]!r} is neither float32 nor int32")
+                raise UnsupportedOperation(f"type {tensor.type} of constant {network.names[number]!r}")
             values = np.frombuffer(np.asarray(data, np.uint8).tobytes(), _DTYPES[tensor.type])
-            network.constants[number] = values.reshape(network.shapes[number])
+            network.constants[number] = _restored(values.reshape(network.shapes[number]), tensor.quantization)
     for operator in graph.operators:
+        if kinds[operator.opcodeIndex] == "DEQUANTIZE" and int(operator.inputs[0]) in network.constants:
+            network.constants[int(operator.outputs[0])] = network.constants[int(operator.inputs[0])]
+            continue
         operation = Operation(
             kinds[operator.opcodeIndex],
             tuple(int(number) for number in operator.inputs),
@@ -137,6 +157,20 @@ def read_network(content: bytes) -> Network:
         network.operations.append(_with_own_constants(operation, network))
         _check(network.operations[-1], network)
     return network
+
+
+def _restored(values: np.ndarray, quantization: Any) -> np.ndarray:
+    """Return a constant as the float32 that its 16 or 8 bits stand for; int32 is returned unchanged."""
+    if values.dtype == np.int32:
+        return values
+    if values.dtype == np.int8:
+        if quantization is None or quantization.scale is None:
+            raise UnsupportedOperation("an int8 constant without a scale")
+        scale, shape = np.asarray(quantization.scale), [1] * values.ndim
+        if len(scale) > 1:
+            shape[quantization.quantizedDimension] = -1
+        return values.astype(np.float32) * scale.reshape(shape)  # the zero point of weights is 0
+    return values.astype(np.float32)
 
 
 def _with_own_constants(operation: Operation, network: Network) -> Operation:
@@ -164,6 +198,11 @@ def _check(operation: Operation, network: Network) -> None:
         raise UnsupportedOperation(f"activation function {operation.activation} of {operation.kind}")
     if operation.kind in WEIGHTED and not set(operation.inputs[1:]) <= set(network.constants):
         raise UnsupportedOperation(f"{operation.kind} without a constant kernel and bias")
+
+
+def result(operation: Operation, operands: Sequence[Any]) -> tf.Tensor:
+    """Apply an operation with its activation function."""
+    return activate(operation, linear(operation, operands))
 
 
 def linear(operation: Operation, operands: Sequence[Any]) -> tf.Tensor:

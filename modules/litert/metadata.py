@@ -23,7 +23,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.core.errors import ExportError
-from edgetune.modules.litert.inspection import IDENTIFIER, parse
+from edgetune.modules.litert.flatbuffer import editable, pack
 
 METADATA = "TFLITE_METADATA"
 METADATA_IDENTIFIER = b"M001"
@@ -34,7 +34,6 @@ _RGB = 1
 AXIS_LABELS = 2
 # The oldest date that a zip can hold; a fixed date makes the file reproducible.
 _DATE = (1980, 1, 1, 0, 0, 0)
-_ALIGNMENT = 16  # of buffers: the schema requires it, but the Python writer does not provide it
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,7 @@ class Description:
 def add_metadata(content: bytes, labels: Sequence[str], about: Description) -> bytes:
     """Return a LiteRT file with metadata and labels added or replaced.
 
-    Buffers stored behind the flatbuffer are moved inside; otherwise they would be lost or misplaced. The same arguments
-    give the same bytes.
+    The same arguments give the same bytes.
 
     Args:
         content: A model with one subgraph, one input and one output, `[1, S, S, 3]` and `[1, C]`.
@@ -63,11 +61,7 @@ def add_metadata(content: bytes, labels: Sequence[str], about: Description) -> b
     """
     if broken := [label for label in labels if not label or len(label.splitlines()) != 1]:
         raise ExportError(f"class name {broken[0]!r} is not one line of text", "rename the class's folder")
-    model = parse(content)
-    for buffer in model.buffers:
-        if buffer.offset > 1 and buffer.size:
-            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-        buffer.offset = buffer.size = 0
+    model = editable(content)
     graph = model.subgraphs[0]
     height, width = (int(size) for size in graph.tensors[graph.inputs[0]].shape[1:3])
     metadata = np.frombuffer(_metadata(labels, about, height, width), np.uint8)
@@ -78,9 +72,7 @@ def add_metadata(content: bytes, labels: Sequence[str], about: Description) -> b
         model.buffers.append(schema.BufferT())
         model.metadata = [*(model.metadata or []), entry]
     model.buffers[entry.buffer].data = metadata
-    builder = _Builder(len(content) + 4096)
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    return _with_labels(bytes(builder.Output()), labels)
+    return _with_labels(pack(model), labels)
 
 
 def read_labels(content: bytes) -> list[str] | None:
@@ -90,30 +82,6 @@ def read_labels(content: bytes) -> list[str] | None:
             return archive.read(LABELS_FILE).decode().splitlines()
     except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
         return None
-
-
-class _Builder(flatbuffers.Builder):
-    """Flatbuffer builder that aligns byte vectors and writes equal vectors of other types only once.
-
-    The LiteRT schema requires the alignment, as kernels may load weights sixteen bytes at a time. In an 8-bit model,
-    every channel of every kernel and bias has a zero point of eight bytes; all are zero, a tenth of the file.
-    """
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self._written: dict[tuple[str, bytes], int] = {}
-
-    def CreateNumpyVector(self, x: np.ndarray) -> int:
-        if x.dtype != np.uint8:
-            content = x.dtype.str, x.tobytes()
-            if content not in self._written:
-                self._written[content] = int(super().CreateNumpyVector(x))
-            return self._written[content]
-        self.StartVector(1, x.size, _ALIGNMENT)
-        self.head = self.Head() - x.size
-        self.Bytes[self.Head() : self.Head() + x.size] = x.tobytes()
-        self.vectorNumElems = x.size
-        return int(self.EndVector())
 
 
 def _with_labels(model: bytes, labels: Sequence[str]) -> bytes:

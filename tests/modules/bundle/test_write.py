@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from edgetune.modules.bundle.golden import Golden
+from edgetune.modules.bundle.model_card import model_card
 from edgetune.modules.bundle.write import Lineage, write_bundle
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.evaluation.edge import evaluate
@@ -111,6 +112,34 @@ def test_the_card_contains_classes_figures_limits_and_lineage(bundle):
     assert "not calibrated" in card and LINEAGE.config_digest in card
     for part in ("Intended use", "Input and output", "Data", "Variants", "Accuracy by class", "Limits", "Lineage"):
         assert f"\n## {part}\n\n" in card
+
+
+def test_bundle_and_card_say_on_which_arithmetic_each_verdict_was_made(bundle):
+    variants = json.loads((bundle / "bundle.json").read_text())["variants"]
+    assert variants["int8"]["arithmetic"] == {
+        "measured_in": "CPU, 8-bit integers, sums in 32 bits",
+        "half_precision": None,
+    }
+    half = variants["float32"]["arithmetic"]["half_precision"]
+    assert (half["safe"], half["limit"], half["images"]) == (True, 65504, 12)
+    card = (bundle / "MODEL_CARD.md").read_text()
+    assert "\n### Arithmetic\n\nAccuracy and agreement were measured on a CPU." in card
+    assert (
+        f"| float32 | CPU, float32 | safe: the largest sum is {half['largest_sum']:,.0f} on 12 test images |\n"
+        "| int8 | CPU, 8-bit integers, sums in 32 bits | not used: integers only |\n\n## Accuracy by class\n"
+    ) in card
+
+
+def test_the_card_warns_of_a_variant_that_overflows_and_does_without_the_record_of_older_metrics(bundle):
+    facts = json.loads((bundle / "bundle.json").read_text())
+    half = facts["variants"]["float32"]["arithmetic"]["half_precision"]
+    half |= {"safe": False, "problem": "overflows in half precision: MEAN a|b sums up to 70,000, over 65,504"}
+    assert "| **do not use**: overflows in half precision: MEAN a\\|b sums up to 70,000" in model_card(facts)
+    half |= {"safe": None, "problem": "cannot be emulated in half precision: operation SIN"}
+    assert "| unknown: cannot be emulated in half precision: operation SIN |" in model_card(facts)
+    for variant in facts["variants"].values():
+        del variant["arithmetic"]
+    assert "Arithmetic" not in model_card(facts)
 
 
 def test_the_card_says_what_was_not_stated(bundle):

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from edgetune.modules.contracts.signatures import EDGE
-from edgetune.modules.conversion.converter import Converter
+from edgetune.modules.conversion.converter import Converter, Optimize
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.litert.graph import CONV, DENSE, DEPTHWISE, WEIGHTED, UnsupportedOperation, read_network
 from edgetune.modules.litert.interpreter import EdgeRunner
@@ -30,6 +30,13 @@ def converted(folder: Path, *layers: keras.layers.Layer) -> bytes:
         x = layer(x)
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
     converter = Converter.from_saved_model(tiny_model.save(model, folder / "m"), signature_keys=[EDGE])
+    return bytes(converter.convert())
+
+
+def dynamic(folder: Path) -> bytes:
+    """Return the model that `converted` left in `folder`, with weights of 8 bits."""
+    converter = Converter.from_saved_model(str(folder / "m"), signature_keys=[EDGE])
+    converter.optimizations = [Optimize.DEFAULT]
     return bytes(converter.convert())
 
 
@@ -96,8 +103,24 @@ def test_an_unsupported_operation_is_named(tmp_path, layer, named):
 def test_a_quantized_file_is_not_supported():
     with pytest.raises(UnsupportedOperation):
         read_network(edge.converted()["int8"])
-    with pytest.raises(UnsupportedOperation):
-        read_network(edge.converted()["float16"])
+
+
+def test_weights_of_16_bits_are_read_as_the_interpreter_reads_them():
+    content, images = edge.converted()["float16"], edge.representative()
+    found = read_network(content).run(tf.constant(images, tf.float32), unchanged).numpy()
+    np.testing.assert_allclose(found, EdgeRunner(content).probabilities(images), atol=1e-5)
+    assert np.ptp(found, axis=0).min() > 0.1
+
+
+def test_weights_of_8_bits_are_read_with_the_scale_of_their_channel(tmp_path):
+    # The converter leaves kernels of fewer than 1,024 values in float32.
+    layers = keras.layers.Conv2D(64, 3), keras.layers.GlobalAveragePooling2D()
+    exact, rounded = (read_network(content) for content in (converted(tmp_path, *layers), dynamic(tmp_path)))
+    [kernel] = (value for value in exact.constants.values() if value.shape == (64, 3, 3, 3))
+    [found] = (value for value in rounded.constants.values() if value.shape == (64, 3, 3, 3))
+    step = np.abs(kernel).max(axis=(1, 2, 3), keepdims=True) / 127
+    assert found.dtype == np.float32 and (np.abs(found - kernel) <= 0.501 * step).all()
+    assert (found != kernel).any()
 
 
 def test_a_file_that_is_not_a_model_is_an_error():

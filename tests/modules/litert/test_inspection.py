@@ -69,7 +69,7 @@ def test_a_float_model_named_int8_is_detected():
     assert found[0] == (
         "input is float32 [1, 32, 32, 3], but must be uint8 [1, 32, 32, 3] with scale 1 and zero point 0"
     )
-    assert "computes in floating point in 6 operations, first MUL (operation 0, tensor 'edge_image:0')" in found[1]
+    assert "computes in floating point in 7 operations, first MUL (operation 0, tensor 'edge_image:0')" in found[1]
 
 
 def test_a_single_float_operation_in_int8_is_named():

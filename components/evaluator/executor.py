@@ -8,10 +8,14 @@ from google.protobuf import json_format
 from tensorflow_model_analysis.proto import config_pb2
 from tfx import types
 from tfx.components.evaluator import executor
-from tfx.types import standard_component_specs
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import path_utils
 
 from edgetune.components.common.lineage import stamp
+from edgetune.components.common.names import EVALUATION_KEY, MODEL_KEY
 from edgetune.components.evaluator import extractors
+from edgetune.components.evaluator.keep_answers import DESTINATION, Destination
+from edgetune.modules.serving.saved_model import read_labels
 from edgetune.modules.settings.run import EvaluationSettings, unflatten
 
 LIBRARIES = (
@@ -42,7 +46,13 @@ class Executor(executor.Executor):
         config = json_format.Parse(exec_properties[key], config_pb2.EvalConfig())
         put_thresholds(config, unflatten(EvaluationSettings, exec_properties))
         changed = {**exec_properties, **_EXTRACTORS, key: json_format.MessageToJson(config)}
-        super().Do(input_dict, output_dict, changed)
+        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
+        evaluation = artifact_utils.get_single_uri(output_dict[EVALUATION_KEY])
+        kept = DESTINATION.set(Destination(evaluation, read_labels(saved_model)))
+        try:
+            super().Do(input_dict, output_dict, changed)
+        finally:
+            DESTINATION.reset(kept)
 
 
 def put_thresholds(config: config_pb2.EvalConfig, settings: EvaluationSettings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow_model_analysis as tfma
@@ -20,6 +21,7 @@ from edgetune.components.evaluator import Evaluator
 from edgetune.components.evaluator.executor import Executor, put_thresholds
 from edgetune.components.evaluator.extractors import BATCH, small_batches
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.evaluation.answers import read_answers
 from edgetune.modules.settings.run import EvaluationSettings
 from edgetune.pipeline.dag.eval_config import eval_config
 from tests.helpers.beam_context import context
@@ -149,3 +151,10 @@ def test_the_model_gets_only_small_batches_however_many_examples_are_read_at_onc
     assert measured["example_count"] == 70
     assert measured["sparse_categorical_accuracy"] == pytest.approx(60 / 70)
     assert blessing.get_int_custom_property("blessed") == 1
+
+    answers = read_answers(evaluation.uri)
+    assert len(set(answers.image_id)) == 70
+    assert answers.correct.sum() == 60
+    assert set(answers.label) == set(answers.predicted) == set(model.LABELS)
+    assert answers.predicted.tolist() == [model.LABELS[index] for index in answers.probabilities.argmax(axis=1)]
+    np.testing.assert_allclose(answers.probabilities.sum(axis=1), 1, atol=1e-5)

@@ -129,7 +129,7 @@ def test_config_prints_what_a_run_would_have(capsys):
     assert cli.main(["config", "--set", "evaluation.min_accuracy=0.5"]) == 0
     printed = parse(capsys.readouterr().out, "printed").value
     assert printed["name"] == "demo"
-    assert printed["evaluation"] == {"min_accuracy": 0.5, "max_regression": 0.001}
+    assert printed["evaluation"] == {**EvaluationSettings().model_dump(), "min_accuracy": 0.5}
 
 
 def test_a_reader_that_goes_away_is_no_error(root):

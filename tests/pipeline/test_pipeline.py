@@ -110,7 +110,7 @@ def test_the_evaluator_gets_only_the_raw_test_split(birds):
     assert json.loads(evaluator.exec_properties["example_splits"]) == ["test"]
     assert source_of(evaluator, "examples") == ("ImageExampleGen", "examples")
     assert source_of(evaluator, "model") == ("TwoPhaseTrainer", "model")
-    assert source_of(evaluator, "baseline_model") == ("Baseline", "model")
+    assert source_of(evaluator, "earlier_blessings") == ("Baseline", "model_blessing")
 
 
 def test_the_gate_measures_drift_from_the_statistics_of_the_last_blessed_model(birds):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Event
@@ -11,6 +12,7 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import standard_artifacts
 
 CANDIDATE_KEY, BLESSING_KEY, STATISTICS_KEY = "candidate", "model_blessing", "statistics"
+T = TypeVar("T")
 _DAY = 24 * 60 * 60 * 1000
 """Milliseconds."""
 
@@ -42,7 +44,7 @@ class BlessingsBeforeCandidate(ResolverStrategy):
 
         Args:
             days: Age of the oldest blessing, in days before the candidate; the last blessing has no limit.
-            models: Maximum number of blessings, the latest ones.
+            models: Maximum number of blessings; of more, some are left out evenly, never the oldest or the last.
         """
         self._milliseconds, self._models = days * _DAY, models
 
@@ -54,8 +56,15 @@ class BlessingsBeforeCandidate(ResolverStrategy):
         blessings = [blessing for model, blessing in sorted(_blessings(input_dict).items()) if model < oldest]
         since = min(map(_created, resolved[CANDIDATE_KEY])) - self._milliseconds
         recent = [blessing for blessing in blessings[:-1] if _created(blessing) >= since]
-        resolved[BLESSING_KEY] = [*recent, *blessings[-1:]][-self._models :]
+        resolved[BLESSING_KEY] = spread([*recent, *blessings[-1:]], self._models)
         return resolved
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """Return at most this many items, evenly spread, with the first and the last; if `most` is 1, only the last."""
+    if len(items) <= most:
+        return list(items)
+    return [items[-1 - round(step * (len(items) - 1) / max(most - 1, 1))] for step in reversed(range(most))]
 
 
 class StatisticsOfLastBlessed(ResolverStrategy):

@@ -140,6 +140,8 @@ def _percent(share: float) -> str:
     """Format a share in percent with one decimal, or as many more as keep it apart from 0 and 100."""
     if share in (0.0, 1.0, -1.0):
         return f"{100 * share:.0f}"
-    decimals = next((d for d in range(1, 6) if f"{100 * share:.{d}f}" not in (f"{100:.{d}f}", f"{0:.{d}f}", f"{-0.0:.{d}f}")), 6)
+    decimals = next(
+        (d for d in range(1, 6) if f"{100 * share:.{d}f}" not in (f"{100:.{d}f}", f"{0:.{d}f}", f"{-0.0:.{d}f}")), 6
+    )
     text = f"{100 * share:.{decimals}f}"
     return text.removesuffix(".0")

@@ -146,7 +146,9 @@ def _class_accuracy(answers: Answers, settings: EvaluationSettings) -> Gate:
         return Gate(name, SAVED_MODEL, what, needed=needed, passed=False, reason="there are no test images")
     failed = [f"{label} ({gate.value(gate.measured)})" for label, gate in gates.items() if not gate.passed]
     label, weakest = min(gates.items(), key=lambda item: _judged(item[1], settings))
-    return dataclasses.replace(weakest, passed=not failed, reason=f"below it: {_named(failed)}" if failed else f"the weakest class is {label}")
+    return dataclasses.replace(
+        weakest, passed=not failed, reason=f"below it: {_named(failed)}" if failed else f"the weakest class is {label}"
+    )
 
 
 def _share_gate(name: str, what: str, right: int, total: int, needed: float, settings: EvaluationSettings) -> Gate:
@@ -228,9 +230,7 @@ def _against(group: _Group, what: str, settings: EvaluationSettings, alpha: floa
 
 def _unapplied(what: str, settings: EvaluationSettings, reason: str) -> Gate:
     needed = settings.max_regression
-    return Gate(
-        "evaluation.max_regression", SAVED_MODEL, what, needed=needed, passed=None, at_most=True, reason=reason
-    )
+    return Gate("evaluation.max_regression", SAVED_MODEL, what, needed=needed, passed=None, at_most=True, reason=reason)
 
 
 def _join(answers: Answers, earlier: Sequence[Answers]) -> _Joined:

@@ -51,9 +51,7 @@ def worse_than_group(correct: np.ndarray, right: np.ndarray, asked: np.ndarray) 
     """
     together = right + correct
     informative = (together > 0) & (together <= asked)
-    pairs, counts = np.unique(
-        np.stack([together[informative], asked[informative] + 1]), axis=1, return_counts=True
-    )
+    pairs, counts = np.unique(np.stack([together[informative], asked[informative] + 1]), axis=1, return_counts=True)
     distribution = np.ones(1)
     for (of_these, of_all), count in zip(pairs.T, counts, strict=True):
         trials = stats.binom.pmf(np.arange(count + 1), count, of_these / of_all)

@@ -74,7 +74,7 @@ class EvaluationSettings(Settings):
     compare_days: Annotated[int, Field(ge=0)] = 90
     """Age up to which blessed models are compared with, in days before the new one; the last one always is."""
     compare_models: Positive = 30
-    """Maximum number of earlier blessed models to compare with, the latest ones."""
+    """Maximum number of earlier blessed models to compare with; of more, some are left out evenly."""
 
 
 class EdgeSettings(Settings):

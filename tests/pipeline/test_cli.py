@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgetune.modules.core import errors
+from edgetune.modules.settings.run import EvaluationSettings
 from edgetune.pipeline import cli
 from edgetune.pipeline.config.yaml_file import parse
 from tests.helpers import crafted_parquet

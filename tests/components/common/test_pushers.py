@@ -44,7 +44,13 @@ def measured(tmp_path_factory) -> dict[str, types.Artifact]:
     EdgeEvaluatorExecutor().Do(
         {"model": [model], "edge_model": [edge_model], "examples": [examples]},
         {"evaluation": [evaluation], "blessing": [blessing]},
-        {"required": ["float32"], "max_accuracy_drop": 0.01, "min_agreement": 0.97, "max_class_drop": 0.1, "code_digest": "f" * 64},
+        {
+            "required": ["float32"],
+            "max_accuracy_drop": 0.01,
+            "min_agreement": 0.97,
+            "max_class_drop": 0.1,
+            "code_digest": "f" * 64,
+        },
     )
     return {"model": model, "edge_model": edge_model, "edge_evaluation": evaluation, "edge_blessing": blessing}
 

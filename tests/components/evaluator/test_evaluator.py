@@ -135,7 +135,11 @@ def right_answers(monkeypatch) -> None:
         encoded, labels = ([each[name].bytes_list.value[0] for each in features] for name in ("image", "label"))
         means = [tf.io.decode_png(image).numpy().mean(axis=(0, 1)) for image in encoded]
         names = [("red", "green", "blue")[mean.argmax()] for mean in means]
-        write_answers(Path(output_dict["evaluation"][0].uri), [(image, label.decode()) for image, label in zip(encoded, labels, strict=True)], names)
+        write_answers(
+            Path(output_dict["evaluation"][0].uri),
+            [(image, label.decode()) for image, label in zip(encoded, labels, strict=True)],
+            names,
+        )
 
     monkeypatch.setattr(tfx_executor.Executor, "Do", do)
 

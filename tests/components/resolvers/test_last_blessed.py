@@ -70,9 +70,14 @@ def test_what_is_older_than_the_days_before_the_candidate_is_left_out_except_the
     assert resolve(9, some, day=1000) == [8]
 
 
-def test_the_latest_are_kept_if_there_are_too_many():
-    assert resolve(9, [blessing(number) for number in (3, 5, 7)], models=2) == [5, 7]
-    assert resolve(9, [blessing(number) for number in (3, 5, 7)], models=1) == [7]
+def test_of_too_many_some_are_left_out_evenly_and_never_the_oldest_or_the_last():
+    some = [blessing(number) for number in range(1, 12)]
+    assert resolve(20, some, models=3) == [1, 6, 11]
+    assert resolve(20, some, models=2) == [1, 11]
+    assert resolve(20, some, models=1) == [11]
+    assert resolve(20, some, models=11) == list(range(1, 12))
+    chosen = resolve(20, some, models=7)
+    assert len(set(chosen)) == 7 and chosen == sorted(chosen)
 
 
 # --- baselines for drift

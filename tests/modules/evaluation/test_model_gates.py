@@ -88,7 +88,9 @@ def test_a_weak_class_is_refused_and_named_if_there_is_a_floor():
     floor = ENOUGH.model_copy(update={"min_class_accuracy": 0.85})
     gate = judged(candidate, settings=floor)["min_class_accuracy"]
     assert gate.passed is False and gate.reason == "below it: ash (80 %)" and gate.images == 100
-    assert judged(candidate, settings=ENOUGH.model_copy(update={"min_class_accuracy": 0.8}))["min_class_accuracy"].passed
+    assert judged(candidate, settings=ENOUGH.model_copy(update={"min_class_accuracy": 0.8}))[
+        "min_class_accuracy"
+    ].passed
 
 
 # --- against earlier models

@@ -562,7 +562,9 @@ def test_summary_of_a_refused_run_names_the_reason_in_one_line(tmp_path: Path) -
 
 def refuse(folder: Path) -> None:
     """Record that the Evaluator refused the model for two reasons."""
-    gates = [replace(gate, passed=False, measured=0.8, low=0.72, high=0.86, reason="") for gate in model_gates(0.8, 120)]
+    gates = [
+        replace(gate, passed=False, measured=0.8, low=0.72, high=0.86, reason="") for gate in model_gates(0.8, 120)
+    ]
     (folder / "evaluation" / FILE).write_text(file_of(gates))
 
 
@@ -577,7 +579,11 @@ def test_a_model_that_a_gate_refused_is_not_blessed_and_the_figures_are_in_the_f
         "evaluation.max_regression allows at most 0 %"
     )
     page, _ = written(outcome, tmp_path / "report")
-    assert "Not blessed" in page.text and "Remedy: train <longer>" in page.text and ["refused"] * 2 == [row[6] for row in page.rows if row[0] == "SavedModel"]
+    assert (
+        "Not blessed" in page.text
+        and "Remedy: train <longer>" in page.text
+        and ["refused"] * 2 == [row[6] for row in page.rows if row[0] == "SavedModel"]
+    )
 
 
 def test_a_model_whose_gates_cannot_be_read_is_not_blessed(tmp_path: Path) -> None:

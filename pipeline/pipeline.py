@@ -75,7 +75,7 @@ def create_pipeline(
         metadata: Connection to ML Metadata; None if the platform has its own.
         beam_args: Beam flags for all components that use it; ImageExampleGen gets its `ingest_flags` in addition.
         cache: Whether to reuse results of earlier runs if nothing that they depend on has changed.
-        baselines: How to find the last blessed model; by default, with our own queries to ML Metadata.
+        baselines: How to find earlier blessed models; by default, with our own queries to ML Metadata.
 
     Raises:
         WeightsError: The weights file is missing.
@@ -124,13 +124,13 @@ def create_pipeline(
     )
     model = trainer.outputs[MODEL_KEY]
 
-    baseline = baselines.model(model)
+    baseline = baselines.blessings(model, settings.evaluation)
     evaluator = Evaluator(
         examples=examples,
         example_splits=["test"],
         model=model,
-        baseline_model=baseline.outputs[MODEL_KEY] if baseline else None,
-        eval_config=eval_config(settings.evaluation),
+        earlier_blessings=baseline.outputs["model_blessing"] if baseline else None,
+        eval_config=eval_config(),
         settings=settings.evaluation,
     )
     blessing = evaluator.outputs[BLESSING_KEY]

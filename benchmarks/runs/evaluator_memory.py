@@ -96,7 +96,7 @@ def _beam(evaluator: type[BaseBeamExecutor], model: Path, uri: Path) -> None:
     }
     settings = EvaluationSettings()
     properties = {
-        "eval_config": json_format.MessageToJson(eval_config(settings)),
+        "eval_config": json_format.MessageToJson(eval_config()),
         "example_splits": f'["{_SPLIT}"]',
         **flatten(settings),
     }

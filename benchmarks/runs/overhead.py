@@ -59,8 +59,11 @@ _UNJUDGED = (
     "data.min_examples_per_class=2",
     "evaluation.min_accuracy=0",
     "evaluation.max_regression=1",
+    "evaluation.min_test_images=1",
+    "evaluation.min_test_images_per_class=0",
     "edge.min_agreement=0",
     "edge.max_accuracy_drop=1",
+    "edge.max_class_drop=1",
 )
 
 

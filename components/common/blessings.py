@@ -1,6 +1,6 @@
 """Decide whether a model may be pushed; both pushers ask here.
 
-Both gates must have blessed it: TFX's Evaluator the SavedModel, and EdgeEvaluator the LiteRT models made from it. A
+Both gates must have blessed it: the Evaluator the SavedModel, and EdgeEvaluator the LiteRT models made from it. A
 blessing counts only for the artifact whose id is recorded in it. Anything missing means no push.
 """
 
@@ -56,6 +56,12 @@ def refusal(inputs: Artifacts) -> str | None:
     if edge_blessing.get_int_custom_property(names.BLESSED) != 1:
         return "the EdgeEvaluator refused the edge models"
     return None
+
+
+def evaluation_of(inputs: Artifacts) -> str:
+    """Return the folder or URL of the evaluation that the Evaluator's blessing was given for, empty if not recorded."""
+    blessing = _single(inputs, MODEL_BLESSING)
+    return blessing.get_string_custom_property(names.EVALUATION_URI) if blessing else ""
 
 
 def record_judged(judgement: types.Artifact, key: str, judged: types.Artifact) -> None:

@@ -14,7 +14,7 @@ EDGE_EVALUATOR = "EdgeEvaluator"
 SAVED_MODEL_PUSHER = "SavedModelPusher"
 EDGE_PUSHER = "EdgePusher"
 
-# Ids of the resolvers that find the last blessed model and the statistics of its data.
+# Ids of the resolvers that find earlier blessed models and the statistics of its data.
 BASELINE = "Baseline"
 BASELINE_STATISTICS = "BaselineStatistics"
 
@@ -27,6 +27,7 @@ MODEL_KEY = "model"
 MODEL_RUN_KEY = "model_run"
 EVALUATION_KEY = "evaluation"
 BLESSING_KEY = "blessing"
+EARLIER_KEY = "earlier_blessings"
 EDGE_MODEL_KEY = "edge_model"
 PUSHED_MODEL_KEY = "pushed_model"
 PUSHED_BUNDLE_KEY = "pushed_bundle"
@@ -37,6 +38,10 @@ PUSHED = "pushed"
 PUSHED_DESTINATION = "pushed_destination"
 PUSHED_VERSION = "pushed_version"
 REASON = "reason"
+EVALUATION_URI = "evaluation_uri"
+"""Of the Evaluator's blessing: the evaluation with the answers and the gates that it was given for."""
+COMPARED_WITH = "compared_with"
+"""Of the Evaluator's blessing: the evaluation of the last blessed model that it was compared with."""
 
 # Files in the artifacts.
 INGEST_FILE = "ingest.json"

@@ -15,7 +15,7 @@ from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
 from edgetune.modules.settings.run import EdgeSettings, flatten
 
-USED = ("required", "max_accuracy_drop", "min_agreement", "max_bytes")
+USED = ("required", "max_accuracy_drop", "min_agreement", "max_class_drop", "max_bytes")
 
 
 class EdgeEvaluatorSpec(types.ComponentSpec):
@@ -41,8 +41,9 @@ class EdgeEvaluator(base_component.BaseComponent):
     """A TFX component that measures LiteRT models and blesses each of them separately.
 
     Every variant classifies the raw `test` split in the LiteRT interpreter, and is compared with the SavedModel, which
-    classifies the same encoded images through `serving_default`. A variant is blessed if its accuracy, its agreement
-    with the SavedModel and its size are within the settings, and if its file meets the needs of clients. The edge model
+    classifies the same encoded images through `serving_default`. A variant is blessed if its accuracy, overall and on
+    each class, its agreement with the SavedModel and its size are within the settings, and if its file meets the needs
+    of clients. The edge model
     is blessed if every required variant is blessed, and at least one is; without test images, none is. A refusal is
     not a failure: the component succeeds, and the pushers do not push.
 

@@ -79,6 +79,7 @@ class Executor(base_executor.BaseExecutor):
             required=settings.required,
             max_accuracy_drop=settings.max_accuracy_drop,
             min_agreement=settings.min_agreement,
+            max_class_drop=settings.max_class_drop,
             max_bytes=settings.max_bytes,
         )
         golden = Golden(f"{evaluation.uri}/{GOLDEN}", saved_model_reader.read_labels(saved_model))

@@ -22,6 +22,7 @@ from edgetune.modules.bundle.signing import sign
 from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
 from edgetune.modules.contracts.bundle import CHECKSUMS
 from edgetune.modules.core.errors import ExportError
+from edgetune.modules.evaluation.gates import as_json, read_gates
 from edgetune.modules.settings.run import changed, digest
 from edgetune.modules.storage.digests import folder_digest
 from edgetune.modules.storage.versions import push
@@ -56,6 +57,7 @@ class Executor(base_executor.BaseExecutor):
 
         Raises:
             ExportError: A model's files differ from those that were measured.
+            DataError: The gates that the SavedModel passed cannot be read.
             ConfigError: The signing tool is not installed.
             PushError: The bundle cannot be signed, or the destination cannot be written.
         """
@@ -88,7 +90,8 @@ class Executor(base_executor.BaseExecutor):
             about = {name: exec_properties.get(name) or "" for name in CARD_TEXTS}
             ingest = _ingest(input_dict)
             images, reading = ingest.get("splits", {}), ingest.get("reading", {})
-            write_bundle(Path(folder), edge_model, evaluation, lineage, about, images, reading)
+            gates = as_json(read_gates(blessings.evaluation_of(input_dict)))
+            write_bundle(Path(folder), edge_model, evaluation, lineage, about, images, reading, gates)
             if key := exec_properties.get("sign_key"):
                 sign(Path(folder), key, exec_properties["sign_tool"])
             delivered = push(folder, exec_properties["destination"], last=CHECKSUMS)

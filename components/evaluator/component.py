@@ -10,9 +10,11 @@ from tfx.components.evaluator import component as tfx_evaluator
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts, standard_component_specs
 from tfx.types.channel import Channel
-from tfx.types.component_spec import ExecutionParameter
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from tfx.utils import json_utils
 
+from edgetune.components.common.names import EARLIER_KEY
+from edgetune.components.common.parameters import parameters_of
 from edgetune.components.evaluator import executor
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
@@ -20,22 +22,26 @@ from edgetune.modules.settings.run import EvaluationSettings, flatten
 
 
 class EvaluatorSpec(standard_component_specs.EvaluatorSpec):
-    """The interface of TFX's Evaluator, with the thresholds added."""
+    """The interface of TFX's Evaluator, with the thresholds and earlier blessings added."""
 
+    INPUTS = {
+        **standard_component_specs.EvaluatorSpec.INPUTS,
+        EARLIER_KEY: ChannelParameter(type=standard_artifacts.ModelBlessing, optional=True),
+    }
     PARAMETERS = {
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
-        "min_accuracy": ExecutionParameter(type=float),
-        "max_regression": ExecutionParameter(type=float),
+        **parameters_of(EvaluationSettings),
         "code_digest": ExecutionParameter(type=str),
         KEY: ExecutionParameter(type=str),
     }
 
 
 class Evaluator(tfx_evaluator.Evaluator):
-    """TFX's Evaluator with its two thresholds as typed properties, so that they can be changed for a single run.
+    """TFX's Evaluator for the metrics, and a verdict of our own.
 
-    TFX's own has them inside `eval_config`, one JSON text, which users of a platform could only replace as a whole. The
-    properties override the values in `eval_config`.
+    TFMA measures the model on the test images. The component keeps its answers too, judges them by the settings and by
+    the answers that earlier blessed models gave to the same images, and writes every condition with what was measured.
+    The settings are typed properties, so that users of a platform can change one for a single run.
 
     ## Example
     ```
@@ -43,15 +49,17 @@ class Evaluator(tfx_evaluator.Evaluator):
         examples=example_gen.outputs["examples"],
         example_splits=["test"],
         model=trainer.outputs["model"],
-        baseline_model=baseline.outputs["model"],
-        eval_config=eval_config(settings.evaluation),
+        earlier_blessings=baseline.outputs["model_blessing"],
+        eval_config=eval_config(),
         settings=settings.evaluation,
     )
     ```
 
     Component `outputs` contains:
-     - `evaluation`: Channel of type `standard_artifacts.ModelEvaluation`.
-     - `blessing`: Channel of type `standard_artifacts.ModelBlessing`.
+     - `evaluation`: Channel of type `standard_artifacts.ModelEvaluation`: TFMA's results, the answers
+       (`modules.evaluation.answers`) and `gates.json` (`modules.evaluation.gates`).
+     - `blessing`: Channel of type `standard_artifacts.ModelBlessing`, with the properties that TFX's pushers and
+       resolvers read, and `evaluation_uri`.
     """
 
     SPEC_CLASS = EvaluatorSpec
@@ -64,7 +72,7 @@ class Evaluator(tfx_evaluator.Evaluator):
         model: types.BaseChannel,
         eval_config: config_pb2.EvalConfig,
         settings: EvaluationSettings,
-        baseline_model: types.BaseChannel | None = None,
+        earlier_blessings: types.BaseChannel | None = None,
     ) -> None:
         """Construct an Evaluator component.
 
@@ -72,14 +80,15 @@ class Evaluator(tfx_evaluator.Evaluator):
             examples: Of type `standard_artifacts.Examples`.
             example_splits: Splits to evaluate on.
             model: Of type `standard_artifacts.Model`.
-            eval_config: The metrics, one of which has a value threshold and a change threshold over all examples.
+            eval_config: The metrics, without thresholds.
             settings: The thresholds.
-            baseline_model: The model to compare with; without it, the change threshold is not applied.
+            earlier_blessings: Of type `standard_artifacts.ModelBlessing`: of the models to compare with; None if the
+                platform does not know them.
         """
         spec = EvaluatorSpec(
             examples=examples,
             model=model,
-            baseline_model=baseline_model,
+            earlier_blessings=earlier_blessings,
             example_splits=json_utils.dumps(list(example_splits)),
             eval_config=eval_config,
             fairness_indicator_thresholds=json_utils.dumps(None),

@@ -1,25 +1,44 @@
-"""Executor of the Evaluator component: TFX's, with thresholds from the properties and small batches."""
+"""Executor of the Evaluator component: TFX's for the metrics, and our own verdict on the answers that it keeps."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import json_format
-from tensorflow_model_analysis.proto import config_pb2
+import tensorflow as tf
+from absl import logging
 from tfx import types
-from tfx.components.evaluator import executor
-from tfx.types import standard_component_specs
+from tfx.components.evaluator import constants, executor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
 
 from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
+from edgetune.components.common.names import (
+    BLESSED,
+    BLESSING_KEY,
+    COMPARED_WITH,
+    EARLIER_KEY,
+    EVALUATION_KEY,
+    EVALUATION_URI,
+    EXAMPLES_KEY,
+    MODEL_KEY,
+)
 from edgetune.components.common.outputs import empty
 from edgetune.components.evaluator import extractors
+from edgetune.components.evaluator.keep_answers import DESTINATION, Destination
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.evaluation.answers import Answers, read_answers
+from edgetune.modules.evaluation.gates import FILE, blessed, file_of, read_gates, refused
+from edgetune.modules.evaluation.model_gates import Earlier, model_gates
+from edgetune.modules.serving.saved_model import read_labels
 from edgetune.modules.settings.run import EvaluationSettings, unflatten
 
 LIBRARIES = (
     "tensorflow",  # runs the SavedModel
-    "tensorflow-model-analysis",  # computes the metrics and compares them with the thresholds
-    "tfx",  # its executor writes the blessing
+    "tensorflow-model-analysis",  # computes the metrics
+    "tfx",  # its executor passes the examples
+    "apache-beam",  # writes the answers
+    "scipy",  # compares with earlier models
 )
 # TFX's executor reads this property and imports the function; TFX's component has no parameter for it.
 _EXTRACTORS = {"custom_extractors": f"{extractors.__name__}.{extractors.custom_extractors.__name__}"}
@@ -38,31 +57,61 @@ class Executor(executor.Executor):
 
         Raises:
             ConfigError: A threshold is out of range.
-            DataError: The examples are not those that were written.
+            DataError: The examples are not those that were written, or the answers or the gates cannot be read back.
         """
         stamp(output_dict, LIBRARIES)
         empty(output_dict)
-        check_examples(input_dict[standard_component_specs.EXAMPLES_KEY])
-        key = standard_component_specs.EVAL_CONFIG_KEY
-        config = json_format.Parse(exec_properties[key], config_pb2.EvalConfig())
-        put_thresholds(config, unflatten(EvaluationSettings, exec_properties))
-        changed = {**exec_properties, **_EXTRACTORS, key: json_format.MessageToJson(config)}
-        super().Do(input_dict, output_dict, changed)
+        settings = unflatten(EvaluationSettings, exec_properties)
+        check_examples(input_dict[EXAMPLES_KEY])
+        model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
+        evaluation = artifact_utils.get_single_uri(output_dict[EVALUATION_KEY])
+        blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
+        labels = read_labels(path_utils.serving_model_path(model.uri))
+        kept = DESTINATION.set(Destination(evaluation, labels))
+        try:
+            super().Do(input_dict, output_dict, {**exec_properties, **_EXTRACTORS})
+        finally:
+            DESTINATION.reset(kept)
+        earlier, last = _earlier(input_dict)
+        gates = model_gates(read_answers(evaluation, probabilities=False), labels, settings, earlier)
+        _write(f"{evaluation}/{FILE}", file_of(gates))
+        for gate in refused(gates):
+            logging.info("refused: %s", gate.sentence())
+        # By what is written: nothing is blessed whose gates cannot be read.
+        is_blessed = blessed(read_gates(evaluation))
+        blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)
+        # On Kubeflow and Vertex, TFX replaces this id by the artifact's name.
+        blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
+        blessing.set_string_custom_property(EVALUATION_URI, evaluation)
+        if last:
+            blessing.set_string_custom_property(COMPARED_WITH, last)
+        blessing.set_int_custom_property(BLESSED, int(is_blessed))
+        name = constants.BLESSED_FILE_NAME if is_blessed else constants.NOT_BLESSED_FILE_NAME
+        _write(f"{blessing.uri}/{name}", "")
 
 
-def put_thresholds(config: config_pb2.EvalConfig, settings: EvaluationSettings) -> None:
-    """Set the values of the only threshold in `config` from `settings`.
+def _earlier(input_dict: dict[str, list[types.Artifact]]) -> tuple[Earlier, str]:
+    """Read the answers of earlier blessed models; those that cannot be read are skipped, with the reason.
 
-    Raises:
-        ValueError: There is not exactly one threshold, so it is unclear which metric the values are for.
+    Returns:
+        The answers, and the evaluation that the last of them are from; empty if there are none.
     """
-    bounds = [
-        bound.threshold
-        for specification in config.metrics_specs
-        for metric in specification.metrics
-        for bound in metric.per_slice_thresholds
-    ]
-    if len(bounds) != 1:
-        raise ValueError(f"eval_config has {len(bounds)} thresholds instead of one")
-    bounds[0].value_threshold.lower_bound.value = settings.min_accuracy
-    bounds[0].change_threshold.absolute.value = -settings.max_regression
+    if EARLIER_KEY not in input_dict:
+        return Earlier(absence="there is no earlier blessed model, or this platform cannot find it"), ""
+    found: dict[str, Answers] = {}
+    skipped = []
+    for blessing in sorted(input_dict[EARLIER_KEY], key=lambda artifact: artifact.id):
+        uri = blessing.get_string_custom_property(EVALUATION_URI)
+        try:
+            if not uri:
+                raise DataError("it was evaluated by an edgetune that kept no answers")
+            found[uri] = read_answers(uri, probabilities=False)
+        except DataError as error:
+            skipped.append(f"an earlier blessed model is not compared with: {error.cause}")
+    return Earlier(list(found.values()), skipped), next(reversed(found), "")
+
+
+def _write(path: str, text: str) -> None:
+    tf.io.gfile.makedirs(path.rpartition("/")[0])
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(text)

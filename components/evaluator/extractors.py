@@ -1,4 +1,4 @@
-"""Give TFMA its examples in small batches, to bound memory.
+"""Give TFMA its examples in small batches, to bound memory, and keep the model's answers.
 
 TFX sizes the Evaluator's batches to one second of work on this machine, up to 1,000 images, and TFMA passes each batch
 to the model in one piece. A network's activations take megabytes for each image, so a faster machine would need more
@@ -14,18 +14,26 @@ import apache_beam as beam
 import pyarrow as pa
 import tensorflow_model_analysis as tfma
 
+from edgetune.components.evaluator.keep_answers import DESTINATION, KeepAnswers
+
 BATCH = 32
 """Images in a batch. 16 take less memory and more time; 64 are not faster (`docs/decisions.md`)."""
+_PREDICTIONS = "ExtractPredictions"
 
 
 def custom_extractors(**arguments: Any) -> list[tfma.extractors.Extractor]:
-    """Return TFMA's extractors, preceded by one that splits batches. TFX's Evaluator calls this function by name.
+    """Return TFMA's extractors with two of ours: the first splits batches, and another writes the predictions.
+
+    TFX's Evaluator calls this function by name.
 
     Args:
         **arguments: Arguments of `tfma.default_extractors`.
     """
-    cut = tfma.extractors.Extractor("SmallBatches", beam.FlatMap(small_batches))
-    return [cut, *tfma.default_extractors(**arguments)]
+    split = tfma.extractors.Extractor("SmallBatches", beam.FlatMap(small_batches))
+    keep = tfma.extractors.Extractor("KeepAnswers", KeepAnswers(DESTINATION.get()))
+    found = tfma.default_extractors(**arguments)
+    after = [extractor.stage_name for extractor in found].index(_PREDICTIONS) + 1
+    return [split, *found[:after], keep, *found[after:]]
 
 
 def small_batches(extracts: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,8 +1,9 @@
-"""Find the baseline of a new model, and the baseline of new data."""
+"""Find what a new model is compared with, and the baseline of new data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Event
@@ -10,39 +11,60 @@ from tfx import types
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import standard_artifacts
 
-CANDIDATE_KEY, MODEL_KEY, BLESSING_KEY = "candidate", "model", "model_blessing"
-STATISTICS_KEY = "statistics"
+CANDIDATE_KEY, BLESSING_KEY, STATISTICS_KEY = "candidate", "model_blessing", "statistics"
+T = TypeVar("T")
+_DAY = 24 * 60 * 60 * 1000
+"""Milliseconds."""
 
 
-class LastBlessedBeforeCandidate(ResolverStrategy):
-    """Resolves the latest blessed model that is older than the candidate.
+class BlessingsBeforeCandidate(ResolverStrategy):
+    """Resolves the blessings of earlier models that a candidate is compared with.
+
+    They are those of the last blessed model before the candidate, and of all that were blessed in some days before it.
+    A blessing names the evaluation that has the model's answers; the model itself is not needed any more.
 
     TFX's LatestBlessedModelStrategy returns the candidate itself once it is blessed: an unchanged second run would then
-    evaluate the model against itself, bless it again and push it again. Older models are the same in every run, so an
-    unchanged run is served from the cache.
+    compare the model with itself, bless it again and push it again. What is older than the candidate is the same in
+    every run, also in later ones since the days are counted from the candidate, so an unchanged run is served from the
+    cache.
 
     ## Example
     ```
     baseline = Resolver(
-        strategy_class=LastBlessedBeforeCandidate,
+        strategy_class=BlessingsBeforeCandidate,
+        config={"days": 90, "models": 30},
         candidate=trainer.outputs["model"],
-        model=Channel(type=Model),
         model_blessing=Channel(type=ModelBlessing),
     )
     ```
     """
 
+    def __init__(self, days: int, models: int) -> None:
+        """Construct the strategy.
+
+        Args:
+            days: Age of the oldest blessing, in days before the candidate; the last blessing has no limit.
+            models: Maximum number of blessings; of more, some are left out evenly, never the oldest or the last.
+        """
+        self._milliseconds, self._models = days * _DAY, models
+
     def resolve_artifacts(
         self, store: MetadataStore, input_dict: Mapping[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """Return the baseline under `model`, and its blessing; both empty if no older model is blessed."""
+        """Return the blessings under `model_blessing`, the oldest first; none if no older model is blessed."""
         resolved, oldest = _candidate_alone(input_dict)
-        blessings = _blessings(input_dict)
-        older = [model for model in input_dict[MODEL_KEY] if model.id in blessings and model.id < oldest]
-        if older:
-            model = max(older, key=lambda artifact: artifact.id)
-            resolved[MODEL_KEY], resolved[BLESSING_KEY] = [model], [blessings[model.id]]
+        blessings = [blessing for model, blessing in sorted(_blessings(input_dict).items()) if model < oldest]
+        since = min(map(_created, resolved[CANDIDATE_KEY])) - self._milliseconds
+        recent = [blessing for blessing in blessings[:-1] if _created(blessing) >= since]
+        resolved[BLESSING_KEY] = spread([*recent, *blessings[-1:]], self._models)
         return resolved
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """Return at most this many items, evenly spread, with the first and the last; if `most` is 1, only the last."""
+    if len(items) <= most:
+        return list(items)
+    return [items[-1 - round(step * (len(items) - 1) / max(most - 1, 1))] for step in reversed(range(most))]
 
 
 class StatisticsOfLastBlessed(ResolverStrategy):
@@ -99,6 +121,11 @@ def _blessings(input_dict: Mapping[str, list[types.Artifact]]) -> dict[int, type
         for blessing in input_dict[BLESSING_KEY]
         if blessing.get_int_custom_property("blessed") == 1
     }
+
+
+def _created(artifact: types.Artifact) -> int:
+    """Return when an artifact was recorded, in milliseconds since the epoch."""
+    return int(artifact.mlmd_artifact.create_time_since_epoch)
 
 
 def _ancestors(store: MetadataStore, artifact_id: int) -> set[int]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 _PURPOSE = {"train": "training", "eval": "choice of the best epoch", "test": "measurements below"}
+# Fields of `modules.evaluation.gates.Gate` that are left out if they say nothing.
+_GATE = {"images": None, "whole": False, "at_most": False, "reason": ""}
 # Here and not in a file of its own, so that the digest of the code covers it.
 _TEMPLATE = """\
 # {{ lineage.pipeline }}: image classifier for phones
@@ -88,6 +90,20 @@ default, in which no value or sum may exceed 65,504. This was emulated, not meas
 {% endfor %}
 {% endif %}
 
+{% if judged %}
+## Conditions
+
+The conditions that decided on the release, with the 95 % interval of what was measured.
+
+| model | condition | setting | measured | 95 % interval | needed | images | passed |
+|-|-|-|-:|-:|-:|-:|-|
+{% for gate in judged %}
+| {{ gate.subject }} | {{ gate.what }} | {{ gate.name }} | {{ gate | value(gate.measured) }} | {{ gate | ends }} \
+| {{ "at most " if gate.at_most else "" }}{{ gate | value(gate.needed) }} | {{ gate.images or "-" }} \
+| {{ {true: "yes", false: "no"}.get(gate.passed, "not applied: " ~ gate.reason | plain) }} |
+{% endfor %}
+
+{% endif %}
 ## Accuracy by class
 
 The share of the test images of each class that are classified correctly (recall).
@@ -148,6 +164,7 @@ def model_card(bundle: dict[str, Any]) -> str:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {"plain": _plain, "share": _share, "libraries": _libraries, "half": _half}
+    environment.filters |= {"value": _value, "ends": _ends}
     test, per_class = bundle["test"]["images"], bundle["saved_model"]["per_class"]
     about = dict.fromkeys(("description", "author", "license", "data", "intended_use", "limits")) | bundle.get(
         "about", {}
@@ -156,6 +173,12 @@ def model_card(bundle: dict[str, Any]) -> str:
         **bundle,
         "about": about,
         "images": bundle.get("images", {}),
+        # Bundles of earlier versions have none.
+        "judged": [
+            {**_GATE, **gate}
+            for gates in (bundle.get("gates", []), *(facts.get("gates", []) for facts in bundle["variants"].values()))
+            for gate in gates
+        ],
         "unknown": "Not stated.",
         "purpose": _PURPOSE,
         # Normal approximation of a binomial proportion at one half, where the interval is widest.
@@ -184,6 +207,14 @@ def _half(facts: dict[str, Any] | None) -> str:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _value(gate: dict[str, Any], value: float | None) -> str:
+    return _share(value) if value is None or not gate["whole"] else f"{value:.0f}"
+
+
+def _ends(gate: dict[str, Any]) -> str:
+    return "-" if gate["low"] is None else f"{gate['low']:.4f} to {gate['high']:.4f}"
 
 
 def _plain(label: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ def write_bundle(
     about: Mapping[str, str] | None = None,
     images: Mapping[str, Mapping[str, int]] | None = None,
     reading: Mapping[str, Any] | None = None,
+    gates: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Write a bundle.
 
@@ -81,6 +82,7 @@ def write_bundle(
         images: Number of images by class name by split, if known.
         reading: How images were read before they became the model's input: `max_side` and `background`, as the
             settings of these names; empty if not known.
+        gates: The gates that the SavedModel passed, as JSON values; each variant's are among its measurements.
 
     Returns:
         The content of `bundle.json`.
@@ -120,6 +122,7 @@ def write_bundle(
         "test": metrics["test"],
         "runtime": metrics["runtime"],
         "thresholds": metrics["thresholds"],
+        "gates": [dict(gate) for gate in gates],
         "about": {name: text for name, text in (about or {}).items() if text},
         "images": images or {},
         "lineage": asdict(lineage),

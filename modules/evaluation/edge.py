@@ -20,7 +20,8 @@ from edgetune.modules.contracts.signatures import IMAGE_BYTES, LABELS_FILE, PROB
 from edgetune.modules.core.errors import DataError, EdgetuneError
 from edgetune.modules.core.progress import report
 from edgetune.modules.evaluation.arithmetic import judge
-from edgetune.modules.evaluation.verdict import ClassifierCounts, Thresholds, overall, refusals
+from edgetune.modules.evaluation.gates import as_json
+from edgetune.modules.evaluation.verdict import ClassifierCounts, Thresholds, overall, refusals, variant_gates
 from edgetune.modules.examples import records
 from edgetune.modules.images.decode import decode
 from edgetune.modules.litert import declared_metadata, inspection, metadata
@@ -126,7 +127,7 @@ def evaluate(
         report(f"edge evaluation: {reference.total} images")
     if golden:
         golden.write(server, {name: variant.ask for name, variant in variants.items()})
-    described = {name: _describe(variant, reference, thresholds, first, name) for name, variant in variants.items()}
+    described = {name: _describe(variant, thresholds, first, name) for name, variant in variants.items()}
     reasons = overall({name: facts["reasons"] for name, facts in described.items()}, thresholds.required)
     if not reference.total:
         reasons = [f"nothing was measured: the {SPLIT} split has no images"]
@@ -144,13 +145,11 @@ def evaluate(
     }
 
 
-def _describe(
-    variant: _Variant, reference: ClassifierCounts, thresholds: Thresholds, images: np.ndarray, name: str
-) -> dict[str, Any]:
+def _describe(variant: _Variant, thresholds: Thresholds, images: np.ndarray, name: str) -> dict[str, Any]:
     runnable = images if variant.runner is not None else images[:0]
     arithmetic, in_half_precision = judge(name, variant.content, runnable, thresholds.min_agreement)
-    reasons = [*variant.reasons, *refusals(variant.counts, reference, len(variant.content), thresholds)]
-    reasons += in_half_precision
+    gates = variant_gates(variant.counts, len(variant.content), thresholds, name)
+    reasons = [*variant.reasons, *refusals(variant.counts, gates), *in_half_precision]
     latency = None
     if variant.runner is not None and len(images):
         report(f"edge evaluation: latency of {name}")
@@ -160,6 +159,7 @@ def _describe(
     return {
         "blessed": not reasons,
         "reasons": reasons,
+        "gates": as_json(gates),
         **variant.counts.metrics(),
         **variant.counts.comparison(),
         "file": model_file(name),

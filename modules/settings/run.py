@@ -61,8 +61,20 @@ class EvaluationSettings(Settings):
 
     min_accuracy: Fraction = 0.8
     """Minimum accuracy on the test split."""
-    max_regression: Fraction = 0.001
-    """Maximum loss of accuracy compared with the last blessed model."""
+    gate_on: Literal["estimate", "lower_bound"] = "estimate"
+    """What must reach the minimum accuracies: the measured `estimate`, or the `lower_bound` of its 95 % interval."""
+    min_class_accuracy: Fraction | None = None
+    """Minimum accuracy on the test images of each class (recall); null for none."""
+    min_test_images: Positive = 30
+    """Minimum number of test images; with fewer, no model is blessed."""
+    min_test_images_per_class: Annotated[int, Field(ge=0)] = 3
+    """Minimum number of test images of each class; with fewer, no model is blessed."""
+    max_regression: Fraction = 0.0
+    """Maximum loss of accuracy, on the images that both saw, against earlier blessed models, if it is significant."""
+    compare_days: Annotated[int, Field(ge=0)] = 90
+    """Age up to which blessed models are compared with, in days before the new one; the last one always is."""
+    compare_models: Positive = 30
+    """Maximum number of earlier blessed models to compare with; of more, some are left out evenly."""
 
 
 class EdgeSettings(Settings):
@@ -76,6 +88,8 @@ class EdgeSettings(Settings):
     """Maximum loss of test accuracy compared with the SavedModel."""
     min_agreement: Fraction = 0.97
     """Minimum fraction of test images for which a variant and the SavedModel predict the same class."""
+    max_class_drop: Fraction = 0.1
+    """Maximum loss of accuracy on one class compared with the SavedModel, if it is significant or the whole class."""
     max_bytes: Positive | None = None
     """Maximum size of a variant's file, in bytes."""
     representative_images: Positive = 100

@@ -6,28 +6,16 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from edgetune.modules.contracts import signatures
 from edgetune.modules.contracts.example_features import LABEL, LABEL_INDEX
-from edgetune.modules.settings.run import EvaluationSettings
 
 
-def eval_config(settings: EvaluationSettings) -> config_pb2.EvalConfig:
+def eval_config() -> config_pb2.EvalConfig:
     """Configure accuracy overall and per class, loss and confusion matrix, through the signatures that are pushed.
 
-    The thresholds apply to all examples together: a plain `threshold` would be applied to every slice, and reject a
-    model for its weakest class.
+    There are no thresholds: the verdict is ours (`modules.evaluation.model_gates`).
     """
     overall = config_pb2.SlicingSpec()
-    threshold = config_pb2.MetricThreshold(
-        value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": settings.min_accuracy}),
-        # TFX ignores it if there is no baseline yet.
-        change_threshold=config_pb2.GenericChangeThreshold(
-            direction=config_pb2.MetricDirection.HIGHER_IS_BETTER, absolute={"value": -settings.max_regression}
-        ),
-    )
-    accuracy = config_pb2.MetricConfig(
-        class_name="SparseCategoricalAccuracy",
-        per_slice_thresholds=[config_pb2.PerSliceMetricThreshold(slicing_specs=[overall], threshold=threshold)],
-    )
-    others = [
+    metrics = [
+        config_pb2.MetricConfig(class_name="SparseCategoricalAccuracy"),
         config_pb2.MetricConfig(class_name="ExampleCount"),
         config_pb2.MetricConfig(class_name="SparseCategoricalCrossentropy"),
         # By default its threshold is 0, so the predicted class is the most probable one. Setting the threshold would
@@ -44,5 +32,5 @@ def eval_config(settings: EvaluationSettings) -> config_pb2.EvalConfig:
             )
         ],
         slicing_specs=[overall, config_pb2.SlicingSpec(feature_keys=[LABEL])],
-        metrics_specs=[config_pb2.MetricsSpec(metrics=[accuracy, *others])],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)],
     )

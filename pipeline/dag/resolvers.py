@@ -13,28 +13,29 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
 from edgetune.components.common.names import BASELINE, BASELINE_STATISTICS
-from edgetune.components.resolvers.last_blessed import LastBlessedBeforeCandidate, StatisticsOfLastBlessed
+from edgetune.components.resolvers.last_blessed import BlessingsBeforeCandidate, StatisticsOfLastBlessed
+from edgetune.modules.settings.run import EvaluationSettings
 
 
 class Baselines(Protocol):
-    """Factory of nodes that find baselines, with outputs `model` and `statistics`; None if the platform has no way."""
+    """Factory of nodes that find baselines; None if the platform has no way."""
 
-    def model(self, candidate: BaseChannel) -> Resolver | None:
-        """Return a node that finds the blessed model to compare the candidate model with."""
+    def blessings(self, candidate: BaseChannel, settings: EvaluationSettings) -> Resolver | None:
+        """Return a node that finds the blessings of the models to compare the candidate model with: `model_blessing`."""
 
     def statistics(self, candidate: BaseChannel) -> Resolver | None:
-        """Return a node that finds the statistics to measure the drift of the candidate statistics from."""
+        """Return a node that finds `statistics` to measure the drift of the candidate statistics from."""
 
 
 class MetadataBaselines:
     """Baselines found by our own queries, for runners that give access to ML Metadata."""
 
-    def model(self, candidate: BaseChannel) -> Resolver:
-        """Return a node that finds the last blessed model before the candidate."""
+    def blessings(self, candidate: BaseChannel, settings: EvaluationSettings) -> Resolver:
+        """Return a node that finds the last blessed model before the candidate, and those of some days before it."""
         return Resolver(
-            strategy_class=LastBlessedBeforeCandidate,
+            strategy_class=BlessingsBeforeCandidate,
+            config={"days": settings.compare_days, "models": settings.compare_models},
             candidate=candidate,
-            model=Channel(type=standard_artifacts.Model),
             model_blessing=Channel(type=standard_artifacts.ModelBlessing),
         ).with_id(BASELINE)
 
@@ -51,12 +52,13 @@ class MetadataBaselines:
 class VertexBaselines:
     """Baselines found by the only query that TFX can compile for Vertex: the latest blessed model.
 
-    Vertex resolves it when the run starts, so it never returns the run's own model. But if nothing has changed, it
-    returns the model that the run gets from the cache, which is then evaluated against itself and pushed again.
+    So a model is compared with the last one only: a slow decline over several is not detected. Vertex resolves it when
+    the run starts, so it never returns the run's own model. But if nothing has changed, it returns the model that the
+    run gets from the cache, which is then compared with itself and pushed again.
     """
 
-    def model(self, candidate: BaseChannel) -> Resolver:
-        """Return a node that finds the latest blessed model."""
+    def blessings(self, candidate: BaseChannel, settings: EvaluationSettings) -> Resolver:
+        """Return a node that finds the blessing of the latest blessed model."""
         return Resolver(
             strategy_class=LatestBlessedModelStrategy,
             model=Channel(type=standard_artifacts.Model),
@@ -71,8 +73,8 @@ class VertexBaselines:
 class NoBaselines:
     """No baselines, since Kubeflow Pipelines rejects resolvers: neither regression nor drift is measured."""
 
-    def model(self, candidate: BaseChannel) -> Resolver | None:
-        """Return None: `min_accuracy` alone decides on the model."""
+    def blessings(self, candidate: BaseChannel, settings: EvaluationSettings) -> Resolver | None:
+        """Return None: the model is compared with no other, and the absolute gates alone decide on it."""
         return None
 
     def statistics(self, candidate: BaseChannel) -> Resolver | None:

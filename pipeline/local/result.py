@@ -22,7 +22,7 @@ class Run:
     blessed: bool
     """Whether both gates accepted the model: the SavedModel by its accuracy, the LiteRT models against it."""
     reasons: tuple[str, ...]
-    """Why it is not blessed, one sentence each; empty if it is."""
+    """Why it is not blessed, one sentence each with what was measured and needed; empty if it is."""
     pushed: tuple[str, ...]
     """Folders or URLs of the delivered versions: the SavedModel, then the edge bundle."""
     report: Path
@@ -31,7 +31,8 @@ class Run:
     metrics: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Measurements on the test split: `accuracy` (0..1), `images`, `interval` (95 %, or None), and by name `variants`
     (`accuracy`, `agreement`, `bytes`, `latency`, `blessed`, `reasons`) and `baselines` (`test_accuracy`, `seconds`,
-    `epochs`). What was not measured is absent."""
+    `epochs`), and the list `gates`: each condition with what was `measured`, its 95 % interval (`low`, `high`), what was
+    `needed` and whether it `passed` (None if it was not applied). What was not measured is absent."""
 
     def require_blessed(self) -> Run:
         """Return this run.
@@ -56,6 +57,8 @@ def result(outcome: Outcome, report: Path, log: Path) -> Run:
     metrics: dict[str, Any] = {}
     if found := collected.get("results"):
         metrics |= {key: found[key] for key in ("accuracy", "images", "interval")}
+    if found := collected.get("gates"):
+        metrics["gates"] = found
     for key, section, rows in (("variants", "edge", "variants"), ("baselines", "transfer", None)):
         if values := collected.get(section):
             named = values[rows] if rows else values

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetune.components.common import names
-from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.core.errors import ConfigError, DataError
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.store import connection, describe, open_store
 
@@ -119,8 +119,11 @@ class Outcome:
         ]
 
     def _gate_blessed(self, gate: str) -> bool:
-        artifact = self.node(gate).artifact(GATES[gate])
-        return artifact is not None and artifact.custom_properties.get(names.BLESSED) == 1
+        node = self.node(gate)
+        artifact = node.artifact(GATES[gate])
+        said = artifact is not None and artifact.custom_properties.get(names.BLESSED) == 1
+        # What was judged must be there to be shown, and say the same.
+        return said and not (gate == names.EVALUATOR and _model_reasons(node))
 
 
 def read_outcome(metadata: Path | ConnectionConfig, pipeline_name: str, run_id: str | None = None) -> Outcome:
@@ -218,10 +221,15 @@ def _values(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _model_reasons(evaluator: Node) -> list[str]:
-    from edgetune.modules.evaluation.tfma_results import failures
+    from edgetune.modules.evaluation.gates import read_gates, refused
 
     evaluation = evaluator.artifact(names.EVALUATION_KEY)
-    return failures(evaluation.uri) if evaluation else []
+    if evaluation is None:
+        return [f"{names.EVALUATOR} wrote no evaluation"]
+    try:
+        return [gate.sentence() for gate in refused(read_gates(evaluation.uri))]
+    except DataError as error:
+        return [error.cause]
 
 
 def _edge_reasons(evaluator: Node) -> list[str]:

@@ -31,6 +31,7 @@ from edgetune.pipeline.report.artifacts import Absent, folder, number, read_json
 from edgetune.pipeline.report.data import counted, data, listed
 from edgetune.pipeline.report.data import findings as found_by_the_gate
 from edgetune.pipeline.report.evaluation import classes, confusion, results
+from edgetune.pipeline.report.verdicts import gates, row, serving, serving_sentence
 
 TRANSFER_NAMES = ("fixed_features", "fine_tuned", "from_scratch")
 
@@ -63,6 +64,8 @@ def collect(
         rejected: The error with which ImageExampleGen failed because of rejected files, if it did.
     """
     readers: dict[str, Callable[[], Any]] = {
+        "gates": lambda: [row(gate) for gate in gates(outcome)],
+        "serving": lambda: [serving_sentence(what, versions) for what, versions in serving(outcome).items()],
         "results": lambda: results(_evaluation(outcome)),
         "transfer": lambda: _transfer(outcome, settings),
         "edge": lambda: _edge(outcome, settings),

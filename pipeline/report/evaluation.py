@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from edgetune.pipeline.report.words import wilson
+from edgetune.modules.evaluation.intervals import wilson
 
 MAX_CONFUSIONS = 12
 """Number of class pairs listed as the most frequent confusions."""
 
 
 def results(uri: str) -> dict[str, Any]:
-    """Return accuracy with its 95% interval, loss, number of images, and the last blessed model's accuracy if any.
+    """Return accuracy with its 95% interval, loss and number of images.
 
     Args:
         uri: Folder of an evaluation.
@@ -21,17 +21,12 @@ def results(uri: str) -> dict[str, Any]:
     from edgetune.modules.evaluation import tfma_results
 
     candidate = tfma_results.overall_metrics(uri)
-    baseline = tfma_results.overall_metrics(uri, baseline=True)
     images, accuracy = int(candidate[tfma_results.EXAMPLES]), candidate[tfma_results.ACCURACY]
-    before = baseline.get(tfma_results.ACCURACY)
     return {
         "accuracy": accuracy,
         "interval": wilson(round(accuracy * images), images),
         "images": images,
         "loss": candidate.get(tfma_results.LOSS),
-        "last_blessed_accuracy": before,
-        "last_blessed_interval": None if before is None else wilson(round(before * images), images),
-        "change": None if before is None else accuracy - before,
     }
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from edgetune.modules.core.wording import counted
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.collect import collect
-from edgetune.pipeline.report.words import UNKNOWN, interval, milliseconds, percent, points, size
+from edgetune.pipeline.report.verdicts import headline
+from edgetune.pipeline.report.words import UNKNOWN, interval, milliseconds, percent, size
 from edgetune.pipeline.terminal.console import duration
 
 
@@ -22,13 +23,16 @@ def summary(outcome: Outcome, *, report: Path | None) -> list[str]:
     """
     collected = collect(outcome)
     lines = []
-    if found := collected.get("results"):
+    if verdict := headline(outcome):
+        lines.append(verdict)
+    elif found := collected.get("results"):
         lines.append(_accuracy(found))
     lines += _table([_transfer(row) for row in collected.get("transfer") or []])
     lines += _table([_variant(variant) for variant in (collected.get("edge") or {"variants": []})["variants"]])
     lines += [f"pushed to  {path}" for path in outcome.pushed]
     if not outcome.pushed and outcome.nodes:
         lines.append("nothing was pushed")
+    lines += collected.get("serving") or []
     if report is not None:
         lines.append(f"report     {report}")
     return lines
@@ -38,8 +42,6 @@ def _accuracy(results: dict[str, Any]) -> str:
     line = f"accuracy {percent(results['accuracy'])} on {counted(results['images'], 'test image')}"
     if results["interval"]:
         line += f" (95% interval {interval(results['interval'])})"
-    if results["change"] is not None:
-        line += f", {points(results['change'], sign=True)} points from the last blessed model"
     return line
 
 

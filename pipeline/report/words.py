@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 
 UNKNOWN = "–"
-Z_95 = 1.959964
-"""The 97.5% quantile of the normal distribution, for 95% intervals."""
 
 
 def percent(share: float | None) -> str:
@@ -24,13 +22,12 @@ def interval(bounds: tuple[float, float] | None) -> str:
     return UNKNOWN if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
 
 
-def points(change: float | None, sign: bool = False) -> str:
-    """Format a difference of two shares in percentage points, as `0.27`; with `sign` as `+0.27`."""
+def points(change: float | None) -> str:
+    """Format a difference of two shares in percentage points, as `0.27`."""
     if change is None:
         return UNKNOWN
     # Adding zero turns a difference that rounds to `-0.00` into `0.00`.
-    rounded = round(100 * change, 2) + 0.0
-    return f"{rounded:{'+' if sign and rounded else ''}.2f}".replace("-", "−")
+    return f"{round(100 * change, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def size(count: int | None) -> str:
@@ -50,18 +47,3 @@ def milliseconds(value: float | None) -> str:
         return UNKNOWN
     decimals = 0 if value <= 0 else max(0, 2 - math.floor(math.log10(value)))
     return f"{value:,.{min(decimals, 3)}f} ms"
-
-
-def wilson(correct: int, total: int) -> tuple[float, float] | None:
-    """Return the 95% interval of `correct / total`, or None if `total` is 0.
-
-    This is Wilson's score interval (Wilson 1927, "Probable inference, the law of succession, and statistical
-    inference"). It stays within 0..1 and has a width at shares of 0 and 1, where the normal approximation has none.
-    """
-    if total <= 0:
-        return None
-    share, z2 = correct / total, Z_95**2
-    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = Z_95 * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)
-    # At the ends, the formula gives 0 and 1 with a rounding error that would be visible.
-    return 0.0 if correct == 0 else max(0.0, centre - half), 1.0 if correct == total else min(1.0, centre + half)

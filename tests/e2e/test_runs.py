@@ -45,7 +45,9 @@ SETTINGS = (
     "training.head.epochs=6",
     "training.fine_tune.epochs=1",
     "training.baselines=[]",
-    # The thresholds of the demo.
+    # The thresholds of the demo, on the twelve test images that there are.
+    "evaluation.min_test_images=5",
+    "evaluation.min_test_images_per_class=1",
     # Without float16, which has its own tests: each variant is converted four times here.
     "edge.variants=[float32, int8]",
 )
@@ -101,9 +103,9 @@ def states(outcome: Outcome, state: str) -> set[str]:
     return {node.id for node in outcome.nodes if node.state == state}
 
 
-def baseline_id(outcome: Outcome) -> int | None:
-    """Return the id of the baseline that the run's model was compared with."""
-    return outcome.node("Evaluator").artifact("blessing").custom_properties.get("baseline_model_id")
+def compared_with(outcome: Outcome) -> str | None:
+    """Return the evaluation that the run's model was compared with."""
+    return outcome.node("Evaluator").artifact("blessing").custom_properties.get("compared_with")
 
 
 @pytest.fixture(scope="module")
@@ -255,8 +257,9 @@ def test_on_vertex_a_run_with_another_threshold_is_compared_with_the_last_blesse
         again = vertex.run(compile_for("vertex", machine, tmp_path), {"evaluation_min_accuracy": 0.25}, known)
     [model], [before] = executed["TwoPhaseTrainer"]["model"], executed["Evaluator"]["blessing"]
     [judged] = again["Evaluator"]["blessing"]
-    assert judged["metadata"]["baseline_model_id"] == judged["metadata"]["current_model_id"] == model["name"]
-    assert "baseline_model_id" not in before["metadata"]
+    assert judged["metadata"]["current_model_id"] == model["name"]
+    assert judged["metadata"]["compared_with"] == before["metadata"]["evaluation_uri"]
+    assert "compared_with" not in before["metadata"]
     old, new = pushed_bundle(executed), pushed_bundle(again)
     assert old != new and answers(old) == answers(new)
     assert lineage(old)["config_digest"] != lineage(new)["config_digest"]
@@ -274,8 +277,8 @@ def test_an_edit_runs_the_components_that_use_the_file_again_and_the_next_run_no
     outcome = machine.outcome()
     assert states(outcome, CACHED) == DATA
     assert states(outcome, COMPLETE) == NODES - DATA
-    assert baseline_id(before) is None
-    assert baseline_id(outcome) == before.node("TwoPhaseTrainer").artifact("model").id
+    assert compared_with(before) is None
+    assert compared_with(outcome) == before.node("Evaluator").artifact("evaluation").uri
     assert len(machine.pushed("saved_model")) == len(machine.pushed("edge")) == 2
 
     executions, artifacts = machine.counts()
@@ -303,7 +306,7 @@ def test_a_refused_model_is_not_pushed_and_one_line_has_the_reason(tmp_path, roo
     done = machine.run(*(part for setting in quick for part in ("--set", setting)))
     assert done.returncode == 7, done.stdout + done.stderr
     [why, remedy] = done.stderr.splitlines()
-    assert why.startswith("edgetune: accuracy 0.") and "is below evaluation.min_accuracy 0.9" in why
+    assert why.startswith("edgetune: accuracy ") and "evaluation.min_accuracy needs 90 %" in why
     assert remedy.startswith("  remedy: nothing was pushed")
     outcome = machine.outcome()
     assert not outcome.blessed

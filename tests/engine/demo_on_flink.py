@@ -41,6 +41,7 @@ SETTINGS = (
     "evaluation.min_accuracy=0.5",
     "edge.max_accuracy_drop=0.2",
     "edge.min_agreement=0.5",
+    "edge.max_class_drop=1",
 )
 
 

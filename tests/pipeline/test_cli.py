@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgetune.modules.core import errors
+from edgetune.modules.settings.run import EvaluationSettings
 from edgetune.pipeline import cli
 from edgetune.pipeline.config.yaml_file import parse
 from tests.helpers import crafted_parquet
@@ -130,7 +131,7 @@ def test_config_prints_what_a_run_would_have(capsys):
     assert cli.main(["config", "--set", "evaluation.min_accuracy=0.5"]) == 0
     printed = parse(capsys.readouterr().out, "printed").value
     assert printed["name"] == "demo"
-    assert printed["evaluation"] == {"min_accuracy": 0.5, "max_regression": 0.001}
+    assert printed["evaluation"] == {**EvaluationSettings().model_dump(), "min_accuracy": 0.5}
 
 
 def test_a_full_disk_is_the_machines_fault(runner, capsys):

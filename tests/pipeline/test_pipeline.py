@@ -110,7 +110,7 @@ def test_the_evaluator_gets_only_the_raw_test_split(birds):
     assert json.loads(evaluator.exec_properties["example_splits"]) == ["test"]
     assert source_of(evaluator, "examples") == ("ImageExampleGen", "examples")
     assert source_of(evaluator, "model") == ("TwoPhaseTrainer", "model")
-    assert source_of(evaluator, "baseline_model") == ("Baseline", "model")
+    assert source_of(evaluator, "earlier_blessings") == ("Baseline", "model_blessing")
 
 
 def test_the_gate_measures_drift_from_the_statistics_of_the_last_blessed_model(birds):
@@ -122,25 +122,19 @@ def test_the_split_memory_is_in_the_pipeline_root(birds):
     assert birds["ImageExampleGen"].exec_properties["split_memory"] == "/nowhere/root/split_memory"
 
 
-def test_thresholds_apply_to_all_examples_together_and_to_no_slice():
-    pipeline = build(evaluation={"min_accuracy": 0.75, "max_regression": 0.02})
+def test_the_metrics_are_overall_and_by_class_without_a_threshold_of_tfma():
+    pipeline = build(evaluation={"min_accuracy": 0.75, "max_regression": 0.02, "min_class_accuracy": 0.5})
     properties = nodes(pipeline)["Evaluator"].exec_properties
+    judged = {name: properties[name] for name in ("min_accuracy", "max_regression", "min_class_accuracy")}
+    assert judged == {"min_accuracy": 0.75, "max_regression": 0.02, "min_class_accuracy": 0.5}
     config = json_format.Parse(properties["eval_config"], config_pb2.EvalConfig())
     overall, by_class = config.slicing_specs
     assert (list(overall.feature_keys), list(by_class.feature_keys)) == ([], ["label"])
     [specification] = config.metrics_specs
     assert not specification.thresholds and not specification.per_slice_thresholds
-    judged = []
     for metric in specification.metrics:
-        assert not metric.HasField("threshold")  # this would be applied to every slice
-        assert not metric.cross_slice_thresholds
-        judged += [(metric.class_name, bound) for bound in metric.per_slice_thresholds]
-    [(name, bound)] = judged
-    assert name == "SparseCategoricalAccuracy"
-    assert list(bound.slicing_specs) == [config_pb2.SlicingSpec()]
-    assert bound.threshold.value_threshold.lower_bound.value == 0.75
-    assert bound.threshold.change_threshold.absolute.value == -0.02
-    assert bound.threshold.change_threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER
+        assert not metric.HasField("threshold")
+        assert not metric.cross_slice_thresholds and not metric.per_slice_thresholds
 
 
 def test_the_vocabulary_comes_from_train_alone_and_every_split_is_transformed(birds):

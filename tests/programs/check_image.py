@@ -30,6 +30,7 @@ _EXECUTOR = "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
 _SHORT = (
     *("--set", "training.baselines=[]", "--set", "training.head.epochs=2", "--set", "training.fine_tune.epochs=1"),
     *("--set", "evaluation.min_accuracy=0.2", "--set", "edge.max_accuracy_drop=0.5", "--set", "edge.min_agreement=0.2"),
+    *("--set", "edge.max_class_drop=1"),
 )
 _TOOLS = ("uv", "pytest", "mypy", "ruff")
 # Shared libraries of the base image.

@@ -7,6 +7,7 @@ saturates and all classes look alike.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -145,11 +146,21 @@ def examples(each: int, labels: Iterable[str] = LABELS, size: int = SIZE) -> Ite
 
 
 def write_raw(uri: Path, split: str, pairs: Iterable[tuple[bytes, str]]) -> None:
-    """Write raw examples, pairs of an encoded image and its class name, as a split of an `Examples` artifact."""
+    """Write raw examples, pairs of an encoded image and its class name, as a split of an `Examples` artifact.
+
+    An image's id is the digest of its bytes.
+    """
     _write(
         uri,
         split,
-        ({example_features.IMAGE: encoded, example_features.LABEL: label.encode()} for encoded, label in pairs),
+        (
+            {
+                example_features.IMAGE: encoded,
+                example_features.LABEL: label.encode(),
+                example_features.IMAGE_ID: hashlib.sha256(encoded).hexdigest().encode(),
+            }
+            for encoded, label in pairs
+        ),
     )
 
 

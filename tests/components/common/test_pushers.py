@@ -17,9 +17,11 @@ from edgetune.components.edge_pusher import EdgePusher
 from edgetune.components.edge_pusher.executor import Executor as EdgePusherExecutor
 from edgetune.components.saved_model_pusher import SavedModelPusher
 from edgetune.components.saved_model_pusher.executor import Executor as SavedModelPusherExecutor
-from edgetune.modules.core.errors import ConfigError, ExportError, PushError
+from edgetune.modules.core.errors import ConfigError, DataError, ExportError, PushError
+from edgetune.modules.evaluation.gates import from_json
 from edgetune.modules.settings.run import PushSettings
 from tests.helpers import recorded_shards
+from tests.helpers.model_blessing import GATES, model_blessing
 from tests.tiny import edge as tiny_edge
 
 MODEL, EDGE_MODEL = 21, 22
@@ -45,21 +47,24 @@ def measured(tmp_path_factory) -> dict[str, types.Artifact]:
     EdgeEvaluatorExecutor().Do(
         {"model": [model], "edge_model": [edge_model], "examples": [examples]},
         {"evaluation": [evaluation], "blessing": [blessing]},
-        {"required": ["float32"], "max_accuracy_drop": 0.01, "min_agreement": 0.97, "code_digest": "f" * 64},
+        {
+            "required": ["float32"],
+            "max_accuracy_drop": 0.01,
+            "min_agreement": 0.97,
+            "max_class_drop": 0.1,
+            "code_digest": "f" * 64,
+        },
     )
     return {"model": model, "edge_model": edge_model, "edge_evaluation": evaluation, "edge_blessing": blessing}
 
 
 @pytest.fixture
-def inputs(measured) -> dict[str, list[types.Artifact]]:
+def inputs(measured, tmp_path) -> dict[str, list[types.Artifact]]:
     """Return inputs of EdgePusher with all blessings; tests may change the blessings."""
-    model_blessing = standard_artifacts.ModelBlessing()
-    model_blessing.set_int_custom_property("blessed", 1)
-    model_blessing.set_int_custom_property("current_model_id", MODEL)
     edge_blessing = EdgeBlessing()
     for key, value in (("blessed", 1), ("model_id", MODEL), ("edge_model_id", EDGE_MODEL)):
         edge_blessing.set_int_custom_property(key, value)
-    own = {"model_blessing": model_blessing, "edge_blessing": edge_blessing}
+    own = {"model_blessing": model_blessing(tmp_path, MODEL), "edge_blessing": edge_blessing}
     return {key: [artifact] for key, artifact in {**measured, **own}.items()}
 
 
@@ -103,6 +108,31 @@ def test_the_bundle_names_the_code_that_made_it(inputs, tmp_path):
     bundle = json.loads(Path(made.get_string_custom_property("pushed_destination"), "bundle.json").read_text())
     assert bundle["lineage"]["code"] == {"edge_evaluation": "f" * 64, "edge_model": "e" * 64}
     assert bundle["lineage"]["config_digest"] == "c" * 64
+
+
+def test_the_bundle_and_its_card_show_the_gates_of_the_saved_model_and_of_each_variant(inputs, tmp_path):
+    made = push_bundle(inputs, tmp_path / "pushed")
+    folder = Path(made.get_string_custom_property("pushed_destination"))
+    bundle = json.loads((folder / "bundle.json").read_text())
+    assert from_json(bundle["gates"]) == list(GATES)
+    gates = from_json(bundle["variants"]["float32"]["gates"])
+    assert [gate.name for gate in gates] == ["edge.max_accuracy_drop", "edge.min_agreement", "edge.max_class_drop"]
+    assert all(gate.passed and gate.subject == "float32" for gate in gates)
+    card = (folder / "MODEL_CARD.md").read_text()
+    measured = "| 0.9780 | 0.9439 to 0.9913 | 0.9000 | 179 | yes |"
+    assert f"| SavedModel | accuracy | evaluation.min_accuracy {measured}\n" in card
+    assert "| evaluation.min_class_accuracy | - | - | - | - | not applied: it is \\| not |\n" in card
+    assert "| edge.max_accuracy_drop | 0.0000 |" in card and "| at most 0.0100 | 12 | yes |" in card
+
+
+def test_a_bundle_is_not_pushed_without_the_gates_of_its_model(inputs, tmp_path):
+    (tmp_path / "model_evaluation" / "gates.json").unlink()
+    with pytest.raises(DataError, match="gates.json: cannot be read"):
+        push_bundle(inputs, tmp_path / "pushed")
+    inputs["model_blessing"][0].set_string_custom_property("evaluation_uri", "")
+    with pytest.raises(DataError, match="gates.json: cannot be read"):
+        push_bundle(inputs, tmp_path / "pushed")
+    assert not (tmp_path / "pushed").exists()
 
 
 def pretend(patch: pytest.MonkeyPatch, **versions: str) -> None:

@@ -16,6 +16,7 @@ from edgetune.components.edge_pusher.executor import Executor as EdgePusherExecu
 from edgetune.modules.litert.metadata import add_metadata
 from edgetune.modules.settings.run import EdgeSettings
 from tests.helpers import recorded_shards
+from tests.helpers.model_blessing import model_blessing
 from tests.tiny import edge
 
 MODEL, EDGE_MODEL = 31, 32
@@ -23,8 +24,8 @@ SWAPPED = ("blue", "red", "green")
 # Per variant: the sabotage, and the reason for its refusal. The float32 variant is sound.
 SABOTAGED = {
     "dynamic": ("labels swapped", "labels.txt inside the file differs from the SavedModel's"),
-    "int8": ("quantization broken", "is below the SavedModel's 1.0000 by more than edge.max_accuracy_drop 0.01"),
-    "float16": ("preprocessing removed", "is below the SavedModel's 1.0000 by more than edge.max_accuracy_drop 0.01"),
+    "int8": ("quantization broken", "edge.max_accuracy_drop allows at most 1 %"),
+    "float16": ("preprocessing removed", "edge.max_accuracy_drop allows at most 1 %"),
 }
 
 
@@ -64,10 +65,9 @@ def evaluated(folder: Path, inputs, required: tuple[str, ...]) -> tuple[EdgeEval
 
 def pushed(folder: Path, inputs, evaluation: EdgeEvaluation, blessing: EdgeBlessing) -> PushedBundle:
     """Run EdgePusher with a SavedModel that the Evaluator blessed, and return its output."""
-    model_blessing, made = standard_artifacts.ModelBlessing(), PushedBundle()
-    model_blessing.set_int_custom_property("blessed", 1)
-    model_blessing.set_int_custom_property("current_model_id", MODEL)
-    judged = {"edge_evaluation": [evaluation], "edge_blessing": [blessing], "model_blessing": [model_blessing]}
+    made = PushedBundle()
+    judged = {"edge_evaluation": [evaluation], "edge_blessing": [blessing]}
+    judged |= {"model_blessing": [model_blessing(folder, MODEL)]}
     properties = {"destination": str(folder / "pushed"), "pipeline_name": "colours", "config_digest": "c" * 64}
     given = {"model": inputs["model"], "edge_model": inputs["edge_model"]}
     EdgePusherExecutor().Do({**given, **judged}, {"pushed_bundle": [made]}, properties)
@@ -85,7 +85,7 @@ def test_each_sabotaged_variant_is_refused_for_its_reason_and_only_the_sound_one
     for variant, (what, reason) in SABOTAGED.items():
         reasons = metrics_of(evaluation)["variants"][variant]["reasons"]
         assert any(reason in each for each in reasons), what
-        assert any("with the SavedModel is below edge.min_agreement 0.97" in each for each in reasons), what
+        assert any("edge.min_agreement needs 97 %" in each for each in reasons), what
     made = pushed(tmp_path, inputs, evaluation, blessing)
     bundle = Path(made.get_string_custom_property("pushed_destination"))
     assert [path.name for path in bundle.glob("*.tflite")] == ["model_float32.tflite"]

@@ -1,14 +1,16 @@
-"""Evaluator: TFX's Evaluator with thresholds that can be changed for a single run."""
+"""Evaluator: TFX's metrics, the answers that are kept, and the verdict on them."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 import tensorflow_model_analysis as tfma
-from google.protobuf import json_format
-from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils import model_util, util
 from tfx import types
 from tfx.components.evaluator import executor as tfx_executor
@@ -16,11 +18,14 @@ from tfx.components.evaluator.component import Evaluator as TfxEvaluator
 from tfx.types import standard_artifacts
 from tfx_bsl.coders import batch_util
 
-from edgetune.components.evaluator import Evaluator, executor
-from edgetune.components.evaluator.executor import Executor, put_thresholds
+from edgetune.components.evaluator import Evaluator
+from edgetune.components.evaluator.executor import Executor
 from edgetune.components.evaluator.extractors import BATCH, small_batches
-from edgetune.modules.core.errors import ConfigError
-from edgetune.modules.settings.run import EvaluationSettings
+from edgetune.modules.core.errors import ConfigError, DataError
+from edgetune.modules.evaluation.answers import SCHEMA, read_answers
+from edgetune.modules.evaluation.gates import read_gates
+from edgetune.modules.examples.records import serialized
+from edgetune.modules.settings.run import EvaluationSettings, flatten
 from edgetune.pipeline.dag.eval_config import eval_config
 from tests.helpers import recorded_shards
 from tests.helpers.beam_context import context
@@ -34,70 +39,33 @@ def component(settings: EvaluationSettings = SETTINGS) -> Evaluator:
         examples=types.Channel(type=standard_artifacts.Examples),
         example_splits=["test"],
         model=types.Channel(type=standard_artifacts.Model),
-        baseline_model=types.Channel(type=standard_artifacts.Model),
-        eval_config=eval_config(settings),
+        earlier_blessings=types.Channel(type=standard_artifacts.ModelBlessing),
+        eval_config=eval_config(),
         settings=settings,
     )
 
 
-NO_EXAMPLES: dict[str, list[types.Artifact]] = {"examples": []}
-
-
-@pytest.fixture
-def evaluated(monkeypatch) -> list[config_pb2.EvalConfig]:
-    """Return the configurations with which TFX's own executor is called."""
-    calls: list[config_pb2.EvalConfig] = []
-
-    def do(self, input_dict, output_dict, exec_properties):
-        calls.append(json_format.Parse(exec_properties["eval_config"], config_pb2.EvalConfig()))
-
-    monkeypatch.setattr(tfx_executor.Executor, "Do", do)
-    monkeypatch.setattr(executor, "check_examples", lambda _: {})
-    return calls
-
-
-def test_everything_except_the_thresholds_is_as_in_tfxs_component():
+def test_everything_except_settings_and_earlier_blessings_is_as_in_tfxs_component():
     ours = component()
     theirs = TfxEvaluator(
         examples=types.Channel(type=standard_artifacts.Examples),
         example_splits=["test"],
         model=types.Channel(type=standard_artifacts.Model),
-        baseline_model=types.Channel(type=standard_artifacts.Model),
-        eval_config=eval_config(SETTINGS),
+        eval_config=eval_config(),
     )
     assert ours.id == theirs.id == "Evaluator"
     assert set(ours.outputs) == set(theirs.outputs)
-    assert set(ours.inputs) == set(theirs.inputs)
-    own = {"min_accuracy": 0.75, "max_regression": 0.02}
-    own |= {name: ours.exec_properties[name] for name in ("code_digest", "library_versions")}
+    assert set(ours.inputs) == {*theirs.inputs, "earlier_blessings"}
+    own = flatten(SETTINGS) | {name: ours.exec_properties[name] for name in ("code_digest", "library_versions")}
     given = {name: value for name, value in theirs.exec_properties.items() if value is not None}
-    assert ours.exec_properties == {**given, **own}
-
-
-def test_the_properties_override_the_configuration(evaluated):
-    changed = {**component().exec_properties, "min_accuracy": 0.25, "max_regression": 0.5}
-    Executor().Do(NO_EXAMPLES, {}, changed)
-    assert evaluated == [eval_config(EvaluationSettings(min_accuracy=0.25, max_regression=0.5))]
-
-
-def test_unchanged_properties_leave_the_configuration_as_it_is(evaluated):
-    Executor().Do(NO_EXAMPLES, {}, dict(component().exec_properties))
-    assert evaluated == [eval_config(SETTINGS)]
+    assert {name: value for name, value in ours.exec_properties.items() if value is not None} == {**given, **own}
 
 
 @pytest.mark.parametrize("wrong", [1.5, -0.1, float("nan"), "high"])
-def test_a_threshold_out_of_range_is_an_error_before_the_evaluation(evaluated, wrong):
+def test_a_threshold_out_of_range_is_an_error_before_the_evaluation(monkeypatch, wrong):
+    monkeypatch.setattr(tfx_executor.Executor, "Do", lambda *_: pytest.fail("was evaluated"))
     with pytest.raises(ConfigError, match="min_accuracy is "):
-        Executor().Do(NO_EXAMPLES, {}, {**component().exec_properties, "min_accuracy": wrong})
-    assert evaluated == []
-
-
-def test_a_configuration_without_a_threshold_is_an_error():
-    config = eval_config(SETTINGS)
-    for metric in config.metrics_specs[0].metrics:
-        del metric.per_slice_thresholds[:]
-    with pytest.raises(ValueError, match="has 0 thresholds"):
-        put_thresholds(config, SETTINGS)
+        Executor().Do({}, {}, {**component().exec_properties, "min_accuracy": wrong})
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(0, []), (1, [1]), (BATCH, [BATCH]), (70, [32, 32, 6])])
@@ -111,18 +79,20 @@ def test_a_batch_is_split_without_losing_rows(rows, sizes):
     assert all(part["other"] == 1 for part in cut)
 
 
-@pytest.fixture
-def model_and_examples(tmp_path) -> dict[str, list[types.Artifact]]:
-    """Return 70 images, ten of them with a wrong label."""
-    model.save(model.colour_net(), tmp_path / "model" / "Format-Serving")
-    labelled = [(model.png(pixels), label) for pixels, label in model.examples(24)][:70]
-    wrong = {"red": "green", "green": "blue", "blue": "red"}
-    pairs = [(encoded, wrong[label] if row % 7 == 0 else label) for row, (encoded, label) in enumerate(labelled)]
-    model.write_raw(tmp_path / "examples", "test", pairs)
-    examples = artifact(standard_artifacts.Examples, tmp_path / "examples")
-    examples.split_names = '["test"]'
-    recorded_shards.stamp(examples)
-    return {"examples": [examples], "model": [artifact(standard_artifacts.Model, tmp_path / "model")]}
+def wrong_labels(count: int, each: int = 24) -> list[tuple[bytes, str]]:
+    """Return `3 * each` images, the first `count` of them with a label that the model does not answer."""
+    other = {"red": "green", "green": "blue", "blue": "red"}
+    labelled = [(model.png(pixels), label) for pixels, label in model.examples(each)]
+    return [(encoded, other[label] if row < count else label) for row, (encoded, label) in enumerate(labelled)]
+
+
+@pytest.fixture(scope="module")
+def saved_model(tmp_path_factory) -> types.Artifact:
+    folder = tmp_path_factory.mktemp("model")
+    model.save(model.colour_net(), folder / "Format-Serving")
+    made = artifact(standard_artifacts.Model, folder)
+    made.id = 7
+    return made
 
 
 def artifact(kind: type[types.Artifact], uri: Path) -> types.Artifact:
@@ -131,9 +101,58 @@ def artifact(kind: type[types.Artifact], uri: Path) -> types.Artifact:
     return made
 
 
-def test_the_model_gets_only_small_batches_however_many_examples_are_read_at_once(
-    monkeypatch, tmp_path, model_and_examples
-):
+def run(folder: Path, saved_model: types.Artifact, images, earlier=(), **settings) -> dict[str, types.Artifact]:
+    """Evaluate the model on images, pairs of encoding and label, and return evaluation and blessing."""
+    model.write_raw(folder / "examples", "test", images)
+    examples = artifact(standard_artifacts.Examples, folder / "examples")
+    examples.split_names = '["test"]'
+    recorded_shards.stamp(examples)
+    outputs = {
+        "evaluation": artifact(standard_artifacts.ModelEvaluation, folder / "evaluation"),
+        "blessing": artifact(standard_artifacts.ModelBlessing, folder / "blessing"),
+    }
+    inputs = {"examples": [examples], "model": [saved_model], "earlier_blessings": list(earlier)}
+    properties = component(EvaluationSettings(**settings)).exec_properties
+    Executor(context(folder)).Do(inputs, {key: [made] for key, made in outputs.items()}, dict(properties))
+    return outputs
+
+
+def write_answers(folder: Path, images, predicted) -> None:
+    """Write answers as the Evaluator keeps them."""
+    folder.mkdir(parents=True)
+    rows = [
+        {"image_id": hashlib.sha256(encoded).hexdigest(), "label": label, "predicted": given, "probabilities": [1.0]}
+        for (encoded, label), given in zip(images, predicted, strict=True)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), folder / "answers-00000-of-00001.parquet")
+
+
+@pytest.fixture
+def right_answers(monkeypatch) -> None:
+    """Let TFX's executor answer each image with its strongest colour, without TFMA, to judge the answers in no time."""
+
+    def do(self, input_dict, output_dict, exec_properties):
+        records = serialized(input_dict["examples"][0].uri, "test").as_numpy_iterator()
+        features = [tf.train.Example.FromString(record).features.feature for record in records]
+        encoded, labels = ([each[name].bytes_list.value[0] for each in features] for name in ("image", "label"))
+        means = [tf.io.decode_png(image).numpy().mean(axis=(0, 1)) for image in encoded]
+        names = [("red", "green", "blue")[mean.argmax()] for mean in means]
+        write_answers(
+            Path(output_dict["evaluation"][0].uri),
+            [(image, label.decode()) for image, label in zip(encoded, labels, strict=True)],
+            names,
+        )
+
+    monkeypatch.setattr(tfx_executor.Executor, "Do", do)
+
+
+def verdict(made: dict[str, types.Artifact]) -> tuple[int, list[str]]:
+    """Return the blessing's property and file."""
+    blessing = made["blessing"]
+    return blessing.get_int_custom_property("blessed"), [path.name for path in Path(blessing.uri).iterdir()]
+
+
+def test_the_model_gets_only_small_batches_however_many_examples_are_read_at_once(monkeypatch, tmp_path, saved_model):
     monkeypatch.setattr(batch_util, "GetBatchElementsKwargs", lambda *_: {"min_batch_size": 70, "max_batch_size": 70})
     given: list[int] = []
     process = model_util.ModelSignaturesDoFn._batch_reducible_process
@@ -143,10 +162,8 @@ def test_the_model_gets_only_small_batches_however_many_examples_are_read_at_onc
         return process(self, extracts)
 
     monkeypatch.setattr(model_util.ModelSignaturesDoFn, "_batch_reducible_process", observed)
-    evaluation = artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation")
-    blessing = artifact(standard_artifacts.ModelBlessing, tmp_path / "blessing")
-    properties = {**component().exec_properties, "min_accuracy": 60 / 70}
-    Executor(context(tmp_path)).Do(model_and_examples, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
+    made = run(tmp_path, saved_model, wrong_labels(10)[:70], min_accuracy=60 / 70)
+    evaluation, blessing = made["evaluation"], made["blessing"]
 
     # Each batch goes through the model twice: for Transform's labels, and for the predictions.
     assert sorted(given) == [6, 6, 32, 32, 32, 32]
@@ -154,4 +171,58 @@ def test_the_model_gets_only_small_batches_however_many_examples_are_read_at_onc
     measured = {name: value["doubleValue"] for name, value in metrics[""][""].items() if value}
     assert measured["example_count"] == 70
     assert measured["sparse_categorical_accuracy"] == pytest.approx(60 / 70)
-    assert blessing.get_int_custom_property("blessed") == 1
+
+    answers = read_answers(evaluation.uri)
+    assert len(set(answers.image_id)) == 70
+    assert answers.correct.sum() == 60
+    assert set(answers.label) == set(answers.predicted) == set(model.LABELS)
+    assert answers.predicted.tolist() == [model.LABELS[index] for index in answers.probabilities.argmax(axis=1)]
+    np.testing.assert_allclose(answers.probabilities.sum(axis=1), 1, atol=1e-5)
+
+    assert verdict(made) == (1, ["BLESSED"])
+    assert blessing.get_int_custom_property("current_model_id") == 7
+    assert blessing.get_string_custom_property("current_model") == saved_model.uri
+    assert blessing.get_string_custom_property("evaluation_uri") == evaluation.uri
+    assert not blessing.has_custom_property("compared_with")
+    accuracy = next(gate for gate in read_gates(evaluation.uri) if gate.name == "evaluation.min_accuracy")
+    assert (accuracy.measured, accuracy.images, accuracy.passed) == (pytest.approx(60 / 70), 70, True)
+
+
+def test_two_test_images_are_not_blessed_however_right_the_answers_are(tmp_path, saved_model, right_answers):
+    images = [(encoded, label) for encoded, label in wrong_labels(0, each=1) if label != "green"]
+    made = run(tmp_path, saved_model, images)
+    assert verdict(made) == (0, ["NOT_BLESSED"])
+    few = next(gate for gate in read_gates(made["evaluation"].uri) if gate.passed is False)
+    assert (few.name, few.measured, few.needed) == ("evaluation.min_test_images", 2, 30)
+    assert few.remedy.startswith("add images, or move a larger share of them to the test split")
+
+
+def earlier_blessing(number: int, evaluation: str = "") -> types.Artifact:
+    made = standard_artifacts.ModelBlessing()
+    made.id = number
+    if evaluation:
+        made.set_string_custom_property("evaluation_uri", evaluation)
+    return made
+
+
+def test_a_model_is_refused_for_what_an_earlier_one_got_right_although_that_model_is_gone(
+    tmp_path, saved_model, right_answers
+):
+    images = wrong_labels(6)
+    kept = tmp_path / "earlier"
+    write_answers(kept, images, [label for _, label in images])
+    blessings = [earlier_blessing(5, str(kept)), earlier_blessing(6, str(tmp_path / "deleted")), earlier_blessing(4)]
+    made = run(tmp_path, saved_model, images, blessings)
+    assert verdict(made) == (0, ["NOT_BLESSED"])
+    [last] = (gate for gate in read_gates(made["evaluation"].uri) if gate.passed is False)
+    assert (last.name, last.images, last.measured) == ("evaluation.max_regression", 72, pytest.approx(6 / 72))
+    assert last.p_value == pytest.approx(1 / 64)
+    assert f"{tmp_path / 'deleted'}: cannot be read" in last.reason and "kept no answers" in last.reason
+    assert made["blessing"].get_string_custom_property("compared_with") == str(kept)
+
+
+def test_nothing_is_blessed_without_answers(monkeypatch, tmp_path, saved_model):
+    monkeypatch.setattr(tfx_executor.Executor, "Do", lambda *_: None)
+    with pytest.raises(DataError, match="cannot be read|has no answers"):
+        run(tmp_path, saved_model, wrong_labels(0))
+    assert not (tmp_path / "blessing").exists()

@@ -9,7 +9,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 from tfx.types import standard_artifacts
 
-from edgetune.components.resolvers.last_blessed import LastBlessedBeforeCandidate, StatisticsOfLastBlessed
+from edgetune.components.resolvers.last_blessed import BlessingsBeforeCandidate, StatisticsOfLastBlessed
 
 
 def model(number: int) -> standard_artifacts.Model:
@@ -18,51 +18,66 @@ def model(number: int) -> standard_artifacts.Model:
     return artifact
 
 
-def blessing(of: int, blessed: int = 1) -> standard_artifacts.ModelBlessing:
+DAY = 24 * 60 * 60 * 1000
+
+
+def blessing(of: int, blessed: int = 1, day: float = 0) -> standard_artifacts.ModelBlessing:
     artifact = standard_artifacts.ModelBlessing()
     artifact.set_int_custom_property("current_model_id", of)
     artifact.set_int_custom_property("blessed", blessed)
+    artifact.mlmd_artifact.create_time_since_epoch = int(day * DAY)
     return artifact
 
 
-def resolve(candidate: int, models: list[int], blessings: list[standard_artifacts.ModelBlessing]) -> tuple[list, list]:
-    """Return the ids of the baseline, and of the models that its blessings are for."""
-    inputs = {"candidate": [model(candidate)], "model": [model(n) for n in models], "model_blessing": blessings}
-    found = LastBlessedBeforeCandidate().resolve_artifacts(None, inputs)
-    assert [artifact.id for artifact in found["candidate"]] == [candidate]
-    return (
-        [artifact.id for artifact in found["model"]],
-        [artifact.get_int_custom_property("current_model_id") for artifact in found["model_blessing"]],
+def resolve(candidate: int, blessings: list[standard_artifacts.ModelBlessing], day: float = 0, models=30) -> list[int]:
+    """Return the ids of the models whose blessings are found for a candidate that was made on a day."""
+    made = model(candidate)
+    made.mlmd_artifact.create_time_since_epoch = int(day * DAY)
+    found = BlessingsBeforeCandidate(days=90, models=models).resolve_artifacts(
+        None, {"candidate": [made], "model_blessing": blessings}
     )
+    assert [artifact.id for artifact in found["candidate"]] == [candidate]
+    return [artifact.get_int_custom_property("current_model_id") for artifact in found["model_blessing"]]
 
 
-def test_the_first_model_has_no_baseline():
-    assert resolve(5, [5], []) == ([], [])
-    assert resolve(5, [], []) == ([], [])
+def test_the_first_model_is_compared_with_none():
+    assert resolve(5, []) == []
 
 
-def test_a_model_is_never_its_own_baseline():
-    assert resolve(5, [5], [blessing(5)]) == ([], [])
+def test_a_model_is_never_compared_with_itself():
+    assert resolve(5, [blessing(5)]) == []
 
 
-def test_the_baseline_is_the_latest_blessed_model_before_the_candidate():
-    assert resolve(9, [3, 7, 9, 5], [blessing(3), blessing(9), blessing(5), blessing(7)]) == ([7], [7])
+def test_all_blessed_models_before_the_candidate_are_found_the_oldest_first():
+    assert resolve(9, [blessing(3), blessing(9), blessing(5), blessing(7)]) == [3, 5, 7]
 
 
-def test_a_newer_model_is_not_the_baseline_of_a_cached_candidate():
-    assert resolve(5, [3, 5, 9], [blessing(3), blessing(5), blessing(9)]) == ([3], [3])
+def test_a_newer_model_does_not_count_for_a_cached_candidate():
+    assert resolve(5, [blessing(3), blessing(5), blessing(9)]) == [3]
 
 
 def test_a_refused_model_or_one_without_a_verdict_is_skipped():
-    assert resolve(9, [3, 5, 7], [blessing(3), blessing(5, blessed=0)]) == ([3], [3])
+    assert resolve(9, [blessing(3), blessing(5, blessed=0)]) == [3]
 
 
 def test_a_model_that_was_refused_and_later_blessed_counts_with_its_blessing():
-    assert resolve(9, [5], [blessing(5, blessed=0), blessing(5)]) == ([5], [5])
+    assert resolve(9, [blessing(5, blessed=0), blessing(5)]) == [5]
 
 
-def test_a_blessing_without_its_model_is_not_a_baseline():
-    assert resolve(9, [3], [blessing(3, blessed=0), blessing(7)]) == ([], [])
+def test_what_is_older_than_the_days_before_the_candidate_is_left_out_except_the_last():
+    some = [blessing(3, day=1), blessing(5, day=9.9), blessing(7, day=10.1), blessing(8, day=60)]
+    assert resolve(9, some, day=100) == [7, 8]
+    assert resolve(9, some, day=1000) == [8]
+
+
+def test_of_too_many_some_are_left_out_evenly_and_never_the_oldest_or_the_last():
+    some = [blessing(number) for number in range(1, 12)]
+    assert resolve(20, some, models=3) == [1, 6, 11]
+    assert resolve(20, some, models=2) == [1, 11]
+    assert resolve(20, some, models=1) == [11]
+    assert resolve(20, some, models=11) == list(range(1, 12))
+    chosen = resolve(20, some, models=7)
+    assert len(set(chosen)) == 7 and chosen == sorted(chosen)
 
 
 # --- baselines for drift

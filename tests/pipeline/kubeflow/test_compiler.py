@@ -113,9 +113,10 @@ def test_the_baseline_on_vertex_is_its_latest_blessed_model(compiled):
     target, job = compiled
     inputs = tasks(job)["Evaluator"]["inputs"]["artifacts"]
     if target == "kubeflow":
-        assert "baseline_model" not in inputs
+        assert "earlier_blessings" not in inputs
         return
-    assert inputs["baseline_model"]["taskOutputArtifact"]["producerTask"] == "Baseline-model-resolver"
+    producer = inputs["earlier_blessings"]["taskOutputArtifact"]["producerTask"]
+    assert producer == "Baseline-model-blessing-resolver"
     assert before(job, "Baseline-model-blessing-resolver") == set()
 
 

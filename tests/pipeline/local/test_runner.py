@@ -20,6 +20,7 @@ import edgetune.pipeline.local.observed_runner
 import edgetune.pipeline.pipeline
 from edgetune.modules.core.errors import ConfigError, DataError, NotBlessed, PushError, SubmitError
 from edgetune.modules.data.findings import UnusableFiles
+from edgetune.modules.evaluation.gates import FILE, Gate, file_of
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.training import devices
@@ -202,6 +203,9 @@ class Fake:
             folder.mkdir()
             refused = {"int8": {"blessed": False, "reasons": ["agreement 0.5 is below edge.min_agreement 0.97"]}}
             (folder / "metrics.json").write_text(json.dumps({"variants": refused, "reasons": []}))
+            passed = bool(self.blessed["Evaluator"])
+            verdict = Gate("evaluation.min_accuracy", "SavedModel", "accuracy", 0.9, passed, measured=0.95)
+            (folder / FILE).write_text(file_of([verdict]))
             blessing = (kinds[1], str(folder), {"blessed": self.blessed[gate]})
             recorder.node(gate, outputs={"evaluation": (kinds[0], str(folder), {}), "blessing": blessing})
         for pusher, key, kind, place in (

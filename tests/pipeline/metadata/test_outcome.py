@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.evaluation.gates import FILE, Gate, file_of
 from edgetune.pipeline.metadata.outcome import NOT_RUN, read_outcome
 from tests.helpers.recorded_run import Made, Recorder
+
+GATE = Gate("evaluation.min_accuracy", "SavedModel", "accuracy", needed=0.9, passed=True, measured=0.8, images=50)
 
 
 @pytest.fixture
@@ -20,6 +24,7 @@ def db(tmp_path: Path) -> Path:
 
 def evaluator(tmp_path: Path, blessed: int) -> dict[str, Made]:
     (tmp_path / "evaluation").mkdir(exist_ok=True)
+    (tmp_path / "evaluation" / FILE).write_text(file_of([replace(GATE, passed=bool(blessed))]))
     return {
         "evaluation": ("ModelEvaluation", str(tmp_path / "evaluation"), {}),
         "blessing": ("ModelBlessing", "blessing", {"blessed": blessed}),
@@ -142,7 +147,8 @@ def test_a_refusal_without_a_readable_reason_is_still_a_refusal(db: Path, tmp_pa
     recorder.run("run-1")
     recorder.node("Evaluator", outputs=evaluator(tmp_path, 0))
     recorder.node("EdgeEvaluator", outputs=edge(tmp_path, 0))
+    (tmp_path / "evaluation" / FILE).unlink()
     assert read_outcome(db, "demo").reasons == [
-        "the evaluation has no verdict",
+        f"{tmp_path / 'evaluation' / FILE}: cannot be read (FileNotFoundError)",
         "EdgeEvaluator gave no blessing",
     ]

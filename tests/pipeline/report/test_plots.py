@@ -102,20 +102,11 @@ def test_confusion_has_counts_for_few_classes_and_is_small_for_many() -> None:
     assert svg.count("<path") < 60 and len(svg) < 800_000
 
 
-@pytest.mark.parametrize(("correct", "total"), [(0, 10), (10, 10), (114, 120), (1, 1), (500, 10_000)])
-def test_wilson_agrees_with_scipy(correct: int, total: int) -> None:
-    from scipy.stats import binomtest
-
-    expected = binomtest(correct, total).proportion_ci(0.95, method="wilson")
-    assert words.wilson(correct, total) == pytest.approx((expected.low, expected.high), abs=1e-7)
-
-
 def test_numbers_are_formatted_for_people() -> None:
-    assert words.wilson(0, 0) is None and words.interval(None) == words.UNKNOWN
+    assert words.interval(None) == words.UNKNOWN
     shares = (0.0, 1.0, 0.9534, 0.9999, 0.99995, 0.0001, None)
     assert [words.percent(share) for share in shares] == ["0%", "100%", "95.3%", "99.99%", "99.995%", "0.01%", "–"]
     assert [words.points(value) for value in (0.0273, -0.0012, -0.000001, None)] == ["2.73", "−0.12", "0.00", "–"]
-    assert [words.points(value, sign=True) for value in (0.01, -0.01, 0.0)] == ["+1.00", "−1.00", "0.00"]
     sizes = (0, 999, 1000, 612_344, 999_999, 1_000_000, 2_341_000, 5_000_000_000, 1_234_000_000_000, None)
     found = ["0 B", "999 B", "1 kB", "612 kB", "1 MB", "1 MB", "2.34 MB", "5 GB", "1,230 GB", "–"]
     assert [words.size(size) for size in sizes] == found

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from edgetune.modules.data.findings import Finding, UnusableFiles
+from edgetune.modules.evaluation.gates import FILE, Gate, as_json, file_of
+from edgetune.modules.evaluation.intervals import wilson
 from edgetune.modules.litert.interpreter import Latency
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.metadata.outcome import Outcome, read_outcome
@@ -80,44 +82,52 @@ class Page(HTMLParser):
         return next(row[1:] for row in self.rows if row and row[0].startswith(name))
 
 
-def record_evaluation(folder: Path, labels: Sequence[str], counts: Any, baseline: float | None = None) -> Made:
-    """Write what TFMA writes: metrics overall and by class, the confusion matrix, and no refusal."""
+def model_gates(accuracy: float, images: int) -> list[Gate]:
+    """Return the gates of a model whose accuracy is judged by 0.9."""
+    low, high = wilson(round(accuracy * images), images) or (0.0, 1.0)
+    given = {"measured": accuracy, "low": low, "high": high, "images": images}
+    what, lost = "evaluation.min_accuracy", "accuracy lost against the last blessed model"
+    return [
+        Gate(what, "SavedModel", "accuracy", needed=0.9, passed=accuracy >= 0.9, **given, remedy="train <longer>"),
+        Gate(
+            "evaluation.max_regression", "SavedModel", lost, needed=0.0, passed=None, at_most=True, reason="the <first>"
+        ),
+    ]  # fmt: skip
+
+
+def record_evaluation(folder: Path, labels: Sequence[str], counts: Any) -> Made:
+    """Write what the Evaluator writes: metrics overall and by class, the confusion matrix, and the gates."""
     import tensorflow as tf
     from tensorflow_model_analysis.proto import metrics_for_slice_pb2 as pb
-    from tensorflow_model_analysis.proto import validation_result_pb2
 
     folder.mkdir(parents=True)
     matrix = np.asarray(counts)
-    specs = [{"name": "candidate"}, *([{"name": "baseline", "isBaseline": True}] if baseline is not None else [])]
-    model = "candidate" if baseline is not None else ""
-    (folder / "eval_config.json").write_text(json.dumps({"evalConfig": {"modelSpecs": specs}}))
+    (folder / "eval_config.json").write_text("{}")
+    total = int(matrix.sum())
+    (folder / FILE).write_text(file_of(model_gates(float(np.trace(matrix) / total), total)))
 
-    def add(record: Any, model_name: str, accuracy: float, examples: float) -> None:
+    def add(record: Any, accuracy: float, examples: float) -> None:
         values = {"sparse_categorical_accuracy": accuracy, "example_count": examples}
         for name, value in {**values, "sparse_categorical_crossentropy": 0.25}.items():
             item = record.metric_keys_and_values.add()
-            item.key.name, item.key.model_name, item.value.double_value.value = name, model_name, value
+            item.key.name, item.value.double_value.value = name, value
 
     overall = pb.MetricsForSlice()
-    add(overall, model, np.trace(matrix) / matrix.sum(), matrix.sum())
-    if baseline is not None:
-        add(overall, "baseline", baseline, matrix.sum())
+    add(overall, np.trace(matrix) / matrix.sum(), matrix.sum())
     records = [overall]
     for name, row, right in zip(labels, matrix, np.diag(matrix), strict=True):
         if row.sum():
             records.append(pb.MetricsForSlice())
             records[-1].slice_key.single_slice_keys.add(column="label", bytes_value=name.encode())
-            add(records[-1], model, right / row.sum(), row.sum())
+            add(records[-1], right / row.sum(), row.sum())
     plots = pb.PlotsForSlice()
     item = plots.plot_keys_and_values.add()
-    item.key.model_name = model
     entries = item.value.multi_class_confusion_matrix_at_thresholds.matrices.add(threshold=0.0).entries
     for row, column in np.argwhere(matrix):
         entries.add(
             actual_class_id=int(row), predicted_class_id=int(column), num_weighted_examples=float(matrix[row, column])
         )
-    verdict = validation_result_pb2.ValidationResult(validation_ok=True)
-    for name, content in {"metrics": records, "plots": [plots], "validations": [verdict]}.items():
+    for name, content in {"metrics": records, "plots": [plots]}.items():
         with tf.io.TFRecordWriter(str(folder / f"{name}.tfrecord")) as writer:
             for record in content:
                 writer.write(record.SerializeToString())
@@ -164,9 +174,14 @@ def variant(accuracy: float | None, size: int, reasons: Sequence[str] = ()) -> d
         "latency": asdict(Latency(p50_ms=3.21, p95_ms=4.4, runs=200, threads=1, cpu="Some CPU <2 GHz>")),
         "blessed": not reasons,
         "reasons": list(reasons),
+        "gates": as_json([AGREEMENT]),
     }
 
 
+AGREEMENT = Gate(
+    "edge.min_agreement", "int8", "agreement", needed=0.97, passed=True, measured=0.9917, low=0.9543, high=0.9985,
+    images=120, reason="in <small> print",
+)  # fmt: skip
 VARIANTS = {"int8": variant(0.95, 612_344), "float32": variant(0.95, 2_341_000)}
 
 
@@ -198,7 +213,6 @@ def record_run(
     folder: Path,
     labels: Sequence[str] = LABELS,
     counts: Any = COUNTS,
-    baseline: float | None = None,
     variants: dict[str, Any] = VARIANTS,
     transfer: list[dict[str, Any]] | None = TRANSFER,
     findings: Sequence[dict[str, Any]] = (),
@@ -240,7 +254,7 @@ def record_run(
     model_run = record_files(folder / "model_run", "ModelRun", history__json=history, **runs)
     model: Made = ("Model", str(folder / "model"), {})
     recorder.node("TwoPhaseTrainer", outputs={"model": model, "model_run": model_run})
-    evaluation = record_evaluation(folder / "evaluation", labels, counts, baseline)
+    evaluation = record_evaluation(folder / "evaluation", labels, counts)
     blessing = ("ModelBlessing", "blessing", {"blessed": 1})
     recorder.node("Evaluator", outputs={"evaluation": evaluation, "blessing": blessing})
     evaluation = record_files(folder / "edge_evaluation", "EdgeEvaluation", metrics__json=metrics)
@@ -278,14 +292,20 @@ def written(outcome: Outcome, folder: Path, error: str | None = None, **groups: 
 
 
 def test_a_blessed_run(tmp_path: Path) -> None:
-    outcome = record_run(tmp_path, baseline=0.925)
+    outcome = record_run(tmp_path)
     page, numbers = written(outcome, tmp_path / "reports" / "run-1")
     assert "Blessed and pushed" in page.text
     assert "/pushed/pushed_model/7" in page.text and "/pushed/pushed_bundle/7" in page.text
     # Wilson's formula gives 0.895 and 0.977 for 114 of 120.
     assert page.row("this run") == ["95.0%", "89.5% to 97.7%", "120", "0.2500"]
-    assert page.row("last blessed model") == ["92.5%", "86.4% to 96.0%", "120", "–"]
-    assert "on the same images: +2.50 points" in page.text
+    assert [row for row in page.rows if row[0] == "SavedModel"] == [
+        ["SavedModel", "accuracy evaluation.min_accuracy", "95 %", "89.5 % to 97.7 %", "90 %", "120", "passed",
+         "Remedy: train <longer>"],
+        ["SavedModel", "accuracy lost against the last blessed model evaluation.max_regression", "–", "–",
+         "at most 0 %", "–", "not applied", "the <first>"],
+    ]  # fmt: skip
+    shown = ["agreement edge.min_agreement", "99.2 %", "95.4 % to 99.9 %", "97 %", "120", "passed", "in <small> print"]
+    assert [row[1:] for row in page.rows if row[0] == "int8" and "edge.min_agreement" in row[1]] == 2 * [shown]
     names = [row[0].split(" ")[0] for row in page.rows]
     assert names.index("fixed") < names.index("fine-tuned") < names.index("from")
     assert page.row("from scratch") == ["61.2%", "", "2:10 min", "20"]
@@ -317,7 +337,9 @@ def test_a_blessed_run(tmp_path: Path) -> None:
     assert [tag for tag, _ in page.tags].count("svg") == 4
 
     assert numbers["verdict"]["blessed"] and numbers["absent"] == {} and numbers["log"] == "/logs/run-1.log"
-    assert [numbers["results"][key] for key in ("accuracy", "change")] == pytest.approx([0.95, 0.025])
+    assert numbers["results"]["accuracy"] == pytest.approx(0.95)
+    accuracy = numbers["gates"][0]
+    assert (accuracy["measured"], accuracy["needed"], accuracy["passed"]) == (pytest.approx(0.95), 0.9, True)
     assert numbers["confusion"]["counts"] == COUNTS and numbers["confusion"]["labels"] == LABELS
     assert numbers["configuration"] == settings().model_dump(mode="json")
     assert [row["name"] for row in numbers["transfer"]] == ["fixed_features", "fine_tuned", "from_scratch"]
@@ -333,7 +355,6 @@ def test_a_refused_run_has_the_reason_for_each_variant(tmp_path: Path) -> None:
     assert f"required edge variant int8: {'; '.join(reasons)}" in page.text
     assert page.row("int8")[:3] == ["refused", "91.6%", "3.42"] and f"int8: {reasons[1]}" in page.text
     assert "No baselines are configured: training.baselines is empty." in page.text
-    assert "This pipeline has no earlier blessed model" in page.text
     assert "two <i>labels</i>" in page.text and "2 files" in page.text and "choose one" in page.text
     assert numbers["transfer"] is None and "training.baselines" in numbers["absent"]["transfer"]
     assert numbers["edge"]["variants"][1]["reasons"] == reasons
@@ -352,6 +373,7 @@ def test_a_run_that_failed_at_its_first_node(tmp_path: Path) -> None:
     assert "Gates and pushers that did not run: Evaluator, EdgeEvaluator, SavedModelPusher, EdgePusher." in page.text
     assert page.row("ImageExampleGen")[0] == "failed"
     assert numbers["absent"] == {
+        "gates": "Evaluator did not run.",
         "results": "Evaluator did not run.",
         "transfer": "TwoPhaseTrainer did not run.",
         "edge": "EdgeEvaluator did not run.",
@@ -518,9 +540,9 @@ def test_an_older_report_is_replaced(tmp_path: Path) -> None:
 
 
 def test_summary_of_a_blessed_run(tmp_path: Path) -> None:
-    lines = summary(record_run(tmp_path, baseline=0.925), report=Path("/r/index.html"))
+    lines = summary(record_run(tmp_path), report=Path("/r/index.html"))
     assert lines == [
-        "accuracy 95.0% on 120 test images (95% interval 89.5% to 97.7%), +2.50 points from the last blessed model",
+        "blessed: accuracy 95 % (95 % interval 89.5 to 97.7) on 120 images; evaluation.min_accuracy needs 90 %",
         "  fixed features  90.0%  trained in 21.0 s",
         "  fine tuned      95.0%  trained in 1:04 min",
         "  from scratch    61.2%  trained in 2:10 min",
@@ -536,6 +558,65 @@ def test_summary_of_a_refused_run_names_the_reason_in_one_line(tmp_path: Path) -
     variants = {"int8": variant(0.9, 999, ["too\nlarge", "too slow"])}
     lines = summary(record_run(tmp_path, variants=variants, transfer=None), report=None)
     assert lines[1:] == ["  int8  90.0%  999 B  3.21 ms  refused: too large; too slow", "nothing was pushed"]
+
+
+def refuse(folder: Path) -> None:
+    """Record that the Evaluator refused the model for two reasons."""
+    gates = [
+        replace(gate, passed=False, measured=0.8, low=0.72, high=0.86, reason="") for gate in model_gates(0.8, 120)
+    ]
+    (folder / "evaluation" / FILE).write_text(file_of(gates))
+
+
+def test_a_model_that_a_gate_refused_is_not_blessed_and_the_figures_are_in_the_first_line(tmp_path: Path) -> None:
+    outcome = record_run(tmp_path)
+    assert outcome.blessed
+    refuse(tmp_path)
+    lines = summary(outcome, report=None)
+    assert lines[0] == (
+        "not blessed: accuracy 80 % (95 % interval 72 to 86) on 120 images; evaluation.min_accuracy needs 90 %; "
+        "accuracy lost against the last blessed model 80 % (95 % interval 72 to 86); "
+        "evaluation.max_regression allows at most 0 %"
+    )
+    page, _ = written(outcome, tmp_path / "report")
+    assert (
+        "Not blessed" in page.text
+        and "Remedy: train <longer>" in page.text
+        and [row[6] for row in page.rows if row[0] == "SavedModel"] == ["refused"] * 2
+    )
+
+
+def test_a_model_whose_gates_cannot_be_read_is_not_blessed(tmp_path: Path) -> None:
+    outcome = record_run(tmp_path)
+    (tmp_path / "evaluation" / FILE).unlink()
+    assert not outcome.blessed and outcome.reasons == [
+        f"{tmp_path / 'evaluation' / FILE}: cannot be read (FileNotFoundError)"
+    ]
+    page, numbers = written(outcome, tmp_path / "report")
+    assert "Not blessed" in page.text and numbers["absent"]["gates"] == "Evaluator wrote no gates.json."
+
+
+@pytest.mark.parametrize(
+    ("versions", "pushed", "sentence"),
+    [
+        ([], None, "no version of the SavedModel is served"),
+        ([11, 12], None, "SavedModel: version 12 is served, as before"),
+        ([11, 12], "12", "SavedModel: version 12 is served, before it 11"),
+        ([12], "12", "SavedModel: version 12 is served, the first"),
+    ],
+)
+def test_the_version_that_is_served_is_named(tmp_path: Path, versions: list[int], pushed: str | None, sentence: str):
+    recorder = Recorder(tmp_path / "metadata.db", "trees")
+    recorder.run("run-1")
+    for version in versions:
+        (tmp_path / "pushed" / str(version)).mkdir(parents=True)
+    (tmp_path / "pushed" / ".13.part").mkdir(parents=True)
+    done = {"pushed": int(pushed is not None), **({"pushed_version": pushed} if pushed else {})}
+    outputs = {"pushed_model": ("PushedModel", "uri", done)}
+    recorder.node("SavedModelPusher", outputs=outputs, properties={"destination": str(tmp_path / "pushed")})
+    outcome = read_outcome(tmp_path / "metadata.db", "trees")
+    assert sentence in summary(outcome, report=None)
+    assert f"{sentence}." in written(outcome, tmp_path / "report")[0].text
 
 
 def test_importing_the_report_is_cheap(root: Path) -> None:

@@ -582,7 +582,7 @@ def test_a_model_that_a_gate_refused_is_not_blessed_and_the_figures_are_in_the_f
     assert (
         "Not blessed" in page.text
         and "Remedy: train <longer>" in page.text
-        and ["refused"] * 2 == [row[6] for row in page.rows if row[0] == "SavedModel"]
+        and [row[6] for row in page.rows if row[0] == "SavedModel"] == ["refused"] * 2
     )
 
 

@@ -38,6 +38,7 @@ LIBRARIES = (
     "ai-edge-litert",  # runs the variants
     "tensorflow",  # runs the SavedModel that they are compared with
     "numpy",  # computes the metrics
+    "scipy",  # compares the answers to the images of each class
 )
 # TFX's Evaluator writes one of these files for people who look into the folder of its blessing.
 BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"

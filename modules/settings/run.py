@@ -69,7 +69,7 @@ class EvaluationSettings(Settings):
     """Minimum number of test images; with fewer, no model is blessed."""
     min_test_images_per_class: Annotated[int, Field(ge=0)] = 3
     """Minimum number of test images of each class; with fewer, no model is blessed."""
-    max_regression: Fraction = 0.0
+    max_regression: Fraction = 0.005
     """Maximum loss of accuracy, on the images that both saw, against earlier blessed models, if it is significant."""
     compare_days: Annotated[int, Field(ge=0)] = 90
     """Age up to which blessed models are compared with, in days before the new one; the last one always is."""

@@ -38,6 +38,9 @@ PUSHED_DESTINATION = "pushed_destination"
 PUSHED_VERSION = "pushed_version"
 REASON = "reason"
 
+TEMPERATURE = "temperature"
+"""Custom property of a model: what its logits were divided by after training."""
+
 # Files in the artifacts.
 INGEST_FILE = "ingest.json"
 REJECTED_FILE = "rejected.csv"

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from edgetune.modules.core.package_paths import portable
-from edgetune.modules.settings.base import Fraction, Positive, Settings, flatten, unflatten
+from edgetune.modules.settings.base import Between, Fraction, Positive, Settings, flatten, unflatten
 from edgetune.modules.settings.data import DataSettings, Splits
 from edgetune.modules.settings.execution import BeamSettings, PlatformSettings, StateSettings
 from edgetune.modules.settings.training import (
@@ -63,6 +63,8 @@ class EvaluationSettings(Settings):
     """Minimum accuracy on the test split."""
     max_regression: Fraction = 0.001
     """Maximum loss of accuracy compared with the last blessed model."""
+    precision: Between = 0.95
+    """Share of a class's answers that must be right at and above its threshold, which is chosen on `eval`."""
 
 
 class EdgeSettings(Settings):

@@ -178,7 +178,7 @@ def test_a_setting_changes_the_properties_of_the_nodes_that_use_it_and_of_the_ed
 LIBRARIES = {
     "pillow": {"ImageExampleGen"},
     "pillow-heif": {"ImageExampleGen"},
-    "scipy": {"ImageExampleGen"},
+    "scipy": {"ImageExampleGen", "TwoPhaseTrainer"},
     "numpy": {"ImageExampleGen", "TwoPhaseTrainer", "EdgeExporter", "EdgeEvaluator"},
     "tensorflow": {"ImageExampleGen", "Transform", "TwoPhaseTrainer", "Evaluator", "EdgeExporter", "EdgeEvaluator"},
     "tensorflow-metadata": {"ImportSchemaGen"},

@@ -26,7 +26,7 @@ def fingerprint(folder: str) -> str:
 
 
 def read(folder: str, max_pixels: int, max_side: int | None, background: str) -> Iterator[bytes | str]:
-    """Yield each image as JPEG or PNG, as ImageExampleGen reads it; or why a file is not used, in a few words.
+    """Yield each image as JPEG or PNG, as ImageExampleGen reads it; for a file that is not used, its name and why.
 
     Args:
         folder: The folder, or its URL.
@@ -42,7 +42,7 @@ def read(folder: str, max_pixels: int, max_side: int | None, background: str) ->
             content = read_file(path, folder, max_file_bytes(max_pixels))
             yield reader.read_image(content, max_pixels, max_side, background).encoded
         except (UnreadableFile, reader.Unusable) as error:
-            yield str(error)
+            yield f"{path.removeprefix(folder).lstrip('/')}: {error}"
 
 
 def _files(folder: str, depth: int = 0) -> Iterator[str]:

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 MIN_ANSWERS = 5
-"""Answers of a class, at or above its threshold, without which there is no threshold."""
+"""TopAnswers of a class, at or above its threshold, without which there is no threshold."""
 _DIGITS = 1e6
 
 
 @dataclass(frozen=True)
-class Answers:
+class TopAnswers:
     """A classifier's answers, one an image."""
 
     best: np.ndarray
@@ -30,7 +30,7 @@ class Answers:
     """int64 `[N]`: the true class; -1 for an image of none of the classes."""
 
     @classmethod
-    def of(cls, probabilities: np.ndarray, truth: np.ndarray) -> Answers:
+    def of(cls, probabilities: np.ndarray, truth: np.ndarray) -> TopAnswers:
         """Return the answers in probabilities `[N, C]`."""
         return cls(probabilities.argmax(axis=1), probabilities.max(axis=1), truth)
 
@@ -44,7 +44,7 @@ Thresholds = Sequence[float | None]
 """For each class, in the order of the labels; None if no threshold reaches the precision."""
 
 
-def class_thresholds(answers: Answers, classes: int, precision: float) -> list[float | None]:
+def class_thresholds(answers: TopAnswers, classes: int, precision: float) -> list[float | None]:
     """Return for each class the lowest threshold at which its answers reach a precision.
 
     A class's precision at a threshold is the share of right ones among the images for which the class is the answer,
@@ -75,13 +75,13 @@ def class_thresholds(answers: Answers, classes: int, precision: float) -> list[f
     return found
 
 
-def accepted(answers: Answers, thresholds: Thresholds) -> np.ndarray:
+def accepted(answers: TopAnswers, thresholds: Thresholds) -> np.ndarray:
     """Return whether each answer reaches its class's threshold, bool `[N]`; never for a class without one."""
     bounds = np.array([np.inf if threshold is None else threshold for threshold in thresholds])
     return np.asarray(answers.confidence >= bounds[answers.best])
 
 
-def selection(answers: Answers, thresholds: Thresholds) -> dict[str, Any]:
+def selection(answers: TopAnswers, thresholds: Thresholds) -> dict[str, Any]:
     """Return what thresholds leave of answers, and how often that is right.
 
     Returns:
@@ -92,7 +92,7 @@ def selection(answers: Answers, thresholds: Thresholds) -> dict[str, Any]:
     return _shares(len(taken), int(taken.sum()), int((taken & answers.correct).sum()))
 
 
-def selection_by_class(answers: Answers, thresholds: Thresholds) -> list[dict[str, Any]]:
+def selection_by_class(answers: TopAnswers, thresholds: Thresholds) -> list[dict[str, Any]]:
     """Return the same for each class, over the images for which it is the answer."""
     taken, classes = accepted(answers, thresholds), len(thresholds)
     counts = (

@@ -13,7 +13,7 @@ from edgetune.modules.evaluation.calibration import (
     reliability,
 )
 from edgetune.modules.evaluation.thresholds import (
-    Answers,
+    TopAnswers,
     accepted,
     class_thresholds,
     selection,
@@ -58,7 +58,7 @@ def test_a_temperature_can_be_undone(temperature):
 
 
 # Class 0: 0.99 right, 0.95 right, 0.9 right, 0.8 right, 0.8 wrong, 0.7 right, 0.6 wrong. Class 1: three right answers.
-ANSWERS = Answers(
+ANSWERS = TopAnswers(
     best=np.array([0] * 7 + [1] * 3),
     confidence=np.array([0.7, 0.8, 0.99, 0.95, 0.9, 0.8, 0.6, 0.9, 0.9, 0.9]),
     truth=np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1]),
@@ -80,13 +80,13 @@ def test_the_threshold_of_an_example(precision, threshold):
 
 def test_a_threshold_is_rounded_down_so_that_its_own_answer_reaches_it():
     confidence = np.full(5, np.float32(0.123456789))
-    answers = Answers(np.zeros(5, int), confidence, np.zeros(5, int))
+    answers = TopAnswers(np.zeros(5, int), confidence, np.zeros(5, int))
     thresholds = class_thresholds(answers, 1, 0.95)
     assert thresholds == [0.123456] and accepted(answers, thresholds).all()
 
 
 def test_nineteen_of_twenty_are_95_percent():
-    answers = Answers(np.zeros(20, int), np.linspace(1, 0.5, 20), np.array([0] * 19 + [1]))
+    answers = TopAnswers(np.zeros(20, int), np.linspace(1, 0.5, 20), np.array([0] * 19 + [1]))
     assert class_thresholds(answers, 2, 0.95) == [0.5, None]
 
 
@@ -108,6 +108,6 @@ def test_what_thresholds_leave_is_counted():
 
 
 def test_the_answers_in_probabilities():
-    found = Answers.of(np.float32([[0.2, 0.8], [0.6, 0.4]]), np.array([1, 1]))
+    found = TopAnswers.of(np.float32([[0.2, 0.8], [0.6, 0.4]]), np.array([1, 1]))
     assert found.best.tolist() == [1, 0] and found.correct.tolist() == [True, False]
     assert found.confidence == pytest.approx([0.8, 0.6])

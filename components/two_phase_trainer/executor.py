@@ -135,9 +135,7 @@ def _calibrate(head: keras.Model, logits: np.ndarray, labels: np.ndarray) -> dic
     return found
 
 
-def _write_history(
-    path: str, result: Result, device: devices.Choice, calibration: dict[str, Any] | None
-) -> None:
+def _write_history(path: str, result: Result, device: devices.Choice, calibration: dict[str, Any] | None) -> None:
     history = {
         "phases": [phase.as_json() for phase in result.phases],
         "exported": result.exported,

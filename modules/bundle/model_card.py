@@ -93,23 +93,25 @@ The share of the test images of each class that are classified correctly (recall
 {% if c.after.ece is not none %}
 On {{ test.images }} test images, the expected calibration error of the server model is {{ c.after.ece | share }} \
 ({{ c.bins }} bins of equal width, Guo et al. 2017): the mean distance between a probability and the share of right \
-answers with it. {% if c.temperature != 1 %}Its logits are divided by a temperature of {{ "%.3g" % c.temperature }}, \
-fitted on the eval split; without that, the error would be {{ c.before.ece | share }}.{% else %}Its probabilities were \
-not scaled.{% endif %}
-
+answers with it. {% if c.temperature != 1 %}
+Its logits are divided by a temperature of {{ "%.3g" % c.temperature }}, fitted on the eval split; without that, the \
+error would be {{ c.before.ece | share }}.
+{% else %}
+Its probabilities were not scaled.
+{% endif %}
 
 {% endif %}
-The threshold of a class was chosen on the eval split, so that {{ "%g" % (100 * c.precision) }} % of the answers at and \
-above it are right there. Treat an answer below it as unsure. A class without a threshold did not reach that share \
-with at least {{ c.min_answers }} answers: none of its answers should be taken for certain. Precision and coverage, the \
-share of answers that reach the threshold, were measured on the test images.
+The threshold of a class was chosen on the eval split, so that {{ "%g" % (100 * c.precision) }} % of the answers at \
+and above it are right there. Treat an answer below it as unsure. A class without a threshold did not reach that \
+share with at least {{ c.min_answers }} answers: none of its answers should be taken for certain. Precision and \
+coverage, the share of answers that reach the threshold, were measured on the test images.
 
 | class | threshold | precision | coverage | answers accepted |
 |-|-:|-:|-:|-:|
 {% for label in labels %}
 {% set row = c.test[loop.index0] %}
-| {{ label | plain }} | {{ c.thresholds[loop.index0] | share }} | {{ row.precision | share }} | {{ row.coverage | share }} \
-| {{ row.accepted }} of {{ row.answers }} |
+| {{ label | plain }} | {{ c.thresholds[loop.index0] | share }} | {{ row.precision | share }} \
+| {{ row.coverage | share }} | {{ row.accepted }} of {{ row.answers }} |
 {% endfor %}
 | all | | {{ c.selection.precision | share }} | {{ c.selection.coverage | share }} \
 | {{ c.selection.accepted }} of {{ c.selection.answers }} |

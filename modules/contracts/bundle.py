@@ -97,8 +97,6 @@ class Bundle(_Part):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Bundle:
-        if self.calibration and len(self.calibration.thresholds) != len(self.labels):
-            raise ValueError(f"{len(self.calibration.thresholds)} thresholds for {len(self.labels)} labels")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("a label occurs twice")
         if broken := [label for label in self.labels if len(label.splitlines()) != 1]:
@@ -106,6 +104,8 @@ class Bundle(_Part):
         for variant, facts in self.variants.items():
             if facts.file != model_file(variant):
                 raise ValueError(f"the file of {variant} is {facts.file!r}, but must be {model_file(variant)}")
+        if self.calibration and len(self.calibration.thresholds) != len(self.labels):
+            raise ValueError(f"{len(self.calibration.thresholds)} thresholds for {len(self.labels)} labels")
         return self
 
     @property

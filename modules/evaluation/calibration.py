@@ -56,7 +56,9 @@ def expected_calibration_error(diagram: list[dict[str, Any]]) -> float | None:
     total = sum(row["images"] for row in diagram)
     if not total:
         return None
-    return float(sum(row["images"] * abs(row["accuracy"] - row["confidence"]) for row in diagram if row["images"]) / total)
+    return float(
+        sum(row["images"] * abs(row["accuracy"] - row["confidence"]) for row in diagram if row["images"]) / total
+    )
 
 
 def cross_entropy(of_truth: np.ndarray) -> float | None:

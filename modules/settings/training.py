@@ -120,7 +120,7 @@ class TrainingSettings(Settings):
     """Compute the output of the frozen part of the network once instead of in every epoch."""
     calibrate: bool = True
     """Scale the logits by a temperature fitted on `eval`, so that probabilities are closer to frequencies; the class
-    that the model names stays the same. With fewer than 30 images on `eval`, nothing is scaled."""
+    that the model names stays the same."""
     baselines: tuple[Baseline, ...] = ()
     """Baselines to compare the result with in the report: `fixed_features` (phase 1 only), `from_scratch`."""
     distribution: Distribution = "none"

@@ -4,10 +4,9 @@ Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), section 4.2.
 cross entropy on images that were not trained on. T > 1 makes a model less confident, T < 1 more; the class that it
 names stays the same. T becomes part of the last layer's weights, so every exported format has it, at no cost.
 
-Two guards for small splits. Without any wrong answer, the cross entropy is smallest at T = 0, however few images there
-are, so the labels are smoothed as Platt proposed ("Probabilistic Outputs for Support Vector Machines", 1999, section
-2.2): of N images, each counts as (N + 1) / (N + 2) of its label, and the rest as the other classes. So N right answers
-never justify more confidence than that. And T stays in `RANGE`.
+Without any wrong answer, the cross entropy is smallest at T = 0, however few images there are. So 1/T has a normal prior
+around 1, the network as it was trained, and the result is the most probable T given prior and images (maximum a
+posteriori): with few images it stays near 1, with many the prior has no weight. And T stays in `RANGE`.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
 from edgetune.modules.core import progress
 from edgetune.modules.models.classifier import Classifier, pool
 
 RANGE = (0.25, 10.0)
 """Smallest and largest temperature."""
-MIN_IMAGES = 30
-"""With fewer images on `eval`, the temperature is 1: see `benchmarks.training.calibration`."""
+PRIOR = 0.5
+"""Standard deviation of the prior of 1/T. What it costs and saves is measured by `benchmarks.training.calibration`."""
 _AT_BOUND = 1e-3
 
 
@@ -35,46 +34,35 @@ class Temperature:
     """A fitted temperature."""
 
     value: float
-    """T, in `RANGE`; 1 leaves the probabilities as they are."""
+    """T, in `RANGE`."""
     note: str = ""
-    """Why it is 1 or at a bound of `RANGE`; empty if it was fitted freely."""
+    """Why it is at a bound of `RANGE`; empty if it is not."""
 
 
-def fit(logits: np.ndarray, labels: np.ndarray) -> Temperature:
-    """Return the temperature that minimizes the cross entropy of smoothed labels.
+def fit(logits: np.ndarray, labels: np.ndarray, prior: float = PRIOR) -> Temperature:
+    """Return the temperature that minimizes the cross entropy, with a prior.
 
-    The cross entropy is convex in 1/T: it is linear in the logits plus a logarithm of a sum of exponentials.
+    What is minimized is convex in 1/T: the cross entropy is linear in the logits plus a logarithm of a sum of
+    exponentials, and the prior adds a parabola.
 
     Args:
         logits: float `[N, C]`, the inputs of the softmax; only differences within a row matter.
         labels: int64 `[N]`, in 0..C-1.
+        prior: Standard deviation of the prior of 1/T; infinity for none.
     """
-    images = len(labels)
-    if images < MIN_IMAGES:
-        return Temperature(1.0, f"{images} images on eval are too few to fit a temperature; {MIN_IMAGES} are needed")
     logits = np.asarray(logits, np.float64)
-    targets = _smoothed(logits, labels)
+    rows = np.arange(len(labels))
 
-    def cross_entropy(inverse: float) -> float:
-        return -float(np.mean(np.sum(targets * log_softmax(logits * inverse, axis=1), axis=1)))
+    def cost(inverse: float) -> float:
+        likelihood = log_softmax(logits * inverse, axis=1)[rows, labels].sum()
+        return 0.5 * ((inverse - 1) / prior) ** 2 - float(likelihood)
 
     bounds = 1 / RANGE[1], 1 / RANGE[0]
-    inverse = float(minimize_scalar(cross_entropy, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
+    inverse = float(minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
     for bound in bounds:
         if abs(inverse - bound) < _AT_BOUND:
             return Temperature(1 / bound, f"the best temperature is outside {RANGE[0]:g} to {RANGE[1]:g}")
     return Temperature(1 / inverse)
-
-
-def _smoothed(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return targets `[N, C]`: (N + 1) / (N + 2) for the label, the rest in proportion to the other probabilities."""
-    images = len(labels)
-    rows = np.arange(images)
-    others = logits.copy()
-    others[rows, labels] = -np.inf
-    targets = softmax(others, axis=1) / (images + 2)
-    targets[rows, labels] = (images + 1) / (images + 2)
-    return np.asarray(targets)
 
 
 def apply(head: keras.Model, temperature: float) -> None:

@@ -9,12 +9,11 @@ from edgetune.pipeline.report.artifacts import Absent, number
 from edgetune.pipeline.report.words import wilson
 
 
-def calibration(metrics: Mapping[str, Any], fitted: Mapping[str, Any] | None, order: Sequence[str]) -> dict[str, Any]:
+def calibration(metrics: Mapping[str, Any], order: Sequence[str]) -> dict[str, Any]:
     """Return temperature, calibration error, reliability diagrams, and what the thresholds of the classes leave.
 
     Args:
         metrics: The edge evaluation's `metrics.json`.
-        fitted: What the trainer recorded about the temperature, if it did.
         order: Names of the edge variants, in the order to show.
 
     Raises:
@@ -27,8 +26,6 @@ def calibration(metrics: Mapping[str, Any], fitted: Mapping[str, Any] | None, or
     measured = [(name, variants[name].get("calibration")) for name in order]
     return {
         "temperature": number(found["temperature"]),
-        "note": str((fitted or {}).get("note", "")),
-        "eval_images": (fitted or {}).get("images"),
         "images": found["selection"]["answers"],
         "bins": found["bins"],
         "before": _diagram(found["before"]),
@@ -51,6 +48,19 @@ def calibration(metrics: Mapping[str, Any], fitted: Mapping[str, Any] | None, or
             if values
         ],
         "unknown": _unknown(found["unknown"]),
+    }
+
+
+def temperature(fitted: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what the trainer recorded about the temperature; None if it fitted none."""
+    if not fitted:
+        return None
+    return {
+        "temperature": number(fitted["temperature"]),
+        "note": str(fitted["note"]),
+        "images": fitted["images"],
+        "before": number(fitted["before"]["cross_entropy"]),
+        "after": number(fitted["after"]["cross_entropy"]),
     }
 
 

@@ -28,7 +28,7 @@ from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.artifacts import Absent, folder, number, read_json
-from edgetune.pipeline.report.calibration import calibration
+from edgetune.pipeline.report.calibration import calibration, temperature
 from edgetune.pipeline.report.data import counted, data, listed
 from edgetune.pipeline.report.data import findings as found_by_the_gate
 from edgetune.pipeline.report.evaluation import classes, confusion, results
@@ -107,6 +107,7 @@ def _training(outcome: Outcome) -> dict[str, Any]:
         "phases": phases,
         "exported": str(history["exported"]),
         "why": str(history.get("why", "")),
+        "temperature": temperature(history.get("calibration")),
         "device": {key: str(device.get(key, "")) for key in ("device", "why", "warning")},
     }
 
@@ -136,11 +137,7 @@ def _transfer(outcome: Outcome, settings: RunSettings | None) -> list[dict[str, 
 
 def _calibration(outcome: Outcome, settings: RunSettings | None) -> dict[str, Any]:
     metrics = _edge_metrics(outcome)
-    try:
-        history = read_json(f"{folder(outcome.node(TWO_PHASE_TRAINER), MODEL_RUN_KEY, HISTORY_FILE)}/{HISTORY_FILE}")
-    except Absent:
-        history = {}
-    return calibration(metrics, history.get("calibration"), _in_order(metrics["variants"], settings))
+    return calibration(metrics, _in_order(metrics["variants"], settings))
 
 
 def _edge_metrics(outcome: Outcome) -> dict[str, Any]:

@@ -35,26 +35,27 @@ def test_only_differences_of_logits_count():
     assert temperature.fit(shifted, labels).value == pytest.approx(temperature.fit(logits, labels).value, rel=1e-4)
 
 
-def test_right_answers_alone_justify_no_more_confidence_than_their_number():
-    labels = np.arange(40) % 2
+def test_a_few_right_answers_justify_little_more_confidence():
+    labels = np.arange(12) % 2
     logits = 2.0 * np.eye(2)[labels]  # each is right with a probability of 0.88
+    assert temperature.fit(logits, labels, prior=np.inf).value == temperature.RANGE[0]
     found = temperature.fit(logits, labels)
-    assert found.value < 1 and found.note == ""
-    assert softmax(logits / found.value, axis=1).max() == pytest.approx(41 / 42, abs=1e-4)
+    assert found.note == "" and 0.88 < softmax(logits / found.value, axis=1).max() < 12.5 / 13
+    # By hand: at b = 1/T, the slope of 12 ln(1 + exp(-2 b)) + 2 (b - 1)^2 is 0.
+    inverse = 1 / found.value
+    assert 4 * (inverse - 1) == pytest.approx(24 / (1 + np.exp(2 * inverse)), abs=1e-3)
+
+
+def test_without_images_the_temperature_is_that_of_the_prior():
+    assert temperature.fit(np.zeros((0, 3)), np.zeros(0, int)).value == pytest.approx(1.0, abs=1e-5)
 
 
 def test_a_temperature_outside_the_range_is_at_its_bound_and_says_so():
-    labels = np.arange(100) % 2
+    labels = np.arange(1000) % 2
     confident_and_wrong = temperature.fit(40.0 * np.eye(2)[1 - labels], labels)
     assert (confident_and_wrong.value, confident_and_wrong.note) == (10.0, "the best temperature is outside 0.25 to 10")
-    timid = temperature.fit(0.1 * np.eye(2)[labels], labels)
+    timid = temperature.fit(0.2 * np.eye(2)[labels], labels)
     assert timid.value == 0.25 and timid.note
-
-
-def test_too_few_images_change_nothing_and_say_so():
-    found = temperature.fit(*drawn(temperature.MIN_IMAGES - 1, 3, 3.0))
-    assert found.value == 1.0
-    assert found.note == "29 images on eval are too few to fit a temperature; 30 are needed"
 
 
 def test_the_models_probabilities_become_those_of_the_divided_logits_and_its_answers_stay(monkeypatch):

@@ -28,7 +28,7 @@ from benchmarks.lib.measure import cpu_name
 from edgetune.modules.core.package_paths import ROOT
 from edgetune.modules.data.digits import write_digits
 from edgetune.modules.evaluation.calibration import cross_entropy, expected_calibration_error, reliability
-from edgetune.modules.evaluation.thresholds import TopAnswers, Thresholds, class_thresholds, selection
+from edgetune.modules.evaluation.thresholds import Thresholds, TopAnswers, class_thresholds, selection
 from edgetune.modules.images import decode
 from edgetune.modules.models.classifier import Classifier, build_classifier, pool
 from edgetune.modules.settings.run import ModelSettings, PhaseSettings
@@ -42,6 +42,7 @@ _BATCH = 32
 _DIGITS = ROOT / "weights" / "mobilenet_v2_0.35_96_letters.safetensors"
 _SIZES = (10, 30, 60)
 """Parts of `eval` that a temperature is also fitted on."""
+_DRAWS = 20
 
 
 @dataclass
@@ -115,7 +116,7 @@ def _measure(
     last = head.layers[-1]
     kernel, bias = last.get_weights()
     before_last = keras.Model(head.input, last.input)
-    logits = before_last.predict(features, batch_size=1024, verbose=0).astype(np.float64) @ kernel + bias
+    logits = np.asarray(before_last(features), np.float64) @ kernel + bias
     truth = labels[test]
     measured.add("accuracy", float(np.mean(logits[test].argmax(axis=1) == truth)))
     measured.add("eval images", len(choose))
@@ -131,6 +132,10 @@ def _measure(
             _add_errors(measured, way, logits[test] / value, truth)
     value = measured.values["T, all"][-1]
     probabilities = softmax(logits / value, axis=1)
+    confidence = probabilities[test].max(axis=1)
+    # What a model would have that is calibrated perfectly: each answer is right with its own probability.
+    drawn = [reliability(confidence, random.random(len(test)) < confidence) for _ in range(_DRAWS)]
+    measured.add("ECE by chance", float(np.mean([expected_calibration_error(diagram) or 0.0 for diagram in drawn])))
     on_eval, on_test = (TopAnswers.of(probabilities[part], labels[part]) for part in (choose, test))
     rules = {
         "plain": class_thresholds(on_eval, logits.shape[1], precision),
@@ -141,7 +146,7 @@ def _measure(
     }
     on_others = None
     if others is not None:
-        of_others = before_last.predict(others, batch_size=1024, verbose=0) @ kernel + bias
+        of_others = np.asarray(before_last(others), np.float64) @ kernel + bias
         on_others = TopAnswers.of(softmax(of_others / value, axis=1), np.full(len(others), -1))
     for name, thresholds in rules.items():
         found = selection(on_test, thresholds)
@@ -200,7 +205,7 @@ def _print(measured: Measured, precision: float) -> None:
     seeds = len(values["accuracy"])
     print(
         f"{seeds} seeds, {values['eval images'][0]:.0f} images on eval, {values['test images'][0]:.0f} on test, "
-        f"accuracy {values['accuracy'].mean():.4f}\n"
+        f"accuracy {values['accuracy'].mean():.4f}, ECE by chance {values['ECE by chance'].mean():.4f}\n"
     )
     print(
         "| fitted on | T, mean | T, range | ECE before | after | difference | cross entropy before | after | difference |"

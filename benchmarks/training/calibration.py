@@ -208,7 +208,8 @@ def _print(measured: Measured, precision: float) -> None:
         f"accuracy {values['accuracy'].mean():.4f}, ECE by chance {values['ECE by chance'].mean():.4f}\n"
     )
     print(
-        "| fitted on | T, mean | T, range | ECE before | after | difference | cross entropy before | after | difference |"
+        "| fitted on | T, mean | T, range | ECE before | after | difference "
+        "| cross entropy before | after | difference |"
     )
     print("|-|-|-|-|-|-|-|-|-|")
     for name in [key.removeprefix("T, ") for key in values if key.startswith("T, ")]:

@@ -4,8 +4,8 @@ Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), section 4.2.
 cross entropy on images that were not trained on. T > 1 makes a model less confident, T < 1 more; the class that it
 names stays the same. T becomes part of the last layer's weights, so every exported format has it, at no cost.
 
-Without any wrong answer, the cross entropy is smallest at T = 0, however few images there are. So 1/T has a normal prior
-around 1, the network as it was trained, and the result is the most probable T given prior and images (maximum a
+Without any wrong answer, the cross entropy is smallest at T = 0, however few images there are. So 1/T has a normal
+prior around 1, the network as it was trained, and the result is the most probable T given prior and images (maximum a
 posteriori): with few images it stays near 1, with many the prior has no weight. And T stays in `RANGE`.
 """
 

@@ -77,10 +77,11 @@ def predict(
             click.echo(f"edgetune: {found.cause}", err=True)
             results.append({"image": path, "error": found.cause})
             continue
-        accepted = None if thresholds is None else classifier.accepts(*found[0], thresholds)
+        label, probability = found[0]
+        accepted = None if thresholds is None else classifier.accepts(label, probability, thresholds)
         if as_json:
             classes = [{"label": name, "probability": p} for name, p in found]
-            answer = {} if accepted is None else {"label": found[0][0] if accepted else None, "accepted": accepted}
+            answer = {} if accepted is None else {"label": label if accepted else None, "accepted": accepted}
             results.append({"image": path, **answer, "classes": classes})
         else:
             click.echo(_line(path, found, unsure=accepted is False))

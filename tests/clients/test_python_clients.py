@@ -110,7 +110,7 @@ def test_mediapipe_names_the_classes_as_labels_txt_does(mediapipe, tiles, varian
 def test_mediapipe_accepts_what_we_accept(mediapipe, tiles, variant):
     images, thresholds = list(np.load(tiles.images)), tiles.thresholds()
     given = [threshold for threshold in thresholds if threshold is not None]
-    assert 3 <= len(given)
+    assert len(given) >= 3
     expected = open_model(tiles.folder, variant).predict(images)
     accepted = mediapipe["answers"][variant]["accepted"]
     assert None in accepted and len(set(accepted)) > 3

@@ -139,7 +139,15 @@ def create_pipeline(
         model=model, transformed_examples=transform.outputs["transformed_examples"], settings=settings.edge
     )
     edge_model = edge_exporter.outputs[EDGE_MODEL_KEY]
-    edge_evaluator = EdgeEvaluator(edge_model=edge_model, model=model, examples=examples, settings=settings.edge)
+    edge_evaluator = EdgeEvaluator(
+        edge_model=edge_model,
+        model=model,
+        examples=examples,
+        settings=settings.edge,
+        evaluation=settings.evaluation,
+        data=settings.data,
+        deferred=source is None,
+    )
     edge_blessing = edge_evaluator.outputs[BLESSING_KEY]
 
     saved_model_pusher = SavedModelPusher(

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from edgetune.modules.core.package_paths import portable
-from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Settings, flatten, unflatten
+from edgetune.modules.settings.base import Between, Contradiction, Fraction, Positive, Settings, flatten, unflatten
 from edgetune.modules.settings.data import DataSettings, Splits
 from edgetune.modules.settings.execution import BeamSettings, PlatformSettings, StateSettings
 from edgetune.modules.settings.training import (
@@ -75,6 +75,8 @@ class EvaluationSettings(Settings):
     """Age up to which blessed models are compared with, in days before the new one; the last one always is."""
     compare_models: Positive = 30
     """Maximum number of earlier blessed models to compare with; of more, some are left out evenly."""
+    precision: Between = 0.95
+    """Share of a class's answers that must be right at and above its threshold, which is chosen on `eval`."""
 
 
 class EdgeSettings(Settings):

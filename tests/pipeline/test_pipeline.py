@@ -158,6 +158,9 @@ def changed(**changes: Any) -> set[str]:
         ({"edge": {"required": ["int8"]}}, {"EdgeEvaluator"}),
         ({"edge": {"variants": ["float32"]}}, {"EdgeExporter"}),
         ({"evaluation": {"min_accuracy": 0.1}}, {"Evaluator"}),
+        ({"evaluation": {"precision": 0.8}}, {"EdgeEvaluator"}),
+        ({"data": {"path": "/photos", "unknown": str(Path(__file__).parent)}}, {"EdgeEvaluator"}),
+        ({"training": {"calibrate": False}}, {"TwoPhaseTrainer"}),
         ({"training": {"seed": 5}}, {"TwoPhaseTrainer"}),
         ({"model": {"weights": "none", "image_size": 96}}, {"Transform", "TwoPhaseTrainer"}),
         ({"data": {"path": "/photos", "max_rejected": 0.5}}, {"ImageExampleGen"}),
@@ -172,7 +175,7 @@ def test_a_setting_changes_the_properties_of_the_nodes_that_use_it_and_of_the_ed
 LIBRARIES = {
     "pillow": {"ImageExampleGen"},
     "pillow-heif": {"ImageExampleGen"},
-    "scipy": {"ImageExampleGen", "Evaluator", "EdgeEvaluator"},
+    "scipy": {"ImageExampleGen", "TwoPhaseTrainer", "Evaluator", "EdgeEvaluator"},
     "numpy": {"ImageExampleGen", "TwoPhaseTrainer", "Evaluator", "EdgeExporter", "EdgeEvaluator"},
     "tensorflow": {"ImageExampleGen", "Transform", "TwoPhaseTrainer", "Evaluator", "EdgeExporter", "EdgeEvaluator"},
     "tensorflow-metadata": {"ImportSchemaGen"},

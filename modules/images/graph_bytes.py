@@ -1,0 +1,104 @@
+"""Read the structure of a file inside a TensorFlow graph: numbers, and chains of segments or chunks.
+
+Every function takes a string scalar that ends with `PADDING` zero bytes, so that a damaged length never leads to a read
+outside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+PADDING = 64
+NONE = -1
+"""Position of what was not found."""
+
+
+def padded(content: tf.Tensor) -> tf.Tensor:
+    """Return a string scalar with `PADDING` zero bytes at its end."""
+    return tf.strings.join([content, tf.constant(bytes(PADDING))])
+
+
+def word(data: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
+    """Return four bytes as a big-endian int32 scalar; numbers from 2**31 are negative."""
+    return tf.io.decode_raw(tf.strings.substr(data, at, 4), tf.int32, little_endian=False)[0]
+
+
+def short(data: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
+    """Return two bytes as a big-endian int32 scalar, 0..65535."""
+    return word(data, at) // (1 << 16) % (1 << 16)
+
+
+def byte(data: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
+    """Return one byte as an int32 scalar, 0..255."""
+    return word(data, at) // (1 << 24) % (1 << 8)
+
+
+def code(name: str) -> int:
+    """Return four letters as `word` reads them."""
+    return int.from_bytes(name.encode(), "big")
+
+
+def walk(
+    data: tf.Tensor, start: int, step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], most: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Follow a chain of parts.
+
+    Args:
+        data: The file, padded.
+        start: Position of the first part.
+        step: Maps a part's position and its first four bytes (`word`) to the number of bytes to the next part; 0 ends
+            the chain.
+        most: The chain is cut off after so many parts.
+
+    Returns:
+        The parts' positions and the first four bytes of each, both int32 `[N]`.
+    """
+    end = tf.strings.length(data) - PADDING
+    scalar = tf.TensorShape([])
+    parts = tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[2])
+
+    def follow(at: tf.Tensor, count: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
+        first = word(data, at)
+        length = step(at, first)
+        beyond = (length <= 0) | (length > end - at)
+        return tf.where(beyond, end, at + length), count + 1, found.write(count, tf.stack([at, first]))
+
+    _, _, parts = tf.while_loop(
+        lambda at, count, _: (at < end) & (count < most),
+        follow,
+        (tf.constant(start), tf.constant(0), parts),
+        shape_invariants=(scalar, scalar, tf.TensorShape(None)),
+        parallel_iterations=1,
+    )
+    table = tf.ensure_shape(parts.stack(), [None, 2])
+    return table[:, 0], table[:, 1]
+
+
+def first(found: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """Return the first of the positions int32 `[N]` for which bool `[N]` is true, else `NONE`."""
+    return tf.concat([tf.boolean_mask(positions, found), [NONE]], axis=0)[0]
+
+
+def last(found: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """Return the last of the positions int32 `[N]` for which bool `[N]` is true, else `NONE`."""
+    return tf.concat([[NONE], tf.boolean_mask(positions, found)], axis=0)[-1]
+
+
+def starts_with(data: tf.Tensor, positions: tf.Tensor, prefix: bytes) -> tf.Tensor:
+    """Return for each position int32 `[N]` whether the bytes there are `prefix`: bool `[N]`."""
+    same = tf.fill([tf.size(positions)], data)
+    return tf.strings.substr(same, positions, tf.fill([tf.size(positions)], len(prefix))) == prefix
+
+
+def part(data: tf.Tensor, at: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """Return `length` bytes at a position; an empty string if the position is `NONE`."""
+    return tf.where(at < 0, b"", tf.strings.substr(data, tf.maximum(at, 0), tf.maximum(length, 0)))
+
+
+def reason(*faults: tuple[tf.Tensor, str]) -> tf.Tensor:
+    """Return the text of the first fault whose bool scalar is true, as a string scalar; empty if there is none."""
+    conditions: Sequence[tf.Tensor] = [*(fault for fault, _ in faults), tf.constant(True)]
+    texts = tf.constant([*(text for _, text in faults), ""])
+    return tf.gather(texts, tf.argmax(tf.cast(tf.stack(conditions), tf.int32)))

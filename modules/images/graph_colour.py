@@ -1,0 +1,152 @@
+"""Convert the colours of a photograph to sRGB by its ICC profile, inside a TensorFlow graph.
+
+Profiles of phones, cameras and screens are three curves and a matrix (ICC.1:2022, 8.3.3 and 8.4.3, formula F.8), grey
+ones a single curve. Profiles with tables, as printers have, are refused. A damaged profile, and one for another kind of
+pixels, is ignored, as viewers do.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from edgetune.modules.images import graph_bytes
+from edgetune.modules.images.graph_bytes import code
+
+# The primaries of sRGB, adapted to the white of profiles (D50), as columns of X, Y and Z; IEC 61966-2-1, ICC's profile.
+_SRGB = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
+_HEADER, _ENTRY, _MAX_TAGS = 128, 12, 100
+_TABLES = ("A2B0", "A2B1", "A2B2", "D2B0", "D2B1", "D2B2", "D2B3")
+# A profile that differs from sRGB by at most this many of 255 levels counts as sRGB: such differences are rounding.
+_ROUNDING = 2
+_STEPS = 1 << 14
+
+
+class Conversion(NamedTuple):
+    """How to convert pixels to sRGB."""
+
+    fault: tf.Tensor
+    """string scalar: why the profile cannot be used; else empty."""
+    is_needed: tf.Tensor
+    """bool scalar: false if the pixels are sRGB already."""
+    curves: tf.Tensor
+    """float32 `[3, 256]`: linear light, 0..1, of each level of each channel."""
+    matrix: tf.Tensor
+    """float32 `[3, 3]`: from a row of the file's linear red, green and blue to one of sRGB's."""
+
+
+def conversion(profile: tf.Tensor, channels: tf.Tensor) -> Conversion:
+    """Return how an ICC profile converts pixels.
+
+    Args:
+        profile: String scalar; empty if there is none.
+        channels: int32 scalar: 1 for grey pixels, 3 for colour.
+    """
+    return tf.cond(tf.strings.length(profile) > 0, lambda: _of_profile(profile, channels), none)
+
+
+def none() -> Conversion:
+    """Return that pixels are sRGB already."""
+    return Conversion(tf.constant(""), tf.constant(False), tf.zeros([3, 256]), tf.zeros([3, 3]))
+
+
+def _of_profile(profile: tf.Tensor, channels: tf.Tensor) -> Conversion:
+    data = graph_bytes.padded(tf.strings.join([profile, tf.constant(bytes(_HEADER + 4))]))
+    space = graph_bytes.word(data, 16)
+    is_grey = space == code("GRAY")
+    fits = tf.where(channels == 1, is_grey, space == code("RGB "))
+    fits &= graph_bytes.word(data, 36) == code("acsp")
+    count = graph_bytes.word(data, _HEADER)
+    length = tf.strings.length(profile)
+    count = tf.clip_by_value(tf.minimum(count, (length - _HEADER - 4) // _ENTRY), 0, _MAX_TAGS)
+    table = tf.io.decode_raw(tf.strings.substr(data, _HEADER + 4, count * _ENTRY), tf.int32, little_endian=False)
+    table = tf.reshape(table, [-1, 3])
+
+    def find(name: str) -> tf.Tensor:
+        """Return the position of a tag's data; `NONE` if there is no such tag, or if it is outside the profile."""
+        at = graph_bytes.first(table[:, 0] == code(name), table[:, 1])
+        return tf.where((at < 0) | (at > length), graph_bytes.NONE, at)
+
+    def curve(name: str) -> tuple[tf.Tensor, tf.Tensor]:
+        at = find(name)
+        values, is_valid = _curve(data, tf.maximum(at, 0), length)
+        return values, is_valid & (at >= 0)
+
+    grey, grey_is_valid = curve("kTRC")
+    curves, are_valid = zip(*(curve(name) for name in ("rTRC", "gTRC", "bTRC")), strict=True)
+    columns = [find(name) for name in ("rXYZ", "gXYZ", "bXYZ")]
+    primaries = tf.stack([_fixed(data, tf.maximum(at, 0) + 8, 3) for at in columns])  # one row for each of red, green, blue
+    matrix = tf.matmul(primaries, tf.constant(np.linalg.inv(_SRGB).T, tf.float32))
+    is_matrix = tf.reduce_all(tf.stack([*are_valid, *(at >= 0 for at in columns)]))
+    has_tables = tf.reduce_any(tf.stack([find(name) >= 0 for name in _TABLES]))
+    is_known = tf.where(is_grey, grey_is_valid, is_matrix) & ~has_tables & (graph_bytes.word(data, 20) == code("XYZ "))
+    chosen = tf.where(is_grey, tf.stack([grey] * 3), tf.stack(curves))
+    matrix = tf.where(is_grey, tf.eye(3), matrix)
+    is_used = fits & is_known
+    fault = graph_bytes.reason((fits & ~is_known, "has a color profile with tables: send it with an sRGB profile or none"))
+    return Conversion(fault, is_used & _changes(chosen, matrix), chosen, matrix)
+
+
+def _fixed(data: tf.Tensor, at: tf.Tensor, count: int) -> tf.Tensor:
+    """Return numbers of type s15Fixed16: float32 `[count]`."""
+    raw = tf.io.decode_raw(tf.strings.substr(data, at, 4 * count), tf.int32, little_endian=False)
+    return tf.ensure_shape(tf.cast(raw, tf.float32) / 65536, [count])
+
+
+def _curve(data: tf.Tensor, at: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return a tone curve at 256 levels, float32 `[256]`, and whether there is one (ICC.1:2022, 10.6 and 10.18)."""
+    x = tf.linspace(0.0, 1.0, 256)
+    kind, count, function = graph_bytes.word(data, at), graph_bytes.word(data, at + 8), graph_bytes.short(data, at + 8)
+    is_list, is_formula = kind == code("curv"), (kind == code("para")) & (function <= 4)
+    room = tf.maximum(length - at - 12, 0)
+    count = tf.clip_by_value(count, 0, room // 2)
+    # Padding: a list of less than two is no table, and then these numbers are not used.
+    listed = tf.io.decode_raw(tf.strings.substr(data, at + 12, 2 * tf.maximum(count, 2)), tf.uint16, little_endian=False)
+    levels = tf.cast(listed, tf.float32) / 65535
+    place = x * tf.cast(tf.size(levels) - 1, tf.float32)
+    below = tf.minimum(tf.cast(place, tf.int32), tf.size(levels) - 2)
+    share = place - tf.cast(below, tf.float32)
+    table = tf.gather(levels, below) * (1 - share) + tf.gather(levels, below + 1) * share
+
+    g, a, b, c, d, e, f = tf.unstack(_fixed(data, at + 12, 7))
+    zero, one = tf.zeros([]), tf.ones([])
+    # y = (a x + b)**g + e from x = d on, c x + f below.
+    forms = tf.stack(
+        [
+            [g, one, zero, zero, -one, zero, zero],
+            [g, a, b, zero, tf.math.divide_no_nan(-b, a), zero, zero],
+            [g, a, b, zero, tf.math.divide_no_nan(-b, a), c, c],
+            [g, a, b, c, d, zero, zero],
+            [g, a, b, c, d, e, f],
+            [tf.where(count == 1, tf.cast(listed[0], tf.float32) / 256, one), one, zero, zero, -one, zero, zero],
+        ]
+    )
+    g, a, b, c, d, e, f = tf.unstack(tf.gather(forms, tf.where(is_list, 5, tf.clip_by_value(function, 0, 4))))
+    formula = tf.where(x >= d, tf.maximum(a * x + b, 0.0) ** g + e, c * x + f)
+    values = tf.clip_by_value(tf.where(is_list & (count > 1), table, formula), 0.0, 1.0)
+    is_valid = (is_list | is_formula) & tf.reduce_all(tf.math.is_finite(values))
+    return tf.where(is_valid, values, x), is_valid
+
+
+def _changes(curves: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    """Return whether a grid of colours changes by more than rounding. Names do not tell: sRGB has hundreds."""
+    levels = tf.range(0, 256, 15)
+    grid = tf.reshape(tf.stack(tf.meshgrid(levels, levels, levels), axis=-1), [-1, 1, 3])
+    found = tf.cast(_converted(grid, curves, matrix), tf.int32)
+    return tf.reduce_max(tf.abs(found - grid)) > _ROUNDING
+
+
+def to_srgb(pixels: tf.Tensor, how: Conversion) -> tf.Tensor:
+    """Convert uint8 `[height, width, 3]` to sRGB."""
+    return tf.cond(how.is_needed, lambda: _converted(tf.cast(pixels, tf.int32), how.curves, how.matrix), lambda: pixels)
+
+
+def _converted(pixels: tf.Tensor, curves: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    linear = tf.stack([tf.gather(curves[channel], pixels[..., channel]) for channel in range(3)], axis=-1)
+    linear = tf.clip_by_value(tf.tensordot(linear, matrix, 1), 0.0, 1.0)
+    steps = tf.linspace(0.0, 1.0, _STEPS)
+    encoded = tf.where(steps <= 0.0031308, 12.92 * steps, 1.055 * steps ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
+    levels = tf.cast(tf.round(255 * encoded), tf.uint8)
+    return tf.gather(levels, tf.cast(tf.round(linear * (_STEPS - 1)), tf.int32))

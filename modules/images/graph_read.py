@@ -1,0 +1,154 @@
+"""Read a photograph inside a TensorFlow graph: from the bytes of a JPEG or PNG to upright 8-bit sRGB pixels.
+
+This is the only implementation: ingest calls it eagerly, and Transform, the serving signatures and `edgetune predict`
+have it in their graphs, so that they cannot diverge. It uses TensorFlow's own operations only, because the exported
+graph runs in servers without Python.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from edgetune.modules.images import graph_colour, graph_jpeg, graph_kinds, graph_png
+from edgetune.modules.images.graph_colour import Conversion
+from edgetune.modules.images.graph_header import Header
+from edgetune.modules.images.graph_orientation import orientation, turn
+from edgetune.modules.images.reading import Reading
+
+CHANNELS = 3
+# Scaling by the JPEG decoder, to a half, a quarter or an eighth, stops at this multiple of the final size, so that the
+# last step determines the quality.
+_GAP = 1.5
+# Colours and transparency are computed for so many pixels at a time: they take several times the memory of the image.
+_AT_A_TIME = 1 << 20
+
+
+def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
+    """Read one image.
+
+    Args:
+        content: string scalar: a JPEG or PNG of any kind; see the table in docs/serving.md.
+        reading: Options.
+
+    Returns:
+        Why the image is refused, string: the end of a sentence that begins with the image; empty if it is not. And
+        uint8 `[height, width, 3]`, upright, sRGB in 0..255; empty if the image is refused.
+
+    Raises:
+        tf.errors.InvalidArgumentError: On execution: the image's data is damaged or cut off.
+    """
+    header, how = _header(content, reading)
+    pixels = tf.cond(
+        header.fault == "",
+        lambda: _upright(content, header, how, reading),
+        lambda: tf.zeros([0, 0, CHANNELS], tf.uint8),
+    )
+    return header.fault, pixels
+
+
+def _header(content: tf.Tensor, reading: Reading) -> tuple[Header, Conversion]:
+    def of_an_image(header: Header) -> tuple[Header, Conversion]:
+        how = tf.cond(
+            header.fault == "",
+            lambda: graph_colour.conversion(header.profile, header.channels),
+            graph_colour.none,
+        )
+        many = tf.cast(header.height, tf.int64) * tf.cast(header.width, tf.int64) > reading.max_pixels
+        too_large = f"has more than {reading.max_pixels} pixels: send a smaller one"
+        fault = tf.where(header.fault != "", header.fault, tf.where(many, too_large, how.fault))
+        return header._replace(fault=fault), how
+
+    def neither() -> tuple[Header, Conversion]:
+        nothing, zero, no = tf.constant(""), tf.constant(0), tf.constant(False)
+        fault = graph_kinds.fault(content)
+        return Header(fault, zero, zero, zero, no, no, nothing, nothing, nothing), graph_colour.none()
+
+    start = tf.strings.substr(content, 0, len(graph_png.START))
+    kind = tf.where(start == graph_png.START, 2, tf.where(tf.strings.substr(start, 0, 3) == graph_jpeg.START, 1, 0))
+    header, how = tf.switch_case(
+        kind,
+        [
+            neither,
+            lambda: of_an_image(graph_jpeg.header(content)),
+            lambda: of_an_image(graph_png.header(content)),
+        ],
+    )
+    return header, how
+
+
+def _upright(content: tf.Tensor, header: Header, how: Conversion, reading: Reading) -> tf.Tensor:
+    is_png = tf.strings.substr(content, 0, len(graph_png.START)) == graph_png.START
+
+    def of_png() -> tf.Tensor:
+        def plain() -> tf.Tensor:
+            return _opaque(tf.io.decode_png(content, CHANNELS), how, reading)
+
+        def with_alpha() -> tf.Tensor:
+            return _opaque(tf.io.decode_png(content, CHANNELS + 1), how, reading)
+
+        def deep() -> tf.Tensor:
+            return _opaque(tf.io.decode_png(content, CHANNELS + 1, tf.uint16), how, reading)
+
+        return tf.switch_case(tf.where(header.is_deep, 2, tf.where(header.has_alpha, 1, 0)), [plain, with_alpha, deep])
+
+    pixels = tf.cond(is_png, of_png, lambda: _opaque(_of_jpeg(content, header, reading), how, reading))
+    return turn(_within(pixels, header, reading), orientation(header.exif, header.xmp))
+
+
+def _of_jpeg(content: tf.Tensor, header: Header, reading: Reading) -> tf.Tensor:
+    if reading.max_side is None:
+        return tf.io.decode_jpeg(content, CHANNELS)
+    ratios = (1, 2, 4, 8)
+    longer = tf.maximum(header.height, header.width)
+    enough = tf.stack([longer >= ratio * int(_GAP * reading.max_side) for ratio in ratios[1:]])
+    decoders = [lambda ratio=ratio: tf.io.decode_jpeg(content, CHANNELS, ratio=ratio) for ratio in ratios]
+    return tf.switch_case(tf.reduce_sum(tf.cast(enough, tf.int32)), decoders)
+
+
+def _opaque(pixels: tf.Tensor, how: Conversion, reading: Reading) -> tf.Tensor:
+    """Convert uint8 or uint16 `[height, width, 3 or 4]` to opaque sRGB, uint8 `[height, width, 3]`."""
+    is_plain = pixels.dtype == tf.uint8 and pixels.shape[-1] == CHANNELS
+
+    def part(rows: tf.Tensor) -> tf.Tensor:
+        if rows.dtype == tf.uint16:
+            rows = tf.cast((rows - rows // 256 + 128) // 256, tf.uint8)  # the same as round(rows / 257)
+        colours = graph_colour.to_srgb(rows[..., :CHANNELS], how)
+        return colours if rows.shape[-1] == CHANNELS else _over(colours, rows[..., CHANNELS:], reading.background)
+
+    def parts() -> tf.Tensor:
+        shape = tf.shape(pixels)
+        rows = tf.maximum(_AT_A_TIME // tf.maximum(shape[1], 1), 1)
+        steps = (shape[0] + rows - 1) // rows
+        done = tf.TensorArray(tf.uint8, size=steps, infer_shape=False, element_shape=[None, None, CHANNELS])
+        _, done = tf.while_loop(
+            lambda step, _: step < steps,
+            lambda step, done: (step + 1, done.write(step, part(pixels[step * rows : (step + 1) * rows]))),
+            (tf.constant(0), done),
+            parallel_iterations=1,
+        )
+        return tf.reshape(done.concat(), [shape[0], shape[1], CHANNELS])
+
+    return tf.cond(how.is_needed, parts, lambda: pixels) if is_plain else parts()
+
+
+def _over(colours: tf.Tensor, alpha: tf.Tensor, background: tuple[int, int, int]) -> tf.Tensor:
+    """Show colours over the background: uint8 `[..., 3]` and `[..., 1]` to `[..., 3]`, rounded to the nearest level."""
+    front = tf.cast(alpha, tf.uint16)
+    mixed = tf.cast(colours, tf.uint16) * front + tf.constant(background, tf.uint16) * (255 - front) + 128
+    return tf.cast((mixed + mixed // 256) // 256, tf.uint8)  # the same as round(mixed / 255)
+
+
+def _within(pixels: tf.Tensor, header: Header, reading: Reading) -> tf.Tensor:
+    """Scale down to `max_side`, bilinear with antialiasing."""
+    if reading.max_side is None:
+        return pixels
+    stored = tf.cast(tf.stack([header.height, header.width]), tf.float64)
+    longer = tf.reduce_max(stored)
+    size = tf.cast(tf.maximum(tf.round(stored * reading.max_side / longer), 1.0), tf.int32)
+    return tf.cond(longer > reading.max_side, lambda: resized(pixels, size), lambda: pixels)
+
+
+def resized(pixels: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Resize uint8 `[height, width, 3]` to a size, int32 `[2]`; antialiasing keeps fine patterns from becoming coarse."""
+    exact = tf.image.resize(pixels, size, method="bilinear", antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(exact), 0.0, 255.0), tf.uint8)

@@ -41,39 +41,40 @@ def code(name: str) -> int:
 
 
 def walk(
-    data: tf.Tensor, start: int, step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], most: int
+    data: tf.Tensor, start: int, step: Callable[[tf.Tensor], tf.Tensor], most: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Follow a chain of parts.
 
     Args:
         data: The file, padded.
         start: Position of the first part.
-        step: Maps a part's position and its first four bytes (`word`) to the number of bytes to the next part; 0 ends
-            the chain.
+        step: Maps a part's first four bytes (`word`) to the number of bytes to the next part; 0 or less ends the chain.
         most: The chain is cut off after so many parts.
 
     Returns:
         The parts' positions and the first four bytes of each, both int32 `[N]`.
     """
     end = tf.strings.length(data) - PADDING
-    scalar = tf.TensorShape([])
-    parts = tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[2])
 
     def follow(at: tf.Tensor, count: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        first = word(data, at)
-        length = step(at, first)
-        beyond = (length <= 0) | (length > end - at)
-        return tf.where(beyond, end, at + length), count + 1, found.write(count, tf.stack([at, first]))
+        length = step(word(data, at))
+        ahead = tf.where((length <= 0) | (length > end - at), end, at + length)
+        return ahead, count + 1, found.write(count, at)
 
-    _, _, parts = tf.while_loop(
+    _, _, found = tf.while_loop(
         lambda at, count, _: (at < end) & (count < most),
         follow,
-        (tf.constant(start), tf.constant(0), parts),
-        shape_invariants=(scalar, scalar, tf.TensorShape(None)),
-        parallel_iterations=1,
+        (tf.constant(start), tf.constant(0), tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[])),
     )
-    table = tf.ensure_shape(parts.stack(), [None, 2])
-    return table[:, 0], table[:, 1]
+    positions = tf.ensure_shape(found.stack(), [None])
+    return positions, words(data, positions)
+
+
+def words(data: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
+    """Return `word` for positions int32 `[N]`: int32 `[N]`."""
+    every = tf.fill([tf.size(at)], data)
+    four = tf.strings.substr(every, at, tf.fill([tf.size(at)], 4))
+    return tf.ensure_shape(tf.io.decode_raw(four, tf.int32, little_endian=False), [None, 1])[:, 0]
 
 
 def first(found: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:

@@ -21,7 +21,20 @@ _HEADER, _ENTRY, _MAX_TAGS = 128, 12, 100
 _TABLES = ("A2B0", "A2B1", "A2B2", "D2B0", "D2B1", "D2B2", "D2B3")
 # A profile that differs from sRGB by at most this many of 255 levels counts as sRGB: such differences are rounding.
 _ROUNDING = 2
-_STEPS = 1 << 14
+# Of greys and colours that show a difference of curves or of primaries: int32 `[N, 1, 3]`.
+_GREYS = np.repeat(np.arange(0, 256, 15, dtype=np.int32)[:, np.newaxis], 3, axis=1)
+_PROBES = np.concatenate([_GREYS, np.stack(np.meshgrid(*[[0, 85, 170, 255]] * 3), -1).reshape(-1, 3)])[:, np.newaxis]
+_PROBES = _PROBES.astype(np.int32)
+
+
+def _encoded(steps: int) -> np.ndarray:
+    """Return the levels of sRGB, uint8 `[steps]`, for linear light from 0 to 1 (IEC 61966-2-1)."""
+    linear = np.linspace(0, 1, steps)
+    curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(255 * curved).astype(np.uint8)
+
+
+_LEVELS = _encoded(1 << 14)  # a step is at most a fifth of a level
 
 
 class Conversion(NamedTuple):
@@ -132,10 +145,8 @@ def _curve(data: tf.Tensor, at: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor
 
 def _changes(curves: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
     """Return whether a grid of colours changes by more than rounding. Names do not tell: sRGB has hundreds."""
-    levels = tf.range(0, 256, 15)
-    grid = tf.reshape(tf.stack(tf.meshgrid(levels, levels, levels), axis=-1), [-1, 1, 3])
-    found = tf.cast(_converted(grid, curves, matrix), tf.int32)
-    return tf.reduce_max(tf.abs(found - grid)) > _ROUNDING
+    found = tf.cast(_converted(tf.constant(_PROBES), curves, matrix), tf.int32)
+    return tf.reduce_max(tf.abs(found - _PROBES)) > _ROUNDING
 
 
 def to_srgb(pixels: tf.Tensor, how: Conversion) -> tf.Tensor:
@@ -146,7 +157,4 @@ def to_srgb(pixels: tf.Tensor, how: Conversion) -> tf.Tensor:
 def _converted(pixels: tf.Tensor, curves: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
     linear = tf.stack([tf.gather(curves[channel], pixels[..., channel]) for channel in range(3)], axis=-1)
     linear = tf.clip_by_value(tf.tensordot(linear, matrix, 1), 0.0, 1.0)
-    steps = tf.linspace(0.0, 1.0, _STEPS)
-    encoded = tf.where(steps <= 0.0031308, 12.92 * steps, 1.055 * steps ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
-    levels = tf.cast(tf.round(255 * encoded), tf.uint8)
-    return tf.gather(levels, tf.cast(tf.round(linear * (_STEPS - 1)), tf.int32))
+    return tf.gather(tf.constant(_LEVELS), tf.cast(tf.round(linear * (len(_LEVELS) - 1)), tf.int32))

@@ -13,6 +13,8 @@ START = b"\xff\xd8\xff"
 _END, _SCAN = 0xD9, 0xDA
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+# Of each marker: -1 is followed by its length, 0 ends the header; 0x00 and 0xFF are no markers.
+_LENGTHS = [{0x00: 1, 0xFF: 1, 0x01: 2, _END: 0, _SCAN: 0}.get(code, 2 if 0xD0 <= code <= 0xD8 else -1) for code in range(256)]
 # Phones write a few dozen; extended XMP takes one for each 64 kB.
 _MAX_SEGMENTS = 1000
 
@@ -71,13 +73,11 @@ def _any(value: tf.Tensor, of: tuple[int, ...]) -> tf.Tensor:
     return tf.reduce_any(value[..., tf.newaxis] == tf.constant(of), axis=-1)
 
 
-def _step(_: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+def _step(first: tf.Tensor) -> tf.Tensor:
     """Return the length of a segment; of one byte that does not begin any, as decoders skip those."""
-    code = _code(first)
-    is_alone = (code == 0x01) | ((code >= 0xD0) & (code <= 0xD8))
-    length = tf.where(is_alone, 2, 2 + first % (1 << 16))
-    is_last = (code == _SCAN) | (code == _END)
-    return tf.where(_is_marker(first), tf.where(is_last, 0, length), 1)
+    code = first // (1 << 16) + 0x100  # 0xFF in front makes it negative
+    stated = tf.gather(_LENGTHS, tf.clip_by_value(code, 0, 0xFF))
+    return tf.where(code < 0, 1, tf.where(stated < 0, 2 + first % (1 << 16), stated))
 
 
 def _too_many_scans(content: tf.Tensor, data: tf.Tensor) -> tf.Tensor:

@@ -20,7 +20,7 @@ def header(content: tf.Tensor) -> Header:
     """Return the header of a PNG, a string scalar."""
     data = graph_bytes.padded(content)
     at, lengths = graph_bytes.walk(data, len(START), _step, _MAX_CHUNKS)
-    names = tf.reshape(tf.io.decode_raw(tf.strings.substr(_each(data, at), at + 4, _each(4, at)), tf.int32, False), [-1])
+    names = graph_bytes.words(data, at + 4)
     width, height = word(data, 16), word(data, 20)
     depth, kind = byte(data, 24), byte(data, 25)
 
@@ -61,11 +61,7 @@ def header(content: tf.Tensor) -> Header:
     )
 
 
-def _each(value: tf.Tensor | int, at: tf.Tensor) -> tf.Tensor:
-    return tf.fill([tf.size(at)], value)
-
-
-def _step(_: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+def _step(first: tf.Tensor) -> tf.Tensor:
     return tf.where((first < 0) | (first > 0x7FFFFFFF - 12), 0, first + 12)
 
 

@@ -15,13 +15,21 @@ import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.bundle.golden import Golden
+from edgetune.modules.contracts import example_features
 from edgetune.modules.contracts.bundle import model_file
-from edgetune.modules.contracts.signatures import IMAGE_BYTES, LABELS_FILE, PROBABILITIES, SERVING
+from edgetune.modules.contracts.signatures import (
+    IMAGE_BYTES,
+    LABELS_FILE,
+    PROBABILITIES,
+    SERIALIZED,
+    SERVING,
+    TRANSFORM,
+)
 from edgetune.modules.core.errors import DataError, EdgetuneError
 from edgetune.modules.core.progress import report
 from edgetune.modules.evaluation.verdict import ClassifierCounts, Thresholds, overall, refusals
 from edgetune.modules.examples import records
-from edgetune.modules.images.decode import decode
+from edgetune.modules.images.decode import from_raw
 from edgetune.modules.litert import declared_metadata, inspection, metadata
 from edgetune.modules.litert.crash_probe import crash_reason
 from edgetune.modules.litert.interpreter import EdgeRunner, cores, runtime
@@ -100,7 +108,7 @@ def evaluate(
     """
     labels = saved_model_reader.read_labels(saved_model)
     image_size, _ = saved_model_reader.edge_shape(saved_model)
-    server = _server(saved_model)
+    server = _Server(saved_model)
     variants = {name: _Variant(name, content, labels, image_size) for name, content in variants_in(edge_model).items()}
     if (beside := _labels_beside(edge_model)) != labels:
         for variant in variants.values():
@@ -110,7 +118,8 @@ def evaluate(
         DataDigest(),
         np.zeros((0, image_size, image_size, 3), np.uint8),
     )
-    for encoded, truth, images in _batches(examples_uri, labels, image_size):
+    for encoded, truth in _batches(examples_uri, labels):
+        images = server.pixels(encoded, image_size)
         expected = server(encoded)
         reference.add(truth, expected, expected)
         for variant in variants.values():
@@ -173,34 +182,42 @@ def _tensor(tensors: tuple[inspection.Tensor, ...]) -> dict[str, Any] | None:
     return dataclasses.asdict(tensors[0]) | {"shape": list(tensors[0].shape)} if tensors else None
 
 
-def _server(saved_model: str) -> Callable[[Sequence[bytes]], np.ndarray]:
-    loaded = tf.saved_model.load(saved_model)
-    signature = loaded.signatures[SERVING]
+class _Server:
+    """The SavedModel, called with encoded images as a server calls it; returns probabilities float32 `[N, C]`."""
 
-    def ask(encoded: Sequence[bytes], keep_alive: Any = loaded) -> np.ndarray:
+    def __init__(self, saved_model: str) -> None:
+        self._loaded = tf.saved_model.load(saved_model)
+
+    def __call__(self, encoded: Sequence[bytes]) -> np.ndarray:
+        signature = self._loaded.signatures[SERVING]
         return np.asarray(signature(**{IMAGE_BYTES: tf.constant(encoded, tf.string)})[PROBABILITIES])
 
-    return ask
+    def pixels(self, encoded: Sequence[bytes], image_size: int) -> np.ndarray:
+        """Return what its network sees of encoded images: uint8 `[N, S, S, 3]`."""
+        serialized = [_example(content).SerializeToString() for content in encoded]
+        transformed = self._loaded.signatures[TRANSFORM](**{SERIALIZED: tf.constant(serialized)})
+        return np.asarray(from_raw(transformed[example_features.IMAGE], image_size))
 
 
-def _batches(
-    examples_uri: str, labels: Sequence[str], image_size: int
-) -> Iterator[tuple[list[bytes], np.ndarray, np.ndarray]]:
-    """Yield encoded images `[N]`, indices into `labels` int64 `[N]` and pixels uint8 `[N, S, S, 3]`."""
+def _example(content: bytes) -> tf.train.Example:
+    values = {example_features.IMAGE: content, example_features.LABEL: b""}
+    lists = {name: tf.train.BytesList(value=[value]) for name, value in values.items()}
+    features = {name: tf.train.Feature(bytes_list=found) for name, found in lists.items()}
+    return tf.train.Example(features=tf.train.Features(feature=features))
+
+
+def _batches(examples_uri: str, labels: Sequence[str]) -> Iterator[tuple[list[bytes], np.ndarray]]:
+    """Yield encoded images `[N]` and indices into `labels` int64 `[N]`."""
     if not records.split_files(examples_uri, SPLIT):
         return
     index = {label: position for position, label in enumerate(labels)}
-    pairs = records.raw(examples_uri, SPLIT)
-    decoded = pairs.map(
-        lambda encoded, label: (encoded, label, decode(encoded, image_size)), tf.data.AUTOTUNE, deterministic=True
-    )
-    for encoded, names, images in decoded.batch(BATCH).prefetch(1).as_numpy_iterator():
+    for encoded, names in records.raw(examples_uri, SPLIT).batch(BATCH).prefetch(1).as_numpy_iterator():
         if unknown := sorted({name.decode(errors="replace") for name in names} - set(labels)):
             raise DataError(
                 f"the {SPLIT} split has images of class {unknown[0]!r}, which the model does not have",
                 "add images of this class to the train split",
             )
-        yield list(encoded), np.array([index[name.decode()] for name in names], np.int64), images
+        yield list(encoded), np.array([index[name.decode()] for name in names], np.int64)
 
 
 def _labels_beside(edge_model: str) -> list[str] | None:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 PADDING = 64
 NONE = -1
 """Position of what was not found."""
+REST = 1 << 30
+"""Length of a part behind which nothing is read."""
+# Steps in one turn of a loop, as a turn costs more than a step.
+_UNROLLED = 4
 
 
 def padded(content: tf.Tensor) -> tf.Tensor:
@@ -48,7 +53,7 @@ def walk(
     Args:
         data: The file, padded.
         start: Position of the first part.
-        step: Maps a part's first four bytes (`word`) to the number of bytes to the next part; 0 or less ends the chain.
+        step: Maps a part's first four bytes (`word`) to the number of bytes to the next part, at most `REST` and a few.
         most: The chain is cut off after so many parts.
 
     Returns:
@@ -57,24 +62,35 @@ def walk(
     end = tf.strings.length(data) - PADDING
 
     def follow(at: tf.Tensor, count: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        length = step(word(data, at))
-        ahead = tf.where((length <= 0) | (length > end - at), end, at + length)
-        return ahead, count + 1, found.write(count, at)
+        parts = []
+        for _ in range(_UNROLLED):
+            parts.append(at)
+            at = tf.minimum(at + step(word(data, at)), end)
+        return at, count + 1, found.write(count, tf.stack(parts))
 
+    found = tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[_UNROLLED])
     _, _, found = tf.while_loop(
-        lambda at, count, _: (at < end) & (count < most),
+        lambda at, count, _: (at < end) & (count < most // _UNROLLED),
         follow,
-        (tf.constant(start), tf.constant(0), tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[])),
+        (tf.minimum(start, end), tf.constant(0), found),
     )
-    positions = tf.ensure_shape(found.stack(), [None])
+    positions = tf.reshape(found.concat(), [-1])
+    positions = tf.boolean_mask(positions, positions < end)
     return positions, words(data, positions)
 
 
 def words(data: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
     """Return `word` for positions int32 `[N]`: int32 `[N]`."""
-    every = tf.fill([tf.size(at)], data)
-    four = tf.strings.substr(every, at, tf.fill([tf.size(at)], 4))
-    return tf.ensure_shape(tf.io.decode_raw(four, tf.int32, little_endian=False), [None, 1])[:, 0]
+    octets = tf.cast(_gather(data, at, 4), tf.int32)
+    high = octets[:, 0] - 256 * tf.cast(octets[:, 0] > 127, tf.int32)
+    return ((high * 256 + octets[:, 1]) * 256 + octets[:, 2]) * 256 + octets[:, 3]
+
+
+def _gather(data: tf.Tensor, at: tf.Tensor, count: int) -> tf.Tensor:
+    """Return `count` bytes from each position int32 `[N]`: uint8 `[N, count]`."""
+    # One copy of the bytes up to the last position; a string for each position would hold the whole file.
+    beginning = tf.strings.substr(data, 0, tf.reduce_max(tf.concat([at, [0]], axis=0)) + count)
+    return tf.gather(tf.io.decode_raw(beginning, tf.uint8), at[:, tf.newaxis] + tf.range(count))
 
 
 def first(found: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
@@ -88,9 +104,8 @@ def last(found: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
 
 
 def starts_with(data: tf.Tensor, positions: tf.Tensor, prefix: bytes) -> tf.Tensor:
-    """Return for each position int32 `[N]` whether the bytes there are `prefix`: bool `[N]`."""
-    same = tf.fill([tf.size(positions)], data)
-    return tf.strings.substr(same, positions, tf.fill([tf.size(positions)], len(prefix))) == prefix
+    """Return for each position int32 `[N]` whether the bytes there are `prefix`, of at most half of `PADDING`: `[N]`."""
+    return tf.reduce_all(_gather(data, positions, len(prefix)) == np.frombuffer(prefix, np.uint8), axis=1)
 
 
 def part(data: tf.Tensor, at: tf.Tensor, length: tf.Tensor) -> tf.Tensor:

@@ -82,24 +82,33 @@ def _of_profile(profile: tf.Tensor, channels: tf.Tensor) -> Conversion:
         at = graph_bytes.first(table[:, 0] == code(name), table[:, 1])
         return tf.where((at < 0) | (at > length), graph_bytes.NONE, at)
 
-    def curve(name: str) -> tuple[tf.Tensor, tf.Tensor]:
-        at = find(name)
+    columns = [find(name) for name in ("rXYZ", "gXYZ", "bXYZ")]
+    primaries = tf.stack([_fixed(data, tf.maximum(at, 0) + 8, 3) for at in columns])  # a row for each of red, green, blue
+    matrix = tf.where(is_grey, tf.eye(3), tf.matmul(primaries, tf.constant(np.linalg.inv(_SRGB).T, tf.float32)))
+    tones = [tf.where(is_grey, find("kTRC"), find(name)) for name in ("rTRC", "gTRC", "bTRC")]
+    curves, are_curves = _curves(data, tones, length)
+    is_matrix = is_grey | tf.reduce_all(tf.stack(columns) >= 0)
+    has_tables = tf.reduce_any(tf.stack([find(name) for name in _TABLES]) >= 0)
+    is_known = are_curves & is_matrix & ~has_tables & (graph_bytes.word(data, 20) == code("XYZ "))
+    fault = graph_bytes.reason((fits & ~is_known, "has a color profile with tables: send it with an sRGB profile or none"))
+    return Conversion(fault, fits & is_known & _changes(curves, matrix), curves, matrix)
+
+
+def _curves(data: tf.Tensor, places: list[tf.Tensor], length: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the curves at three places, float32 `[3, 256]`, and whether all are curves. They are usually the same."""
+
+    def curve(at: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         values, is_valid = _curve(data, tf.maximum(at, 0), length)
         return values, is_valid & (at >= 0)
 
-    grey, grey_is_valid = curve("kTRC")
-    curves, are_valid = zip(*(curve(name) for name in ("rTRC", "gTRC", "bTRC")), strict=True)
-    columns = [find(name) for name in ("rXYZ", "gXYZ", "bXYZ")]
-    primaries = tf.stack([_fixed(data, tf.maximum(at, 0) + 8, 3) for at in columns])  # one row for each of red, green, blue
-    matrix = tf.matmul(primaries, tf.constant(np.linalg.inv(_SRGB).T, tf.float32))
-    is_matrix = tf.reduce_all(tf.stack([*are_valid, *(at >= 0 for at in columns)]))
-    has_tables = tf.reduce_any(tf.stack([find(name) >= 0 for name in _TABLES]))
-    is_known = tf.where(is_grey, grey_is_valid, is_matrix) & ~has_tables & (graph_bytes.word(data, 20) == code("XYZ "))
-    chosen = tf.where(is_grey, tf.stack([grey] * 3), tf.stack(curves))
-    matrix = tf.where(is_grey, tf.eye(3), matrix)
-    is_used = fits & is_known
-    fault = graph_bytes.reason((fits & ~is_known, "has a color profile with tables: send it with an sRGB profile or none"))
-    return Conversion(fault, is_used & _changes(chosen, matrix), chosen, matrix)
+    red = curve(places[0])
+
+    def others() -> tuple[tf.Tensor, tf.Tensor]:
+        curves, are_valid = zip(red, *(curve(at) for at in places[1:]), strict=True)
+        return tf.stack(curves), tf.reduce_all(tf.stack(are_valid))
+
+    are_same = (places[0] == places[1]) & (places[0] == places[2])
+    return tf.cond(are_same, lambda: (tf.stack([red[0]] * 3), red[1]), others)
 
 
 def _fixed(data: tf.Tensor, at: tf.Tensor, count: int) -> tf.Tensor:

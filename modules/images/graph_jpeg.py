@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.images import graph_bytes
@@ -13,8 +14,12 @@ START = b"\xff\xd8\xff"
 _END, _SCAN = 0xD9, 0xDA
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
-# Of each marker: -1 is followed by its length, 0 ends the header; 0x00 and 0xFF are no markers.
-_LENGTHS = [{0x00: 1, 0xFF: 1, 0x01: 2, _END: 0, _SCAN: 0}.get(code, 2 if 0xD0 <= code <= 0xD8 else -1) for code in range(256)]
+# Bytes of the segment of each marker; 0x00 and 0xFF do not mark any.
+_STATED = 0
+_LENGTHS = np.full(256, _STATED, np.int32)
+_LENGTHS[[0x00, 0xFF]] = 1
+_LENGTHS[[0x01, *range(0xD0, 0xD9)]] = 2
+_LENGTHS[[_SCAN, _END]] = graph_bytes.REST
 # Phones write a few dozen; extended XMP takes one for each 64 kB.
 _MAX_SEGMENTS = 1000
 
@@ -75,9 +80,9 @@ def _any(value: tf.Tensor, of: tuple[int, ...]) -> tf.Tensor:
 
 def _step(first: tf.Tensor) -> tf.Tensor:
     """Return the length of a segment; of one byte that does not begin any, as decoders skip those."""
-    code = first // (1 << 16) + 0x100  # 0xFF in front makes it negative
-    stated = tf.gather(_LENGTHS, tf.clip_by_value(code, 0, 0xFF))
-    return tf.where(code < 0, 1, tf.where(stated < 0, 2 + first % (1 << 16), stated))
+    code = tf.clip_by_value(first // (1 << 16) + 0x100, 0, 0xFF)  # 0xFF in front makes it negative
+    known = tf.gather(_LENGTHS, code)
+    return tf.where(known == _STATED, 2 + first % (1 << 16), known)
 
 
 def _too_many_scans(content: tf.Tensor, data: tf.Tensor) -> tf.Tensor:

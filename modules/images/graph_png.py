@@ -62,7 +62,8 @@ def header(content: tf.Tensor) -> Header:
 
 
 def _step(first: tf.Tensor) -> tf.Tensor:
-    return tf.where((first < 0) | (first > 0x7FFFFFFF - 12), 0, first + 12)
+    """Return the length of a chunk with its own length, name and check sum."""
+    return tf.where(first < 0, graph_bytes.REST, tf.minimum(first, graph_bytes.REST) + 12)
 
 
 def _unpacked(chunk: tf.Tensor) -> tf.Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -15,3 +17,9 @@ class Reading:
     """Images whose longer side exceeds this many pixels are scaled down to it; None keeps their size."""
     background: tuple[int, int, int] = (255, 255, 255)
     """Red, green and blue behind transparent pixels, 0..255, in sRGB."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Reading:
+        """Return the options of a mapping by their names, as JSON has them: `background` is a sequence there."""
+        red, green, blue = values["background"]
+        return cls(values["max_pixels"], values["max_side"], (red, green, blue))

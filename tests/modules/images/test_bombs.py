@@ -16,21 +16,24 @@ from PIL import Image
 
 from edgetune.modules.images import headers
 from edgetune.modules.images.reader import Unusable, read_image
+from edgetune.modules.images.reading import Reading
 
 _PIXELS = 4_000_000
 _READER = """
 import json, pathlib, sys
 from tests.helpers.peak_memory import growth_of  # first, because TensorFlow loads a package named tests too
 from edgetune.modules.images.reader import Unusable, read_image
+from edgetune.modules.images.reading import Reading
 
+reading = Reading(int(sys.argv[1]), 64)
 first, *files = map(pathlib.Path, sys.argv[2:])
-read_image(first.read_bytes(), int(sys.argv[1]), 64)
+read_image(first.read_bytes(), reading)
 for file in files:
     content = file.read_bytes()
     reason = ""
     with growth_of() as growth:
         try:
-            read_image(content, int(sys.argv[1]), 64)
+            read_image(content, reading)
         except Unusable as error:
             reason = str(error)
     print(json.dumps([file.name, reason, growth.bytes]))
@@ -160,13 +163,13 @@ def test_memory_for_allowed_images_is_proportional_to_their_pixels(read):
 
 def test_a_jpeg_with_more_scans_than_the_limit_is_refused():
     reads = scans(headers.MAX_SCANS - 20)
-    assert read_image(reads, 10_000).width == 64
+    assert read_image(reads, Reading(10_000)).width == 64
     with pytest.raises(Unusable, match="a JPEG of more than 100 scans"):
-        read_image(scans(headers.MAX_SCANS + 1), 10_000)
+        read_image(scans(headers.MAX_SCANS + 1), Reading(10_000))
 
 
 def test_scan_markers_after_the_end_of_a_jpeg_or_in_a_comment_do_not_count():
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "JPEG", comment=b"\xff\xda" * 200)
     content = buffer.getvalue() + b"\xff\xda\0\2" * 200
-    assert read_image(content, 100).encoded == content
+    assert read_image(content, Reading(100)).encoded == content

@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgetune.modules.images.reader import Unusable, read_image
+from edgetune.modules.images import graph_read, reader
+from edgetune.modules.images.reader import ReadImage, Unusable
+from edgetune.modules.images.reading import Reading
 from tests.helpers import icc_profiles
 
 LIMIT = 10_000_000
+
+
+def read_image(content: bytes, *options: object, **named: object) -> ReadImage:
+    return reader.read_image(content, Reading(*options, **named))
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -145,19 +151,19 @@ def test_the_level_that_a_deep_png_declares_transparent_shows_the_background():
 def test_the_colour_that_a_png_declares_transparent_shows_the_background(mode):
     key = (10, 20, 30) if mode == "RGB" else 0
     image = Image.new(mode, (4, 3), key)
-    assert colour(encoded(image, "PNG", transparency=key), background="#112233") == (0x11, 0x22, 0x33)
+    assert colour(encoded(image, "PNG", transparency=key), background=(0x11, 0x22, 0x33)) == (0x11, 0x22, 0x33)
 
 
 def test_half_transparent_pixels_are_blended_with_the_background():
     content = encoded(Image.new("RGBA", (3, 2), (0, 0, 0, 128)), "PNG")
-    assert near(colour(content, background="#ff8000"), (127, 64, 0), 1)
+    assert near(colour(content, background=(0xff, 0x80, 0x00)), (127, 64, 0), 1)
     assert near(colour(content), (127, 127, 127), 1)
 
 
 def test_scaling_down_does_not_bleed_colour_from_transparent_pixels():
     image = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (0, 0, 64, 31))
-    read = read_image(encoded(image, "PNG"), LIMIT, max_side=16, background="#ffffff")
+    read = read_image(encoded(image, "PNG"), LIMIT, max_side=16, background=(0xff, 0xff, 0xff))
     with Image.open(io.BytesIO(read.encoded)) as left:
         pixels = np.asarray(left, dtype=int)
     assert (pixels[..., 0] <= pixels[..., 2]).all()  # blue to white, never red

@@ -13,8 +13,9 @@ import tensorflow as tf
 from PIL import Image
 
 from edgetune.modules.images import decode as images
-from edgetune.modules.images import reader
-from edgetune.modules.images.reader import ReadImage, Unusable, read_image
+from edgetune.modules.images import graph_read, reader
+from edgetune.modules.images.reader import ReadImage, Unusable
+from edgetune.modules.images.reading import Reading
 from tests.helpers import nasty_images, photographs
 from tests.programs.fuzz_seeds import generated
 
@@ -37,6 +38,10 @@ REFUSED = {
 HEIC = "pug.heic"
 
 
+def read_image(content: bytes, *options: object, **named: object) -> ReadImage:
+    return reader.read_image(content, Reading(*options, **named))
+
+
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
@@ -49,8 +54,10 @@ def noise(height: int = 6, width: int = 9, channels: int = 3) -> np.ndarray:
 
 
 def decoded(read: ReadImage) -> np.ndarray:
-    """Return the pixels as decoded by TensorFlow."""
-    return tf.io.decode_image(read.encoded, channels=3, expand_animations=False).numpy()
+    """Return the pixels that the exported graph reads."""
+    fault, pixels = graph_read.read(tf.constant(read.encoded), Reading(LIMIT))
+    assert not fault.numpy()
+    return pixels.numpy()
 
 
 def refusal(content: bytes, max_pixels: int = LIMIT) -> str:

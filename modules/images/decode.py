@@ -62,6 +62,7 @@ def decode_to_raw(
     # An operation that fails does not know the place of its image; a dataset leaves the image out, and goes on.
     count = tf.size(encoded, tf.int64)
     images = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
+    read = tf.autograph.experimental.do_not_convert(read)
     images = images.map(read, num_parallel_calls=_AT_A_TIME, deterministic=True).ignore_errors()
     nothing = tf.data.Dataset.from_tensors((count, tf.constant(""), tf.constant("")))  # a batch cannot be empty
     options = tf.data.Options()

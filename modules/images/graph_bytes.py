@@ -16,8 +16,6 @@ NONE = -1
 """Position of what was not found."""
 REST = 1 << 30
 """Length of a part behind which nothing is read."""
-# Steps in one turn of a loop, as a turn costs more than a step.
-_UNROLLED = 4
 
 
 def padded(content: tf.Tensor) -> tf.Tensor:
@@ -62,28 +60,19 @@ def walk(
     end = tf.strings.length(data) - PADDING
 
     def follow(at: tf.Tensor, count: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        parts = []
-        for _ in range(_UNROLLED):
-            parts.append(at)
-            at = tf.minimum(at + step(word(data, at)), end)
-        return at, count + 1, found.write(count, tf.stack(parts))
+        return tf.minimum(at + step(word(data, at)), end), count + 1, found.write(count, at)
 
-    found = tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[_UNROLLED])
+    found = tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[])
     _, _, found = tf.while_loop(
-        lambda at, count, _: (at < end) & (count < most // _UNROLLED),
-        follow,
-        (tf.minimum(start, end), tf.constant(0), found),
+        lambda at, count, _: (at < end) & (count < most), follow, (tf.minimum(start, end), tf.constant(0), found)
     )
-    positions = tf.reshape(found.concat(), [-1])
-    positions = tf.boolean_mask(positions, positions < end)
+    positions = tf.ensure_shape(found.stack(), [None])
     return positions, words(data, positions)
 
 
 def words(data: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
     """Return `word` for positions int32 `[N]`: int32 `[N]`."""
-    octets = tf.cast(_gather(data, at, 4), tf.int32)
-    high = octets[:, 0] - 256 * tf.cast(octets[:, 0] > 127, tf.int32)
-    return ((high * 256 + octets[:, 1]) * 256 + octets[:, 2]) * 256 + octets[:, 3]
+    return tf.bitcast(tf.reverse(_gather(data, at, 4), [1]), tf.int32)
 
 
 def _gather(data: tf.Tensor, at: tf.Tensor, count: int) -> tf.Tensor:
@@ -93,14 +82,15 @@ def _gather(data: tf.Tensor, at: tf.Tensor, count: int) -> tf.Tensor:
     return tf.gather(tf.io.decode_raw(beginning, tf.uint8), at[:, tf.newaxis] + tf.range(count))
 
 
-def first(found: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """Return the first of the positions int32 `[N]` for which bool `[N]` is true, else `NONE`."""
-    return tf.concat([tf.boolean_mask(positions, found), [NONE]], axis=0)[0]
+def first(found: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Return of values int32 `[N]` the first for which bool `[N]` is true, else `NONE`."""
+    place = tf.argmax(tf.cast(tf.concat([found, [True]], axis=0), tf.int32))
+    return tf.gather(tf.concat([values, [NONE]], axis=0), place)
 
 
-def last(found: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """Return the last of the positions int32 `[N]` for which bool `[N]` is true, else `NONE`."""
-    return tf.concat([[NONE], tf.boolean_mask(positions, found)], axis=0)[-1]
+def last(found: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Return of values int32 `[N]` the last for which bool `[N]` is true, else `NONE`."""
+    return first(tf.reverse(found, [0]), tf.reverse(values, [0]))
 
 
 def starts_with(data: tf.Tensor, positions: tf.Tensor, prefix: bytes) -> tf.Tensor:

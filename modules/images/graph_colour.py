@@ -13,11 +13,12 @@ import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.images import graph_bytes
-from edgetune.modules.images.graph_bytes import code
+from edgetune.modules.images.graph_bytes import NONE, code
 
 # The primaries of sRGB, adapted to the white of profiles (D50), as columns of X, Y and Z; IEC 61966-2-1, ICC's profile.
 _SRGB = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
 _HEADER, _ENTRY, _MAX_TAGS = 128, 12, 100
+_TONES, _PRIMARIES, _GREY_TONE = ("rTRC", "gTRC", "bTRC"), ("rXYZ", "gXYZ", "bXYZ"), "kTRC"
 _TABLES = ("A2B0", "A2B1", "A2B2", "D2B0", "D2B1", "D2B2", "D2B3")
 # A profile that differs from sRGB by at most this many of 255 levels counts as sRGB: such differences are rounding.
 _ROUNDING = 2
@@ -50,22 +51,13 @@ class Conversion(NamedTuple):
     """float32 `[3, 3]`: from a row of the file's linear red, green and blue to one of sRGB's."""
 
 
-def conversion(profile: tf.Tensor, channels: tf.Tensor) -> Conversion:
-    """Return how an ICC profile converts pixels.
-
-    Args:
-        profile: String scalar; empty if there is none.
-        channels: int32 scalar: 1 for grey pixels, 3 for colour.
-    """
-    return tf.cond(tf.strings.length(profile) > 0, lambda: _of_profile(profile, channels), none)
-
-
 def none() -> Conversion:
     """Return that pixels are sRGB already."""
     return Conversion(tf.constant(""), tf.constant(False), tf.zeros([3, 256]), tf.zeros([3, 3]))
 
 
-def _of_profile(profile: tf.Tensor, channels: tf.Tensor) -> Conversion:
+def conversion(profile: tf.Tensor, channels: tf.Tensor) -> Conversion:
+    """Return how an ICC profile, a string scalar, converts pixels with 1 channel or 3, int32 scalar."""
     data = graph_bytes.padded(tf.strings.join([profile, tf.constant(bytes(_HEADER + 4))]))
     space = graph_bytes.word(data, 16)
     is_grey = space == code("GRAY")
@@ -77,38 +69,24 @@ def _of_profile(profile: tf.Tensor, channels: tf.Tensor) -> Conversion:
     table = tf.io.decode_raw(tf.strings.substr(data, _HEADER + 4, count * _ENTRY), tf.int32, little_endian=False)
     table = tf.reshape(table, [-1, 3])
 
-    def find(name: str) -> tf.Tensor:
-        """Return the position of a tag's data; `NONE` if there is no such tag, or if it is outside the profile."""
-        at = graph_bytes.first(table[:, 0] == code(name), table[:, 1])
-        return tf.where((at < 0) | (at > length), graph_bytes.NONE, at)
+    # The position of each tag's data; `NONE` if there is no such tag, or if it is outside the profile.
+    wanted = [code(name) for name in (*_TONES, *_PRIMARIES, _GREY_TONE, *_TABLES)]
+    is_there = table[tf.newaxis, :, 0] == tf.constant(wanted)[:, tf.newaxis]
+    is_there &= (table[:, 1] > 0) & (table[:, 1] <= length)
+    tags = tf.reduce_max(tf.concat([tf.where(is_there, table[:, 1], NONE), tf.fill([len(wanted), 1], NONE)], 1), axis=1)
+    colours, primaries, grey, tables = tags[:3], tags[3:6], tags[6:7], tags[7:]
 
-    columns = [find(name) for name in ("rXYZ", "gXYZ", "bXYZ")]
-    primaries = tf.stack([_fixed(data, tf.maximum(at, 0) + 8, 3) for at in columns])  # a row for each of red, green, blue
-    matrix = tf.where(is_grey, tf.eye(3), tf.matmul(primaries, tf.constant(np.linalg.inv(_SRGB).T, tf.float32)))
-    tones = [tf.where(is_grey, find("kTRC"), find(name)) for name in ("rTRC", "gTRC", "bTRC")]
-    curves, are_curves = _curves(data, tones, length)
-    is_matrix = is_grey | tf.reduce_all(tf.stack(columns) >= 0)
-    has_tables = tf.reduce_any(tf.stack([find(name) for name in _TABLES]) >= 0)
-    is_known = are_curves & is_matrix & ~has_tables & (graph_bytes.word(data, 20) == code("XYZ "))
+    tones = tf.where(is_grey, tf.tile(grey, [3]), colours)
+    places, which = tf.unique(tones)  # usually one
+    shape = (tf.TensorSpec([256], tf.float32), tf.TensorSpec([], tf.bool))
+    each, are_curves = tf.map_fn(lambda at: _curve(data, tf.maximum(at, 0), length), places, fn_output_signature=shape)
+    curves = tf.ensure_shape(tf.gather(each, which), [3, 256])
+    rows = tf.stack([_fixed(data, tf.maximum(primaries[colour], 0) + 8, 3) for colour in range(3)])
+    matrix = tf.where(is_grey, tf.eye(3), tf.matmul(rows, tf.constant(np.linalg.inv(_SRGB).T, tf.float32)))
+    is_known = tf.reduce_all(are_curves) & tf.reduce_all(tones >= 0) & (is_grey | tf.reduce_all(primaries >= 0))
+    is_known &= (graph_bytes.word(data, 20) == code("XYZ ")) & tf.reduce_all(tables < 0)
     fault = graph_bytes.reason((fits & ~is_known, "has a color profile with tables: send it with an sRGB profile or none"))
     return Conversion(fault, fits & is_known & _changes(curves, matrix), curves, matrix)
-
-
-def _curves(data: tf.Tensor, places: list[tf.Tensor], length: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the curves at three places, float32 `[3, 256]`, and whether all are curves. They are usually the same."""
-
-    def curve(at: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        values, is_valid = _curve(data, tf.maximum(at, 0), length)
-        return values, is_valid & (at >= 0)
-
-    red = curve(places[0])
-
-    def others() -> tuple[tf.Tensor, tf.Tensor]:
-        curves, are_valid = zip(red, *(curve(at) for at in places[1:]), strict=True)
-        return tf.stack(curves), tf.reduce_all(tf.stack(are_valid))
-
-    are_same = (places[0] == places[1]) & (places[0] == places[2])
-    return tf.cond(are_same, lambda: (tf.stack([red[0]] * 3), red[1]), others)
 
 
 def _fixed(data: tf.Tensor, at: tf.Tensor, count: int) -> tf.Tensor:

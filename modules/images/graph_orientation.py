@@ -39,27 +39,23 @@ def _of_exif(exif: tf.Tensor) -> tf.Tensor:
     header = graph_bytes.word(data, 0)
     is_little = header == graph_bytes.code("II*\0")
 
-    def number(octets: tf.Tensor) -> tf.Tensor:
-        """Return the last axis of uint8 `[..., K]` as one number in the file's byte order, in its low 31 bits: int32 `[...]`."""
-        digits = tf.cast(tf.where(is_little, tf.reverse(octets, [-1]), octets), tf.int32)
-        total = tf.zeros(tf.shape(digits)[:-1], tf.int32)
-        for place in range(octets.shape[-1]):
-            total = total % (1 << 23) * 256 + digits[..., place]
-        return total
+    def numbers(at: tf.Tensor | int, count: tf.Tensor | int) -> tf.Tensor:
+        """Return 16-bit numbers in the file's byte order: int32 `[count]`."""
+        octets = tf.strings.substr(data, at, 2 * count)
+        orders = (tf.io.decode_raw(octets, tf.uint16, little_endian=is_first) for is_first in (True, False))
+        return tf.cast(tf.where(is_little, *orders), tf.int32)
 
-    directory = number(tf.ensure_shape(tf.io.decode_raw(tf.strings.substr(data, 4, 4), tf.uint8), [4]))
-    directory = tf.minimum(directory, length)
-    stated = number(tf.ensure_shape(tf.io.decode_raw(tf.strings.substr(data, directory, 2), tf.uint8), [2]))
-    count = tf.minimum(stated, tf.maximum(length - directory - 2, 0) // _ENTRY)
-    entries = tf.io.decode_raw(tf.strings.substr(data, directory + 2, count * _ENTRY), tf.uint8)
-    entries = tf.reshape(entries, [-1, _ENTRY])
-    value = tf.where(number(entries[:, 2:4]) == _LONG, number(entries[:, 8:12]), number(entries[:, 8:10]))
-    kind, values = number(entries[:, 2:4]), number(entries[:, 4:8])
-    value = tf.where(((kind == _SHORT) | (kind == _LONG)) & (values == 1), value, UPRIGHT)
-    found = graph_bytes.last(number(entries[:, 0:2]) == _ORIENTATION, value)
+    start = tf.ensure_shape(numbers(4, 2), [2])
+    high, low = tf.where(is_little, tf.reverse(start, [0]), start)[0], tf.where(is_little, start[0], start[1])
+    directory = tf.where(high == 0, tf.minimum(low, length), length)
+    count = tf.minimum(numbers(directory, 1)[0], tf.maximum(length - directory - 2, 0) // _ENTRY)
+    # Of each entry: the tag, the type, two halves of the number of values, two of the value.
+    tags, kinds, *halves = tf.unstack(tf.reshape(numbers(directory + 2, count * (_ENTRY // 2)), [-1, _ENTRY // 2]), axis=1)
+    value = tf.where((kinds == _LONG) & ~is_little, halves[3], halves[2])
+    is_valid = ((kinds == _SHORT) | (kinds == _LONG)) & (halves[0] + halves[1] == 1)
+    found = graph_bytes.last(tags == _ORIENTATION, tf.where(is_valid & (value > 0), value, UPRIGHT))
     is_tiff = is_little | (header == graph_bytes.code("MM\0*"))
-    # A stated 0 is invalid, hence upright, and not the same as no statement.
-    return tf.where(is_tiff & (found != graph_bytes.NONE), tf.where(found == 0, UPRIGHT, found), 0)
+    return tf.where(is_tiff & (found != graph_bytes.NONE), found, 0)
 
 
 def _of_xmp(xmp: tf.Tensor) -> tf.Tensor:

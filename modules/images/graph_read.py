@@ -28,7 +28,7 @@ def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
 
     Args:
         content: string scalar: a JPEG or PNG of any kind; see the table in docs/serving.md.
-        reading: Options.
+        reading: Options; the values may be tensors.
 
     Returns:
         Why the image is refused, string: the end of a sentence that begins with the image; empty if it is not. And
@@ -47,52 +47,40 @@ def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _header(content: tf.Tensor, reading: Reading) -> tuple[Header, Conversion]:
-    def of_an_image(header: Header) -> tuple[Header, Conversion]:
-        how = tf.cond(
-            header.fault == "",
-            lambda: graph_colour.conversion(header.profile, header.channels),
-            graph_colour.none,
-        )
-        many = tf.cast(header.height, tf.int64) * tf.cast(header.width, tf.int64) > reading.max_pixels
-        too_large = f"has more than {reading.max_pixels} pixels: send a smaller one"
-        fault = tf.where(header.fault != "", header.fault, tf.where(many, too_large, how.fault))
-        return header._replace(fault=fault), how
-
-    def neither() -> tuple[Header, Conversion]:
+    def neither() -> Header:
         nothing, zero, no = tf.constant(""), tf.constant(0), tf.constant(False)
-        fault = graph_kinds.fault(content)
-        return Header(fault, zero, zero, zero, no, no, nothing, nothing, nothing), graph_colour.none()
+        return Header(graph_kinds.fault(content), zero, zero, zero, no, no, nothing, nothing, nothing)
 
     start = tf.strings.substr(content, 0, len(graph_png.START))
     kind = tf.where(start == graph_png.START, 2, tf.where(tf.strings.substr(start, 0, 3) == graph_jpeg.START, 1, 0))
-    header, how = tf.switch_case(
-        kind,
-        [
-            neither,
-            lambda: of_an_image(graph_jpeg.header(content)),
-            lambda: of_an_image(graph_png.header(content)),
-        ],
-    )
-    return header, how
+    header = tf.switch_case(kind, [neither, lambda: graph_jpeg.header(content), lambda: graph_png.header(content)])
+    is_tagged = (header.fault == "") & (tf.strings.length(header.profile) > 0)
+    how = tf.cond(is_tagged, lambda: graph_colour.conversion(header.profile, header.channels), graph_colour.none)
+    many = tf.cast(header.height, tf.int64) * tf.cast(header.width, tf.int64) > tf.cast(reading.max_pixels, tf.int64)
+    too_large = tf.strings.join(["has more than ", tf.strings.as_string(reading.max_pixels), " pixels: send fewer"])
+    fault = tf.where(header.fault != "", header.fault, tf.where(many, too_large, how.fault))
+    return header._replace(fault=fault), how
 
 
 def _upright(content: tf.Tensor, header: Header, how: Conversion, reading: Reading) -> tf.Tensor:
     is_png = tf.strings.substr(content, 0, len(graph_png.START)) == graph_png.START
 
-    def of_png() -> tf.Tensor:
-        def plain() -> tf.Tensor:
-            return _opaque(tf.io.decode_png(content, CHANNELS), how, reading)
+    def with_alpha() -> tf.Tensor:
+        pixels = tf.cond(
+            header.is_deep, lambda: _to_8_bits(tf.io.decode_png(content, 4, tf.uint16)), lambda: tf.io.decode_png(content, 4)
+        )
+        return _opaque(pixels, how, reading)
 
-        def with_alpha() -> tf.Tensor:
-            return _opaque(tf.io.decode_png(content, CHANNELS + 1), how, reading)
+    def plain() -> tf.Tensor:
+        pixels = tf.cond(is_png, lambda: tf.io.decode_png(content, 3), lambda: _of_jpeg(content, header, reading))
+        return tf.cond(how.is_needed, lambda: _opaque(pixels, how, reading), lambda: pixels)
 
-        def deep() -> tf.Tensor:
-            return _opaque(tf.io.decode_png(content, CHANNELS + 1, tf.uint16), how, reading)
-
-        return tf.switch_case(tf.where(header.is_deep, 2, tf.where(header.has_alpha, 1, 0)), [plain, with_alpha, deep])
-
-    pixels = tf.cond(is_png, of_png, lambda: _opaque(_of_jpeg(content, header, reading), how, reading))
+    pixels = tf.cond(header.has_alpha | header.is_deep, with_alpha, plain)
     return turn(_within(pixels, header, reading), orientation(header.exif, header.xmp))
+
+
+def _to_8_bits(pixels: tf.Tensor) -> tf.Tensor:
+    return tf.cast((pixels - pixels // 256 + 128) // 256, tf.uint8)  # the same as round(pixels / 257)
 
 
 def _of_jpeg(content: tf.Tensor, header: Header, reading: Reading) -> tf.Tensor:
@@ -100,41 +88,33 @@ def _of_jpeg(content: tf.Tensor, header: Header, reading: Reading) -> tf.Tensor:
         return tf.io.decode_jpeg(content, CHANNELS)
     ratios = (1, 2, 4, 8)
     longer = tf.maximum(header.height, header.width)
-    enough = tf.stack([longer >= ratio * int(_GAP * reading.max_side) for ratio in ratios[1:]])
+    enough = tf.cast(longer, tf.float32) >= _GAP * tf.cast(reading.max_side, tf.float32) * tf.constant(ratios[1:], tf.float32)
     decoders = [lambda ratio=ratio: tf.io.decode_jpeg(content, CHANNELS, ratio=ratio) for ratio in ratios]
     return tf.switch_case(tf.reduce_sum(tf.cast(enough, tf.int32)), decoders)
 
 
 def _opaque(pixels: tf.Tensor, how: Conversion, reading: Reading) -> tf.Tensor:
-    """Convert uint8 or uint16 `[height, width, 3 or 4]` to opaque sRGB, uint8 `[height, width, 3]`."""
-    is_plain = pixels.dtype == tf.uint8 and pixels.shape[-1] == CHANNELS
+    """Convert uint8 `[height, width, 3 or 4]` to opaque sRGB, uint8 `[height, width, 3]`."""
+    shape = tf.shape(pixels)
+    rows = tf.maximum(_AT_A_TIME // tf.maximum(shape[1], 1), 1)
+    steps = (shape[0] + rows - 1) // rows
 
-    def part(rows: tf.Tensor) -> tf.Tensor:
-        if rows.dtype == tf.uint16:
-            rows = tf.cast((rows - rows // 256 + 128) // 256, tf.uint8)  # the same as round(rows / 257)
-        colours = graph_colour.to_srgb(rows[..., :CHANNELS], how)
-        return colours if rows.shape[-1] == CHANNELS else _over(colours, rows[..., CHANNELS:], reading.background)
+    def part(step: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        some = pixels[step * rows : (step + 1) * rows]
+        colours = graph_colour.to_srgb(some[..., :CHANNELS], how)
+        if pixels.shape[-1] > CHANNELS:
+            colours = _over(colours, some[..., CHANNELS:], reading.background)
+        return step + 1, done.write(step, colours)
 
-    def parts() -> tf.Tensor:
-        shape = tf.shape(pixels)
-        rows = tf.maximum(_AT_A_TIME // tf.maximum(shape[1], 1), 1)
-        steps = (shape[0] + rows - 1) // rows
-        done = tf.TensorArray(tf.uint8, size=steps, infer_shape=False, element_shape=[None, None, CHANNELS])
-        _, done = tf.while_loop(
-            lambda step, _: step < steps,
-            lambda step, done: (step + 1, done.write(step, part(pixels[step * rows : (step + 1) * rows]))),
-            (tf.constant(0), done),
-            parallel_iterations=1,
-        )
-        return tf.reshape(done.concat(), [shape[0], shape[1], CHANNELS])
-
-    return tf.cond(how.is_needed, parts, lambda: pixels) if is_plain else parts()
+    done = tf.TensorArray(tf.uint8, size=steps, infer_shape=False, element_shape=[None, None, CHANNELS])
+    _, done = tf.while_loop(lambda step, _: step < steps, part, (tf.constant(0), done), parallel_iterations=1)
+    return tf.reshape(done.concat(), [shape[0], shape[1], CHANNELS])
 
 
 def _over(colours: tf.Tensor, alpha: tf.Tensor, background: tuple[int, int, int]) -> tf.Tensor:
     """Show colours over the background: uint8 `[..., 3]` and `[..., 1]` to `[..., 3]`, rounded to the nearest level."""
     front = tf.cast(alpha, tf.uint16)
-    mixed = tf.cast(colours, tf.uint16) * front + tf.constant(background, tf.uint16) * (255 - front) + 128
+    mixed = tf.cast(colours, tf.uint16) * front + tf.cast(background, tf.uint16) * (255 - front) + 128
     return tf.cast((mixed + mixed // 256) // 256, tf.uint8)  # the same as round(mixed / 255)
 
 
@@ -143,9 +123,10 @@ def _within(pixels: tf.Tensor, header: Header, reading: Reading) -> tf.Tensor:
     if reading.max_side is None:
         return pixels
     stored = tf.cast(tf.stack([header.height, header.width]), tf.float64)
+    limit = tf.cast(reading.max_side, tf.float64)
     longer = tf.reduce_max(stored)
-    size = tf.cast(tf.maximum(tf.round(stored * reading.max_side / longer), 1.0), tf.int32)
-    return tf.cond(longer > reading.max_side, lambda: resized(pixels, size), lambda: pixels)
+    size = tf.cast(tf.maximum(tf.round(stored * limit / longer), 1.0), tf.int32)
+    return tf.cond(longer > limit, lambda: resized(pixels, size), lambda: pixels)
 
 
 def resized(pixels: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

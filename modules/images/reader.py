@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -50,8 +50,6 @@ _GAP = 2
 _DRAFT_GAP = 1.5
 # TensorFlow's PNG decoder refuses images of so many pixels.
 _TOO_MANY_PIXELS = 1 << 29
-# No image has so long a side.
-_NO_SIDE = 1 << 30
 # All reading threads together hold the pixels of at most one image of data.max_pixels.
 _pixels = Budget()
 
@@ -140,26 +138,11 @@ def _read_opened(image: Image.Image, content: bytes, reading: Reading) -> ReadIm
 
 def _by_graph(content: bytes, reading: Reading) -> np.ndarray | None:
     """Return the pixels that the exported graph reads, uint8 `[height, width, 3]`; None if it refuses the image."""
-    max_side = reading.max_side or _NO_SIDE
-    options = (tf.constant(reading.max_pixels, tf.int64), tf.constant(max_side), tf.constant(reading.background))
     try:
-        fault, pixels = _graph()(tf.constant(content), *options)
+        fault, pixels = graph_read.read(tf.constant(content), reading)
     except tf.errors.InvalidArgumentError:
         return None
     return None if fault.numpy() else pixels.numpy()
-
-
-@functools.cache
-def _graph() -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """Return the function, traced once for all options."""
-    shapes = (([], tf.string), ([], tf.int64), ([], tf.int32), ([3], tf.int32))
-
-    def read(content: tf.Tensor, *options: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return graph_read.read(content, Reading(*options))
-
-    specs = [tf.TensorSpec(*shape) for shape in shapes]
-    # Calling a concrete function takes a third of the time of a general one.
-    return tf.function(read, autograph=False).get_concrete_function(*specs)
 
 
 def _by_pillow(image: Image.Image, content: bytes, reading: Reading) -> np.ndarray:

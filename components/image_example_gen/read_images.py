@@ -82,9 +82,7 @@ class ReadRecords(beam.PTransform):
     Files are distributed over workers; only a few records of a file are in memory at a time.
     """
 
-    def __init__(
-        self, base: str, options: Reading, seen: SharedCount, image_feature: str, label_feature: str
-    ) -> None:
+    def __init__(self, base: str, options: Reading, seen: SharedCount, image_feature: str, label_feature: str) -> None:
         super().__init__()
         self._base, self._read = base, _ReadRecords(base, options, seen, image_feature, label_feature)
 
@@ -176,9 +174,7 @@ class _ReadFiles(_InThreads):
 class _ReadRecords(_InThreads):
     """Turn paths of TFRecord files into the outputs of `raw_example.from_record`."""
 
-    def __init__(
-        self, base: str, options: Reading, seen: SharedCount, image_feature: str, label_feature: str
-    ) -> None:
+    def __init__(self, base: str, options: Reading, seen: SharedCount, image_feature: str, label_feature: str) -> None:
         super().__init__(base, options, seen)
         self._features = RecordFeatures(image_feature, label_feature)
 

@@ -72,7 +72,9 @@ def decode_to_raw(
     bad = tf.where(found != "")[:, 0]
     worst = tf.concat([bad, [0]], axis=0)[0]
     text = tf.concat([found, [""]], axis=0)[worst]
-    message = tf.strings.join(["image ", tf.strings.as_string(worst + 1), " of ", tf.strings.as_string(count), " ", text])
+    message = tf.strings.join(
+        ["image ", tf.strings.as_string(worst + 1), " of ", tf.strings.as_string(count), " ", text]
+    )
     checked = tf.debugging.Assert(tf.size(bad) == 0, [message])
     with tf.control_dependencies([checked] if checked is not None else []):
         return tf.identity(raw[:-1])

@@ -43,9 +43,7 @@ def code(name: str) -> int:
     return int.from_bytes(name.encode(), "big")
 
 
-def walk(
-    data: tf.Tensor, start: int, step: Callable[[tf.Tensor], tf.Tensor], most: int
-) -> tuple[tf.Tensor, tf.Tensor]:
+def walk(data: tf.Tensor, start: int, step: Callable[[tf.Tensor], tf.Tensor], most: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Follow a chain of parts.
 
     Args:
@@ -94,7 +92,7 @@ def last(found: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
 
 
 def starts_with(data: tf.Tensor, positions: tf.Tensor, prefix: bytes) -> tf.Tensor:
-    """Return for each position int32 `[N]` whether the bytes there are `prefix`, of at most half of `PADDING`: `[N]`."""
+    """Return for each position int32 `[N]` whether the bytes there are `prefix`: bool `[N]`."""
     return tf.reduce_all(_gather(data, positions, len(prefix)) == np.frombuffer(prefix, np.uint8), axis=1)
 
 

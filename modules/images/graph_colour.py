@@ -85,7 +85,9 @@ def conversion(profile: tf.Tensor, channels: tf.Tensor) -> Conversion:
     matrix = tf.where(is_grey, tf.eye(3), tf.matmul(rows, tf.constant(np.linalg.inv(_SRGB).T, tf.float32)))
     is_known = tf.reduce_all(are_curves) & tf.reduce_all(tones >= 0) & (is_grey | tf.reduce_all(primaries >= 0))
     is_known &= (graph_bytes.word(data, 20) == code("XYZ ")) & tf.reduce_all(tables < 0)
-    fault = graph_bytes.reason((fits & ~is_known, "has a color profile with tables: send it with an sRGB profile or none"))
+    fault = graph_bytes.reason(
+        (fits & ~is_known, "has a color profile with tables: send it with an sRGB profile or none")
+    )
     return Conversion(fault, fits & is_known & _changes(curves, matrix), curves, matrix)
 
 
@@ -103,7 +105,9 @@ def _curve(data: tf.Tensor, at: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor
     room = tf.maximum(length - at - 12, 0)
     count = tf.clip_by_value(count, 0, room // 2)
     # Padding: a list of less than two is no table, and then these numbers are not used.
-    listed = tf.io.decode_raw(tf.strings.substr(data, at + 12, 2 * tf.maximum(count, 2)), tf.uint16, little_endian=False)
+    listed = tf.io.decode_raw(
+        tf.strings.substr(data, at + 12, 2 * tf.maximum(count, 2)), tf.uint16, little_endian=False
+    )
     levels = tf.cast(listed, tf.float32) / 65535
     place = x * tf.cast(tf.size(levels) - 1, tf.float32)
     below = tf.minimum(tf.cast(place, tf.int32), tf.size(levels) - 2)

@@ -50,7 +50,9 @@ def _of_exif(exif: tf.Tensor) -> tf.Tensor:
     directory = tf.where(high == 0, tf.minimum(low, length), length)
     count = tf.minimum(numbers(directory, 1)[0], tf.maximum(length - directory - 2, 0) // _ENTRY)
     # Of each entry: the tag, the type, two halves of the number of values, two of the value.
-    tags, kinds, *halves = tf.unstack(tf.reshape(numbers(directory + 2, count * (_ENTRY // 2)), [-1, _ENTRY // 2]), axis=1)
+    tags, kinds, *halves = tf.unstack(
+        tf.reshape(numbers(directory + 2, count * (_ENTRY // 2)), [-1, _ENTRY // 2]), axis=1
+    )
     value = tf.where((kinds == _LONG) & ~is_little, halves[3], halves[2])
     is_valid = ((kinds == _SHORT) | (kinds == _LONG)) & (halves[0] + halves[1] == 1)
     found = graph_bytes.last(tags == _ORIENTATION, tf.where(is_valid & (value > 0), value, UPRIGHT))

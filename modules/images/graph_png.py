@@ -36,7 +36,11 @@ def header(content: tf.Tensor) -> Header:
     is_large = tf.strings.length(profile) > _MAX_PROFILE
     is_packed = byte(graph_bytes.padded(xmp), len(_XMP)) != 0
     is_damaged = (
-        (names[0] != code("IHDR")) | (lengths[0] != 13) | (width < 1) | (height < 1) | ~tf.reduce_any(names == code("IDAT"))
+        (names[0] != code("IHDR"))
+        | (lengths[0] != 13)
+        | (width < 1)
+        | (height < 1)
+        | ~tf.reduce_any(names == code("IDAT"))
     )
     fault = graph_bytes.reason(
         (is_damaged, "cannot be decoded: its header is damaged"),

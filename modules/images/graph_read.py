@@ -95,7 +95,9 @@ def _upright(content: tf.Tensor, header: Header, how: Conversion, reading: Readi
 
     def with_alpha() -> tf.Tensor:
         pixels = tf.cond(
-            header.is_deep, lambda: _to_8_bits(tf.io.decode_png(content, 4, tf.uint16)), lambda: tf.io.decode_png(content, 4)
+            header.is_deep,
+            lambda: _to_8_bits(tf.io.decode_png(content, 4, tf.uint16)),
+            lambda: tf.io.decode_png(content, 4),
         )
         return _opaque(pixels, how, reading)
 
@@ -114,7 +116,9 @@ def _to_8_bits(pixels: tf.Tensor) -> tf.Tensor:
 def _of_jpeg(content: tf.Tensor, header: Header, reading: Reading) -> tf.Tensor:
     ratios = (1, 2, 4, 8)
     longer = tf.maximum(header.height, header.width)
-    enough = tf.cast(longer, tf.float32) >= _GAP * tf.cast(reading.max_side, tf.float32) * tf.constant(ratios[1:], tf.float32)
+    enough = tf.cast(longer, tf.float32) >= _GAP * tf.cast(reading.max_side, tf.float32) * tf.constant(
+        ratios[1:], tf.float32
+    )
     decoders = [lambda ratio=ratio: tf.io.decode_jpeg(content, CHANNELS, ratio=ratio) for ratio in ratios]
     return tf.switch_case(tf.reduce_sum(tf.cast(enough, tf.int32)), decoders)
 
@@ -154,6 +158,6 @@ def _within(pixels: tf.Tensor, header: Header, reading: Reading) -> tf.Tensor:
 
 
 def resized(pixels: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Resize uint8 `[height, width, 3]` to a size, int32 `[2]`; antialiasing keeps fine patterns from becoming coarse."""
+    """Resize uint8 `[height, width, 3]` to a size, int32 `[2]`; antialiased, so that fine patterns vanish."""
     exact = tf.image.resize(pixels, size, method="bilinear", antialias=True)
     return tf.cast(tf.clip_by_value(tf.round(exact), 0.0, 255.0), tf.uint8)

@@ -20,9 +20,7 @@ _PACKAGE = ".tensorflow.serving"
 
 
 def _messages() -> dict[str, type]:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="edgetune_test/predict.proto", package=_PACKAGE[1:], syntax="proto3"
-    )
+    file = descriptor_pb2.FileDescriptorProto(name="edgetune_test/predict.proto", package=_PACKAGE[1:], syntax="proto3")
     file.dependency.append("tensorflow/core/framework/tensor.proto")
     spec = file.message_type.add(name="ModelSpec")
     spec.field.add(name="name", number=1, type=_STRING, label=_ONE)
@@ -35,12 +33,8 @@ def _messages() -> dict[str, type]:
         pair.field.add(name="key", number=1, type=_STRING, label=_ONE)
         pair.field.add(name="value", number=2, type=_MESSAGE, label=_ONE, type_name=".tensorflow.TensorProto")
         place = 1 if name == "PredictRequest" else 2
-        message.field.add(
-            name="model_spec", number=place, type=_MESSAGE, label=_ONE, type_name=f"{_PACKAGE}.ModelSpec"
-        )
-        message.field.add(
-            name=field, number=number, type=_MESSAGE, label=_MANY, type_name=f"{_PACKAGE}.{name}.{entry}"
-        )
+        message.field.add(name="model_spec", number=place, type=_MESSAGE, label=_ONE, type_name=f"{_PACKAGE}.ModelSpec")
+        message.field.add(name=field, number=number, type=_MESSAGE, label=_MANY, type_name=f"{_PACKAGE}.{name}.{entry}")
     pool = descriptor_pool.Default()
     pool.AddSerializedFile(file.SerializeToString())
     # protobuf 3.20, which TFX 1.16 needs, has another name for it.

@@ -47,6 +47,6 @@ def saved_model() -> str:
 
 def pixels(width: int = 48, height: int = 40) -> np.ndarray:
     """Return an image that is bright at the top, and a little brighter at the left: uint8 `[height, width, 3]`."""
-    rows, columns = np.mgrid[0:1 : height * 1j, 0:1 : width * 1j]
+    rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     bright = 230 - 190 * rows - 30 * columns
     return np.stack([bright, bright * 0.8, 40 + bright * 0.3], axis=-1).astype(np.uint8)

@@ -161,7 +161,7 @@ def test_the_colour_that_a_png_declares_transparent_shows_the_background(mode):
 
 def test_half_transparent_pixels_are_blended_with_the_background():
     content = encoded(Image.new("RGBA", (3, 2), (0, 0, 0, 128)), "PNG")
-    assert near(colour(content, background=(0xff, 0x80, 0x00)), (127, 64, 0), 1)
+    assert near(colour(content, background=(0xFF, 0x80, 0x00)), (127, 64, 0), 1)
     assert near(colour(content), (127, 127, 127), 1)
 
 

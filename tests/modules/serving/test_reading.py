@@ -37,6 +37,8 @@ STORED = {
     7: lambda upright: np.rot90(upright, 2).transpose(1, 0, 2),
     8: lambda upright: np.rot90(upright, -1),
 }
+LITTLE = b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0"
+BIG = b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>'
 
 
@@ -84,7 +86,11 @@ def alpha(mode: str) -> Image.Image:
 def features() -> dict[str, bytes]:
     """Return files that the server reads, by what is special about them."""
     upright = arrows.pixels()
-    image, deep, large = Image.fromarray(upright), upright.astype(np.uint16) * 257, Image.fromarray(arrows.pixels(190, 150))
+    image, deep, large = (
+        Image.fromarray(upright),
+        upright.astype(np.uint16) * 257,
+        Image.fromarray(arrows.pixels(190, 150)),
+    )
     xmp = PngInfo()
     xmp.add_itxt("XML:com.adobe.xmp", (XMP % 6).decode())
     side = STORED[6](upright)
@@ -113,8 +119,8 @@ def features() -> dict[str, bytes]:
         "several images": encoded(image, "MPO", save_all=True, append_images=[image.rotate(180)]),
         "large JPEG": encoded(large, "JPEG"),
         "large PNG": encoded(large, "PNG"),
-        "large turned": encoded(large.rotate(90, expand=True), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0"),
-        "Exif in Motorola's order": encoded(side, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"),
+        "large turned": encoded(large.rotate(90, expand=True), "JPEG", exif=LITTLE),
+        "Exif in Motorola's order": encoded(side, "JPEG", exif=BIG),
     }  # fmt: skip
 
 

@@ -109,6 +109,8 @@ def create_pipeline(
         # The digest re-runs Transform when the code changes: TFX itself only compares the name of the function.
         custom_config={
             "image_size": settings.model.image_size,
+            # The exported graph reads photographs as ImageExampleGen does.
+            "reading": settings.data.model_dump(mode="json", include={"max_pixels", "max_side", "background"}),
             "code_digest": code_digest(_PREPROCESSING, _TRANSFORM),
         },
         # StatisticsGen computes useful ones; statistics of encoded images and raw pixels are not.

@@ -34,6 +34,7 @@ from edgetune.modules.core.errors import ExportError
 from edgetune.modules.data import unknown_images
 from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.evaluation.verdict import Thresholds
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.settings.run import EdgeSettings, unflatten
 from edgetune.modules.storage import filesystem
@@ -150,8 +151,7 @@ def _unknown(exec_properties: dict[str, Any]) -> Iterator[bytes | str]:
     """Yield the images of none of the classes, if there is a folder of them, and log why files are not used."""
     if not exec_properties.get("unknown"):
         return
-    folder, max_side = exec_properties["unknown"], exec_properties["max_side"] or None
-    for content in unknown_images.read(folder, exec_properties["max_pixels"], max_side, exec_properties["background"]):
+    for content in unknown_images.read(exec_properties["unknown"], Reading.of(exec_properties)):
         if isinstance(content, str):
             logging.warning("data.unknown: %s", content)
         yield content

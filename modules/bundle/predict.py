@@ -24,6 +24,7 @@ from edgetune.modules.core.errors import BundleError, ConfigError, DataError, Ex
 from edgetune.modules.data.class_folders import ignored
 from edgetune.modules.images import reader
 from edgetune.modules.images.decode import decode
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.litert import inspection, metadata
 from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.modules.settings.run import DataSettings
@@ -79,7 +80,8 @@ class Classifier:
             content = path.read_bytes()
         except OSError as error:
             raise BundleError(f"{path}: cannot be read: {error.strerror}", "name a .tflite file or a bundle") from None
-        self.path, self._reading, self.thresholds = path, reading, thresholds
+        self.path, self.thresholds = path, thresholds
+        self._reading = Reading(_MAX_PIXELS, reading.max_side, reading.background)
         try:
             facts = inspection.inspect(content)
             # Variants differ only in the input of int8.
@@ -158,14 +160,13 @@ class Classifier:
         """
         name = str(image) if isinstance(image, str | Path) else "the image"
         try:
-            background = "#{:02x}{:02x}{:02x}".format(*self._reading.background)
-            read = reader.read_image(_content(image), _MAX_PIXELS, self._reading.max_side, background)
+            read = reader.read_image(_content(image), self._reading)
         # Paths with a null byte are a ValueError.
         except (UnreadableFile, reader.Unusable, OSError, ValueError) as error:
             raise DataError(
                 f"{name}: {error}", "give an image file that the pipeline reads, such as JPEG or PNG"
             ) from None
-        pixels = decode(tf.constant(read.encoded), self.image_size).numpy()
+        pixels = decode(tf.constant(read.encoded), self.image_size, self._reading).numpy()
         return np.asarray(self._runner.probabilities(pixels[np.newaxis])[0])
 
     def best(self, probabilities: np.ndarray, top: int) -> list[tuple[str, float]]:

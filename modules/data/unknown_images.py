@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data import class_folders
 from edgetune.modules.images import reader
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
 
@@ -25,22 +26,20 @@ def fingerprint(folder: str) -> str:
     return class_folders.fingerprint(folder, paths)
 
 
-def read(folder: str, max_pixels: int, max_side: int | None, background: str) -> Iterator[bytes | str]:
+def read(folder: str, reading: Reading) -> Iterator[bytes | str]:
     """Yield each image as JPEG or PNG, as ImageExampleGen reads it; for a file that is not used, its name and why.
 
     Args:
         folder: The folder, or its URL.
-        max_pixels: Images with more pixels are not used.
-        max_side: Larger images are scaled down to this longer side, in pixels; None keeps their size.
-        background: Colour behind transparent pixels: `#rrggbb`.
+        reading: Options.
 
     Raises:
         DataError: It is not a folder, or cannot be listed.
     """
     for path in _files(folder):
         try:
-            content = read_file(path, folder, max_file_bytes(max_pixels))
-            yield reader.read_image(content, max_pixels, max_side, background).encoded
+            content = read_file(path, folder, max_file_bytes(reading.max_pixels))
+            yield reader.read_image(content, reading).encoded
         except (UnreadableFile, reader.Unusable) as error:
             yield f"{path.removeprefix(folder).lstrip('/')}: {error}"
 

@@ -9,15 +9,23 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
 import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.bundle.golden import Golden
+from edgetune.modules.contracts import example_features
 from edgetune.modules.contracts.bundle import model_file
-from edgetune.modules.contracts.signatures import IMAGE_BYTES, LABELS_FILE, PROBABILITIES, SERVING
+from edgetune.modules.contracts.signatures import (
+    IMAGE_BYTES,
+    LABELS_FILE,
+    PROBABILITIES,
+    SERIALIZED,
+    SERVING,
+    TRANSFORM,
+)
 from edgetune.modules.core.errors import DataError, EdgetuneError
 from edgetune.modules.core.progress import report
 from edgetune.modules.evaluation.arithmetic import judge
@@ -25,7 +33,7 @@ from edgetune.modules.evaluation.confidence import SAVED_MODEL, Confidence
 from edgetune.modules.evaluation.gates import as_json
 from edgetune.modules.evaluation.verdict import ClassifierCounts, Thresholds, overall, refusals, variant_gates
 from edgetune.modules.examples import records
-from edgetune.modules.images.decode import decode
+from edgetune.modules.images.decode import from_raw
 from edgetune.modules.litert import declared_metadata, inspection, metadata
 from edgetune.modules.litert.crash_probe import crash_reason
 from edgetune.modules.litert.interpreter import EdgeRunner, cores, runtime
@@ -118,7 +126,7 @@ def evaluate(
     """
     labels = saved_model_reader.read_labels(saved_model)
     image_size, _ = saved_model_reader.edge_shape(saved_model)
-    server = _server(saved_model)
+    server = _Server(saved_model)
     variants = {name: _Variant(name, content, labels, image_size) for name, content in variants_in(edge_model).items()}
     if (beside := _labels_beside(edge_model)) != labels:
         for variant in variants.values():
@@ -129,10 +137,11 @@ def evaluate(
         np.zeros((0, image_size, image_size, 3), np.uint8),
     )
     confidence = Confidence(len(labels), precision, temperature)
-    for encoded, truth, _ in _batches(examples_uri, labels, image_size, CHOOSING):
+    for encoded, truth in _batches(examples_uri, labels, CHOOSING):
         confidence.add_eval(truth, server(encoded))
         report("edge evaluation: thresholds")
-    for encoded, truth, images in _batches(examples_uri, labels, image_size):
+    for encoded, truth in _batches(examples_uri, labels):
+        images = server.pixels(encoded, image_size)
         expected = server(encoded)
         reference.add(truth, expected, expected)
         confidence.add_test(SAVED_MODEL, truth, expected)
@@ -205,20 +214,34 @@ def _tensor(tensors: tuple[inspection.Tensor, ...]) -> dict[str, Any] | None:
     return dataclasses.asdict(tensors[0]) | {"shape": list(tensors[0].shape)} if tensors else None
 
 
-def _server(saved_model: str) -> Callable[[Sequence[bytes]], np.ndarray]:
-    loaded = tf.saved_model.load(saved_model)
-    signature = loaded.signatures[SERVING]
+class _Server:
+    """The SavedModel, called with encoded images as a server calls it; returns probabilities float32 `[N, C]`."""
 
-    def ask(encoded: Sequence[bytes], keep_alive: Any = loaded) -> np.ndarray:
+    def __init__(self, saved_model: str) -> None:
+        self._loaded = tf.saved_model.load(saved_model)
+
+    def __call__(self, encoded: Sequence[bytes]) -> np.ndarray:
+        signature = self._loaded.signatures[SERVING]
         return np.asarray(signature(**{IMAGE_BYTES: tf.constant(encoded, tf.string)})[PROBABILITIES])
 
-    return ask
+    def pixels(self, encoded: Sequence[bytes], image_size: int) -> np.ndarray:
+        """Return what its network sees of encoded images: uint8 `[N, S, S, 3]`."""
+        serialized = [_example(content).SerializeToString() for content in encoded]
+        transformed = self._loaded.signatures[TRANSFORM](**{SERIALIZED: tf.constant(serialized)})
+        return np.asarray(from_raw(transformed[example_features.IMAGE], image_size))
+
+
+def _example(content: bytes) -> tf.train.Example:
+    values = {example_features.IMAGE: content, example_features.LABEL: b""}
+    lists = {name: tf.train.BytesList(value=[value]) for name, value in values.items()}
+    features = {name: tf.train.Feature(bytes_list=found) for name, found in lists.items()}
+    return tf.train.Example(features=tf.train.Features(feature=features))
 
 
 def _classify_unknown(
     unknown: Iterable[bytes | str],
     image_size: int,
-    server: Callable[[Sequence[bytes]], np.ndarray],
+    server: _Server,
     variants: Iterable[_Variant],
     confidence: Confidence,
 ) -> None:
@@ -230,31 +253,25 @@ def _classify_unknown(
         if not encoded:
             continue
         confidence.add_unknown(SAVED_MODEL, server(encoded))
-        images = np.stack([decode(tf.constant(content), image_size).numpy() for content in encoded])
+        images = server.pixels(encoded, image_size)
         for variant in variants:
             if (answers := variant.ask(images)) is not None:
                 confidence.add_unknown(variant.name, answers)
         report("edge evaluation: images of none of the classes")
 
 
-def _batches(
-    examples_uri: str, labels: Sequence[str], image_size: int, split: str = SPLIT
-) -> Iterator[tuple[list[bytes], np.ndarray, np.ndarray]]:
-    """Yield encoded images `[N]`, indices into `labels` int64 `[N]` and pixels uint8 `[N, S, S, 3]`."""
+def _batches(examples_uri: str, labels: Sequence[str], split: str = SPLIT) -> Iterator[tuple[list[bytes], np.ndarray]]:
+    """Yield encoded images `[N]` and indices into `labels` int64 `[N]`."""
     if not records.split_files(examples_uri, split):
         return
     index = {label: position for position, label in enumerate(labels)}
-    pairs = records.raw(examples_uri, split)
-    decoded = pairs.map(
-        lambda encoded, label: (encoded, label, decode(encoded, image_size)), tf.data.AUTOTUNE, deterministic=True
-    )
-    for encoded, names, images in decoded.batch(BATCH).prefetch(1).as_numpy_iterator():
+    for encoded, names in records.raw(examples_uri, split).batch(BATCH).prefetch(1).as_numpy_iterator():
         if unknown := sorted({name.decode(errors="replace") for name in names} - set(labels)):
             raise DataError(
                 f"the {split} split has images of class {unknown[0]!r}, which the model does not have",
                 "add images of this class to the train split",
             )
-        yield list(encoded), np.array([index[name.decode()] for name in names], np.int64), images
+        yield list(encoded), np.array([index[name.decode()] for name in names], np.int64)
 
 
 def _labels_beside(edge_model: str) -> list[str] | None:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data import unknown_images
+from edgetune.modules.images.reading import Reading
 from tests.tiny import model
 
 
@@ -23,22 +24,22 @@ def folder(tmp_path):
 
 
 def test_images_are_read_with_those_in_folders_and_what_cannot_be_is_named(folder):
-    first, broken, last = unknown_images.read(str(folder), 10_000, None, "#ffffff")
+    first, broken, last = unknown_images.read(str(folder), Reading(10_000))
     assert tf.io.decode_image(first).shape == tf.io.decode_image(last).shape == (32, 32, 3)
     assert isinstance(broken, str) and broken.startswith("broken.jpg: ")
 
 
 def test_images_are_read_with_the_settings_of_the_data(folder):
-    first, _, _ = unknown_images.read(f"{folder}/", 10_000, 16, "#ffffff")
+    first, _, _ = unknown_images.read(f"{folder}/", Reading(10_000, 16))
     assert tf.io.decode_image(first).shape == (16, 16, 3)
-    refused = list(unknown_images.read(str(folder), 100, None, "#ffffff"))
+    refused = list(unknown_images.read(str(folder), Reading(100)))
     assert refused[0] == "a.png: more pixels than data.max_pixels 100"
 
 
 def test_a_link_out_of_the_folder_is_not_followed(folder, tmp_path):
     (tmp_path / "private.png").write_bytes(model.png(model.image("red", 1)))
     (folder / "c.png").symlink_to(tmp_path / "private.png")
-    assert [item for item in unknown_images.read(str(folder), 10_000, None, "#ffffff") if str(item).startswith("c.png")]
+    assert [item for item in unknown_images.read(str(folder), Reading(10_000)) if str(item).startswith("c.png")]
 
 
 def test_folders_that_link_to_each_other_end(folder):

@@ -158,7 +158,7 @@ def _read(
 ) -> beam.PCollection:
     """Return the accepted images of the files that match a pattern, and write the rejected ones to the report."""
     base = exec_properties["input_base"]
-    options = Reading.of({"max_pixels": exec_properties["max_pixels"], **_settings(exec_properties)})
+    options = Reading.of(exec_properties)
     read: beam.PTransform
     if exec_properties["source_kind"] == "images":
         read = ReadFolders(base, options, seen)

@@ -110,7 +110,8 @@ def _upright(content: tf.Tensor, header: Header, how: Conversion, reading: Readi
 
 
 def _to_8_bits(pixels: tf.Tensor) -> tf.Tensor:
-    return tf.cast((pixels - pixels // 256 + 128) // 256, tf.uint8)  # the same as round(pixels / 257)
+    highest = 65407  # from here on, the result is 255, and the sum would not fit in 16 bits
+    return tf.cast((tf.minimum(pixels, highest) + 128) // 257, tf.uint8)
 
 
 def _of_jpeg(content: tf.Tensor, header: Header, reading: Reading) -> tf.Tensor:

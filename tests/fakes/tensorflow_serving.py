@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from tensorflow.core.framework import tensor_pb2
 
 _DEFAULT = "serving_default"
 _STRING, _MESSAGE = descriptor_pb2.FieldDescriptorProto.TYPE_STRING, descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE
@@ -35,7 +36,15 @@ def _messages() -> dict[str, type]:
         place = 1 if name == "PredictRequest" else 2
         message.field.add(name="model_spec", number=place, type=_MESSAGE, label=_ONE, type_name=f"{_PACKAGE}.ModelSpec")
         message.field.add(name=field, number=number, type=_MESSAGE, label=_MANY, type_name=f"{_PACKAGE}.{name}.{entry}")
-    pool = descriptor_pool.Default()
+    # Not in TensorFlow's own pool, where other classes would take the place of TensorFlow's.
+    pool = descriptor_pool.DescriptorPool()
+
+    def add(needed: Any) -> None:
+        for dependency in needed.dependencies:
+            add(dependency)
+        pool.AddSerializedFile(needed.serialized_pb)
+
+    add(tensor_pb2.DESCRIPTOR)
     pool.AddSerializedFile(file.SerializeToString())
     # protobuf 3.20, which TFX 1.16 needs, has another name for it.
     get = getattr(message_factory, "GetMessageClass", None) or message_factory.MessageFactory(pool).GetPrototype

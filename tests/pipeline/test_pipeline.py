@@ -164,6 +164,8 @@ def changed(**changes: Any) -> set[str]:
         ({"training": {"seed": 5}}, {"TwoPhaseTrainer"}),
         ({"model": {"weights": "none", "image_size": 96}}, {"Transform", "TwoPhaseTrainer"}),
         ({"data": {"path": "/photos", "max_rejected": 0.5}}, {"ImageExampleGen"}),
+        ({"data": {"path": "/photos", "background": (0, 0, 0)}}, {"ImageExampleGen", "Transform"}),
+        ({"data": {"path": "/photos", "max_side": 800}}, {"ImageExampleGen", "Transform"}),
         ({"data": {"path": "/photos", "min_examples_per_class": 3}}, {"DatasetGate"}),
     ],
 )

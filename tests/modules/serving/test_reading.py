@@ -7,7 +7,7 @@ import io
 import json
 import struct
 import zlib
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,9 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from edgetune.modules.bundle.predict import Classifier
-from edgetune.modules.contracts.bundle import InputReading
-from edgetune.modules.contracts.signatures import EXAMPLES, IMAGE_BYTES, LABEL, LABELS_FILE, PROBABILITIES, SERVING
-from edgetune.modules.conversion.convert import convert
+from edgetune.modules.contracts.signatures import EXAMPLES, IMAGE_BYTES, LABEL, PROBABILITIES, SERVING
 from edgetune.modules.images.decode import decode_to_raw, from_raw
 from edgetune.modules.images.reader import read_image
 from tests.fakes.tensorflow_serving import MESSAGES, Server
@@ -155,15 +153,18 @@ def signature():
     del loaded
 
 
+class Predict(Classifier):
+    """What `edgetune predict` reads, answered by the network that the SavedModel has."""
+
+    def __init__(self) -> None:
+        self.image_size, self._reading = arrows.SIZE, arrows.READING
+        network = arrows.net()
+        self._runner = SimpleNamespace(probabilities=lambda images: network(images.astype(np.float32)).numpy())
+
+
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
-    folder: Path = tmp_path_factory.mktemp("bundle")
-    representative = np.stack([np.resize(arrows.pixels(32, 32), (32, 32, 3))])
-    [content] = convert(arrows.saved_model(), ["float32"], representative).values()
-    (folder / "model.tflite").write_bytes(content)
-    (folder / LABELS_FILE).write_text("\n".join(arrows.LABELS))
-    reading = InputReading(max_side=arrows.READING.max_side, background=arrows.READING.background)
-    return Classifier(folder / "model.tflite", reading)
+def classifier() -> Predict:
+    return Predict()
 
 
 def served(signature, content: bytes) -> np.ndarray:

@@ -57,7 +57,7 @@ def _function() -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
 
 @functools.cache
 def _traced() -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    shapes = (([], tf.string), ([], tf.int64), ([], tf.int32), ([3], tf.int32))
+    shapes: tuple[tuple[list[int], tf.DType], ...] = (([], tf.string), ([], tf.int64), ([], tf.int32), ([3], tf.int32))
     with tf.init_scope():  # not inside the graph of whoever calls it first
         # Calling a concrete function takes a third of the time of a general one.
         return tf.function(_read, autograph=False).get_concrete_function(*(tf.TensorSpec(*shape) for shape in shapes))

@@ -206,7 +206,7 @@ def _describe(encoded: bytes, pixels: np.ndarray) -> ReadImage:
     """Describe an image by the pixels that all later components read from it."""
     height, width, _ = pixels.shape
     digest = hashlib.sha256(f"{width}x{height}:".encode())
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return ReadImage(encoded, width, height, digest.hexdigest(), perceptual_hash.appearance(pixels))
 
 

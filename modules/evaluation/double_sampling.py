@@ -49,6 +49,5 @@ def double_sampling(correct: np.ndarray, proxy: np.ndarray, proxy_elsewhere: np.
     share = (float(np.sum(proxy_elsewhere)) + 2) / (others + 4)
     variance += rest**2 * share * (1 - share) / (others + 4)
     middle, half = centre + rest * share, Z_95 * math.sqrt(variance)
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
     estimate = min(1.0, max(0.0, estimate))
-    return estimate, min(low, estimate), max(high, estimate)
+    return estimate, min(estimate, max(0.0, float(middle - half))), max(estimate, min(1.0, float(middle + half)))

@@ -59,7 +59,7 @@ def judge(answers: Answers, out_of_fold: Answers, images: int, settings: Evaluat
     estimate, low, high = double_sampling(answers.correct, right[tested], elsewhere)
     heads = Gate(FOLDS, SAVED_MODEL, "", None, None)  # formats shares
     of_heads = wilson(int(right.sum()), images) or (0.0, 1.0)
-    passed = high >= settings.min_accuracy - ROUNDING
+    passed = bool(high >= settings.min_accuracy - ROUNDING)
     return Gate(
         name=FOLDS,
         subject=SAVED_MODEL,

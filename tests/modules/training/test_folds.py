@@ -13,7 +13,7 @@ from edgetune.modules.training.phase import Phase
 from edgetune.modules.training.raw_features import RawFeatures
 
 LINEAR = HeadSettings(units=(), dropout=())
-TRAINING = TrainingSettings(batch_size=16, head={"epochs": 10, "learning_rate": 0.05})
+TRAINING = TrainingSettings(batch_size=16, head={"epochs": 3, "learning_rate": 0.05})
 WIDTH = 12
 
 
@@ -36,8 +36,9 @@ def test_no_image_and_no_near_duplicate_of_it_is_in_the_training_of_its_own_fold
     monkeypatch.setattr(folds, "epochs", lambda views, labels, settings, rows: asked["train"].append(rows))
     monkeypatch.setattr(folds, "in_order", lambda pooled, labels, size, rows: asked["stop"].append(rows))
     monkeypatch.setattr(folds, "run_phase", lambda name, *_: Phase(name, (), 0, 0.0, 0))
+    monkeypatch.setattr(folds, "build_head", lambda *_: None)
     divided = 0
-    for seed in range(40):
+    for seed in range(20):
         label, group, parts = random_groups(seed)
         asked.update(train=[], stop=[])
         try:
@@ -51,7 +52,7 @@ def test_no_image_and_no_near_duplicate_of_it_is_in_the_training_of_its_own_fold
             assert sorted(together) == list(range(len(label))) and fold.trained_on == len(train) > 0
             for one, other in ((fold.held_out, train), (fold.held_out, stop), (train, stop)):
                 assert not set(group[one]) & set(group[other])
-    assert divided > 30
+    assert divided > 15
 
 
 def test_folds_have_equal_shares_of_each_class_as_far_as_groups_allow():
@@ -81,23 +82,30 @@ def test_fewer_images_of_every_class_than_folds_are_an_error_too():
         divide(np.arange(9) % 3, np.arange(9), 5)
 
 
-def accuracy(label: np.ndarray, group: np.ndarray, pooled: np.ndarray, seed: int = 1, parts: int = 4) -> float:
-    """Train linear heads and return the share of images that are answered right out of fold."""
+@pytest.fixture
+def at_once(monkeypatch) -> None:
+    """Let heads learn by least squares, at once and by heart, from the rows that they are given."""
+    monkeypatch.setattr(folds, "epochs", lambda views, labels, settings, rows: (views[0][rows], labels[rows]))
+
+    def solve(name, head, train, *_):
+        pooled, label = train
+        kernel, bias = (np.zeros(variable.shape, np.float32) for variable in head.trainable_variables)
+        wanted = np.eye(len(bias))[label] - 1 / len(bias)
+        kernel[:] = np.linalg.lstsq(pooled, wanted, rcond=None)[0]
+        head.set_weights([kernel, bias])
+        return Phase(name, (), 0, 0.0, 0)
+
+    monkeypatch.setattr(folds, "run_phase", solve)
+
+
+def accuracy(label: np.ndarray, group: np.ndarray, pooled: np.ndarray) -> float:
+    """Return the share of images that linear heads answer right out of fold."""
     made = features(label, group, pooled)
     right = np.zeros(len(label), bool)
-    training = TRAINING.model_copy(update={"seed": seed})
-    for fold in train_folds(made, 1 + label.max(), parts, LINEAR, training, LOGS[0]):
+    for fold in train_folds(made, 1 + label.max(), 3, LINEAR, TRAINING, ""):
         for rows, probabilities in fold.answers(made):
             right[rows] = probabilities.argmax(axis=1) == label[rows]
     return float(right.mean())
-
-
-LOGS: list[str] = []
-
-
-@pytest.fixture(autouse=True)
-def logs(tmp_path):
-    LOGS[:] = [str(tmp_path)]
 
 
 def clusters(label: np.ndarray, seed: int = 1) -> np.ndarray:
@@ -106,7 +114,7 @@ def clusters(label: np.ndarray, seed: int = 1) -> np.ndarray:
     return random.standard_normal((label.max() + 1, WIDTH))[label] * 2 + random.standard_normal((len(label), WIDTH))
 
 
-def test_what_can_be_learned_is_answered_and_shuffled_labels_are_answered_by_chance():
+def test_what_can_be_learned_is_answered_and_shuffled_labels_are_answered_by_chance(at_once):
     label = np.arange(180) % 3
     pooled, alone = clusters(label), np.arange(180)
     assert accuracy(label, alone, pooled) > 0.95
@@ -114,28 +122,27 @@ def test_what_can_be_learned_is_answered_and_shuffled_labels_are_answered_by_cha
     assert abs(accuracy(shuffled, alone, pooled) - 1 / 3) < 3 * (2 / 9 / 180) ** 0.5
 
 
-def test_copies_in_the_same_group_do_not_leak_and_would_if_groups_were_torn():
+def test_copies_in_the_same_group_do_not_leak_and_would_if_groups_were_torn(at_once):
     random = np.random.default_rng(3)
     label = np.repeat(random.integers(0, 2, 90), 2)
     # Many random features: a head can learn the labels by heart, and recognises a copy.
     pooled = np.repeat(random.standard_normal((90, 300)), 2, axis=0)
     chance = 3 * (0.25 / 90) ** 0.5  # three standard deviations of 90 independent answers
     assert abs(accuracy(label, np.arange(180) // 2, pooled) - 0.5) < chance
-    assert accuracy(label, np.arange(180), pooled) > 0.5 + 2 * chance
+    assert accuracy(label, np.arange(180), pooled) > 0.5 + chance
 
 
-def test_the_same_seed_gives_the_same_answers_and_another_gives_others():
+def test_the_same_seed_gives_the_same_answers_and_another_gives_others(tmp_path):
     label = np.arange(60) % 2
-    pooled = clusters(label) / 8
-    made = features(label, np.arange(60), pooled)
+    made = features(label, np.arange(60), clusters(label) / 8)
 
     def probabilities(seed: int) -> np.ndarray:
         training = TRAINING.model_copy(update={"seed": seed})
-        found = np.zeros((60, 2), np.float32)
-        for fold in train_folds(made, 2, 3, LINEAR, training, LOGS[0]):
-            for rows, given in fold.answers(made):
-                found[rows] = given
-        return found
+        fold = next(train_folds(made, 2, 3, LINEAR, training, str(tmp_path)))
+        [(rows, given)] = fold.answers(made)
+        np.testing.assert_array_equal(rows, fold.held_out)
+        assert len(fold.phase.epochs) <= TRAINING.head.epochs
+        return given
 
     once = probabilities(1)
     np.testing.assert_array_equal(probabilities(1), once)
@@ -143,14 +150,14 @@ def test_the_same_seed_gives_the_same_answers_and_another_gives_others():
     np.testing.assert_allclose(once.sum(axis=1), 1, atol=1e-5)
 
 
-def test_a_class_that_a_head_has_not_seen_is_no_error_and_is_answered_wrong():
+def test_a_class_that_a_head_has_not_seen_is_answered_wrong(at_once):
     label = np.concatenate([np.arange(60) % 2, [2, 2]])
     group = np.concatenate([np.arange(60), [60, 60]])  # the third class is one group
     made = features(label, group, clusters(label))
     balanced = TRAINING.model_copy(update={"class_weights": "balanced"})
     rare = [
         probabilities[label[rows] == 2].argmax(axis=1)
-        for fold in train_folds(made, 3, 3, LINEAR, balanced, LOGS[0])
+        for fold in train_folds(made, 3, 3, LINEAR, balanced, "")
         for rows, probabilities in fold.answers(made)
     ]
     assert len(np.concatenate(rare)) == 2 and 2 not in np.concatenate(rare)

@@ -146,9 +146,7 @@ def examples(each: int, labels: Iterable[str] = LABELS, size: int = SIZE) -> Ite
             yield image(label, seed * 100 + _CHANNEL[label], size), label
 
 
-def write_raw(
-    uri: Path, split: str, pairs: Iterable[tuple[bytes, str]], groups: Iterable[str] | None = None
-) -> None:
+def write_raw(uri: Path, split: str, pairs: Iterable[tuple[bytes, str]], groups: Iterable[str] | None = None) -> None:
     """Write raw examples, pairs of an encoded image and its class name, as a split of an `Examples` artifact.
 
     An image's id is the digest of its bytes, and its group, if there are names of groups, that of the group's name.

@@ -22,7 +22,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import keras
@@ -49,6 +49,8 @@ from edgetune.modules.training.two_phase import Folders, train_two_phases
 from edgetune.pipeline.config.load import load
 
 Files = dict[str, list[Path]]
+Row = Mapping[str, bytes | str | int]
+"""An example."""
 _SHARES = {"train": 8, "eval": 1, "test": 1}
 
 
@@ -103,7 +105,9 @@ def _measure(
     for split, files in found.items():
         _write(raw, split, ({IMAGE: path.read_bytes(), LABEL: path.parent.name, **_named(path)} for path in files))
         pixels = ((decode(tf.constant(path.read_bytes()), model.image_size).numpy(), path) for path in files)
-        rows = ({IMAGE: pack(image.tobytes()), LABEL_INDEX: int(path.parent.name)} for image, path in pixels)
+        rows: Iterable[Row] = (
+            {IMAGE: pack(image.tobytes()), LABEL_INDEX: int(path.parent.name)} for image, path in pixels
+        )
         _write(transformed, split, rows)
     for uri in (raw, transformed):
         shards.write(uri, {split: len(files) for split, files in found.items()})
@@ -121,8 +125,8 @@ def _measure(
     frozen = time.monotonic() - started
     predicted = np.zeros(len(features.label), int)
     for fold in train_folds(features, 10, folds, model.head, training, f"{folder}/logs"):
-        for rows, probabilities in fold.answers(features):
-            predicted[rows] = probabilities.argmax(axis=1)
+        for held_out, probabilities in fold.answers(features):
+            predicted[held_out] = probabilities.argmax(axis=1)
     seconds = time.monotonic() - started
 
     tested = _answers(result.classifier.model, found["test"], model.image_size)
@@ -156,7 +160,7 @@ def _named(path: Path) -> dict[str, str]:
     return {IMAGE_ID: digest, SPLIT_GROUP: digest}
 
 
-def _write(uri: str, split: str, rows: Iterable[dict[str, bytes | str | int]]) -> None:
+def _write(uri: str, split: str, rows: Iterable[Row]) -> None:
     folder = Path(uri) / f"Split-{split}"
     folder.mkdir(parents=True)
     with tf.io.TFRecordWriter(str(folder / "data-00000-of-00001.gz"), "GZIP") as writer:

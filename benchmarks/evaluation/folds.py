@@ -2,9 +2,15 @@
 
     python -m benchmarks.evaluation.folds [--images N] [--folds K] [--seeds N] [--views N]
 
-For each seed, N of the embedded digits, as many of each class, are divided 8 : 1 : 1 and the demo's network is trained
-in both phases, as TwoPhaseTrainer does. Then all images are cross-validated, as CrossValidator does. Each image is a
-group of its own. Printed for each seed:
+**Simulated.** A tenth of 1,000 images are test images, and `evaluation.min_accuracy` is 90 %. An image has a difficulty
+z ~ N(0, c), and model and head are right if their quality + z + N(0, 1 - c) is positive, so errors correlate the more,
+the larger c is. Printed are the median widths of Wilson's interval on the test images, of that of the heads on all
+images and of the corrected one, and the share of models that pass on the test images alone, and with the folds too.
+`--seeds 0` ends here.
+
+**Measured.** For each seed, N of the embedded digits, as many of each class, are divided 8 : 1 : 1 and the demo's
+network is trained in both phases, as TwoPhaseTrainer does. Then all images are cross-validated, as CrossValidator does.
+Each image is a group of its own. Printed for each seed:
 
     phase 1     seconds that the trainer takes until the end of phase 1, with its cache
     total       the same until the end of phase 2
@@ -29,11 +35,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+from scipy.special import ndtri
 
 from benchmarks.lib.measure import cpu_name
 from edgetune.modules.contracts.example_features import IMAGE, IMAGE_ID, LABEL, LABEL_INDEX, SPLIT_GROUP, SPLITS
 from edgetune.modules.data.digits import write_digits
 from edgetune.modules.evaluation.answers import Answers
+from edgetune.modules.evaluation.double_sampling import double_sampling
 from edgetune.modules.evaluation.folds_gate import judge
 from edgetune.modules.evaluation.intervals import wilson
 from edgetune.modules.examples import shards
@@ -51,6 +59,7 @@ from edgetune.pipeline.config.load import load
 Files = dict[str, list[Path]]
 Row = Mapping[str, bytes | str | int]
 """An example."""
+_SIMULATIONS, _IMAGES, _TESTED, _NEEDED = 2000, 1000, 100, 0.9
 _SHARES = {"train": 8, "eval": 1, "test": 1}
 
 
@@ -62,6 +71,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 1 to N; default: %(default)s")
     parser.add_argument("--views", type=int, metavar="N", help="training.activation_cache.head_views")
     options = parser.parse_args()
+    _simulate()
+    if not options.seeds:
+        return
     settings = load(None, [], None)
     print(f"{cpu_name()}, {os.cpu_count()} cores, TensorFlow {tf.__version__}; {options.images} images")
     widths = []
@@ -78,6 +90,27 @@ def main() -> None:
     test, heads, corrected = np.median(widths, axis=0)
     print(f"median widths: test {test:.3f}, heads {heads:.3f} (1/{test / heads:.2f}), ", end="")
     print(f"corrected {corrected:.3f} (1/{test / corrected:.2f})")
+
+
+def _simulate() -> None:
+    print("| c | model | heads | width, test | heads | corrected | passes on test | and with folds |")
+    print("|-:|-:|-:|-:|-:|-:|-:|-:|")
+    random = np.random.default_rng(1)
+    for shared in (0.8, 0.95, 0.99):
+        for model, heads in ((0.95, 0.95), (0.95, 0.85), (0.85, 0.85), (0.85, 0.8)):
+            found = []
+            for _ in range(_SIMULATIONS):
+                difficulty = shared**0.5 * random.standard_normal(_IMAGES)
+                noise = (1 - shared) ** 0.5 * random.standard_normal((2, _IMAGES))
+                f, h = (ndtri(share) + difficulty + own > 0 for share, own in zip((model, heads), noise, strict=True))
+                _, low, high = double_sampling(f[:_TESTED], h[:_TESTED], h[_TESTED:])
+                alone, all_heads = (wilson(int(v.sum()), len(v)) or (0.0, 1.0) for v in (f[:_TESTED], h))
+                passes = f[:_TESTED].mean() >= _NEEDED
+                widths = [alone[1] - alone[0], all_heads[1] - all_heads[0], high - low]
+                found.append((*widths, passes, passes and high >= _NEEDED))
+            median, mean = np.median(found, axis=0)[:3], np.mean(found, axis=0)[3:]
+            row = [f"{shared:.2f}", f"{model:.0%}", f"{heads:.0%}", *(f"{w:.3f}" for w in median)]
+            print("|", " | ".join([*row, *(f"{share:.1%}" for share in mean)]), "|")
 
 
 def _chosen(digits: Path, images: int, seed: int) -> tuple[Files, list[Path]]:

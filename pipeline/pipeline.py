@@ -134,6 +134,7 @@ def create_pipeline(
             transform_graph=transform.outputs["transform_graph"],
             model=settings.model,
             training=settings.training,
+            data=settings.data,
             folds=settings.evaluation.folds,
         )
         if settings.evaluation.folds

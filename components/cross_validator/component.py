@@ -23,7 +23,7 @@ from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
 from edgetune.modules.core.package_paths import portable
 from edgetune.modules.models.weights import weights_digest
-from edgetune.modules.settings.run import ModelSettings, TrainingSettings, flatten
+from edgetune.modules.settings.run import DataSettings, ModelSettings, TrainingSettings, flatten
 
 _UNUSED = tuple(
     TRAINING_PREFIX + name for name in ("fine_tune", "mixed_precision", "baselines", "distribution")
@@ -41,6 +41,9 @@ class CrossValidatorSpec(ComponentSpec):
             if not name.startswith(_UNUSED)
         },
         FOLDS: ExecutionParameter(type=int),
+        "max_pixels": ExecutionParameter(type=int),
+        "max_side": ExecutionParameter(type=int),
+        "background": ExecutionParameter(type=str),
         "weights_digest": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
         KEY: ExecutionParameter(type=str),
@@ -66,6 +69,7 @@ class CrossValidator(base_component.BaseComponent):
         transform_graph=transform.outputs["transform_graph"],
         model=settings.model,
         training=settings.training,
+        data=settings.data,
         folds=10,
     )
     ```
@@ -84,6 +88,7 @@ class CrossValidator(base_component.BaseComponent):
         transform_graph: types.BaseChannel,
         model: ModelSettings,
         training: TrainingSettings,
+        data: DataSettings,
         folds: int,
     ) -> None:
         """Construct a CrossValidator component.
@@ -93,6 +98,7 @@ class CrossValidator(base_component.BaseComponent):
             transform_graph: Of type `standard_artifacts.TransformGraph`, which has the names of the classes.
             model: The network. The content of a weights file is part of the cache key.
             training: Phase 1, loss, augmentation, seed and batch size.
+            data: `max_pixels`, `max_side` and `background`, by which Transform reads images too.
             folds: Number of folds, at least 3.
 
         Raises:
@@ -104,6 +110,9 @@ class CrossValidator(base_component.BaseComponent):
                 **flatten(model.model_copy(update={"weights": portable(model.weights)}), MODEL_PREFIX),
                 **{name: value for name, value in of_training.items() if not name.startswith(_UNUSED)},
                 **{FOLDS: folds},
+                max_pixels=data.max_pixels,
+                max_side=data.max_side or 0,
+                background=f"#{bytes(data.background).hex()}",
                 weights_digest=weights_digest(model),
                 code_digest=code_digest("edgetune.components.cross_validator.executor"),
                 library_versions=library_versions(LIBRARIES),

@@ -24,6 +24,7 @@ from edgetune.components.common.outputs import empty
 from edgetune.modules.core.package_paths import located
 from edgetune.modules.evaluation.answers import shard_writer, table
 from edgetune.modules.evaluation.intervals import wilson
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.serving import export
 from edgetune.modules.settings.run import ModelSettings, TrainingSettings, unflatten
 from edgetune.modules.storage import filesystem
@@ -85,7 +86,7 @@ class Executor(BaseExecutor):
             remote = filesystem.is_remote(made.uri)
             cache = (Path(temporary) if remote else Path(made.uri).parents[1]) / "activation_cache"
             started = time.monotonic()
-            features = raw_features(cache, examples, labels, model, training)
+            features = raw_features(cache, examples, labels, model, training, Reading.of(exec_properties))
             frozen_seconds = time.monotonic() - started
             number = exec_properties[FOLDS]
             heads = train_folds(features, len(labels), number, model.head, training, f"{temporary}/logs")

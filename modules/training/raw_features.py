@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
@@ -23,6 +23,7 @@ from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.examples import records
 from edgetune.modules.images.decode import decode
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.models.blocks import build_backbone
 from edgetune.modules.models.classifier import pool
 from edgetune.modules.models.weights import weights_digest
@@ -54,7 +55,12 @@ class RawFeatures:
 
 
 def raw_features(
-    folder: Path, examples_uri: str, labels: Sequence[str], model: ModelSettings, settings: TrainingSettings
+    folder: Path,
+    examples_uri: str,
+    labels: Sequence[str],
+    model: ModelSettings,
+    settings: TrainingSettings,
+    reading: Reading,
 ) -> RawFeatures:
     """Return the features of all raw examples; they are computed if the cache does not have them.
 
@@ -67,6 +73,7 @@ def raw_features(
         labels: Names of the classes, in the order of their indices.
         model: The backbone, its weights and the image size.
         settings: Seed, augmentation, and `activation_cache.head_views`: as many views as phase 1 trains on.
+        reading: The options of reading that Transform has.
 
     Raises:
         DataError: An image has no group, or a class that is not in `labels`.
@@ -82,6 +89,7 @@ def raw_features(
         "code": code_digest(__name__),
         "records": [[path, tf.io.gfile.stat(path).length] for path in files],
         "labels": list(labels),
+        "reading": asdict(reading),
         "augmentation": settings.augmentation.model_dump(mode="json"),
         "views": views,
         "seed": settings.seed,
@@ -89,7 +97,7 @@ def raw_features(
         "device": devices.default_device(),
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    build = functools.partial(_extract, examples_uri, labels, model, settings, views)
+    build = functools.partial(_extract, examples_uri, labels, model, settings, views, reading)
     arrays = open_or_build(folder, digest, "raw", build)
     return RawFeatures(
         pooled=arrays[POOLED],
@@ -106,6 +114,7 @@ def _extract(
     model: ModelSettings,
     settings: TrainingSettings,
     views: int,
+    reading: Reading,
     writer: Writer,
 ) -> None:
     keras.utils.set_random_seed(settings.seed)  # for weights `none`
@@ -113,7 +122,7 @@ def _extract(
     function = frozen_function(keras.Model(backbone.input, {POOLED: pool(backbone.output)}))
     index = {label.encode(): number for number, label in enumerate(labels)}
     seen = 0
-    for images, example in _images(examples_uri, model.image_size, settings, views):
+    for images, example in _images(examples_uri, model.image_size, settings, views, reading):
         count = len(example[LABEL])
         # All views of an image pass through the network together: [n, 1 + V, S, S, 3] as [n (1 + V), S, S, 3].
         pooled = function(tf.reshape(images, [-1, *images.shape[2:]]))[POOLED].numpy().reshape(count, 1 + views, -1)
@@ -127,11 +136,13 @@ def _extract(
         seen += count
 
 
-def _images(examples_uri: str, image_size: int, settings: TrainingSettings, views: int) -> tf.data.Dataset:
+def _images(
+    examples_uri: str, image_size: int, settings: TrainingSettings, views: int, reading: Reading
+) -> tf.data.Dataset:
     """Return batches of float32 `[n, 1 + V, S, S, 3]`, the image itself first, and of what names the images."""
 
     def change(number: tf.Tensor, example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        image = decode(example[IMAGE], image_size)
+        image = decode(example[IMAGE], image_size, reading)
         seeds = [tf.stack([tf.constant(settings.seed, tf.int64), number * MAX_VIEWS + v]) for v in range(views)]
         changed = [augment(image, seed, settings.augmentation) for seed in seeds]
         named = {name: example[name] for name in (LABEL, IMAGE_ID, SPLIT_GROUP)}

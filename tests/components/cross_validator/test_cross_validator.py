@@ -16,7 +16,8 @@ from edgetune.components.cross_validator.executor import Executor
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.evaluation.answers import read_answers
 from edgetune.modules.evaluation.intervals import wilson
-from edgetune.modules.settings.run import ModelSettings, TrainingSettings
+from edgetune.modules.images.reading import Reading
+from edgetune.modules.settings.run import DataSettings, ModelSettings, TrainingSettings
 from tests.helpers import recorded_shards
 from tests.tiny import backbone, transform
 from tests.tiny import model as tiny_model
@@ -40,8 +41,13 @@ def component(
         transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
         model=model or backbone.settings(),
         training=training,
+        data=DataSettings(path="/photos", max_side=None, background=(1, 2, 255)),
         folds=folds,
     )
+
+
+def test_images_are_read_as_transform_reads_them():
+    assert Reading.of(component().exec_properties) == Reading(max_side=None, background=(1, 2, 255))
 
 
 def test_only_what_the_heads_depend_on_is_in_its_key():

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.images.decode import decode
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.models.blocks import build_backbone
 from edgetune.modules.models.classifier import pool
 from edgetune.modules.settings.run import TrainingSettings
@@ -42,7 +43,7 @@ def written(tmp_path_factory):
 def test_every_image_has_its_features_with_and_without_augmentation(monkeypatch, tmp_path, written):
     backbone.use(monkeypatch)
     uri, examples = written
-    found = raw_features(tmp_path, uri, model.LABELS, backbone.settings(), TRAINING)
+    found = raw_features(tmp_path, uri, model.LABELS, backbone.settings(), TRAINING, Reading())
     assert [model.LABELS[label] for label in found.label] == [label for _, label, _ in examples]
     assert found.image_id.tolist() == [digest(encoded) for encoded, _, _ in examples]
     assert found.group.tolist() == [digest(group.encode()) for _, _, group in examples]
@@ -60,7 +61,7 @@ def test_every_image_has_its_features_with_and_without_augmentation(monkeypatch,
         np.testing.assert_allclose(stored, expected, rtol=1e-4, atol=1e-4)
 
     monkeypatch.setattr(module, "build_backbone", lambda *_: pytest.fail("the cache was not used"))
-    again = raw_features(tmp_path, uri, model.LABELS, backbone.settings(), TRAINING)
+    again = raw_features(tmp_path, uri, model.LABELS, backbone.settings(), TRAINING, Reading())
     np.testing.assert_array_equal(again.pooled, found.pooled)
 
 
@@ -69,7 +70,7 @@ def test_without_augmentation_heads_learn_from_the_images_themselves(monkeypatch
     plain = TRAINING.model_copy(
         update={"augmentation": TRAINING.augmentation.model_copy(update={"flip_horizontal": False, "brightness": 0.0})}
     )
-    found = raw_features(tmp_path, written[0], model.LABELS, backbone.settings(), plain)
+    found = raw_features(tmp_path, written[0], model.LABELS, backbone.settings(), plain, Reading())
     [view] = found.views
     assert view is found.pooled and len(view) == len(written[1])
 
@@ -77,5 +78,5 @@ def test_without_augmentation_heads_learn_from_the_images_themselves(monkeypatch
 def test_a_class_that_the_model_does_not_have_is_an_error(monkeypatch, tmp_path, written):
     backbone.use(monkeypatch)
     with pytest.raises(DataError, match="the class red, which has no image in the train split"):
-        raw_features(tmp_path, written[0], ["blue", "green"], backbone.settings(), TRAINING)
+        raw_features(tmp_path, written[0], ["blue", "green"], backbone.settings(), TRAINING, Reading())
     assert not any(tmp_path.iterdir())

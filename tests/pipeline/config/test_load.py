@@ -354,6 +354,7 @@ PIN = "model.weights_sha256=" + "0" * 64
             "75 or more, or to null",
         ),
         (["model.image_size=1000"], "data.max_side 640 is less than model.image_size 1000", "to 1000 or more"),
+        (["evaluation.folds=2"], "folds is 2, but a head needs three parts", "evaluation.folds to 0 or to 3 or more"),
         (["data.min_side=641"], "min_side 641 is more than max_side 640", "lower data.min_side"),
         (["data.min_side=9", "data.max_pixels=80"], "means at least 81 pixels, more than max_pixels 80", "raise data."),
         (["push.edge=out/", "push.saved_model=./out"], "saved_model and edge are the same folder", "a folder for each"),

@@ -133,6 +133,20 @@ def test_runtime_parameters_default_to_the_configuration_and_reach_their_compone
         assert source == {"componentInputParameter": parameter.name}
 
 
+def test_folds_add_a_task_that_gets_the_same_values_of_phase_1_as_the_trainer():
+    job = compile_pipeline(settings(evaluation={"folds": 5}), "kubeflow")
+    assert set(tasks(job)) == CONTAINERS | {"CrossValidator"}
+    validator, trainer = given(job, "CrossValidator"), given(job, "TwoPhaseTrainer")
+    assert validator["folds"] == 5
+    common = {key for key in validator if key.startswith(("model_", "training_"))}
+    assert {key: validator[key] for key in common} == {key: trainer[key] for key in common}
+    changed = {"training_head_epochs": 3, "training_head_learning_rate": 0.5}
+    assert changed.items() <= given(job, "CrossValidator", **changed).items()
+    artifacts = tasks(job)["Evaluator"]["inputs"]["artifacts"]
+    assert artifacts["cross_validation"]["taskOutputArtifact"]["producerTask"] == "CrossValidator"
+    assert "DatasetGate" in before(job, "CrossValidator")
+
+
 def given(job: dict[str, Any], task: str, **values: Any) -> dict[str, Any]:
     """Return the properties that a task gets in a run with these values of runtime parameters."""
     declared = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]

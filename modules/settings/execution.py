@@ -170,6 +170,8 @@ class ComponentResources(Settings):
     """Trains the model."""
     Evaluator: Resources = Resources()
     """Evaluates the SavedModel."""
+    InfraValidator: Resources = Resources()
+    """Asks the SavedModel in a process of its own, on the CPU."""
     EdgeExporter: Resources = Resources()
     """Converts to LiteRT."""
     EdgeEvaluator: Resources = Resources()

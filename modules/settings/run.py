@@ -39,6 +39,7 @@ __all__ = [
     "EvaluationSettings",
     "FineTuneSettings",
     "HeadSettings",
+    "InfraSettings",
     "ModelSettings",
     "PhaseSettings",
     "PlatformSettings",
@@ -108,6 +109,17 @@ class EdgeSettings(Settings):
         return self
 
 
+class InfraSettings(Settings):
+    """How the SavedModel is tried out before it is pushed, in a process of its own that loads it as a server does."""
+
+    originals: Annotated[int, Field(ge=0)] = 32
+    """Number of files of the test split that it must answer as it was measured; 0: only images that ingest has stored."""
+    max_seconds: Positive = 600
+    """Maximum time from the start of the process to its end, in seconds."""
+    max_memory_mb: Positive = 8192
+    """Maximum memory of the process, in megabytes (2^20 bytes)."""
+
+
 class PushSettings(Settings):
     """Where blessed models are pushed to."""
 
@@ -155,6 +167,7 @@ class RunSettings(Settings):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     edge: EdgeSettings = EdgeSettings()
+    infra: InfraSettings = InfraSettings()
     push: PushSettings = PushSettings()
     card: CardSettings = CardSettings()
     beam: BeamSettings = BeamSettings()

@@ -1,8 +1,8 @@
 """Decide whether a model may be pushed; both pushers ask here.
 
-All three gates must have blessed it: the Evaluator its answers, InfraValidator how it serves them, and EdgeEvaluator the
-LiteRT models made from it. A blessing counts only for the artifact whose id is recorded in it. Anything missing means no
-push.
+All three gates must have blessed it: the Evaluator its answers, InfraValidator how it serves them, and EdgeEvaluator
+the LiteRT models made from it. A blessing counts only for the artifact whose id is recorded in it. Anything missing
+means no push.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def _source(exec_properties: dict[str, Any]) -> dict[str, Any]:
     base = exec_properties["input_base"]
     return {
         "kind": exec_properties["source_kind"],
-        "base": base if filesystem.is_remote(base) else os.path.abspath(base),
+        "base": base if filesystem.is_remote(base) else os.path.abspath(base),  # noqa: PTH100 - links stay as they are
         "max_pixels": exec_properties["max_pixels"],
         **_settings(exec_properties),
     }

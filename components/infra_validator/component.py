@@ -38,8 +38,8 @@ class InfraValidator(base_component.BaseComponent):
 
     The Evaluator measures the model on images that ImageExampleGen has stored. This component loads it in a process of
     its own, with bounds on time and memory, and sends original files of the test split, as the user has them, to
-    `serving_default`, and stored examples to the other signatures, alone and in batches. The probabilities must be those
-    that the Evaluator measured. Broken images must be errors, after which good ones are still answered.
+    `serving_default`, and stored examples to the other signatures, alone and in batches. The probabilities must be
+    those that the Evaluator measured. Broken images must be errors, after which good ones are still answered.
 
     Originals that are gone, were changed since, are in TFRecord files, or that the server must refuse, are counted and
     not failed; if none is left, stored images are asked, and the blessing says so. A crash, a time-out or too much

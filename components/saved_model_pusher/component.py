@@ -35,8 +35,8 @@ class SavedModelPusher(base_component.BaseComponent):
     """A TFX component that delivers a SavedModel for TensorFlow Serving.
 
     TFX's own Pusher checks a model blessing and an infrastructure blessing, and pushes without one that is not wired.
-    This component requires three blessings for this model, from the Evaluator, InfraValidator and EdgeEvaluator; without
-    them it does not push, records the reason, and succeeds. The new version appears atomically.
+    This component requires three blessings for this model, from the Evaluator, InfraValidator and EdgeEvaluator;
+    without them it does not push, records the reason, and succeeds. The new version appears atomically.
 
     ```
     pusher = SavedModelPusher(

@@ -1,7 +1,7 @@
 """Ask a SavedModel in a fresh process, with bounds on its time and memory.
 
-A model that hangs, takes all memory or aborts in C++ must not do so in the process of the pipeline, nor in a server. How
-the process ends is one of the findings.
+A model that hangs, takes all memory or aborts in C++ must not do so in the process of the pipeline, nor in a server.
+How the process ends is one of the findings.
 """
 
 from __future__ import annotations

@@ -180,8 +180,8 @@ class Examination:
         if not apart[worst] <= TOLERANCE:
             label = self.request.labels[worst]
             self.findings.problem(
-                f"{image.name}: {where}: the probability of {label!r} is {scores[worst]:.4f}, and the Evaluator measured "
-                f"{expected[worst]:.4f}"
+                f"{image.name}: {where}: the probability of {label!r} is {scores[worst]:.4f}, "
+                f"and the Evaluator measured {expected[worst]:.4f}"
             )
 
     def _check_best(self, images: Sequence[Image], scores: np.ndarray, answer: Mapping[str, Any]) -> None:

@@ -113,7 +113,7 @@ class InfraSettings(Settings):
     """How the SavedModel is tried out before it is pushed, in a process of its own that loads it as a server does."""
 
     originals: Annotated[int, Field(ge=0)] = 32
-    """Number of files of the test split that it must answer as it was measured; 0: only images that ingest has stored."""
+    """Number of files of the test split whose answers must be those measured; 0: only images as ingest stored them."""
     max_seconds: Positive = 600
     """Maximum time from the start of the process to its end, in seconds."""
     max_memory_mb: Positive = 8192

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from edgetune.components.common.names import (
@@ -29,10 +30,8 @@ def gates(outcome: Outcome) -> list[Gate]:
         Absent: The Evaluator wrote none.
     """
     found = _read(outcome, EVALUATOR, EVALUATION_KEY)
-    try:
+    with contextlib.suppress(Absent):
         found += _read(outcome, INFRA_VALIDATOR, BLESSING_KEY)
-    except Absent:
-        pass
     try:
         metrics = read_json(f"{folder(outcome.node(EDGE_EVALUATOR), EVALUATION_KEY, _METRICS)}/{_METRICS}")
     except Absent:

@@ -180,7 +180,7 @@ def problems(result: Result, images: int, missing: int) -> list[str]:
     """Return what went wrong, one text each."""
     found = [shown(problem) for problem in result.findings.problems]
     if missing:
-        found.insert(0, f"{counted(missing, 'image')} with an answer of the Evaluator is not in the test split")
+        found.insert(0, f"the test split lacks {counted(missing, 'image')} that the Evaluator has an answer to")
     if not images:
         found.insert(0, f"nothing was asked: the {originals.SPLIT} split has no images")
     if result.end:

@@ -15,6 +15,7 @@ from edgetune.components.dataset_gate.executor import Executor as DatasetGate
 from edgetune.components.edge_evaluator.executor import Executor as EdgeEvaluator
 from edgetune.components.edge_exporter.executor import Executor as EdgeExporter
 from edgetune.components.evaluator.executor import Executor as Evaluator
+from edgetune.components.infra_validator.executor import Executor as InfraValidator
 from edgetune.components.transform.executor import Executor as Transform
 from edgetune.components.two_phase_trainer.executor import Executor as TwoPhaseTrainer
 from edgetune.modules.core.errors import DataError
@@ -28,6 +29,7 @@ RAW = {
     "Transform": Transform,
     "Evaluator": Evaluator,
     "EdgeEvaluator": EdgeEvaluator,
+    "InfraValidator": InfraValidator,
 }
 TRANSFORMED = {"TwoPhaseTrainer": TwoPhaseTrainer, "EdgeExporter": EdgeExporter}
 

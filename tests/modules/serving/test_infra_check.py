@@ -15,7 +15,7 @@ from edgetune.modules.serving import infra_check
 from edgetune.modules.serving.infra_check import Bounds, Result
 from edgetune.modules.serving.infra_probe import Request
 
-TELL = "print('edgetune: {\"doing\": \"asking edge: transformed images\", \"problems\": [\"p\"]}', flush=True)\n"
+TELL = 'print(\'edgetune: {"doing": "asking edge: transformed images", "problems": ["p"]}\', flush=True)\n'
 GENEROUS = Bounds(seconds=120, memory=8 << 30)
 
 
@@ -74,5 +74,3 @@ def test_a_model_that_aborts_ends_only_the_process_that_asks_it(tmp_path):
     assert result.end.startswith("ended with SIGABRT (asking serving_default: broken images)")
     assert "has no signature edge" in result.findings.problems
     assert result.peak_memory > 100 << 20
-
-

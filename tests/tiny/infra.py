@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +35,12 @@ class Given:
     sources: tuple[str, ...]
     """Of the photographs, relative to their folder."""
     location: Location
+
+
+@functools.cache
+def loaded(saved_model: str) -> Any:
+    """Return a SavedModel, loaded once for all tests of a process."""
+    return tf.saved_model.load(saved_model)
 
 
 def photographs(each: int = 2) -> dict[str, bytes]:
@@ -65,9 +73,9 @@ def write(folder: Path, files: Mapping[str, bytes] | None = None, saved_model: s
         for raw in made:
             writer.write(raw.example)
     recorded_shards.record(given.examples)
-    loaded = tf.saved_model.load(saved_model or edge.saved_model())
+    served = loaded(saved_model or edge.saved_model()).signatures[SERVING]
     encoded = [tf.train.Example.FromString(raw.example).features.feature["image"].bytes_list.value[0] for raw in made]
-    scores = np.asarray(loaded.signatures[SERVING](**{IMAGE_BYTES: tf.constant(encoded, tf.string)})[PROBABILITIES])
+    scores = np.asarray(served(**{IMAGE_BYTES: tf.constant(encoded, tf.string)})[PROBABILITIES])
     rows = {
         "image_id": [raw.image_id for raw in made],
         "label": [raw.label for raw in made],

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tensorflow as tf
 from PIL import Image
 from tfx import types
 from tfx.types import standard_artifacts
@@ -69,7 +68,7 @@ def in_this_process(monkeypatch) -> None:
 
     def check(request: Request, bounds: Bounds) -> Result:
         del bounds
-        examination = Examination(tf.saved_model.load(request.saved_model).signatures, request)
+        examination = Examination(infra.loaded(str(Path(request.saved_model).resolve())).signatures, request)
         assert list(examination.run())[-1].doing == "done"
         return Result(examination.findings, 12.3, 500 << 20)
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from edgetune.modules.contracts import signatures as names
 from edgetune.modules.serving.infra_probe import BATCH, Examination, Findings, Image, Request, broken_images
-from tests.tiny import edge, model
+from tests.tiny import edge, infra, model
 
 Served = dict[str, Callable[..., Mapping[str, Any]]]
 IMAGES = 9
@@ -22,7 +22,7 @@ BROKEN = len(broken_images())
 
 @pytest.fixture(scope="module")
 def loaded() -> Any:
-    return tf.saved_model.load(edge.saved_model())
+    return infra.loaded(edge.saved_model())
 
 
 @pytest.fixture

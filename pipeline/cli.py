@@ -9,8 +9,8 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -78,7 +78,7 @@ def _run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as end:  # of --help and --version
         return end.exit_code
     except click.ClickException as error:
-        with suppress(OSError):
+        with _standard_error():
             error.show()
         return error.exit_code
     except OutputError as error:
@@ -94,7 +94,7 @@ def _run(arguments: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.errno in _NO_SPACE:
             where = f"{error.filename}: " if error.filename else ""
             return _failed(MachineError(f"{where}{error.strerror}", "free space on the disk"))
-        with suppress(OSError):
+        with _standard_error():
             traceback.print_exc()
         _say(f"edgetune: a defect, please report it: {type(error).__name__}: {error}")
         return DEFECT
@@ -107,9 +107,18 @@ def _failed(error: EdgetuneError) -> int:
 
 
 def _say(text: str) -> None:
-    """Print to standard error, if that can be written: nobody could be told otherwise."""
-    with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+    with _standard_error():
+        print(text, file=sys.stderr)
+
+
+@contextmanager
+def _standard_error() -> Iterator[None]:
+    """Write to standard error, if that can be written: nobody could be told otherwise."""
+    try:
+        yield
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
 
 
 def _exit_codes() -> list[tuple[str, str]]:

@@ -110,6 +110,8 @@ def create_pipeline(
         # The digest re-runs Transform when the code changes: TFX itself only compares the name of the function.
         custom_config={
             "image_size": settings.model.image_size,
+            # The exported graph reads photographs as ImageExampleGen does.
+            "reading": settings.data.model_dump(mode="json", include={"max_pixels", "max_side", "background"}),
             "code_digest": code_digest(_PREPROCESSING, _TRANSFORM),
         },
         # StatisticsGen computes useful ones; statistics of encoded images and raw pixels are not.
@@ -149,7 +151,15 @@ def create_pipeline(
         model=model, transformed_examples=transform.outputs["transformed_examples"], settings=settings.edge
     )
     edge_model = edge_exporter.outputs[EDGE_MODEL_KEY]
-    edge_evaluator = EdgeEvaluator(edge_model=edge_model, model=model, examples=examples, settings=settings.edge)
+    edge_evaluator = EdgeEvaluator(
+        edge_model=edge_model,
+        model=model,
+        examples=examples,
+        settings=settings.edge,
+        evaluation=settings.evaluation,
+        data=settings.data,
+        deferred=source is None,
+    )
     edge_blessing = edge_evaluator.outputs[BLESSING_KEY]
 
     saved_model_pusher = SavedModelPusher(

@@ -3,18 +3,18 @@
     python -m benchmarks.evaluation.gates [--lives N]
 
 **Life of a pipeline.** 100 nightly retrainings are judged on one test split, and a blessed one becomes the last blessed
-model. An image has a difficulty z ~ N(0, .8), and a model is right if its quality + z + N(0, .2) is positive, so errors
-of two models with 95 % accuracy correlate by .46, and they differ on 5 % of the images, like retrainings with another
-seed. Three kinds of lives: equal models; equal ones with true accuracies of a standard deviation of half a point; models
-that lose half a point of true accuracy every night. Three rules:
+model. An image has a difficulty z ~ N(0, .8), and a model is right if its quality + z + N(0, .2) is positive: errors of
+two models with 95 % accuracy correlate by .46, and they differ on 5 % of the images, like retrainings with another
+seed. Three kinds of lives: equal models; equal ones with true accuracies of a standard deviation of half a point;
+models that lose half a point of true accuracy every night. Three rules:
 
     best    the score must be at least the best of all blessed ones, minus .001
     last    the score must be at least that of the last blessed model, minus .001 (the rule of edgetune 0.1)
     paired  the gates of `modules.evaluation.model_gates`, with the default settings
 
-`refused` is the share of the retrainings; `inflation` the reported minus the true accuracy of the model that is served in
-the end, in points; `first refusal` the night (0 is the first model), and `lost` the true accuracy that the first model
-has more than the one that is served in the end, in points.
+`refused` is the share of the retrainings; `inflation` the reported minus the true accuracy of the model that is served
+in the end, in points; `first refusal` the night (0 is the first model), and `lost` the true accuracy that the first
+model has more than the one that is served in the end, in points.
 """
 
 from __future__ import annotations

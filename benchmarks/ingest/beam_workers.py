@@ -13,6 +13,7 @@ of 640 x 480 pixels are made from noise.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import resource
 import tempfile
 import time
@@ -31,6 +32,7 @@ from edgetune.components.image_example_gen import ImageExampleGen
 from edgetune.components.transform import Transform
 from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.data.sources import discover
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import DataSettings
 from edgetune.pipeline.beam.flags import beam_flags
@@ -96,7 +98,7 @@ def measure(data: Path, workers: int, image_size: int) -> Clock:
         schema=schema,
         preprocessing_fn="edgetune.modules.examples.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=SPLITS),
-        custom_config={"image_size": image_size},
+        custom_config={"image_size": image_size, "reading": dataclasses.asdict(Reading())},
         disable_statistics=True,
     )
     clock = Clock()

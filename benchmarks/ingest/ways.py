@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -17,6 +18,7 @@ from PIL import Image
 
 from benchmarks.lib.measure import Memory
 from edgetune.modules.images import decode as images
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import BeamSettings, DataSettings
 
 SIZE = 224
@@ -84,7 +86,7 @@ def _ours(data: Path, target: Path, meter: Meter) -> None:
     schema = (Path(__file__).resolve().parents[2] / "schemas" / "examples.pbtxt").read_text(encoding="utf-8")
     component = {
         "preprocessing_fn": "edgetune.modules.examples.preprocessing.preprocessing_fn",
-        "custom_config": {"image_size": SIZE},
+        "custom_config": {"image_size": SIZE, "reading": dataclasses.asdict(Reading())},
         "disable_statistics": True,
     }
     _transform(Transform, TransformExecutor, component, outputs["examples"], schema, target, meter)

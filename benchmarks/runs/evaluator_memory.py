@@ -30,10 +30,11 @@ from tfx.types.artifact import Artifact
 
 from benchmarks.lib.measure import Memory, cpu_name
 from edgetune.components.evaluator import executor
-from edgetune.components.image_example_gen.raw_example import ReadOptions, from_image
+from edgetune.components.image_example_gen.raw_example import from_image
 from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.evaluation.verdict import Thresholds
 from edgetune.modules.examples import shards
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import DataSettings, EvaluationSettings, flatten
 from edgetune.pipeline.beam.flags import beam_flags
@@ -114,7 +115,7 @@ def _artifact(kind: type[Artifact], uri: Path) -> Artifact:
 
 def _write(data: Path, images: int, target: Path) -> None:
     """Write raw examples as ImageExampleGen does."""
-    reading = ReadOptions(DataSettings(path=str(data)).max_pixels)
+    reading = Reading(DataSettings(path=str(data)).max_pixels)
     originals = [
         from_image(path.read_bytes(), path.parent.name, str(path), reading).value.example
         for path in sorted(data.glob("*/*.jpg"))

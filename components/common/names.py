@@ -44,6 +44,9 @@ EVALUATION_URI = "evaluation_uri"
 COMPARED_WITH = "compared_with"
 """Of the Evaluator's blessing: the evaluation of the last blessed model that it was compared with."""
 
+TEMPERATURE = "temperature"
+"""Custom property of a model: what its logits were divided by after training."""
+
 # Files in the artifacts.
 INGEST_FILE = "ingest.json"
 REJECTED_FILE = "rejected.csv"

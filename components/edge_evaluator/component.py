@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
@@ -13,7 +15,8 @@ from edgetune.components.common.parameters import parameters_of
 from edgetune.components.edge_evaluator import executor
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
-from edgetune.modules.settings.run import EdgeSettings, flatten
+from edgetune.modules.data import unknown_images
+from edgetune.modules.settings.run import DataSettings, EdgeSettings, EvaluationSettings, flatten
 
 USED = ("required", "max_accuracy_drop", "min_agreement", "max_class_drop", "max_bytes")
 
@@ -23,6 +26,8 @@ class EdgeEvaluatorSpec(types.ComponentSpec):
 
     PARAMETERS = {
         **{name: parameter for name, parameter in parameters_of(EdgeSettings).items() if name in USED},
+        "precision": ExecutionParameter(type=float),
+        **{name: ExecutionParameter(type=kind, optional=True) for name, kind in executor.UNKNOWN.items()},
         "code_digest": ExecutionParameter(type=str),
         KEY: ExecutionParameter(type=str),
     }
@@ -53,8 +58,14 @@ class EdgeEvaluator(base_component.BaseComponent):
         model=trainer.outputs["model"],
         examples=example_gen.outputs["examples"],
         settings=settings.edge,
+        evaluation=settings.evaluation,
+        data=settings.data,
     )
     ```
+
+    It also measures how far probabilities can be trusted: their calibration on `test`, and the threshold of each class,
+    chosen on `eval`. If `data.unknown` names a folder, it is read too, and paths, sizes and times of its files are part
+    of the cache key.
 
     Component `outputs` contains:
      - `evaluation`: Channel of type `EdgeEvaluation`: `metrics.json` and `golden/`; the main figures are also custom
@@ -72,6 +83,9 @@ class EdgeEvaluator(base_component.BaseComponent):
         model: types.BaseChannel,
         examples: types.BaseChannel,
         settings: EdgeSettings,
+        evaluation: EvaluationSettings | None = None,
+        data: DataSettings | None = None,
+        deferred: bool = False,
     ) -> None:
         """Construct an EdgeEvaluator component.
 
@@ -80,6 +94,14 @@ class EdgeEvaluator(base_component.BaseComponent):
             model: Channel of type `Model`, from which `edge_model` was made.
             examples: Channel of type `Examples`: raw examples, with a split `test`.
             settings: The thresholds for a blessing, and the required variants.
+            evaluation: `precision`; by default its default.
+            data: `unknown`, and how images are read: `max_pixels`, `max_side` and `background`; by default there are no
+                unknown images.
+            deferred: Whether the data cannot be read yet, as when a pipeline is compiled for a platform; then unknown
+                images have no fingerprint, and the platform must not cache the component.
+
+        Raises:
+            DataError: `unknown` cannot be listed, or has no files.
         """
         values = flatten(settings)
         spec = EdgeEvaluatorSpec(
@@ -90,6 +112,21 @@ class EdgeEvaluator(base_component.BaseComponent):
             blessing=types.Channel(type=EdgeBlessing),
             code_digest=code_digest(executor.__name__),
             library_versions=library_versions(executor.LIBRARIES),
+            precision=(evaluation or EvaluationSettings()).precision,
             **{name: values[name] for name in USED if name in values},
+            **_unknown(data, deferred),
         )
         super().__init__(spec=spec)
+
+
+def _unknown(data: DataSettings | None, deferred: bool) -> dict[str, Any]:
+    """Return the properties for reading the unknown images; none if there is no folder."""
+    if data is None or data.unknown is None:
+        return {}
+    return {
+        "unknown": data.unknown,
+        "unknown_fingerprint": "" if deferred else unknown_images.fingerprint(data.unknown),
+        "max_pixels": data.max_pixels,
+        "max_side": data.max_side or 0,
+        "background": "#{:02x}{:02x}{:02x}".format(*data.background),
+    }

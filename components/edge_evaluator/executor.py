@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
@@ -22,14 +24,17 @@ from edgetune.components.common.names import (
     EVALUATION_KEY,
     EXAMPLES_KEY,
     MODEL_KEY,
+    TEMPERATURE,
 )
 from edgetune.components.common.outputs import empty
 from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.bundle.write import METRICS
 from edgetune.modules.contracts.bundle import GOLDEN, model_file
 from edgetune.modules.core.errors import ExportError
+from edgetune.modules.data import unknown_images
 from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.evaluation.verdict import Thresholds
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.settings.run import EdgeSettings, unflatten
 from edgetune.modules.storage import filesystem
@@ -38,7 +43,10 @@ LIBRARIES = (
     "ai-edge-litert",  # runs the variants
     "tensorflow",  # runs the SavedModel that they are compared with
     "numpy",  # computes the metrics
+    "scipy",  # compares the answers to the images of each class
 )
+UNKNOWN = {"unknown": str, "unknown_fingerprint": str, "max_pixels": int, "max_side": int, "background": str}
+"""Types of the properties that are set if there is a folder of images of none of the classes."""
 # TFX's Evaluator writes one of these files for people who look into the folder of its blessing.
 BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"
 
@@ -57,8 +65,8 @@ class Executor(base_executor.BaseExecutor):
         Raises:
             ConfigError: A threshold is not allowed.
             ExportError: The SavedModel cannot be evaluated, or a variant is missing or was not written with the others.
-            DataError: An image of the test split has a class that the model does not know, or the examples are not
-                those that were written.
+            DataError: An image of the eval or test split has a class that the model does not know, the examples are not
+                those that were written, or the folder of unknown images cannot be read.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
@@ -83,7 +91,17 @@ class Executor(base_executor.BaseExecutor):
             max_bytes=settings.max_bytes,
         )
         golden = Golden(f"{evaluation.uri}/{GOLDEN}", saved_model_reader.read_labels(saved_model))
-        metrics = evaluate(saved_model, edge_model.uri, examples.uri, thresholds, golden)
+        metrics = evaluate(
+            saved_model,
+            edge_model.uri,
+            examples.uri,
+            thresholds,
+            golden,
+            exec_properties["precision"],
+            # A model of an earlier version has no such property, and was not scaled.
+            model.get_float_custom_property(TEMPERATURE) or 1.0,
+            _unknown(exec_properties),
+        )
         _write(f"{evaluation.uri}/{METRICS}", json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
 
         for artifact in (evaluation, blessing):
@@ -117,6 +135,8 @@ def _record(evaluation: types.Artifact, metrics: dict[str, Any]) -> None:
     evaluation.set_int_custom_property("test_images", metrics["test"]["images"])
     if metrics["saved_model"]["accuracy"] is not None:
         evaluation.set_float_custom_property("accuracy_saved_model", metrics["saved_model"]["accuracy"])
+    if (ece := metrics["calibration"]["after"]["ece"]) is not None:
+        evaluation.set_float_custom_property("ece_saved_model", ece)
     for name, facts in metrics["variants"].items():
         evaluation.set_int_custom_property(f"bytes_{name}", facts["bytes"])
         for figure in ("accuracy", "agreement"):
@@ -125,6 +145,16 @@ def _record(evaluation: types.Artifact, metrics: dict[str, Any]) -> None:
         if facts["latency"]:
             for figure in ("p50_ms", "p95_ms"):
                 evaluation.set_float_custom_property(f"{figure}_{name}", facts["latency"][figure])
+
+
+def _unknown(exec_properties: dict[str, Any]) -> Iterator[bytes | str]:
+    """Yield the images of none of the classes, if there is a folder of them, and log why files are not used."""
+    if not exec_properties.get("unknown"):
+        return
+    for content in unknown_images.read(exec_properties["unknown"], Reading.of(exec_properties)):
+        if isinstance(content, str):
+            logging.warning("data.unknown: %s", content)
+        yield content
 
 
 def _write(path: str, text: str) -> None:

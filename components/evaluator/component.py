@@ -92,7 +92,7 @@ class Evaluator(tfx_evaluator.Evaluator):
             example_splits=json_utils.dumps(list(example_splits)),
             eval_config=eval_config,
             fairness_indicator_thresholds=json_utils.dumps(None),
-            **flatten(settings),
+            **{name: value for name, value in flatten(settings).items() if name in EvaluatorSpec.PARAMETERS},
             code_digest=code_digest(executor.__name__),
             library_versions=library_versions(executor.LIBRARIES),
             evaluation=Channel(type=standard_artifacts.ModelEvaluation),

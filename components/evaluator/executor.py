@@ -37,8 +37,8 @@ LIBRARIES = (
     "tensorflow",  # runs the SavedModel
     "tensorflow-model-analysis",  # computes the metrics
     "tfx",  # its executor passes the examples
-    "apache-beam",  # writes the answers
-    "scipy",  # compares with earlier models
+    "numpy",  # judges the answers
+    "scipy",  # compares them with those of earlier models
 )
 # TFX's executor reads this property and imports the function; TFX's component has no parameter for it.
 _EXTRACTORS = {"custom_extractors": f"{extractors.__name__}.{extractors.custom_extractors.__name__}"}

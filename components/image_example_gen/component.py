@@ -56,11 +56,11 @@ class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
 class ImageExampleGen(FileBasedExampleGen):
     """A TFX component to ingest a folder of images, a list of images, or TFRecords of tf.Examples that hold images.
 
-    It reads every image with Pillow and writes it as an upright 8-bit RGB JPEG or PNG, in an example as
-    `modules.examples.records` describes. Files that cannot be read are left out and listed; the component fails if
-    their share of all files exceeds `max_rejected`. If the data have no splits of their own, near-duplicates go to the
-    same split, every class is divided by the shares of the splits, and an image stays in the split that an earlier run
-    of the pipeline gave it.
+    It keeps the bytes of each JPEG and PNG that the exported graph reads, and writes the upright sRGB pixels of larger
+    images and of all others that Pillow reads as PNG, in an example as `modules.examples.records` describes. Files that
+    cannot be read are left out and listed; the component fails if their share of all files exceeds `max_rejected`. If
+    the data have no splits of their own, near-duplicates go to the same split, every class is divided by the shares of
+    the splits, and an image stays in the split that an earlier run of the pipeline gave it.
 
     It is served from the cache while paths, sizes and times of the files stay the same: see `Driver`.
 

@@ -21,21 +21,22 @@ from edgetune.components.common.outputs import empty
 from edgetune.components.common.record_writer import WriteRecords, record_shards, uncompressed
 from edgetune.components.image_example_gen import grouping, ingest_report, split_memory, staging
 from edgetune.components.image_example_gen.deferred_source import resolve_source
-from edgetune.components.image_example_gen.raw_example import ACCEPTED, REJECTED, ReadOptions
+from edgetune.components.image_example_gen.raw_example import ACCEPTED, REJECTED
 from edgetune.components.image_example_gen.read_images import ReadFolders, ReadManifest, ReadRecords
 from edgetune.components.image_example_gen.split_counts import SplitCounts
 from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.worker_progress import SharedCount, counting
 from edgetune.modules.data.findings import UnusableFiles
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.storage import filesystem
 
 LIBRARIES = (
-    "pillow",  # decodes, resizes and encodes
+    "pillow",  # decodes and resizes what TensorFlow cannot read
     "pillow-heif",  # without it, HEIC is rejected
     "numpy",  # computes colours and perceptual hashes, for drift and near-duplicates
     "scipy",  # cosine transform of the hashes, and groups of near-duplicates
-    "tensorflow",  # checks that encoded images can be decoded, and to which pixels
+    "tensorflow",  # decodes, resizes and encodes
 )
 """Libraries that determine which images are accepted, with which pixels and in which split."""
 _SHOWN = 50
@@ -171,9 +172,7 @@ def _read(
 ) -> beam.PCollection:
     """Return the accepted images of the files that match a pattern, and write the rejected ones to the report."""
     base = exec_properties["input_base"]
-    options = ReadOptions(
-        exec_properties["max_pixels"], exec_properties["max_side"] or None, exec_properties["background"]
-    )
+    options = Reading.of(exec_properties)
     read: beam.PTransform
     if exec_properties["source_kind"] == "images":
         read = ReadFolders(base, options, seen)

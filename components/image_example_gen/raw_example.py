@@ -9,17 +9,9 @@ from apache_beam.pvalue import TaggedOutput
 
 from edgetune.modules.contracts import example_features
 from edgetune.modules.images.reader import Unusable, read_image
+from edgetune.modules.images.reading import Reading
 
 ACCEPTED, REJECTED = "accepted", "rejected"
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """Options for reading images, as documented in `modules.settings.run.DataSettings`."""
-
-    max_pixels: int
-    max_side: int | None = None
-    background: str = "#ffffff"
 
 
 @dataclass(frozen=True)
@@ -45,10 +37,10 @@ class RawExample:
     """Perceptual hash for finding near-duplicates; not part of the example."""
 
 
-def from_image(content: bytes, label: str, source: str, options: ReadOptions) -> TaggedOutput:
+def from_image(content: bytes, label: str, source: str, options: Reading) -> TaggedOutput:
     """Turn the bytes of an image file into an accepted `RawExample` or a rejected row."""
     try:
-        image = read_image(content, options.max_pixels, options.max_side, options.background)
+        image = read_image(content, options)
     except Unusable as error:
         return rejected(source, str(error), label)
     name = _as_text(label)
@@ -75,7 +67,7 @@ def from_image(content: bytes, label: str, source: str, options: ReadOptions) ->
     return TaggedOutput(ACCEPTED, RawExample(example, image.digest, source, name, image.appearance.signature))
 
 
-def from_record(record: bytes, source: str, features: RecordFeatures, options: ReadOptions) -> TaggedOutput:
+def from_record(record: bytes, source: str, features: RecordFeatures, options: Reading) -> TaggedOutput:
     """Turn a record into an accepted `RawExample` or a rejected row.
 
     Args:

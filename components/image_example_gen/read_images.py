@@ -15,7 +15,6 @@ from apache_beam.transforms.window import GlobalWindows
 from edgetune.components.image_example_gen.raw_example import (
     ACCEPTED,
     REJECTED,
-    ReadOptions,
     RecordFeatures,
     from_image,
     from_record,
@@ -28,6 +27,7 @@ from edgetune.modules.data.manifests import read_manifest
 from edgetune.modules.data.sources import ALL, SPLIT_OF
 from edgetune.modules.data.tfds import class_names
 from edgetune.modules.data.tfrecords import Damaged, read_records
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.safe_read import UnreadableFile, check_file, max_file_bytes, read_file
 
@@ -44,7 +44,7 @@ _seen = itertools.count(1)
 class ReadFolders(beam.PTransform):
     """Read the class folders of patterns `.../*/*`; the label of a file is the name of its folder."""
 
-    def __init__(self, base: str, options: ReadOptions, seen: SharedCount) -> None:
+    def __init__(self, base: str, options: Reading, seen: SharedCount) -> None:
         super().__init__()
         self._read = _ReadFiles(base, options, seen)
 
@@ -63,7 +63,7 @@ class ReadFolders(beam.PTransform):
 class ReadManifest(beam.PTransform):
     """Read the images that a list has for a split, from patterns `<list>#<split>`."""
 
-    def __init__(self, base: str, options: ReadOptions, seen: SharedCount) -> None:
+    def __init__(self, base: str, options: Reading, seen: SharedCount) -> None:
         super().__init__()
         self._base, self._read = base, _ReadFiles(base, options, seen)
 
@@ -82,9 +82,7 @@ class ReadRecords(beam.PTransform):
     Files are distributed over workers; only a few records of a file are in memory at a time.
     """
 
-    def __init__(
-        self, base: str, options: ReadOptions, seen: SharedCount, image_feature: str, label_feature: str
-    ) -> None:
+    def __init__(self, base: str, options: Reading, seen: SharedCount, image_feature: str, label_feature: str) -> None:
         super().__init__()
         self._base, self._read = base, _ReadRecords(base, options, seen, image_feature, label_feature)
 
@@ -131,7 +129,7 @@ def _matching(pattern: str, base: str) -> Iterator[bytes]:
 class _InThreads(beam.DoFn):
     """Read several files or records at a time, on all cores and in order; decoding releases Python's lock."""
 
-    def __init__(self, base: str, options: ReadOptions, seen: SharedCount) -> None:
+    def __init__(self, base: str, options: Reading, seen: SharedCount) -> None:
         super().__init__()
         self._base, self._options, self._seen = base, options, seen
 
@@ -176,9 +174,7 @@ class _ReadFiles(_InThreads):
 class _ReadRecords(_InThreads):
     """Turn paths of TFRecord files into the outputs of `raw_example.from_record`."""
 
-    def __init__(
-        self, base: str, options: ReadOptions, seen: SharedCount, image_feature: str, label_feature: str
-    ) -> None:
+    def __init__(self, base: str, options: Reading, seen: SharedCount, image_feature: str, label_feature: str) -> None:
         super().__init__(base, options, seen)
         self._features = RecordFeatures(image_feature, label_feature)
 

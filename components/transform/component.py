@@ -25,7 +25,10 @@ class Transform(tfx_transform.Transform):
         examples=example_gen.outputs["examples"],
         schema=schema,
         preprocessing_fn="edgetune.modules.examples.preprocessing.preprocessing_fn",
-        custom_config={"image_size": 224},
+        custom_config={
+            "image_size": 224,
+            "reading": {"max_pixels": 89_478_485, "max_side": 640, "background": [255, 255, 255]},
+        },
         disable_statistics=True,
     )
     ```

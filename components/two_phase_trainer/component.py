@@ -50,8 +50,10 @@ class TwoPhaseTrainer(base_component.BaseComponent):
 
     Phase 1 trains a new head on the frozen, pretrained backbone. Phase 2 fine-tunes head and top of the backbone at a
     lower learning rate. Both stop early by the eval split and keep their best weights; if phase 2 is not better than
-    phase 1, the weights of phase 1 are exported. It replaces TFX's Trainer and has the same outputs. It fails if a loss
-    is not finite, or if the model is no better on eval than always predicting the commonest class.
+    phase 1, the weights of phase 1 are exported. Before, their logits are divided by a temperature that is fitted on
+    eval, and recorded as the custom property `temperature` of the model. The component replaces TFX's Trainer and has
+    the same outputs. It fails if a loss is not finite, or if the model is no better on eval than always predicting the
+    commonest class.
 
     ## Example
     ```

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from absl import logging
+from scipy.special import softmax
 from tfx import types
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
@@ -21,14 +23,15 @@ from tfx.utils import path_utils
 
 from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.names import HISTORY_FILE, MODEL_KEY, MODEL_RUN_KEY, TRANSFER_FILE
+from edgetune.components.common.names import HISTORY_FILE, MODEL_KEY, MODEL_RUN_KEY, TEMPERATURE, TRANSFER_FILE
 from edgetune.components.common.outputs import empty
 from edgetune.modules.core import progress
 from edgetune.modules.core.package_paths import located
+from edgetune.modules.evaluation.calibration import cross_entropy, expected_calibration_error, reliability
 from edgetune.modules.examples.label_counts import check_labels, label_counts
 from edgetune.modules.serving import export
 from edgetune.modules.settings.run import ModelSettings, TrainingSettings, unflatten
-from edgetune.modules.training import baselines, devices, distribution
+from edgetune.modules.training import baselines, devices, distribution, temperature
 from edgetune.modules.training.datasets import Datasets, load_datasets
 from edgetune.modules.training.losses import build_loss
 from edgetune.modules.training.phase import Phase
@@ -41,6 +44,7 @@ LIBRARIES = (
     "tensorflow",  # computes, shuffles and augments, and writes the SavedModel
     "keras",  # networks, optimizers, initial weights
     "numpy",  # order of cached activations, class weights
+    "scipy",  # fits the temperature
     "tensorflow-transform",  # its graph becomes part of the SavedModel
 )
 
@@ -93,9 +97,15 @@ class Executor(BaseExecutor):
             key = _training_key(input_dict, exec_properties)
             folders = _folders(run.uri, model_artifact.uri, key, strategy, Path(temporary))
             result = train_two_phases(examples_uri, data, len(labels), model, training, loss, folders, strategy)
-            baselines.check_learned(result.classifier.model, data.evaluation)
+            logits, truth = temperature.measure_logits(result.classifier, data.evaluation)
+            baselines.check_learned(logits, truth)
+            # The only place: checkpoints, caches and `after_head` have the weights as they were trained.
+            calibration = _calibrate(result.classifier.head, logits, truth) if training.calibrate else None
             if distribution.is_chief(strategy):
-                _write_history(f"{run.uri}/{HISTORY_FILE}", result, device)
+                _write_history(f"{run.uri}/{HISTORY_FILE}", result, device, calibration)
+                model_artifact.set_float_custom_property(
+                    TEMPERATURE, calibration["temperature"] if calibration else 1.0
+                )
                 run.set_string_custom_property("device", device.device)
                 run.set_string_custom_property("exported_phase", result.exported)
                 model_artifact.set_string_custom_property("code_digest", exec_properties["code_digest"])
@@ -113,12 +123,31 @@ class Executor(BaseExecutor):
             shutil.rmtree(folders.resume.parent, ignore_errors=True)
 
 
-def _write_history(path: str, result: Result, device: devices.Choice) -> None:
+def _calibrate(head: keras.Model, logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Fit the temperature, make it part of the head, and return what it changed on `eval`.
+
+    The errors afterwards are those on the images that it was fitted on; EdgeEvaluator measures them on `test`.
+    """
+    fitted = temperature.fit(logits, labels)
+    temperature.apply(head, fitted.value)
+    found: dict[str, Any] = {"temperature": fitted.value, "note": fitted.note, "images": len(labels)}
+    for when, value in (("before", 1.0), ("after", fitted.value)):
+        probabilities = softmax(logits.astype(np.float64) / value, axis=1)
+        diagram = reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
+        found[when] = {
+            "cross_entropy": cross_entropy(probabilities[np.arange(len(labels)), labels]),
+            "ece": expected_calibration_error(diagram),
+        }
+    return found
+
+
+def _write_history(path: str, result: Result, device: devices.Choice, calibration: dict[str, Any] | None) -> None:
     history = {
         "phases": [phase.as_json() for phase in result.phases],
         "exported": result.exported,
         "why": result.why,
         "device": asdict(device),
+        "calibration": calibration,
         "frozen_seconds": dict(zip((HEAD, FINE_TUNE), result.frozen_seconds, strict=False)),
     }
     _write(path, history)

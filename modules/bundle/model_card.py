@@ -116,6 +116,44 @@ The share of the test images of each class that are classified correctly (recall
 
 {% endfor %}
 
+{% set c = calibration %}
+## Probabilities
+
+{% if c.after.ece is not none %}
+On {{ test.images }} test images, the expected calibration error of the server model is {{ c.after.ece | share }} \
+({{ c.bins }} bins of equal width, Guo et al. 2017): the mean distance between a probability and the share of right \
+answers with it. {% if c.temperature != 1 %}
+Its logits are divided by a temperature of {{ "%.3g" % c.temperature }}, fitted on the eval split; without that, the \
+error would be {{ c.before.ece | share }}.
+{% else %}
+Its probabilities were not scaled.
+{% endif %}
+
+{% endif %}
+The threshold of a class was chosen on the eval split, so that {{ "%g" % (100 * c.precision) }} % of the answers at \
+and above it are right there. Treat an answer below it as unsure. A class without a threshold did not reach that \
+share with at least {{ c.min_answers }} answers: none of its answers should be taken for certain. Precision and \
+coverage, the share of answers that reach the threshold, were measured on the test images.
+
+| class | threshold | precision | coverage | answers accepted |
+|-|-:|-:|-:|-:|
+{% for label in labels %}
+{% set row = c.test[loop.index0] %}
+| {{ label | plain }} | {{ c.thresholds[loop.index0] | share }} | {{ row.precision | share }} \
+| {{ row.coverage | share }} | {{ row.accepted }} of {{ row.answers }} |
+{% endfor %}
+| all | | {{ c.selection.precision | share }} | {{ c.selection.coverage | share }} \
+| {{ c.selection.accepted }} of {{ c.selection.answers }} |
+{% for name, facts in variants.items() if facts.calibration %}
+{% set found = facts.calibration.selection %}
+| all, {{ name }} | | {{ found.precision | share }} | {{ found.coverage | share }} \
+| {{ found.accepted }} of {{ found.answers }} |
+{% endfor %}
+
+{% if c.unknown %}
+Of {{ c.unknown.images }} images that show none of the classes, {{ c.unknown.accepted }} reach the threshold of a class.
+
+{% endif %}
 ## Limits
 
 {% if about.limits %}
@@ -123,12 +161,12 @@ The share of the test images of each class that are classified correctly (recall
 
 {% endif %}
 - The model names one of its classes for every image, including images that show none of them. A low probability is \
-the only sign of that.
+the only sign of that{{ "" if calibration.unknown else ", and how often it fails was not measured" }}.
 - The test images come from the same collection as the training images. The accuracy on other images can be much \
 lower; it was not measured.
 - The accuracies are estimates from {{ test.images }} test images, with a margin of error of up to \
 ± {{ "%.3f" % margin }} (95 % confidence); for a single class it is larger.
-- The probabilities are not calibrated: a probability of 0.9 does not mean that 90 % of such answers are correct.
+- Thresholds and calibration hold for images like those of the test split, with the same shares of the classes.
 - Accuracy was measured by class only. Differences between groups of people or between places are unknown.
 {% if absent %}
 - These classes have no test images, so their accuracy is unknown: {{ absent | map("plain") | join(", ") }}.

@@ -7,6 +7,7 @@ implementation would start faster but differ slightly. The model runs in LiteRT'
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,16 +20,18 @@ import tensorflow as tf
 from edgetune.modules.bundle.files import MAX_BYTES, BundleFiles, checksum_problems, shown
 from edgetune.modules.contracts.bundle import BUNDLE_JSON, InputReading, model_file, parse_bundle
 from edgetune.modules.contracts.signatures import LABELS_FILE
-from edgetune.modules.core.errors import BundleError, DataError, ExportError
+from edgetune.modules.core.errors import BundleError, ConfigError, DataError, ExportError
 from edgetune.modules.data.class_folders import ignored
 from edgetune.modules.images import reader
 from edgetune.modules.images.decode import decode
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.litert import inspection, metadata
 from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
 
 REFERENCE = "float32"
+AUTO = "auto"
 Image = str | Path | bytes | bytearray | np.ndarray | PIL.Image.Image
 """A path, the content of an image file, pixels uint8 `[H, W, 3]` in RGB, or an image of Pillow."""
 # The defaults of a run's settings.
@@ -50,6 +53,9 @@ class Prediction:
     probability: float
     probabilities: dict[str, float]
     """Probabilities by class, the most probable first."""
+    accepted: bool | None = None
+    """Whether `probability` reaches the threshold; False also if the class has none. None if no threshold was given and
+    the bundle has none."""
 
 
 class Classifier:
@@ -58,19 +64,24 @@ class Classifier:
     Args:
         path: A `.tflite` file, with its labels inside it or in `labels.txt` beside it.
         reading: How to read images; by default as a run with default settings does.
+        thresholds: For each class the probability from which its answers can be accepted, None for a class that has
+            none; None if they are not known.
 
     Raises:
         BundleError: The file cannot be read, is not a LiteRT model, has other inputs or outputs, or has no labels.
     """
 
-    def __init__(self, path: Path, reading: InputReading = _READING) -> None:
+    def __init__(
+        self, path: Path, reading: InputReading = _READING, thresholds: Sequence[float | None] | None = None
+    ) -> None:
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise BundleError(f"{path}: is larger than any model", _VERIFY)
             content = path.read_bytes()
         except OSError as error:
             raise BundleError(f"{path}: cannot be read: {error.strerror}", "name a .tflite file or a bundle") from None
-        self.path, self._reading = path, reading
+        self.path, self.thresholds = path, thresholds
+        self._reading = Reading(_MAX_PIXELS, reading.max_side, reading.background)
         try:
             facts = inspection.inspect(content)
             # Variants differ only in the input of int8.
@@ -85,22 +96,58 @@ class Classifier:
         if problems:
             raise BundleError(f"{path}: {'; '.join(problems)}", "name a model from an edge bundle")
 
-    def predict(self, images: Image | Sequence[Image]) -> list[Prediction]:
+    def predict(self, images: Image | Sequence[Image], threshold: float | str | None = None) -> list[Prediction]:
         """Classify images, read as the pipeline reads them.
 
         Args:
             images: One image or several: a path, the content of an image file, pixels uint8 `[H, W, 3]` in RGB,
                 or an image of Pillow.
+            threshold: The probability from which an answer is accepted, 0..1; "auto" for the threshold that the bundle
+                has for each class; None for the same if the bundle has any.
 
         Raises:
             DataError: One cannot be read, or is not an image that the pipeline would accept.
+            ConfigError: The threshold is not one of these.
+            BundleError: It is "auto", and the bundle has no thresholds.
         """
         several = [images] if isinstance(images, Image) else images
+        thresholds = self.thresholds if threshold is None else self.thresholds_of(threshold)
         predictions = []
         for image in several:
             ranked = self.best(self.classify(image), len(self.labels))
-            predictions.append(Prediction(*ranked[0], dict(ranked)))
+            accepted = None if thresholds is None else self.accepts(*ranked[0], thresholds)
+            predictions.append(Prediction(*ranked[0], dict(ranked), accepted))
         return predictions
+
+    def thresholds_of(self, threshold: float | str) -> Sequence[float | None]:
+        """Return the threshold of each class, in the order of `labels`.
+
+        Args:
+            threshold: One for all classes, 0..1, also as a text; or "auto".
+
+        Raises:
+            ConfigError: It is neither.
+            BundleError: It is "auto", and the bundle has no thresholds.
+        """
+        if threshold == AUTO:
+            if self.thresholds is None:
+                raise BundleError(
+                    f"{self.path}: there are no thresholds of the classes",
+                    "name the folder of a bundle that was made by a newer edgetune, or give a number as the threshold",
+                )
+            return self.thresholds
+        try:
+            number = float(threshold)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not 0 <= number <= 1:
+            raise ConfigError(f"threshold {threshold!r:.40}: is neither {AUTO} nor a number from 0 to 1", "correct it")
+        return [number] * len(self.labels)
+
+    def accepts(self, label: str, probability: float, thresholds: Sequence[float | None]) -> bool:
+        """Return whether an answer reaches the threshold of its class; never for a class without one."""
+        threshold = thresholds[self.labels.index(label)]
+        return threshold is not None and probability >= threshold
 
     def classify(self, image: Image) -> np.ndarray:
         """Return the probabilities of one image, float32 `[C]`, in the order of `labels`.
@@ -113,14 +160,13 @@ class Classifier:
         """
         name = str(image) if isinstance(image, str | Path) else "the image"
         try:
-            background = "#{:02x}{:02x}{:02x}".format(*self._reading.background)
-            read = reader.read_image(_content(image), _MAX_PIXELS, self._reading.max_side, background)
+            read = reader.read_image(_content(image), self._reading)
         # Paths with a null byte are a ValueError.
         except (UnreadableFile, reader.Unusable, OSError, ValueError) as error:
             raise DataError(
                 f"{name}: {error}", "give an image file that the pipeline reads, such as JPEG or PNG"
             ) from None
-        pixels = decode(tf.constant(read.encoded), self.image_size).numpy()
+        pixels = decode(tf.constant(read.encoded), self.image_size, self._reading).numpy()
         return np.asarray(self._runner.probabilities(pixels[np.newaxis])[0])
 
     def best(self, probabilities: np.ndarray, top: int) -> list[tuple[str, float]]:
@@ -155,7 +201,8 @@ def open_model(source: Path, variant: str | None = None) -> Classifier:
     facts = next((facts for facts in bundle.variants.values() if facts.file == path.name), None)
     if facts is None or facts.sha256 != files.sha256(path.name):
         raise BundleError(f"{path}: is not the file that was measured according to {BUNDLE_JSON}", _VERIFY)
-    classifier = Classifier(path, bundle.input.reading or _READING)
+    thresholds = bundle.calibration.thresholds if bundle.calibration else None
+    classifier = Classifier(path, bundle.input.reading or _READING, thresholds)
     if classifier.labels != bundle.labels:
         raise BundleError(f"{path}: its labels differ from those in {BUNDLE_JSON}", _VERIFY)
     return classifier

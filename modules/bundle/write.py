@@ -2,7 +2,7 @@
 
 model_<variant>.tflite   each blessed variant
 labels.txt               class names in the order of the output, also inside each model file
-bundle.json              input and output contract, measurements of each variant, the run's lineage
+bundle.json              input and output contract, thresholds of the classes, measurements, the run's lineage
 golden/                  images of the input size, and the probabilities that each variant must give
 MODEL_CARD.md            the content of bundle.json for people
 SHA256SUMS               digests of all other files, for `sha256sum -c`; written last
@@ -123,6 +123,7 @@ def write_bundle(
         "runtime": metrics["runtime"],
         "thresholds": metrics["thresholds"],
         "gates": [dict(gate) for gate in gates],
+        "calibration": metrics["calibration"],
         "about": {name: text for name, text in (about or {}).items() if text},
         "images": images or {},
         "lineage": asdict(lineage),

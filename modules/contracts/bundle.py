@@ -28,6 +28,7 @@ SIGNATURE = "model.sig"
 _MAX_PROBLEMS = 5
 _Text = Annotated[str, Field(max_length=1000)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_Share = Annotated[float, Field(ge=0, le=1)]
 _Side = Annotated[int, Field(ge=1, le=4096)]
 _Probability = Annotated[float, Field(ge=0, le=1.001)]  # a softmax may round to a little above one
 
@@ -74,6 +75,16 @@ class VariantFacts(_Part):
     min_runtime: _Text | None
 
 
+class Calibration(_Part):
+    """The part of the measurements of probabilities that is needed to use them."""
+
+    precision: _Share
+    """Share of a class's answers that were right on the eval split at and above its threshold."""
+    thresholds: list[_Share | None]
+    """For each class, in the order of the labels, the probability from which its answers can be accepted; None if none
+    reaches the precision."""
+
+
 class Bundle(_Part):
     """The part of `bundle.json` that can be checked against the other files."""
 
@@ -81,6 +92,8 @@ class Bundle(_Part):
     labels: Annotated[list[Annotated[str, Field(min_length=1, max_length=1000)]], Field(min_length=1)]
     input: Input
     variants: Annotated[dict[Variant, VariantFacts], Field(min_length=1)]
+    calibration: Calibration | None = None
+    """None in bundles made before it was measured."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Bundle:
@@ -91,6 +104,8 @@ class Bundle(_Part):
         for variant, facts in self.variants.items():
             if facts.file != model_file(variant):
                 raise ValueError(f"the file of {variant} is {facts.file!r}, but must be {model_file(variant)}")
+        if self.calibration and len(self.calibration.thresholds) != len(self.labels):
+            raise ValueError(f"{len(self.calibration.thresholds)} thresholds for {len(self.labels)} labels")
         return self
 
     @property

@@ -108,7 +108,7 @@ def _matrix(column: pa.ChunkedArray, evaluation: str) -> np.ndarray:
     """Return lists of one length as float32 `[N, C]`."""
     rows = len(column)
     flat = np.concatenate([np.zeros(0, np.float32), *(chunk.flatten().to_numpy() for chunk in column.chunks)])
-    lengths = {length for chunk in column.chunks for length in np.unique(chunk.value_lengths().to_numpy())}
+    lengths = {int(length) for chunk in column.chunks for length in np.unique(chunk.value_lengths().to_numpy())}
     if len(lengths) > 1:
         raise DataError(f"{evaluation}: answers have different numbers of classes: {sorted(lengths)}", _AGAIN)
     return flat.reshape(rows, len(flat) // rows if rows else 0)

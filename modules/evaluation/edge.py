@@ -8,31 +8,41 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
 import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.bundle.golden import Golden
+from edgetune.modules.contracts import example_features
 from edgetune.modules.contracts.bundle import model_file
-from edgetune.modules.contracts.signatures import IMAGE_BYTES, LABELS_FILE, PROBABILITIES, SERVING
+from edgetune.modules.contracts.signatures import (
+    IMAGE_BYTES,
+    LABELS_FILE,
+    PROBABILITIES,
+    SERIALIZED,
+    SERVING,
+    TRANSFORM,
+)
 from edgetune.modules.core.errors import DataError, EdgetuneError
 from edgetune.modules.core.progress import report
 from edgetune.modules.evaluation.arithmetic import judge
+from edgetune.modules.evaluation.confidence import SAVED_MODEL, Confidence
 from edgetune.modules.evaluation.gates import as_json
 from edgetune.modules.evaluation.verdict import ClassifierCounts, Thresholds, overall, refusals, variant_gates
 from edgetune.modules.examples import records
-from edgetune.modules.images.decode import decode
+from edgetune.modules.images.decode import from_raw
 from edgetune.modules.litert import declared_metadata, inspection, metadata
 from edgetune.modules.litert.crash_probe import crash_reason
 from edgetune.modules.litert.interpreter import EdgeRunner, cores, runtime
 from edgetune.modules.serving import saved_model as saved_model_reader
-from edgetune.modules.settings.run import Variant
+from edgetune.modules.settings.run import EvaluationSettings, Variant
 from edgetune.modules.storage.digests import DataDigest, folder_digest
 
 BATCH = 32
-SPLIT = "test"
+SPLIT, CHOOSING = "test", "eval"
 # On a busy machine, two threads are often slower than one, and always less reproducible.
 LATENCY_THREADS = 1
 
@@ -52,7 +62,7 @@ class _Variant:
     """One variant: the problems of its file, and the counts of its answers."""
 
     def __init__(self, name: str, content: bytes, labels: Sequence[str], image_size: int) -> None:
-        self.content, self.reasons, self.facts = content, list[str](), None
+        self.name, self.content, self.reasons, self.facts = name, content, list[str](), None
         self.runner: EdgeRunner | None = None
         self.counts = ClassifierCounts(labels, metadata.read_labels(content))
         try:
@@ -81,9 +91,18 @@ class _Variant:
 
 
 def evaluate(
-    saved_model: str, edge_model: str, examples_uri: str, thresholds: Thresholds, golden: Golden | None = None
+    saved_model: str,
+    edge_model: str,
+    examples_uri: str,
+    thresholds: Thresholds,
+    golden: Golden | None = None,
+    precision: float = EvaluationSettings.model_fields["precision"].default,
+    temperature: float = 1.0,
+    unknown: Iterable[bytes | str] = (),
 ) -> dict[str, Any]:
     """Run the SavedModel and all variants over the raw test split, in batches.
+
+    The SavedModel also classifies the eval split, on which the thresholds of the classes are chosen.
 
     Args:
         saved_model: Folder of the SavedModel.
@@ -91,10 +110,15 @@ def evaluate(
         examples_uri: An `Examples` artifact of raw examples.
         thresholds: When a variant is blessed.
         golden: Collector of golden images and their expected probabilities; None collects none.
+        precision: Share of a class's answers that must be right at and above its threshold.
+        temperature: What the SavedModel's logits were divided by after training.
+        unknown: Encoded images of none of the classes, as `modules.data.unknown_images.read` yields them; a text stands
+            for a file that could not be read.
 
     Returns:
         The content of `metrics.json`: `blessed`, `reasons`, `labels`, `image_size`, `test` (`images`, `sha256`),
-        `thresholds`, `runtime`, `threads`, `saved_model` (`accuracy`, `per_class`, `sha256`) and `variants`, by name.
+        `thresholds`, `runtime`, `threads`, `saved_model` (`accuracy`, `per_class`, `sha256`), `calibration`
+        (`Confidence.of_saved_model`) and `variants`, by name.
 
     Raises:
         ExportError: The SavedModel is missing or has no signature `edge`.
@@ -102,7 +126,7 @@ def evaluate(
     """
     labels = saved_model_reader.read_labels(saved_model)
     image_size, _ = saved_model_reader.edge_shape(saved_model)
-    server = _server(saved_model)
+    server = _Server(saved_model)
     variants = {name: _Variant(name, content, labels, image_size) for name, content in variants_in(edge_model).items()}
     if (beside := _labels_beside(edge_model)) != labels:
         for variant in variants.values():
@@ -112,22 +136,33 @@ def evaluate(
         DataDigest(),
         np.zeros((0, image_size, image_size, 3), np.uint8),
     )
-    for encoded, truth, images in _batches(examples_uri, labels, image_size):
+    confidence = Confidence(len(labels), precision, temperature)
+    for encoded, truth in _batches(examples_uri, labels, CHOOSING):
+        confidence.add_eval(truth, server(encoded))
+        report("edge evaluation: thresholds")
+    for encoded, truth in _batches(examples_uri, labels):
+        images = server.pixels(encoded, image_size)
         expected = server(encoded)
         reference.add(truth, expected, expected)
+        confidence.add_test(SAVED_MODEL, truth, expected)
         for variant in variants.values():
             answers = variant.ask(images)
             if answers is not None:
                 variant.counts.add(truth, answers, expected)
+                confidence.add_test(variant.name, truth, answers)
         if golden:
             golden.offer(images, truth)
         for index, content in zip(truth, encoded, strict=True):
             digest.add(labels[index].encode() + b"\0" + content)
         first = first if len(first) else images
         report(f"edge evaluation: {reference.total} images")
+    _classify_unknown(unknown, image_size, server, variants.values(), confidence)
     if golden:
         golden.write(server, {name: variant.ask for name, variant in variants.items()})
-    described = {name: _describe(variant, thresholds, first, name) for name, variant in variants.items()}
+    described = {
+        name: {**_describe(variant, thresholds, first, name), "calibration": confidence.of_variant(name)}
+        for name, variant in variants.items()
+    }
     reasons = overall({name: facts["reasons"] for name, facts in described.items()}, thresholds.required)
     if not reference.total:
         reasons = [f"nothing was measured: the {SPLIT} split has no images"]
@@ -141,6 +176,7 @@ def evaluate(
         "runtime": runtime(),
         "threads": cores(),
         "saved_model": {**reference.metrics(), "sha256": folder_digest(saved_model)},
+        "calibration": confidence.of_saved_model(),
         "variants": described,
     }
 
@@ -178,34 +214,64 @@ def _tensor(tensors: tuple[inspection.Tensor, ...]) -> dict[str, Any] | None:
     return dataclasses.asdict(tensors[0]) | {"shape": list(tensors[0].shape)} if tensors else None
 
 
-def _server(saved_model: str) -> Callable[[Sequence[bytes]], np.ndarray]:
-    loaded = tf.saved_model.load(saved_model)
-    signature = loaded.signatures[SERVING]
+class _Server:
+    """The SavedModel, called with encoded images as a server calls it; returns probabilities float32 `[N, C]`."""
 
-    def ask(encoded: Sequence[bytes], keep_alive: Any = loaded) -> np.ndarray:
+    def __init__(self, saved_model: str) -> None:
+        self._loaded = tf.saved_model.load(saved_model)
+
+    def __call__(self, encoded: Sequence[bytes]) -> np.ndarray:
+        signature = self._loaded.signatures[SERVING]
         return np.asarray(signature(**{IMAGE_BYTES: tf.constant(encoded, tf.string)})[PROBABILITIES])
 
-    return ask
+    def pixels(self, encoded: Sequence[bytes], image_size: int) -> np.ndarray:
+        """Return what its network sees of encoded images: uint8 `[N, S, S, 3]`."""
+        serialized = [_example(content).SerializeToString() for content in encoded]
+        transformed = self._loaded.signatures[TRANSFORM](**{SERIALIZED: tf.constant(serialized)})
+        return np.asarray(from_raw(transformed[example_features.IMAGE], image_size))
 
 
-def _batches(
-    examples_uri: str, labels: Sequence[str], image_size: int
-) -> Iterator[tuple[list[bytes], np.ndarray, np.ndarray]]:
-    """Yield encoded images `[N]`, indices into `labels` int64 `[N]` and pixels uint8 `[N, S, S, 3]`."""
-    if not records.split_files(examples_uri, SPLIT):
+def _example(content: bytes) -> tf.train.Example:
+    values = {example_features.IMAGE: content, example_features.LABEL: b""}
+    lists = {name: tf.train.BytesList(value=[value]) for name, value in values.items()}
+    features = {name: tf.train.Feature(bytes_list=found) for name, found in lists.items()}
+    return tf.train.Example(features=tf.train.Features(feature=features))
+
+
+def _classify_unknown(
+    unknown: Iterable[bytes | str],
+    image_size: int,
+    server: _Server,
+    variants: Iterable[_Variant],
+    confidence: Confidence,
+) -> None:
+    """Add the answers of all classifiers to images of none of the classes."""
+    files = iter(unknown)
+    while read := list(itertools.islice(files, BATCH)):
+        encoded = [content for content in read if isinstance(content, bytes)]
+        confidence.unusable += len(read) - len(encoded)
+        if not encoded:
+            continue
+        confidence.add_unknown(SAVED_MODEL, server(encoded))
+        images = server.pixels(encoded, image_size)
+        for variant in variants:
+            if (answers := variant.ask(images)) is not None:
+                confidence.add_unknown(variant.name, answers)
+        report("edge evaluation: images of none of the classes")
+
+
+def _batches(examples_uri: str, labels: Sequence[str], split: str = SPLIT) -> Iterator[tuple[list[bytes], np.ndarray]]:
+    """Yield encoded images `[N]` and indices into `labels` int64 `[N]`."""
+    if not records.split_files(examples_uri, split):
         return
     index = {label: position for position, label in enumerate(labels)}
-    pairs = records.raw(examples_uri, SPLIT)
-    decoded = pairs.map(
-        lambda encoded, label: (encoded, label, decode(encoded, image_size)), tf.data.AUTOTUNE, deterministic=True
-    )
-    for encoded, names, images in decoded.batch(BATCH).prefetch(1).as_numpy_iterator():
+    for encoded, names in records.raw(examples_uri, split).batch(BATCH).prefetch(1).as_numpy_iterator():
         if unknown := sorted({name.decode(errors="replace") for name in names} - set(labels)):
             raise DataError(
-                f"the {SPLIT} split has images of class {unknown[0]!r}, which the model does not have",
+                f"the {split} split has images of class {unknown[0]!r}, which the model does not have",
                 "add images of this class to the train split",
             )
-        yield list(encoded), np.array([index[name.decode()] for name in names], np.int64), images
+        yield list(encoded), np.array([index[name.decode()] for name in names], np.int64)
 
 
 def _labels_beside(edge_model: str) -> list[str] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,9 @@ import tensorflow as tf
 from edgetune.modules.contracts import example_features
 from edgetune.modules.evaluation.answers import Answers
 from edgetune.modules.examples import records
-from edgetune.modules.images import decode
+from edgetune.modules.images import graph_read
 from edgetune.modules.images.reader import Unusable, read_image
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
 
 SPLIT = "test"
@@ -25,7 +26,6 @@ ASKED, GONE, CHANGED, RECORDS, REFUSED = "asked", "gone", "changed", "records", 
 """What became of an original: asked; gone or not readable; other pixels than were measured, or no image any more; in a
 TFRecord file; a kind of image that the server refuses, as it should."""
 _MOST = 64 << 20  # bytes; no server is sent larger requests
-_SMALL = 16  # pixels
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,7 @@ class Location:
     """`images`, `manifest` or `tfrecords`; see `modules.data.sources`."""
     base: str
     """Folder or URL that `source` is relative to."""
-    max_pixels: int
-    max_side: int | None
-    background: Sequence[int]
+    reading: Reading
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Location:
@@ -47,7 +45,7 @@ class Location:
         Raises:
             KeyError: A value is missing.
         """
-        return cls(**{name: values[name] for name in ("kind", "base", "max_pixels", "max_side", "background")})
+        return cls(values["kind"], values["base"], Reading.of(values))
 
 
 @dataclass(frozen=True)
@@ -117,28 +115,27 @@ def read_original(source: str, image_id: str, location: Location) -> Original:
     if location.kind not in ("images", "manifest") or not source:
         return Original(RECORDS, "in a TFRecord file")
     try:
-        most = min(_MOST, max_file_bytes(location.max_pixels))
+        most = min(_MOST, max_file_bytes(location.reading.max_pixels))
         content = read_file(f"{location.base}/{source}", location.base, most, "a request")
     except UnreadableFile as error:
         return Original(GONE, str(error))
-    background = "#{:02x}{:02x}{:02x}".format(*location.background)
     try:
-        now = read_image(content, location.max_pixels, location.max_side, background).digest
+        now = read_image(content, location.reading).digest
     except Unusable as error:
         return Original(CHANGED, str(error))
     if now != image_id:
         return Original(CHANGED, "other pixels than those that were measured")
-    refusal = _refusal(content)
+    refusal = _refusal(content, location.reading)
     return Original(REFUSED if refusal else ASKED, refusal, content)
 
 
-def _refusal(content: bytes) -> str:
+def _refusal(content: bytes, reading: Reading) -> str:
     """Return why the function in the exported graph refuses an image, called here; empty if it reads it."""
     try:
-        decode.decode(tf.constant(content), _SMALL)
+        fault, _ = graph_read.read(tf.constant(content), reading)
     except tf.errors.InvalidArgumentError as error:
         return str(error.message).partition("\n")[0]
-    return ""
+    return bytes(fault.numpy()).decode()
 
 
 def _records(examples_uri: str) -> Iterator[bytes]:

@@ -19,6 +19,7 @@ import tensorflow_transform.beam as tft_beam
 from edgetune.modules.contracts import example_features
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.images import decode
+from edgetune.modules.images.reading import Reading
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
@@ -27,13 +28,14 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
     Args:
         inputs: Features of raw examples (`modules.contracts.example_features`), of which `image` and `label`, string
             `[N]`, are used.
-        custom_config: `image_size`, in pixels.
+        custom_config: `image_size`, in pixels; `reading`, the options of `modules.images.reading.Reading` by name.
 
     Returns:
         `image`, string `[N]`, and `label_index`, int64 `[N]`. The vocabulary becomes the asset `labels.txt`: class
         names in sorted order, one per line.
     """
-    label = inputs[example_features.LABEL]
+    label, reading = inputs[example_features.LABEL], Reading.of(custom_config["reading"])
+    image = decode.decode_to_raw(inputs[example_features.IMAGE], custom_config["image_size"], reading)
     [labels_file] = tft.experimental.ptransform_analyzer(
         inputs=[label],
         # `tft.vocabulary` sorts by frequency, so that one more image could change the index of every class.
@@ -44,7 +46,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
         name="labels",
     )
     return {
-        example_features.IMAGE: decode.decode_to_raw(inputs[example_features.IMAGE], custom_config["image_size"]),
+        example_features.IMAGE: image,
         example_features.LABEL_INDEX: tft.apply_vocabulary(label, labels_file, default_value=-1),
     }
 

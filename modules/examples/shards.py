@@ -157,7 +157,7 @@ def _check_complete(folder: str, names: Sequence[str]) -> None:
     for name, match in zip(names, matches, strict=True):
         if match is None:
             raise _foreign(f"{folder}/{name}", "shards are named <prefix>-<number>-of-<total>.gz")
-    found = [(match[1], int(match[2]), int(match[3])) for match in matches if match]
+    found = sorted((match[1], int(match[2]), int(match[3])) for match in matches if match)
     prefix = found[0][0] if found else ""
     if not found or found != [(prefix, number, len(found)) for number in range(len(found))]:
         raise DataError(f"{folder}: is not the output of one writer: {', '.join(names) or 'empty'}", _AGAIN)

@@ -39,12 +39,6 @@ def check_mode(mode: str) -> None:
         raise UnknownColours(f"pixels of mode {mode} are not supported; save it as RGB")
 
 
-def is_srgb(image: Image.Image) -> bool:
-    """Return whether an opened image of mode RGB or L is already sRGB, by its profile or because it has none."""
-    profile = image.info.get("icc_profile")
-    return not profile or _transform(profile, image.mode) is None
-
-
 def to_8_bits(image: Image.Image) -> Image.Image:
     """Convert an opened image to 8 bits a channel without a palette: mode L, LA, RGB, RGBA, CMYK, YCbCr or LAB.
 

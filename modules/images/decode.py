@@ -1,44 +1,88 @@
-"""Decode and resize an encoded image to the model's input.
+"""Read and resize encoded images to the model's input.
 
-This is the only implementation: Transform, the serving signatures, the representative data of quantization and the
-evaluators all call it, so that they cannot diverge. It returns plain RGB; an architecture's normalisation is a layer
-inside the model.
+This is the only implementation: Transform, the serving signatures and `edgetune predict` call it, so that they cannot
+diverge. It returns plain RGB; an architecture's normalisation is a layer inside the model.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-CHANNELS = 3
-_STRING = tf.TensorSpec([], tf.string)
+from edgetune.modules.images import graph_read
+from edgetune.modules.images.reading import Reading
+
+CHANNELS = graph_read.CHANNELS
+_DAMAGED = "cannot be decoded: its data is damaged or cut off, or needs more memory than there is"
+# Each holds one image in memory; more are hardly faster on servers, which answer several requests at a time.
+_AT_A_TIME = 2
 
 
-def decode(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Decode one image and resize it to the model's input.
+def decode(encoded: tf.Tensor, image_size: int, reading: Reading = Reading()) -> tf.Tensor:  # noqa: B008 - frozen
+    """Read one image and resize it to the model's input.
 
     The image is stretched to a square, as the usual phone clients do by default. Antialiasing keeps large photographs
     free of aliasing when they are scaled down.
 
     Args:
-        encoded: string scalar: a JPEG or PNG, upright, 8 bits a channel, grey, RGB or RGBA.
+        encoded: string scalar: a JPEG or PNG that `graph_read.read` accepts.
         image_size: Height and width of the result, in pixels.
+        reading: Options.
 
     Returns:
         uint8 `[image_size, image_size, 3]`, RGB in 0..255.
+
+    Raises:
+        tf.errors.InvalidArgumentError: On execution: the image is refused, or its data is damaged or cut off.
     """
-    pixels = tf.io.decode_image(encoded, channels=CHANNELS, expand_animations=False)
-    resized = tf.image.resize(pixels, [image_size, image_size], method="bilinear", antialias=True)
-    image = tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
-    return tf.ensure_shape(image, [image_size, image_size, CHANNELS])
+    fault, pixels = graph_read.read(encoded, reading)
+    checked = tf.debugging.Assert(fault == "", [tf.strings.join(["the image ", fault])])
+    with tf.control_dependencies([checked] if checked is not None else []):
+        return _square(tf.identity(pixels), image_size)
 
 
-def decode_to_raw(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Apply `decode` to a string vector `[N]`, with the pixels of only one image in memory at a time.
+def decode_to_raw(
+    encoded: tf.Tensor,
+    image_size: int,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+) -> tf.Tensor:
+    """Apply `decode` to a string vector `[N]`, with the pixels of only a few images in memory at a time.
 
     Returns:
         String `[N]`: for each image its `image_size * image_size * 3` bytes in the order of uint8 `[S, S, 3]`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: On execution: an image is refused or damaged. The message has its place.
     """
-    return tf.map_fn(lambda one: _raw(decode(one, image_size)), encoded, fn_output_signature=_STRING)
+
+    def read(place: tf.Tensor, content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        fault, pixels = graph_read.read(content, reading)
+        raw = tf.cond(fault == "", lambda: _raw(_square(pixels, image_size)), lambda: tf.constant(""))
+        return place, fault, raw
+
+    # An operation that fails does not know the place of its image; a dataset leaves the image out, and goes on.
+    count = tf.size(encoded, tf.int64)
+    images = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
+    read = tf.autograph.experimental.do_not_convert(read)
+    images = images.map(read, num_parallel_calls=_AT_A_TIME, deterministic=True).ignore_errors()
+    nothing = tf.data.Dataset.from_tensors((count, tf.constant(""), tf.constant("")))  # a batch cannot be empty
+    options = tf.data.Options()
+    options.autotune.enabled = False  # it would start a thread for each request
+    places, faults, raw = images.concatenate(nothing).batch(count + 1).with_options(options).get_single_element()
+    found = tf.tensor_scatter_nd_update(tf.fill([count], tf.constant(_DAMAGED)), places[:-1, tf.newaxis], faults[:-1])
+    bad = tf.where(found != "")[:, 0]
+    worst = tf.concat([bad, [0]], axis=0)[0]
+    text = tf.concat([found, [""]], axis=0)[worst]
+    message = tf.strings.join(
+        ["image ", tf.strings.as_string(worst + 1), " of ", tf.strings.as_string(count), " ", text]
+    )
+    checked = tf.debugging.Assert(tf.size(bad) == 0, [message])
+    with tf.control_dependencies([checked] if checked is not None else []):
+        return tf.identity(raw[:-1])
+
+
+def _square(pixels: tf.Tensor, image_size: int) -> tf.Tensor:
+    image = graph_read.resized(pixels, tf.constant([image_size, image_size]))
+    return tf.ensure_shape(image, [image_size, image_size, CHANNELS])
 
 
 def _raw(image: tf.Tensor) -> tf.Tensor:

@@ -57,11 +57,6 @@ def too_many_scans(content: bytes) -> bool:
     return scans > MAX_SCANS
 
 
-def bits_per_channel(content: bytes) -> int:
-    """Return the bits per channel in a PNG's header."""
-    return content[24] if len(content) > 24 else 8
-
-
 def is_heif(content: bytes) -> bool:
     """Return whether a file is a HEIC or HEIF image, as recent phones write."""
     return content[4:8] == b"ftyp" and content[8:12] in _BRANDS

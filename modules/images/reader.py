@@ -1,7 +1,8 @@
-"""Convert an untrusted image file to an upright 8-bit sRGB JPEG or PNG that TensorFlow can decode.
+"""Read an untrusted image file, and decide what a raw example stores of it.
 
-A JPEG or PNG that is all of that already, and not too large, keeps its bytes. Any other image that Pillow reads is
-encoded again: as JPEG if its compression was lossy, else as PNG.
+What the exported graph reads itself (`graph_read`) is read by it here as well, and keeps its bytes if it is not too
+large. Larger images, and all others that Pillow reads, are stored as the upright 8-bit sRGB pixels, in a PNG: an image
+is never compressed with a loss a second time.
 
 HEIC needs `pillow-heif`, which brings its own codecs; AVIF needs a Pillow built with it, as its wheels are.
 """
@@ -15,20 +16,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 from PIL import Image, TiffTags, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from edgetune.modules.core.threads import Budget, SharedContext, without_warnings
-from edgetune.modules.images import headers, perceptual_hash
-from edgetune.modules.images.colour import UnknownColours, check_mode, is_srgb, to_8_bits, to_srgb
+from edgetune.modules.images import graph_read, headers, perceptual_hash
+from edgetune.modules.images.colour import UnknownColours, check_mode, to_8_bits, to_srgb
+from edgetune.modules.images.reading import Reading
 
 # A decoder that is never called cannot be attacked: Pillow knows dozens of formats that are not used for photographs.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 HEIF_INSTALL = "pip install pillow-heif"
 # Pillow's name for a JPEG with further images after the first, as phones write, is MPO.
 _JPEG = ("JPEG", "MPO")
-_LOSSY = (*_JPEG, "HEIF", "AVIF")
 _ORIENTATION = 0x0112
 _TILE = tuple(n for n, tag in TiffTags.TAGS_V2.items() if tag.name in ("TileWidth", "TileLength"))
 _UPRIGHT = {
@@ -40,11 +42,14 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_JPEG_QUALITY = 95
+# zlib's fastest level: a twentieth larger than its default level, in a third of the time (benchmarks/ingest/stored.py).
+_PNG_LEVEL = 1
 # Cheap scaling steps stop at this multiple of the final size, so that the last step determines the quality.
 _GAP = 2
 # The same for scaling by the JPEG decoder.
 _DRAFT_GAP = 1.5
+# TensorFlow's PNG decoder refuses images of so many pixels.
+_TOO_MANY_PIXELS = 1 << 29
 # All reading threads together hold the pixels of at most one image of data.max_pixels.
 _pixels = Budget()
 
@@ -64,8 +69,8 @@ class ReadImage:
     height: int
     """Pixels, upright."""
     digest: str
-    """SHA-256 of the size and RGB pixels that TensorFlow decodes from `encoded`, in hexadecimal. Equal pixels have
-    equal digests in any lossless format, and reading `encoded` again gives the same digest."""
+    """SHA-256 of the size and RGB pixels that the exported graph reads from `encoded`, in hexadecimal. Equal pixels
+    have equal digests in any lossless format, and reading `encoded` again gives the same digest."""
     appearance: perceptual_hash.Appearance
     """What the search for duplicates and the statistics use of the image."""
 
@@ -83,14 +88,12 @@ def _pillow_limit(max_pixels: int) -> Iterator[None]:
 _limit = SharedContext(_pillow_limit)
 
 
-def read_image(content: bytes, max_pixels: int, max_side: int | None = None, background: str = "#ffffff") -> ReadImage:
+def read_image(content: bytes, reading: Reading) -> ReadImage:
     """Read an image file.
 
     Args:
         content: The bytes of the file.
-        max_pixels: Images with more pixels are refused before any pixel is decoded.
-        max_side: Images whose longer side exceeds this many pixels are scaled down to it; None keeps their size.
-        background: Colour shown behind transparent pixels: `#rrggbb`, in sRGB.
+        reading: Options.
 
     Raises:
         Unusable: The file is empty, not an image, of an unsupported format or mode, damaged, or too large.
@@ -98,14 +101,14 @@ def read_image(content: bytes, max_pixels: int, max_side: int | None = None, bac
     if not content:
         raise Unusable("the file is empty")
     try:
-        with _limit(max_pixels), without_warnings():  # Pillow warns about odd metadata, which is not used
-            return _read(content, max_pixels, max_side, background)
+        with _limit(reading.max_pixels), without_warnings():  # Pillow warns about odd metadata, which is not used
+            return _read(content, reading)
     except Unusable:
         raise
     except UnknownColours as error:
         raise Unusable(str(error)) from error
     except Image.DecompressionBombError as error:
-        raise Unusable(f"more pixels than data.max_pixels {max_pixels}") from error
+        raise Unusable(f"more pixels than data.max_pixels {reading.max_pixels}") from error
     except UnidentifiedImageError as error:
         raise Unusable(_unidentified(content)) from error
     except MemoryError as error:
@@ -114,32 +117,41 @@ def read_image(content: bytes, max_pixels: int, max_side: int | None = None, bac
         raise Unusable(f"damaged: {str(error) or type(error).__name__}".splitlines()[0]) from error
 
 
-def _read(content: bytes, max_pixels: int, max_side: int | None, background: str) -> ReadImage:
-    _check_size(headers.webp_size(content), max_pixels)
+def _read(content: bytes, reading: Reading) -> ReadImage:
+    _check_size(headers.webp_size(content), reading.max_pixels)
     with Image.open(io.BytesIO(content), formats=(*FORMATS, *_extra_formats())) as image:
-        _check_size(image.size, max_pixels)
-        with _pixels.spend(image.width * image.height, max_pixels):
-            return _read_opened(image, content, max_pixels, max_side, background)
+        _check_size(image.size, reading.max_pixels)
+        with _pixels.spend(image.width * image.height, reading.max_pixels):
+            return _read_opened(image, content, reading)
 
 
-def _read_opened(
-    image: Image.Image, content: bytes, max_pixels: int, max_side: int | None, background: str
-) -> ReadImage:
+def _read_opened(image: Image.Image, content: bytes, reading: Reading) -> ReadImage:
+    pixels = _by_graph(content, reading) if image.format in (*_JPEG, "PNG") else None
+    if pixels is not None and (reading.max_side is None or max(image.size) <= reading.max_side):
+        return _describe(content, pixels)
+    if pixels is None:
+        pixels = _by_pillow(image, content, reading)
+        if pixels.size >= _TOO_MANY_PIXELS * graph_read.CHANNELS:
+            raise Unusable("it has more pixels than TensorFlow can decode; set data.max_side")
+    return _describe(_as_png(pixels), pixels)
+
+
+def _by_graph(content: bytes, reading: Reading) -> np.ndarray | None:
+    """Return the pixels that the exported graph reads, uint8 `[height, width, 3]`; None if it refuses the image."""
+    try:
+        fault, pixels = graph_read.read(tf.constant(content), reading)
+    except tf.errors.InvalidArgumentError:
+        return None
+    return None if fault.numpy() else pixels.numpy()
+
+
+def _by_pillow(image: Image.Image, content: bytes, reading: Reading) -> np.ndarray:
     if isinstance(image, TiffImageFile):  # a tile may be larger than its image, and is decoded whole
-        _check_size(tuple(image.tag_v2.get(tag, 1) for tag in _TILE), max_pixels)
+        _check_size(tuple(image.tag_v2.get(tag, 1) for tag in _TILE), reading.max_pixels)
     if image.format in _JPEG and headers.too_many_scans(content):
         raise Unusable(f"a JPEG of more than {headers.MAX_SCANS} scans, which takes minutes to decode")
     check_mode(image.mode)
-    orientation = _orientation(image, content)
-    if orientation not in _UPRIGHT and _keeps_its_bytes(image, content, max_side):
-        kept = _describe(content)
-        if kept is not None:
-            return kept
-    encoded = _encode(_upright_srgb(image, orientation, max_side, background), _is_lossy(image, content))
-    read = _describe(encoded)
-    if read is None:
-        raise Unusable("it has more pixels than TensorFlow can decode; set data.max_side")
-    return read
+    return np.asarray(_upright_srgb(image, _orientation(image, content), reading))
 
 
 def _check_size(size: tuple[int, ...] | None, max_pixels: int) -> None:
@@ -152,20 +164,8 @@ def _check_size(size: tuple[int, ...] | None, max_pixels: int) -> None:
         raise Unusable(f"{width} x {height} pixels are more than data.max_pixels {max_pixels}")
 
 
-def _keeps_its_bytes(image: Image.Image, content: bytes, max_side: int | None) -> bool:
-    if image.format == "PNG" and (headers.bits_per_channel(content) > 8 or getattr(image, "is_animated", False)):
-        return False
-    return (
-        image.format in (*_JPEG, "PNG")
-        and image.mode in ("RGB", "L")
-        and "transparency" not in image.info
-        and (max_side is None or max(image.size) <= max_side)
-        and is_srgb(image)
-    )
-
-
-def _upright_srgb(image: Image.Image, orientation: int, max_side: int | None, background: str) -> Image.Image:
-    size = _size_within(image.size, max_side)
+def _upright_srgb(image: Image.Image, orientation: int, reading: Reading) -> Image.Image:
+    size = _size_within(image.size, reading.max_side)
     if size != image.size and image.format in _JPEG:
         # libjpeg can decode to an eighth, a quarter or a half of the size, at a proportional cost.
         image.draft(image.mode, (int(size[0] * _DRAFT_GAP), int(size[1] * _DRAFT_GAP)))
@@ -174,7 +174,7 @@ def _upright_srgb(image: Image.Image, orientation: int, max_side: int | None, ba
     if pixels.size != size:
         # As good as bicubic for scaling down, in half the time of Lanczos; the model's input is scaled down once more.
         pixels = pixels.resize(size, Image.Resampling.HAMMING, reducing_gap=_GAP)
-    pixels = to_srgb(pixels, profile, background)
+    pixels = to_srgb(pixels, profile, "#{:02x}{:02x}{:02x}".format(*reading.background))
     return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
 
 
@@ -198,29 +198,15 @@ def _orientation(image: Image.Image, content: bytes) -> int:
         return 1
 
 
-def _is_lossy(image: Image.Image, content: bytes) -> bool:
-    return image.format in _LOSSY or (image.format == "WEBP" and b"VP8L" not in content)
+def _as_png(pixels: np.ndarray) -> bytes:
+    return bytes(tf.io.encode_png(pixels, _PNG_LEVEL).numpy())
 
 
-def _encode(image: Image.Image, lossy: bool) -> bytes:
-    buffer = io.BytesIO()
-    if lossy:
-        image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-    else:
-        image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _describe(encoded: bytes) -> ReadImage | None:
-    """Decode an image as all later components do, and describe it; return None if TensorFlow cannot decode it."""
-    try:
-        # The operation behind `tf.io.decode_image`, in three quarters of the processor time.
-        pixels = tf.raw_ops.DecodeImage(contents=encoded, channels=3, expand_animations=False).numpy()
-    except tf.errors.InvalidArgumentError:
-        return None
+def _describe(encoded: bytes, pixels: np.ndarray) -> ReadImage:
+    """Describe an image by the pixels that all later components read from it."""
     height, width, _ = pixels.shape
     digest = hashlib.sha256(f"{width}x{height}:".encode())
-    digest.update(pixels)
+    digest.update(np.ascontiguousarray(pixels).data)
     return ReadImage(encoded, width, height, digest.hexdigest(), perceptual_hash.appearance(pixels))
 
 

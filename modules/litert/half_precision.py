@@ -14,7 +14,7 @@ infinity, or it grows so large that what is added is lost in rounding.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,13 +82,13 @@ def measure(content: bytes, images: np.ndarray) -> HalfPrecision:
     """
     network = read_network(content)
     sums, exact, half = _Sums(network), [], []
-    emulated = _Half(network)
+    emulated = _in_half(network)
     largest = 4 * max(int(np.prod(network.shapes[operation.output])) for operation in network.operations)
     size = max(1, _MAX_TENSOR_BYTES // largest)
     for start in range(0, len(images), size):
         batch = tf.constant(images[start : start + size], tf.float32)
         exact.append(network.run(batch, sums.look, sums.compute).numpy())
-        half.append(emulated.run(batch))
+        half.append(emulated.run(batch, _round, _half).numpy())
     expected, found = np.concatenate(exact), np.concatenate(half)
     finite = bool(np.isfinite(found).all())
     return HalfPrecision(
@@ -164,25 +164,18 @@ def _largest(value: Any) -> float:
     return largest if np.isfinite(largest) else np.inf
 
 
-class _Half:
-    """A network in half precision: all tensors are float32 with values that a half has, or infinite."""
+def _in_half(network: Network) -> Network:
+    """Return a network with its weights rounded to half."""
+    constants = {n: v if v.dtype == np.int32 else _rounded(v).numpy() for n, v in network.constants.items()}
+    return replace(network, constants=constants)
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self._constants = {
-            number: value if value.dtype == np.int32 else _rounded(value).numpy()
-            for number, value in network.constants.items()
-        }
 
-    def run(self, images: tf.Tensor) -> np.ndarray:
-        """Return probabilities float32 `[N, C]` of images float32 `[N, S, S, 3]` in 0..255."""
-        network = Network(
-            self._network.operations, self._constants, self._network.shapes, self._network.image, self._network.names
-        )
-        return np.asarray(network.run(images, lambda _, __, value: _rounded(value), _half))
+def _round(_: Operation | None, __: int, value: tf.Tensor) -> tf.Tensor:
+    return _rounded(value)
 
 
 def _half(operation: Operation, operands: Sequence[Any]) -> tf.Tensor:
+    """Compute an operation on values that a half has; its result is not rounded yet, except for sums in half."""
     if operation.kind in _POOLS:
         return _pool(operation, operands)
     if operation.kind == DENSE:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edgetune.modules.core.errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Between = Annotated[float, Field(gt=0.0, lt=1.0)]
+"""A fraction that is neither 0 nor 1."""
 Positive = Annotated[int, Field(ge=1)]
 
 S = TypeVar("S", bound="Settings")

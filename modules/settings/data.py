@@ -61,6 +61,9 @@ class DataSettings(Settings):
     """Maximum change in any class's share since the data of the last blessed model (L-infinity distance)."""
     max_image_drift: Fraction = 0.3
     """Maximum change in sizes and colours since those data (Jensen-Shannon divergence of each statistic)."""
+    unknown: str | None = None
+    """Folder of images that show none of the classes, to measure how often they reach the threshold of one; null if
+    there is none. Folders inside it are read too."""
     allow: tuple[Annotated[str, Field(pattern=f"^({'|'.join(FINDINGS)})(:.+)?$")], ...] = ()
     """Findings to tolerate, each by its name alone or with a file, class or feature: `two_labels:cats/1.jpg`."""
 

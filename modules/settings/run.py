@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from edgetune.modules.core.package_paths import portable
-from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Settings, flatten, unflatten
+from edgetune.modules.settings.base import Between, Contradiction, Fraction, Positive, Settings, flatten, unflatten
 from edgetune.modules.settings.data import DataSettings, Splits
 from edgetune.modules.settings.execution import BeamSettings, PlatformSettings, StateSettings
 from edgetune.modules.settings.training import (
@@ -70,12 +70,14 @@ class EvaluationSettings(Settings):
     """Minimum number of test images; with fewer, no model is blessed."""
     min_test_images_per_class: Annotated[int, Field(ge=0)] = 3
     """Minimum number of test images of each class; with fewer, no model is blessed."""
-    max_regression: Fraction = 0.0
+    max_regression: Fraction = 0.005
     """Maximum loss of accuracy, on the images that both saw, against earlier blessed models, if it is significant."""
     compare_days: Annotated[int, Field(ge=0)] = 90
     """Age up to which blessed models are compared with, in days before the new one; the last one always is."""
     compare_models: Positive = 30
     """Maximum number of earlier blessed models to compare with; of more, some are left out evenly."""
+    precision: Between = 0.95
+    """Share of a class's answers that must be right at and above its threshold, which is chosen on `eval`."""
 
 
 class EdgeSettings(Settings):

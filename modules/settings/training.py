@@ -118,6 +118,9 @@ class TrainingSettings(Settings):
     exported model is float32."""
     activation_cache: ActivationCacheSettings = ActivationCacheSettings()
     """Compute the output of the frozen part of the network once instead of in every epoch."""
+    calibrate: bool = True
+    """Scale the logits by a temperature fitted on `eval`, so that probabilities are closer to frequencies; the class
+    that the model names stays the same."""
     baselines: tuple[Baseline, ...] = ()
     """Baselines to compare the result with in the report: `fixed_features` (phase 1 only), `from_scratch`."""
     distribution: Distribution = "none"

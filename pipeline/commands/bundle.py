@@ -48,12 +48,20 @@ def verify(bundle: Path, public_key: Path | None, sign_tool: str | None) -> None
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--variant", metavar="NAME", help="Variant of a bundle.  [default: float32, else the first by name]")
 @click.option("--top", type=int, default=3, show_default=True, metavar="K", help="Number of classes to print.")
+@click.option(
+    "--threshold",
+    metavar="auto|P",
+    help="Name answers below this probability unsure; auto: below their class's threshold in the bundle.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
-def predict(model: Path, images: tuple[Path, ...], variant: str | None, top: int, as_json: bool) -> None:
+def predict(
+    model: Path, images: tuple[Path, ...], variant: str | None, top: int, threshold: str | None, as_json: bool
+) -> None:
     """Classify images, read as the pipeline reads them.
 
     BUNDLE_OR_TFLITE is the folder of a bundle, or one model; IMAGE is an image file or a folder of images. An image
-    that cannot be read is named, the others are classified, and the exit code is 3.
+    that cannot be read is named, the others are classified, and the exit code is 3. Unsure answers do not change the
+    exit code; in the JSON document their label is null.
     """
     if top < 1:
         raise ConfigError(f"--top {top}: must be at least 1", "give the number of classes to print")
@@ -61,6 +69,7 @@ def predict(model: Path, images: tuple[Path, ...], variant: str | None, top: int
     hide_gpus()
     with _quiet():
         classifier = api.load_bundle(model, variant)
+    thresholds = None if threshold is None else classifier.thresholds_of(threshold)
     results: list[dict[str, Any]] = []
     unreadable = 0
     for path, found in _answers(classifier, images, top):
@@ -68,10 +77,15 @@ def predict(model: Path, images: tuple[Path, ...], variant: str | None, top: int
             unreadable += 1
             click.echo(f"edgetune: {found.cause}", err=True)
             results.append({"image": path, "error": found.cause})
-        elif as_json:
-            results.append({"image": path, "classes": [{"label": name, "probability": p} for name, p in found]})
+            continue
+        label, probability = found[0]
+        accepted = None if thresholds is None else classifier.accepts(label, probability, thresholds)
+        if as_json:
+            classes = [{"label": name, "probability": p} for name, p in found]
+            answer = {} if accepted is None else {"label": label if accepted else None, "accepted": accepted}
+            results.append({"image": path, **answer, "classes": classes})
         else:
-            click.echo(_line(path, found))
+            click.echo(_line(path, found, unsure=accepted is False))
     if as_json:
         document = {"model": str(classifier.path), "labels": classifier.labels, "images": results}
         click.echo(json.dumps(document, indent=1))
@@ -95,10 +109,11 @@ def _answers(classifier: Classifier, paths: Sequence[Path], top: int) -> Iterato
             yield str(given), error
 
 
-def _line(path: str, classes: list[tuple[str, float]]) -> str:
+def _line(path: str, classes: list[tuple[str, float]], unsure: bool) -> str:
     from edgetune.modules.bundle.files import shown
 
-    return "  ".join([shown(path), *(f"{shown(label)} {probability:.4f}" for label, probability in classes)])
+    answers = [f"{shown(label)} {probability:.4f}" for label, probability in classes]
+    return "  ".join([shown(path), *(["unsure"] if unsure else []), *answers])
 
 
 @contextmanager

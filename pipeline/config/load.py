@@ -26,6 +26,7 @@ DEFAULT = ROOT / "configs" / "demo.yaml"
 # Keys that may hold a path, with the values that are not paths.
 _PATHS = {
     "data.path": (),
+    "data.unknown": (),
     "model.weights": ("imagenet", "none"),
     "push.saved_model": (),
     "push.edge": (),

@@ -21,7 +21,7 @@ class Baselines(Protocol):
     """Factory of nodes that find baselines; None if the platform has no way."""
 
     def blessings(self, candidate: BaseChannel, settings: EvaluationSettings) -> Resolver | None:
-        """Return a node that finds the blessings of the models to compare the candidate model with: `model_blessing`."""
+        """Return a node that finds `model_blessing`: of the models to compare the candidate model with."""
 
     def statistics(self, candidate: BaseChannel) -> Resolver | None:
         """Return a node that finds `statistics` to measure the drift of the candidate statistics from."""

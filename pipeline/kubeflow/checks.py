@@ -41,6 +41,8 @@ def check(settings: RunSettings, target: str) -> tuple[str, str]:
         raise ConfigError("no pipeline root given", "set --pipeline-root or state.root, such as gs://bucket/folder")
     _check_root(root)
     check_data_path(settings.data.path, DATA_PATH)
+    if settings.data.unknown is not None:
+        check_data_path(settings.data.unknown, "data.unknown")
     if settings.data.path == EMBEDDED and settings.beam.runner != "direct":
         raise ConfigError(
             f"{DATA_PATH} {EMBEDDED}: the workers of beam.runner {settings.beam.runner} cannot read it",

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from edgetune.components.common.names import IMAGE_EXAMPLE_GEN
+from edgetune.components.common.names import EDGE_EVALUATOR, IMAGE_EXAMPLE_GEN
 from edgetune.modules.settings.execution import PlatformSettings, Resources
 from edgetune.pipeline.kubeflow.parameters import PARAMETERS
 
@@ -44,6 +44,9 @@ def finish(job: Json, platform: PlatformSettings, target: str, defaults: Json) -
                 "backoffFactor": 2.0,
                 "backoffMaxDuration": _LONGEST_WAIT,
             }
+    # Nor are images of none of the classes an artifact, and their component has no hook.
+    if "unknown" in spec["components"][EDGE_EVALUATOR]["inputDefinitions"].get("parameters", {}):
+        spec["root"]["dag"]["tasks"][EDGE_EVALUATOR].pop("cachingOptions", None)
     # The input of ImageExampleGen is not an artifact, so the platform must be told whether it has changed.
     ingest = executors[spec["components"][IMAGE_EXAMPLE_GEN]["executorLabel"]]["container"]
     if target == "vertex":

@@ -31,7 +31,7 @@ class Run:
     metrics: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Measurements on the test split: `accuracy` (0..1), `images`, `interval` (95 %, or None), and by name `variants`
     (`accuracy`, `agreement`, `bytes`, `latency`, `blessed`, `reasons`) and `baselines` (`test_accuracy`, `seconds`,
-    `epochs`), and the list `gates`: each condition with what was `measured`, its 95 % interval (`low`, `high`), what was
+    `epochs`). `gates` is the list of conditions: what was `measured`, its 95 % interval (`low`, `high`), what was
     `needed` and whether it `passed` (None if it was not applied). What was not measured is absent."""
 
     def require_blessed(self) -> Run:

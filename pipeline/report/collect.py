@@ -8,7 +8,7 @@ is detected here and not while the page is rendered.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.artifacts import Absent, folder, number, read_json
+from edgetune.pipeline.report.calibration import calibration, temperature
 from edgetune.pipeline.report.data import counted, data, listed
 from edgetune.pipeline.report.data import findings as found_by_the_gate
 from edgetune.pipeline.report.evaluation import classes, confusion, results
@@ -69,6 +70,7 @@ def collect(
         "results": lambda: results(_evaluation(outcome)),
         "transfer": lambda: _transfer(outcome, settings),
         "edge": lambda: _edge(outcome, settings),
+        "calibration": lambda: _calibration(outcome, settings),
         "data": lambda: data(outcome, rejected),
         "statistics": lambda: counted(outcome),
         "findings": lambda: (
@@ -108,6 +110,7 @@ def _training(outcome: Outcome) -> dict[str, Any]:
         "phases": phases,
         "exported": str(history["exported"]),
         "why": str(history.get("why", "")),
+        "temperature": temperature(history.get("calibration")),
         "device": {key: str(device.get(key, "")) for key in ("device", "why", "warning")},
     }
 
@@ -135,10 +138,24 @@ def _transfer(outcome: Outcome, settings: RunSettings | None) -> list[dict[str, 
     return sorted(rows, key=lambda row: order.get(row["name"], len(order)))
 
 
-def _edge(outcome: Outcome, settings: RunSettings | None) -> dict[str, Any]:
-    metrics = read_json(f"{folder(outcome.node(EDGE_EVALUATOR), EVALUATION_KEY, 'metrics.json')}/metrics.json")
+def _calibration(outcome: Outcome, settings: RunSettings | None) -> dict[str, Any]:
+    metrics = _edge_metrics(outcome)
+    return calibration(metrics, _in_order(metrics["variants"], settings))
+
+
+def _edge_metrics(outcome: Outcome) -> dict[str, Any]:
+    name = "metrics.json"
+    return dict(read_json(f"{folder(outcome.node(EDGE_EVALUATOR), EVALUATION_KEY, name)}/{name}"))
+
+
+def _in_order(variants: Iterable[str], settings: RunSettings | None) -> list[str]:
     wanted = list(settings.edge.variants) if settings else []
-    names = sorted(metrics["variants"], key=lambda name: wanted.index(name) if name in wanted else len(wanted))
+    return sorted(variants, key=lambda name: wanted.index(name) if name in wanted else len(wanted))
+
+
+def _edge(outcome: Outcome, settings: RunSettings | None) -> dict[str, Any]:
+    metrics = _edge_metrics(outcome)
+    names = _in_order(metrics["variants"], settings)
     reference = number(metrics["saved_model"]["accuracy"])
     return {
         "accuracy": reference,

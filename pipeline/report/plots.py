@@ -125,6 +125,33 @@ def training_curves(phases: Sequence[Mapping[str, Any]]) -> str:
         return svg(figure, "curves", "Loss, accuracy and learning rate over the epochs")
 
 
+def reliability(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Plot the share of right answers and of images in each bin of the probability, before and after the temperature.
+
+    Each diagram is its `ece` and a `reliability` of bins with `images`, `confidence` and `accuracy`.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+        rows = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=[4, 1])
+        for name, diagram, (shares, counts) in zip(("before", "after"), (before, after), rows.T, strict=True):
+            bins = diagram["reliability"]
+            edges = np.linspace(0, 1, len(bins) + 1)
+            images = np.array([row["images"] for row in bins], float)
+            accuracy = np.array([row["accuracy"] or 0.0 for row in bins])
+            shares.stairs(accuracy, edges, fill=True, color=TEST, alpha=0.35, linewidth=0)
+            used = [row for row in bins if row["images"]]
+            where = [row["confidence"] for row in used], [row["accuracy"] for row in used]
+            shares.plot(*where, color=TEST, linewidth=0, marker="o", markersize=4)
+            shares.plot([0, 1], [0, 1], color=INK, linewidth=0.9, linestyle=(0, (3, 3)), alpha=0.6)
+            shares.set(xlim=(0, 1), ylim=(0, 1.02))
+            shares.set_title(f"{name}: ECE {diagram['ece']:.3f}")
+            counts.stairs(images / max(images.sum(), 1), edges, fill=True, color=INK, alpha=0.3, linewidth=0)
+            counts.set_xlabel("probability of the answer")
+        rows[0, 0].set_ylabel("right answers")
+        rows[1, 0].set_ylabel("images")
+        return svg(figure, "reliability", "Right answers by probability, before and after the temperature")
+
+
 def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     """Plot the confusion matrix, shaded by the share of the true class; `counts` is `[C][C]`, rows are true classes."""
     size, matrix = len(labels), np.asarray(counts)

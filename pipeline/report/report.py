@@ -114,6 +114,8 @@ def _plots(collected: Collected) -> dict[str, str]:
         drawings["statistics"] = lambda: distributions.distributions(counted, FEATURES)
     if training and any(phase["epochs"] for phase in training["phases"]):
         drawings["training"] = lambda: plots.training_curves(training["phases"])
+    if probabilities := collected.get("calibration"):
+        drawings["calibration"] = lambda: plots.reliability(probabilities["before"], probabilities["after"])
     if matrix and matrix["labels"]:
         drawings["confusion"] = lambda: plots.confusion(matrix["labels"], matrix["counts"])
     drawn = {}

@@ -3,7 +3,8 @@
 A request is an object of questions by name: `model`, the path of a .tflite file, and `images`, the path of a .npy file
 with uint8 `[N, S, S, 3]`, RGB, or (MediaPipe only) a list of paths of images. A response has the client's `version` and
 `answers` by the same names: `probabilities` (`[N][C]`) or `categories` (per image `[index, name, score]`, best
-first), `metadata` where the client reads it, or `error`; and `stage`, how far it came: metadata, load, classify.
+first), `metadata` and `accepted` (per image a class or null) where the client reads them, or `error`; and `stage`, how
+far it came: metadata, load, classify.
 """
 
 from __future__ import annotations

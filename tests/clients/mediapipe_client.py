@@ -11,6 +11,7 @@ import json
 import sys
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import mediapipe
@@ -44,9 +45,21 @@ def answer(model: str, images: str | list[str]) -> dict[str, Any]:
         found["categories"] = [
             [(c.index, c.category_name, c.score) for c in result.classifications[0].categories] for result in results
         ]
+        found["accepted"] = accepted(model, [image[0] for image in found["categories"]])
     except Exception as error:  # whatever it is, the test wants to see it
         found["error"] = f"{type(error).__name__}: {error}"
     return found
+
+
+def accepted(model: str, best: list[tuple[int, str, float]]) -> list[str | None] | None:
+    """Return the class of each answer that reaches its threshold in `bundle.json`; None where there is no bundle."""
+    beside = Path(model).with_name("bundle.json")
+    if not beside.exists():
+        return None
+    thresholds = json.loads(beside.read_text(encoding="utf-8"))["calibration"]["thresholds"]
+    return [
+        name if thresholds[index] is not None and score >= thresholds[index] else None for index, name, score in best
+    ]
 
 
 def opened(images: str | list[str]) -> Iterator[mediapipe.Image]:

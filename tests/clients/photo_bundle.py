@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.bundle.write import METRICS, Lineage, write_bundle
-from edgetune.modules.contracts.bundle import EXPECTED, GOLDEN, model_file
+from edgetune.modules.contracts.bundle import BUNDLE_JSON, EXPECTED, GOLDEN, model_file
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.conversion.convert import convert
 from edgetune.modules.evaluation.edge import evaluate
@@ -54,6 +54,11 @@ class Made:
         """Lines of `labels.txt`."""
         return (self.folder / LABELS_FILE).read_text(encoding="utf-8").splitlines()
 
+    def thresholds(self) -> list[float | None]:
+        """Return the threshold of each class, from `bundle.json`."""
+        facts = json.loads((self.folder / BUNDLE_JSON).read_text(encoding="utf-8"))
+        return facts["calibration"]["thresholds"]
+
     def golden(self) -> tuple[list[Path], list[dict]]:
         """Golden images, and what `expected.json` says of each."""
         entries = json.loads((self.folder / GOLDEN / EXPECTED).read_text(encoding="utf-8"))["images"]
@@ -69,7 +74,8 @@ def make_bundle(folder: Path) -> Made:
     # Half of these would do for most, and on some processors leave int8 an image below its bound.
     edge_model = write_edge_model(folder / "edge_model", saved_model, images[train][::6], LABELS)
     pairs = [(tiny_model.png(image), LABELS[label]) for image, label in zip(images[~train], truth[~train], strict=True)]
-    tiny_model.write_raw(folder / "examples", "test", pairs)
+    for split in ("eval", "test"):  # the same images, as only the thresholds come from eval
+        tiny_model.write_raw(folder / "examples", split, pairs)
     evaluation = folder / "evaluation"
     golden = Golden(str(evaluation / GOLDEN), LABELS)
     thresholds = Thresholds(required=VARIANTS, max_accuracy_drop=0.02)

@@ -250,6 +250,15 @@ def test_the_first_view_shows_a_golden_image_and_the_check_of_all(saw, tiles):
     assert start["checked"] == ["float32", "litert", "training"]
 
 
+def test_an_answer_is_accepted_or_unsure_by_the_threshold_of_its_class(saw, tiles):
+    thresholds = tiles.thresholds()
+    _, entries = tiles.golden()
+    for step, entry in (("start", entries[0]), ("golden", entries[1])):
+        best = int(np.argmax(entry["probabilities"]["float32"]))
+        sure = thresholds[best] is not None and entry["probabilities"]["float32"][best] >= thresholds[best]
+        assert saw("use")[step]["accepted"] == ("accepted" if sure else "unsure")
+
+
 @pytest.mark.parametrize("step", ["chosen", "dropped", "again"])
 def test_a_photograph_that_is_chosen_or_dropped_is_classified(saw, ours, tiles, photographs, step):
     seen = saw("use")[step]

@@ -15,11 +15,12 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
+from edgetune.modules.bundle.predict import open_model
 from edgetune.modules.conversion.convert import convert
 from edgetune.modules.litert import inspection, metadata
 from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.modules.litert.metadata import add_metadata
-from tests.clients.agreement import assert_same, assert_same_variant, ours
+from tests.clients.agreement import WITHIN, assert_same, assert_same_variant, ours
 from tests.clients.client_process import ask, rows
 from tests.clients.environments import MEDIAPIPE, TFLITE_RUNTIME, Unavailable
 from tests.clients.photo_bundle import ABOUT, LABELS, VARIANTS
@@ -103,6 +104,20 @@ def test_mediapipe_names_the_classes_as_labels_txt_does(mediapipe, tiles, varian
         assert {index: name for index, name, _ in image} == dict(enumerate(tiles.labels()))
         scores = [score for _, _, score in image]
         assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_mediapipe_accepts_what_we_accept(mediapipe, tiles, variant):
+    images, thresholds = list(np.load(tiles.images)), tiles.thresholds()
+    given = [threshold for threshold in thresholds if threshold is not None]
+    assert len(given) >= 3
+    expected = open_model(tiles.folder, variant).predict(images)
+    accepted = mediapipe["answers"][variant]["accepted"]
+    assert None in accepted and len(set(accepted)) > 3
+    for name, found in zip(accepted, expected, strict=True):
+        threshold = thresholds[LABELS.index(found.label)]
+        if threshold is None or abs(found.probability - threshold) > WITHIN[variant]:
+            assert (name is not None) is found.accepted
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -53,3 +53,55 @@ def cyan_is_black() -> bytes:
     header[36:40] = b"acsp"
     struct.pack_into(">3i", header, 68, 63190, 65536, 54061)
     return bytes(header) + table + body
+
+
+def with_tags(tags: dict[bytes, bytes]) -> bytes:
+    """Return sRGB with other data for some of its tags."""
+    profile = bytearray(srgb())
+    for name, content in tags.items():
+        entry = profile.index(name, _HEADER)
+        struct.pack_into(">II", profile, entry + 4, len(profile), len(content))
+        profile += content + bytes(-len(content) % 4)
+    struct.pack_into(">I", profile, 0, len(profile))
+    return bytes(profile)
+
+
+def _fixed(kind: bytes, *numbers: float) -> bytes:
+    return kind + bytes(4) + struct.pack(f">{len(numbers)}i", *(round(65536 * number) for number in numbers))
+
+
+def with_primaries(*columns: tuple[float, float, float]) -> dict[bytes, bytes]:
+    """Return the tags of red, green and blue as X, Y and Z."""
+    names = (b"rXYZ", b"gXYZ", b"bXYZ")
+    return {name: _fixed(b"XYZ ", *column) for name, column in zip(names, columns, strict=True)}
+
+
+def with_curve(curve: bytes) -> dict[bytes, bytes]:
+    """Return the tags of the three tone curves."""
+    return dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+
+
+def curv(*entries: int) -> bytes:
+    """Return a curve as a list of numbers of 16 bits."""
+    return struct.pack(f">4sII{len(entries)}H", b"curv", 0, len(entries), *entries)
+
+
+def para(function: int, *parameters: float) -> bytes:
+    """Return a curve as one of the five formulas."""
+    return b"para" + bytes(4) + struct.pack(">HH", function, 0) + _fixed(b"", *parameters)[4:]
+
+
+P3 = ((0.5151, 0.2412, -0.0011), (0.2919, 0.6922, 0.0419), (0.1572, 0.0666, 0.7841))
+"""Primaries of Display P3, which phones write, adapted to D50."""
+ADOBE = ((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446))
+"""Primaries of Adobe RGB (1998), adapted to D50."""
+
+
+def display_p3() -> bytes:
+    """Return Display P3: wider primaries with the curve of sRGB."""
+    return with_tags(with_primaries(*P3))
+
+
+def adobe_rgb() -> bytes:
+    """Return Adobe RGB (1998), whose gamma is 563 / 256."""
+    return with_tags({**with_primaries(*ADOBE), **with_curve(curv(563))})

@@ -13,7 +13,7 @@ GATES = (
         "evaluation.min_accuracy", "SavedModel", "accuracy", needed=0.9, passed=True, measured=0.978, low=0.9439,
         high=0.9913, images=179,
     ),
-    Gate("evaluation.min_class_accuracy", "SavedModel", "weakest class", needed=None, passed=None, reason="it is | not"),
+    Gate("evaluation.min_class_accuracy", "SavedModel", "weakest", needed=None, passed=None, reason="it is | not"),
 )  # fmt: skip
 
 

@@ -164,9 +164,14 @@ def changed(**changes: Any) -> set[str]:
         ({"edge": {"variants": ["float32"]}}, {"EdgeExporter"}),
         ({"evaluation": {"min_accuracy": 0.1}}, {"Evaluator"}),
         ({"infra": {"originals": 5}}, {"InfraValidator"}),
+        ({"evaluation": {"precision": 0.8}}, {"EdgeEvaluator"}),
+        ({"data": {"path": "/photos", "unknown": str(Path(__file__).parent)}}, {"EdgeEvaluator"}),
+        ({"training": {"calibrate": False}}, {"TwoPhaseTrainer"}),
         ({"training": {"seed": 5}}, {"TwoPhaseTrainer"}),
         ({"model": {"weights": "none", "image_size": 96}}, {"Transform", "TwoPhaseTrainer"}),
         ({"data": {"path": "/photos", "max_rejected": 0.5}}, {"ImageExampleGen"}),
+        ({"data": {"path": "/photos", "background": (0, 0, 0)}}, {"ImageExampleGen", "Transform"}),
+        ({"data": {"path": "/photos", "max_side": 800}}, {"ImageExampleGen", "Transform"}),
         ({"data": {"path": "/photos", "min_examples_per_class": 3}}, {"DatasetGate"}),
     ],
 )
@@ -178,8 +183,8 @@ def test_a_setting_changes_the_properties_of_the_nodes_that_use_it_and_of_the_ed
 LIBRARIES = {
     "pillow": {"ImageExampleGen", "InfraValidator"},
     "pillow-heif": {"ImageExampleGen", "InfraValidator"},
-    "scipy": {"ImageExampleGen"},
-    "numpy": {"ImageExampleGen", "TwoPhaseTrainer", "EdgeExporter", "EdgeEvaluator"},
+    "scipy": {"ImageExampleGen", "TwoPhaseTrainer", "Evaluator", "EdgeEvaluator"},
+    "numpy": {"ImageExampleGen", "TwoPhaseTrainer", "Evaluator", "EdgeExporter", "EdgeEvaluator"},
     "tensorflow": {
         "ImageExampleGen",
         "Transform",

@@ -134,16 +134,18 @@ def _look(content: bytes) -> tuple[str, str]:
 
     from edgetune.modules.images.decode import decode
     from edgetune.modules.images.reader import Unusable, read_image
+    from edgetune.modules.images.reading import Reading
 
+    reading = Reading(MAX_PIXELS, MAX_SIDE)
     try:
-        read = read_image(content, MAX_PIXELS, MAX_SIDE)
+        read = read_image(content, reading)
     except Unusable as error:
         return str(error).split(":")[0][:40], ""
-    decode(read.encoded, 8)
+    decode(read.encoded, 8, reading)
     with Image.open(io.BytesIO(read.encoded), formats=("JPEG", "PNG")) as image:
-        if image.size != (read.width, read.height) or max(image.size) > MAX_SIDE or image.mode not in ("RGB", "L"):
+        if sorted(image.size) != sorted((read.width, read.height)) or max(image.size) > MAX_SIDE:
             return "", f"{image.mode} {image.size} leaves, stated as {read.width} x {read.height}"
-    if read_image(read.encoded, MAX_PIXELS, MAX_SIDE) != read:
+    if read_image(read.encoded, reading) != read:
         return "", "reading the result again gives another image"
     return "", ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from edgetune.components.image_example_gen.raw_example import ReadOptions, from_image
+from edgetune.components.image_example_gen.raw_example import from_image
 from edgetune.modules.contracts.signatures import IMAGE_BYTES, PROBABILITIES, SERVING
 from edgetune.modules.evaluation.answers import SCHEMA
 from edgetune.modules.evaluation.originals import Location
+from edgetune.modules.images.reading import Reading
 from tests.helpers import recorded_shards
 from tests.tiny import edge, model
 
-MAX_PIXELS = 1_000_000
+READING = Reading(1_000_000)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def write(folder: Path, files: Mapping[str, bytes] | None = None, saved_model: s
         saved_model: The model that was evaluated; by default the tiny one.
     """
     files = photographs() if files is None else files
-    location = Location("images", str(folder / "photos"), MAX_PIXELS, None, (255, 255, 255))
+    location = Location("images", str(folder / "photos"), READING)
     given = Given(*(folder / name for name in ("photos", "examples", "evaluation", "report")), tuple(files), location)
     shard = given.examples / "Split-test" / "data-00000-of-00001.gz"
     for path in (shard.parent, given.evaluation, given.report):
@@ -68,7 +69,7 @@ def write(folder: Path, files: Mapping[str, bytes] | None = None, saved_model: s
         path = given.photos / source
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        made.append(from_image(content, path.parent.name, source, ReadOptions(MAX_PIXELS)).value)
+        made.append(from_image(content, path.parent.name, source, READING).value)
     with tf.io.TFRecordWriter(str(shard), "GZIP") as writer:
         for raw in made:
             writer.write(raw.example)
@@ -83,6 +84,6 @@ def write(folder: Path, files: Mapping[str, bytes] | None = None, saved_model: s
         "probabilities": scores.tolist(),
     }
     pq.write_table(pa.table(rows, SCHEMA), given.evaluation / "answers-00000-of-00001.parquet")
-    source = {name: getattr(location, name) for name in ("kind", "base", "max_pixels", "max_side")}
-    (given.report / "source.json").write_text(json.dumps({**source, "background": [255, 255, 255]}))
+    source = {"kind": location.kind, "base": location.base, **asdict(READING)}
+    (given.report / "source.json").write_text(json.dumps(source))
     return given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import pickle
@@ -16,6 +17,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from edgetune.modules.contracts import example_features
 from edgetune.modules.examples.preprocessing import preprocessing_fn
+from edgetune.modules.images.reading import Reading
 from tests.tiny import model
 from tests.tiny.session import made_once
 
@@ -48,7 +50,7 @@ def _transform(folder: Path) -> None:
     folder.mkdir()
     spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (example_features.IMAGE, example_features.LABEL)}
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
-    function = functools.partial(preprocessing_fn, custom_config={"image_size": SIZE})
+    function = functools.partial(preprocessing_fn, custom_config=_config(SIZE, Reading()))
     # Not `DirectRunner`: it would look for another runner on the network.
     options = PipelineOptions(["--runner=FnApiRunner"])
     with tft_beam.Context(temp_dir=str(folder / "temp")), beam.Pipeline(options=options) as pipeline:
@@ -63,17 +65,21 @@ def _transform(folder: Path) -> None:
 
 
 @functools.cache
-def graph(labels: tuple[str, ...], image_size: int) -> tft.TFTransformOutput:
-    """Return Transform's output for other classes and another size in pixels."""
-    name = f"graph-{image_size}-{hashlib.sha256(repr(labels).encode()).hexdigest()[:16]}"
-    folder = made_once(name, lambda to: _analyse(to, labels, image_size))
+def graph(labels: tuple[str, ...], image_size: int, reading: Reading = Reading()) -> tft.TFTransformOutput:  # noqa: B008
+    """Return Transform's output for other classes, another size in pixels and other options of reading."""
+    name = f"graph-{image_size}-{hashlib.sha256(repr((labels, reading)).encode()).hexdigest()[:16]}"
+    folder = made_once(name, lambda to: _analyse(to, labels, image_size, reading))
     return tft.TFTransformOutput(str(folder / "graph"))
 
 
-def _analyse(folder: Path, labels: tuple[str, ...], image_size: int) -> None:
+def _config(image_size: int, reading: Reading) -> dict[str, object]:
+    return {"image_size": image_size, "reading": dataclasses.asdict(reading)}
+
+
+def _analyse(folder: Path, labels: tuple[str, ...], image_size: int, reading: Reading) -> None:
     spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (example_features.IMAGE, example_features.LABEL)}
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
-    function = functools.partial(preprocessing_fn, custom_config={"image_size": image_size})
+    function = functools.partial(preprocessing_fn, custom_config=_config(image_size, reading))
     rows = _rows([(model.png(model.image("red", 1)), label) for label in labels])
     options = PipelineOptions(["--runner=FnApiRunner"])
     with tft_beam.Context(temp_dir=str(folder / "temp")), beam.Pipeline(options=options) as pipeline:

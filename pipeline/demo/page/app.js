@@ -1,6 +1,6 @@
 // The page: controls and results.
 
-import { Classifier, get, readBundle, reason, tolerance, top } from "./classifier.js";
+import { accepts, Classifier, get, readBundle, reason, tolerance, top } from "./classifier.js";
 import { ENGINES } from "./engines.js";
 import { decode, RESIZES, toModelSize } from "./pixels.js";
 
@@ -51,7 +51,7 @@ async function open() {
 /** Clears the results of another variant or engine. */
 function forget() {
   $("top").textContent = "–";
-  for (const id of ["score", "time-note", "verdict"]) $(id).textContent = "";
+  for (const id of ["accepted", "score", "time-note", "verdict"]) $(id).textContent = "";
   $("time").textContent = "–";
   $("classes").replaceChildren();
   showMeasured(bundle.variants[chosen("variant")].latency);
@@ -123,6 +123,11 @@ function showAnswer(probabilities) {
   const best = top(probabilities);
   $("top").textContent = bundle.labels[best];
   $("score").textContent = percent(probabilities[best]);
+  const sure = accepts(bundle, probabilities);
+  $("accepted").textContent = sure === null ? "" : sure ? "accepted" : "unsure";
+  $("accepted").className = `badge ${sure ? "good" : "bad"}`;
+  const threshold = bundle.calibration?.thresholds[best];
+  $("accepted").title = threshold ? `The threshold of this class is ${percent(threshold)}.` : "";
   const rows = order.slice(0, SHOWN_CLASSES).map((index) => [bundle.labels[index], probabilities[index]]);
   const rest = order.slice(SHOWN_CLASSES);
   if (rest.length) {

@@ -100,6 +100,18 @@ export function top(probabilities) {
   return probabilities.reduce((best, value, index) => (value > probabilities[best] ? index : best), 0);
 }
 
+/**
+ * Whether an answer reaches the threshold that the bundle has for its class.
+ *
+ * @returns {boolean | null} `null` for bundles without thresholds. A class that has none is never certain enough.
+ */
+export function accepts({ calibration }, probabilities) {
+  if (!calibration) return null;
+  const best = top(probabilities);
+  const threshold = calibration.thresholds[best];
+  return threshold !== null && probabilities[best] >= threshold;
+}
+
 /** Fetches a file from this server. */
 export async function get(path) {
   let answer;

@@ -56,6 +56,7 @@ function shown(page) {
     return {
       top: text("top"),
       score: text("score"),
+      accepted: text("accepted"),
       time: text("time"),
       verdict: text("verdict"),
       caption: text("caption"),

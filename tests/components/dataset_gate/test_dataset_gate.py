@@ -22,6 +22,7 @@ from edgetune.components.dataset_gate.executor import Executor
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.findings import FindingsError
 from edgetune.modules.images.reader import read_image
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import DataSettings
 from tests.helpers import beam_context, photographs, recorded_shards
 
@@ -221,7 +222,7 @@ def test_trashnets_image_under_two_labels_is_found_with_both_files(gate):
 
 def assert_one_image_has_two_labels(gate: Gate, base: Path, number: int) -> None:
     rows = [
-        (path.parent.name, f"{path.parent.name}/{path.name}", read_image(path.read_bytes(), 10**6).digest)
+        (path.parent.name, f"{path.parent.name}/{path.name}", read_image(path.read_bytes(), Reading(10**6)).digest)
         for label in ("glass", "plastic")
         for path in sorted((base / label).iterdir())
     ]

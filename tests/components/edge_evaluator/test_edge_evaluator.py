@@ -12,17 +12,21 @@ from tfx.types import standard_artifacts
 from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel
 from edgetune.components.edge_evaluator import EdgeEvaluator
 from edgetune.components.edge_evaluator.executor import Executor
-from edgetune.modules.settings.run import EdgeSettings
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.settings.run import DataSettings, EdgeSettings, EvaluationSettings
 from tests.helpers import recorded_shards
-from tests.tiny import edge
+from tests.tiny import edge, model
 
 
-def component(**settings) -> EdgeEvaluator:
+def component(unknown: str | None = None, deferred: bool = False, **settings) -> EdgeEvaluator:
     return EdgeEvaluator(
         edge_model=types.Channel(type=EdgeModel),
         model=types.Channel(type=standard_artifacts.Model),
         examples=types.Channel(type=standard_artifacts.Examples),
         settings=EdgeSettings(**settings),
+        evaluation=EvaluationSettings(precision=0.9),
+        data=DataSettings(path="/photos", max_side=None, unknown=unknown),
+        deferred=deferred,
     )
 
 
@@ -58,9 +62,39 @@ def test_the_properties_are_the_thresholds_and_the_digest_of_the_code():
         "min_agreement": 0.97,
         "max_class_drop": 0.1,
         "max_bytes": 5,
+        "precision": 0.9,
         "code_digest": properties["code_digest"],
         "library_versions": properties["library_versions"],
     }
+
+
+def test_the_files_of_unknown_images_are_part_of_the_cache_key(tmp_path):
+    (tmp_path / "a.png").write_bytes(model.png(model.image("red", 1)))
+    before = component(unknown=str(tmp_path)).exec_properties
+    used = {"unknown": str(tmp_path), "max_pixels": 89_478_485, "max_side": 0, "background": "#ffffff"}
+    assert {**before, **used} == before
+    assert before["unknown_fingerprint"] == component(unknown=str(tmp_path)).exec_properties["unknown_fingerprint"]
+    (tmp_path / "b.png").write_bytes(model.png(model.image("red", 2)))
+    assert component(unknown=str(tmp_path)).exec_properties["unknown_fingerprint"] != before["unknown_fingerprint"]
+    with pytest.raises(DataError, match="does not exist"):
+        component(unknown="/absent")
+    assert component(unknown="/absent", deferred=True).exec_properties["unknown_fingerprint"] == ""
+
+
+def test_unknown_images_are_read_and_the_models_temperature_is_used(tmp_path, inputs):
+    folder = tmp_path / "unknown"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(model.png(model.image("red", 1)))
+    (folder / "broken.jpg").write_bytes(b"nothing")
+    scaled = standard_artifacts.Model()
+    scaled.uri, scaled.id = inputs["model"][0].uri, 11
+    scaled.set_float_custom_property("temperature", 1.5)
+    evaluation, _ = evaluated(tmp_path, {**inputs, "model": [scaled]}, unknown=str(folder))
+    found = json.loads(Path(evaluation.uri, "metrics.json").read_text())["calibration"]
+    assert found["unknown"] == {"images": 1, "unusable": 1, "accepted": 0}
+    assert found["temperature"] == 1.5 and found["precision"] == 0.9
+    assert found["before"]["ece"] != found["after"]["ece"]
+    assert evaluation.get_float_custom_property("ece_saved_model") == found["after"]["ece"]
 
 
 def test_no_size_limit_is_no_property():

@@ -26,6 +26,7 @@ from edgetune.modules.data.findings import UnusableFiles
 from edgetune.modules.data.sources import Source, discover
 from edgetune.modules.examples import records
 from edgetune.modules.images.reader import read_image
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import DataSettings
 from tests.helpers import beam_context, photographs
 
@@ -60,7 +61,7 @@ def save(path: Path, seed: int) -> None:
 
 
 def png(seed: int) -> bytes:
-    return read_image(_png(seed), 10_000).encoded
+    return read_image(_png(seed), Reading(10_000)).encoded
 
 
 def _png(seed: int) -> bytes:
@@ -148,7 +149,7 @@ def test_an_example_has_the_documented_features(made, folder):
     content = (folder / "cat" / "20.png").read_bytes()
     means = [row.pop(channel) for channel in ("red", "green", "blue")]
     assert means == pytest.approx(pixels(20).mean(axis=(0, 1)), abs=3)
-    digest = read_image(content, 10_000).digest.encode()
+    digest = read_image(content, Reading(10_000)).digest.encode()
     assert row == {
         "image": content,
         "label": b"cat",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from edgetune.components.transform.executor import Executor, Processor
 from edgetune.modules.contracts import example_features
 from edgetune.modules.examples import records
 from edgetune.modules.images import decode
+from edgetune.modules.images.reading import Reading
 from tests.helpers import beam_context, recorded_shards
 
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "examples.pbtxt"
@@ -59,7 +61,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, type
         schema=types.Channel(type=standard_artifacts.Schema),
         preprocessing_fn="edgetune.modules.examples.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=example_features.SPLITS),
-        custom_config={"image_size": SIZE},
+        custom_config={"image_size": SIZE, "reading": dataclasses.asdict(Reading())},
         disable_statistics=True,
     )
     inputs = {"examples": standard_artifacts.Examples(), "schema": standard_artifacts.Schema()}

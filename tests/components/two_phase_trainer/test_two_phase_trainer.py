@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List  # noqa: UP035 - TFX compares typing.List
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import softmax
 from tfx import types
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ExecutionParameter
@@ -19,8 +21,11 @@ from edgetune.components.common.parameters import parameters_of
 from edgetune.components.two_phase_trainer import TwoPhaseTrainer
 from edgetune.components.two_phase_trainer.component import TwoPhaseTrainerSpec
 from edgetune.components.two_phase_trainer.executor import MODEL_PREFIX, TRAINING_PREFIX, Executor, _folders
+from edgetune.modules.conversion.convert import convert
 from edgetune.modules.core import progress
 from edgetune.modules.core.errors import DataError, TrainingError, WeightsError
+from edgetune.modules.litert.interpreter import EdgeRunner
+from edgetune.modules.serving import export
 from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.settings.run import EdgeSettings, ModelSettings, TrainingSettings, flatten, unflatten
 from edgetune.modules.training import distribution
@@ -134,7 +139,11 @@ class Trained:
 
 
 def train(
-    folder: Path, eval_labels: Iterable[str] = tiny_model.LABELS, blank: bool = False, **training: object
+    folder: Path,
+    eval_labels: Iterable[str] = tiny_model.LABELS,
+    blank: bool = False,
+    eval_each: int = 4,
+    **training: object,
 ) -> Trained:
     """Train on colours, with the network of two blocks and a real graph of Transform.
 
@@ -142,10 +151,11 @@ def train(
         folder: Folder for all files.
         eval_labels: Classes of the eval split.
         blank: Whether all images are the same grey.
+        eval_each: Images of each class in the eval split.
         training: Settings.
     """
     values = {"batch_size": 8, "seed": 3, "head": {"epochs": 12, "learning_rate": 0.03}, **training}
-    for split, each in (("train", 8), ("eval", 4), ("test", 3)):
+    for split, each in (("train", 8), ("eval", eval_each), ("test", 3)):
         labels = eval_labels if split == "eval" else tiny_model.LABELS
         pairs = [(pixels * 0 + 128 if blank else pixels, label) for pixels, label in tiny_model.examples(each, labels)]
         tiny_model.write_transformed(folder / "examples", split, pairs)
@@ -160,7 +170,7 @@ def train(
     made = Trained(standard_artifacts.Model(), standard_artifacts.ModelRun())
     for name, artifact in (("model", made.model), ("model_run", made.run)):
         artifact.uri = str(folder / "TwoPhaseTrainer" / name / "1")
-        Path(artifact.uri).mkdir(parents=True)
+        Path(artifact.uri).mkdir(parents=True, exist_ok=True)
     properties = dict(component(backbone.settings(), TrainingSettings(**values)).exec_properties)
     Executor().Do(
         {name: [artifact] for name, artifact in inputs.items()},
@@ -229,6 +239,46 @@ def test_the_saved_model_has_the_accuracy_that_was_measured(trained):
     accuracy = sum(right) / len(right)
     assert accuracy == pytest.approx(trained.json("transfer.json")[0]["test_accuracy"])
     assert accuracy > 0.6  # one in three by chance
+
+
+def probabilities_of(made: Trained, contents: list[bytes]) -> np.ndarray:
+    signature = tf.saved_model.load(f"{made.model.uri}/Format-Serving").signatures["serving_default"]
+    return signature(image_bytes=tf.constant(contents))["probabilities"].numpy()
+
+
+def test_a_fitted_temperature_is_applied_once_after_a_resume_and_in_every_format(tmp_path, monkeypatch):
+    """Train without a temperature; and with one, killed after the training and run again."""
+    backbone.use(monkeypatch)
+    settings = {"eval_each": 12, "head": {"epochs": 4, "learning_rate": 0.03}, "fine_tune": {"epochs": 0}}
+    plain = train(tmp_path / "plain", calibrate=False, **settings)
+    assert plain.json("history.json")["calibration"] is None
+    assert plain.model.get_float_custom_property("temperature") == 1.0
+
+    with monkeypatch.context() as patch:
+
+        def killed(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(export, "export_saved_model", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "scaled", **settings)
+    assert list((tmp_path / "scaled" / "TwoPhaseTrainer" / "resume").iterdir())
+    scaled = train(tmp_path / "scaled", **settings)
+
+    found = scaled.json("history.json")["calibration"]
+    value = found["temperature"]
+    assert value == scaled.model.get_float_custom_property("temperature") and abs(value - 1) > 0.02
+    assert found["images"] == 36 and found["note"] == ""
+    assert found["after"]["cross_entropy"] < found["before"]["cross_entropy"]
+    assert 0 <= found["after"]["ece"] <= 1
+
+    contents = [tiny_model.png(pixels) for pixels, _ in tiny_model.examples(3)]
+    before, after = probabilities_of(plain, contents), probabilities_of(scaled, contents)
+    np.testing.assert_allclose(after, softmax(np.log(before.astype(np.float64)) / value, axis=1), atol=1e-5)
+    assert (after.argmax(axis=1) == before.argmax(axis=1)).all() and np.abs(after - before).max() > 1e-3
+    images = np.stack([pixels for pixels, _ in tiny_model.examples(3)])
+    [float32] = convert(f"{scaled.model.uri}/Format-Serving", ["float32"], images).values()
+    np.testing.assert_allclose(EdgeRunner(float32).probabilities(images), after, atol=1e-4)
 
 
 def test_a_model_that_learned_nothing_is_an_error_and_is_not_written(tmp_path, monkeypatch):

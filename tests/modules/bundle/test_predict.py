@@ -15,7 +15,7 @@ from PIL import Image
 
 from edgetune.modules.bundle.predict import Classifier, images_in, model_path, open_model
 from edgetune.modules.bundle.write import write_checksums
-from edgetune.modules.core.errors import BundleError, DataError
+from edgetune.modules.core.errors import BundleError, ConfigError, DataError
 from tests.tiny import bundle as tiny_bundle
 from tests.tiny import edge, model
 
@@ -179,6 +179,32 @@ def test_images_are_read_with_defaults_if_the_bundle_does_not_specify_how(bundle
     Image.new("RGB", (40, 40), (255, 255, 255)).save(white)
     classifier = open_model(bundle)
     np.testing.assert_array_equal(classifier.classify(transparent), classifier.classify(white))
+
+
+def test_answers_are_accepted_from_the_threshold_of_their_class(bundle):
+    images = [pixels for pixels, _ in model.examples(1)]
+    before = open_model(bundle).predict(images)
+    assert [found.accepted for found in before] == [False] * 3  # no class has a threshold
+    blue, _, red = (found.probability for found in before)
+    altered(bundle, lambda content: content["calibration"].update(thresholds=[blue, None, red + 1e-4]))
+    classifier = open_model(bundle)
+    assert classifier.thresholds == [blue, None, red + 1e-4]
+    assert [found.accepted for found in classifier.predict(images)] == [True, False, False]
+    assert [found.accepted for found in classifier.predict(images, "auto")] == [True, False, False]
+    assert [found.accepted for found in classifier.predict(images, threshold=0.0)] == [True] * 3
+    assert [found.accepted for found in classifier.predict(images, threshold="1")] == [False] * 3
+    for wrong in ("high", -0.1, 1.5, float("nan"), [0.5]):
+        with pytest.raises(ConfigError, match="is neither auto nor a number from 0 to 1"):
+            classifier.predict(images, threshold=wrong)
+
+
+def test_without_thresholds_nothing_is_judged_and_auto_is_an_error(bundle):
+    altered(bundle, lambda content: content.pop("calibration"))  # as before they were measured
+    for classifier in (open_model(bundle), Classifier(bundle / "model_float32.tflite")):
+        [found] = classifier.predict(model.image("red", 1))
+        assert found.label == "red" and found.accepted is None
+        with pytest.raises(BundleError, match="there are no thresholds of the classes"):
+            classifier.predict(model.image("red", 1), threshold="auto")
 
 
 def test_a_bundle_with_missing_or_altered_files_is_not_opened(bundle):

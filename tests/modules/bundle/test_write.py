@@ -14,6 +14,7 @@ import tensorflow as tf
 from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.bundle.model_card import model_card
 from edgetune.modules.bundle.write import Lineage, write_bundle
+from edgetune.modules.contracts.bundle import parse_bundle
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.evaluation.edge import evaluate
 from edgetune.modules.evaluation.verdict import Thresholds
@@ -109,8 +110,9 @@ def test_the_card_contains_classes_figures_limits_and_lineage(bundle):
         assert expected in card
     assert "- data made with: edgetune 0.1.0, pillow 11.0, no pillow-heif\n" in card
     assert "- model made with: tensorflow 2.16.2, keras 3.6.0\n- edge model made with: not recorded\n" in card
-    assert "not calibrated" in card and LINEAGE.config_digest in card
-    for part in ("Intended use", "Input and output", "Data", "Variants", "Accuracy by class", "Limits", "Lineage"):
+    assert LINEAGE.config_digest in card
+    parts = ("Intended use", "Input and output", "Data", "Variants", "Accuracy by class", "Probabilities", "Limits")
+    for part in (*parts, "Lineage"):
         assert f"\n## {part}\n\n" in card
 
 
@@ -140,6 +142,30 @@ def test_the_card_warns_of_a_variant_that_overflows_and_does_without_the_record_
     for variant in facts["variants"].values():
         del variant["arithmetic"]
     assert "Arithmetic" not in model_card(facts)
+
+
+def test_the_bundle_and_its_card_contain_calibration_thresholds_and_unknown_images(measured, bundle, tmp_path):
+    facts, card = json.loads((bundle / "bundle.json").read_text()), (bundle / "MODEL_CARD.md").read_text()
+    assert facts["calibration"]["thresholds"] == [None] * 3  # there is no eval split
+    assert "| green | - | - | 0.0000 | 0 of 4 |\n" in card and "| all, int8 | | - | 0.0000 | 0 of 12 |\n" in card
+    assert "Its probabilities were not scaled." in card and "how often it fails was not measured" in card
+    evaluation = shutil.copytree(measured / "evaluation", tmp_path / "evaluation")
+    metrics = json.loads((evaluation / "metrics.json").read_text())
+    metrics["calibration"] |= {
+        "temperature": 1.5,
+        "thresholds": [0.25, None, 0.5],
+        "unknown": {"images": 40, "unusable": 2, "accepted": 3},
+    }
+    metrics["calibration"]["before"]["ece"], metrics["calibration"]["after"]["ece"] = 0.125, 0.03125
+    (evaluation / "metrics.json").write_text(json.dumps(metrics))
+    write_bundle(tmp_path / "bundle", str(measured / "edge_model"), str(evaluation), LINEAGE)
+    parsed = parse_bundle((tmp_path / "bundle" / "bundle.json").read_bytes())
+    assert parsed.calibration.thresholds == [0.25, None, 0.5] and parsed.calibration.precision == 0.95
+    card = " ".join((tmp_path / "bundle" / "MODEL_CARD.md").read_text().split())
+    assert "the expected calibration error of the server model is 0.0312 (15 bins" in card
+    assert "divided by a temperature of 1.5, fitted on the eval split; without that, the error would be 0.1250." in card
+    assert "| blue | 0.2500 |" in card and "| green | - |" in card
+    assert "Of 40 images that show none of the classes, 3 reach the threshold of a class." in card
 
 
 def test_the_card_says_what_was_not_stated(bundle):

@@ -41,6 +41,8 @@ def test_bundles_of_edgetune_010_with_flat_versions_are_parsed():
         (lambda b: b.update(labels=["a\nb"]), "is not one line of text"),
         (lambda b: b.update(labels=[]), "labels: "),
         (lambda b: b.update(variants={}), "variants: "),
+        (lambda b: b["calibration"].update(thresholds=[0.5]), "1 thresholds for 3 labels"),
+        (lambda b: b["calibration"].update(thresholds=[0.5, None, 1.5]), "calibration.thresholds.2: "),
         (lambda b: b["input"].update(shape=[1, 32, 64, 3]), "the image is not square"),
         (lambda b: b["input"].update(shape=[1, 10**9, 10**9, 3]), "input.shape.1: "),
         (lambda b: b["variants"]["float32"].update(file="../../etc/passwd"), "must be model_float32.tflite"),

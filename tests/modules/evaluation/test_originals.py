@@ -46,7 +46,7 @@ def test_an_image_that_occurs_twice_is_chosen_once():
 def test_examples_are_those_of_the_wanted_images_and_of_equal_files_the_first_by_name(tmp_path):
     photos = infra.photographs(1)
     given = infra.write(tmp_path, {**photos, "red/a copy.png": photos["red/2.png"]})
-    red = read_image(photos["red/2.png"], infra.MAX_PIXELS).digest
+    red = read_image(photos["red/2.png"], infra.READING).digest
     found = originals.examples(str(given.examples), {red: "red", "f" * 64: "blue"})
     assert set(found) == {red}
     assert originals.source_of(found[red]) == "red/2.png"
@@ -66,8 +66,8 @@ def photo(tmp_path) -> tuple[Path, str, Location]:
     (tmp_path / "photos" / "red").mkdir(parents=True)
     path = tmp_path / "photos" / "red" / "1.png"
     path.write_bytes(content)
-    location = Location("images", str(tmp_path / "photos"), infra.MAX_PIXELS, None, (255, 255, 255))
-    return path, read_image(content, infra.MAX_PIXELS).digest, location
+    location = Location("images", str(tmp_path / "photos"), infra.READING)
+    return path, read_image(content, infra.READING).digest, location
 
 
 def test_a_file_with_the_measured_pixels_is_asked_with_the_bytes_that_the_user_has(photo):
@@ -104,7 +104,7 @@ def test_a_kind_that_the_server_refuses_is_kept_to_see_that_it_does(photo):
     path.write_bytes(encoded(Image.open(path), "WEBP", lossless=True))
     found = read_original("red/1.png", image_id, location)
     assert (found.state, found.content) == (originals.REFUSED, path.read_bytes())
-    assert found.why
+    assert found.why == "is a WebP image: send JPEG or PNG"
 
 
 def test_a_record_has_no_file(photo):

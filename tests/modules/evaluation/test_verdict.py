@@ -21,7 +21,7 @@ def counted(variant: np.ndarray, server: np.ndarray, truth: np.ndarray) -> Class
 
 
 def correct(right: int, of: int = 100) -> ClassifierCounts:
-    """Return the counts of a variant that is right on `right` images of one class, and of a SavedModel that always is."""
+    """Return the counts of a variant that is right on `right` images of one class; the SavedModel always is."""
     return counted((np.arange(of) >= right).astype(int), np.zeros(of, int), np.zeros(of, int))
 
 
@@ -49,7 +49,7 @@ def test_a_size_is_allowed_up_to_the_bound_and_not_beyond(size, blessed):
 
 
 def lost_class(of_class: int, before: int, after: int, others: int = 99) -> ClassifierCounts:
-    """Return counts of 1 + `others` classes of `of_class` images; of the first class, `after` are right, not `before`."""
+    """Return counts of 1 + `others` classes of `of_class` images; of the first, `after` are right, not `before`."""
     truth = np.repeat(np.arange(1 + others), of_class)
     server, variant = truth.copy(), truth.copy()
     server[before:of_class] = 1

@@ -16,23 +16,49 @@ from PIL import Image
 
 from edgetune.modules.images import headers
 from edgetune.modules.images.reader import Unusable, read_image
+from edgetune.modules.images.reading import Reading
+from tests.helpers import icc_profiles
 
 _PIXELS = 4_000_000
 _READER = """
 import json, pathlib, sys
 from tests.helpers.peak_memory import growth_of  # first, because TensorFlow loads a package named tests too
 from edgetune.modules.images.reader import Unusable, read_image
+from edgetune.modules.images.reading import Reading
 
+reading = Reading(int(sys.argv[1]), 64)
 first, *files = map(pathlib.Path, sys.argv[2:])
-read_image(first.read_bytes(), int(sys.argv[1]), 64)
+read_image(first.read_bytes(), reading)
 for file in files:
     content = file.read_bytes()
     reason = ""
     with growth_of() as growth:
         try:
-            read_image(content, int(sys.argv[1]), 64)
+            read_image(content, reading)
         except Unusable as error:
             reason = str(error)
+    print(json.dumps([file.name, reason, growth.bytes]))
+"""
+
+_GRAPH = """
+import json, pathlib, sys
+from tests.helpers.peak_memory import growth_of  # first, because TensorFlow loads a package named tests too
+import tensorflow as tf
+from edgetune.modules.images.decode import decode_to_raw
+from edgetune.modules.images.reading import Reading
+
+reading = Reading(int(sys.argv[1]), 64)
+spec = [tf.TensorSpec([None], tf.string)]
+answer = tf.function(lambda batch: decode_to_raw(batch, 32, reading), input_signature=spec, autograph=False)
+first, *files = map(pathlib.Path, sys.argv[2:])
+answer(tf.constant([first.read_bytes()]))
+for file in files:
+    batch, reason = tf.constant([first.read_bytes(), file.read_bytes()]), ""
+    with growth_of() as growth:
+        try:
+            answer(batch)
+        except tf.errors.InvalidArgumentError as error:
+            reason = error.message
     print(json.dumps([file.name, reason, growth.bytes]))
 """
 
@@ -160,13 +186,37 @@ def test_memory_for_allowed_images_is_proportional_to_their_pixels(read):
 
 def test_a_jpeg_with_more_scans_than_the_limit_is_refused():
     reads = scans(headers.MAX_SCANS - 20)
-    assert read_image(reads, 10_000).width == 64
+    assert read_image(reads, Reading(10_000)).width == 64
     with pytest.raises(Unusable, match="a JPEG of more than 100 scans"):
-        read_image(scans(headers.MAX_SCANS + 1), 10_000)
+        read_image(scans(headers.MAX_SCANS + 1), Reading(10_000))
 
 
 def test_scan_markers_after_the_end_of_a_jpeg_or_in_a_comment_do_not_count():
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "JPEG", comment=b"\xff\xda" * 200)
     content = buffer.getvalue() + b"\xff\xda\0\2" * 200
-    assert read_image(content, 100).encoded == content
+    assert read_image(content, Reading(100)).encoded == content
+
+
+def test_the_exported_graph_refuses_bombs_before_they_take_memory(tmp_path, root):
+    wide = io.BytesIO()
+    Image.new("RGBA", (2000, 2000)).save(wide, "PNG", icc_profile=icc_profiles.display_p3())
+    deep = io.BytesIO()
+    Image.fromarray(np.zeros((2000, 2000), np.uint16)).save(deep, "PNG")
+    files = {
+        "first.png": png(8, 8),
+        "pixels.png": png(16_000, 16_000),
+        "profile.png": png(8, 8, chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(60_000_000), 1))),
+        "allowed wide.png": wide.getvalue(),
+        "allowed deep.png": deep.getvalue(),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    command = [sys.executable, "-c", _GRAPH, str(_PIXELS), *(str(tmp_path / name) for name in files)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    found = {name: (reason, growth) for name, reason, growth in map(json.loads, done.stdout.splitlines())}
+    assert "image 2 of 2 has more than 4000000 pixels: send fewer" in found["pixels.png"][0]
+    assert "image 2 of 2 has a large color profile" in found["profile.png"][0]
+    assert max(growth for reason, growth in found.values() if reason) < 16 << 20, found
+    assert not any(reason for name, (reason, _) in found.items() if name.startswith("allowed")), found
+    assert max(growth for _, growth in found.values()) < 32 * _PIXELS, found

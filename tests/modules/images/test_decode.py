@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from edgetune.modules.images.decode import decode, decode_to_raw, from_raw
+from edgetune.modules.images.reading import Reading
 from tests.helpers import photographs
 
 
@@ -73,9 +74,12 @@ def test_grey_becomes_three_equal_channels():
     np.testing.assert_array_equal(decode(encoded(grey), 32), np.repeat(grey[..., None], 3, axis=-1))
 
 
-def test_the_alpha_channel_of_rgba_is_dropped():
+def test_transparent_pixels_show_the_background():
     rgba = np.random.default_rng(1).integers(0, 256, (32, 32, 4), dtype=np.uint8)
-    np.testing.assert_array_equal(decode(encoded(rgba), 32), rgba[..., :3])
+    front, alpha = rgba[..., :3].astype(int), rgba[..., 3:].astype(int)
+    for background in ((255, 255, 255), (10, 200, 90)):
+        expected = np.rint((front * alpha + np.array(background) * (255 - alpha)) / 255)
+        np.testing.assert_array_equal(decode(encoded(rgba), 32, Reading(background=background)), expected)
 
 
 def test_a_jpeg_of_one_colour_keeps_its_colour():

@@ -87,9 +87,21 @@ def test_json_is_one_document_with_all_of_it(images, capfd):
     assert "error" in found["broken.jpg"] and "classes" not in found["broken.jpg"]
 
 
+def test_answers_below_a_threshold_are_unsure_and_do_not_change_the_exit_code(images, capfd):
+    asked = ["predict", str(tiny_bundle.bundle()), str(images / "red.png"), "--top", "1"]
+    for threshold, accepted in (("0.1", True), ("1", False), ("auto", False)):  # in this bundle, no class has one
+        assert cli.main([*asked, "--threshold", threshold]) == 0
+        line = capfd.readouterr().out.strip().split("  ")
+        assert line[-1].startswith("red 0.") and line[1:-1] == ([] if accepted else ["unsure"])
+        assert cli.main([*asked, "--threshold", threshold, "--json"]) == 0
+        [found] = json.loads(capfd.readouterr().out)["images"]
+        assert (found["accepted"], found["label"]) == (accepted, "red" if accepted else None)
+        assert found["classes"][0]["label"] == "red"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["--variant", "int8"], 9), (["--top", "0"], 2)],
+    [(["--variant", "int8"], 9), (["--top", "0"], 2), (["--threshold", "2"], 2), (["--threshold", "high"], 2)],
 )
 def test_what_cannot_be_asked_is_refused(images, arguments, code, capfd):
     assert cli.main(["predict", str(tiny_bundle.bundle()), str(images), *arguments]) == code

@@ -356,3 +356,22 @@ def test_npm_lock_files_are_exact_and_hashed_and_name_no_registry(root, folder):
     assert all(package["integrity"].startswith("sha512-") for package in packages.values())
     assert [name for name, package in packages.items() if "resolved" in package] == []
     assert "://" not in json.dumps(lock)
+
+
+def test_the_page_accepts_answers_from_the_threshold_of_their_class(tmp_path):
+    try:
+        node = npm.node_command("node")
+    except ConfigError as error:
+        pytest.skip(error.cause)
+    # A module of JavaScript needs this ending outside of a package; the others that it imports are not called.
+    for name in ("classifier", "engines", "pixels"):
+        script = (HERE / "page" / f"{name}.js").read_text(encoding="utf-8").replace('.js";', '.mjs";')
+        (tmp_path / f"{name}.mjs").write_text(script, encoding="utf-8")
+    (tmp_path / "ask.mjs").write_text(
+        'import { accepts } from "./classifier.mjs";\n'
+        "const bundle = { calibration: { thresholds: [0.8, null] } };\n"
+        "const rows = [[0.8, 0.2], [0.7, 0.3], [0.1, 0.9]];\n"
+        "console.log(JSON.stringify([...rows.map((row) => accepts(bundle, row)), accepts({}, rows[0])]));\n"
+    )
+    done = subprocess.run([*node, str(tmp_path / "ask.mjs")], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [True, False, False, None]

@@ -179,6 +179,17 @@ def test_every_container_is_retried_and_cached_where_that_is_safe(compiled):
     assert hook is None or hook["command"] == ["python", "-m", "edgetune.pipeline.kubeflow.pre_cache_check"]
 
 
+def test_with_unknown_images_whose_changes_no_platform_sees_their_component_is_not_cached():
+    for target in ("kubeflow", "vertex"):
+        job = compile_pipeline(settings(data={"path": "gs://bucket/photos", "unknown": "gs://bucket/others"}), target)
+        parameters = tasks(job)["EdgeEvaluator"]["inputs"]["parameters"]
+        assert parameters["unknown"]["runtimeValue"]["constant"] == "gs://bucket/others"
+        cached = {name for name, task in tasks(job).items() if task.get("cachingOptions", {}).get("enableCache")}
+        assert "EdgeEvaluator" not in cached and {"Evaluator", "TwoPhaseTrainer"} <= cached
+    with pytest.raises(ConfigError, match="data.unknown 'others' is a relative path"):
+        compile_pipeline(settings(data={"path": "gs://bucket/photos", "unknown": "others"}), "kubeflow")
+
+
 def test_caching_and_retries_can_be_turned_off():
     job = compile_pipeline(settings(platform={**PLATFORM, "cache": False, "retries": 0}), "vertex")
     for name, task in tasks(job).items():

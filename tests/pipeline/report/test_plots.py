@@ -11,6 +11,14 @@ import pytest
 
 from edgetune.pipeline.report import plots, words
 
+DIAGRAM = {
+    "ece": 0.25,
+    "reliability": [
+        {"images": 0, "confidence": None, "accuracy": None},
+        {"images": 4, "confidence": 0.75, "accuracy": 0.5},
+    ],
+}
+
 
 def texts(svg: str) -> list[str]:
     return ["".join(element.itertext()) for element in ET.fromstring(svg).iter("text")]
@@ -26,6 +34,7 @@ def test_colours_and_font_come_from_the_page(recwarn: pytest.WarningsRecorder) -
         plots.split_counts({"train": {"a": 3}, "eval": {"a": 2}, "test": {"a": 1}}),
         plots.training_curves([{"name": "head", "epochs": epochs([0.5, 0.1]), "best_epoch": 1}]),
         plots.confusion(["a", "b"], [[3, 1], [0, 4]]),
+        plots.reliability(DIAGRAM, DIAGRAM),
     ]
     for svg in drawings:
         assert set(re.findall(r"(?:fill|stroke): ([^;\"]+)", svg)) <= {
@@ -37,8 +46,13 @@ def test_colours_and_font_come_from_the_page(recwarn: pytest.WarningsRecorder) -
         assert "#" not in re.sub(r"url\(#|href=\"#", "", svg)
         assert "<style" not in svg and "<!--" not in svg and "xmlns" not in svg and 'role="img"' in svg
     names = [set(re.findall(r'id="(.*?)"', svg)) for svg in drawings]
-    assert not names[0] & names[1] and not names[1] & names[2] and not names[0] & names[2]
+    assert len(set().union(*names)) == sum(map(len, names))
     assert not recwarn.list
+
+
+def test_a_reliability_diagram_names_both_errors() -> None:
+    found = texts(plots.reliability(DIAGRAM, {**DIAGRAM, "ece": 0.0123}))
+    assert {"before: ECE 0.250", "after: ECE 0.012", "right answers", "images"} <= set(found)
 
 
 def test_the_same_numbers_give_the_same_svg() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from edgetune.modules.data.findings import Finding, UnusableFiles
+from edgetune.modules.evaluation.confidence import SAVED_MODEL, Confidence
 from edgetune.modules.evaluation.gates import FILE, Gate, as_json, file_of
 from edgetune.modules.evaluation.intervals import wilson
 from edgetune.modules.litert.interpreter import Latency
@@ -213,6 +214,19 @@ TRANSFER = [
 ]
 
 
+def record_probabilities(labels: Sequence[str], counts: Any) -> Confidence:
+    """Measure a confusion matrix as the answers on eval and test, all with a probability of 0.8, 0.64 before."""
+    confidence = Confidence(len(labels), precision=0.93, temperature=0.5)
+    for (truth, best), number in np.ndenumerate(np.asarray(counts)):
+        row = np.full(len(labels), 0.2 / (len(labels) - 1))
+        row[best] = 0.8
+        confidence.add_eval(np.full(number, truth), np.tile(row, (number, 1)))
+        confidence.add_test(SAVED_MODEL, np.full(number, truth), np.tile(row, (number, 1)))
+    confidence.add_unknown(SAVED_MODEL, np.eye(len(labels)))
+    confidence.unusable = 2
+    return confidence
+
+
 def record_run(
     folder: Path,
     labels: Sequence[str] = LABELS,
@@ -233,12 +247,21 @@ def record_run(
         "exported": "fine_tune",
         "why": "fine-tuning lowered the loss on eval from 0.3104 to 0.2236",
         "device": {"device": "GPU 0 (Tesla T4)", "why": "the first of 2", "warning": "slow so"},
+        "calibration": {
+            "temperature": 0.5,
+            "note": "it is the best <i>one</i>",
+            "images": 30,
+            "before": {"cross_entropy": 0.5, "ece": 0.25},
+            "after": {"cross_entropy": 0.25, "ece": 0.125},
+        },
     }
     runs = {"transfer__json": transfer} if transfer is not None else {}
     metrics = {
         "saved_model": {"accuracy": 0.95},
         "test": {"images": 120, "sha256": "0" * 64},
         "runtime": "ai-edge-litert 2.3.0",
+        "labels": list(labels),
+        "calibration": record_probabilities(labels, counts).of_saved_model(),
         "variants": variants,
         "blessed": blessed,
         "reasons": [
@@ -342,7 +365,7 @@ def test_a_blessed_run(tmp_path: Path) -> None:
     ):
         assert text in page.text
     assert page.text.count("not an image") == 50
-    assert [tag for tag, _ in page.tags].count("svg") == 4
+    assert [tag for tag, _ in page.tags].count("svg") == 5
 
     assert numbers["verdict"]["blessed"] and numbers["absent"] == {} and numbers["log"] == "/logs/run-1.log"
     assert numbers["results"]["accuracy"] == pytest.approx(0.95)
@@ -353,6 +376,29 @@ def test_a_blessed_run(tmp_path: Path) -> None:
     assert numbers["confusion"]["counts"] == COUNTS and numbers["confusion"]["labels"] == LABELS
     assert numbers["configuration"] == settings().model_dump(mode="json")
     assert [row["name"] for row in numbers["transfer"]] == ["fixed_features", "fine_tuned", "from_scratch"]
+
+
+def test_probabilities_and_thresholds_are_shown_as_measured(tmp_path: Path) -> None:
+    page, numbers = written(record_run(tmp_path), tmp_path / "report")
+    # Of 0.8, 0.1 and 0.1, undoing the temperature of 1/2 leaves sqrt(8) : 1 : 1. 114 of 120 answers are right.
+    before = 8**0.5 / (8**0.5 + 2)
+    found = numbers["calibration"]
+    assert found["before"]["ece"] == pytest.approx(0.95 - before) and found["after"]["ece"] == pytest.approx(0.15)
+    assert page.row("as trained")[:2] == ["1", "36.4%"] and page.row("exported")[:2] == ["0.5", "15.0%"]
+    rows = {row[0]: row[1:] for row in page.rows if len(row) == 5}
+    # 40 of the 45 answers "ash" are right, fewer than 93 %; all 38 and 36 of 37 of the others.
+    assert rows["ash"] == ["not reached", "–", "–", "0% (0 of 45)"]
+    assert rows["beech"] == ["0.800", "100%", "90.8% to 100%", "100% (38 of 38)"]
+    assert rows["cedar"][:2] == ["0.800", "97.3%"]
+    assert rows["all"] == ["", "98.7%", "92.8% to 99.8%", "62.5% (75 of 120)"]
+    text = " ".join(page.text.split())
+    assert "Thresholds for a precision of 93.0%" in text
+    assert (
+        "a temperature of 0.5, fitted on 30 eval images, on which the cross entropy went from 0.5000 to 0.2500" in text
+    )
+    assert "to 0.2500: it is the best <i>one</i>." in text
+    assert "Of 3 images of none of the classes, 2 (66.7%, 95% interval 20.8% to 93.9%) reach the threshold" in text
+    assert "2 more files could not be read" in text
 
 
 def test_a_refused_run_has_the_reason_for_each_variant(tmp_path: Path) -> None:
@@ -389,6 +435,7 @@ def test_a_run_that_failed_at_its_first_node(tmp_path: Path) -> None:
         "results": "Evaluator did not run.",
         "transfer": "TwoPhaseTrainer did not run.",
         "edge": "EdgeEvaluator did not run.",
+        "calibration": "EdgeEvaluator did not run.",
         "data": "ImageExampleGen did not succeed.",
         "findings": "DatasetGate did not run.",
         "statistics": "StatisticsGen did not run.",
@@ -492,7 +539,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     for label in labels:
         assert label in page.text and label in named, "complete, in the table of classes"
     assert "49" not in "".join(named)
-    assert sum(tag == "svg" for tag, _ in page.tags) == 4
+    assert sum(tag == "svg" for tag, _ in page.tags) == 5
     assert numbers["confusion"]["labels"] == labels
 
 

@@ -1,0 +1,31 @@
+"""How a photograph becomes upright 8-bit sRGB pixels: the settings that are part of every exported graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Options of reading, as documented in `modules.settings.data.DataSettings`."""
+
+    max_pixels: int = 89_478_485
+    """Images with more pixels are refused before any pixel is decoded."""
+    max_side: int | None = None
+    """Images whose longer side exceeds this many pixels are scaled down to it; None keeps their size."""
+    background: tuple[int, int, int] = (255, 255, 255)
+    """Red, green and blue behind transparent pixels, 0..255, in sRGB."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Reading:
+        """Return the options of a mapping by their names.
+
+        `background` is a sequence, as in JSON, or `#rrggbb`, and `max_side` is 0 for None, as in execution properties.
+        """
+        background = values["background"]
+        if isinstance(background, str):
+            background = bytes.fromhex(background.removeprefix("#"))
+        red, green, blue = background
+        return cls(values["max_pixels"], values["max_side"] or None, (red, green, blue))

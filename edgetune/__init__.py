@@ -75,6 +75,7 @@ _HOMES = {
     # On Kubeflow and Vertex, TFX finds the class of an artifact by the name of its type, `edgetune.EdgeModel`, which
     # may have one dot only.
     "edgetune.components.common.artifacts": (
+        "CrossValidation",
         "DatasetFindings",
         "EdgeBlessing",
         "EdgeEvaluation",

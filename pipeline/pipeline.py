@@ -12,6 +12,7 @@ from tfx.proto import transform_pb2
 
 from edgetune.components.common.names import (
     BLESSING_KEY,
+    CROSS_VALIDATION_KEY,
     EDGE_MODEL_KEY,
     EVALUATION_KEY,
     EXAMPLES_KEY,
@@ -20,6 +21,7 @@ from edgetune.components.common.names import (
     REPORT_KEY,
     STATISTICS_KEY,
 )
+from edgetune.components.cross_validator import CrossValidator
 from edgetune.components.curated_schema.component import CuratedSchema
 from edgetune.components.data_validation.component import ExampleValidator, StatisticsGen
 from edgetune.components.dataset_gate import DatasetGate
@@ -127,12 +129,24 @@ def create_pipeline(
     )
     model = trainer.outputs[MODEL_KEY]
 
+    cross_validator = (
+        CrossValidator(
+            examples=examples,
+            transform_graph=transform.outputs["transform_graph"],
+            model=settings.model,
+            training=settings.training,
+            folds=settings.evaluation.folds,
+        )
+        if settings.evaluation.folds
+        else None
+    )
     baseline = baselines.blessings(model, settings.evaluation)
     evaluator = Evaluator(
         examples=examples,
         example_splits=["test"],
         model=model,
         earlier_blessings=baseline.outputs["model_blessing"] if baseline else None,
+        cross_validation=cross_validator.outputs[CROSS_VALIDATION_KEY] if cross_validator else None,
         eval_config=eval_config(),
         settings=settings.evaluation,
     )
@@ -185,7 +199,7 @@ def create_pipeline(
         card=settings.card,
     )
     nodes: list[BaseNode | None] = [example_gen, schema_gen, statistics_gen, validator, baseline_statistics, gate]
-    nodes += [transform, trainer, baseline, evaluator, infra_validator, edge_exporter, edge_evaluator]
+    nodes += [transform, trainer, cross_validator, baseline, evaluator, infra_validator, edge_exporter, edge_evaluator]
     nodes += [saved_model_pusher, edge_pusher]
     return Pipeline(
         pipeline_name=settings.name,

@@ -21,6 +21,12 @@ class DatasetFindings(Artifact):
     TYPE_NAME = "edgetune.DatasetFindings"
 
 
+class CrossValidation(Artifact):
+    """CrossValidator's answers out of fold to all images (`modules.evaluation.answers`), and `folds.json`."""
+
+    TYPE_NAME = "edgetune.CrossValidation"
+
+
 class EdgeModel(Artifact):
     """EdgeExporter's models: `model_<variant>.tflite` for each variant, and `labels.txt`."""
 

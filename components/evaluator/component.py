@@ -13,7 +13,8 @@ from tfx.types.channel import Channel
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from tfx.utils import json_utils
 
-from edgetune.components.common.names import EARLIER_KEY
+from edgetune.components.common.artifacts import CrossValidation
+from edgetune.components.common.names import CROSS_VALIDATION_KEY, EARLIER_KEY
 from edgetune.components.common.parameters import parameters_of
 from edgetune.components.evaluator import executor
 from edgetune.modules.core.code_digest import code_digest
@@ -22,11 +23,12 @@ from edgetune.modules.settings.run import EvaluationSettings, flatten
 
 
 class EvaluatorSpec(standard_component_specs.EvaluatorSpec):
-    """The interface of TFX's Evaluator, with the thresholds and earlier blessings added."""
+    """The interface of TFX's Evaluator, with the thresholds, earlier blessings and a cross-validation added."""
 
     INPUTS = {
         **standard_component_specs.EvaluatorSpec.INPUTS,
         EARLIER_KEY: ChannelParameter(type=standard_artifacts.ModelBlessing, optional=True),
+        CROSS_VALIDATION_KEY: ChannelParameter(type=CrossValidation, optional=True),
     }
     PARAMETERS = {
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
@@ -73,6 +75,7 @@ class Evaluator(tfx_evaluator.Evaluator):
         eval_config: config_pb2.EvalConfig,
         settings: EvaluationSettings,
         earlier_blessings: types.BaseChannel | None = None,
+        cross_validation: types.BaseChannel | None = None,
     ) -> None:
         """Construct an Evaluator component.
 
@@ -84,11 +87,13 @@ class Evaluator(tfx_evaluator.Evaluator):
             settings: The thresholds.
             earlier_blessings: Of type `standard_artifacts.ModelBlessing`: of the models to compare with; None if the
                 platform does not know them.
+            cross_validation: Of type `CrossValidation`; without it, nothing is blessed if `settings.folds` is not 0.
         """
         spec = EvaluatorSpec(
             examples=examples,
             model=model,
             earlier_blessings=earlier_blessings,
+            cross_validation=cross_validation,
             example_splits=json_utils.dumps(list(example_splits)),
             eval_config=eval_config,
             fairness_indicator_thresholds=json_utils.dumps(None),

@@ -17,6 +17,7 @@ from edgetune.components.common.names import (
     BLESSED,
     BLESSING_KEY,
     COMPARED_WITH,
+    CROSS_VALIDATION_KEY,
     EARLIER_KEY,
     EVALUATION_KEY,
     EVALUATION_URI,
@@ -28,6 +29,7 @@ from edgetune.components.evaluator import extractors
 from edgetune.components.evaluator.keep_answers import DESTINATION, Destination
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.evaluation.answers import Answers, read_answers
+from edgetune.modules.evaluation.folds_gate import folds_gate
 from edgetune.modules.evaluation.gates import FILE, blessed, file_of, read_gates, refused
 from edgetune.modules.evaluation.model_gates import Earlier, model_gates
 from edgetune.modules.serving.saved_model import read_labels
@@ -62,7 +64,7 @@ class Executor(executor.Executor):
         stamp(output_dict, LIBRARIES)
         empty(output_dict)
         settings = unflatten(EvaluationSettings, exec_properties)
-        check_examples(input_dict[EXAMPLES_KEY])
+        images = check_examples(input_dict[EXAMPLES_KEY])
         model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
         evaluation = artifact_utils.get_single_uri(output_dict[EVALUATION_KEY])
         blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
@@ -73,7 +75,12 @@ class Executor(executor.Executor):
         finally:
             DESTINATION.reset(kept)
         earlier, last = _earlier(input_dict)
-        gates = model_gates(read_answers(evaluation, probabilities=False), labels, settings, earlier)
+        answers = read_answers(evaluation, probabilities=False)
+        gates = model_gates(answers, labels, settings, earlier)
+        if settings.folds:
+            validation = input_dict.get(CROSS_VALIDATION_KEY) or []
+            uri = validation[0].uri if len(validation) == 1 else None
+            gates.append(folds_gate(answers, uri, sum(images.values()), settings))
         _write(f"{evaluation}/{FILE}", file_of(gates))
         for gate in refused(gates):
             logging.info("refused: %s", gate.sentence())

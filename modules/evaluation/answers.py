@@ -1,7 +1,8 @@
 """The answers of a SavedModel to every test image, as the Evaluator keeps them in the `evaluation` artifact.
 
-They are Parquet files beside TFMA's results, `answers-SSSSS-of-NNNNN.parquet`: shard S of N, written by Beam. The rows
-are in no particular order:
+They are Parquet files beside TFMA's results, `answers-SSSSS-of-NNNNN.parquet`: shard S of N, written by Beam. Those of
+CrossValidator, to the images of all splits, have the same format and a shard for each fold. The rows are in no
+particular order:
 
     image_id       string         SHA-256 of the image's decoded pixels, 64 hexadecimal digits, as in the raw examples;
                                   one that occurs twice belongs to two files with the same pixels
@@ -14,8 +15,11 @@ An evaluation by an edgetune that kept no answers has no such file.
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -83,6 +87,33 @@ def read_answers(evaluation: str, probabilities: bool = True) -> Answers:
     order = np.argsort(image_id, kind="stable")
     scores = _matrix(table[PROBABILITIES], evaluation)[order] if probabilities else None
     return Answers(image_id[order], label[order], predicted[order], scores)
+
+
+def table(
+    image_id: Sequence[str], label: Sequence[str], predicted: Sequence[str], probabilities: np.ndarray
+) -> pa.Table:
+    """Return answers to n images in the format above; `probabilities` is float32 `[n, C]`."""
+    return pa.table([pa.array(image_id), pa.array(label), pa.array(predicted), pa.array(list(probabilities))], SCHEMA)
+
+
+@contextlib.contextmanager
+def shard_writer(evaluation: str, number: int, of: int, temporary: Path) -> Iterator[pq.ParquetWriter]:
+    """Write one of several shards, in a context: it appears when all of it is written.
+
+    Args:
+        evaluation: Folder or URL, which exists.
+        number: Number of the shard, from 0.
+        of: Number of shards.
+        temporary: Folder on a local disk.
+
+    Raises:
+        OSError: The shard cannot be written.
+    """
+    name = f"{PREFIX}-{number:05}-of-{of:05}{SUFFIX}"
+    with pq.ParquetWriter(temporary / name, SCHEMA) as writer:
+        yield writer
+    filesystem.copy(temporary / name, f"{evaluation}/{name}")
+    (temporary / name).unlink()
 
 
 def shards(evaluation: str) -> list[str]:

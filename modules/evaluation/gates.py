@@ -19,7 +19,10 @@ from edgetune.modules.storage import filesystem
 
 FILE = "gates.json"
 SAVED_MODEL = "SavedModel"
-ESTIMATE, LOWER_BOUND = "estimate", "lower_bound"
+ESTIMATE, LOWER_BOUND, UPPER_BOUND = "estimate", "lower_bound", "upper_bound"
+FOLDS = "evaluation.folds"
+"""Name of the gate that can refuse and never blesses: it judges by other models (`modules.evaluation.folds_gate`)."""
+_ENDS = {LOWER_BOUND: " by the lower end of the interval", UPPER_BOUND: " by the upper end of the interval"}
 
 
 @checked(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
@@ -50,7 +53,7 @@ class Gate:
     at_most: bool = False
     """Whether `needed` is the largest allowed value, and not the smallest."""
     judged: str = ESTIMATE
-    """What was compared with `needed`: `estimate`, the measured value, or `lower_bound`, `low`."""
+    """What was compared with `needed`: `estimate`, the measured value; `lower_bound`, `low`; `upper_bound`, `high`."""
     p_value: float | None = None
     """Of a test: the probability of such a difference if both models are equally good."""
     reason: str = ""
@@ -74,8 +77,8 @@ class Gate:
         if self.p_value is not None:
             text += f", p = {self.p_value:.2g}"
         if self.needed is not None:
-            lower = " by the lower end of the interval" if self.judged == LOWER_BOUND else ""
-            text += f"; {self.name} {'allows at most' if self.at_most else 'needs'} {self.value(self.needed)}{lower}"
+            end = _ENDS.get(self.judged, "")
+            text += f"; {self.name} {'allows at most' if self.at_most else 'needs'} {self.value(self.needed)}{end}"
         return f"{text}; {self.reason}" if self.reason else text
 
 
@@ -88,8 +91,8 @@ def refused(gates: Iterable[Gate]) -> list[Gate]:
 
 
 def blessed(gates: Sequence[Gate]) -> bool:
-    """Return whether no gate was failed and at least one was passed."""
-    return not refused(gates) and any(gate.passed for gate in gates)
+    """Return whether no gate was failed and at least one was passed; that of the folds does not count as passed."""
+    return not refused(gates) and any(gate.passed for gate in gates if gate.name != FOLDS)
 
 
 def as_json(gates: Iterable[Gate]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from edgetune.modules.contracts.example_features import IMAGE, LABEL, LABEL_INDEX
+from edgetune.modules.contracts.example_features import IMAGE, IMAGE_ID, LABEL, LABEL_INDEX, SPLIT_GROUP
 from edgetune.modules.examples import shards
 from edgetune.modules.examples.pixel_packing import unpack
 
@@ -53,5 +53,19 @@ def raw(examples_uri: str, split: str) -> tf.data.Dataset:
     def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         example = tf.io.parse_single_example(record, features)
         return example[IMAGE], example[LABEL]
+
+    return serialized(examples_uri, split).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def identified(examples_uri: str, split: str) -> tf.data.Dataset:
+    """Return the split's raw examples with their identity, in a fixed order.
+
+    Returns:
+        Dictionaries of string scalars: `IMAGE`, encoded; `LABEL`, the class name; `IMAGE_ID` and `SPLIT_GROUP`.
+    """
+    features = {name: tf.io.FixedLenFeature([], tf.string) for name in (IMAGE, LABEL, IMAGE_ID, SPLIT_GROUP)}
+
+    def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
+        return dict(tf.io.parse_single_example(record, features))
 
     return serialized(examples_uri, split).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

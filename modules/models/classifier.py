@@ -51,7 +51,7 @@ def build_classifier(
                 layer.momentum = _MOMENTUM
     image = keras.Input((settings.image_size, settings.image_size, 3), dtype="float32", name="image")
     features = backbone(image, training=None if backbone_in_training else False)
-    head = _head(backbone.output_shape[-1], settings.head, classes)
+    head = build_head(backbone.output_shape[-1], settings.head, classes)
     return Classifier(keras.Model(image, head(pool(features)), name="classifier"), backbone, head)
 
 
@@ -60,7 +60,8 @@ def pool(features: keras.KerasTensor) -> keras.KerasTensor:
     return keras.layers.GlobalAveragePooling2D()(features)
 
 
-def _head(width: int, settings: HeadSettings, classes: int) -> keras.Model:
+def build_head(width: int, settings: HeadSettings, classes: int) -> keras.Model:
+    """Build the head alone, with random weights: pooled features, float32 `[N, width]`, to probabilities."""
     penalty = keras.regularizers.L2(settings.l2) if settings.l2 else None
     pooled = features = keras.Input((width,), name="pooled")
     for number, (units, rate) in enumerate(zip(settings.units, settings.dropout, strict=True), start=1):

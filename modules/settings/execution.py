@@ -168,6 +168,8 @@ class ComponentResources(Settings):
     """Decodes and resizes the images."""
     TwoPhaseTrainer: Resources = Resources()
     """Trains the model."""
+    CrossValidator: Resources = Resources()
+    """Trains heads on parts of all images, if `evaluation.folds` is set."""
     Evaluator: Resources = Resources()
     """Evaluates the SavedModel."""
     InfraValidator: Resources = Resources()

@@ -54,6 +54,7 @@ __all__ = [
     "unflatten",
 ]
 
+FEWEST_FOLDS = 3
 Variant = Literal["float32", "float16", "int8", "dynamic"]
 
 
@@ -78,6 +79,17 @@ class EvaluationSettings(Settings):
     """Maximum number of earlier blessed models to compare with; of more, some are left out evenly."""
     precision: Between = 0.95
     """Share of a class's answers that must be right at and above its threshold, which is chosen on `eval`."""
+    folds: Annotated[int, Field(ge=0, le=20)] = 0
+    """Parts, 3 to 20, of a cross-validation on all images, which can refuse a model and cannot bless one; 0: none."""
+
+    @model_validator(mode="after")
+    def _three_folds_or_none(self) -> EvaluationSettings:
+        if 0 < self.folds < FEWEST_FOLDS:
+            raise Contradiction(
+                f"folds is {self.folds}, but a head needs three parts: to learn from, to stop by and to be judged on",
+                f"set evaluation.folds to 0 or to {FEWEST_FOLDS} or more, such as 10",
+            )
+        return self
 
 
 class EdgeSettings(Settings):

@@ -118,6 +118,23 @@ def write(path: str, content: bytes) -> None:
         raise OSError(error.error_code, error.message, path) from error
 
 
+def copy(source: Path, path: str) -> None:
+    """Copy a file of this machine, in pieces, into a folder that exists.
+
+    Raises:
+        OSError: It cannot be read or written.
+    """
+    if not is_remote(path):
+        shutil.copyfile(source, path)
+        return
+    import tensorflow as tf
+
+    try:
+        tf.io.gfile.copy(str(source), path, overwrite=True)
+    except tf.errors.OpError as error:
+        raise OSError(error.error_code, error.message, path) from error
+
+
 def remove(path: str) -> None:
     """Remove a file or a folder with all that is in it; links are removed and not followed.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -28,9 +28,10 @@ from edgetune.modules.training.epochs import Epochs
 
 CUT, POOLED, LABEL = "cut", "pooled", "label"
 EVAL = "eval"
-_BATCH = 32
+BATCH = 32
+"""Images in one pass through the frozen network."""
 _REPORT_EVERY = 10
-_MAX_VIEWS = 64
+MAX_VIEWS = 64
 """Upper bound of `views` in the settings. The seed of a view's augmentation combines image and view in one number."""
 
 
@@ -96,39 +97,12 @@ class FrozenFeatures:
     def train(self, kind: str) -> Epochs:
         """Return batches of `CUT` or `POOLED`, float32, and labels; each epoch has every image once, in a new order."""
         parts = [self.arrays(view(number)) for number in range(self.views[kind])]
-        views, labels = [part[kind] for part in parts], parts[0][LABEL]
-
-        def batches(epoch: tf.Tensor) -> tf.data.Dataset:
-            seeds = tf.random.experimental.stateless_split(tf.stack([self._settings.seed, epoch]), 2)
-            order = tf.argsort(tf.random.stateless_uniform([len(labels)], seeds[0]))
-            which = tf.random.stateless_uniform([len(labels)], seeds[1], 0, len(views), tf.int32)
-            return self._batches(views, labels, tf.data.Dataset.from_tensor_slices((order, which)))
-
-        return Epochs(batches, lambda: -(-len(labels) // self._settings.batch_size))
+        return epochs([part[kind] for part in parts], parts[0][LABEL], self._settings)
 
     def evaluation(self, kind: str) -> tf.data.Dataset:
         """Return the same batches for eval, without augmentation and in a fixed order."""
         part = self.arrays(EVAL)
-        images = len(part[LABEL])
-        chosen = tf.data.Dataset.range(images).map(lambda image: (image, tf.zeros_like(image)))
-        batches = self._batches([part[kind]], part[LABEL], chosen).prefetch(tf.data.AUTOTUNE)
-        return batches.apply(tf.data.experimental.assert_cardinality(-(-images // self._settings.batch_size)))
-
-    def _batches(self, views: list[np.ndarray], labels: np.ndarray, chosen: tf.data.Dataset) -> tf.data.Dataset:
-        """Return batches of rows and labels; `chosen` yields the number of each image and of its view."""
-
-        def fetch(image: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            rows = np.empty((len(image), *views[0].shape[1:]), views[0].dtype)
-            for number, features in enumerate(views):
-                rows[which == number] = features[image[which == number]]
-            return rows, labels[image]
-
-        def batch(image: tf.Tensor, which: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            rows, label = tf.numpy_function(fetch, [image, which], [views[0].dtype, labels.dtype], stateful=False)
-            rows = tf.ensure_shape(rows, [None, *views[0].shape[1:]])
-            return tf.cast(rows, tf.float32), tf.ensure_shape(label, [None])
-
-        return chosen.batch(self._settings.batch_size).map(batch)
+        return in_order(part[kind], part[LABEL], self._settings.batch_size)
 
     def _extract(self, part: str, writer: Writer) -> None:
         seen = 0
@@ -149,22 +123,74 @@ class FrozenFeatures:
             examples = records.transformed(self._examples_uri, EVAL, self._image_size)
             examples = examples.map(lambda image, label: (tf.cast(image, tf.float32), label))
         else:
-            which = next(number for number in range(_MAX_VIEWS) if view(number) == part)
+            which = next(number for number in range(MAX_VIEWS) if view(number) == part)
 
             def change(number: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-                seed = tf.stack([tf.constant(self._settings.seed, tf.int64), number * _MAX_VIEWS + which])
+                seed = tf.stack([tf.constant(self._settings.seed, tf.int64), number * MAX_VIEWS + which])
                 return augment(example[0], seed, self._settings.augmentation), example[1]
 
             examples = records.transformed(self._examples_uri, "train", self._image_size).enumerate()
             examples = examples.map(change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return examples.batch(_BATCH).prefetch(tf.data.AUTOTUNE)
+        return examples.batch(BATCH).prefetch(tf.data.AUTOTUNE)
 
     @functools.cached_property
     def _function(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        return _frozen_function(self._network)
+        return frozen_function(self._network)
 
 
-def _frozen_function(network: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+def epochs(
+    views: Sequence[np.ndarray], labels: np.ndarray, settings: TrainingSettings, images: np.ndarray | None = None
+) -> Epochs:
+    """Return batches of cached features, float32, and labels; each epoch has every image once, in a new order.
+
+    Args:
+        views: Arrays `[N, ...]`, of which each epoch takes one at random for each image.
+        labels: int64 `[N]`.
+        settings: Seed and batch size.
+        images: int `[n]`: rows to train on; by default all.
+    """
+    rows = np.arange(len(labels)) if images is None else images
+
+    def of(epoch: tf.Tensor) -> tf.data.Dataset:
+        seeds = tf.random.experimental.stateless_split(tf.stack([settings.seed, epoch]), 2)
+        order = tf.argsort(tf.random.stateless_uniform([len(rows)], seeds[0]))
+        which = tf.random.stateless_uniform([len(rows)], seeds[1], 0, len(views), tf.int32)
+        chosen = tf.data.Dataset.from_tensor_slices((tf.gather(rows, order), which))
+        return _batches(views, labels, chosen, settings.batch_size)
+
+    return Epochs(of, lambda: -(-len(rows) // settings.batch_size))
+
+
+def in_order(
+    features: np.ndarray, labels: np.ndarray, batch_size: int, images: np.ndarray | None = None
+) -> tf.data.Dataset:
+    """Return the same batches of one view, in the order of the rows; by default of all rows."""
+    rows = np.arange(len(labels)) if images is None else images
+    chosen = tf.data.Dataset.from_tensor_slices((rows, np.zeros_like(rows)))
+    batches = _batches([features], labels, chosen, batch_size).prefetch(tf.data.AUTOTUNE)
+    return batches.apply(tf.data.experimental.assert_cardinality(-(-len(rows) // batch_size)))
+
+
+def _batches(
+    views: Sequence[np.ndarray], labels: np.ndarray, chosen: tf.data.Dataset, batch_size: int
+) -> tf.data.Dataset:
+    """Return batches of rows and labels; `chosen` yields the number of each image and of its view."""
+
+    def fetch(image: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.empty((len(image), *views[0].shape[1:]), views[0].dtype)
+        for number, features in enumerate(views):
+            rows[which == number] = features[image[which == number]]
+        return rows, labels[image]
+
+    def batch(image: tf.Tensor, which: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        rows, label = tf.numpy_function(fetch, [image, which], [views[0].dtype, labels.dtype], stateful=False)
+        rows = tf.ensure_shape(rows, [None, *views[0].shape[1:]])
+        return tf.cast(rows, tf.float32), tf.ensure_shape(label, [None])
+
+    return chosen.batch(batch_size).map(batch)
+
+
+def frozen_function(network: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Return `network` for inference with its weights as graph constants.
 
     Only then does TensorFlow fuse convolution, batch normalisation and activation, which is 1.5 times as fast.

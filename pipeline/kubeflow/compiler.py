@@ -88,10 +88,11 @@ def _compiled(pipeline: Pipeline, settings: RunSettings, image: str) -> dict[str
 
     components = {component.id: component for component in pipeline.components}
     for parameter in PARAMETERS:
-        properties = components[parameter.component].exec_properties
-        if parameter.key not in properties:
-            raise KeyError(f"{parameter.component} has no property {parameter.key}")
-        properties[parameter.key] = RuntimeParameter(name=parameter.name, ptype=parameter.kind)
+        for name in (parameter.component, *({parameter.also} & components.keys())):
+            properties = components[name].exec_properties
+            if parameter.key not in properties:
+                raise KeyError(f"{name} has no property {parameter.key}")
+            properties[parameter.key] = RuntimeParameter(name=parameter.name, ptype=parameter.kind)
     in_image = image_versions()
     for component in components.values():
         if KEY in component.exec_properties:

@@ -19,7 +19,13 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from edgetune.components.common.names import EDGE_EVALUATOR, EVALUATOR, IMAGE_EXAMPLE_GEN, TWO_PHASE_TRAINER
+from edgetune.components.common.names import (
+    CROSS_VALIDATOR,
+    EDGE_EVALUATOR,
+    EVALUATOR,
+    IMAGE_EXAMPLE_GEN,
+    TWO_PHASE_TRAINER,
+)
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.data.digits import EMBEDDED
 from edgetune.modules.settings.run import RunSettings
@@ -37,6 +43,8 @@ class Parameter:
     component: str
     key: str
     """Name of the property."""
+    also: str = ""
+    """Another component that receives it as the same property, if it is in the pipeline."""
 
     @property
     def name(self) -> str:
@@ -60,11 +68,11 @@ class Parameter:
         return found
 
 
-# Each is a property of a single component, so changing it re-runs only that component and the later ones.
+# Changing one re-runs only the component that receives it and the later ones.
 PARAMETERS = (
     Parameter(DATA_PATH, IMAGE_EXAMPLE_GEN, "input_base"),
-    Parameter("training.head.epochs", TWO_PHASE_TRAINER, "training_head_epochs"),
-    Parameter("training.head.learning_rate", TWO_PHASE_TRAINER, "training_head_learning_rate"),
+    Parameter("training.head.epochs", TWO_PHASE_TRAINER, "training_head_epochs", CROSS_VALIDATOR),
+    Parameter("training.head.learning_rate", TWO_PHASE_TRAINER, "training_head_learning_rate", CROSS_VALIDATOR),
     Parameter("training.fine_tune.epochs", TWO_PHASE_TRAINER, "training_fine_tune_epochs"),
     Parameter("training.fine_tune.learning_rate", TWO_PHASE_TRAINER, "training_fine_tune_learning_rate"),
     Parameter("evaluation.min_accuracy", EVALUATOR, "min_accuracy"),

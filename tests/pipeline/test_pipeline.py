@@ -105,6 +105,19 @@ def test_the_edge_pusher_gets_the_edge_model_that_was_evaluated(birds):
     assert source_of(birds["EdgePusher"], "edge_evaluation") == ("EdgeEvaluator", "evaluation")
 
 
+def test_a_cross_validation_is_in_the_pipeline_only_if_it_is_wanted():
+    wanted = nodes(build(evaluation={"folds": 10}))
+    assert set(wanted) == BEFORE_THE_GATE | {"DatasetGate", "CrossValidator"} | AFTER_THE_GATE
+    assert source_of(wanted["Evaluator"], "cross_validation") == ("CrossValidator", "cross_validation")
+    validator = wanted["CrossValidator"]
+    assert source_of(validator, "examples") == ("ImageExampleGen", "examples")
+    assert "DatasetGate" in came_before(validator) and "TwoPhaseTrainer" not in came_before(validator)
+    assert validator.exec_properties["folds"] == wanted["Evaluator"].exec_properties["folds"] == 10
+    assert set(json.loads(validator.exec_properties["library_versions"])) == {
+        "tensorflow", "keras", "numpy", "scikit-learn",
+    }  # fmt: skip
+
+
 def test_pushers_deliver_to_the_given_destinations(birds):
     assert birds["SavedModelPusher"].exec_properties["destination"] == "/nowhere/served"
     assert birds["EdgePusher"].exec_properties["destination"] == "/nowhere/edge"
@@ -167,6 +180,7 @@ def changed(**changes: Any) -> set[str]:
         ({"evaluation": {"precision": 0.8}}, {"EdgeEvaluator"}),
         ({"data": {"path": "/photos", "unknown": str(Path(__file__).parent)}}, {"EdgeEvaluator"}),
         ({"training": {"calibrate": False}}, {"TwoPhaseTrainer"}),
+        ({"evaluation": {"folds": 10}}, {"Evaluator"}),
         ({"training": {"seed": 5}}, {"TwoPhaseTrainer"}),
         ({"model": {"weights": "none", "image_size": 96}}, {"Transform", "TwoPhaseTrainer"}),
         ({"data": {"path": "/photos", "max_rejected": 0.5}}, {"ImageExampleGen"}),

@@ -28,7 +28,7 @@ ROOMS = {
         "examples": ["core", "storage", "images", "contracts"],
         "serving": ["core", "images", "contracts"],
         "litert": ["core", "contracts"],
-        "training": ["core", "settings", "examples", "models"],
+        "training": ["core", "images", "settings", "contracts", "examples", "models"],
         "conversion": ["core", "storage", "contracts", "litert"],
         "bundle": ["core", "storage", "images", "settings", "data", "contracts", "litert"],
         "evaluation": [
@@ -38,6 +38,7 @@ ROOMS = {
     "components": {
         "common": [],
         "resolvers": [],
+        "cross_validator": ["common"],
         "curated_schema": ["common"],
         "data_validation": ["common"],
         "dataset_gate": ["common"],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 
 import keras
@@ -145,11 +146,12 @@ def examples(each: int, labels: Iterable[str] = LABELS, size: int = SIZE) -> Ite
             yield image(label, seed * 100 + _CHANNEL[label], size), label
 
 
-def write_raw(uri: Path, split: str, pairs: Iterable[tuple[bytes, str]]) -> None:
+def write_raw(uri: Path, split: str, pairs: Iterable[tuple[bytes, str]], groups: Iterable[str] | None = None) -> None:
     """Write raw examples, pairs of an encoded image and its class name, as a split of an `Examples` artifact.
 
-    An image's id is the digest of its bytes.
+    An image's id is the digest of its bytes, and its group, if there are names of groups, that of the group's name.
     """
+    named = [{example_features.SPLIT_GROUP: _digest(name.encode())} for name in groups] if groups else repeat({})
     _write(
         uri,
         split,
@@ -157,11 +159,16 @@ def write_raw(uri: Path, split: str, pairs: Iterable[tuple[bytes, str]]) -> None
             {
                 example_features.IMAGE: encoded,
                 example_features.LABEL: label.encode(),
-                example_features.IMAGE_ID: hashlib.sha256(encoded).hexdigest().encode(),
+                example_features.IMAGE_ID: _digest(encoded),
+                **group,
             }
-            for encoded, label in pairs
+            for (encoded, label), group in zip(pairs, named, strict=False)
         ),
     )
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def write_transformed(uri: Path, split: str, pairs: Iterable[tuple[np.ndarray, str]]) -> None:

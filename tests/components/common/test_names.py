@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgetune.components.common import names
+from edgetune.components.cross_validator import CrossValidator
 from edgetune.components.data_validation.component import StatisticsGen
 from edgetune.components.dataset_gate import DatasetGate
 from edgetune.components.edge_evaluator import EdgeEvaluator
@@ -24,6 +25,7 @@ OUTPUTS = {
     StatisticsGen: (names.STATISTICS_KEY,),
     DatasetGate: (names.FINDINGS_KEY,),
     TwoPhaseTrainer: (names.MODEL_KEY, names.MODEL_RUN_KEY),
+    CrossValidator: (names.CROSS_VALIDATION_KEY,),
     Evaluator: (names.EVALUATION_KEY, names.BLESSING_KEY),
     InfraValidator: (names.BLESSING_KEY,),
     EdgeExporter: (names.EDGE_MODEL_KEY,),
@@ -36,6 +38,7 @@ IDS = {
     StatisticsGen: names.STATISTICS_GEN,
     DatasetGate: names.DATASET_GATE,
     TwoPhaseTrainer: names.TWO_PHASE_TRAINER,
+    CrossValidator: names.CROSS_VALIDATOR,
     Evaluator: names.EVALUATOR,
     EdgeEvaluator: names.EDGE_EVALUATOR,
     InfraValidator: names.INFRA_VALIDATOR,

@@ -10,6 +10,7 @@ from tfx import types
 from tfx.types import standard_artifacts
 
 from edgetune.components.common.outputs import empty
+from edgetune.components.cross_validator.executor import Executor as CrossValidator
 from edgetune.components.data_validation.executor import StatisticsExecutor
 from edgetune.components.dataset_gate.executor import Executor as DatasetGate
 from edgetune.components.edge_evaluator.executor import Executor as EdgeEvaluator
@@ -27,6 +28,7 @@ RAW = {
     "StatisticsGen": StatisticsExecutor,
     "DatasetGate": DatasetGate,
     "Transform": Transform,
+    "CrossValidator": CrossValidator,
     "Evaluator": Evaluator,
     "EdgeEvaluator": EdgeEvaluator,
     "InfraValidator": InfraValidator,

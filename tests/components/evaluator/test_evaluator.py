@@ -18,12 +18,13 @@ from tfx.components.evaluator.component import Evaluator as TfxEvaluator
 from tfx.types import standard_artifacts
 from tfx_bsl.coders import batch_util
 
+from edgetune.components.common.artifacts import CrossValidation
 from edgetune.components.evaluator import Evaluator
 from edgetune.components.evaluator.executor import Executor
 from edgetune.components.evaluator.extractors import BATCH, small_batches
 from edgetune.modules.core.errors import ConfigError, DataError
 from edgetune.modules.evaluation.answers import SCHEMA, read_answers
-from edgetune.modules.evaluation.gates import read_gates
+from edgetune.modules.evaluation.gates import Gate, read_gates
 from edgetune.modules.examples.records import serialized
 from edgetune.modules.settings.run import EvaluationSettings, flatten
 from edgetune.pipeline.dag.eval_config import eval_config
@@ -101,7 +102,9 @@ def artifact(kind: type[types.Artifact], uri: Path) -> types.Artifact:
     return made
 
 
-def run(folder: Path, saved_model: types.Artifact, images, earlier=(), **settings) -> dict[str, types.Artifact]:
+def run(
+    folder: Path, saved_model: types.Artifact, images, earlier=(), cross_validation=(), **settings
+) -> dict[str, types.Artifact]:
     """Evaluate the model on images, pairs of encoding and label, and return evaluation and blessing."""
     model.write_raw(folder / "examples", "test", images)
     examples = artifact(standard_artifacts.Examples, folder / "examples")
@@ -112,6 +115,7 @@ def run(folder: Path, saved_model: types.Artifact, images, earlier=(), **setting
         "blessing": artifact(standard_artifacts.ModelBlessing, folder / "blessing"),
     }
     inputs = {"examples": [examples], "model": [saved_model], "earlier_blessings": list(earlier)}
+    inputs["cross_validation"] = list(cross_validation)
     properties = component(EvaluationSettings(**settings)).exec_properties
     Executor(context(folder)).Do(inputs, {key: [made] for key, made in outputs.items()}, dict(properties))
     return outputs
@@ -226,3 +230,36 @@ def test_nothing_is_blessed_without_answers(monkeypatch, tmp_path, saved_model):
     with pytest.raises(DataError, match="cannot be read|has no answers"):
         run(tmp_path, saved_model, wrong_labels(0))
     assert not (tmp_path / "blessing").exists()
+
+
+def cross_validation(folder: Path, images, predicted) -> types.Artifact:
+    write_answers(folder, images, predicted)
+    return artifact(CrossValidation, folder)
+
+
+def folds(made: dict[str, types.Artifact]) -> Gate:
+    return next(gate for gate in read_gates(made["evaluation"].uri) if gate.name == "evaluation.folds")
+
+
+def test_folds_refuse_a_model_that_the_test_images_alone_would_bless(tmp_path, saved_model, right_answers):
+    images = wrong_labels(0, each=20)
+    assert verdict(run(tmp_path / "off", saved_model, images))[0] == 1
+    # Two thirds of the other images' answers are wrong; `run` writes the test split only, so they stand beside it.
+    other = [(f"{number}".encode(), "red") for number in range(540)]
+    predicted = [label for _, label in images] + ["red" if number % 3 == 0 else "blue" for number in range(540)]
+    validation = cross_validation(tmp_path / "folds", [*images, *other], predicted)
+    model.write_raw(tmp_path / "on" / "examples", "train", other)
+    made = run(tmp_path / "on", saved_model, images, cross_validation=[validation], folds=10)
+    assert verdict(made) == (0, ["NOT_BLESSED"])
+    assert [gate.name for gate in read_gates(made["evaluation"].uri) if gate.passed is False] == ["evaluation.folds"]
+    assert folds(made).measured == pytest.approx(240 / 600) and folds(made).images == 600
+
+
+def test_passed_folds_bless_a_good_model_only_and_missing_ones_none(tmp_path, saved_model, right_answers):
+    good, bad = wrong_labels(0, each=20), wrong_labels(40, each=20)
+    for name, images, blessing in (("good", good, 1), ("bad", bad, 0)):
+        validation = cross_validation(tmp_path / name / "folds", images, [label for _, label in images])
+        made = run(tmp_path / name, saved_model, images, cross_validation=[validation], folds=10, min_accuracy=0.5)
+        assert verdict(made)[0] == blessing and folds(made).passed
+    made = run(tmp_path / "none", saved_model, good, folds=10)
+    assert verdict(made) == (0, ["NOT_BLESSED"]) and folds(made).reason == "there is no cross-validation"

@@ -171,10 +171,15 @@ def served(signature, content: bytes) -> np.ndarray:
     return signature(**{IMAGE_BYTES: tf.constant([content])})[PROBABILITIES].numpy()[0]
 
 
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+def transformed(stored: tf.Tensor) -> tf.Tensor:
+    return decode_to_raw(stored, arrows.SIZE, arrows.READING)
+
+
 def trained(content: bytes) -> np.ndarray:
     """Return the answer to what training saw: ingest's file through Transform's reading."""
     stored = read_image(content, arrows.READING).encoded
-    pixels = from_raw(decode_to_raw(tf.constant([stored]), arrows.SIZE, arrows.READING), arrows.SIZE)
+    pixels = from_raw(transformed(tf.constant([stored])), arrows.SIZE)
     return arrows.net()(tf.cast(pixels, tf.float32)).numpy()[0]
 
 

@@ -334,6 +334,8 @@ def test_a_blessed_run(tmp_path: Path) -> None:
          "Remedy: train <longer>"],
         ["SavedModel", "accuracy lost against the last blessed model evaluation.max_regression", "–", "–",
          "at most 0 %", "–", "not applied", "the <first>"],
+        ["SavedModel", "problems when it is served infra.originals", "0", "–", "at most 0", "32", "passed",
+         "30 of 32 original files asked (2 changed since)"],
     ]  # fmt: skip
     shown = ["agreement edge.min_agreement", "99.2 %", "95.4 % to 99.9 %", "97 %", "120", "passed", "in <small> print"]
     assert [row[1:] for row in page.rows if row[0] == "int8" and "edge.min_agreement" in row[1]] == 2 * [shown]

@@ -51,6 +51,7 @@ _HOMES = {
         "DataSettings",
         "EdgeSettings",
         "EvaluationSettings",
+        "InfraSettings",
         "ModelSettings",
         "PlatformSettings",
         "PushSettings",
@@ -79,6 +80,7 @@ _HOMES = {
         "EdgeBlessing",
         "EdgeEvaluation",
         "EdgeModel",
+        "InfraBlessing",
         "IngestReport",
         "PushedBundle",
     ),
@@ -98,6 +100,7 @@ __all__ = [
     "EdgetuneError",
     "EvaluationSettings",
     "ExportError",
+    "InfraSettings",
     "MachineError",
     "ModelSettings",
     "NotBlessed",
@@ -139,6 +142,7 @@ if TYPE_CHECKING:
     from edgetune.modules.settings.run import DataSettings as DataSettings
     from edgetune.modules.settings.run import EdgeSettings as EdgeSettings
     from edgetune.modules.settings.run import EvaluationSettings as EvaluationSettings
+    from edgetune.modules.settings.run import InfraSettings as InfraSettings
     from edgetune.modules.settings.run import ModelSettings as ModelSettings
     from edgetune.modules.settings.run import PlatformSettings as PlatformSettings
     from edgetune.modules.settings.run import PushSettings as PushSettings

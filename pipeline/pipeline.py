@@ -30,6 +30,7 @@ from edgetune.components.edge_exporter import EdgeExporter
 from edgetune.components.edge_pusher import EdgePusher
 from edgetune.components.evaluator import Evaluator
 from edgetune.components.image_example_gen import ImageExampleGen
+from edgetune.components.infra_validator import InfraValidator
 from edgetune.components.saved_model_pusher import SavedModelPusher
 from edgetune.components.transform import Transform
 from edgetune.components.two_phase_trainer import TwoPhaseTrainer
@@ -152,6 +153,15 @@ def create_pipeline(
     )
     blessing = evaluator.outputs[BLESSING_KEY]
 
+    infra_validator = InfraValidator(
+        model=model,
+        evaluation=evaluator.outputs[EVALUATION_KEY],
+        examples=examples,
+        report=example_gen.outputs[REPORT_KEY],
+        settings=settings.infra,
+    )
+    infra_blessing = infra_validator.outputs[BLESSING_KEY]
+
     edge_exporter = EdgeExporter(
         model=model, transformed_examples=transform.outputs["transformed_examples"], settings=settings.edge
     )
@@ -168,7 +178,11 @@ def create_pipeline(
     edge_blessing = edge_evaluator.outputs[BLESSING_KEY]
 
     saved_model_pusher = SavedModelPusher(
-        model=model, model_blessing=blessing, edge_blessing=edge_blessing, destination=destinations.saved_model
+        model=model,
+        model_blessing=blessing,
+        infra_blessing=infra_blessing,
+        edge_blessing=edge_blessing,
+        destination=destinations.saved_model,
     )
     edge_pusher = EdgePusher(
         edge_model=edge_model,
@@ -176,6 +190,7 @@ def create_pipeline(
         edge_blessing=edge_blessing,
         model=model,
         model_blessing=blessing,
+        infra_blessing=infra_blessing,
         destination=destinations.edge,
         pipeline_name=settings.name,
         config_digest=config_digest(settings),
@@ -185,7 +200,7 @@ def create_pipeline(
         card=settings.card,
     )
     nodes: list[BaseNode | None] = [example_gen, schema_gen, statistics_gen, validator, baseline_statistics, gate]
-    nodes += [transform, trainer, cross_validator, baseline, evaluator, edge_exporter, edge_evaluator]
+    nodes += [transform, trainer, cross_validator, baseline, evaluator, infra_validator, edge_exporter, edge_evaluator]
     nodes += [saved_model_pusher, edge_pusher]
     return Pipeline(
         pipeline_name=settings.name,

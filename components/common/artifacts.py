@@ -9,7 +9,8 @@ from tfx.types.artifact import Artifact
 
 
 class IngestReport(Artifact):
-    """ImageExampleGen's report: `ingest.json` (counts per split and class) and `rejected.csv` (path, reason)."""
+    """ImageExampleGen's report: `ingest.json` (counts per split and class), `rejected.csv` (path, reason) and
+    `source.json` (where the files are, and how they were read)."""
 
     TYPE_NAME = "edgetune.IngestReport"
 
@@ -42,6 +43,12 @@ class EdgeBlessing(Artifact):
     """EdgeEvaluator's verdict: custom property `blessed` (1 or 0), and one `blessed_<variant>` for each variant."""
 
     TYPE_NAME = "edgetune.EdgeBlessing"
+
+
+class InfraBlessing(Artifact):
+    """InfraValidator's verdict: custom property `blessed` (1 or 0), `gates.json` and `infra.json`."""
+
+    TYPE_NAME = "edgetune.InfraBlessing"
 
 
 class PushedBundle(Artifact):

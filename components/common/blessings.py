@@ -1,7 +1,8 @@
 """Decide whether a model may be pushed; both pushers ask here.
 
-Both gates must have blessed it: the Evaluator the SavedModel, and EdgeEvaluator the LiteRT models made from it. A
-blessing counts only for the artifact whose id is recorded in it. Anything missing means no push.
+All three gates must have blessed it: the Evaluator its answers, InfraValidator how it serves them, and EdgeEvaluator
+the LiteRT models made from it. A blessing counts only for the artifact whose id is recorded in it. Anything missing
+means no push.
 """
 
 from __future__ import annotations
@@ -15,19 +16,22 @@ from edgetune.components.common import names
 
 Artifacts = Mapping[str, Sequence[types.Artifact]]
 
-MODEL_BLESSING, EDGE_BLESSING, EDGE_EVALUATION = "model_blessing", "edge_blessing", "edge_evaluation"
+MODEL_BLESSING, EDGE_BLESSING, INFRA_BLESSING = "model_blessing", "edge_blessing", "infra_blessing"
+EDGE_EVALUATION = "edge_evaluation"
+MODEL_ID = "model_id"
+"""Custom property of a blessing: the model that was judged."""
 # Platforms pass properties as JSON, whose integers are exact up to this value; the ids that TFX makes there are larger.
 _EXACT = 2**53
 
 
 def refusal(inputs: Artifacts) -> str | None:
-    """Return the reason not to push, in one sentence, or None if both gates blessed the model.
+    """Return the reason not to push, in one sentence, or None if all gates blessed the model.
 
     Args:
         inputs: A pusher's inputs by their keys. `edge_model` and `edge_evaluation` are checked if present.
     """
-    model, model_blessing, edge_blessing = (
-        _single(inputs, key) for key in (names.MODEL_KEY, MODEL_BLESSING, EDGE_BLESSING)
+    model, model_blessing, edge_blessing, infra_blessing = (
+        _single(inputs, key) for key in (names.MODEL_KEY, MODEL_BLESSING, EDGE_BLESSING, INFRA_BLESSING)
     )
     if model is None:
         return "there is no model to push"
@@ -35,10 +39,13 @@ def refusal(inputs: Artifacts) -> str | None:
         return "the Evaluator gave no blessing"
     if edge_blessing is None:
         return "the EdgeEvaluator gave no blessing"
+    if infra_blessing is None:
+        return "the InfraValidator gave no blessing"
     # Check first that each blessing refers to this model.
     for artifact, gate, key in (
         (model_blessing, names.EVALUATOR, "current_model_id"),
-        (edge_blessing, names.EDGE_EVALUATOR, "model_id"),
+        (edge_blessing, names.EDGE_EVALUATOR, MODEL_ID),
+        (infra_blessing, names.INFRA_VALIDATOR, MODEL_ID),
     ):
         if not _is_for(artifact, key, model):
             return f"the {gate}'s blessing is for another model"
@@ -55,6 +62,8 @@ def refusal(inputs: Artifacts) -> str | None:
         return "the Evaluator refused the model"
     if edge_blessing.get_int_custom_property(names.BLESSED) != 1:
         return "the EdgeEvaluator refused the edge models"
+    if infra_blessing.get_int_custom_property(names.BLESSED) != 1:
+        return "the InfraValidator refused the model"
     return None
 
 

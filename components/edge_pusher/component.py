@@ -9,7 +9,14 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
-from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, IngestReport, PushedBundle
+from edgetune.components.common.artifacts import (
+    EdgeBlessing,
+    EdgeEvaluation,
+    EdgeModel,
+    InfraBlessing,
+    IngestReport,
+    PushedBundle,
+)
 from edgetune.components.common.names import EDGE_MODEL_KEY, MODEL_KEY, PUSHED_BUNDLE_KEY
 from edgetune.components.edge_pusher import executor
 from edgetune.modules.core.code_digest import code_digest
@@ -37,6 +44,7 @@ class EdgePusherSpec(types.ComponentSpec):
         "edge_blessing": ChannelParameter(type=EdgeBlessing),
         MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "infra_blessing": ChannelParameter(type=InfraBlessing),
         "ingest_report": ChannelParameter(type=IngestReport, optional=True),
     }
     OUTPUTS = {PUSHED_BUNDLE_KEY: ChannelParameter(type=PushedBundle)}
@@ -46,8 +54,8 @@ class EdgePusher(base_component.BaseComponent):
     """A TFX component that delivers the edge bundle.
 
     It assembles a bundle for phones from the blessed variants, signs it if a key is given, and delivers it as a new
-    version, atomically. It pushes only if the Evaluator blessed this model and the EdgeEvaluator this edge model.
-    Otherwise it records the reason, and succeeds.
+    version, atomically. It pushes only if the Evaluator and InfraValidator blessed this model, and EdgeEvaluator this
+    edge model. Otherwise it records the reason, and succeeds.
 
     ```
     edge_pusher = EdgePusher(
@@ -56,6 +64,7 @@ class EdgePusher(base_component.BaseComponent):
         edge_blessing=edge_evaluator.outputs["blessing"],
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_validator.outputs["blessing"],
         destination="bundles/flowers",
         pipeline_name="flowers",
         config_digest=config_digest(settings),
@@ -77,6 +86,7 @@ class EdgePusher(base_component.BaseComponent):
         edge_blessing: types.BaseChannel,
         model: types.BaseChannel,
         model_blessing: types.BaseChannel,
+        infra_blessing: types.BaseChannel,
         destination: str,
         pipeline_name: str,
         config_digest: str,
@@ -92,7 +102,8 @@ class EdgePusher(base_component.BaseComponent):
             edge_evaluation: Channel of type `EdgeEvaluation`, for that edge model.
             edge_blessing: Channel of type `EdgeBlessing`, from the same EdgeEvaluator.
             model: Channel of type `Model`, from which the edge model was made.
-            model_blessing: Channel of type `ModelBlessing`, from TFX's Evaluator.
+            model_blessing: Channel of type `ModelBlessing`, from the Evaluator.
+            infra_blessing: Channel of type `InfraBlessing`, from InfraValidator.
             destination: Folder or URL of versions; the bundle becomes `<destination>/<version>`.
             pipeline_name: Written into the bundle's lineage.
             config_digest: Digest of the run's configuration, written into the bundle's lineage.
@@ -116,6 +127,7 @@ class EdgePusher(base_component.BaseComponent):
             edge_blessing=edge_blessing,
             model=model,
             model_blessing=model_blessing,
+            infra_blessing=infra_blessing,
             pushed_bundle=types.Channel(type=PushedBundle),
             destination=destination,
             pipeline_name=pipeline_name,

@@ -45,7 +45,7 @@ _MADE_BY = {
 
 
 class Executor(base_executor.BaseExecutor):
-    """Assembles the bundle and pushes it if both gates blessed the model."""
+    """Assembles the bundle and pushes it if all gates blessed the model."""
 
     def Do(
         self,

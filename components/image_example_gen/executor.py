@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import apache_beam as beam
@@ -15,7 +16,7 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.names import EXAMPLES_KEY, REPORT_KEY
+from edgetune.components.common.names import EXAMPLES_KEY, REPORT_KEY, SOURCE_FILE
 from edgetune.components.common.outputs import empty
 from edgetune.components.common.record_writer import WriteRecords, record_shards, uncompressed
 from edgetune.components.image_example_gen import grouping, ingest_report, split_memory, staging
@@ -28,6 +29,7 @@ from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.worker_progress import SharedCount, counting
 from edgetune.modules.data.findings import UnusableFiles
 from edgetune.modules.images.reading import Reading
+from edgetune.modules.storage import filesystem
 
 LIBRARIES = (
     "pillow",  # decodes and resizes what TensorFlow cannot read
@@ -74,6 +76,7 @@ class Executor(BaseBeamExecutor):
         remembered = self._run_pipeline(report.uri, examples, exec_properties, shares)
         record_shards(examples, SPLITS)
         ingest = ingest_report.assemble(report.uri, shares, _settings(exec_properties))
+        filesystem.write(f"{report.uri}/{SOURCE_FILE}", json.dumps(_source(exec_properties), indent=1).encode() + b"\n")
         try:
             ingest_report.check(ingest, exec_properties["max_rejected"])
         except DataError as error:
@@ -150,6 +153,17 @@ def _settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
     """Return the read options that the report records, under the names of the settings."""
     background = list(bytes.fromhex(exec_properties["background"].removeprefix("#")))
     return {"max_side": exec_properties["max_side"] or None, "background": background}
+
+
+def _source(exec_properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of `source.json`, by which later components find the files and read them again."""
+    base = exec_properties["input_base"]
+    return {
+        "kind": exec_properties["source_kind"],
+        "base": base if filesystem.is_remote(base) else os.path.abspath(base),  # noqa: PTH100 - links stay as they are
+        "max_pixels": exec_properties["max_pixels"],
+        **_settings(exec_properties),
+    }
 
 
 @beam.ptransform_fn

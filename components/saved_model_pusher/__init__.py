@@ -1,3 +1,3 @@
-"""SavedModelPusher: delivers a SavedModel that both gates blessed."""
+"""SavedModelPusher: delivers a SavedModel that all gates blessed."""
 
 from edgetune.components.saved_model_pusher.component import SavedModelPusher as SavedModelPusher

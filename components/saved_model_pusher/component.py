@@ -7,7 +7,7 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
-from edgetune.components.common.artifacts import EdgeBlessing
+from edgetune.components.common.artifacts import EdgeBlessing, InfraBlessing
 from edgetune.components.common.names import MODEL_KEY, PUSHED_MODEL_KEY
 from edgetune.components.saved_model_pusher import executor
 from edgetune.modules.core.code_digest import code_digest
@@ -25,6 +25,7 @@ class SavedModelPusherSpec(types.ComponentSpec):
     INPUTS = {
         MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "infra_blessing": ChannelParameter(type=InfraBlessing),
         "edge_blessing": ChannelParameter(type=EdgeBlessing),
     }
     OUTPUTS = {PUSHED_MODEL_KEY: ChannelParameter(type=standard_artifacts.PushedModel)}
@@ -33,14 +34,15 @@ class SavedModelPusherSpec(types.ComponentSpec):
 class SavedModelPusher(base_component.BaseComponent):
     """A TFX component that delivers a SavedModel for TensorFlow Serving.
 
-    TFX's own Pusher checks a single blessing, and pushes without one if none is wired. This component requires two
-    blessings for this model, from the Evaluator and the EdgeEvaluator; without them it does not push, records the
-    reason, and succeeds. The new version appears atomically.
+    TFX's own Pusher checks a model blessing and an infrastructure blessing, and pushes without one that is not wired.
+    This component requires three blessings for this model, from the Evaluator, InfraValidator and EdgeEvaluator;
+    without them it does not push, records the reason, and succeeds. The new version appears atomically.
 
     ```
     pusher = SavedModelPusher(
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_validator.outputs["blessing"],
         edge_blessing=edge_evaluator.outputs["blessing"],
         destination="models/flowers",
     )
@@ -58,6 +60,7 @@ class SavedModelPusher(base_component.BaseComponent):
         self,
         model: types.BaseChannel,
         model_blessing: types.BaseChannel,
+        infra_blessing: types.BaseChannel,
         edge_blessing: types.BaseChannel,
         destination: str,
     ) -> None:
@@ -65,7 +68,8 @@ class SavedModelPusher(base_component.BaseComponent):
 
         Args:
             model: Channel of type `Model`.
-            model_blessing: Channel of type `ModelBlessing`, from TFX's Evaluator.
+            model_blessing: Channel of type `ModelBlessing`, from the Evaluator.
+            infra_blessing: Channel of type `InfraBlessing`, from InfraValidator.
             edge_blessing: Channel of type `EdgeBlessing`, from EdgeEvaluator.
             destination: Folder or URL of versions; the model becomes `<destination>/<version>`.
 
@@ -77,6 +81,7 @@ class SavedModelPusher(base_component.BaseComponent):
         spec = SavedModelPusherSpec(
             model=model,
             model_blessing=model_blessing,
+            infra_blessing=infra_blessing,
             edge_blessing=edge_blessing,
             pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             destination=destination,

@@ -21,7 +21,7 @@ LIBRARIES = ("edgetune",)  # the files are only copied
 
 
 class Executor(base_executor.BaseExecutor):
-    """Pushes the model if both gates blessed it."""
+    """Pushes the model if all gates blessed it."""
 
     def Do(
         self,

@@ -172,6 +172,8 @@ class ComponentResources(Settings):
     """Trains heads on parts of all images, if `evaluation.folds` is set."""
     Evaluator: Resources = Resources()
     """Evaluates the SavedModel."""
+    InfraValidator: Resources = Resources()
+    """Asks the SavedModel in a process of its own, on the CPU."""
     EdgeExporter: Resources = Resources()
     """Converts to LiteRT."""
     EdgeEvaluator: Resources = Resources()

@@ -39,6 +39,7 @@ __all__ = [
     "EvaluationSettings",
     "FineTuneSettings",
     "HeadSettings",
+    "InfraSettings",
     "ModelSettings",
     "PhaseSettings",
     "PlatformSettings",
@@ -122,6 +123,17 @@ class EdgeSettings(Settings):
         return self
 
 
+class InfraSettings(Settings):
+    """How the SavedModel is tried out before it is pushed, in a process of its own that loads it as a server does."""
+
+    originals: Annotated[int, Field(ge=0)] = 32
+    """Number of files of the test split whose answers must be those measured; 0: only images as ingest stored them."""
+    max_seconds: Positive = 600
+    """Maximum time from the start of the process to its end, in seconds."""
+    max_memory_mb: Positive = 8192
+    """Maximum memory of the process, in megabytes (2^20 bytes)."""
+
+
 class PushSettings(Settings):
     """Where blessed models are pushed to."""
 
@@ -169,6 +181,7 @@ class RunSettings(Settings):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     edge: EdgeSettings = EdgeSettings()
+    infra: InfraSettings = InfraSettings()
     push: PushSettings = PushSettings()
     card: CardSettings = CardSettings()
     beam: BeamSettings = BeamSettings()

@@ -20,7 +20,7 @@ class Run:
     """Name of the pipeline."""
     run_id: str
     blessed: bool
-    """Whether both gates accepted the model: the SavedModel by its accuracy, the LiteRT models against it."""
+    """Whether all gates accepted the model: its accuracy, how it serves, and the LiteRT models against it."""
     reasons: tuple[str, ...]
     """Why it is not blessed, one sentence each with what was measured and needed; empty if it is."""
     pushed: tuple[str, ...]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 
 # Output key by node: of the blessings, and of the deliveries.
-GATES = {names.EVALUATOR: names.BLESSING_KEY, names.EDGE_EVALUATOR: names.BLESSING_KEY}
+GATES = dict.fromkeys((names.EVALUATOR, names.INFRA_VALIDATOR, names.EDGE_EVALUATOR), names.BLESSING_KEY)
 PUSHERS = {names.SAVED_MODEL_PUSHER: names.PUSHED_MODEL_KEY, names.EDGE_PUSHER: names.PUSHED_BUNDLE_KEY}
 
 COMPLETE, CACHED, FAILED, NOT_RUN = "COMPLETE", "CACHED", "FAILED", "NOT_RUN"
@@ -99,7 +99,7 @@ class Outcome:
         reasons = [
             f"{node} {'failed' if self.node(node).state == FAILED else 'did not finish'}" for node in self.failed
         ]
-        for gate, why in ((names.EVALUATOR, _model_reasons), (names.EDGE_EVALUATOR, _edge_reasons)):
+        for gate, why in _REASONS.items():
             node = self.node(gate)
             if node.succeeded and not self._gate_blessed(gate):
                 reasons += why(node) or [f"{gate} gave no blessing"]
@@ -123,7 +123,7 @@ class Outcome:
         artifact = node.artifact(GATES[gate])
         said = artifact is not None and artifact.custom_properties.get(names.BLESSED) == 1
         # What was judged must be there to be shown, and say the same.
-        return said and not (gate == names.EVALUATOR and _model_reasons(node))
+        return said and not (gate != names.EDGE_EVALUATOR and _REASONS[gate](node))
 
 
 def read_outcome(metadata: Path | ConnectionConfig, pipeline_name: str, run_id: str | None = None) -> Outcome:
@@ -221,13 +221,22 @@ def _values(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _model_reasons(evaluator: Node) -> list[str]:
+    return _refused_gates(evaluator, names.EVALUATION_KEY)
+
+
+def _infra_reasons(validator: Node) -> list[str]:
+    return _refused_gates(validator, names.BLESSING_KEY)
+
+
+def _refused_gates(node: Node, key: str) -> list[str]:
+    """Return the gates in an output that were not passed, or why there are none, in sentences."""
     from edgetune.modules.evaluation.gates import read_gates, refused
 
-    evaluation = evaluator.artifact(names.EVALUATION_KEY)
-    if evaluation is None:
-        return [f"{names.EVALUATOR} wrote no evaluation"]
+    artifact = node.artifact(key)
+    if artifact is None:
+        return [f"{node.id} wrote no {key}"]
     try:
-        return [gate.sentence() for gate in refused(read_gates(evaluation.uri))]
+        return [gate.sentence() for gate in refused(read_gates(artifact.uri))]
     except DataError as error:
         return [error.cause]
 
@@ -241,3 +250,10 @@ def _edge_reasons(evaluator: Node) -> list[str]:
     refused = {name: variant for name, variant in report.get("variants", {}).items() if not variant.get("blessed")}
     by_variant = [f"edge variant {name}: {'; '.join(v.get('reasons', [])) or 'refused'}" for name, v in refused.items()]
     return list(report.get("reasons", [])) or by_variant
+
+
+_REASONS: dict[str, Callable[[Node], list[str]]] = {
+    names.EVALUATOR: _model_reasons,
+    names.INFRA_VALIDATOR: _infra_reasons,
+    names.EDGE_EVALUATOR: _edge_reasons,
+}

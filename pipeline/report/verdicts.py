@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from edgetune.components.common.names import (
+    BLESSING_KEY,
     EDGE_EVALUATOR,
     EDGE_PUSHER,
     EVALUATION_KEY,
     EVALUATOR,
+    INFRA_VALIDATOR,
     SAVED_MODEL_PUSHER,
 )
 from edgetune.modules.core.errors import DataError
@@ -21,20 +24,26 @@ _METRICS = "metrics.json"
 
 
 def gates(outcome: Outcome) -> list[Gate]:
-    """Return all gates that the evaluators applied or left out, those of the SavedModel first.
+    """Return all gates that were applied or left out, those of the SavedModel first.
 
     Raises:
         Absent: The Evaluator wrote none.
     """
-    try:
-        found = read_gates(folder(outcome.node(EVALUATOR), EVALUATION_KEY, FILE))
-    except DataError as error:
-        raise Absent(f"{error.cause}.") from None
+    found = _read(outcome, EVALUATOR, EVALUATION_KEY)
+    with contextlib.suppress(Absent):
+        found += _read(outcome, INFRA_VALIDATOR, BLESSING_KEY)
     try:
         metrics = read_json(f"{folder(outcome.node(EDGE_EVALUATOR), EVALUATION_KEY, _METRICS)}/{_METRICS}")
     except Absent:
         return found
     return found + [gate for facts in metrics["variants"].values() for gate in from_json(facts.get("gates", []))]
+
+
+def _read(outcome: Outcome, node_id: str, key: str) -> list[Gate]:
+    try:
+        return read_gates(folder(outcome.node(node_id), key, FILE))
+    except DataError as error:
+        raise Absent(f"{error.cause}.") from None
 
 
 def row(gate: Gate) -> dict[str, Any]:

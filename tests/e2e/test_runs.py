@@ -31,7 +31,7 @@ from edgetune.pipeline.metadata.outcome import CACHED, COMPLETE, Outcome, read_o
 from tests.fakes.kfp_launcher import Platform
 from tests.helpers.wheel import build_wheel, colliding_project, install
 
-AFTER_TRAINING = {"Evaluator", "EdgeExporter", "EdgeEvaluator", "SavedModelPusher", "EdgePusher"}
+AFTER_TRAINING = {"Evaluator", "InfraValidator", "EdgeExporter", "EdgeEvaluator", "SavedModelPusher", "EdgePusher"}
 DATA = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "DatasetGate", "Transform"}
 RESOLVERS = {"Baseline", "BaselineStatistics"}
 NODES = DATA | RESOLVERS | {"TwoPhaseTrainer"} | AFTER_TRAINING
@@ -144,6 +144,8 @@ def test_the_first_run_executes_everything_and_pushes_both_models(machine, first
     assert artifacts["Examples"] == 2
     [version], [bundle] = machine.pushed("saved_model"), machine.pushed("edge")
     assert (version / "saved_model.pb").is_file()
+    tried = json.loads(Path(outcome.node("InfraValidator").artifact("blessing").uri, "infra.json").read_text())
+    assert tried["originals"]["asked"] == tried["images"] > 0 and tried["largest_difference"] < 1e-3
     assert {path.name for path in bundle.glob("*.tflite")} >= {"model_float32.tflite"}
 
 
@@ -248,7 +250,7 @@ def test_the_compiled_pipeline_pushes_the_same_models_as_the_local_run(machine, 
 
 
 def test_on_vertex_a_run_with_another_threshold_is_compared_with_the_last_blessed_model(machine, executed, tmp_path):
-    touched = {"Evaluator", "SavedModelPusher", "EdgePusher"}
+    touched = {"Evaluator", "InfraValidator", "SavedModelPusher", "EdgePusher"}
     known = {name: made for name, made in executed.items() if name not in touched}
     with Platform("vertex", tmp_path / "logs", machine.code) as vertex:
         # As if the first run had been on Vertex. Tasks that the threshold does not affect then come from the cache.

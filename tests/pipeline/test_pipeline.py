@@ -33,6 +33,7 @@ AFTER_THE_GATE = {
     "TwoPhaseTrainer",
     "Baseline",
     "Evaluator",
+    "InfraValidator",
     "EdgeExporter",
     "EdgeEvaluator",
     "SavedModelPusher",
@@ -88,8 +89,12 @@ def test_transform_and_everything_after_it_waits_for_the_gate(birds):
 
 
 @pytest.mark.parametrize("pusher", ["SavedModelPusher", "EdgePusher"])
-def test_a_pusher_gets_both_blessings_and_the_model_that_they_are_for(birds, pusher):
+def test_a_pusher_gets_all_blessings_and_the_model_that_they_are_for(birds, pusher):
     assert source_of(birds[pusher], "model_blessing") == ("Evaluator", "blessing")
+    assert source_of(birds[pusher], "infra_blessing") == ("InfraValidator", "blessing")
+    assert source_of(birds["InfraValidator"], "model") == ("TwoPhaseTrainer", "model")
+    assert source_of(birds["InfraValidator"], "evaluation") == ("Evaluator", "evaluation")
+    assert source_of(birds["InfraValidator"], "report") == ("ImageExampleGen", "report")
     assert source_of(birds[pusher], "edge_blessing") == ("EdgeEvaluator", "blessing")
     assert source_of(birds[pusher], "model") == ("TwoPhaseTrainer", "model")
 
@@ -171,6 +176,7 @@ def changed(**changes: Any) -> set[str]:
         ({"edge": {"required": ["int8"]}}, {"EdgeEvaluator"}),
         ({"edge": {"variants": ["float32"]}}, {"EdgeExporter"}),
         ({"evaluation": {"min_accuracy": 0.1}}, {"Evaluator"}),
+        ({"infra": {"originals": 5}}, {"InfraValidator"}),
         ({"evaluation": {"precision": 0.8}}, {"EdgeEvaluator"}),
         ({"data": {"path": "/photos", "unknown": str(Path(__file__).parent)}}, {"EdgeEvaluator"}),
         ({"training": {"calibrate": False}}, {"TwoPhaseTrainer"}),
@@ -189,11 +195,19 @@ def test_a_setting_changes_the_properties_of_the_nodes_that_use_it_and_of_the_ed
 
 
 LIBRARIES = {
-    "pillow": {"ImageExampleGen"},
-    "pillow-heif": {"ImageExampleGen"},
+    "pillow": {"ImageExampleGen", "InfraValidator"},
+    "pillow-heif": {"ImageExampleGen", "InfraValidator"},
     "scipy": {"ImageExampleGen", "TwoPhaseTrainer", "Evaluator", "EdgeEvaluator"},
     "numpy": {"ImageExampleGen", "TwoPhaseTrainer", "Evaluator", "EdgeExporter", "EdgeEvaluator"},
-    "tensorflow": {"ImageExampleGen", "Transform", "TwoPhaseTrainer", "Evaluator", "EdgeExporter", "EdgeEvaluator"},
+    "tensorflow": {
+        "ImageExampleGen",
+        "Transform",
+        "TwoPhaseTrainer",
+        "Evaluator",
+        "InfraValidator",
+        "EdgeExporter",
+        "EdgeEvaluator",
+    },
     "tensorflow-metadata": {"ImportSchemaGen"},
     "tensorflow-data-validation": {"StatisticsGen", "ExampleValidator", "DatasetGate"},
     "tensorflow-transform": {"Transform", "TwoPhaseTrainer"},

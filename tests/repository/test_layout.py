@@ -47,6 +47,7 @@ ROOMS = {
         "edge_pusher": ["common"],
         "evaluator": ["common"],
         "image_example_gen": ["common"],
+        "infra_validator": ["common"],
         "saved_model_pusher": ["common"],
         "transform": ["common"],
         "two_phase_trainer": ["common"],

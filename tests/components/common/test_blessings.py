@@ -13,7 +13,7 @@ from tfx.orchestration.kubeflow.v2 import compiler_utils
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils as entry
 from tfx.types import standard_artifacts
 
-from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel
+from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, InfraBlessing
 from edgetune.components.common.blessings import record_judged, refusal
 
 STORE = "projects/1/locations/here/metadataStores/default/artifacts"
@@ -41,8 +41,12 @@ def inputs() -> dict[str, list[types.Artifact]]:
         artifact.set_int_custom_property("blessed", 1)
         record_judged(artifact, "model_id", model)
         record_judged(artifact, "edge_model_id", edge_model)
+    infra_blessing = InfraBlessing()
+    infra_blessing.set_int_custom_property("blessed", 1)
+    record_judged(infra_blessing, "model_id", model)
     return {
         "model": [model],
+        "infra_blessing": [handed_on(infra_blessing, 6)],
         "edge_model": [edge_model],
         "model_blessing": [handed_on(blessing, 3)],
         "edge_blessing": [handed_on(edge_blessing, 4)],
@@ -85,7 +89,7 @@ def test_a_refusal_is_passed_on_platforms(inputs):
     assert refusal(inputs) == "the Evaluator refused the model"
 
 
-@pytest.mark.parametrize("kind", [EdgeModel, EdgeBlessing, EdgeEvaluation])
+@pytest.mark.parametrize("kind", [EdgeModel, EdgeBlessing, EdgeEvaluation, InfraBlessing])
 def test_artifact_types_have_names_that_kfp_allows_and_tfx_can_import(kind):
     assert yaml.safe_load(compiler_utils.get_artifact_schema(kind))["title"] == f"edgetune.{kind.__name__}"
 

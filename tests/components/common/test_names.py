@@ -16,6 +16,7 @@ from edgetune.components.edge_exporter import EdgeExporter
 from edgetune.components.edge_pusher import EdgePusher
 from edgetune.components.evaluator import Evaluator
 from edgetune.components.image_example_gen import ImageExampleGen
+from edgetune.components.infra_validator import InfraValidator
 from edgetune.components.saved_model_pusher import SavedModelPusher
 from edgetune.components.two_phase_trainer import TwoPhaseTrainer
 
@@ -26,6 +27,7 @@ OUTPUTS = {
     TwoPhaseTrainer: (names.MODEL_KEY, names.MODEL_RUN_KEY),
     CrossValidator: (names.CROSS_VALIDATION_KEY,),
     Evaluator: (names.EVALUATION_KEY, names.BLESSING_KEY),
+    InfraValidator: (names.BLESSING_KEY,),
     EdgeExporter: (names.EDGE_MODEL_KEY,),
     EdgeEvaluator: (names.EVALUATION_KEY, names.BLESSING_KEY),
     SavedModelPusher: (names.PUSHED_MODEL_KEY,),
@@ -39,6 +41,7 @@ IDS = {
     CrossValidator: names.CROSS_VALIDATOR,
     Evaluator: names.EVALUATOR,
     EdgeEvaluator: names.EDGE_EVALUATOR,
+    InfraValidator: names.INFRA_VALIDATOR,
     SavedModelPusher: names.SAVED_MODEL_PUSHER,
     EdgePusher: names.EDGE_PUSHER,
 }

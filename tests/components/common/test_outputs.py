@@ -16,6 +16,7 @@ from edgetune.components.dataset_gate.executor import Executor as DatasetGate
 from edgetune.components.edge_evaluator.executor import Executor as EdgeEvaluator
 from edgetune.components.edge_exporter.executor import Executor as EdgeExporter
 from edgetune.components.evaluator.executor import Executor as Evaluator
+from edgetune.components.infra_validator.executor import Executor as InfraValidator
 from edgetune.components.transform.executor import Executor as Transform
 from edgetune.components.two_phase_trainer.executor import Executor as TwoPhaseTrainer
 from edgetune.modules.core.errors import DataError
@@ -30,6 +31,7 @@ RAW = {
     "CrossValidator": CrossValidator,
     "Evaluator": Evaluator,
     "EdgeEvaluator": EdgeEvaluator,
+    "InfraValidator": InfraValidator,
 }
 TRANSFORMED = {"TwoPhaseTrainer": TwoPhaseTrainer, "EdgeExporter": EdgeExporter}
 

@@ -1,4 +1,4 @@
-"""Pushers: nothing is pushed without both blessings, each for this model."""
+"""Pushers: nothing is pushed without all blessings, each for this model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import pytest
 from tfx import types
 from tfx.types import standard_artifacts
 
-from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, IngestReport, PushedBundle
+from edgetune.components.common.artifacts import (
+    EdgeBlessing,
+    EdgeEvaluation,
+    EdgeModel,
+    InfraBlessing,
+    IngestReport,
+    PushedBundle,
+)
 from edgetune.components.common.lineage import stamp
 from edgetune.components.edge_evaluator.executor import Executor as EdgeEvaluatorExecutor
 from edgetune.components.edge_pusher import EdgePusher
@@ -52,6 +59,7 @@ def measured(tmp_path_factory) -> dict[str, types.Artifact]:
             "max_accuracy_drop": 0.01,
             "min_agreement": 0.97,
             "max_class_drop": 0.1,
+            "precision": 0.95,
             "code_digest": "f" * 64,
         },
     )
@@ -64,7 +72,14 @@ def inputs(measured, tmp_path) -> dict[str, list[types.Artifact]]:
     edge_blessing = EdgeBlessing()
     for key, value in (("blessed", 1), ("model_id", MODEL), ("edge_model_id", EDGE_MODEL)):
         edge_blessing.set_int_custom_property(key, value)
-    own = {"model_blessing": model_blessing(tmp_path, MODEL), "edge_blessing": edge_blessing}
+    infra_blessing = InfraBlessing()
+    for key, value in (("blessed", 1), ("model_id", MODEL)):
+        infra_blessing.set_int_custom_property(key, value)
+    own = {
+        "model_blessing": model_blessing(tmp_path, MODEL),
+        "edge_blessing": edge_blessing,
+        "infra_blessing": infra_blessing,
+    }
     return {key: [artifact] for key, artifact in {**measured, **own}.items()}
 
 
@@ -77,7 +92,8 @@ def push_bundle(inputs, destination: Path, **more: str) -> types.Artifact:
 
 def push_saved_model(inputs, destination: Path) -> types.Artifact:
     made = standard_artifacts.PushedModel()
-    own = {key: inputs[key] for key in ("model", "model_blessing", "edge_blessing") if key in inputs}
+    keys = ("model", "model_blessing", "edge_blessing", "infra_blessing")
+    own = {key: inputs[key] for key in keys if key in inputs}
     SavedModelPusherExecutor().Do(own, {"pushed_model": [made]}, {"destination": str(destination)})
     return made
 
@@ -86,7 +102,7 @@ PUSHERS = pytest.mark.parametrize("push", [push_bundle, push_saved_model])
 
 
 @PUSHERS
-def test_a_model_that_both_gates_blessed_is_pushed(inputs, tmp_path, push):
+def test_a_model_that_all_gates_blessed_is_pushed(inputs, tmp_path, push):
     made = push(inputs, tmp_path / "pushed")
     assert made.get_int_custom_property("pushed") == 1
     version = made.get_string_custom_property("pushed_version")
@@ -214,6 +230,11 @@ SABOTAGE = [
     (empty("model_blessing"), "the Evaluator gave no blessing"),
     (without("edge_blessing"), "the EdgeEvaluator gave no blessing"),
     (empty("edge_blessing"), "the EdgeEvaluator gave no blessing"),
+    (without("infra_blessing"), "the InfraValidator gave no blessing"),
+    (empty("infra_blessing"), "the InfraValidator gave no blessing"),
+    (marked("infra_blessing", "blessed", 0), "the InfraValidator refused the model"),
+    (marked("infra_blessing", "model_id", 5), "the InfraValidator's blessing is for another model"),
+    (unmarked("infra_blessing", InfraBlessing), "the InfraValidator's blessing is for another model"),
     (marked("model_blessing", "blessed", 0), "the Evaluator refused the model"),
     (marked("edge_blessing", "blessed", 0), "the EdgeEvaluator refused the edge models"),
     (marked("model_blessing", "current_model_id", 5), "the Evaluator's blessing is for another model"),
@@ -231,7 +252,7 @@ OF_THE_BUNDLE = [
 
 @PUSHERS
 @pytest.mark.parametrize(("sabotage", "reason"), SABOTAGE)
-def test_without_both_blessings_nothing_is_pushed_and_the_reason_is_recorded(inputs, tmp_path, push, sabotage, reason):
+def test_without_all_blessings_nothing_is_pushed_and_the_reason_is_recorded(inputs, tmp_path, push, sabotage, reason):
     sabotage(inputs)
     made = push(inputs, tmp_path / "pushed")
     assert made.has_custom_property("pushed") and made.get_int_custom_property("pushed") == 0
@@ -249,11 +270,16 @@ def test_a_bundle_needs_a_blessing_and_an_evaluation_of_its_own_edge_model(input
 
 
 def test_an_unstored_model_does_not_match_a_blessing_without_an_id(inputs, tmp_path):
-    model, blessing, edge_blessing = standard_artifacts.Model(), standard_artifacts.ModelBlessing(), EdgeBlessing()
+    model = standard_artifacts.Model()
     model.uri = inputs["model"][0].uri
-    for each in (blessing, edge_blessing):
+    blessings = {
+        "model_blessing": standard_artifacts.ModelBlessing(),
+        "edge_blessing": EdgeBlessing(),
+        "infra_blessing": InfraBlessing(),
+    }
+    for each in blessings.values():
         each.set_int_custom_property("blessed", 1)
-    own = {"model": [model], "model_blessing": [blessing], "edge_blessing": [edge_blessing]}
+    own = {"model": [model], **{key: [blessing] for key, blessing in blessings.items()}}
     made = push_saved_model({**inputs, **own}, tmp_path / "pushed")
     assert made.get_int_custom_property("pushed") == 0
 
@@ -280,6 +306,7 @@ def test_properties_and_outputs_of_the_pushers():
         "model": types.Channel(type=standard_artifacts.Model),
         "model_blessing": types.Channel(type=standard_artifacts.ModelBlessing),
         "edge_blessing": types.Channel(type=EdgeBlessing),
+        "infra_blessing": types.Channel(type=InfraBlessing),
     }
     edge = {"edge_model": types.Channel(type=EdgeModel), "edge_evaluation": types.Channel(type=EdgeEvaluation)}
     model_pusher = SavedModelPusher(**channel, destination="served")

@@ -85,6 +85,13 @@ def execute(base: Path, into: Path, source: Source | None = None, flags: Sequenc
     assert ingest["accepted"] == sum(len(rows) for rows in examples.values())
     assert ingest["rejected"] == len(rejected)
     assert ingest["reading"] == {"max_side": settings.max_side, "background": list(settings.background)}
+    place = json.loads((into / "report" / "source.json").read_text())
+    assert place == {
+        "kind": component.exec_properties["source_kind"],
+        "base": component.exec_properties["input_base"],
+        "max_pixels": settings.max_pixels,
+        **ingest["reading"],
+    }
     return made
 
 

@@ -36,6 +36,7 @@ CONTAINERS = {
     "Transform",
     "TwoPhaseTrainer",
     "Evaluator",
+    "InfraValidator",
     "EdgeExporter",
     "EdgeEvaluator",
     "SavedModelPusher",
@@ -107,6 +108,7 @@ def test_it_is_the_same_pipeline_as_in_a_local_run(compiled):
     blessings = tasks(job)["EdgePusher"]["inputs"]["artifacts"]
     assert blessings["model_blessing"]["taskOutputArtifact"]["producerTask"] == "Evaluator"
     assert blessings["edge_blessing"]["taskOutputArtifact"]["producerTask"] == "EdgeEvaluator"
+    assert blessings["infra_blessing"]["taskOutputArtifact"]["producerTask"] == "InfraValidator"
 
 
 def test_the_baseline_on_vertex_is_its_latest_blessed_model(compiled):
@@ -238,6 +240,7 @@ def test_every_artifact_type_can_be_imported_by_its_name(compiled):
         "edgetune.IngestReport",
         "edgetune.EdgeModel",
         "edgetune.EdgeBlessing",
+        "edgetune.InfraBlessing",
     } <= titles
     for title in titles:
         found = import_utils.import_class_by_path(compiler_utils.TITLE_TO_CLASS_PATH.get(title, title))

@@ -176,11 +176,11 @@ class Fake:
         self.folder = folder
         self.built: dict[str, Any] = {}
         self.error: Exception | None = None
-        self.blessed = {"Evaluator": 1, "EdgeEvaluator": 1}
+        self.blessed = {"Evaluator": 1, "InfraValidator": 1, "EdgeEvaluator": 1}
         self.pushed = 1
 
     def create(self, settings, source, places, metadata, beam_args, cache) -> SimpleNamespace:
-        names = ["ImageExampleGen", "Evaluator", "EdgeEvaluator", "SavedModelPusher", "EdgePusher"]
+        names = ["ImageExampleGen", *self.blessed, "SavedModelPusher", "EdgePusher"]
         self.built = {"source": source, "places": places, "beam_args": beam_args, "cache": cache}
         self.metadata_db = Path(metadata.sqlite.filename_uri)
         return SimpleNamespace(components=[SimpleNamespace(id=name) for name in names])
@@ -197,6 +197,7 @@ class Fake:
             raise self.error
         for gate, kinds in (
             ("Evaluator", ("ModelEvaluation", "ModelBlessing")),
+            ("InfraValidator", ("EdgeEvaluation", "edgetune.InfraBlessing")),
             ("EdgeEvaluator", ("EdgeEvaluation", "EdgeBlessing")),
         ):
             folder = self.folder / gate

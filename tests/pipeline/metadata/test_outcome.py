@@ -31,6 +31,13 @@ def evaluator(tmp_path: Path, blessed: int) -> dict[str, Made]:
     }
 
 
+def infra(tmp_path: Path, blessed: int) -> dict[str, Made]:
+    (tmp_path / "infra").mkdir(exist_ok=True)
+    gate = Gate("infra.originals", "SavedModel", "problems", needed=0, passed=bool(blessed), whole=True, at_most=True)
+    (tmp_path / "infra" / FILE).write_text(file_of([replace(gate, measured=1 - blessed)]))
+    return {"blessing": ("edgetune.InfraBlessing", str(tmp_path / "infra"), {"blessed": blessed})}
+
+
 def edge(tmp_path: Path, blessed: int, metrics: dict[str, Any] | None = None) -> dict[str, Made]:
     folder = tmp_path / "edge_evaluation"
     folder.mkdir(exist_ok=True)
@@ -110,12 +117,14 @@ def test_nodes_are_in_the_order_of_their_start_and_missing_ones_did_not_run(db: 
     assert not outcome.blessed and outcome.reasons == ["DatasetGate failed"]
 
 
-def test_a_run_is_blessed_if_both_gates_blessed_and_no_node_failed(db: Path, tmp_path: Path) -> None:
+def test_a_run_is_blessed_if_all_gates_blessed_and_no_node_failed(db: Path, tmp_path: Path) -> None:
     recorder = Recorder(db, "demo")
     recorder.run("run-1")
     recorder.node("Evaluator", outputs=evaluator(tmp_path, 1))
     one_gate = read_outcome(db, "demo")
-    assert not one_gate.blessed and one_gate.reasons == ["EdgeEvaluator did not run"]
+    assert not one_gate.blessed
+    assert one_gate.reasons == ["InfraValidator did not run", "EdgeEvaluator did not run"]
+    recorder.node("InfraValidator", outputs=infra(tmp_path, 1))
     recorder.node("EdgeEvaluator", outputs=edge(tmp_path, 1))
     recorder.node("SavedModelPusher", outputs={"pushed_model": pushed("PushedModel", "/models/7")})
     recorder.node("EdgePusher", outputs={"pushed_bundle": pushed("PushedBundle", "/edge/7", done=0)})
@@ -136,10 +145,24 @@ def test_a_refused_edge_model_has_variant_and_reason(db: Path, tmp_path: Path) -
     recorder = Recorder(db, "demo")
     recorder.run("run-1")
     recorder.node("Evaluator", outputs=evaluator(tmp_path, 1))
+    recorder.node("InfraValidator", outputs=infra(tmp_path, 1))
     recorder.node("EdgeEvaluator", outputs=edge(tmp_path, 0, metrics))
     outcome = read_outcome(db, "demo")
     assert not outcome.blessed
     assert outcome.reasons == ["edge variant int8: agreement 0.93 is below edge.min_agreement 0.97"]
+
+
+def test_a_model_that_does_not_serve_as_measured_has_the_reason(db: Path, tmp_path: Path) -> None:
+    recorder = Recorder(db, "demo")
+    recorder.run("run-1")
+    recorder.node("Evaluator", outputs=evaluator(tmp_path, 1))
+    recorder.node("EdgeEvaluator", outputs=edge(tmp_path, 1))
+    recorder.node("InfraValidator", outputs=infra(tmp_path, 0))
+    assert read_outcome(db, "demo").reasons == ["problems 1; infra.originals allows at most 0"]
+    (tmp_path / "infra" / FILE).unlink()
+    outcome = read_outcome(db, "demo")
+    assert not outcome.blessed
+    assert outcome.reasons == [f"{tmp_path / 'infra' / FILE}: cannot be read (FileNotFoundError)"]
 
 
 def test_a_refusal_without_a_readable_reason_is_still_a_refusal(db: Path, tmp_path: Path) -> None:

@@ -179,6 +179,10 @@ def variant(accuracy: float | None, size: int, reasons: Sequence[str] = ()) -> d
     }
 
 
+SERVED = Gate(
+    "infra.originals", "SavedModel", "problems when it is served", needed=0, passed=True, measured=0, images=32,
+    whole=True, at_most=True, reason="30 of 32 original files asked (2 changed since)",
+)  # fmt: skip
 AGREEMENT = Gate(
     "edge.min_agreement", "int8", "agreement", needed=0.97, passed=True, measured=0.9917, low=0.9543, high=0.9985,
     images=120, reason="in <small> print",
@@ -280,6 +284,10 @@ def record_run(
     evaluation = record_evaluation(folder / "evaluation", labels, counts)
     blessing = ("ModelBlessing", "blessing", {"blessed": 1})
     recorder.node("Evaluator", outputs={"evaluation": evaluation, "blessing": blessing})
+    (folder / "infra").mkdir()
+    (folder / "infra" / FILE).write_text(file_of([SERVED]))
+    blessing = ("edgetune.InfraBlessing", str(folder / "infra"), {"blessed": 1})
+    recorder.node("InfraValidator", outputs={"blessing": blessing})
     evaluation = record_files(folder / "edge_evaluation", "EdgeEvaluation", metrics__json=metrics)
     blessing = ("EdgeBlessing", "edge_blessing", {"blessed": int(blessed)})
     recorder.node("EdgeEvaluator", outputs={"evaluation": evaluation, "blessing": blessing})
@@ -326,6 +334,8 @@ def test_a_blessed_run(tmp_path: Path) -> None:
          "Remedy: train <longer>"],
         ["SavedModel", "accuracy lost against the last blessed model evaluation.max_regression", "–", "–",
          "at most 0 %", "–", "not applied", "the <first>"],
+        ["SavedModel", "problems when it is served infra.originals", "0", "–", "at most 0", "32", "passed",
+         "30 of 32 original files asked (2 changed since)"],
     ]  # fmt: skip
     shown = ["agreement edge.min_agreement", "99.2 %", "95.4 % to 99.9 %", "97 %", "120", "passed", "in <small> print"]
     assert [row[1:] for row in page.rows if row[0] == "int8" and "edge.min_agreement" in row[1]] == 2 * [shown]
@@ -361,7 +371,9 @@ def test_a_blessed_run(tmp_path: Path) -> None:
 
     assert numbers["verdict"]["blessed"] and numbers["absent"] == {} and numbers["log"] == "/logs/run-1.log"
     assert numbers["results"]["accuracy"] == pytest.approx(0.95)
-    accuracy = numbers["gates"][0]
+    accuracy, _, served, *_ = numbers["gates"]
+    assert (served["name"], served["passed"], served["reason"]) == (SERVED.name, True, SERVED.reason)
+    assert SERVED.reason in page.text
     assert (accuracy["measured"], accuracy["needed"], accuracy["passed"]) == (pytest.approx(0.95), 0.9, True)
     assert numbers["confusion"]["counts"] == COUNTS and numbers["confusion"]["labels"] == LABELS
     assert numbers["configuration"] == settings().model_dump(mode="json")
@@ -416,7 +428,9 @@ def test_a_run_that_failed_at_its_first_node(tmp_path: Path) -> None:
     page, numbers = written(outcome, tmp_path / "report", "ash/: no image in it\n  remedy: <fill> it")
     assert "Stopped at ImageExampleGen" in page.text and "ImageExampleGen failed" not in page.text
     assert "remedy: <fill> it" in page.text
-    assert "Gates and pushers that did not run: Evaluator, EdgeEvaluator, SavedModelPusher, EdgePusher." in page.text
+    assert (
+        "Gates and pushers that did not run: Evaluator, InfraValidator, EdgeEvaluator, SavedModelPusher, " in page.text
+    )
     assert page.row("ImageExampleGen")[0] == "failed"
     assert numbers["absent"] == {
         "gates": "Evaluator did not run.",
@@ -629,8 +643,17 @@ def test_a_model_that_a_gate_refused_is_not_blessed_and_the_figures_are_in_the_f
     assert (
         "Not blessed" in page.text
         and "Remedy: train <longer>" in page.text
-        and [row[6] for row in page.rows if row[0] == "SavedModel"] == ["refused"] * 2
+        and [row[6] for row in page.rows if row[0] == "SavedModel"] == ["refused"] * 2 + ["passed"]
     )
+
+
+def test_a_model_that_does_not_serve_as_measured_is_not_blessed_and_the_first_line_says_why(tmp_path: Path) -> None:
+    outcome = record_run(tmp_path)
+    reason = "red/1.png: the probability of 'red' is 0.1, and the Evaluator measured 0.9"
+    (tmp_path / "infra" / FILE).write_text(file_of([replace(SERVED, passed=False, measured=1, reason=reason)]))
+    said = f"problems when it is served 1; infra.originals allows at most 0; {reason}"
+    assert not outcome.blessed and outcome.reasons == [said]
+    assert summary(outcome, report=None)[0] == f"not blessed: {said}"
 
 
 def test_a_model_whose_gates_cannot_be_read_is_not_blessed(tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""Ask a SavedModel in a fresh process, with bounds on its time and memory.
+
+A model that hangs, takes all memory or aborts in C++ must not do so in the process of the pipeline, nor in a server.
+How the process ends is one of the findings.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edgetune.modules.core import child_process
+from edgetune.modules.serving import infra_probe
+from edgetune.modules.serving.infra_probe import Findings, Request
+
+_EVERY = 0.05  # seconds between two looks at the process's memory
+_MOST = 8 << 20  # bytes read from the child's output
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+_PROGRAM = infra_probe.__name__
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Of the process."""
+
+    seconds: int
+    memory: int
+    """Resident memory in bytes."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the process found, and what it took."""
+
+    findings: Findings
+    seconds: float
+    """From its start to its end."""
+    peak_memory: int
+    """Largest resident memory seen, in bytes; it is looked at 20 times a second."""
+    end: str = ""
+    """How it ended if it did not come to its end: a crash, or a bound; empty otherwise."""
+
+
+def check(request: Request, bounds: Bounds) -> Result:
+    """Ask the SavedModel in a child process.
+
+    Args:
+        request: What is asked. Its files must exist while this runs.
+        bounds: The process is stopped when it reaches one.
+    """
+    with (
+        tempfile.NamedTemporaryFile("w", prefix="edgetune-", suffix=".json", encoding="utf-8") as file,
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryFile() as errors,
+    ):
+        json.dump(asdict(request) | {"seconds": bounds.seconds}, file)
+        file.flush()
+        started = time.monotonic()
+        process = child_process.start(_PROGRAM, file.name, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
+        peak, stopped = 0, ""
+        try:
+            while process.poll() is None and not stopped:
+                peak = max(peak, _peak(process.pid))
+                if peak > bounds.memory:
+                    stopped = f"took more than {bounds.memory >> 20:,} MB of memory"
+                elif time.monotonic() - started > bounds.seconds:
+                    stopped = f"did not end within {bounds.seconds:,} seconds"
+                else:
+                    time.sleep(_EVERY)
+        finally:
+            process.kill()
+            code = process.wait()
+        seconds = time.monotonic() - started
+        output.seek(0)
+        lines = output.read(_MOST).decode(errors="replace").splitlines()
+        errors.seek(0)
+        said = errors.read(_MOST).decode(errors="replace").split("\n")
+    told = [line.removeprefix(infra_probe.MARK) for line in lines if line.startswith(infra_probe.MARK)]
+    findings = Findings(**json.loads(told[-1])) if told else Findings()
+    if stopped:
+        end = f"{stopped} ({findings.doing})"
+    elif code or findings.doing != "done":
+        last = next((line.strip()[:300] for line in reversed(said) if line.strip()), "")
+        end = f"ended with {child_process.ending(code)} ({findings.doing})" + (f": {last}" if last else "")
+    else:
+        end = ""
+    return Result(findings, seconds, peak, end)
+
+
+def _peak(process: int) -> int:
+    """Return the largest resident memory that a process has had, in bytes; 0 if it is gone."""
+    try:
+        found = _PEAK.search(Path(f"/proc/{process}/status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) << 10 if found else 0

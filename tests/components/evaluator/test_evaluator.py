@@ -256,7 +256,7 @@ def test_folds_refuse_a_model_that_the_test_images_alone_would_bless(tmp_path, s
 
 
 def test_passed_folds_bless_a_good_model_only_and_missing_ones_none(tmp_path, saved_model, right_answers):
-    good, bad = wrong_labels(0, each=20), wrong_labels(40, each=20)
+    good, bad = wrong_labels(0, each=20), wrong_labels(32, each=20)
     for name, images, blessing in (("good", good, 1), ("bad", bad, 0)):
         validation = cross_validation(tmp_path / name / "folds", images, [label for _, label in images])
         made = run(tmp_path / name, saved_model, images, cross_validation=[validation], folds=10, min_accuracy=0.5)

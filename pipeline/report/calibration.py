@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgetune.modules.evaluation.intervals import wilson
 from edgetune.pipeline.report.artifacts import Absent, number
-from edgetune.pipeline.report.words import wilson
 
 
 def calibration(metrics: Mapping[str, Any], order: Sequence[str]) -> dict[str, Any]:

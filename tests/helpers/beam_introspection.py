@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 from typing import Any
+from weakref import WeakKeyDictionary
 
 _REMEMBERING = "edgetune_tests_remember"
 
@@ -19,6 +20,8 @@ def remember() -> None:
     setattr(userstate, _REMEMBERING, True)
     find, view_as = userstate.get_dofn_specs, PipelineOptions.view_as
     specs: dict[type, Any] = {}
+    # Not on the options themselves: a copy of them would copy the views, whose copies have views again, without end.
+    known: WeakKeyDictionary[Any, dict[type, Any]] = WeakKeyDictionary()
 
     @functools.wraps(find)
     def get_dofn_specs(dofn: Any) -> Any:
@@ -30,7 +33,7 @@ def remember() -> None:
     @functools.wraps(view_as)
     def remembered_view(self: Any, cls: type) -> Any:
         # All views share the values: only the parsing of the flags is spared.
-        views = self.__dict__.setdefault("_edgetune_views", {})
+        views = known.setdefault(self, {})
         if cls not in views:
             views[cls] = view_as(self, cls)
         return views[cls]

@@ -52,6 +52,7 @@ def measured(tmp_path_factory) -> dict[str, types.Artifact]:
             "max_accuracy_drop": 0.01,
             "min_agreement": 0.97,
             "max_class_drop": 0.1,
+            "precision": 0.95,
             "code_digest": "f" * 64,
         },
     )

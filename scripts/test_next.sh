@@ -48,9 +48,10 @@ interpreter='
   for python in /usr/bin/python$1 "$PYENV_ROOT"/versions/$1.*/bin/python; do
     if [ -x "$python" ] && complete "$python" "${1/./, }"; then echo "$python"; exit; fi
   done
-  awk "/^[^ #]/ {inside = /^uv==/} inside" requirements/tfx121.txt >/tmp/uv.txt
-  python3 -m venv /tmp/uv && /tmp/uv/bin/python -m pip install -q --no-deps --require-hashes -r /tmp/uv.txt >&2
-  /tmp/uv/bin/uv python install -q "$1" >&2 && /tmp/uv/bin/uv python find --managed-python "$1"'
+  uv=$(mktemp -d)
+  awk "/^[^ #]/ {inside = /^uv==/} inside" requirements/tfx121.txt >"$uv/lock.txt"
+  python3 -m venv "$uv" && "$uv/bin/python" -m pip install -q --no-deps --require-hashes -r "$uv/lock.txt" >&2
+  "$uv/bin/uv" python install -q "$1" >&2 && "$uv/bin/uv" python find --managed-python "$1"'
 versions='import importlib.metadata as m, platform
 print(platform.python_version(), m.version("tfx"), m.version("tensorflow"), sep="\t")'
 

@@ -21,6 +21,8 @@ from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
 from edgetune.modules.settings.run import EvaluationSettings, flatten
 
+NOT_USED = ("precision",)  # the thresholds of the classes are EdgeEvaluator's
+
 
 class EvaluatorSpec(standard_component_specs.EvaluatorSpec):
     """The interface of TFX's Evaluator, with the thresholds, earlier blessings and a cross-validation added."""
@@ -32,7 +34,7 @@ class EvaluatorSpec(standard_component_specs.EvaluatorSpec):
     }
     PARAMETERS = {
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
-        **parameters_of(EvaluationSettings),
+        **{name: kind for name, kind in parameters_of(EvaluationSettings).items() if name not in NOT_USED},
         "code_digest": ExecutionParameter(type=str),
         KEY: ExecutionParameter(type=str),
     }

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 MIN_ANSWERS = 5
-"""TopAnswers of a class, at or above its threshold, without which there is no threshold."""
+"""Answers of a class, at or above its threshold, without which there is no threshold."""
 _DIGITS = 1e6
 
 

@@ -30,8 +30,12 @@ REASONS = {
         "input is int8 [1, 32, 32, 3] with scale 1 and zero point -128, "
         "but must be uint8 [1, 32, 32, 3] with scale 1 and zero point 0",
         "output is int8 [1, 3] with scale 0.00390625 and zero point -128, but must be float32 [1, 3]",
-        "accuracy 0.0000 is below the SavedModel's 1.0000 by more than edge.max_accuracy_drop 0.01",
-        "agreement 0.0000 with the SavedModel is below edge.min_agreement 0.97",
+        "accuracy lost against the SavedModel 100 % (95 % interval 62.6 to 100) on 12 images; "
+        "edge.max_accuracy_drop allows at most 1 %",
+        "agreement with the SavedModel 0 % (95 % interval 0 to 24.2) on 12 images; edge.min_agreement needs 97 %",
+        "accuracy lost on the class that lost most 100 % (95 % interval 16.8 to 100) on 4 images, p = 0.062; "
+        "edge.max_class_drop allows at most 10 %; lost: blue (0 of 4 right answers left), "
+        "green (0 of 4 right answers left), red (0 of 4 right answers left)",
     ],
     "two signatures": ["has 2 subgraphs, but clients expect one"],
     "normalised twice": [

@@ -128,7 +128,7 @@ def test_bundle_and_card_say_on_which_arithmetic_each_verdict_was_made(bundle):
     assert "\n### Arithmetic\n\nAccuracy and agreement were measured on a CPU." in card
     assert (
         f"| float32 | CPU, float32 | safe: the largest sum is {half['largest_sum']:,.0f} on 12 test images |\n"
-        "| int8 | CPU, 8-bit integers, sums in 32 bits | not used: integers only |\n\n## Accuracy by class\n"
+        "| int8 | CPU, 8-bit integers, sums in 32 bits | not used: integers only |\n\n## Conditions\n"
     ) in card
 
 

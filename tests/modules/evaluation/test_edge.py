@@ -17,6 +17,7 @@ from edgetune.modules.examples.calibration_images import choose, representative_
 from edgetune.modules.litert.crash_probe import crash_reason
 from edgetune.modules.litert.interpreter import EdgeRunner, Latency
 from edgetune.modules.litert.metadata import add_metadata
+from tests.helpers import recorded_shards
 from tests.tiny import edge, model
 
 FLOAT32 = Thresholds(required=("float32",))
@@ -147,6 +148,7 @@ def test_a_float_file_named_int8_is_refused_although_its_answers_are_right(tmp_p
 
 def test_without_test_images_nothing_is_blessed(tmp_path):
     (tmp_path / "none").mkdir()
+    recorded_shards.record(tmp_path / "none")
     metrics = judged(tmp_path / "edge", str(tmp_path / "none"), one())
     assert not metrics["blessed"] and not metrics["variants"]["float32"]["blessed"]
     assert metrics["reasons"] == ["nothing was measured: the test split has no images"]

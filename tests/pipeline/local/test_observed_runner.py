@@ -10,18 +10,7 @@ from edgetune.components.curated_schema import executor
 from edgetune.components.curated_schema.component import CuratedSchema
 from edgetune.pipeline.beam.flags import IN_PROCESS
 from edgetune.pipeline.local.observed_runner import run_observed
-
-
-class Seen:
-    """Keeps how each node ended."""
-
-    def __init__(self) -> None:
-        self.states: list[tuple[str, str]] = []
-
-    def started(self, node_id: str) -> None: ...
-
-    def finished(self, node_id: str, state: str) -> None:
-        self.states.append((node_id, state))
+from tests.helpers.node_states import Seen
 
 
 def test_an_interrupt_in_a_component_is_an_interrupt_and_not_a_defect_of_beam(tmp_path, root, monkeypatch):

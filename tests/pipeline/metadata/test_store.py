@@ -22,6 +22,7 @@ from edgetune.pipeline.local.observed_runner import run_observed
 from edgetune.pipeline.metadata.outcome import CACHED, read_outcome
 from edgetune.pipeline.metadata.store import PASSWORD, check, check_texts, connection, describe, without_password
 from tests.fakes import postgres
+from tests.helpers.node_states import Seen
 
 URL = "postgresql://ada:s3cr%3At@db.example:6543/records?sslmode=require"
 
@@ -121,18 +122,6 @@ def test_a_password_or_user_rejected_by_the_server_is_an_error_before_a_run(serv
             check(connection(url, tmp_path))
         assert PASSWORD in caught.value.remedy
         assert "wr0ng" not in str(caught.value) and server.password not in str(caught.value)
-
-
-class Seen:
-    """Observer of a run's nodes."""
-
-    def __init__(self) -> None:
-        self.states: list[tuple[str, str]] = []
-
-    def started(self, node_id: str) -> None: ...
-
-    def finished(self, node_id: str, state: str) -> None:
-        self.states.append((node_id, state))
 
 
 def test_a_second_run_is_cached_from_the_server_and_no_log_line_has_the_password(server, tmp_path, root, monkeypatch):

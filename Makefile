@@ -19,7 +19,7 @@ run: $(STAMP) ## Run the whole pipeline on the embedded digits; ARGS="--data DIR
 	.venv/bin/edgetune run $(ARGS)
 
 test: $(STAMP) ## Run the tests; ARGS="-k config" for some
-	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(HUGE_PAGES) .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 large-test: $(STAMP) ## Run larger backbones too, and photographs of EDGETUNE_TEST_DATA=DIR (tests/helpers/photographs.py says which)
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m large $(ARGS)

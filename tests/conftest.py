@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import beam_introspection
+from edgetune.modules.core import child_process
+from tests.helpers import beam_introspection, fork_server
 from tests.tiny import session
 
 # Before anything imports TensorFlow: its start-up messages bury a failure, and no result may depend on a GPU.
@@ -26,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the folder of what is made once, in the process that starts the workers."""
     if not hasattr(config, "workerinput"):
         os.environ[session.VARIABLE] = tempfile.mkdtemp(prefix="edgetune-tests-")
+    child_process.start = fork_server.start
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

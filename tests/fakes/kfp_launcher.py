@@ -3,13 +3,12 @@
 Each task runs the command of its container in a separate process, with an executor input made from the specification:
 parameters with their defaults, artifacts with name, URI and metadata. The output file of a task is the input of later
 ones. Resolvers are queries for artifacts of earlier runs; importers are not needed. The processes are forks of one that
-has imported TFX.
+has imported TFX (tests/helpers/fork_server.py).
 
 Vertex passes the type of each artifact, and a path as its name. Kubeflow passes numbers as names, no types of inputs,
 and no names of outputs (kubeflow/pipelines, backend/src/v2: metadata/client.go, driver, component/launcher_v2.go).
 
-    with Platform("kubeflow", folder, root) as platform:
-        done = platform.run(json.loads(path.read_text()), {"training_head_epochs": 2})
+    done = Platform("kubeflow", folder, server).run(json.loads(path.read_text()), {"training_head_epochs": 2})
     done["EdgePusher"]["pushed_bundle"][0]["metadata"]["pushed_destination"]
 """
 
@@ -17,12 +16,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import subprocess
-import sys
-import threading
-import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -30,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from tests.programs import task_server
+from tests.helpers.fork_server import ForkServer
 
 Json = dict[str, Any]
 Artifacts = dict[str, list[Json]]
@@ -38,44 +33,24 @@ Artifacts = dict[str, list[Json]]
 
 _STORE = "projects/1/locations/here/metadataStores/default/artifacts"
 _WHOLE_INPUT = "{{$}}"
-# What every task imports.
-_IMPORTED = (
+IMPORTED = (
     "edgetune.pipeline.kubeflow.container_entry",
     "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor",
 )
-_POLL_SECONDS = 0.02
+"""What every task imports."""
 _OF_INPUT = re.compile(r"\{\{\$\.inputs\.artifacts\['(\w+)'\]\.metadata\['(\w+)'\]\}\}")
 
 
 class Platform:
     """State that outlives a run: a folder for logs, and the metadata of all artifacts."""
 
-    def __init__(self, kind: str, folder: Path, root: Path, parallel: int = 2, seconds: float = 300) -> None:
-        """Create `folder` for logs. `root` has the code; `parallel` tasks run at once, each for up to `seconds`."""
-        self.kind, self.folder, self.parallel, self.seconds = kind, folder, parallel, seconds
+    def __init__(self, kind: str, folder: Path, server: ForkServer, parallel: int = 2, seconds: float = 300) -> None:
+        """Create `folder` for logs. `server` runs up to `parallel` tasks at once, each for up to `seconds`."""
+        self.kind, self.folder, self.server, self.parallel, self.seconds = kind, folder, server, parallel, seconds
         self.artifacts: list[Json] = []
         self._ids = itertools.count(1)
         self._runs = itertools.count(1)
-        # As in a container, `python` is that of the environment, and the code can be imported from any folder.
-        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(root)}
         folder.mkdir(parents=True, exist_ok=True)
-        self._sending = threading.Lock()
-        self._server = subprocess.Popen(
-            [sys.executable, task_server.__file__, *_IMPORTED],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Platform:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait()
 
     def run(
         self, job: Json, values: Mapping[str, Any] | None = None, known: Mapping[str, Artifacts] | None = None
@@ -155,20 +130,18 @@ class Platform:
         assert not [word for word in command if word.startswith("{{")]
         python, as_module, module, *arguments = command
         assert (python, as_module) == ("python", "-m")
-        log, ended = (self.folder / f"{name}.{kind}" for kind in ("log", "ended"))
-        ended.unlink(missing_ok=True)
-        task = {"module": module, "arguments": arguments, "folder": str(self.folder), "log": str(log)}
-        with self._sending:
-            assert self._server.stdin is not None
-            self._server.stdin.write(json.dumps({**task, "ended": str(ended)}) + "\n")
-            self._server.stdin.flush()
-        until = time.monotonic() + self.seconds
-        while not ended.exists():
-            if time.monotonic() > until or self._server.poll() is not None:
-                raise RuntimeError(f"{name} did not end:\n{log.read_text()[-4000:] if log.exists() else ''}")
-            time.sleep(_POLL_SECONDS)
-        if code := int(ended.read_text()):
-            raise RuntimeError(f"{name} ended with {code}:\n{log.read_text()[-4000:]}")
+        log = self.folder / f"{name}.log"
+        with log.open("wb") as output:
+            done = subprocess.run(
+                self.server.command(module, *arguments),
+                cwd=self.folder,
+                stdout=output,
+                stderr=output,
+                timeout=self.seconds,
+                check=False,
+            )
+        if done.returncode:
+            raise RuntimeError(f"{name} ended with {done.returncode}:\n{log.read_text()[-4000:]}")
 
     def _resolve(self, resolver: Json, inputs: Artifacts) -> Artifacts:
         """Return the latest artifact for each query; none if a query depends on an artifact that was not found."""

@@ -23,9 +23,9 @@ def spare(settings: ModelSettings) -> keras.Model:
     """Replace `modules.models.backbone.assemble`: return a backbone with new random weights."""
     backbone = _built(settings.backbone, settings.alpha, settings.minimalistic, settings.image_size)
     rng = np.random.default_rng(next(_seeds))
-    backbone.set_weights(
-        [rng.uniform(_LOWEST, _HIGHEST, weight.shape).astype(np.float32) for weight in backbone.weights]
-    )
+    # As many different numbers as the smaller layers have: to draw all those of a large network takes a second.
+    numbers = rng.uniform(_LOWEST, _HIGHEST, 4096).astype(np.float32)
+    backbone.set_weights([np.resize(numbers, weight.shape) for weight in backbone.weights])
     backbone.trainable = True
     return backbone
 

@@ -15,6 +15,7 @@ import pytest
 
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.training import distribution
+from tests.helpers import fork_server
 from tests.programs import distributed_training
 from tests.tiny import model
 
@@ -31,7 +32,9 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def begin(root: Path, what: str, examples: str, folder: Path, **environment: str) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "tests.programs.distributed_training", what, examples, str(folder)]
+    program = ["tests.programs.distributed_training", what, examples, str(folder)]
+    # gRPC between the workers does not survive a fork.
+    command = [sys.executable, "-m", *program] if what == "worker" else fork_server.shared().command(*program)
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(command, cwd=root, env={**os.environ, **environment}, stdout=log, stderr=log)
 

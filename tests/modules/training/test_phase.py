@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -15,6 +14,7 @@ import pytest
 from edgetune.modules.core import progress
 from edgetune.modules.core.errors import TrainingError
 from edgetune.modules.training.phase import Phase, run_phase
+from tests.helpers import fork_server
 from tests.programs import killed_training
 from tests.tiny import model as tiny_model
 
@@ -68,7 +68,7 @@ def test_losing_a_counter_would_change_the_training_used_here(uninterrupted):
 def killed(examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a training in a separate process that was killed in the middle of phase 2."""
     folder = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, "-m", "tests.programs.killed_training", examples, str(folder), KILLED_AT]
+    command = fork_server.shared().command("tests.programs.killed_training", examples, str(folder), KILLED_AT)
     ended = subprocess.run(command, cwd=root, env=dict(os.environ), capture_output=True, timeout=120, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
     return folder

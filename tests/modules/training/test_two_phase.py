@@ -117,30 +117,12 @@ def train_real(examples: str, root: Path, folder: Path, cached: bool) -> Trained
     return train(examples, folder, settings, model, cached)
 
 
-@pytest.fixture(scope="module")
-def real_cached(examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained]:
-    """One with the activation cache, and its folder."""
-    folder = tmp_path_factory.mktemp("cached")
-    return folder, train_real(examples, root, folder, cached=True)
-
-
 @pytest.fixture(scope="module", params=[False, True], ids=["whole network", "activation cache"])
 def real(
     examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Trained:
     """One of either way."""
-    if request.param:
-        return request.getfixturevalue("real_cached")[1]
-    return train_real(examples, root, tmp_path_factory.mktemp("whole"), cached=False)
-
-
-def test_one_seed_gives_the_same_cache_and_the_same_head_again(real_cached, examples, root, tmp_path):
-    runs = []
-    for folder, (result, _) in (real_cached, (tmp_path, train_real(examples, root, tmp_path, cached=True))):
-        files = sorted((folder / "cache").rglob("*.bin"))
-        runs.append(([path.read_bytes() for path in files], [weight.tobytes() for weight in result.after_head]))
-    assert len(runs[0][0]) == 3 * (4 + 1)  # cut, pooled and label of four views and of eval
-    assert runs[0] == runs[1]
+    return train_real(examples, root, tmp_path_factory.mktemp("real"), cached=request.param)
 
 
 def test_batch_normalisation_is_unchanged_by_both_phases(real):
@@ -248,8 +230,11 @@ def test_a_phase_on_the_cache_measures_the_same_as_the_whole_network(tiny, examp
     assert accuracy == pytest.approx(phase.best["val_accuracy"])
 
 
-def test_with_the_cache_the_same_seed_gives_the_same_weights(tiny, examples, tmp_path):
+def test_with_the_cache_the_same_seed_gives_the_same_cache_and_weights(tiny, examples, tmp_path):
     one, same = (train(examples, tmp_path / name, training(), cached=True)[0] for name in "ab")
+    caches = [[path.read_bytes() for path in sorted((tmp_path / name).rglob("*.bin"))] for name in "ab"]
+    assert len(caches[0]) == 3 * (4 + 1)  # cut, pooled and label of four views and of eval
+    assert caches[0] == caches[1]
     for value, expected in zip(one.classifier.model.get_weights(), same.classifier.model.get_weights(), strict=True):
         np.testing.assert_array_equal(value, expected)
 

@@ -182,7 +182,10 @@ def create_pipeline(
         model_blessing=blessing,
         infra_blessing=infra_blessing,
         edge_blessing=edge_blessing,
+        edge_model=edge_model,
+        edge_evaluation=edge_evaluator.outputs[EVALUATION_KEY],
         destination=destinations.saved_model,
+        push=settings.push,
     )
     edge_pusher = EdgePusher(
         edge_model=edge_model,

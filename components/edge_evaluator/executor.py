@@ -14,7 +14,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from edgetune.components.common import blessings
+from edgetune.components.common import blessings, measured_files
 from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import (
@@ -79,6 +79,8 @@ class Executor(base_executor.BaseExecutor):
         blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
 
         saved_model = path_utils.serving_model_path(model.uri)
+        measured_files.record(blessing, measured_files.SAVED_MODEL, saved_model)
+        measured_files.record(blessing, measured_files.EDGE_MODEL, edge_model.uri)
         # All variants in the edge model are evaluated; `variants` is not a property of this component.
         given = {"variants": exec_properties["required"], **exec_properties}
         settings = unflatten(EdgeSettings, given)
@@ -114,6 +116,7 @@ class Executor(base_executor.BaseExecutor):
         evaluation.set_string_custom_property("code_digest", exec_properties["code_digest"])
         # For the lineage of the bundle: the pusher does not read the examples.
         evaluation.set_string_custom_property("data_digest", examples.get_string_custom_property("data_digest"))
+        measured_files.record(blessing, measured_files.EDGE_EVALUATION, evaluation.uri)
         _write(f"{blessing.uri}/{BLESSED_FILE if metrics['blessed'] else NOT_BLESSED_FILE}", "")
 
 

@@ -12,19 +12,16 @@ from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
-from tfx.utils import path_utils
 
-from edgetune.components.common import blessings
+from edgetune.components.common import blessings, measured_files
 from edgetune.components.common.lineage import stamp, versions_of
 from edgetune.components.common.names import EDGE_MODEL_KEY, INGEST_FILE, MODEL_KEY, PUSHED_BUNDLE_KEY
 from edgetune.components.common.outputs import empty
 from edgetune.modules.bundle.signing import sign
 from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
 from edgetune.modules.contracts.bundle import CHECKSUMS
-from edgetune.modules.core.errors import ExportError
 from edgetune.modules.evaluation.gates import as_json, read_gates
 from edgetune.modules.settings.run import changed, digest
-from edgetune.modules.storage.digests import folder_digest
 from edgetune.modules.storage.versions import push
 
 CARD_TEXTS = ("description", "author", "license", "data", "intended_use", "limits")
@@ -56,10 +53,11 @@ class Executor(base_executor.BaseExecutor):
         """Push the bundle if it is blessed.
 
         Raises:
-            ExportError: A model's files differ from those that were measured.
             DataError: The gates that the SavedModel passed cannot be read.
             ConfigError: The signing tool is not installed.
-            PushError: The bundle cannot be signed, or the destination cannot be written.
+            ExportError: The evaluation cannot be read.
+            PushError: Files differ from those that were measured, the bundle cannot be signed, or the destination
+                cannot be written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
@@ -69,17 +67,13 @@ class Executor(base_executor.BaseExecutor):
             logging.info("not pushed: %s", reason)
             blessings.record_refused(pushed_bundle, reason)
             return
+        measured_files.check(input_dict)
         evaluation = artifact_utils.get_single_uri(input_dict["edge_evaluation"])
         metrics = read_metrics(evaluation)
-        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
-        digest = folder_digest(saved_model)
-        if digest != metrics["saved_model"]["sha256"]:
-            remedy = "its files were changed after the evaluation: run the pipeline again"
-            raise ExportError(f"{saved_model} is not the SavedModel that was measured", remedy)
         lineage = Lineage(
             pipeline=exec_properties["pipeline_name"],
             config_digest=_config_digest(exec_properties),
-            saved_model_sha256=digest,
+            saved_model_sha256=metrics["saved_model"]["sha256"],
             test_data_sha256=metrics["test"]["sha256"],
             data_digest=input_dict["edge_evaluation"][0].get_string_custom_property("data_digest"),
             code=_code(input_dict),

@@ -11,6 +11,7 @@ from tfx.components.evaluator import constants, executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from edgetune.components.common import measured_files
 from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import (
@@ -68,7 +69,9 @@ class Executor(executor.Executor):
         model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
         evaluation = artifact_utils.get_single_uri(output_dict[EVALUATION_KEY])
         blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
-        labels = read_labels(path_utils.serving_model_path(model.uri))
+        saved_model = path_utils.serving_model_path(model.uri)
+        measured_files.record(blessing, measured_files.SAVED_MODEL, saved_model)
+        labels = read_labels(saved_model)
         kept = DESTINATION.set(Destination(evaluation, labels))
         try:
             super().Do(input_dict, output_dict, {**exec_properties, **_EXTRACTORS})

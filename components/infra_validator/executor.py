@@ -11,7 +11,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from edgetune.components.common import blessings
+from edgetune.components.common import blessings, measured_files
 from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import (
@@ -66,6 +66,7 @@ class Executor(base_executor.BaseExecutor):
             artifact_utils.get_single_uri(input_dict[key]) for key in (EVALUATION_KEY, EXAMPLES_KEY, REPORT_KEY)
         )
         saved_model = path_utils.serving_model_path(model.uri)
+        measured_files.record(blessing, measured_files.SAVED_MODEL, saved_model)
         gates, facts = validate(saved_model, evaluation, examples, _location(report), settings)
         filesystem.make_folder(blessing.uri)
         filesystem.write(f"{blessing.uri}/{FILE}", file_of(gates).encode())

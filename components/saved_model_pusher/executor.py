@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from absl import logging
@@ -10,18 +12,20 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from edgetune.components.common import blessings
+from edgetune.components.common import blessings, measured_files
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import MODEL_KEY, PUSHED_MODEL_KEY
 from edgetune.components.common.outputs import empty
+from edgetune.modules.bundle.signing import sign
 from edgetune.modules.serving.saved_model import SAVED_MODEL_FILE
+from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.versions import push
 
 LIBRARIES = ("edgetune",)  # the files are only copied
 
 
 class Executor(base_executor.BaseExecutor):
-    """Pushes the model if all gates blessed it."""
+    """Pushes the model if all gates blessed it, and its files are those that they measured."""
 
     def Do(
         self,
@@ -32,7 +36,9 @@ class Executor(base_executor.BaseExecutor):
         """Push the SavedModel if it is blessed.
 
         Raises:
-            PushError: The destination cannot be written.
+            ConfigError: The signing tool is not installed.
+            PushError: Files differ from those that were measured, the model cannot be signed, or the destination cannot
+                be written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
@@ -42,6 +48,13 @@ class Executor(base_executor.BaseExecutor):
             logging.info("not pushed: %s", reason)
             blessings.record_refused(pushed_model, reason)
             return
+        measured_files.check(input_dict)
         saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
-        delivered = push(saved_model, exec_properties["destination"], last=SAVED_MODEL_FILE)
+        with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
+            # The copy is compared too, so that nothing is delivered that is changed after the comparison.
+            filesystem.fetch(saved_model, Path(folder))
+            measured_files.check_saved_model(input_dict, folder)
+            if key := exec_properties.get("sign_key"):
+                sign(Path(folder), key, exec_properties["sign_tool"])
+            delivered = push(folder, exec_properties["destination"], last=SAVED_MODEL_FILE)
         blessings.record_pushed(pushed_model, delivered.path, delivered.version)

@@ -1,10 +1,10 @@
-"""Sign an edge bundle with a local key, and check the signature, with sigstore's command `model_signing`.
+"""Sign a bundle or a SavedModel with a local key, and check the signature, with sigstore's command `model_signing`.
 
 It is called as a command and not imported, because it cannot be installed alongside TFX 1.16: model-signing 1.1.1 needs
 sigstore 4, whose `tuf` needs urllib3 2, and TFX's kfp requires urllib3 below 2. Neither the network nor a transparency
 log is used, only the key.
 
-The signature is `model.sig` inside the bundle, the tool's default name, so that anyone can check it without edgetune.
+The signature is `model.sig` inside the folder, the tool's default name, so that anyone can check it without edgetune.
 It covers all other files including `SHA256SUMS`, so `SHA256SUMS` cannot list it.
 """
 
@@ -43,10 +43,10 @@ def check_signer(key: str, tool: str = TOOL) -> None:
 
 
 def sign(folder: Path, key: str, tool: str = TOOL) -> None:
-    """Write the signature of all files in a bundle; call this last.
+    """Write the signature of all files in a folder into it; call this last.
 
     Args:
-        folder: The bundle's folder.
+        folder: The folder of a bundle or of a SavedModel, which servers read in spite of the further file.
         key: As for `check_signer`.
         tool: As for `check_signer`.
 
@@ -55,7 +55,7 @@ def sign(folder: Path, key: str, tool: str = TOOL) -> None:
         PushError: It could not sign.
     """
     if reason := _call(tool, "push.sign_tool", _signing(folder, key)):
-        raise PushError(f"the bundle could not be signed with {key}: {reason}", "correct push.sign_key, and run again")
+        raise PushError(f"the model could not be signed with {key}: {reason}", "correct push.sign_key, and run again")
 
 
 def check_signature(folder: Path, public_key: Path, tool: str = TOOL) -> None:

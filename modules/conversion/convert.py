@@ -65,14 +65,10 @@ def convert(saved_model: str, variants: Sequence[str], representative: np.ndarra
 
 def _downloaded(saved_model: str, folder: Path) -> str:
     """Copy a SavedModel into a local folder: a file system plugin of this process may be missing in the child."""
-    import tensorflow as tf
-
-    from edgetune.modules.storage.filesystem import files_of
+    from edgetune.modules.storage.filesystem import fetch
 
     copy = folder / "saved_model"
-    for name in files_of(saved_model):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        tf.io.gfile.copy(f"{saved_model}/{name}", str(copy / name))
+    fetch(saved_model, copy)
     return str(copy)
 
 

@@ -142,7 +142,7 @@ class PushSettings(Settings):
     edge: str | None = None
     """Folder of edge bundle versions; null for `<workdir>/pushed/<name>/edge`."""
     sign_key: str | None = None
-    """Private key that signs edge bundles: an unencrypted elliptic-curve key in a PEM file; null for no signature."""
+    """Private key that signs what is pushed: an unencrypted elliptic-curve key in a PEM file; null for no signature."""
     sign_tool: str = "model_signing"
     """Name or path of sigstore's model-signing command; it cannot be installed in the same environment as TFX."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 
 from edgetune.modules.storage.filesystem import files_of
 
@@ -34,13 +35,18 @@ class DataDigest:
         return f"{self._value:064x}"
 
 
-def folder_digest(folder: str) -> str:
-    """Return the SHA-256 of the relative paths and contents of a folder's files, as 64 hexadecimal digits."""
+def folder_digest(folder: str, skip: Collection[str] = (_FINGERPRINT_FILE,)) -> str:
+    """Return the SHA-256 of the relative paths and contents of a folder's files, as 64 hexadecimal digits.
+
+    Args:
+        folder: Local or a URL.
+        skip: Relative paths of files that do not count.
+    """
     import tensorflow as tf
 
     total = hashlib.sha256()
     for name in files_of(folder):
-        if name == _FINGERPRINT_FILE:
+        if name in skip:
             continue
         content = hashlib.sha256()
         with tf.io.gfile.GFile(f"{folder}/{name}", "rb") as file:

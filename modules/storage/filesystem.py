@@ -171,6 +171,19 @@ def files_of(folder: str) -> list[str]:
     return sorted(found)
 
 
+def fetch(folder: str, target: Path) -> None:
+    """Copy a folder, local or a URL, to a folder of this machine, which is created.
+
+    Raises:
+        tf.errors.OpError: A file cannot be read or written.
+    """
+    import tensorflow as tf
+
+    for name in files_of(folder):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        tf.io.gfile.copy(f"{folder}/{name}", str(target / name), overwrite=True)
+
+
 def make_folder(url: str) -> None:
     """Create a folder behind a URL, if its store has folders.
 

@@ -1,8 +1,8 @@
 """Publish a folder as a new version, atomically.
 
 `<destination>/<version>` appears in one step: its content is written beside it, under a hidden name that servers
-ignore, and then renamed. Object stores cannot rename a folder in one step; there, the file that tells readers that a
-version is complete is written last.
+ignore, and then renamed. Object stores cannot rename a folder in one step; there, a version's number is claimed first,
+and the file that tells readers that a version is complete is written last.
 
 Versions are whole numbers, as TensorFlow Serving requires: the time in seconds since 1970, or one more than the largest
 existing version, so that the newest push is always the one that is served.
@@ -13,8 +13,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import random
 import shutil
 import time
+import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +28,7 @@ from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.filesystem import files_of
 
 _BLOCK = 1 << 20
+_NUMBERS = 10  # to choose from after a version's number was taken
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def _push_local(source: str, files: list[str], destination: str) -> Pushed:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         version = _next_version([entry.name for entry in folder.iterdir()])
-        part = folder / f".{version}.{os.getpid()}.part"
+        part = folder / f".{version}.{uuid.uuid4().hex}.part"  # containers on one volume all have process 1
         part.mkdir()
         for name in files:
             _copy_synced(f"{source}/{name}", part / name)
@@ -89,20 +93,46 @@ def _push_local(source: str, files: list[str], destination: str) -> Pushed:
 
 def _push_url(source: str, files: list[str], destination: str) -> Pushed:
     folder = destination.rstrip("/")
-    path = ""
+    written: list[str] = []
     try:
         filesystem.make_folder(folder)
-        version = _next_version(_names(folder))
+        version = _claim(folder, written)
         path = f"{folder}/{version}"
         for name in files:
             filesystem.make_folder(os.path.dirname(f"{path}/{name}"))  # noqa: PTH120 - a URL
-            tf.io.gfile.copy(f"{source}/{name}", f"{path}/{name}")
+            written.append(f"{path}/{name}")
+            tf.io.gfile.copy(f"{source}/{name}", written[-1])
     except (OSError, tf.errors.OpError) as error:
-        with contextlib.suppress(tf.errors.OpError):  # whatever failed the push may fail this too
-            if path and tf.io.gfile.exists(path):
-                tf.io.gfile.rmtree(path)
+        _remove(reversed(written))
         raise _push_error(destination, error) from error
+    _remove(written[:1])
     return Pushed(path, str(version))
+
+
+def _claim(folder: str, written: list[str]) -> int:
+    """Take a version's number for this push alone, and add the file that marks it to `written`.
+
+    Whoever finds another's file beside its own gives way. One of two that claim a number at the same time looks after
+    the other has written, so at most one keeps it: object stores list every file that was written before. If both give
+    way, they go on to different numbers, most probably.
+    """
+    version = _next_version(_names(folder))
+    while True:
+        mark = f".claimed-{uuid.uuid4().hex}"
+        written.append(f"{folder}/{version}/{mark}")
+        filesystem.make_folder(f"{folder}/{version}")
+        filesystem.write(written[-1], b"")
+        if _names(f"{folder}/{version}") == [mark]:
+            return version
+        _remove([written.pop()])
+        version += random.randint(1, _NUMBERS)
+
+
+def _remove(paths: Iterable[str]) -> None:
+    """Remove files of this push; what fails the push may fail this too."""
+    for path in paths:
+        with contextlib.suppress(tf.errors.OpError):
+            tf.io.gfile.remove(path)
 
 
 def _names(folder: str) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import shutil
 from importlib import metadata
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from tfx import types
 from tfx.types import standard_artifacts
 
+from edgetune.components.common import measured_files
 from edgetune.components.common.artifacts import (
     EdgeBlessing,
     EdgeEvaluation,
@@ -24,9 +27,10 @@ from edgetune.components.edge_pusher import EdgePusher
 from edgetune.components.edge_pusher.executor import Executor as EdgePusherExecutor
 from edgetune.components.saved_model_pusher import SavedModelPusher
 from edgetune.components.saved_model_pusher.executor import Executor as SavedModelPusherExecutor
-from edgetune.modules.core.errors import ConfigError, DataError, ExportError, PushError
+from edgetune.modules.core.errors import ConfigError, DataError, PushError
 from edgetune.modules.evaluation.gates import from_json
 from edgetune.modules.settings.run import PushSettings
+from edgetune.modules.storage import filesystem
 from tests.helpers import recorded_shards
 from tests.helpers.model_blessing import GATES, model_blessing
 from tests.tiny import edge as tiny_edge
@@ -72,11 +76,16 @@ def inputs(measured, tmp_path) -> dict[str, list[types.Artifact]]:
     edge_blessing = EdgeBlessing()
     for key, value in (("blessed", 1), ("model_id", MODEL), ("edge_model_id", EDGE_MODEL)):
         edge_blessing.set_int_custom_property(key, value)
+    for key in (measured_files.SAVED_MODEL, measured_files.EDGE_MODEL, measured_files.EDGE_EVALUATION):
+        edge_blessing.set_string_custom_property(key, measured["edge_blessing"].get_string_custom_property(key))
     infra_blessing = InfraBlessing()
     for key, value in (("blessed", 1), ("model_id", MODEL)):
         infra_blessing.set_int_custom_property(key, value)
+    by_evaluator = model_blessing(tmp_path, MODEL)
+    for blessing in (by_evaluator, infra_blessing):
+        measured_files.record(blessing, measured_files.SAVED_MODEL, tiny_edge.saved_model())
     own = {
-        "model_blessing": model_blessing(tmp_path, MODEL),
+        "model_blessing": by_evaluator,
         "edge_blessing": edge_blessing,
         "infra_blessing": infra_blessing,
     }
@@ -92,9 +101,7 @@ def push_bundle(inputs, destination: Path, **more: str) -> types.Artifact:
 
 def push_saved_model(inputs, destination: Path) -> types.Artifact:
     made = standard_artifacts.PushedModel()
-    keys = ("model", "model_blessing", "edge_blessing", "infra_blessing")
-    own = {key: inputs[key] for key in keys if key in inputs}
-    SavedModelPusherExecutor().Do(own, {"pushed_model": [made]}, {"destination": str(destination)})
+    SavedModelPusherExecutor().Do(inputs, {"pushed_model": [made]}, {"destination": str(destination)})
     return made
 
 
@@ -284,13 +291,92 @@ def test_an_unstored_model_does_not_match_a_blessing_without_an_id(inputs, tmp_p
     assert made.get_int_custom_property("pushed") == 0
 
 
-def test_a_saved_model_that_was_changed_after_its_evaluation_is_not_bundled(inputs, tmp_path):
-    other = standard_artifacts.Model()
-    other.uri, other.id = str(tmp_path / "model"), MODEL
-    Path(other.uri).mkdir()
-    Path(other.uri, "Format-Serving").symlink_to(tiny_edge.saved_model(normalise=False))
-    with pytest.raises(ExportError, match="is not the SavedModel that was measured"):
-        push_bundle({**inputs, "model": [other]}, tmp_path / "pushed")
+def copied(inputs, folder: Path) -> dict[str, list[types.Artifact]]:
+    """Return the inputs with copies of the folders of all that was measured, which a test may change."""
+    given = dict(inputs)
+    for key in ("model", "edge_model", "edge_evaluation"):
+        [original] = inputs[key]
+        artifact = type(original)()
+        artifact.set_mlmd_artifact(copy.deepcopy(original.mlmd_artifact))
+        shutil.copytree(original.uri, folder / key)
+        artifact.uri = str(folder / key)
+        given[key] = [artifact]
+    return given
+
+
+def flip(path: Path) -> None:
+    """Flip four bytes in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    for place in range(len(content) // 2, len(content) // 2 + 4):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+
+
+ALTERED = [
+    ("model/Format-Serving/variables/variables.data-00000-of-00001", "Evaluator", "TwoPhaseTrainer"),
+    ("model/Format-Serving/saved_model.pb", "Evaluator", "TwoPhaseTrainer"),
+    ("model/Format-Serving/assets/labels.txt", "Evaluator", "TwoPhaseTrainer"),
+    ("edge_model/model_float32.tflite", "EdgeEvaluator", "EdgeExporter"),
+    ("edge_model/labels.txt", "EdgeEvaluator", "EdgeExporter"),
+    ("edge_evaluation/metrics.json", "EdgeEvaluator", "EdgeEvaluator"),
+    ("edge_evaluation/golden/expected.json", "EdgeEvaluator", "EdgeEvaluator"),
+]
+
+
+@PUSHERS
+@pytest.mark.parametrize(("path", "gate", "maker"), ALTERED)
+def test_neither_model_is_pushed_if_any_file_was_changed_after_it_was_measured(
+    inputs, tmp_path, push, path, gate, maker
+):
+    given = copied(inputs, tmp_path)
+    flip(tmp_path / path)
+    with pytest.raises(PushError, match=f"not those that the {gate} measured, so nothing was pushed") as raised:
+        push(given, tmp_path / "pushed")
+    assert f"run {maker} and all that follows again: `edgetune run --no-cache`" in raised.value.remedy
+    assert not (tmp_path / "pushed").exists()
+
+
+@PUSHERS
+@pytest.mark.parametrize("change", ["added", "removed"])
+def test_neither_model_is_pushed_if_a_file_was_added_or_removed(inputs, tmp_path, push, change):
+    given = copied(inputs, tmp_path)
+    folder = tmp_path / "model" / "Format-Serving"
+    if change == "added":
+        (folder / "assets.extra" / "code").mkdir(parents=True)
+        (folder / "assets.extra" / "code" / "hook.py").write_text("print()")
+    else:
+        (folder / "assets" / "labels.txt").unlink()
+    with pytest.raises(PushError, match="so nothing was pushed"):
+        push(given, tmp_path / "pushed")
+    assert not (tmp_path / "pushed").exists()
+
+
+@PUSHERS
+@pytest.mark.parametrize(
+    ("blessing", "gate"),
+    [("model_blessing", "Evaluator"), ("infra_blessing", "InfraValidator"), ("edge_blessing", "EdgeEvaluator")],
+)
+def test_each_gate_must_have_measured_the_files_that_are_pushed(inputs, tmp_path, push, blessing, gate):
+    [given] = inputs[blessing]
+    given.set_string_custom_property("saved_model_sha256", "0" * 64)
+    with pytest.raises(PushError, match=f"not those that the {gate} measured"):
+        push(inputs, tmp_path / "pushed")
+    given.set_string_custom_property("saved_model_sha256", "")
+    with pytest.raises(PushError, match=f"the {gate} did not record which files it measured"):
+        push(inputs, tmp_path / "pushed")
+    assert not (tmp_path / "pushed").exists()
+
+
+def test_a_saved_model_that_is_changed_while_it_is_pushed_is_not_delivered(inputs, tmp_path, monkeypatch):
+    given, fetch = copied(inputs, tmp_path), filesystem.fetch
+
+    def changing(folder: str, target: Path) -> None:
+        flip(tmp_path / "model" / "Format-Serving" / "saved_model.pb")
+        fetch(folder, target)
+
+    monkeypatch.setattr(filesystem, "fetch", changing)
+    with pytest.raises(PushError, match="so nothing was pushed"):
+        push_saved_model(given, tmp_path / "pushed")
     assert not (tmp_path / "pushed").exists()
 
 
@@ -309,8 +395,8 @@ def test_properties_and_outputs_of_the_pushers():
         "infra_blessing": types.Channel(type=InfraBlessing),
     }
     edge = {"edge_model": types.Channel(type=EdgeModel), "edge_evaluation": types.Channel(type=EdgeEvaluation)}
-    model_pusher = SavedModelPusher(**channel, destination="served")
-    assert set(model_pusher.exec_properties) == {"destination", "code_digest", "library_versions"}
+    model_pusher = SavedModelPusher(**channel, **edge, destination="served")
+    assert set(model_pusher.exec_properties) == {"destination", "code_digest", "library_versions", "sign_tool"}
     assert model_pusher.outputs["pushed_model"].type is standard_artifacts.PushedModel
     bundle_pusher = EdgePusher(**channel, **edge, destination="bundles", pipeline_name="p", config_digest="d")
     texts = {"description", "author", "license", "data", "intended_use", "limits"}
@@ -321,8 +407,10 @@ def test_properties_and_outputs_of_the_pushers():
         **channel, **edge, destination="b", pipeline_name="p", config_digest="d", push=PushSettings(sign_key="key.pem")
     )
     assert signing.exec_properties["sign_key"] == "key.pem"
+    signing = SavedModelPusher(**channel, **edge, destination="s", push=PushSettings(sign_key="key.pem"))
+    assert signing.exec_properties["sign_key"] == "key.pem"
     assert bundle_pusher.outputs["pushed_bundle"].type is PushedBundle
     with pytest.raises(ValueError, match="SavedModelPusher needs a destination"):
-        SavedModelPusher(**channel, destination="")
+        SavedModelPusher(**channel, **edge, destination="")
     with pytest.raises(ValueError, match="EdgePusher needs a destination"):
         EdgePusher(**channel, **edge, destination="", pipeline_name="p", config_digest="d")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import tensorflow as tf
 
 from edgetune.modules.core.errors import PushError
 from edgetune.modules.storage import versions as module
+from edgetune.modules.storage.filesystem import files_of
 
 
 def push(source: str, destination: str) -> module.Pushed:
@@ -152,7 +155,7 @@ def test_a_push_to_a_url_that_fails_midway_leaves_nothing(source, monkeypatch):
     monkeypatch.setattr(tf.io.gfile, "copy", failing)
     with pytest.raises(PushError, match="ram://full: the push failed: quota"):
         push(str(source), "ram://full")
-    assert tf.io.gfile.listdir("ram://full") == []
+    assert files_of("ram://full") == []
 
 
 def test_an_object_store_without_empty_folders_gets_its_first_version(source, monkeypatch):
@@ -176,3 +179,49 @@ def test_a_store_that_becomes_unreachable_during_a_push_is_a_push_error(source, 
     monkeypatch.setattr(tf.io.gfile, "rmtree", failing)
     with pytest.raises(PushError, match="ram://gone: the push failed: no route to host"):
         push(str(source), "ram://gone")
+
+
+# --- several pushers at once
+
+
+def push_often(source: Path, destination: str, rounds: int, pushed: list[module.Pushed]) -> None:
+    for number in range(rounds):
+        own = source.parent / f"{source.name}-{threading.get_ident()}-{number}"
+        shutil.copytree(source, own)
+        (own / "whose").write_text(own.name)
+        pushed.append(module.push(str(own), destination, last="saved_model.pb"))
+
+
+@pytest.mark.parametrize("store", ["disk", "url"])
+def test_two_pushers_at_once_lose_nothing(source, tmp_path, store):
+    destination = str(tmp_path / "served") if store == "disk" else f"ram://race-{tmp_path.name}"
+    pushed: list[module.Pushed] = []
+    both = [threading.Thread(target=push_often, args=(source, destination, 50, pushed)) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert len(pushed) == len({one.path for one in pushed}) == 100
+    names = {"saved_model.pb", "assets/labels.txt", "variables/variables.index", "whose"}
+    assert {one.path: set(files_of(one.path)) for one in pushed} == {one.path: names for one in pushed}
+    whose = [tf.io.gfile.GFile(f"{one.path}/whose").read() for one in pushed]
+    assert len(set(whose)) == 100
+
+
+def test_a_pusher_that_loses_a_number_on_a_url_leaves_the_winners_files(source, monkeypatch):
+    tf.io.gfile.makedirs("ram://lost/7")
+    for name in ("saved_model.pb", "theirs"):
+        tf.io.gfile.GFile(f"ram://lost/7/{name}", "w").write("theirs")
+    monkeypatch.setattr(module, "_next_version", lambda names: 7)
+    assert int(push(str(source), "ram://lost").version) > 7
+    copy = tf.io.gfile.copy
+
+    def failing(one: str, other: str) -> None:
+        if "saved_model" in other:
+            raise tf.errors.ResourceExhaustedError(None, None, "quota")
+        copy(one, other)
+
+    monkeypatch.setattr(tf.io.gfile, "copy", failing)
+    with pytest.raises(PushError, match="quota"):
+        push(str(source), "ram://lost")
+    assert files_of("ram://lost/7") == ["saved_model.pb", "theirs"]

@@ -1,8 +1,8 @@
 """Decide whether a model may be pushed; both pushers ask here.
 
 All three gates must have blessed it: the Evaluator its answers, InfraValidator how it serves them, and EdgeEvaluator
-the LiteRT models made from it. A blessing counts only for the artifact whose id is recorded in it. Anything missing
-means no push.
+the LiteRT models made from it. A blessing counts only for the artifact whose id is recorded in it, and InfraValidator's
+only for the files that it loaded. Anything missing means no push.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from collections.abc import Mapping, Sequence
 
 from tfx import types
 from tfx.components.util import model_utils
+from tfx.utils import path_utils
 
 from edgetune.components.common import names
+from edgetune.modules.core.errors import ExportError
+from edgetune.modules.storage.digests import folder_digest
 
 Artifacts = Mapping[str, Sequence[types.Artifact]]
 
@@ -20,6 +23,8 @@ MODEL_BLESSING, EDGE_BLESSING, INFRA_BLESSING = "model_blessing", "edge_blessing
 EDGE_EVALUATION = "edge_evaluation"
 MODEL_ID = "model_id"
 """Custom property of a blessing: the model that was judged."""
+SAVED_MODEL_DIGEST = "saved_model_sha256"
+"""Custom property of an InfraBlessing: `folder_digest` of the SavedModel that was asked."""
 # Platforms pass properties as JSON, whose integers are exact up to this value; the ids that TFX makes there are larger.
 _EXACT = 2**53
 
@@ -65,6 +70,28 @@ def refusal(inputs: Artifacts) -> str | None:
     if infra_blessing.get_int_custom_property(names.BLESSED) != 1:
         return "the InfraValidator refused the model"
     return None
+
+
+def checked_saved_model(inputs: Artifacts) -> tuple[str, str]:
+    """Return the folder or URL of a blessed SavedModel, and its digest.
+
+    Args:
+        inputs: A pusher's inputs by their keys, for which there is no `refusal`.
+
+    Raises:
+        ExportError: Its files are not those that InfraValidator blessed.
+    """
+    folder = path_utils.serving_model_path(inputs[names.MODEL_KEY][0].uri)
+    digest = folder_digest(folder)
+    if digest != inputs[INFRA_BLESSING][0].get_string_custom_property(SAVED_MODEL_DIGEST):
+        raise changed_model(folder)
+    return folder, digest
+
+
+def changed_model(folder: str) -> ExportError:
+    """Return the error for a SavedModel that is not the one that was measured."""
+    remedy = "its files were changed after the evaluation: run the pipeline again with --no-cache"
+    return ExportError(f"{folder} is not the SavedModel that was measured", remedy)
 
 
 def evaluation_of(inputs: Artifacts) -> str:

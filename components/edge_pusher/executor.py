@@ -12,7 +12,6 @@ from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
-from tfx.utils import path_utils
 
 from edgetune.components.common import blessings
 from edgetune.components.common.lineage import stamp, versions_of
@@ -21,10 +20,8 @@ from edgetune.components.common.outputs import empty
 from edgetune.modules.bundle.signing import sign
 from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
 from edgetune.modules.contracts.bundle import CHECKSUMS
-from edgetune.modules.core.errors import ExportError
 from edgetune.modules.evaluation.gates import as_json, read_gates
 from edgetune.modules.settings.run import changed, digest
-from edgetune.modules.storage.digests import folder_digest
 from edgetune.modules.storage.versions import push
 
 CARD_TEXTS = ("description", "author", "license", "data", "intended_use", "limits")
@@ -71,11 +68,9 @@ class Executor(base_executor.BaseExecutor):
             return
         evaluation = artifact_utils.get_single_uri(input_dict["edge_evaluation"])
         metrics = read_metrics(evaluation)
-        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
-        digest = folder_digest(saved_model)
+        saved_model, digest = blessings.checked_saved_model(input_dict)
         if digest != metrics["saved_model"]["sha256"]:
-            remedy = "its files were changed after the evaluation: run the pipeline again"
-            raise ExportError(f"{saved_model} is not the SavedModel that was measured", remedy)
+            raise blessings.changed_model(saved_model)
         lineage = Lineage(
             pipeline=exec_properties["pipeline_name"],
             config_digest=_config_digest(exec_properties),

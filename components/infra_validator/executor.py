@@ -31,6 +31,7 @@ from edgetune.modules.evaluation.infra import validate
 from edgetune.modules.evaluation.originals import Location
 from edgetune.modules.settings.run import InfraSettings, unflatten
 from edgetune.modules.storage import filesystem
+from edgetune.modules.storage.digests import folder_digest
 
 LIBRARIES = (
     "tensorflow",  # loads and runs the SavedModel
@@ -66,6 +67,7 @@ class Executor(base_executor.BaseExecutor):
             artifact_utils.get_single_uri(input_dict[key]) for key in (EVALUATION_KEY, EXAMPLES_KEY, REPORT_KEY)
         )
         saved_model = path_utils.serving_model_path(model.uri)
+        digest = folder_digest(saved_model)  # before it is loaded: files that change meanwhile have another one
         gates, facts = validate(saved_model, evaluation, examples, _location(report), settings)
         filesystem.make_folder(blessing.uri)
         filesystem.write(f"{blessing.uri}/{FILE}", file_of(gates).encode())
@@ -77,6 +79,7 @@ class Executor(base_executor.BaseExecutor):
         # By what is written: nothing is blessed whose gates cannot be read.
         blessing.set_int_custom_property(BLESSED, int(blessed(read_gates(blessing.uri))))
         blessings.record_judged(blessing, blessings.MODEL_ID, model)
+        blessing.set_string_custom_property(blessings.SAVED_MODEL_DIGEST, digest)
 
 
 def _location(report: str) -> Location:

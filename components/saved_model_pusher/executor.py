@@ -8,11 +8,10 @@ from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
-from tfx.utils import path_utils
 
 from edgetune.components.common import blessings
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.names import MODEL_KEY, PUSHED_MODEL_KEY
+from edgetune.components.common.names import PUSHED_MODEL_KEY
 from edgetune.components.common.outputs import empty
 from edgetune.modules.serving.saved_model import SAVED_MODEL_FILE
 from edgetune.modules.storage.versions import push
@@ -32,6 +31,7 @@ class Executor(base_executor.BaseExecutor):
         """Push the SavedModel if it is blessed.
 
         Raises:
+            ExportError: Its files differ from those that were measured.
             PushError: The destination cannot be written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
@@ -42,6 +42,6 @@ class Executor(base_executor.BaseExecutor):
             logging.info("not pushed: %s", reason)
             blessings.record_refused(pushed_model, reason)
             return
-        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
+        saved_model, _ = blessings.checked_saved_model(input_dict)
         delivered = push(saved_model, exec_properties["destination"], last=SAVED_MODEL_FILE)
         blessings.record_pushed(pushed_model, delivered.path, delivered.version)

@@ -6,6 +6,7 @@ It gets original files of the test split, stored images and broken ones, in a pr
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from edgetune.modules.core.progress import report
 from edgetune.modules.core.wording import counted
 from edgetune.modules.evaluation import originals
 from edgetune.modules.evaluation.answers import Answers, read_answers
-from edgetune.modules.evaluation.gates import SAVED_MODEL, Gate, blessed
+from edgetune.modules.evaluation.gates import SAVED_MODEL, SERVED, Gate, blessed
 from edgetune.modules.evaluation.originals import Location
 from edgetune.modules.serving import infra_check, saved_model
 from edgetune.modules.serving.infra_check import Bounds, Result
@@ -26,6 +27,7 @@ from edgetune.modules.settings.run import InfraSettings
 
 _STORED = 32  # images if no originals are wanted
 _NAMED = 3
+_MB = 1 << 20
 _EXAMPLES = 10  # originals that were not asked, described in the facts
 _REMEDY = "serve the model by hand as docs/serving.md describes, or report this as a bug in edgetune"
 _WORDS = {
@@ -49,7 +51,7 @@ def validate(
         settings: How many of them are asked, and the bounds.
 
     Returns:
-        The gates, and the facts for `infra.json`: `blessed`, `reasons`, `images`, `originals` (numbers of files that
+        The gates, and the facts for `infra.json`: `blessed`, `problems`, `images`, `originals` (numbers of files that
         were asked, or why not), `not_asked` (some of them, with the reason), `compared`, `largest_difference`,
         `tolerance`, `refused_requests`, `load_seconds`, `seconds`, `peak_memory` in bytes.
 
@@ -70,35 +72,29 @@ def validate(
             image_id = str(answers.image_id[position])
             if image_id not in stored:
                 continue
-            source = originals.source_of(stored[image_id])
-            name, asked = shown(source) or image_id[:12], None
+            example = stored[image_id]
+            name, asked = shown(originals.source_of(example)) or image_id[:12], None
             if settings.originals:
-                original = originals.read_original(source, image_id, location)
+                original = originals.read_original(example, location)
                 states[original.state] += 1
-                file = _write(folder, f"{len(images)}.original", original.content)
-                if original.state == originals.ASKED:
-                    asked = file
-                else:
+                if original.why:
                     not_asked.append(f"{name}: {shown(original.why)}")
-                if original.state == originals.REFUSED:
-                    refused.append((name, file))
-            images.append(
-                Image(
-                    name=name,
-                    label=wanted[image_id],
-                    expected=_expected(answers, position),
-                    example=_write(folder, f"{len(images)}.example", stored[image_id]),
-                    original=asked,
-                )
-            )
+                if original.content:
+                    file = _write(folder, f"{len(images)}.original", original.content)
+                    if original.state == originals.REFUSED:
+                        refused.append((name, file))
+                    else:
+                        asked = file
+            file = _write(folder, f"{len(images)}.example", example)
+            images.append(Image(name, wanted[image_id], _expected(answers, position), file, asked))
         report(f"infra validation: {counted(len(images), 'image')}, in a process of its own")
         request = Request(model, saved_model.read_labels(model), images, refused)
-        result = infra_check.check(request, Bounds(settings.max_seconds, settings.max_memory_mb << 20))
+        result = infra_check.check(request, Bounds(settings.max_seconds, settings.max_memory_mb * _MB))
     missing = len(chosen) - len(stored)
     found = gates(result, len(images), states, missing, settings)
     facts = {
         "blessed": blessed(found),
-        "reasons": problems(result, len(images), missing),
+        "problems": problems(result, len(images), missing),
         "images": len(images),
         "originals": {state: states[state] for state in (originals.ASKED, *_WORDS)},
         "not_asked": not_asked[:_EXAMPLES],
@@ -125,59 +121,54 @@ def gates(result: Result, images: int, states: Mapping[str, int], missing: int, 
     """
     found, difference = problems(result, images, missing), result.findings.difference
     named = "; ".join(found[:_NAMED]) + (f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
-    memory = result.peak_memory / (1 << 20)
+    made = functools.partial(Gate, subject=SAVED_MODEL, at_most=True)
+    bounds = (
+        ("infra.max_seconds", "seconds to load it and to ask it everything", settings.max_seconds, result.seconds),
+        ("infra.max_memory_mb", "peak memory of the process in MB", settings.max_memory_mb, result.peak_memory / _MB),
+    )
+    reached = any(measured > needed for _, _, needed, measured in bounds)
+    # What ended before anything was compared is refused for that reason.
+    compared = None if difference is None and (found or reached) else difference is not None and difference <= TOLERANCE
     return [
-        Gate(
-            name="infra.originals",
-            subject=SAVED_MODEL,
+        made(
+            name=SERVED,
             what="problems when it is served",
             needed=0,
             passed=not found,
             measured=len(found) + result.findings.more_problems,
             images=images,
             whole=True,
-            at_most=True,
             reason="; ".join(text for text in (named, described(states)) if text),
             remedy="" if not found else _REMEDY,
         ),
-        Gate(
+        made(
             name="infra",
-            subject=SAVED_MODEL,
             what="largest difference of a probability from the measured one",
             needed=TOLERANCE,
-            passed=difference is not None and difference <= TOLERANCE,
+            passed=compared,
             measured=difference,
             images=images,
-            at_most=True,
-            remedy="" if difference is not None and difference <= TOLERANCE else _REMEDY,
+            reason="" if difference is not None else "nothing was compared",
+            remedy="" if compared is not False else _REMEDY,
         ),
-        Gate(
-            name="infra.max_seconds",
-            subject=SAVED_MODEL,
-            what="seconds to load it and to ask it everything",
-            needed=settings.max_seconds,
-            passed=result.seconds <= settings.max_seconds,
-            measured=result.seconds,
-            whole=True,
-            at_most=True,
-            remedy="" if result.seconds <= settings.max_seconds else "raise infra.max_seconds, or use a smaller model",
-        ),
-        Gate(
-            name="infra.max_memory_mb",
-            subject=SAVED_MODEL,
-            what="peak memory of the process in MB",
-            needed=settings.max_memory_mb,
-            passed=memory <= settings.max_memory_mb,
-            measured=memory,
-            whole=True,
-            at_most=True,
-            remedy="" if memory <= settings.max_memory_mb else "raise infra.max_memory_mb, or use a smaller model",
+        *(
+            made(
+                name=name,
+                what=what,
+                needed=needed,
+                passed=measured <= needed,
+                measured=measured,
+                whole=True,
+                reason="" if measured <= needed else f"stopped while {result.findings.doing}",
+                remedy="" if measured <= needed else f"raise {name}, or use a smaller model",
+            )
+            for name, what, needed, measured in bounds
         ),
     ]
 
 
 def problems(result: Result, images: int, missing: int) -> list[str]:
-    """Return what went wrong, one text each."""
+    """Return what went wrong, one text each, but for bounds that were reached: they have gates of their own."""
     found = [shown(problem) for problem in result.findings.problems]
     if missing:
         found.insert(0, f"the test split lacks {counted(missing, 'image')} that the Evaluator has an answer to")

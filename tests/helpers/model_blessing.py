@@ -1,4 +1,4 @@
-"""A blessing as the Evaluator gives it, with the evaluation that it was given for."""
+"""Blessings as the Evaluator and InfraValidator give them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 from tfx.types import standard_artifacts
 
+from edgetune.components.common.artifacts import InfraBlessing
 from edgetune.modules.evaluation.gates import FILE, Gate, file_of
+from edgetune.modules.storage.digests import folder_digest
 
 GATES = (
     Gate(
@@ -26,4 +28,13 @@ def model_blessing(folder: Path, model_id: int) -> standard_artifacts.ModelBless
     blessing.set_int_custom_property("blessed", 1)
     blessing.set_int_custom_property("current_model_id", model_id)
     blessing.set_string_custom_property("evaluation_uri", str(evaluation))
+    return blessing
+
+
+def infra_blessing(model: standard_artifacts.Model) -> InfraBlessing:
+    """Return a blessing of a model's files as they are now."""
+    blessing = InfraBlessing()
+    blessing.set_int_custom_property("blessed", 1)
+    blessing.set_int_custom_property("model_id", model.id)
+    blessing.set_string_custom_property("saved_model_sha256", folder_digest(f"{model.uri}/Format-Serving"))
     return blessing

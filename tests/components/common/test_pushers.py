@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib import metadata
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from edgetune.modules.core.errors import ConfigError, DataError, ExportError, Pu
 from edgetune.modules.evaluation.gates import from_json
 from edgetune.modules.settings.run import PushSettings
 from tests.helpers import recorded_shards
-from tests.helpers.model_blessing import GATES, model_blessing
+from tests.helpers.model_blessing import GATES, infra_blessing, model_blessing
 from tests.tiny import edge as tiny_edge
 
 MODEL, EDGE_MODEL = 21, 22
@@ -72,13 +73,10 @@ def inputs(measured, tmp_path) -> dict[str, list[types.Artifact]]:
     edge_blessing = EdgeBlessing()
     for key, value in (("blessed", 1), ("model_id", MODEL), ("edge_model_id", EDGE_MODEL)):
         edge_blessing.set_int_custom_property(key, value)
-    infra_blessing = InfraBlessing()
-    for key, value in (("blessed", 1), ("model_id", MODEL)):
-        infra_blessing.set_int_custom_property(key, value)
     own = {
         "model_blessing": model_blessing(tmp_path, MODEL),
         "edge_blessing": edge_blessing,
-        "infra_blessing": infra_blessing,
+        "infra_blessing": infra_blessing(measured["model"]),
     }
     return {key: [artifact] for key, artifact in {**measured, **own}.items()}
 
@@ -284,13 +282,40 @@ def test_an_unstored_model_does_not_match_a_blessing_without_an_id(inputs, tmp_p
     assert made.get_int_custom_property("pushed") == 0
 
 
-def test_a_saved_model_that_was_changed_after_its_evaluation_is_not_bundled(inputs, tmp_path):
+@PUSHERS
+def test_a_saved_model_of_which_a_byte_was_changed_after_it_was_blessed_is_not_pushed(inputs, tmp_path, push):
+    changed = standard_artifacts.Model()
+    changed.uri, changed.id = str(tmp_path / "model"), MODEL
+    copied = Path(shutil.copytree(tiny_edge.saved_model(), f"{changed.uri}/Format-Serving"))
+    given = {**inputs, "model": [changed]}
+    [weights] = (copied / "variables").glob("*.data-*")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ExportError, match="is not the SavedModel that was measured") as caught:
+        push(given, tmp_path / "pushed")
+    assert "--no-cache" in caught.value.remedy
+    assert not (tmp_path / "pushed").exists()
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert push(given, tmp_path / "pushed").get_int_custom_property("pushed") == 1
+
+
+@PUSHERS
+def test_a_blessing_that_does_not_say_which_files_were_loaded_is_for_none(inputs, tmp_path, push):
+    inputs["infra_blessing"][0].set_string_custom_property("saved_model_sha256", "")
+    with pytest.raises(ExportError, match="is not the SavedModel that was measured"):
+        push(inputs, tmp_path / "pushed")
+
+
+def test_a_saved_model_that_edge_evaluator_did_not_measure_is_not_bundled(inputs, tmp_path):
     other = standard_artifacts.Model()
     other.uri, other.id = str(tmp_path / "model"), MODEL
     Path(other.uri).mkdir()
     Path(other.uri, "Format-Serving").symlink_to(tiny_edge.saved_model(normalise=False))
+    given = {**inputs, "model": [other], "infra_blessing": [infra_blessing(other)]}
     with pytest.raises(ExportError, match="is not the SavedModel that was measured"):
-        push_bundle({**inputs, "model": [other]}, tmp_path / "pushed")
+        push_bundle(given, tmp_path / "pushed")
     assert not (tmp_path / "pushed").exists()
 
 

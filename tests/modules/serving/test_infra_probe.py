@@ -62,8 +62,8 @@ def test_a_model_that_answers_as_measured_has_no_problem_and_every_signature_is_
     assert IMAGES > BATCH  # so that there are two batches
     found, steps = findings(served, request_)
     assert found.problems == [] and found.more_problems == 0
-    # Alone and in batches: originals, stored images twice, and examples; and the pixels of each through `edge`.
-    assert found.compared == IMAGES * (2 * 4 + 1)
+    # Alone and in batches: originals, stored images, some of them again, and examples; each one's pixels by `edge`.
+    assert found.compared == IMAGES * (2 * 3 + 1) + BATCH * 2
     assert found.difference is not None and found.difference < 1e-5
     assert found.refused == BROKEN * 2 * 3
     assert steps == [
@@ -145,6 +145,20 @@ def test_a_wrong_label_of_transform_is_a_problem(served, request_):
     served[names.TRANSFORM] = otherwise(served[names.TRANSFORM], lambda answer: answer["label_index"].fill(2))
     found, _ = findings(served, request_)
     assert "blue/0.png: transform_features gives the labels [2], not [0]" in found.problems
+
+
+def test_other_pixels_in_a_batch_than_alone_are_a_problem(served, request_):
+    plain = served[names.TRANSFORM]
+
+    def ask(**given: tf.Tensor) -> Any:
+        answer = {key: value.numpy() for key, value in plain(**given).items()}
+        if len(answer["image"]) > 1:
+            answer["image"][-1] = answer["image"][0]
+        return answer
+
+    served[names.TRANSFORM] = ask
+    found, _ = findings(served, request_)
+    assert found.problems == ["blue/0.png: transform_features gives other pixels in a batch"]
 
 
 def test_an_original_that_is_refused_is_a_problem_with_the_reason(served, request_):

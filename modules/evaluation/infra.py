@@ -7,9 +7,11 @@ It gets original files of the test split, stored images and broken ones, in a pr
 from __future__ import annotations
 
 import functools
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,21 @@ _WORDS = {
 }
 
 
+@dataclass
+class Chosen:
+    """The test images that are asked about."""
+
+    images: list[Image] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    """Name and file of originals that the server must refuse."""
+    states: Counter[str] = field(default_factory=Counter)
+    """Number of originals by what became of them; empty if none are wanted."""
+    not_asked: list[str] = field(default_factory=list)
+    """Originals that are not asked, with the reason."""
+    missing: int = 0
+    """Number of images that have an answer of the Evaluator and no example."""
+
+
 def validate(
     model: str, evaluation: str, examples_uri: str, location: Location, settings: InfraSettings
 ) -> tuple[list[Gate], dict[str, Any]]:
@@ -59,45 +76,19 @@ def validate(
         DataError: The answers or the examples cannot be read.
     """
     answers = read_answers(evaluation)
-    chosen = originals.balanced(answers, settings.originals or _STORED)
-    wanted = {str(answers.image_id[position]): str(answers.label[position]) for position in chosen}
-    stored = originals.examples(examples_uri, wanted)
-    states: Counter[str] = Counter()
-    not_asked: list[str] = []
-    images: list[Image] = []
-    refused: list[tuple[str, str]] = []
     report("infra validation: reading original files")
     with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
-        for position in chosen:
-            image_id = str(answers.image_id[position])
-            if image_id not in stored:
-                continue
-            example = stored[image_id]
-            name, asked = shown(originals.source_of(example)) or image_id[:12], None
-            if settings.originals:
-                original = originals.read_original(example, location)
-                states[original.state] += 1
-                if original.why:
-                    not_asked.append(f"{name}: {shown(original.why)}")
-                if original.content:
-                    file = _write(folder, f"{len(images)}.original", original.content)
-                    if original.state == originals.REFUSED:
-                        refused.append((name, file))
-                    else:
-                        asked = file
-            file = _write(folder, f"{len(images)}.example", example)
-            images.append(Image(name, wanted[image_id], _expected(answers, position), file, asked))
-        report(f"infra validation: {counted(len(images), 'image')}, in a process of its own")
-        request = Request(model, saved_model.read_labels(model), images, refused)
+        chosen = _choose(answers, examples_uri, location, settings.originals, Path(folder))
+        report(f"infra validation: {counted(len(chosen.images), 'image')}, in a process of its own")
+        request = Request(model, saved_model.read_labels(model), chosen.images, chosen.refused)
         result = infra_check.check(request, Bounds(settings.max_seconds, settings.max_memory_mb * _MB))
-    missing = len(chosen) - len(stored)
-    found = gates(result, len(images), states, missing, settings)
+    found = gates(result, chosen, settings)
     facts = {
         "blessed": blessed(found),
-        "problems": problems(result, len(images), missing),
-        "images": len(images),
-        "originals": {state: states[state] for state in (originals.ASKED, *_WORDS)},
-        "not_asked": not_asked[:_EXAMPLES],
+        "problems": problems(result, chosen),
+        "images": len(chosen.images),
+        "originals": {state: chosen.states[state] for state in (originals.ASKED, *_WORDS)},
+        "not_asked": chosen.not_asked[:_EXAMPLES],
         "compared": result.findings.compared,
         "largest_difference": result.findings.difference,
         "tolerance": TOLERANCE,
@@ -109,36 +100,67 @@ def validate(
     return found, facts
 
 
-def gates(result: Result, images: int, states: Mapping[str, int], missing: int, settings: InfraSettings) -> list[Gate]:
+def _choose(answers: Answers, examples_uri: str, location: Location, most: int, folder: Path) -> Chosen:
+    """Choose test images, and write what is asked about them to a folder; if `most` is 0, without originals."""
+    assert answers.probabilities is not None
+    positions = originals.balanced(answers, most or _STORED)
+    wanted = {str(answers.image_id[position]): str(answers.label[position]) for position in positions}
+    examples = originals.examples(examples_uri, wanted)
+    chosen = Chosen(missing=len(positions) - len(examples))
+    for number, position in enumerate(positions):
+        image_id = str(answers.image_id[position])
+        if image_id not in examples:
+            continue
+        example, asked = examples[image_id], None
+        name = shown(originals.source_of(example)) or image_id[:12]
+        if most:
+            original = originals.read_original(example, location)
+            chosen.states[original.state] += 1
+            if original.why:
+                chosen.not_asked.append(f"{name}: {shown(original.why)}")
+            if original.content:
+                file = _write(folder / f"{number}.original", original.content)
+                if original.state == originals.REFUSED:
+                    chosen.refused.append((name, file))
+                else:
+                    asked = file
+        expected = answers.probabilities[position].astype(float).tolist()
+        file = _write(folder / f"{number}.example", example)
+        chosen.images.append(Image(name, wanted[image_id], expected, file, asked))
+    return chosen
+
+
+def gates(result: Result, chosen: Chosen, settings: InfraSettings) -> list[Gate]:
     """Return the conditions for a blessing, as they were met.
 
     Args:
         result: Of the process.
-        images: Number of test images that it was asked about.
-        states: Number of original files by what became of them.
-        missing: Number of test images that have an answer of the Evaluator and no example.
+        chosen: What it was asked about.
         settings: The bounds.
     """
-    found, difference = problems(result, images, missing), result.findings.difference
+    images = len(chosen.images)
+    found, difference = problems(result, chosen), result.findings.difference
     named = "; ".join(found[:_NAMED]) + (f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
     made = functools.partial(Gate, subject=SAVED_MODEL, at_most=True)
+    seconds, memory = math.ceil(result.seconds), math.ceil(result.peak_memory / _MB)
     bounds = (
-        ("infra.max_seconds", "seconds to load it and to ask it everything", settings.max_seconds, result.seconds),
-        ("infra.max_memory_mb", "peak memory of the process in MB", settings.max_memory_mb, result.peak_memory / _MB),
+        ("infra.max_seconds", "seconds to load it and to ask it everything", settings.max_seconds, seconds),
+        ("infra.max_memory_mb", "peak memory of the process in MB", settings.max_memory_mb, memory),
     )
-    reached = any(measured > needed for _, _, needed, measured in bounds)
-    # What ended before anything was compared is refused for that reason.
-    compared = None if difference is None and (found or reached) else difference is not None and difference <= TOLERANCE
+    stopped = any(measured > needed for _, _, needed, measured in bounds)
+    # A process that was stopped, or ended before it had compared anything, is refused for that reason alone.
+    served = False if found else None if stopped else True
+    compared = None if difference is None and (found or stopped) else difference is not None and difference <= TOLERANCE
     return [
         made(
             name=SERVED,
             what="problems when it is served",
             needed=0,
-            passed=not found,
+            passed=served,
             measured=len(found) + result.findings.more_problems,
             images=images,
             whole=True,
-            reason="; ".join(text for text in (named, described(states)) if text),
+            reason="; ".join(text for text in (named, described(chosen.states)) if text),
             remedy="" if not found else _REMEDY,
         ),
         made(
@@ -167,12 +189,12 @@ def gates(result: Result, images: int, states: Mapping[str, int], missing: int, 
     ]
 
 
-def problems(result: Result, images: int, missing: int) -> list[str]:
+def problems(result: Result, chosen: Chosen) -> list[str]:
     """Return what went wrong, one text each, but for bounds that were reached: they have gates of their own."""
     found = [shown(problem) for problem in result.findings.problems]
-    if missing:
-        found.insert(0, f"the test split lacks {counted(missing, 'image')} that the Evaluator has an answer to")
-    if not images:
+    if chosen.missing:
+        found.insert(0, f"the test split lacks {counted(chosen.missing, 'image')} that the Evaluator has an answer to")
+    if not chosen.images:
         found.insert(0, f"nothing was asked: the {originals.SPLIT} split has no images")
     if result.end:
         found.insert(0, f"the process that serves it {shown(result.end)}")
@@ -190,12 +212,6 @@ def described(states: Mapping[str, int]) -> str:
     return f"{asked} of {counted(total, 'original file')} asked" + (f" ({others})" if others else "")
 
 
-def _expected(answers: Answers, position: int) -> list[float]:
-    assert answers.probabilities is not None
-    return [float(value) for value in answers.probabilities[position]]
-
-
-def _write(folder: str, name: str, content: bytes) -> str:
-    path = Path(folder, name)
+def _write(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     return str(path)

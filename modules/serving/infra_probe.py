@@ -13,6 +13,7 @@ standard output, a line of JSON after each step, so that the parent knows what w
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -265,9 +266,9 @@ def broken_images() -> dict[str, bytes]:
 
 
 def reason(error: Exception) -> str:
-    """Return the first line of an error that says something, at most 300 characters."""
+    """Return the first line of an error that says something, without TensorFlow's nodes, at most 300 characters."""
     message = getattr(error, "message", None) or str(error)
-    lines = [line.strip() for line in str(message).splitlines()]
+    lines = [re.sub(r"\{\{.*?\}\}", "", line).strip() for line in str(message).splitlines()]
     return next((line for line in lines if line and not line.startswith("Detected at node")), type(error).__name__)[
         :300
     ]
@@ -301,7 +302,11 @@ def main() -> None:
     tell(Findings(doing="loading the SavedModel"))
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(request.saved_model)
+    try:
+        loaded = tf.saved_model.load(request.saved_model)
+    except Exception as error:  # noqa: BLE001 - whatever it is, a server could not load it either
+        tell(Findings(DONE, [f"cannot be loaded: {reason(error)}"]))
+        return
     examination = Examination(loaded.signatures, request)
     examination.findings.load_seconds = time.monotonic() - started
     for findings in examination.run():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +15,16 @@ import pytest
 import tensorflow as tf
 
 from edgetune.modules.contracts import signatures as names
-from edgetune.modules.serving.infra_probe import BATCH, Examination, Findings, Image, Request, broken_images
+from edgetune.modules.serving import infra_probe
+from edgetune.modules.serving.infra_probe import (
+    BATCH,
+    Examination,
+    Findings,
+    Image,
+    Request,
+    broken_images,
+    reason,
+)
 from tests.tiny import edge, infra, model
 
 Served = dict[str, Callable[..., Mapping[str, Any]]]
@@ -189,3 +201,22 @@ def test_a_model_that_does_not_answer_after_a_broken_image_is_refused(served, re
     served[names.SERVING] = ask
     found, _ = findings(served, request_)
     assert found.problems[0] == "blue/0.png: serving_default refuses the stored image (alone): worn out"
+
+
+def test_a_model_that_cannot_be_loaded_is_told_as_a_problem(tmp_path, monkeypatch, capsys):
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps({"saved_model": str(tmp_path), "labels": [], "images": []}))
+    monkeypatch.setattr(sys, "argv", ["infra_probe", str(request)])
+    alarms: list[int] = []
+    monkeypatch.setattr(signal, "alarm", alarms.append)
+    infra_probe.main()
+    told = [json.loads(line.removeprefix(infra_probe.MARK)) for line in capsys.readouterr().out.splitlines()]
+    assert [findings["doing"] for findings in told] == ["loading the SavedModel", infra_probe.DONE]
+    [problem] = told[-1]["problems"]
+    assert problem.startswith(f"cannot be loaded: SavedModel file does not exist at: {tmp_path}")
+    assert alarms == [660]
+
+
+def test_the_nodes_of_a_graph_are_not_in_the_reason_of_an_error():
+    error = tf.errors.DataLossError(None, None, "{{function_node __wrapped__RestoreV2_}} The file is damaged\nmore")
+    assert reason(error) == "The file is damaged"

@@ -31,7 +31,10 @@ _STORED = 32  # images if no originals are wanted
 _NAMED = 3
 _MB = 1 << 20
 _EXAMPLES = 10  # originals that were not asked, described in the facts
-_REMEDY = "serve the model by hand as docs/serving.md describes, or report this as a bug in edgetune"
+_REMEDY = (
+    "serve the model by hand as docs/serving.md describes, or report this as a bug in edgetune; "
+    "a run with another infra.originals asks it again"  # and does not take this verdict from the cache
+)
 _WORDS = {
     originals.GONE: "gone or not readable",
     originals.CHANGED: "changed since",

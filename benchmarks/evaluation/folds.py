@@ -1,6 +1,6 @@
-"""What a cross-validation costs and how much narrower it makes the interval, on a part of the digits.
+"""What a cross-validation costs and how much narrower it makes the interval, on a part of the digits or of a folder.
 
-    python -m benchmarks.evaluation.folds [--images N] [--folds K] [--seeds N] [--views N]
+    python -m benchmarks.evaluation.folds [--images N] [--folds K] [--seeds N] [--config FILE] [--data DIR] [--set A=B]
 
 **Simulated.** A tenth of 1,000 images are test images, and `evaluation.min_accuracy` is 90 %. An image has a difficulty
 z ~ N(0, c), and model and head are right if their quality + z + N(0, 1 - c) is positive, so errors correlate the more,
@@ -8,17 +8,17 @@ the larger c is. Printed are the median widths of Wilson's interval on the test 
 images and of the corrected one, and the share of models that pass on the test images alone, and with the folds too.
 `--seeds 0` ends here.
 
-**Measured.** For each seed, N of the embedded digits, as many of each class, are divided 8 : 1 : 1 and the demo's
-network is trained in both phases, as TwoPhaseTrainer does. Then all images are cross-validated, as CrossValidator does.
-Each image is a group of its own. Printed for each seed:
+**Measured.** For each seed, N of the embedded digits, or of the images in the class folders of `--data`, as many of
+each class, are divided 8 : 1 : 1 and the configured network, by default the demo's, is trained in both phases, as
+TwoPhaseTrainer does. Then all images are cross-validated, as CrossValidator does. Each image is a group of its own.
+Printed for each seed, with times in seconds of the processor, of all threads:
 
-    phase 1     seconds that the trainer takes until the end of phase 1, with its cache
-    total       the same until the end of phase 2
-    folds       seconds of the cross-validation: features of the frozen backbone, and of that, heads
+    training    both phases, with the trainer's cache
+    folds       the cross-validation, and of that, the features of the frozen backbone
     test        accuracy of the model on the test split, and Wilson's interval
     heads       accuracy of the heads on all images out of fold, and Wilson's interval
     corrected   the gate's estimate of the model's accuracy (`modules.evaluation.folds_gate`), and its interval
-    truth       accuracy of the model on the digits that were not among the N
+    truth       accuracy of the model on the images that were not among the N
 """
 
 from __future__ import annotations
@@ -69,22 +69,21 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200, metavar="N", help="default: %(default)s")
     parser.add_argument("--folds", type=int, default=10, metavar="K", help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 1 to N; default: %(default)s")
-    parser.add_argument("--views", type=int, metavar="N", help="training.activation_cache.head_views")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="network and training; default: the demo's")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="class folders of images; default: the digits")
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=C", dest="overrides")
     options = parser.parse_args()
     _simulate()
     if not options.seeds:
         return
-    settings = load(None, [], None)
+    settings = load(options.config, options.overrides, None)
     print(f"{cpu_name()}, {os.cpu_count()} cores, TensorFlow {tf.__version__}; {options.images} images")
     widths = []
     with tempfile.TemporaryDirectory() as folder:
-        digits = write_digits(Path(folder) / "digits")
+        images = options.data or write_digits(Path(folder) / "digits")
         for seed in range(1, options.seeds + 1):
             training = settings.training.model_copy(update={"seed": seed})
-            if options.views:
-                cache = training.activation_cache.model_copy(update={"head_views": options.views})
-                training = training.model_copy(update={"activation_cache": cache})
-            found, rest = _chosen(digits, options.images, seed)
+            found, rest = _chosen(images, options.images, seed)
             keras.backend.clear_session()
             widths.append(_measure(Path(folder) / str(seed), found, rest, settings.model, training, options.folds))
     test, heads, corrected = np.median(widths, axis=0)
@@ -113,16 +112,17 @@ def _simulate() -> None:
             print("|", " | ".join([*row, *(f"{share:.1%}" for share in mean)]), "|")
 
 
-def _chosen(digits: Path, images: int, seed: int) -> tuple[Files, list[Path]]:
+def _chosen(data: Path, images: int, seed: int) -> tuple[Files, list[Path]]:
     """Return the files of each split, with as many of each class, and those that are in none."""
     random = np.random.default_rng(seed)
     found: Files = {split: [] for split in SPLITS}
     rest: list[Path] = []
-    for folder in sorted(digits.iterdir()):
+    folders = sorted(folder for folder in data.iterdir() if folder.is_dir())
+    for folder in folders:
         files = list(random.permutation(sorted(folder.iterdir())))
         at = 0
         for split, share in _SHARES.items():
-            count = images * share // (10 * sum(_SHARES.values()))
+            count = images * share // (len(folders) * sum(_SHARES.values()))
             found[split] += files[at : at + count]
             at += count
         rest += files[at:]
@@ -133,39 +133,39 @@ def _measure(
     folder: Path, found: Files, rest: list[Path], model: ModelSettings, training: TrainingSettings, folds: int
 ) -> tuple[float, float, float]:
     """Train, cross-validate and print; return the widths of the three intervals."""
-    labels = [str(digit) for digit in range(10)]
+    labels = sorted({path.parent.name for path in found["train"]})
     raw, transformed = str(folder / "raw"), str(folder / "transformed")
     for split, files in found.items():
         _write(raw, split, ({IMAGE: path.read_bytes(), LABEL: path.parent.name, **_named(path)} for path in files))
         pixels = ((decode(tf.constant(path.read_bytes()), model.image_size).numpy(), path) for path in files)
         rows: Iterable[Row] = (
-            {IMAGE: pack(image.tobytes()), LABEL_INDEX: int(path.parent.name)} for image, path in pixels
+            {IMAGE: pack(image.tobytes()), LABEL_INDEX: labels.index(path.parent.name)} for image, path in pixels
         )
         _write(transformed, split, rows)
     for uri in (raw, transformed):
         shards.write(uri, {split: len(files) for split, files in found.items()})
 
-    started = time.monotonic()
+    started = time.process_time()
     data = load_datasets(transformed, model.image_size, training)
-    loss = build_loss(training, [len(found["train"]) // 10] * 10)
+    loss = build_loss(training, [len(found["train"]) // len(labels)] * len(labels))
     folders = Folders(f"{folder}/logs", folder / "cache")
-    result = train_two_phases(transformed, data, 10, model, training, loss, folders)
-    total = time.monotonic() - started
-    phase_1 = result.frozen_seconds[0] + result.phases[0].seconds
+    result = train_two_phases(transformed, data, len(labels), model, training, loss, folders)
+    trained = time.process_time() - started
 
-    started = time.monotonic()
+    started = time.process_time()
     features = raw_features(folder / "cache", raw, labels, model, training, Reading())
-    frozen = time.monotonic() - started
+    frozen = time.process_time() - started
     predicted = np.zeros(len(features.label), int)
-    for fold in train_folds(features, 10, folds, model.head, training, f"{folder}/logs"):
+    for fold in train_folds(features, len(labels), folds, model.head, training, f"{folder}/logs"):
         for held_out, probabilities in fold.answers(features):
             predicted[held_out] = probabilities.argmax(axis=1)
-    seconds = time.monotonic() - started
+    seconds = time.process_time() - started
 
-    tested = _answers(result.classifier.model, found["test"], model.image_size)
-    out_of_fold = Answers(features.image_id.astype(str), features.label.astype(str), predicted.astype(str))
+    names = np.array(labels)
+    tested = _answers(result.classifier.model, found["test"], names, model.image_size)
+    out_of_fold = Answers(features.image_id.astype(str), names[features.label], names[predicted])
     gate = judge(tested, out_of_fold, len(predicted), EvaluationSettings(folds=folds))
-    truth = _answers(result.classifier.model, rest, model.image_size).correct.mean()
+    truth = _answers(result.classifier.model, rest, names, model.image_size).correct.mean()
     right = {"test": tested.correct, "heads": out_of_fold.correct}
     intervals = {name: wilson(int(values.sum()), len(values)) or (0.0, 1.0) for name, values in right.items()}
     intervals["corrected"] = (gate.low or 0.0, gate.high or 1.0)
@@ -173,18 +173,18 @@ def _measure(
     text = "; ".join(
         f"{n} {100 * v:.1f} ({100 * intervals[n][0]:.1f} to {100 * intervals[n][1]:.1f})" for n, v in shown.items()
     )
-    print(f"seed {training.seed}: phase 1 {phase_1:.1f} s, total {total:.1f} s, folds {seconds:.1f} s ", end="")
+    print(f"seed {training.seed}: training {trained:.1f} s, folds {seconds:.1f} s ", end="")
     print(f"(features {frozen:.1f} s); {text}; truth {100 * truth:.1f}", flush=True)
     test, heads, corrected = (high - low for low, high in intervals.values())
     return test, heads, corrected
 
 
-def _answers(network: keras.Model, files: list[Path], image_size: int) -> Answers:
+def _answers(network: keras.Model, files: list[Path], labels: np.ndarray, image_size: int) -> Answers:
     contents = tf.data.Dataset.from_tensor_slices([str(path) for path in files]).map(tf.io.read_file)
     images = contents.map(lambda content: tf.cast(decode(content, image_size), tf.float32)).batch(64)
     given = np.concatenate([network.predict_on_batch(batch).argmax(axis=1) for batch in images])
     ids = np.array([_named(path)[IMAGE_ID] for path in files])
-    return Answers(ids, np.array([path.parent.name for path in files]), given.astype(str))
+    return Answers(ids, np.array([path.parent.name for path in files]), labels[given])
 
 
 def _named(path: Path) -> dict[str, str]:

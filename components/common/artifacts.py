@@ -46,7 +46,8 @@ class EdgeBlessing(Artifact):
 
 
 class InfraBlessing(Artifact):
-    """InfraValidator's verdict: custom property `blessed` (1 or 0), `gates.json` and `infra.json`."""
+    """InfraValidator's verdict: `gates.json` and `infra.json`; custom properties `blessed` (1 or 0), and `model_id` and
+    `saved_model_sha256`, which model and which files were loaded."""
 
     TYPE_NAME = "edgetune.InfraBlessing"
 

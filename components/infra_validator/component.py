@@ -62,8 +62,8 @@ class InfraValidator(base_component.BaseComponent):
     ```
 
     Component `outputs` contains:
-     - `blessing`: Channel of type `InfraBlessing`: custom properties `blessed`, 1 or 0, and `model_id`, the model that
-       was judged; `gates.json`, and `infra.json` with what was asked and measured (`modules.evaluation.infra`).
+     - `blessing`: Channel of type `InfraBlessing`: `gates.json`, and `infra.json` with what was asked and measured
+       (`modules.evaluation.infra`).
     """
 
     SPEC_CLASS = InfraValidatorSpec

@@ -22,6 +22,8 @@ SAVED_MODEL = "SavedModel"
 ESTIMATE, LOWER_BOUND, UPPER_BOUND = "estimate", "lower_bound", "upper_bound"
 FOLDS = "evaluation.folds"
 """Name of the gate that can refuse and never blesses: it judges by other models (`modules.evaluation.folds_gate`)."""
+SERVED = "infra.originals"
+"""Name of the gate on the answers of the served model (`modules.evaluation.infra`)."""
 _ENDS = {LOWER_BOUND: " by the lower end of the interval", UPPER_BOUND: " by the upper end of the interval"}
 
 

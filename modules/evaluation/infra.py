@@ -6,9 +6,12 @@ It gets original files of the test split, stored images and broken ones, in a pr
 
 from __future__ import annotations
 
+import functools
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from edgetune.modules.core.progress import report
 from edgetune.modules.core.wording import counted
 from edgetune.modules.evaluation import originals
 from edgetune.modules.evaluation.answers import Answers, read_answers
-from edgetune.modules.evaluation.gates import SAVED_MODEL, Gate, blessed
+from edgetune.modules.evaluation.gates import SAVED_MODEL, SERVED, Gate, blessed
 from edgetune.modules.evaluation.originals import Location
 from edgetune.modules.serving import infra_check, saved_model
 from edgetune.modules.serving.infra_check import Bounds, Result
@@ -26,14 +29,33 @@ from edgetune.modules.settings.run import InfraSettings
 
 _STORED = 32  # images if no originals are wanted
 _NAMED = 3
+_MB = 1 << 20
 _EXAMPLES = 10  # originals that were not asked, described in the facts
-_REMEDY = "serve the model by hand as docs/serving.md describes, or report this as a bug in edgetune"
+_REMEDY = (
+    "serve the model by hand as docs/serving.md describes, or report this as a bug in edgetune; "
+    "a run with another infra.originals asks it again"  # and does not take this verdict from the cache
+)
 _WORDS = {
     originals.GONE: "gone or not readable",
     originals.CHANGED: "changed since",
     originals.RECORDS: "in TFRecord files",
     originals.REFUSED: "of a kind that the server must refuse",
 }
+
+
+@dataclass
+class Chosen:
+    """The test images that are asked about."""
+
+    images: list[Image] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    """Name and file of originals that the server must refuse."""
+    states: Counter[str] = field(default_factory=Counter)
+    """Number of originals by what became of them; empty if none are wanted."""
+    not_asked: list[str] = field(default_factory=list)
+    """Originals that are not asked, with the reason."""
+    missing: int = 0
+    """Number of images that have an answer of the Evaluator and no example."""
 
 
 def validate(
@@ -49,7 +71,7 @@ def validate(
         settings: How many of them are asked, and the bounds.
 
     Returns:
-        The gates, and the facts for `infra.json`: `blessed`, `reasons`, `images`, `originals` (numbers of files that
+        The gates, and the facts for `infra.json`: `blessed`, `problems`, `images`, `originals` (numbers of files that
         were asked, or why not), `not_asked` (some of them, with the reason), `compared`, `largest_difference`,
         `tolerance`, `refused_requests`, `load_seconds`, `seconds`, `peak_memory` in bytes.
 
@@ -57,51 +79,19 @@ def validate(
         DataError: The answers or the examples cannot be read.
     """
     answers = read_answers(evaluation)
-    chosen = originals.balanced(answers, settings.originals or _STORED)
-    wanted = {str(answers.image_id[position]): str(answers.label[position]) for position in chosen}
-    stored = originals.examples(examples_uri, wanted)
-    states: Counter[str] = Counter()
-    not_asked: list[str] = []
-    images: list[Image] = []
-    refused: list[tuple[str, str]] = []
     report("infra validation: reading original files")
     with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
-        for position in chosen:
-            image_id = str(answers.image_id[position])
-            if image_id not in stored:
-                continue
-            source = originals.source_of(stored[image_id])
-            name, asked = shown(source) or image_id[:12], None
-            if settings.originals:
-                original = originals.read_original(source, image_id, location)
-                states[original.state] += 1
-                file = _write(folder, f"{len(images)}.original", original.content)
-                if original.state == originals.ASKED:
-                    asked = file
-                else:
-                    not_asked.append(f"{name}: {shown(original.why)}")
-                if original.state == originals.REFUSED:
-                    refused.append((name, file))
-            images.append(
-                Image(
-                    name=name,
-                    label=wanted[image_id],
-                    expected=_expected(answers, position),
-                    example=_write(folder, f"{len(images)}.example", stored[image_id]),
-                    original=asked,
-                )
-            )
-        report(f"infra validation: {counted(len(images), 'image')}, in a process of its own")
-        request = Request(model, saved_model.read_labels(model), images, refused)
-        result = infra_check.check(request, Bounds(settings.max_seconds, settings.max_memory_mb << 20))
-    missing = len(chosen) - len(stored)
-    found = gates(result, len(images), states, missing, settings)
+        chosen = _choose(answers, examples_uri, location, settings.originals, Path(folder))
+        report(f"infra validation: {counted(len(chosen.images), 'image')}, in a process of its own")
+        request = Request(model, saved_model.read_labels(model), chosen.images, chosen.refused)
+        result = infra_check.check(request, Bounds(settings.max_seconds, settings.max_memory_mb * _MB))
+    found = gates(result, chosen, settings)
     facts = {
         "blessed": blessed(found),
-        "reasons": problems(result, len(images), missing),
-        "images": len(images),
-        "originals": {state: states[state] for state in (originals.ASKED, *_WORDS)},
-        "not_asked": not_asked[:_EXAMPLES],
+        "problems": problems(result, chosen),
+        "images": len(chosen.images),
+        "originals": {state: chosen.states[state] for state in (originals.ASKED, *_WORDS)},
+        "not_asked": chosen.not_asked[:_EXAMPLES],
         "compared": result.findings.compared,
         "largest_difference": result.findings.difference,
         "tolerance": TOLERANCE,
@@ -113,75 +103,101 @@ def validate(
     return found, facts
 
 
-def gates(result: Result, images: int, states: Mapping[str, int], missing: int, settings: InfraSettings) -> list[Gate]:
+def _choose(answers: Answers, examples_uri: str, location: Location, most: int, folder: Path) -> Chosen:
+    """Choose test images, and write what is asked about them to a folder; if `most` is 0, without originals."""
+    assert answers.probabilities is not None
+    positions = originals.balanced(answers, most or _STORED)
+    wanted = {str(answers.image_id[position]): str(answers.label[position]) for position in positions}
+    examples = originals.examples(examples_uri, wanted)
+    chosen = Chosen(missing=len(positions) - len(examples))
+    for number, position in enumerate(positions):
+        image_id = str(answers.image_id[position])
+        if image_id not in examples:
+            continue
+        example, asked = examples[image_id], None
+        name = shown(originals.source_of(example)) or image_id[:12]
+        if most:
+            original = originals.read_original(example, location)
+            chosen.states[original.state] += 1
+            if original.why:
+                chosen.not_asked.append(f"{name}: {shown(original.why)}")
+            if original.content:
+                file = _write(folder / f"{number}.original", original.content)
+                if original.state == originals.REFUSED:
+                    chosen.refused.append((name, file))
+                else:
+                    asked = file
+        expected = answers.probabilities[position].astype(float).tolist()
+        file = _write(folder / f"{number}.example", example)
+        chosen.images.append(Image(name, wanted[image_id], expected, file, asked))
+    return chosen
+
+
+def gates(result: Result, chosen: Chosen, settings: InfraSettings) -> list[Gate]:
     """Return the conditions for a blessing, as they were met.
 
     Args:
         result: Of the process.
-        images: Number of test images that it was asked about.
-        states: Number of original files by what became of them.
-        missing: Number of test images that have an answer of the Evaluator and no example.
+        chosen: What it was asked about.
         settings: The bounds.
     """
-    found, difference = problems(result, images, missing), result.findings.difference
+    images = len(chosen.images)
+    found, difference = problems(result, chosen), result.findings.difference
     named = "; ".join(found[:_NAMED]) + (f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
-    memory = result.peak_memory / (1 << 20)
+    made = functools.partial(Gate, subject=SAVED_MODEL, at_most=True)
+    seconds, memory = math.ceil(result.seconds), math.ceil(result.peak_memory / _MB)
+    bounds = (
+        ("infra.max_seconds", "seconds to load it and to ask it everything", settings.max_seconds, seconds),
+        ("infra.max_memory_mb", "peak memory of the process in MB", settings.max_memory_mb, memory),
+    )
+    stopped = any(measured > needed for _, _, needed, measured in bounds)
+    # A process that was stopped, or ended before it had compared anything, is refused for that reason alone.
+    served = False if found else None if stopped else True
+    compared = None if difference is None and (found or stopped) else difference is not None and difference <= TOLERANCE
     return [
-        Gate(
-            name="infra.originals",
-            subject=SAVED_MODEL,
+        made(
+            name=SERVED,
             what="problems when it is served",
             needed=0,
-            passed=not found,
+            passed=served,
             measured=len(found) + result.findings.more_problems,
             images=images,
             whole=True,
-            at_most=True,
-            reason="; ".join(text for text in (named, described(states)) if text),
+            reason="; ".join(text for text in (named, described(chosen.states)) if text),
             remedy="" if not found else _REMEDY,
         ),
-        Gate(
+        made(
             name="infra",
-            subject=SAVED_MODEL,
             what="largest difference of a probability from the measured one",
             needed=TOLERANCE,
-            passed=difference is not None and difference <= TOLERANCE,
+            passed=compared,
             measured=difference,
             images=images,
-            at_most=True,
-            remedy="" if difference is not None and difference <= TOLERANCE else _REMEDY,
+            reason="" if difference is not None else "nothing was compared",
+            remedy="" if compared is not False else _REMEDY,
         ),
-        Gate(
-            name="infra.max_seconds",
-            subject=SAVED_MODEL,
-            what="seconds to load it and to ask it everything",
-            needed=settings.max_seconds,
-            passed=result.seconds <= settings.max_seconds,
-            measured=result.seconds,
-            whole=True,
-            at_most=True,
-            remedy="" if result.seconds <= settings.max_seconds else "raise infra.max_seconds, or use a smaller model",
-        ),
-        Gate(
-            name="infra.max_memory_mb",
-            subject=SAVED_MODEL,
-            what="peak memory of the process in MB",
-            needed=settings.max_memory_mb,
-            passed=memory <= settings.max_memory_mb,
-            measured=memory,
-            whole=True,
-            at_most=True,
-            remedy="" if memory <= settings.max_memory_mb else "raise infra.max_memory_mb, or use a smaller model",
+        *(
+            made(
+                name=name,
+                what=what,
+                needed=needed,
+                passed=measured <= needed,
+                measured=measured,
+                whole=True,
+                reason="" if measured <= needed else f"stopped while {result.findings.doing}",
+                remedy="" if measured <= needed else f"raise {name}, or use a smaller model",
+            )
+            for name, what, needed, measured in bounds
         ),
     ]
 
 
-def problems(result: Result, images: int, missing: int) -> list[str]:
-    """Return what went wrong, one text each."""
+def problems(result: Result, chosen: Chosen) -> list[str]:
+    """Return what went wrong, one text each, but for bounds that were reached: they have gates of their own."""
     found = [shown(problem) for problem in result.findings.problems]
-    if missing:
-        found.insert(0, f"the test split lacks {counted(missing, 'image')} that the Evaluator has an answer to")
-    if not images:
+    if chosen.missing:
+        found.insert(0, f"the test split lacks {counted(chosen.missing, 'image')} that the Evaluator has an answer to")
+    if not chosen.images:
         found.insert(0, f"nothing was asked: the {originals.SPLIT} split has no images")
     if result.end:
         found.insert(0, f"the process that serves it {shown(result.end)}")
@@ -199,12 +215,6 @@ def described(states: Mapping[str, int]) -> str:
     return f"{asked} of {counted(total, 'original file')} asked" + (f" ({others})" if others else "")
 
 
-def _expected(answers: Answers, position: int) -> list[float]:
-    assert answers.probabilities is not None
-    return [float(value) for value in answers.probabilities[position]]
-
-
-def _write(folder: str, name: str, content: bytes) -> str:
-    path = Path(folder, name)
+def _write(path: Path, content: bytes) -> str:
     path.write_bytes(content)
     return str(path)

@@ -1,6 +1,7 @@
 """Choose test images, and find the files that they were read from, as the user has them now.
 
-A file counts only if it still shows what was measured: its `image_id`, the digest of its pixels, is computed again.
+A file counts only if it still shows what was measured: it has the bytes that ingest stored, or its `image_id`, the
+digest of its pixels, is the same when it is computed again.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Original:
     why: str = ""
     """In a few words, if it is not asked."""
     content: bytes = b""
-    """Of `ASKED` and `REFUSED`."""
+    """Of `ASKED` and `REFUSED`, unless `is_stored`."""
+    is_stored: bool = False
+    """Whether it has the bytes of the raw example."""
 
 
 def balanced(answers: Answers, most: int) -> list[int]:
@@ -88,7 +91,7 @@ def examples(examples_uri: str, wanted: Mapping[str, str]) -> dict[str, bytes]:
     """
     found: dict[str, tuple[bytes, bytes]] = {}
     for record in _records(examples_uri):
-        features = tf.train.Example.FromString(record).features.feature
+        features = _features(record)
         image_id, label = (
             _value(features, name).decode() for name in (example_features.IMAGE_ID, example_features.LABEL)
         )
@@ -100,18 +103,17 @@ def examples(examples_uri: str, wanted: Mapping[str, str]) -> dict[str, bytes]:
 
 def source_of(example: bytes) -> str:
     """Return the path of a raw example's file, relative to the data; empty if it has none."""
-    found = _value(tf.train.Example.FromString(example).features.feature, example_features.SOURCE)
-    return os.fsdecode(found)
+    return os.fsdecode(_value(_features(example), example_features.SOURCE))
 
 
-def read_original(source: str, image_id: str, location: Location) -> Original:
+def read_original(example: bytes, location: Location) -> Original:
     """Read the file of a test image.
 
     Args:
-        source: Its path relative to the data.
-        image_id: Digest of the pixels that were measured.
+        example: The raw example that was measured.
         location: Where the data are, and how they were read.
     """
+    features, source = _features(example), source_of(example)
     if location.kind not in ("images", "manifest") or not source:
         return Original(RECORDS, "in a TFRecord file")
     try:
@@ -119,11 +121,13 @@ def read_original(source: str, image_id: str, location: Location) -> Original:
         content = read_file(f"{location.base}/{source}", location.base, most, "a request")
     except UnreadableFile as error:
         return Original(GONE, str(error))
+    if content == _value(features, example_features.IMAGE):  # ingest keeps what the graph reads
+        return Original(ASKED, is_stored=True)
     try:
         now = read_image(content, location.reading).digest
     except Unusable as error:
         return Original(CHANGED, str(error))
-    if now != image_id:
+    if now != _value(features, example_features.IMAGE_ID).decode():
         return Original(CHANGED, "other pixels than those that were measured")
     refusal = _refusal(content, location.reading)
     return Original(REFUSED if refusal else ASKED, refusal, content)
@@ -141,6 +145,11 @@ def _refusal(content: bytes, reading: Reading) -> str:
 def _records(examples_uri: str) -> Iterator[bytes]:
     if records.split_files(examples_uri, SPLIT):
         yield from records.serialized(examples_uri, SPLIT).as_numpy_iterator()
+
+
+def _features(example: bytes) -> Mapping[str, tf.train.Feature]:
+    found: Mapping[str, tf.train.Feature] = tf.train.Example.FromString(example).features.feature
+    return found
 
 
 def _value(features: Mapping[str, tf.train.Feature], name: str) -> bytes:

@@ -43,7 +43,7 @@ class Result:
     peak_memory: int
     """Largest resident memory seen, in bytes; it is looked at 20 times a second."""
     end: str = ""
-    """How it ended if it did not come to its end: a crash, or a bound; empty otherwise."""
+    """How it ended by itself before it had asked everything, such as by a crash; empty if it did not."""
 
 
 def check(request: Request, bounds: Bounds) -> Result:
@@ -62,15 +62,12 @@ def check(request: Request, bounds: Bounds) -> Result:
         file.flush()
         started = time.monotonic()
         process = child_process.start(_PROGRAM, file.name, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
-        peak, stopped = 0, ""
+        peak, stopped = 0, False
         try:
             while process.poll() is None and not stopped:
                 peak = max(peak, _peak(process.pid))
-                if peak > bounds.memory:
-                    stopped = f"took more than {bounds.memory >> 20:,} MB of memory"
-                elif time.monotonic() - started > bounds.seconds:
-                    stopped = f"did not end within {bounds.seconds:,} seconds"
-                else:
+                stopped = peak > bounds.memory or time.monotonic() - started > bounds.seconds
+                if not stopped:
                     time.sleep(_EVERY)
         finally:
             process.kill()
@@ -81,14 +78,10 @@ def check(request: Request, bounds: Bounds) -> Result:
         errors.seek(0)
         said = errors.read(_MOST).decode(errors="replace").split("\n")
     told = [line.removeprefix(infra_probe.MARK) for line in lines if line.startswith(infra_probe.MARK)]
-    findings = Findings(**json.loads(told[-1])) if told else Findings()
-    if stopped:
-        end = f"{stopped} ({findings.doing})"
-    elif code or findings.doing != "done":
+    findings, end = Findings(**json.loads(told[-1])) if told else Findings(), ""
+    if not stopped and (code or findings.doing != infra_probe.DONE):
         last = next((line.strip()[:300] for line in reversed(said) if line.strip()), "")
-        end = f"ended with {child_process.ending(code)} ({findings.doing})" + (f": {last}" if last else "")
-    else:
-        end = ""
+        end = f"ended with {child_process.ending(code)} while {findings.doing}" + (f": {last}" if last else "")
     return Result(findings, seconds, peak, end)
 
 

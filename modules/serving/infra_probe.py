@@ -3,16 +3,17 @@
 This is the child of `infra_check`. Its first argument is a JSON file, a `Request`; it writes its `Findings` so far to
 standard output, a line of JSON after each step, so that the parent knows what was being done when the process ended.
 
-    serving_default      each original file and each stored image alone, and in batches
-    serving_examples     each stored example alone, and in batches
-    transform_features   the same; the label's index must be that of the class
+    serving_default      each original file and each stored image, alone and in batches
+    serving_examples     each stored example, alone and in batches
+    transform_features   the same; the label's index must be that of the class, and the pixels the same in a batch
     edge                 the pixels that transform_features gave, one image at a time
-    broken images        each alone and between good ones: an error is needed, and a good answer afterwards
+    broken images        each alone and after a good one: an error is needed, and a good answer afterwards
 """
 
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ TOLERANCE = 1e-3
 """Largest difference of a probability from the measured one. The same graph gets the same pixels; only the size of the
 batch changes, and with it the order of sums, which moves a probability by about 1e-6. This leaves room for an Evaluator
 on another processor or a GPU, and is far below what a wrong orientation, background or scaling changes."""
+DONE = "done"
 _MOST = 20  # problems that are described
 _ALARM = 60  # seconds after the parent's limit, if it cannot stop this process
 
@@ -46,7 +48,7 @@ class Image:
     example: str
     """File with the serialized raw example."""
     original: str | None = None
-    """The file as the user has it; None if it is not asked."""
+    """The file as the user has it; None if it is not asked, or if ingest stored the same bytes."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Findings:
     """Result, so far."""
 
     doing: str = "starting"
-    """What was begun last; `done` at the end."""
+    """What was begun last; `DONE` at the end."""
     problems: list[str] = field(default_factory=list)
     more_problems: int = 0
     """Number of problems that are not described."""
@@ -102,6 +104,7 @@ class Examination:
         self.served, self.request, self.findings = served, request, Findings()
         self._stored = [Path(image.example).read_bytes() for image in request.images]
         self._encoded = [_feature(example, example_features.IMAGE) for example in self._stored]
+        self._pixels: list[bytes] = []
 
     def run(self) -> Iterator[Findings]:
         """Take all steps; the findings are yielded when one begins, and at the end."""
@@ -112,7 +115,7 @@ class Examination:
             (signatures.TRANSFORM, "stored examples", self._transformed),
             (signatures.EDGE, "transformed images", self._edge),
             (signatures.SERVING, "broken images", self._broken),
-            (signatures.SERVING, "stored images again, after broken ones", self._encoded_images),
+            (signatures.SERVING, "stored images again, after broken ones", self._again),
         )
         present = []
         for name in (signatures.SERVING, signatures.EXAMPLES, signatures.TRANSFORM, signatures.EDGE):
@@ -128,7 +131,7 @@ class Examination:
                     step()
                 except Exception as error:  # noqa: BLE001 - a graph may raise anything, and lack what a step expects
                     self.findings.problem(f"{name}, {what}: {reason(error)}")
-        self.findings.doing = "done"
+        self.findings.doing = DONE
         yield self.findings
 
     def _originals(self) -> None:
@@ -136,10 +139,12 @@ class Examination:
         contents = [Path(str(image.original)).read_bytes() for image in asked]
         self._ask_all(signatures.SERVING, signatures.IMAGE_BYTES, asked, contents, "the file")
 
-    def _encoded_images(self) -> None:
-        self._ask_all(
-            signatures.SERVING, signatures.IMAGE_BYTES, self.request.images, self._encoded, "the stored image"
-        )
+    def _encoded_images(self, most: int | None = None) -> None:
+        images, contents = self.request.images[:most], self._encoded[:most]
+        self._ask_all(signatures.SERVING, signatures.IMAGE_BYTES, images, contents, "the stored image")
+
+    def _again(self) -> None:
+        self._encoded_images(BATCH)
 
     def _examples(self) -> None:
         self._ask_all(
@@ -194,32 +199,29 @@ class Examination:
             )
 
     def _transformed(self) -> None:
+        import tensorflow as tf
+
         for size in (1, BATCH):
             for start in range(0, len(self._stored), size):
                 part = self.request.images[start : start + size]
-                raw, indices = self._transform(self._stored[start : start + size])
+                serialized = tf.constant(self._stored[start : start + size], tf.string)
+                features = self.served[signatures.TRANSFORM](**{signatures.SERIALIZED: serialized})
+                pixels = np.asarray(features[example_features.IMAGE]).ravel().tolist()
+                indices = np.asarray(features[example_features.LABEL_INDEX]).ravel().tolist()
                 wanted = [self.request.labels.index(image.label) for image in part]
                 if indices != wanted:
                     self.findings.problem(
                         f"{part[0].name}: {signatures.TRANSFORM} gives the labels {indices}, not {wanted}"
                     )
-                if size == 1 and start == 0:
-                    first = raw[0]
-                elif start == 0 and raw[0] != first:
+                if size == 1:
+                    self._pixels += pixels
+                elif pixels != self._pixels[start : start + size]:
                     self.findings.problem(f"{part[0].name}: {signatures.TRANSFORM} gives other pixels in a batch")
-
-    def _transform(self, examples: Sequence[bytes]) -> tuple[list[bytes], list[int]]:
-        import tensorflow as tf
-
-        features = self.served[signatures.TRANSFORM](**{signatures.SERIALIZED: tf.constant(examples, tf.string)})
-        images = np.asarray(features[example_features.IMAGE]).ravel().tolist()
-        return images, np.asarray(features[example_features.LABEL_INDEX]).ravel().tolist()
 
     def _edge(self) -> None:
         import tensorflow as tf
 
-        for image, example in zip(self.request.images, self._stored, strict=True):
-            [raw], _ = self._transform([example])
+        for image, raw in zip(self.request.images, self._pixels, strict=True):
             pixels = np.frombuffer(raw, np.uint8).astype(np.float32)
             size = round((pixels.size / 3) ** 0.5)
             answer = self.served[signatures.EDGE](**{signatures.IMAGE: tf.constant(pixels.reshape(1, size, size, 3))})
@@ -264,9 +266,9 @@ def broken_images() -> dict[str, bytes]:
 
 
 def reason(error: Exception) -> str:
-    """Return the first line of an error that says something, at most 300 characters."""
+    """Return the first line of an error that says something, without TensorFlow's nodes, at most 300 characters."""
     message = getattr(error, "message", None) or str(error)
-    lines = [line.strip() for line in str(message).splitlines()]
+    lines = [re.sub(r"\{\{.*?\}\}", "", line).strip() for line in str(message).splitlines()]
     return next((line for line in lines if line and not line.startswith("Detected at node")), type(error).__name__)[
         :300
     ]
@@ -300,7 +302,11 @@ def main() -> None:
     tell(Findings(doing="loading the SavedModel"))
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(request.saved_model)
+    try:
+        loaded = tf.saved_model.load(request.saved_model)
+    except Exception as error:  # noqa: BLE001 - whatever it is, a server could not load it either
+        tell(Findings(DONE, [f"cannot be loaded: {reason(error)}"]))
+        return
     examination = Examination(loaded.signatures, request)
     examination.findings.load_seconds = time.monotonic() - started
     for findings in examination.run():

@@ -43,7 +43,8 @@ class Fold:
         """Yield batches of rows that are held out, int `[b]`, and probabilities, float32 `[b, C]`."""
         for start in range(0, len(self.held_out), _BATCH):
             rows = self.held_out[start : start + _BATCH]
-            yield rows, np.asarray(self.head.predict_on_batch(features.pooled[rows]), np.float32)
+            # Called directly: tracing a function for each head would take longer than the few batches that there are.
+            yield rows, np.asarray(self.head(features.pooled[rows], training=False), np.float32)
 
 
 def divide(label: np.ndarray, group: np.ndarray, folds: int) -> np.ndarray:

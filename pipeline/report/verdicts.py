@@ -15,7 +15,7 @@ from edgetune.components.common.names import (
     SAVED_MODEL_PUSHER,
 )
 from edgetune.modules.core.errors import DataError
-from edgetune.modules.evaluation.gates import FILE, SAVED_MODEL, Gate, from_json, read_gates
+from edgetune.modules.evaluation.gates import FILE, FOLDS, SAVED_MODEL, SERVED, Gate, from_json, read_gates
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import PUSHERS, Outcome
 from edgetune.pipeline.report.artifacts import Absent, folder, read_json
@@ -69,6 +69,16 @@ def headline(outcome: Outcome) -> str | None:
         return f"blessed: {accuracy.sentence()}" if accuracy else "blessed"
     shown = [gate.sentence() for gate in failed] or outcome.reasons
     return "not blessed: " + "; ".join(shown[:_SHOWN]) + (f"; and {len(shown) - _SHOWN} more" * (len(shown) > _SHOWN))
+
+
+def notes(outcome: Outcome) -> list[str]:
+    """Return lines about the SavedModel that the headline lacks: cross-validation, and answers of the served model."""
+    try:
+        found = {gate.name: gate for gate in gates(outcome) if gate.passed and gate.subject == SAVED_MODEL}
+    except Absent:
+        return []
+    lines = [found[FOLDS].sentence().partition(";")[0]] if FOLDS in found else []
+    return lines + ([f"answers as measured when served: {found[SERVED].reason}"] if SERVED in found else [])
 
 
 _SHOWN = 3

@@ -1,4 +1,4 @@
-"""A blessing as the Evaluator gives it, with the evaluation that it was given for."""
+"""Blessings as the Evaluator and InfraValidator give them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tfx.types import standard_artifacts
 
+from edgetune.components.common import measured_files
+from edgetune.components.common.artifacts import InfraBlessing
 from edgetune.modules.evaluation.gates import FILE, Gate, file_of
 
 GATES = (
@@ -17,13 +19,23 @@ GATES = (
 )  # fmt: skip
 
 
-def model_blessing(folder: Path, model_id: int) -> standard_artifacts.ModelBlessing:
-    """Write `GATES` to an evaluation below `folder`, and return a blessing of the model of this id."""
+def model_blessing(folder: Path, model: standard_artifacts.Model) -> standard_artifacts.ModelBlessing:
+    """Write `GATES` to an evaluation below `folder`, and return a blessing of a model's files as they are now."""
     evaluation = folder / "model_evaluation"
     evaluation.mkdir(parents=True, exist_ok=True)
     (evaluation / FILE).write_text(file_of(GATES), encoding="utf-8")
     blessing = standard_artifacts.ModelBlessing()
     blessing.set_int_custom_property("blessed", 1)
-    blessing.set_int_custom_property("current_model_id", model_id)
+    blessing.set_int_custom_property("current_model_id", model.id)
+    measured_files.record(blessing, measured_files.SAVED_MODEL, f"{model.uri}/Format-Serving")
     blessing.set_string_custom_property("evaluation_uri", str(evaluation))
+    return blessing
+
+
+def infra_blessing(model: standard_artifacts.Model) -> InfraBlessing:
+    """Return a blessing of a model's files as they are now."""
+    blessing = InfraBlessing()
+    blessing.set_int_custom_property("blessed", 1)
+    blessing.set_int_custom_property("model_id", model.id)
+    measured_files.record(blessing, measured_files.SAVED_MODEL, f"{model.uri}/Format-Serving")
     return blessing

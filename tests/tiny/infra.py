@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,17 @@ def photographs(each: int = 2) -> dict[str, bytes]:
     return {f"{label}/{number}.png": model.png(pixels) for number, (pixels, label) in numbered}
 
 
-def write(folder: Path, files: Mapping[str, bytes] | None = None, saved_model: str | None = None) -> Given:
+def write(
+    folder: Path,
+    files: Mapping[str, bytes] | None = None,
+    measured: Callable[[np.ndarray], np.ndarray] = lambda probabilities: probabilities,
+) -> Given:
     """Write photographs, and what ImageExampleGen and the Evaluator make of them.
 
     Args:
         folder: Where to write.
         files: Photographs by their path, `<class>/<name>`.
-        saved_model: The model that was evaluated; by default the tiny one.
+        measured: The tiny model's probabilities, float32 `[N, C]`, to those that the evaluation has.
     """
     files = photographs() if files is None else files
     location = Location("images", str(folder / "photos"), READING)
@@ -74,9 +78,9 @@ def write(folder: Path, files: Mapping[str, bytes] | None = None, saved_model: s
         for raw in made:
             writer.write(raw.example)
     recorded_shards.record(given.examples)
-    served = loaded(saved_model or edge.saved_model()).signatures[SERVING]
+    served = loaded(edge.saved_model()).signatures[SERVING]
     encoded = [tf.train.Example.FromString(raw.example).features.feature["image"].bytes_list.value[0] for raw in made]
-    scores = np.asarray(served(**{IMAGE_BYTES: tf.constant(encoded, tf.string)})[PROBABILITIES])
+    scores = measured(np.asarray(served(**{IMAGE_BYTES: tf.constant(encoded, tf.string)})[PROBABILITIES]))
     rows = {
         "image_id": [raw.image_id for raw in made],
         "label": [raw.label for raw in made],

@@ -32,7 +32,7 @@ from edgetune.modules.evaluation.gates import from_json
 from edgetune.modules.settings.run import PushSettings
 from edgetune.modules.storage import filesystem
 from tests.helpers import recorded_shards
-from tests.helpers.model_blessing import GATES, model_blessing
+from tests.helpers.model_blessing import GATES, infra_blessing, model_blessing
 from tests.tiny import edge as tiny_edge
 
 MODEL, EDGE_MODEL = 21, 22
@@ -78,16 +78,10 @@ def inputs(measured, tmp_path) -> dict[str, list[types.Artifact]]:
         edge_blessing.set_int_custom_property(key, value)
     for key in (measured_files.SAVED_MODEL, measured_files.EDGE_MODEL, measured_files.EDGE_EVALUATION):
         edge_blessing.set_string_custom_property(key, measured["edge_blessing"].get_string_custom_property(key))
-    infra_blessing = InfraBlessing()
-    for key, value in (("blessed", 1), ("model_id", MODEL)):
-        infra_blessing.set_int_custom_property(key, value)
-    by_evaluator = model_blessing(tmp_path, MODEL)
-    for blessing in (by_evaluator, infra_blessing):
-        measured_files.record(blessing, measured_files.SAVED_MODEL, tiny_edge.saved_model())
     own = {
-        "model_blessing": by_evaluator,
+        "model_blessing": model_blessing(tmp_path, measured["model"]),
         "edge_blessing": edge_blessing,
-        "infra_blessing": infra_blessing,
+        "infra_blessing": infra_blessing(measured["model"]),
     }
     return {key: [artifact] for key, artifact in {**measured, **own}.items()}
 

@@ -16,7 +16,7 @@ from edgetune.components.edge_pusher.executor import Executor as EdgePusherExecu
 from edgetune.modules.litert.metadata import add_metadata
 from edgetune.modules.settings.run import EdgeSettings
 from tests.helpers import recorded_shards
-from tests.helpers.model_blessing import model_blessing
+from tests.helpers.model_blessing import infra_blessing, model_blessing
 from tests.tiny import edge
 
 MODEL, EDGE_MODEL = 31, 32
@@ -64,10 +64,11 @@ def evaluated(folder: Path, inputs, required: tuple[str, ...]) -> tuple[EdgeEval
 
 
 def pushed(folder: Path, inputs, evaluation: EdgeEvaluation, blessing: EdgeBlessing) -> PushedBundle:
-    """Run EdgePusher with a SavedModel that the Evaluator blessed, and return its output."""
+    """Run EdgePusher with a SavedModel that the Evaluator and InfraValidator blessed, and return its output."""
     made = PushedBundle()
     judged = {"edge_evaluation": [evaluation], "edge_blessing": [blessing]}
-    judged |= {"model_blessing": [model_blessing(folder, MODEL)]}
+    judged |= {"model_blessing": [model_blessing(folder, inputs["model"][0])]}
+    judged |= {"infra_blessing": [infra_blessing(inputs["model"][0])]}
     properties = {"destination": str(folder / "pushed"), "pipeline_name": "colours", "config_digest": "c" * 64}
     given = {"model": inputs["model"], "edge_model": inputs["edge_model"]}
     EdgePusherExecutor().Do({**given, **judged}, {"pushed_bundle": [made]}, properties)

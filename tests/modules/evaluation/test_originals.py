@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+from edgetune.components.image_example_gen.raw_example import from_image
 from edgetune.modules.evaluation import originals
 from edgetune.modules.evaluation.answers import Answers
-from edgetune.modules.evaluation.originals import Location, balanced, read_original
+from edgetune.modules.evaluation.originals import Location, Original, balanced, read_original
 from edgetune.modules.images.reader import read_image
 from tests.tiny import infra, model
 
@@ -60,24 +62,27 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 @pytest.fixture
-def photo(tmp_path) -> tuple[Path, str, Location]:
-    """Return a file, its `image_id` and where it is."""
+def photo(tmp_path) -> tuple[Path, bytes, Location]:
+    """Return a file, its example and where it is."""
     content = model.png(model.image("red", 3))
     (tmp_path / "photos" / "red").mkdir(parents=True)
     path = tmp_path / "photos" / "red" / "1.png"
     path.write_bytes(content)
     location = Location("images", str(tmp_path / "photos"), infra.READING)
-    return path, read_image(content, infra.READING).digest, location
+    return path, from_image(content, "red", "red/1.png", infra.READING).value.example, location
 
 
-def test_a_file_with_the_measured_pixels_is_asked_with_the_bytes_that_the_user_has(photo):
-    path, image_id, location = photo
-    found = read_original("red/1.png", image_id, location)
-    assert (found.state, found.content) == (originals.ASKED, path.read_bytes())
-    # The same pixels in other bytes are the same image.
+def test_a_file_that_ingest_stored_is_asked_and_not_read_again(photo, monkeypatch):
+    _, example, location = photo
+    monkeypatch.setattr(originals, "read_image", None)
+    assert read_original(example, location) == Original(originals.ASKED, is_stored=True)
+    assert read_original(example, replace(location, kind="manifest")).state == originals.ASKED
+
+
+def test_a_file_with_the_measured_pixels_in_other_bytes_is_asked_with_those_that_the_user_has(photo):
+    path, example, location = photo
     path.write_bytes(encoded(Image.open(path), "PNG", compress_level=0))
-    assert read_original("red/1.png", image_id, location).content == path.read_bytes()
-    assert read_original("red/1.png", image_id, replace(location, kind="manifest")).state == originals.ASKED
+    assert read_original(example, location) == Original(originals.ASKED, content=path.read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -92,23 +97,24 @@ def test_a_file_with_the_measured_pixels_is_asked_with_the_bytes_that_the_user_h
     ids=["gone", "link", "large", "empty", "changed"],
 )
 def test_a_file_that_is_not_what_was_measured_is_not_asked(photo, change, state, why):
-    path, image_id, location = photo
+    path, example, location = photo
     change(path)
-    found = read_original("red/1.png", image_id, location)
+    found = read_original(example, location)
     assert (found.state, found.content) == (state, b"")
     assert found.why.startswith(why)
 
 
 def test_a_kind_that_the_server_refuses_is_kept_to_see_that_it_does(photo):
-    path, image_id, location = photo
+    path, example, location = photo
     path.write_bytes(encoded(Image.open(path), "WEBP", lossless=True))
-    found = read_original("red/1.png", image_id, location)
+    found = read_original(example, location)
     assert (found.state, found.content) == (originals.REFUSED, path.read_bytes())
     assert found.why == "is a WebP image: send JPEG or PNG"
 
 
 def test_a_record_has_no_file(photo):
-    _, image_id, location = photo
-    records = replace(location, kind="tfrecords")
-    assert read_original("a.tfrecord#1", image_id, records).state == originals.RECORDS
-    assert read_original("", image_id, location).state == originals.RECORDS
+    _, example, location = photo
+    assert read_original(example, replace(location, kind="tfrecords")).state == originals.RECORDS
+    nameless = tf.train.Example.FromString(example)
+    del nameless.features.feature["source"]
+    assert read_original(nameless.SerializeToString(), location).state == originals.RECORDS

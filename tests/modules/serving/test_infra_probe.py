@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +15,16 @@ import pytest
 import tensorflow as tf
 
 from edgetune.modules.contracts import signatures as names
-from edgetune.modules.serving.infra_probe import BATCH, Examination, Findings, Image, Request, broken_images
+from edgetune.modules.serving import infra_probe
+from edgetune.modules.serving.infra_probe import (
+    BATCH,
+    Examination,
+    Findings,
+    Image,
+    Request,
+    broken_images,
+    reason,
+)
 from tests.tiny import edge, infra, model
 
 Served = dict[str, Callable[..., Mapping[str, Any]]]
@@ -62,8 +74,8 @@ def test_a_model_that_answers_as_measured_has_no_problem_and_every_signature_is_
     assert IMAGES > BATCH  # so that there are two batches
     found, steps = findings(served, request_)
     assert found.problems == [] and found.more_problems == 0
-    # Alone and in batches: originals, stored images twice, and examples; and the pixels of each through `edge`.
-    assert found.compared == IMAGES * (2 * 4 + 1)
+    # Alone and in batches: originals, stored images, some of them again, and examples; each one's pixels by `edge`.
+    assert found.compared == IMAGES * (2 * 3 + 1) + BATCH * 2
     assert found.difference is not None and found.difference < 1e-5
     assert found.refused == BROKEN * 2 * 3
     assert steps == [
@@ -147,6 +159,20 @@ def test_a_wrong_label_of_transform_is_a_problem(served, request_):
     assert "blue/0.png: transform_features gives the labels [2], not [0]" in found.problems
 
 
+def test_other_pixels_in_a_batch_than_alone_are_a_problem(served, request_):
+    plain = served[names.TRANSFORM]
+
+    def ask(**given: tf.Tensor) -> Any:
+        answer = {key: value.numpy() for key, value in plain(**given).items()}
+        if len(answer["image"]) > 1:
+            answer["image"][-1] = answer["image"][0]
+        return answer
+
+    served[names.TRANSFORM] = ask
+    found, _ = findings(served, request_)
+    assert found.problems == ["blue/0.png: transform_features gives other pixels in a batch"]
+
+
 def test_an_original_that_is_refused_is_a_problem_with_the_reason(served, request_):
     Path(str(request_.images[0].original)).with_suffix(".bad").write_bytes(b"nothing")
     bad = replace(request_.images[0], original=str(Path(str(request_.images[0].original)).with_suffix(".bad")))
@@ -175,3 +201,22 @@ def test_a_model_that_does_not_answer_after_a_broken_image_is_refused(served, re
     served[names.SERVING] = ask
     found, _ = findings(served, request_)
     assert found.problems[0] == "blue/0.png: serving_default refuses the stored image (alone): worn out"
+
+
+def test_a_model_that_cannot_be_loaded_is_told_as_a_problem(tmp_path, monkeypatch, capsys):
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps({"saved_model": str(tmp_path), "labels": [], "images": []}))
+    monkeypatch.setattr(sys, "argv", ["infra_probe", str(request)])
+    alarms: list[int] = []
+    monkeypatch.setattr(signal, "alarm", alarms.append)
+    infra_probe.main()
+    told = [json.loads(line.removeprefix(infra_probe.MARK)) for line in capsys.readouterr().out.splitlines()]
+    assert [findings["doing"] for findings in told] == ["loading the SavedModel", infra_probe.DONE]
+    [problem] = told[-1]["problems"]
+    assert problem.startswith(f"cannot be loaded: SavedModel file does not exist at: {tmp_path}")
+    assert alarms == [660]
+
+
+def test_the_nodes_of_a_graph_are_not_in_the_reason_of_an_error():
+    error = tf.errors.DataLossError(None, None, "{{function_node __wrapped__RestoreV2_}} The file is damaged\nmore")
+    assert reason(error) == "The file is damaged"

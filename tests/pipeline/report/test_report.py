@@ -604,6 +604,7 @@ def test_summary_of_a_blessed_run(tmp_path: Path) -> None:
     lines = summary(record_run(tmp_path), report=Path("/r/index.html"))
     assert lines == [
         "blessed: accuracy 95 % (95 % interval 89.5 to 97.7) on 120 images; evaluation.min_accuracy needs 90 %",
+        f"answers as measured when served: {SERVED.reason}",
         "  fixed features  90.0%  trained in 21.0 s",
         "  fine tuned      95.0%  trained in 1:04 min",
         "  from scratch    61.2%  trained in 2:10 min",
@@ -618,7 +619,7 @@ def test_summary_of_a_blessed_run(tmp_path: Path) -> None:
 def test_summary_of_a_refused_run_names_the_reason_in_one_line(tmp_path: Path) -> None:
     variants = {"int8": variant(0.9, 999, ["too\nlarge", "too slow"])}
     lines = summary(record_run(tmp_path, variants=variants, transfer=None), report=None)
-    assert lines[1:] == ["  int8  90.0%  999 B  3.21 ms  refused: too large; too slow", "nothing was pushed"]
+    assert lines[2:] == ["  int8  90.0%  999 B  3.21 ms  refused: too large; too slow", "nothing was pushed"]
 
 
 def refuse(folder: Path) -> None:
@@ -654,6 +655,22 @@ def test_a_model_that_does_not_serve_as_measured_is_not_blessed_and_the_first_li
     said = f"problems when it is served 1; infra.originals allows at most 0; {reason}"
     assert not outcome.blessed and outcome.reasons == [said]
     assert summary(outcome, report=None)[0] == f"not blessed: {said}"
+
+
+def test_the_summary_has_the_accuracy_that_the_folds_correct(tmp_path: Path) -> None:
+    outcome = record_run(tmp_path)
+    folds = Gate(
+        "evaluation.folds", "SavedModel", "accuracy, corrected by cross-validation,", needed=0.9, passed=True,
+        measured=0.942, low=0.78, high=1.0, images=600, judged="upper_bound", reason="it can only refuse",
+    )  # fmt: skip
+    (tmp_path / "evaluation" / FILE).write_text(file_of([*model_gates(0.95, 120), folds]))
+    assert summary(outcome, report=None)[1:3] == [
+        "accuracy, corrected by cross-validation, 94.2 % (95 % interval 78 to 100) on 600 images",
+        f"answers as measured when served: {SERVED.reason}",
+    ]
+    page, _ = written(outcome, tmp_path / "report")
+    [row] = [row for row in page.rows if "evaluation.folds" in " ".join(row)]
+    assert "90 % by the upper end" in row and "it can only refuse" in row
 
 
 def test_a_model_whose_gates_cannot_be_read_is_not_blessed(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
+from tfx.utils import path_utils
 
 from edgetune.components.common import blessings, measured_files
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.names import PUSHED_MODEL_KEY
+from edgetune.components.common.names import MODEL_KEY, PUSHED_MODEL_KEY
 from edgetune.components.common.outputs import empty
 from edgetune.modules.bundle.signing import sign
 from edgetune.modules.serving.saved_model import SAVED_MODEL_FILE

@@ -7,21 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-BIG = np.array([[1 << 24], [1 << 16], [1 << 8], [1]], np.int32)
-"""Weights of the bytes of one big-endian number of 32 bits, for `numbers`; it is negative from 2**31 on."""
-
 
 def octets(content: tf.Tensor, padding: int) -> tf.Tensor:
-    """Return the bytes of a string scalar with so many zeros behind them, so that a damaged length reads those: uint8.
-
-    The result is a vector.
-    """
+    """Return the bytes of a string scalar, uint8 `[N]`, with so many zeros behind them, which damaged lengths read."""
     return tf.io.decode_raw(tf.strings.join([content, tf.constant(bytes(padding))]), tf.uint8)
 
 
 def rows(data: tf.Tensor, at: tf.Tensor, count: int) -> tf.Tensor:
     """Return `count` bytes of uint8 `[...]` from each position int32 `[...]`: int32 `[..., count]`."""
-    return tf.cast(tf.gather(data, at[..., tf.newaxis] + np.arange(count, dtype=np.int32)), tf.int32)
+    return tf.cast(tf.gather(data, tf.expand_dims(at, -1) + np.arange(count, dtype=np.int32)), tf.int32)
 
 
 def numbers(data: tf.Tensor, at: tf.Tensor, weights: np.ndarray | tf.Tensor) -> tf.Tensor:
@@ -38,8 +32,13 @@ def numbers(data: tf.Tensor, at: tf.Tensor, weights: np.ndarray | tf.Tensor) -> 
     return tf.matmul(rows(data, at, weights.shape[-2]), weights)
 
 
+def words(data: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
+    """Return big-endian numbers of 32 bits at positions int32 `[...]`: int32 `[...]`, from 2**31 on negative."""
+    return tf.bitcast(tf.gather(data, tf.expand_dims(at, -1) + np.arange(4, dtype=np.int32)[::-1]), tf.int32)
+
+
 def code(name: str) -> int:
-    """Return four letters as the number that they are with the weights `BIG`."""
+    """Return four letters as the number that `words` returns for them."""
     return int.from_bytes(name.encode(), "big")
 
 

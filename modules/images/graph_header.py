@@ -85,8 +85,10 @@ _NUMBERS = {
     ),
 }
 # Where the bodies begin in their parts, and how much shorter than the stated lengths they are.
-_BEGIN = np.array([[0, 0, 0], [4 + len(EXIF_IN_JPEG), 4 + len(XMP_IN_JPEG), 6 + len(ICC_IN_JPEG)], [8, 8, 8]], np.int32)
-_LESS = np.array([[0, 0, 0], _BEGIN[IS_JPEG] - 2, [0, 0, 0]], np.int32)
+_BEGIN, _LESS = np.zeros((2, 3, _MEANINGS), np.int32)
+_BEGIN[IS_JPEG, :_BODIES] = 4 + len(EXIF_IN_JPEG), 4 + len(XMP_IN_JPEG), 6 + len(ICC_IN_JPEG)
+_BEGIN[IS_PNG, :_BODIES] = 8
+_LESS[IS_JPEG, :_BODIES] = _BEGIN[IS_JPEG, :_BODIES] - 2
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -140,27 +142,27 @@ def header(content: tf.Tensor) -> Header:
     is_png = start == PNG
     form = tf.where(is_png, IS_PNG, tf.where(tf.strings.substr(start, 0, len(JPEG)) == JPEG, IS_JPEG, NEITHER))
     data = graph_bytes.octets(content, _HEAD + 4)
-    positions = _parts(data, form)
-    heads = graph_bytes.rows(data, positions, _HEAD)
+    parts = _parts(data, form)
+    heads = graph_bytes.rows(data, parts, _HEAD)
     look = tf.gather(_LOOK, form)
-    is_one = tf.reduce_all((heads[:, tf.newaxis] == look) | (look < 0), axis=2)
+    is_one = tf.reduce_all((tf.expand_dims(heads, 1) == look) | (look < 0), axis=2)
     means = tf.matmul(tf.cast(is_one, tf.int32), tf.gather(_MEAN, form))  # int32 [parts, meanings], 0 or 1
-    rows, count = tf.argmax(means, axis=0), tf.unstack(tf.reduce_sum(means, axis=0))
-    numbers = tf.matmul(tf.gather(heads, rows), tf.gather(_WEIGH, form))
-    height, width, depth, color, _, _ = tf.unstack(numbers[_FRAME])
+    rows, counts = tf.argmax(means, axis=0), tf.reduce_sum(means, axis=0)
+    numbers, positions = tf.matmul(tf.gather(heads, rows), tf.gather(_WEIGH, form)), tf.gather(parts, rows)
+    lines, count, at = tf.unstack(numbers), tf.unstack(counts), tf.unstack(positions)
+    height, width, depth, color, _, _ = tf.unstack(lines[_FRAME])
+    *_, length, scan_channels = tf.unstack(numbers, axis=1)
     channels = tf.where(is_png, tf.where(color % 4 == 0, 1, 3), color)
 
-    at = tf.gather(positions, rows)
-    begin = tf.minimum(at[:_BODIES] + tf.gather(_BEGIN, form), tf.strings.length(content))
-    length = tf.where(tf.reduce_any(means > 0, axis=0)[:_BODIES], numbers[:_BODIES, 4] - tf.gather(_LESS, form), 0)
-    spans = tf.unstack(tf.stack([begin, tf.maximum(length, 0)], axis=1))
-    exif, xmp, profile = (tf.strings.substr(content, span[0], span[1]) for span in spans)
+    begin = tf.unstack(tf.minimum(positions + tf.gather(_BEGIN, form), tf.strings.length(content)))
+    length = tf.unstack(tf.where(counts > 0, tf.maximum(length - tf.gather(_LESS, form), 0), 0))
+    exif, xmp, profile = (tf.strings.substr(content, begin[one], length[one]) for one in (_EXIF, _XMP, _PROFILE))
 
     # Otherwise a decoder reads one scan, whatever follows.
-    has_more_scans = (count[_PROGRESSIVE] > 0) | (~is_png & (numbers[_DATA, 5] < channels))
+    has_more_scans = (count[_PROGRESSIVE] > 0) | (~is_png & (tf.unstack(scan_channels)[_DATA] < channels))
     too_many = tf.cond(has_more_scans, lambda: _scans(data[at[_DATA] :]) > MAX_SCANS, lambda: tf.constant(False))
-    is_damaged = (tf.reduce_min([count[_FRAME], count[_DATA], height, width]) < 1) | (is_png & (rows[_FRAME] > 0))
-    is_too_long = is_png & (tf.size(positions) >= _MOST_PARTS[IS_PNG])
+    is_damaged = (tf.reduce_min([count[_FRAME], count[_DATA], height, width]) < 1) | (is_png & (at[_FRAME] != len(PNG)))
+    is_too_long = is_png & (tf.size(parts) >= _MOST_PARTS[IS_PNG])
     is_large = (count[_PROFILE] > 1) | (count[_PROFILE] != count[_WHOLE_PROFILE])
     is_large |= is_png & (tf.strings.length(profile) > _MAX_PROFILE)
     fault = graph_bytes.reason(
@@ -194,18 +196,18 @@ def _parts(data: tf.Tensor, form: tf.Tensor) -> tf.Tensor:
     most = tf.gather([1, _MOST_PARTS[IS_JPEG], _MOST_PARTS[IS_PNG]], form)
 
     def follow(at: tf.Tensor, count: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
-        marker, stated, chunk = tf.unstack((graph_bytes.numbers(data, at, _STEP) + _STEP_FROM)[0])
+        marker, stated, chunk = tf.unstack(graph_bytes.numbers(data, at, _STEP) + _STEP_FROM, axis=1)
         known = tf.gather(_LENGTHS, tf.clip_by_value(marker, 0, 256))
         length = tf.where(is_png, chunk, tf.where(known == _STATED, stated, known))
         length = tf.where(length < 0, _REST, tf.minimum(length, _REST))
-        return tf.minimum(at + length, end + 1), count + 1, found.write(count, at[0])
+        return tf.minimum(at + length, end + 1), count + 1, found.write(count, at)
 
-    found = tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[])
+    found = tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[1])
     start = tf.minimum(tf.gather([[0], [2], [len(PNG)]], form), end)
     _, _, found = tf.while_loop(
-        lambda at, count, _: (at[0] <= end) & (count < most), follow, (start, tf.constant(0), found)
+        lambda at, count, _: tf.reduce_all(at <= end) & (count < most), follow, (start, tf.constant(0), found)
     )
-    return found.stack()
+    return tf.squeeze(found.stack(), 1)
 
 
 def _scans(data: tf.Tensor) -> tf.Tensor:

@@ -58,9 +58,11 @@ def _of_exif(exif: tf.Tensor) -> tf.Tensor:
     order = tf.strings.substr(tiff, 0, 4)
     weights = tf.gather(_WEIGHTS, tf.cast(order == b"II*\0", tf.int32))
     length = tf.strings.length(tiff)
-    directory = graph_bytes.numbers(data, tf.constant([0]), weights)[0, 2]  # 32 bits at 4, as an entry's third number
+    _, _, directory, _, _ = tf.unstack(
+        graph_bytes.numbers(data, np.zeros(1, np.int32), weights), axis=1
+    )  # 32 bits at 4
     directory = tf.where((directory < 0) | (directory > length), length, directory)
-    count = graph_bytes.numbers(data, directory[tf.newaxis], weights)[0, 0]
+    count, *_ = tf.unstack(graph_bytes.numbers(data, directory, weights), axis=1)
     count = tf.minimum(count, (length - directory - 2) // _ENTRY)
     entries = graph_bytes.numbers(data, directory + 2 + _ENTRY * _PLACES, weights)
     tags, kinds, number, short, long = tf.unstack(entries, axis=1)

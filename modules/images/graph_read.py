@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from edgetune.modules.images import graph_colour, graph_header
+from edgetune.modules.images import graph_colour, graph_header, plain
 from edgetune.modules.images.graph_colour import Conversion
 from edgetune.modules.images.graph_header import Header
 from edgetune.modules.images.graph_orientation import orientation, turn
@@ -33,6 +33,8 @@ _tracing = threading.Lock()
 def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
     """Read one image.
 
+    Outside of a graph, a plain file (`plain`) is only decoded, and nothing is traced.
+
     Args:
         content: string scalar: a JPEG or PNG of any kind; see the table in docs/serving.md.
         reading: Options.
@@ -44,8 +46,27 @@ def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
     Raises:
         tf.errors.InvalidArgumentError: On execution: the image's data is damaged or cut off.
     """
+    content = tf.convert_to_tensor(content)
+    size = plain.size(content.numpy()) if tf.executing_eagerly() else None
+    if size is None or size[0] * size[1] > reading.max_pixels:
+        return read_by_graph(content, reading)
+    return tf.constant(""), _plain(content, *size, reading.max_side or _NO_SIDE)
+
+
+def _plain(content: tf.Tensor, height: int, width: int, max_side: int) -> tf.Tensor:
+    is_large = max(height, width) > max_side
+    if content.numpy().startswith(graph_header.PNG):
+        pixels = tf.io.decode_png(content, CHANNELS)
+    else:
+        ratio = (1, *_RATIOS)[halvings(height, width, max_side)] if is_large else 1
+        pixels = tf.io.decode_jpeg(content, CHANNELS, ratio=ratio)
+    return within(pixels, height, width, max_side) if is_large else pixels
+
+
+def read_by_graph(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
+    """Do what `read` does, by the function that every graph has."""
     options = (reading.max_pixels, tf.int64), (reading.max_side or _NO_SIDE, tf.int32), (reading.background, tf.int32)
-    fault, pixels = _function()(tf.convert_to_tensor(content), *(tf.constant(*option) for option in options))
+    fault, pixels = _function()(content, *(tf.constant(*option) for option in options))
     return fault, pixels
 
 

@@ -47,13 +47,24 @@ def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
         tf.errors.InvalidArgumentError: On execution: the image's data is damaged or cut off.
     """
     content = tf.convert_to_tensor(content)
-    size = plain.size(content.numpy()) if tf.executing_eagerly() else None
-    if size is None or size[0] * size[1] > reading.max_pixels:
+    header = plain.inspect(content.numpy()) if tf.executing_eagerly() else None
+    if header is None or header.height * header.width > reading.max_pixels or not _is_srgb(header):
         return read_by_graph(content, reading)
-    return tf.constant(""), _plain(content, *size, reading.max_side or _NO_SIDE)
+    return tf.constant(""), _plain(content, header, reading.max_side or _NO_SIDE)
 
 
-def _plain(content: tf.Tensor, height: int, width: int, max_side: int) -> tf.Tensor:
+def _is_srgb(header: plain.Plain) -> bool:
+    return not header.profile or _changes_nothing(header.profile, header.channels)
+
+
+@functools.lru_cache(maxsize=64)
+def _changes_nothing(profile: bytes, channels: int) -> bool:
+    how = graph_colour.conversion(tf.constant(profile), tf.constant(channels))
+    return not how.fault.numpy() and not how.is_needed.numpy()
+
+
+def _plain(content: tf.Tensor, header: plain.Plain, max_side: int) -> tf.Tensor:
+    height, width, *_ = header
     is_large = max(height, width) > max_side
     if content.numpy().startswith(graph_header.PNG):
         pixels = tf.io.decode_png(content, CHANNELS)

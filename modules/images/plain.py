@@ -7,6 +7,7 @@ The rules are exact, not a guess: a file with anything that they do not know is 
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 from edgetune.modules.images.graph_header import (
     EXIF_IN_JPEG,
@@ -30,11 +31,24 @@ _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _ORIENTATION, _SHORT = 0x0112, 3
 
 
-def size(content: bytes) -> tuple[int, int] | None:
-    """Return height and width in pixels of a plain file; None for any other.
+class Plain(NamedTuple):
+    """What the header of a plain file says."""
+
+    height: int
+    """Pixels."""
+    width: int
+    """Pixels."""
+    channels: int
+    """1 for grey, 3 for color."""
+    profile: bytes = b""
+    """An ICC profile: the file is plain if it does not change the colors. Empty if there is none."""
+
+
+def inspect(content: bytes) -> Plain | None:
+    """Return the header of a plain file; None for any other.
 
     A plain file is a JPEG, grey or RGB with 8 bits a channel, or a PNG, grey, RGB or with a palette and at most 8 bits;
-    it is stored upright, and has neither transparency nor an ICC profile.
+    it is stored upright, and has no transparency.
     """
     try:
         if content.startswith(PNG):
@@ -44,30 +58,35 @@ def size(content: bytes) -> tuple[int, int] | None:
         return None
 
 
-def _jpeg(content: bytes) -> tuple[int, int] | None:
-    at, frames, exifs, xmp = 2, [], [], b""
+def _jpeg(content: bytes) -> Plain | None:
+    at, frames, exifs, profiles, xmp = 2, [], [], [], b""
     for _ in range(_MOST_SEGMENTS):
         marker, length = struct.unpack_from(">HH", content, at)
         if marker == _SCAN:
             break
-        body = content[at + 4 : at + 2 + length]
-        if marker not in _SEGMENTS or length < 2 or (marker == _ICC and body.startswith(ICC_IN_JPEG)):
+        if marker not in _SEGMENTS or length < 2:
             return None
+        body = content[at + 4 : at + 2 + length]
         if marker in _FRAMES:
             frames.append(struct.unpack_from(">BHHB", body))
         elif marker == _EXIF_OR_XMP and body.startswith(EXIF_IN_JPEG):
             exifs.append(body.removeprefix(EXIF_IN_JPEG))
         elif marker == _EXIF_OR_XMP and body.startswith(XMP_IN_JPEG):
             xmp += body
+        elif marker == _ICC and body.startswith(ICC_IN_JPEG):
+            profiles.append(body.removeprefix(ICC_IN_JPEG))
         at += 2 + length
     else:
         return None
-    if len(frames) != 1 or len(exifs) > 1 or content.count(b"\xff\xda") > MAX_SCANS:
+    is_whole = len(profiles) <= 1 and all(part.startswith(b"\1\1") for part in profiles)  # part 1 of 1
+    if len(frames) != 1 or len(exifs) > 1 or not is_whole or content.count(b"\xff\xda") > MAX_SCANS:
         return None
     bits, height, width, channels = frames[0]
     states = [_states_upright(exif) for exif in exifs]
     is_upright = states == [True] or (None not in states and b"Orientation" not in xmp)
-    return (height, width) if bits == 8 and channels in (1, 3) and height and width and is_upright else None
+    if bits != 8 or channels not in (1, 3) or not height or not width or not is_upright:
+        return None
+    return Plain(height, width, channels, profiles[0][2:] if profiles else b"")
 
 
 def _states_upright(exif: bytes) -> bool | None:
@@ -84,7 +103,7 @@ def _states_upright(exif: bytes) -> bool | None:
     return None if stated - {(_SHORT, 1, 1)} else bool(stated)
 
 
-def _png(content: bytes) -> tuple[int, int] | None:
+def _png(content: bytes) -> Plain | None:
     length, name, width, height, bits, color = struct.unpack_from(">I4sIIBB", content, len(PNG))
     if (length, name) != (13, b"IHDR") or bits > 8 or color not in (0, 2, 3) or not width or not height:
         return None
@@ -100,4 +119,5 @@ def _png(content: bytes) -> tuple[int, int] | None:
         if name not in _CHUNKS and not is_harmless:
             return None
     # The graph looks behind the end, too.
-    return (height, width) if b"IDAT" in names and b"IEND" in names and at == len(content) else None
+    is_whole = b"IDAT" in names and b"IEND" in names and at == len(content)
+    return Plain(height, width, 1 if color == 0 else 3) if is_whole else None

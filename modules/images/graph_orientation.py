@@ -47,7 +47,7 @@ def orientation(exif: tf.Tensor, xmp: tf.Tensor) -> tf.Tensor:
         int32 scalar; 1, upright, if none is stated that can be read.
     """
     stated = tf.cond(exif != "", lambda: _of_exif(exif), lambda: tf.constant(0))
-    stated = tf.cond((stated == 0) & (xmp != ""), lambda: _of_xmp(xmp), lambda: stated)
+    stated = tf.where(stated == 0, _of_xmp(xmp), stated)
     return tf.where((stated >= 1) & (stated <= 8), stated, UPRIGHT)
 
 
@@ -83,7 +83,7 @@ def turn(pixels: tf.Tensor, stated: tf.Tensor) -> tf.Tensor:
 
     def turned() -> tf.Tensor:
         # 5 to 8 swap the sides. Then the rows are upside down, or the columns are mirrored, or both.
-        image = tf.cond(stated >= 5, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
+        image = tf.transpose(pixels, tf.gather([[0, 1, 2], [1, 0, 2]], tf.cast(stated >= 5, tf.int32)))
         mirrored = tf.reduce_any(tf.constant(_MIRRORED) == stated, axis=1)
         return tf.raw_ops.Reverse(tensor=image, dims=mirrored)
 

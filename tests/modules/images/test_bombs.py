@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
-from edgetune.modules.images import headers
+from edgetune.modules.images import graph_read, headers
 from edgetune.modules.images.reader import Unusable, read_image
 from edgetune.modules.images.reading import Reading
 from tests.helpers import icc_profiles
@@ -217,3 +218,10 @@ def test_scan_markers_after_the_end_of_a_jpeg_or_in_a_comment_do_not_count():
     Image.new("RGB", (8, 8)).save(buffer, "JPEG", comment=b"\xff\xda" * 200)
     content = buffer.getvalue() + b"\xff\xda\0\2" * 200
     assert read_image(content, Reading(100)).encoded == content
+
+
+def test_a_graph_may_count_scans_behind_the_end_and_ingest_does_not():
+    content = scans(1) + b"\xff\xda\0\2" * 200
+    fault, _ = graph_read.read(tf.constant(content), Reading(10_000))
+    assert fault.numpy() == b"is a JPEG of more than 100 scans: send one with fewer"
+    assert read_image(content, Reading(10_000)).encoded.startswith(b"\x89PNG")

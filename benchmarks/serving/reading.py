@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,11 +140,11 @@ def _costs(max_side: int, rounds: int) -> None:
         seconds["trace the reading"]["graph"].append(_seconds(graph_read._function)[0])
         for way, read in (("plain", _plainly), ("graph", _reading(max_side))):
             with tempfile.TemporaryDirectory() as folder:
-                seconds["export"][way].append(_seconds(lambda read=read, to=folder: _save(None, read, to))[0])
-                spent, loaded = _seconds(lambda of=folder: tf.saved_model.load(of))
+                seconds["export"][way].append(_seconds(partial(_save, None, read, folder))[0])
+                spent, loaded = _seconds(partial(tf.saved_model.load, folder))
                 seconds["load"][way].append(spent)
                 for answer in ("first answer", "later answer"):
-                    spent, _ = _seconds(lambda of=loaded: of.signatures[SERVING](**{IMAGE_BYTES: image}))
+                    spent, _ = _seconds(partial(loaded.signatures[SERVING], **{IMAGE_BYTES: image}))
                     seconds[answer][way].append(spent)
     graph = graph_read._function().graph.as_graph_def()
     nodes = len(graph.node) + sum(len(function.node_def) for function in graph.library.function)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -81,14 +80,14 @@ def read_by_graph(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.T
     return fault, pixels
 
 
-def _function() -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+def _function() -> tf.types.experimental.ConcreteFunction:
     """Return `_read`, traced once for all graphs and options of this process: tracing takes seconds."""
     with _tracing:
         return _traced()
 
 
 @functools.cache
-def _traced() -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+def _traced() -> tf.types.experimental.ConcreteFunction:
     shapes: tuple[tuple[list[int], tf.DType], ...] = (([], tf.string), ([], tf.int64), ([], tf.int32), ([3], tf.int32))
     with tf.init_scope():  # not inside the graph of whoever calls it first
         # Calling a concrete function takes a third of the time of a general one.

@@ -3,7 +3,8 @@
     python -m benchmarks.ingest.stored --data DIR
 
 Processor milliseconds for each image, the best of three passes, in one process: encoding what ingest stores of a
-converted or shrunk photograph in several ways, decoding it again, and `read_image` on the photographs as they are.
+converted or shrunk photograph in several ways, and decoding it again; then `read_image`, and in it the reading of the
+pixels, with and without the shortcut for plain files, for the photographs as they are and for some twins of them.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ import tensorflow as tf
 from PIL import Image
 
 from benchmarks.lib.measure import cpu_name
+from edgetune.modules.images import graph_read
 from edgetune.modules.images.reader import read_image
 from edgetune.modules.images.reading import Reading
 
 _SIDE = 640
+_ORIENTATION = 0x0112
 
 
 def _pillow(pixels: np.ndarray, kind: str, **options: Any) -> bytes:
@@ -76,8 +79,29 @@ def main() -> None:
         again = _milliseconds(read, files)
         size = np.mean([len(file) for file in files]) / 1000
         print(f"{name}: {_milliseconds(encode, pixels):.1f} ms, {size:.0f} kB, decoded in {again:.1f} ms")
-    read_image(contents[0], reading)
-    print(f"read_image: {_milliseconds(lambda content: read_image(content, reading), contents):.2f} ms")
+    for name, files in {"as they are": contents, **_twins(pixels)}.items():
+        shares = [_milliseconds(partial(way, reading=reading), files) for way in (read_image, _read, _read_by_graph)]
+        print(f"{name}: read_image {shares[0]:.2f} ms; pixels {shares[1]:.2f} ms, by the graph {shares[2]:.2f} ms")
+
+
+def _twins(pixels: list[np.ndarray]) -> dict[str, list[bytes]]:
+    turned = Image.Exif()
+    turned[_ORIENTATION] = 6
+    larger = [np.asarray(Image.fromarray(one).resize((1600, 1200))) for one in pixels]
+    return {
+        "plain": [_pillow(one, "JPEG", quality=90) for one in pixels],
+        "turned": [_pillow(one, "JPEG", quality=90, exif=turned) for one in pixels],
+        "1600 x 1200": [_pillow(one, "JPEG", quality=90) for one in larger],
+        "1600 x 1200, turned": [_pillow(one, "JPEG", quality=90, exif=turned) for one in larger],
+    }
+
+
+def _read(content: bytes, reading: Reading) -> object:
+    return graph_read.read(tf.constant(content), reading)
+
+
+def _read_by_graph(content: bytes, reading: Reading) -> object:
+    return graph_read.read_by_graph(tf.constant(content), reading)
 
 
 if __name__ == "__main__":

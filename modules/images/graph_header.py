@@ -1,10 +1,114 @@
-"""What the header of a JPEG or PNG says, in the same terms for both."""
+"""Read the header of a JPEG or PNG inside a TensorFlow graph.
+
+Both formats are chains of parts: segments of a JPEG (ITU-T T.81, annex B; Exif 2.32, 4.7; ICC.1:2022, B.4), chunks of a
+PNG (W3C, Portable Network Graphics, third edition). One loop finds the parts, and one comparison with a table of
+beginnings says what each of them is. Of several parts with the same meaning the first counts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
+
+from edgetune.modules.images import graph_bytes, graph_kinds
+from edgetune.modules.images.headers import MAX_SCANS
+
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+"""Beginnings of files."""
+NEITHER, IS_JPEG, IS_PNG = 0, 1, 2
+EXIF_IN_JPEG, XMP_IN_JPEG, ICC_IN_JPEG = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+XMP_IN_PNG, OLD_EXIF_IN_PNG = b"XML:com.adobe.xmp\0", b"Raw profile type "
+FRAMES, PROGRESSIVE = (
+    (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), 0xCD, 0xCE, 0xCF),
+    range(0xC2, 0xCF, 4),
+)
+"""Markers of a JPEG that begin its frame, and those of frames with several scans."""
+
+# Phones write a few dozen segments; extended XMP takes one for each 64 kB.
+_MOST_PARTS = {IS_JPEG: 1000, IS_PNG: 20_000}
+# zlib packs at most 1032 : 1, so unpacking takes at most 16 MiB.
+_MAX_PROFILE = 16 << 10
+_END, _SCAN = 0xD9, 0xDA
+_REST = 1 << 30  # length of a part behind which nothing is read
+
+# Bytes of the segment of each marker; 0x00 and 0xFF do not mark any, and the last entry is for bytes without a marker.
+_STATED = 0
+_LENGTHS = np.full(257, _STATED, np.int32)
+_LENGTHS[[0x00, 0xFF, 256]] = 1
+_LENGTHS[[0x01, *range(0xD0, 0xD9)]] = 2
+_LENGTHS[[_SCAN, _END]] = _REST
+# From the first four bytes of a part: where `_LENGTHS` has a segment's length, that length as stated, a chunk's length.
+_STEP = np.array([[-256, 0, 1 << 24], [1, 0, 1 << 16], [0, 256, 1 << 8], [0, 1, 1]], np.int32)
+_STEP_FROM = np.array([255 * 256, 2, 12], np.int32)
+
+# What a part is. The first three have bodies that are read.
+_EXIF, _XMP, _PROFILE, _WHOLE_PROFILE, _FRAME, _DATA, _PROGRESSIVE, _TRANSPARENT, _OLD_EXIF, _PACKED_XMP = range(10)
+_MEANINGS, _BODIES = 10, 3
+# By format: bytes at offsets in a part, and what the part then is.
+_BEGINNINGS: Mapping[int, list[tuple[Mapping[int, bytes], tuple[int, ...]]]] = {
+    IS_JPEG: [
+        *(({0: bytes((0xFF, frame))}, (_FRAME,)) for frame in FRAMES if frame not in PROGRESSIVE),
+        *(({0: bytes((0xFF, frame))}, (_FRAME, _PROGRESSIVE)) for frame in PROGRESSIVE),
+        ({0: bytes((0xFF, _SCAN))}, (_DATA,)),
+        ({0: b"\xff\xe1", 4: EXIF_IN_JPEG}, (_EXIF,)),
+        ({0: b"\xff\xe1", 4: XMP_IN_JPEG}, (_XMP,)),
+        ({0: b"\xff\xe2", 4: ICC_IN_JPEG}, (_PROFILE,)),
+        ({0: b"\xff\xe2", 4: ICC_IN_JPEG, 17: b"\x01"}, (_WHOLE_PROFILE,)),
+    ],
+    IS_PNG: [
+        ({0: b"\0\0\0\x0dIHDR"}, (_FRAME,)),
+        ({4: b"IDAT"}, (_DATA,)),
+        ({4: b"tRNS"}, (_TRANSPARENT,)),
+        ({4: b"eXIf"}, (_EXIF,)),
+        ({4: b"iTXt" + XMP_IN_PNG + b"\0"}, (_XMP,)),
+        ({4: b"iTXt" + XMP_IN_PNG + b"\x01"}, (_PACKED_XMP,)),
+        ({4: b"iCCP"}, (_PROFILE, _WHOLE_PROFILE)),
+        *(({4: kind + OLD_EXIF_IN_PNG}, (_OLD_EXIF,)) for kind in (b"tEXt", b"zTXt", b"iTXt")),
+    ],
+}
+_HEAD = 36  # bytes of a part that are looked at
+_ANY, _NOTHING = -1, 256
+# From the first bytes of a part: height, width, bits of a channel, channels or kind of color, the part's length, and
+# the number of channels in a scan.
+_NUMBERS = {
+    IS_JPEG: ({5: 256, 6: 1}, {7: 256, 8: 1}, {4: 1}, {9: 1}, {2: 256, 3: 1}, {4: 1}),
+    IS_PNG: (
+        {12: 1 << 24, 13: 1 << 16, 14: 1 << 8, 15: 1},
+        {8: 1 << 24, 9: 1 << 16, 10: 1 << 8, 11: 1},
+        {16: 1},
+        {17: 1},
+        {0: 1 << 24, 1: 1 << 16, 2: 1 << 8, 3: 1},
+        {},
+    ),
+}
+# Where the bodies begin in their parts, and how much shorter than the stated lengths they are.
+_BEGIN, _LESS = np.zeros((2, 3, _MEANINGS), np.int32)
+_BEGIN[IS_JPEG, :_BODIES] = 4 + len(EXIF_IN_JPEG), 4 + len(XMP_IN_JPEG), 6 + len(ICC_IN_JPEG)
+_BEGIN[IS_PNG, :_BODIES] = 8
+_LESS[IS_JPEG, :_BODIES] = _BEGIN[IS_JPEG, :_BODIES] - 2
+
+
+def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return by format the beginnings, int32 `[3, P, H]`, their meanings, int32 `[3, P, M]`, and weights of numbers."""
+    most = max(map(len, _BEGINNINGS.values()))
+    beginnings = np.full((3, most, _HEAD), _NOTHING, np.int32)
+    meanings = np.zeros((3, most, _MEANINGS), np.int32)
+    weights = np.zeros((3, _HEAD, 6), np.int32)
+    for form, rows in _BEGINNINGS.items():
+        for number, (wanted, what) in enumerate(rows):
+            beginnings[form, number] = _ANY
+            for at, text in wanted.items():
+                beginnings[form, number, at : at + len(text)] = list(text)
+            meanings[form, number, list(what)] = 1
+        for number, by_place in enumerate(_NUMBERS[form]):
+            weights[form, list(by_place), number] = list(by_place.values())
+    return beginnings, meanings, weights
+
+
+_LOOK, _MEAN, _WEIGH = _tables()
 
 
 class Header(NamedTuple):
@@ -17,14 +121,104 @@ class Header(NamedTuple):
     width: tf.Tensor
     """int32: pixels, as stored."""
     channels: tf.Tensor
-    """int32: 1 for grey, 3 for colour, 4 for CMYK."""
+    """int32: 1 for grey, 3 for color, 4 for CMYK."""
+    is_png: tf.Tensor
+    """bool."""
     is_deep: tf.Tensor
     """bool: 16 bits a channel."""
     has_alpha: tf.Tensor
-    """bool: an alpha channel, or transparent colours."""
+    """bool: an alpha channel, or transparent colors."""
     exif: tf.Tensor
     """string: a TIFF header with its directories; else empty."""
     xmp: tf.Tensor
     """string: an XMP packet; else empty."""
     profile: tf.Tensor
-    """string: an ICC profile; else empty."""
+    """string: an ICC profile, of a PNG the whole chunk's body (see `unpacked`); else empty."""
+
+
+def header(content: tf.Tensor) -> Header:
+    """Return the header of a JPEG or PNG, a string scalar; the fault names any other kind of file."""
+    start = tf.strings.substr(content, 0, len(PNG))
+    is_png = start == PNG
+    form = tf.where(is_png, IS_PNG, tf.where(tf.strings.substr(start, 0, len(JPEG)) == JPEG, IS_JPEG, NEITHER))
+    data = graph_bytes.octets(content, _HEAD + 4)
+    parts = _parts(data, form)
+    heads = graph_bytes.rows(data, parts, _HEAD)
+    look = tf.gather(_LOOK, form)
+    is_one = tf.reduce_all((tf.expand_dims(heads, 1) == look) | (look < 0), axis=2)
+    means = tf.matmul(tf.cast(is_one, tf.int32), tf.gather(_MEAN, form))  # int32 [parts, meanings], 0 or 1
+    rows, counts = tf.argmax(means, axis=0), tf.reduce_sum(means, axis=0)
+    numbers, positions = tf.matmul(tf.gather(heads, rows), tf.gather(_WEIGH, form)), tf.gather(parts, rows)
+    lines, count, at = tf.unstack(numbers), tf.unstack(counts), tf.unstack(positions)
+    height, width, depth, color, _, _ = tf.unstack(lines[_FRAME])
+    *_, length, scan_channels = tf.unstack(numbers, axis=1)
+    channels = tf.where(is_png, tf.where(color % 4 == 0, 1, 3), color)
+
+    begin = tf.unstack(tf.minimum(positions + tf.gather(_BEGIN, form), tf.strings.length(content)))
+    length = tf.unstack(tf.where(counts > 0, tf.maximum(length - tf.gather(_LESS, form), 0), 0))
+    exif, xmp, profile = (tf.strings.substr(content, begin[one], length[one]) for one in (_EXIF, _XMP, _PROFILE))
+
+    # Otherwise a decoder reads one scan, whatever follows.
+    has_more_scans = (count[_PROGRESSIVE] > 0) | (~is_png & (tf.unstack(scan_channels)[_DATA] < channels))
+    too_many = tf.cond(has_more_scans, lambda: _scans(data[at[_DATA] :]) > MAX_SCANS, lambda: tf.constant(False))
+    is_damaged = (tf.reduce_min([count[_FRAME], count[_DATA], height, width]) < 1) | (is_png & (at[_FRAME] != len(PNG)))
+    is_too_long = is_png & (tf.size(parts) >= _MOST_PARTS[IS_PNG])
+    is_large = (count[_PROFILE] > 1) | (count[_PROFILE] != count[_WHOLE_PROFILE])
+    is_large |= is_png & (tf.strings.length(profile) > _MAX_PROFILE)
+    fault = graph_bytes.reason(
+        (is_damaged, "cannot be decoded: its header is damaged"),
+        (~is_png & (depth != 8), "is a JPEG with more than 8 bits a channel: send one with 8"),
+        (tf.reduce_all(channels != [1, 3, 4]), "is a JPEG that is not grey, RGB or CMYK: send RGB"),
+        (too_many, f"is a JPEG of more than {MAX_SCANS} scans: send one with fewer"),
+        ((count[_PROFILE] > 0) & (channels == 4), "is CMYK with a color profile: send it as sRGB"),
+        (is_large, "has a large color profile: send it as sRGB"),
+        (is_too_long, f"is a PNG of {_MOST_PARTS[IS_PNG]} chunks: send one with fewer"),
+        (count[_PACKED_XMP] > 0, "is a PNG with compressed XMP: send it without"),
+        (count[_OLD_EXIF] > 0, "is a PNG with EXIF as text: send it without"),
+    )
+    return Header(
+        fault=tf.cond(form == NEITHER, lambda: graph_kinds.fault(content), lambda: fault),
+        height=height,
+        width=width,
+        channels=channels,
+        is_png=is_png,
+        is_deep=is_png & (depth == 16),
+        has_alpha=is_png & ((color >= 4) | (count[_TRANSPARENT] > 0)),
+        exif=exif,
+        xmp=xmp,
+        profile=profile,
+    )
+
+
+def _parts(data: tf.Tensor, form: tf.Tensor) -> tf.Tensor:
+    """Return the positions of the parts, int32 `[N]`; N is at least 1, for any file."""
+    end, is_png = tf.size(data) - (_HEAD + 4), form == IS_PNG
+    most = tf.gather([1, _MOST_PARTS[IS_JPEG], _MOST_PARTS[IS_PNG]], form)
+
+    def follow(at: tf.Tensor, count: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
+        marker, stated, chunk = tf.unstack(graph_bytes.numbers(data, at, _STEP) + _STEP_FROM, axis=1)
+        known = tf.gather(_LENGTHS, tf.clip_by_value(marker, 0, 256))
+        length = tf.where(is_png, chunk, tf.where(known == _STATED, stated, known))
+        length = tf.where(length < 0, _REST, tf.minimum(length, _REST))
+        return tf.minimum(at + length, end + 1), count + 1, found.write(count, at)
+
+    found = tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[1])
+    start = tf.minimum(tf.gather([[0], [2], [len(PNG)]], form), end)
+    _, _, found = tf.while_loop(
+        lambda at, count, _: tf.reduce_all(at <= end) & (count < most), follow, (start, tf.constant(0), found)
+    )
+    return tf.squeeze(found.stack(), 1)
+
+
+def _scans(data: tf.Tensor) -> tf.Tensor:
+    """Return how often two bytes look like the beginning of a scan: int64 scalar, at least the number of scans.
+
+    Comments and images behind the end of this one may have the same bytes, but data of scans never has them.
+    """
+    return tf.math.count_nonzero((data[:-1] == 0xFF) & (data[1:] == _SCAN))
+
+
+def unpacked(profile: tf.Tensor) -> tf.Tensor:
+    """Return the profile in an iCCP chunk: a name, a zero byte, the method (zero), and the packed bytes."""
+    packed = tf.strings.regex_replace(profile, r"^\C{0,79}?\x00\x00", "")
+    return tf.io.decode_compressed(packed, "ZLIB")

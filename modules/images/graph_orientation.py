@@ -5,6 +5,7 @@ EXIF comes first, as in Pillow and in phones' galleries; XMP counts if EXIF does
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.images import graph_bytes
@@ -12,7 +13,27 @@ from edgetune.modules.images import graph_bytes
 UPRIGHT = 1
 _ORIENTATION, _SHORT, _LONG = 0x0112, 3, 4
 _ENTRY = 12
+# The entries of a directory are sorted by their tags, and only a few dozen tags are below this one.
+_MOST_ENTRIES = 100
 _IN_XMP = r'\C*?tiff:Orientation(?:="|>)([0-9])\C*'
+_PLACES = np.arange(_MOST_ENTRIES, dtype=np.int32)
+# Orientations in which the rows are upside down, in which the columns are mirrored, and the channels: none.
+_MIRRORED = ((3, 4, 7, 8), (2, 3, 6, 7), (0, 0, 0, 0))
+
+
+def _weights() -> np.ndarray:
+    """Return for Motorola's and Intel's byte order the weights of an entry's bytes: int32 `[2, 12, 5]`.
+
+    They give the tag, the type, the number of values, and the value as 16 and as 32 bits.
+    """
+    weights = np.zeros((2, _ENTRY, 5), np.int64)
+    for number, (at, size) in enumerate([(0, 2), (2, 2), (4, 4), (8, 2), (8, 4)]):
+        little = [1 << 8 * place for place in range(size)]
+        weights[:, at : at + size, number] = [little[::-1], little]
+    return weights.astype(np.int32)
+
+
+_WEIGHTS = _weights()
 
 
 def orientation(exif: tf.Tensor, xmp: tf.Tensor) -> tf.Tensor:
@@ -25,39 +46,30 @@ def orientation(exif: tf.Tensor, xmp: tf.Tensor) -> tf.Tensor:
     Returns:
         int32 scalar; 1, upright, if none is stated that can be read.
     """
-    none = tf.constant(0)
-    stated = tf.cond(tf.strings.length(exif) > 0, lambda: _of_exif(exif), lambda: none)
-    stated = tf.cond((stated == 0) & (tf.strings.length(xmp) > 0), lambda: _of_xmp(xmp), lambda: stated)
+    stated = tf.cond(exif != "", lambda: _of_exif(exif), lambda: tf.constant(0))
+    stated = tf.where(stated == 0, _of_xmp(xmp), stated)
     return tf.where((stated >= 1) & (stated <= 8), stated, UPRIGHT)
 
 
 def _of_exif(exif: tf.Tensor) -> tf.Tensor:
     """Return the value of the tag (TIFF 6.0, section 2; Exif 2.32, 4.6.4); 0 if the first directory lacks the tag."""
     tiff = tf.strings.regex_replace(exif, r"^(?:Exif\x00\x00)+", "")  # in PNGs of some programs
+    data = graph_bytes.octets(tiff, (_MOST_ENTRIES + 2) * _ENTRY)
+    order = tf.strings.substr(tiff, 0, 4)
+    weights = tf.gather(_WEIGHTS, tf.cast(order == b"II*\0", tf.int32))
     length = tf.strings.length(tiff)
-    data = graph_bytes.padded(tiff)
-    header = graph_bytes.word(data, 0)
-    is_little = header == graph_bytes.code("II*\0")
-
-    def numbers(at: tf.Tensor | int, count: tf.Tensor | int) -> tf.Tensor:
-        """Return 16-bit numbers in the file's byte order: int32 `[count]`."""
-        octets = tf.strings.substr(data, at, 2 * count)
-        orders = (tf.io.decode_raw(octets, tf.uint16, little_endian=is_first) for is_first in (True, False))
-        return tf.cast(tf.where(is_little, *orders), tf.int32)
-
-    start = tf.ensure_shape(numbers(4, 2), [2])
-    high, low = tf.where(is_little, tf.reverse(start, [0]), start)[0], tf.where(is_little, start[0], start[1])
-    directory = tf.where(high == 0, tf.minimum(low, length), length)
-    count = tf.minimum(numbers(directory, 1)[0], tf.maximum(length - directory - 2, 0) // _ENTRY)
-    # Of each entry: the tag, the type, two halves of the number of values, two of the value.
-    tags, kinds, *halves = tf.unstack(
-        tf.reshape(numbers(directory + 2, count * (_ENTRY // 2)), [-1, _ENTRY // 2]), axis=1
-    )
-    value = tf.where((kinds == _LONG) & ~is_little, halves[3], halves[2])
-    is_valid = ((kinds == _SHORT) | (kinds == _LONG)) & (halves[0] + halves[1] == 1)
-    found = graph_bytes.last(tags == _ORIENTATION, tf.where(is_valid & (value > 0), value, UPRIGHT))
-    is_tiff = is_little | (header == graph_bytes.code("MM\0*"))
-    return tf.where(is_tiff & (found != graph_bytes.NONE), found, 0)
+    _, _, directory, _, _ = tf.unstack(
+        graph_bytes.numbers(data, np.zeros(1, np.int32), weights), axis=1
+    )  # 32 bits at 4
+    directory = tf.where((directory < 0) | (directory > length), length, directory)
+    count, *_ = tf.unstack(graph_bytes.numbers(data, directory, weights), axis=1)
+    count = tf.minimum(count, (length - directory - 2) // _ENTRY)
+    entries = graph_bytes.numbers(data, directory + 2 + _ENTRY * _PLACES, weights)
+    tags, kinds, number, short, long = tf.unstack(entries, axis=1)
+    value = tf.where(kinds == _LONG, long, short)
+    is_valid = ((kinds == _SHORT) | (kinds == _LONG)) & (number == 1) & (value > 0)
+    is_found = (tags == _ORIENTATION) & (count > _PLACES) & tf.reduce_any(order == [b"II*\0", b"MM\0*"])
+    return tf.reduce_max(tf.where(is_found, tf.where(is_valid, value, UPRIGHT), 0))
 
 
 def _of_xmp(xmp: tf.Tensor) -> tf.Tensor:
@@ -71,9 +83,8 @@ def turn(pixels: tf.Tensor, stated: tf.Tensor) -> tf.Tensor:
 
     def turned() -> tf.Tensor:
         # 5 to 8 swap the sides. Then the rows are upside down, or the columns are mirrored, or both.
-        image = tf.cond(stated >= 5, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
-        rows = tf.reduce_any(tf.constant([3, 4, 7, 8]) == stated)
-        columns = tf.reduce_any(tf.constant([2, 3, 6, 7]) == stated)
-        return tf.raw_ops.Reverse(tensor=image, dims=tf.stack([rows, columns, False]))
+        image = tf.transpose(pixels, tf.gather([[0, 1, 2], [1, 0, 2]], tf.cast(stated >= 5, tf.int32)))
+        mirrored = tf.reduce_any(tf.constant(_MIRRORED) == stated, axis=1)
+        return tf.raw_ops.Reverse(tensor=image, dims=mirrored)
 
     return tf.cond(stated == UPRIGHT, lambda: pixels, turned)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
 
 import tensorflow as tf
 
-from edgetune.modules.images import graph_colour, graph_jpeg, graph_kinds, graph_png
+from edgetune.modules.images import graph_colour, graph_header, plain
 from edgetune.modules.images.graph_colour import Conversion
 from edgetune.modules.images.graph_header import Header
 from edgetune.modules.images.graph_orientation import orientation, turn
@@ -22,7 +21,7 @@ from edgetune.modules.images.reading import Reading
 CHANNELS = 3
 # Scaling by the JPEG decoder, to a half, a quarter or an eighth, stops at this multiple of the final size, so that the
 # last step determines the quality.
-_GAP = 1.5
+_RATIOS, _GAP = (2, 4, 8), 1.5
 # Colours and transparency are computed for so many pixels at a time: they take several times the memory of the image.
 _AT_A_TIME = 1 << 20
 # No image has so long a side.
@@ -32,6 +31,8 @@ _tracing = threading.Lock()
 
 def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
     """Read one image.
+
+    Outside of a graph, a plain file (`plain`) is only decoded, and nothing is traced.
 
     Args:
         content: string scalar: a JPEG or PNG of any kind; see the table in docs/serving.md.
@@ -44,19 +45,49 @@ def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
     Raises:
         tf.errors.InvalidArgumentError: On execution: the image's data is damaged or cut off.
     """
+    content = tf.convert_to_tensor(content)
+    header = plain.inspect(content.numpy()) if tf.executing_eagerly() else None
+    if header is None or header.height * header.width > reading.max_pixels or not _is_srgb(header):
+        return read_by_graph(content, reading)
+    return tf.constant(""), _plain(content, header, reading.max_side or _NO_SIDE)
+
+
+def _is_srgb(header: plain.Plain) -> bool:
+    return not header.profile or _changes_nothing(header.profile, header.channels)
+
+
+@functools.lru_cache(maxsize=64)
+def _changes_nothing(profile: bytes, channels: int) -> bool:
+    how = graph_colour.conversion(tf.constant(profile), tf.constant(channels))
+    return not how.fault.numpy() and not how.is_needed.numpy()
+
+
+def _plain(content: tf.Tensor, header: plain.Plain, max_side: int) -> tf.Tensor:
+    height, width, *_ = header
+    is_large = max(height, width) > max_side
+    if content.numpy().startswith(graph_header.PNG):
+        pixels = tf.io.decode_png(content, CHANNELS)
+    else:
+        ratio = (1, *_RATIOS)[halvings(height, width, max_side)] if is_large else 1
+        pixels = tf.io.decode_jpeg(content, CHANNELS, ratio=ratio)
+    return within(pixels, height, width, max_side) if is_large else pixels
+
+
+def read_by_graph(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
+    """Do what `read` does, by the function that every graph has."""
     options = (reading.max_pixels, tf.int64), (reading.max_side or _NO_SIDE, tf.int32), (reading.background, tf.int32)
-    fault, pixels = _function()(tf.convert_to_tensor(content), *(tf.constant(*option) for option in options))
+    fault, pixels = _function()(content, *(tf.constant(*option) for option in options))
     return fault, pixels
 
 
-def _function() -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+def _function() -> tf.types.experimental.ConcreteFunction:
     """Return `_read`, traced once for all graphs and options of this process: tracing takes seconds."""
     with _tracing:
         return _traced()
 
 
 @functools.cache
-def _traced() -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+def _traced() -> tf.types.experimental.ConcreteFunction:
     shapes: tuple[tuple[list[int], tf.DType], ...] = (([], tf.string), ([], tf.int64), ([], tf.int32), ([3], tf.int32))
     with tf.init_scope():  # not inside the graph of whoever calls it first
         # Calling a concrete function takes a third of the time of a general one.
@@ -71,42 +102,39 @@ def _read(content: tf.Tensor, *options: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
         lambda: _upright(content, header, how, reading),
         lambda: tf.zeros([0, 0, CHANNELS], tf.uint8),
     )
-    return header.fault, pixels
+    return header.fault, tf.ensure_shape(pixels, [None, None, CHANNELS])
 
 
 def _header(content: tf.Tensor, reading: Reading) -> tuple[Header, Conversion]:
-    def neither() -> Header:
-        nothing, zero, no = tf.constant(""), tf.constant(0), tf.constant(False)
-        return Header(graph_kinds.fault(content), zero, zero, zero, no, no, nothing, nothing, nothing)
-
-    start = tf.strings.substr(content, 0, len(graph_png.START))
-    kind = tf.where(start == graph_png.START, 2, tf.where(tf.strings.substr(start, 0, 3) == graph_jpeg.START, 1, 0))
-    header = tf.switch_case(kind, [neither, lambda: graph_jpeg.header(content), lambda: graph_png.header(content)])
-    is_tagged = (header.fault == "") & (tf.strings.length(header.profile) > 0)
-    how = tf.cond(is_tagged, lambda: graph_colour.conversion(header.profile, header.channels), graph_colour.none)
+    header = graph_header.header(content)
+    is_tagged = (header.fault == "") & (header.profile != "")
+    how = tf.cond(is_tagged, lambda: _conversion(header), graph_colour.none)
     many = tf.cast(header.height, tf.int64) * tf.cast(header.width, tf.int64) > tf.cast(reading.max_pixels, tf.int64)
     too_large = tf.strings.join(["has more than ", tf.strings.as_string(reading.max_pixels), " pixels: send fewer"])
     fault = tf.where(header.fault != "", header.fault, tf.where(many, too_large, how.fault))
     return header._replace(fault=fault), how
 
 
+def _conversion(header: Header) -> Conversion:
+    profile = tf.cond(header.is_png, lambda: graph_header.unpacked(header.profile), lambda: header.profile)
+    return graph_colour.conversion(profile, header.channels)
+
+
 def _upright(content: tf.Tensor, header: Header, how: Conversion, reading: Reading) -> tf.Tensor:
-    is_png = tf.strings.substr(content, 0, len(graph_png.START)) == graph_png.START
-
-    def with_alpha() -> tf.Tensor:
-        pixels = tf.cond(
-            header.is_deep,
-            lambda: _to_8_bits(tf.io.decode_png(content, 4, tf.uint16)),
-            lambda: tf.io.decode_png(content, 4),
-        )
-        return _opaque(pixels, how, reading)
-
-    def plain() -> tf.Tensor:
-        pixels = tf.cond(is_png, lambda: tf.io.decode_png(content, 3), lambda: _of_jpeg(content, header, reading))
-        return tf.cond(how.is_needed, lambda: _opaque(pixels, how, reading), lambda: pixels)
-
-    pixels = tf.cond(header.has_alpha | header.is_deep, with_alpha, plain)
-    return turn(_within(pixels, header, reading), orientation(header.exif, header.xmp))
+    # In this order, so that the index is the number of halvings of a JPEG, or the last ones for PNGs.
+    decoders = [
+        *(lambda ratio=ratio: tf.io.decode_jpeg(content, CHANNELS, ratio=ratio) for ratio in (1, *_RATIOS)),
+        lambda: tf.io.decode_png(content, CHANNELS),
+        lambda: tf.io.decode_png(content, CHANNELS + 1),
+        lambda: _to_8_bits(tf.io.decode_png(content, CHANNELS + 1, tf.uint16)),
+    ]
+    decoder = tf.where(header.is_deep, 6, tf.where(header.has_alpha, 5, 4))
+    decoder = tf.where(header.is_png, decoder, halvings(header.height, header.width, reading.max_side))
+    decoded = tf.switch_case(decoder, decoders)
+    is_mixed = header.is_deep | header.has_alpha | how.is_needed
+    pixels = tf.cond(is_mixed, lambda: _opaque(decoded, header, how, reading), lambda: decoded)
+    pixels = within(pixels, header.height, header.width, reading.max_side)
+    return turn(pixels, orientation(header.exif, header.xmp))
 
 
 def _to_8_bits(pixels: tf.Tensor) -> tf.Tensor:
@@ -114,32 +142,36 @@ def _to_8_bits(pixels: tf.Tensor) -> tf.Tensor:
     return tf.cast((tf.minimum(pixels, highest) + 128) // 257, tf.uint8)
 
 
-def _of_jpeg(content: tf.Tensor, header: Header, reading: Reading) -> tf.Tensor:
-    ratios = (1, 2, 4, 8)
-    longer = tf.maximum(header.height, header.width)
-    enough = tf.cast(longer, tf.float32) >= _GAP * tf.cast(reading.max_side, tf.float32) * tf.constant(
-        ratios[1:], tf.float32
-    )
-    decoders = [lambda ratio=ratio: tf.io.decode_jpeg(content, CHANNELS, ratio=ratio) for ratio in ratios]
-    return tf.switch_case(tf.reduce_sum(tf.cast(enough, tf.int32)), decoders)
+def halvings(height: tf.Tensor, width: tf.Tensor, max_side: tf.Tensor) -> tf.Tensor:
+    """Return how often a JPEG's decoder halves the sides, 0..3, of an image to be scaled down to `max_side`: int32."""
+    longer = tf.cast(tf.maximum(height, width), tf.float32)
+    enough = longer >= _GAP * tf.cast(max_side, tf.float32) * tf.constant(_RATIOS, tf.float32)
+    return tf.reduce_sum(tf.cast(enough, tf.int32))
 
 
-def _opaque(pixels: tf.Tensor, how: Conversion, reading: Reading) -> tf.Tensor:
+def _opaque(pixels: tf.Tensor, header: Header, how: Conversion, reading: Reading) -> tf.Tensor:
     """Convert uint8 `[height, width, 3 or 4]` to opaque sRGB, uint8 `[height, width, 3]`."""
     shape = tf.shape(pixels)
-    rows = tf.maximum(_AT_A_TIME // tf.maximum(shape[1], 1), 1)
-    steps = (shape[0] + rows - 1) // rows
+    flat, count = tf.reshape(pixels, [-1, shape[2]]), shape[0] * shape[1]
 
-    def part(step: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
-        some = pixels[step * rows : (step + 1) * rows]
-        colours = graph_colour.to_srgb(some[..., :CHANNELS], how)
-        if pixels.shape[-1] > CHANNELS:
-            colours = _over(colours, some[..., CHANNELS:], reading.background)
-        return step + 1, done.write(step, colours)
+    def part(at: tf.Tensor, step: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
+        some = flat[at : at + _AT_A_TIME]
+        colours = some[:, :CHANNELS]
+        colours = tf.cond(
+            how.is_needed,
+            lambda: graph_colour.to_srgb(tf.cast(colours, tf.int32), how.curves, how.matrix),
+            lambda: colours,
+        )
+        colours = tf.cond(
+            shape[2] > CHANNELS, lambda: _over(colours, some[:, CHANNELS:], reading.background), lambda: colours
+        )
+        return at + _AT_A_TIME, step + 1, done.write(step, colours)
 
-    done = tf.TensorArray(tf.uint8, size=steps, infer_shape=False, element_shape=[None, None, CHANNELS])
-    _, done = tf.while_loop(lambda step, _: step < steps, part, (tf.constant(0), done), parallel_iterations=1)
-    return tf.reshape(done.concat(), [shape[0], shape[1], CHANNELS])
+    done = tf.TensorArray(tf.uint8, 0, dynamic_size=True, infer_shape=False, element_shape=[None, CHANNELS])
+    *_, done = tf.while_loop(
+        lambda at, *_: at < count, part, (tf.constant(0), tf.constant(0), done), parallel_iterations=1
+    )
+    return tf.reshape(done.concat(), [header.height, header.width, CHANNELS])
 
 
 def _over(colours: tf.Tensor, alpha: tf.Tensor, background: tuple[int, int, int]) -> tf.Tensor:
@@ -149,10 +181,16 @@ def _over(colours: tf.Tensor, alpha: tf.Tensor, background: tuple[int, int, int]
     return tf.cast((mixed + mixed // 256) // 256, tf.uint8)  # the same as round(mixed / 255)
 
 
-def _within(pixels: tf.Tensor, header: Header, reading: Reading) -> tf.Tensor:
-    """Scale down to `max_side`, bilinear with antialiasing."""
-    stored = tf.cast(tf.stack([header.height, header.width]), tf.float64)
-    limit = tf.cast(reading.max_side, tf.float64)
+def within(pixels: tf.Tensor, height: tf.Tensor, width: tf.Tensor, max_side: tf.Tensor) -> tf.Tensor:
+    """Scale an image down to `max_side`, bilinear with antialiasing.
+
+    Args:
+        pixels: uint8 `[h, w, 3]`: the image, or what a JPEG's decoder has scaled down of it.
+        height: Of the image as it is stored, int32.
+        width: The same.
+        max_side: int32.
+    """
+    stored, limit = tf.cast(tf.stack([height, width]), tf.float64), tf.cast(max_side, tf.float64)
     longer = tf.reduce_max(stored)
     size = tf.cast(tf.maximum(tf.round(stored * limit / longer), 1.0), tf.int32)
     return tf.cond(longer > limit, lambda: resized(pixels, size), lambda: pixels)

@@ -11,14 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from edgetune.modules.images.reading import Reading
 from edgetune.modules.serving.export import export_saved_model
+from tests.helpers.camera_files import READING
 from tests.tiny import transform
 from tests.tiny.session import made_once
 
 LABELS = ("down", "left", "right", "up")
 SIZE = 32
-READING = Reading(max_pixels=40_000, max_side=64, background=(255, 128, 0))
 
 
 def net() -> keras.Model:
@@ -43,10 +42,3 @@ def saved_model() -> str:
         export_saved_model(net(), transform.graph(LABELS, SIZE, READING), SIZE, str(folder))
 
     return str(made_once("arrows", make))
-
-
-def pixels(width: int = 48, height: int = 40) -> np.ndarray:
-    """Return an image that is bright at the top, and a little brighter at the left: uint8 `[height, width, 3]`."""
-    rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    bright = 230 - 190 * rows - 30 * columns
-    return np.stack([bright, bright * 0.8, 40 + bright * 0.3], axis=-1).astype(np.uint8)

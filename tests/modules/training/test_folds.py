@@ -102,7 +102,7 @@ def accuracy(label: np.ndarray, group: np.ndarray, pooled: np.ndarray) -> float:
     """Return the share of images that linear heads answer right out of fold."""
     made = features(label, group, pooled)
     right = np.zeros(len(label), bool)
-    for fold in train_folds(made, 1 + label.max(), 3, LINEAR, TRAINING, ""):
+    for fold in train_folds(made, int(label.max()) + 1, 3, LINEAR, TRAINING, ""):
         for rows, probabilities in fold.answers(made):
             right[rows] = probabilities.argmax(axis=1) == label[rows]
     return float(right.mean())

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from edgetune.components.image_example_gen.raw_example import from_image
+from edgetune.components.image_example_gen.raw_example import RawExample, from_image
 from edgetune.modules.contracts.signatures import IMAGE_BYTES, PROBABILITIES, SERVING
 from edgetune.modules.evaluation.answers import SCHEMA
 from edgetune.modules.evaluation.originals import Location
@@ -50,6 +50,23 @@ def photographs(each: int = 2) -> dict[str, bytes]:
     return {f"{label}/{number}.png": model.png(pixels) for number, (pixels, label) in numbered}
 
 
+def write_examples(photos: Path, examples: Path, files: Mapping[str, bytes]) -> list[RawExample]:
+    """Write photographs by their path, and their raw examples as those of the test split."""
+    shard = examples / "Split-test" / "data-00000-of-00001.gz"
+    shard.parent.mkdir(parents=True)
+    made: list[RawExample] = []
+    for source, content in files.items():
+        path = photos / source
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        made.append(from_image(content, path.parent.name, source, READING).value)
+    with tf.io.TFRecordWriter(str(shard), "GZIP") as writer:
+        for raw in made:
+            writer.write(raw.example)
+    recorded_shards.record(examples)
+    return made
+
+
 def write(
     folder: Path,
     files: Mapping[str, bytes] | None = None,
@@ -65,19 +82,9 @@ def write(
     files = photographs() if files is None else files
     location = Location("images", str(folder / "photos"), READING)
     given = Given(*(folder / name for name in ("photos", "examples", "evaluation", "report")), tuple(files), location)
-    shard = given.examples / "Split-test" / "data-00000-of-00001.gz"
-    for path in (shard.parent, given.evaluation, given.report):
+    made = write_examples(given.photos, given.examples, files)
+    for path in (given.evaluation, given.report):
         path.mkdir(parents=True)
-    made = []
-    for source, content in files.items():
-        path = given.photos / source
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        made.append(from_image(content, path.parent.name, source, READING).value)
-    with tf.io.TFRecordWriter(str(shard), "GZIP") as writer:
-        for raw in made:
-            writer.write(raw.example)
-    recorded_shards.record(given.examples)
     served = loaded(edge.saved_model()).signatures[SERVING]
     encoded = [tf.train.Example.FromString(raw.example).features.feature["image"].bytes_list.value[0] for raw in made]
     scores = measured(np.asarray(served(**{IMAGE_BYTES: tf.constant(encoded, tf.string)})[PROBABILITIES]))

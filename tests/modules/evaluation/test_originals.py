@@ -47,12 +47,13 @@ def test_an_image_that_occurs_twice_is_chosen_once():
 
 def test_examples_are_those_of_the_wanted_images_and_of_equal_files_the_first_by_name(tmp_path):
     photos = infra.photographs(1)
-    given = infra.write(tmp_path, {**photos, "red/a copy.png": photos["red/2.png"]})
+    uri = tmp_path / "examples"
+    infra.write_examples(tmp_path / "photos", uri, {**photos, "red/a copy.png": photos["red/2.png"]})
     red = read_image(photos["red/2.png"], infra.READING).digest
-    found = originals.examples(str(given.examples), {red: "red", "f" * 64: "blue"})
+    found = originals.examples(str(uri), {red: "red", "f" * 64: "blue"})
     assert set(found) == {red}
     assert originals.source_of(found[red]) == "red/2.png"
-    assert originals.examples(str(given.examples), {red: "blue"}) == {}
+    assert originals.examples(str(uri), {red: "blue"}) == {}
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:

@@ -91,20 +91,34 @@ def _as_list(overrides: Overrides) -> list[str]:
     return list(overrides)
 
 
-def load_bundle(path: str | Path, variant: str | None = None) -> Classifier:
+def load_bundle(
+    path: str | Path,
+    variant: str | None = None,
+    *,
+    public_key: str | Path | None = None,
+    sign_tool: str | None = None,
+) -> Classifier:
     """Open a model of an edge bundle, after checking the bundle's files against their digests.
+
+    The model runs in a process of its own, which ends with the returned object.
 
     Args:
         path: Folder of a pushed bundle on this machine, or one `.tflite` file.
         variant: Such as `int8`; None for float32, the reference, or the first by name if there is none.
+        public_key: PEM file of the key that must have signed the bundle; None does not check a signature.
+        sign_tool: Command of sigstore's model-signing, by name or path; None for the one on PATH.
 
     Raises:
-        BundleError: The bundle lacks a file or has one that is not what was pushed, or the model cannot be used.
+        BundleError: The bundle lacks a file, has one that is not what was pushed or is not signed with this key, or the
+            model cannot be used.
+        ConfigError: The public key does not exist, or the tool is not installed.
     """
     _check_not_empty(path)
     from edgetune.modules.bundle.predict import open_model
+    from edgetune.modules.bundle.signing import TOOL
 
-    return open_model(Path(path), variant)
+    key = None if public_key is None else Path(public_key)
+    return open_model(Path(path), variant, key, sign_tool or TOOL)
 
 
 def verify(
@@ -112,14 +126,16 @@ def verify(
     *,
     public_key: str | Path | None = None,
     sign_tool: str | None = None,
+    ignore_signature: bool = False,
     report: Callable[[Check], None] = lambda _: None,
 ) -> list[Check]:
     """Check everything of an edge bundle: files, labels, models, their answers, its signature.
 
     Args:
         path: Folder of a pushed bundle, on this machine.
-        public_key: PEM file of the key that must have signed it; None does not check the signature.
+        public_key: PEM file of the key that must have signed it; without it, a signed bundle fails.
         sign_tool: Command of sigstore's model-signing, by name or path; None for the one on PATH.
+        ignore_signature: Whether a signature is not checked.
         report: Called with each check as it is done.
 
     Returns:
@@ -134,7 +150,7 @@ def verify(
     from edgetune.modules.bundle.verify import verify as check
 
     key = None if public_key is None else Path(public_key)
-    return check(Path(path), key, sign_tool or signing.TOOL, report)
+    return check(Path(path), key, sign_tool or signing.TOOL, report, ignore_signature)
 
 
 def _check_not_empty(path: str | Path) -> None:

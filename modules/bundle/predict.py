@@ -1,7 +1,8 @@
 """Classify image files with a LiteRT model, as a phone would after the pipeline's own preprocessing.
 
 Images are read and resized by the same functions that made the training data, which use TensorFlow. A second
-implementation would start faster but differ slightly. The model runs in LiteRT's interpreter.
+implementation would start faster but differ slightly. The model runs in LiteRT's interpreter, in a process of its own
+(`isolated_model`).
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ import PIL.Image
 import tensorflow as tf
 
 from edgetune.modules.bundle.files import MAX_BYTES, BundleFiles, checksum_problems, shown
+from edgetune.modules.bundle.isolated_model import IsolatedModel
+from edgetune.modules.bundle.signing import TOOL, require_signature
 from edgetune.modules.contracts.bundle import BUNDLE_JSON, InputReading, model_file, parse_bundle
 from edgetune.modules.contracts.signatures import LABELS_FILE
-from edgetune.modules.core.errors import BundleError, ConfigError, DataError, ExportError
+from edgetune.modules.core.errors import BundleError, ConfigError, DataError
 from edgetune.modules.data.class_folders import ignored
 from edgetune.modules.images import reader
 from edgetune.modules.images.decode import decode
 from edgetune.modules.images.reading import Reading
-from edgetune.modules.litert import inspection, metadata
-from edgetune.modules.litert.interpreter import EdgeRunner
+from edgetune.modules.litert.metadata import MAX_LABELS_BYTES
 from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
 
@@ -68,7 +70,8 @@ class Classifier:
             none; None if they are not known.
 
     Raises:
-        BundleError: The file cannot be read, is not a LiteRT model, has other inputs or outputs, or has no labels.
+        BundleError: The file cannot be read, is not a LiteRT model, has other inputs or outputs, has no labels, or ends
+            the process that runs it.
     """
 
     def __init__(
@@ -83,18 +86,10 @@ class Classifier:
         self.path, self.thresholds = path, thresholds
         self._reading = Reading(_MAX_PIXELS, reading.max_side, reading.background)
         try:
-            facts = inspection.inspect(content)
-            # Variants differ only in the input of int8.
-            variant = "int8" if facts.inputs and facts.inputs[0].dtype == "uint8" else REFERENCE
-            shape = facts.inputs[0].shape if facts.inputs else ()
-            self.image_size = shape[1] if len(shape) == 4 else 0
-            self.labels = metadata.read_labels(content) or _labels_beside(path)
-            problems = inspection.problems(facts, variant, self.image_size, len(self.labels))
-            self._runner = EdgeRunner(content)
-        except (ExportError, IndexError) as error:
-            raise BundleError(f"{path}: {getattr(error, 'cause', error)}", _VERIFY) from None
-        if problems:
-            raise BundleError(f"{path}: {'; '.join(problems)}", "name a model from an edge bundle")
+            self._runner = IsolatedModel(content, _labels_beside(path))
+        except BundleError as error:
+            raise BundleError(f"{path}: {error.cause}", error.remedy or _VERIFY) from None
+        self.labels, self.image_size = self._runner.labels, self._runner.image_size
 
     def predict(self, images: Image | Sequence[Image], threshold: float | str | None = None) -> list[Prediction]:
         """Classify images, read as the pipeline reads them.
@@ -157,6 +152,7 @@ class Classifier:
 
         Raises:
             DataError: It cannot be read, or is not an image that the pipeline would accept.
+            BundleError: The model ends the process that runs it.
         """
         name = str(image) if isinstance(image, str | Path) else "the image"
         try:
@@ -167,7 +163,10 @@ class Classifier:
                 f"{name}: {error}", "give an image file that the pipeline reads, such as JPEG or PNG"
             ) from None
         pixels = decode(tf.constant(read.encoded), self.image_size, self._reading).numpy()
-        return np.asarray(self._runner.probabilities(pixels[np.newaxis])[0])
+        try:
+            return self._runner.probabilities(pixels[np.newaxis])[0]
+        except BundleError as error:
+            raise BundleError(f"{self.path}: {error.cause}", error.remedy) from None
 
     def best(self, probabilities: np.ndarray, top: int) -> list[tuple[str, float]]:
         """Return the `top` most probable classes with their probabilities, the most probable first."""
@@ -175,18 +174,26 @@ class Classifier:
         return [(self.labels[index], float(probabilities[index])) for index in order]
 
 
-def open_model(source: Path, variant: str | None = None) -> Classifier:
+def open_model(
+    source: Path, variant: str | None = None, public_key: Path | None = None, sign_tool: str = TOOL
+) -> Classifier:
     """Open a model, reading images as its bundle specifies.
 
     Args:
         source: A bundle's folder, or a `.tflite` file; a file inside a bundle is treated as part of it.
         variant: As for `model_path`.
+        public_key: PEM file of the key that must have signed the bundle; None does not check a signature.
+        sign_tool: As for `signing.check_signature`.
 
     Raises:
-        BundleError: The model cannot be used, or a file of the bundle is missing or altered.
+        BundleError: The model cannot be used, a file of the bundle is missing or altered, or it is not signed with this
+            key.
+        ConfigError: The public key does not exist, or the signing tool is not installed.
     """
     path = model_path(source, variant)
     if not source.is_dir() and not path.with_name(BUNDLE_JSON).exists():
+        if public_key is not None:
+            raise BundleError(f"{path}: is not in a bundle, so nothing is signed", "name the folder of a signed bundle")
         return Classifier(path)
     folder = path.parent
     files = BundleFiles(folder)
@@ -194,6 +201,8 @@ def open_model(source: Path, variant: str | None = None) -> Classifier:
         named = "; ".join(f"{shown(file)} {cause}" for file, cause, _ in wrong[:_NAMED])
         more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         raise BundleError(f"{folder}: {named}{more}", _VERIFY)
+    if public_key is not None:
+        require_signature(files, public_key, sign_tool)
     try:
         bundle = parse_bundle(files.read(BUNDLE_JSON))
     except BundleError as error:
@@ -280,8 +289,10 @@ def _unreadable(error: OSError) -> None:
     raise DataError(f"{error.filename}: cannot be read: {error.strerror}", "check its permissions")
 
 
-def _labels_beside(path: Path) -> list[str]:
+def _labels_beside(path: Path) -> list[str] | None:
     try:
-        return path.with_name(LABELS_FILE).read_text(encoding="utf-8").splitlines()
+        with path.with_name(LABELS_FILE).open("rb") as file:
+            content = file.read(MAX_LABELS_BYTES + 1)
+        return content.decode().splitlines() if len(content) <= MAX_LABELS_BYTES else None
     except (OSError, UnicodeDecodeError):
-        raise BundleError(f"{path}: has no labels inside, and there is no {LABELS_FILE} beside it", _VERIFY) from None
+        return None

@@ -23,7 +23,8 @@ from edgetune.modules.bundle.files import shown
 from edgetune.modules.core import child_process
 
 _MARK = "edgetune: "
-_MEMORY = 8 << 30  # address space in bytes, most of which a model never touches
+MEMORY = 8 << 30
+"""Address space of a process that runs a model, in bytes, most of which a model never touches."""
 _SECONDS = 300
 _MOST = 8 << 20  # bytes read from the child's output
 
@@ -107,10 +108,9 @@ def probe(task: Task, seconds: int = _SECONDS) -> Findings:
 def main() -> None:
     """Check the model; entry point of the child process."""
     request: dict[str, Any] = json.load(sys.stdin)
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    limit(MEMORY)
     # The soft limit sends a signal that shows the reason; the hard limit kills the process for certain.
     resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"] + 5))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     folder = Path(request.pop("folder"))
     content, findings = (folder / "model.tflite").read_bytes(), Findings()
     try:
@@ -124,6 +124,12 @@ def main() -> None:
         except Exception as error:  # noqa: BLE001
             findings.golden.append(f"cannot be run: {_reason(error)}")
         _tell(findings)
+
+
+def limit(memory: int) -> None:
+    """Bound the address space of this process, in bytes, and let it write no core file."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _tell(findings: Findings) -> None:

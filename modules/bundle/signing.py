@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from edgetune.modules.bundle.files import BundleFiles
 from edgetune.modules.contracts.bundle import SIGNATURE
 from edgetune.modules.core.errors import BundleError, ConfigError, PushError
 
@@ -78,6 +79,29 @@ def check_signature(folder: Path, public_key: Path, tool: str = TOOL) -> None:
             f"is not a signature of these files with this key: {reason}",
             "fetch the bundle again; if this error remains, ask its maker for the right public key, or do not use it",
         )
+
+
+def require_signature(files: BundleFiles, public_key: Path, tool: str = TOOL) -> None:
+    """Check that a bundle is signed with a key, otherwise as `check_signature`.
+
+    Args:
+        files: The bundle's files.
+        public_key: As for `check_signature`.
+        tool: As for `check_signer`.
+
+    Raises:
+        BundleError: Also if there is no signature, or an entry of the folder that is not a regular file.
+        ConfigError: As for `check_signature`.
+    """
+    if SIGNATURE not in files.sizes:
+        remedy = "ask the bundle's maker for a signed one (push.sign_key)"
+        raise BundleError(files.refused.get(SIGNATURE, "the bundle is not signed"), remedy)
+    if files.refused:
+        raise BundleError(
+            "cannot be checked: the folder contains links or other entries that are not regular files",
+            "fetch the bundle again",
+        )
+    check_signature(files.folder, public_key, tool)
 
 
 def _signing(folder: Path, key: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from edgetune.modules.bundle.files import MAX_BYTES, BundleFiles, checksum_problems, shown
 from edgetune.modules.bundle.probe import Task, label_difference, probe, tolerance
-from edgetune.modules.bundle.signing import TOOL, check_signature
+from edgetune.modules.bundle.signing import TOOL, require_signature
 from edgetune.modules.contracts.bundle import (
     BUNDLE_JSON,
     CHECKSUMS,
@@ -30,6 +30,7 @@ from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.core.errors import BundleError
 from edgetune.modules.core.wording import counted
 
+_CHECK_IT = "pass the key of its maker as --public-key FILE, or --ignore-signature"
 _AGAIN = "fetch the bundle again; if this error remains, push it again"
 
 
@@ -70,15 +71,20 @@ class _Checks:
 
 
 def verify(
-    folder: Path, public_key: Path | None = None, tool: str = TOOL, report: Callable[[Check], None] = lambda _: None
+    folder: Path,
+    public_key: Path | None = None,
+    tool: str = TOOL,
+    report: Callable[[Check], None] = lambda _: None,
+    ignore_signature: bool = False,
 ) -> list[Check]:
     """Run all checks on a bundle.
 
     Args:
         folder: `<destination>/<version>` of a push, on this machine.
-        public_key: Public key of the signer; None skips the check of the signature.
+        public_key: Public key of the signer; without it, a signed bundle fails.
         tool: Name or path of the command that checks signatures.
         report: Called with each check when it is done.
+        ignore_signature: Whether a signature is not checked.
 
     Raises:
         BundleError: The folder cannot be read, or is too large for a bundle. Other problems are failed checks.
@@ -105,7 +111,10 @@ def verify(
             checks.failed(stray, f"is a model that {BUNDLE_JSON} does not name", "remove it, or push the bundle again")
     if MODEL_CARD not in files.sizes:
         checks.failed(MODEL_CARD, files.refused.get(MODEL_CARD, "is missing"))
-    _check_signature(files, public_key, tool, checks)
+    if ignore_signature:
+        checks.skipped(SIGNATURE, "not checked, as you chose")
+    else:
+        _check_signature(files, public_key, tool, checks)
     return checks.done
 
 
@@ -209,18 +218,14 @@ def _check_variant(
 
 
 def _check_signature(files: BundleFiles, public_key: Path | None, tool: str, checks: _Checks) -> None:
-    signed = SIGNATURE in files.sizes
-    if public_key is None:
-        why = "not checked: pass --public-key" if signed else "the bundle is not signed, and no --public-key was given"
-        checks.skipped(SIGNATURE, why)
-    elif not signed:
-        remedy = "ask the bundle's maker for a signed one (push.sign_key)"
-        checks.failed(SIGNATURE, files.refused.get(SIGNATURE, "the bundle is not signed"), remedy)
-    elif files.refused:
-        checks.skipped(SIGNATURE, "not checked: the folder contains links or other entries that are not regular files")
+    if public_key is None and SIGNATURE in files.sizes:
+        # Whoever alters a signed bundle can make the digests right again, but not the signature.
+        checks.failed(SIGNATURE, "the bundle is signed, and its signature was not checked", _CHECK_IT)
+    elif public_key is None:
+        checks.skipped(SIGNATURE, "the bundle is not signed, and no --public-key was given")
     else:
         try:
-            check_signature(files.folder, public_key, tool)
+            require_signature(files, public_key, tool)
         except BundleError as error:
             checks.failed(SIGNATURE, error.cause, error.remedy)
         else:

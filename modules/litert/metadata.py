@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,8 @@ NORMALIZATION, _IMAGE, _FEATURE = 1, 2, 1  # members of the schema's unions
 MEAN, STD = 0.0, 1.0
 _RGB = 1
 AXIS_LABELS = 2
+MAX_LABELS_BYTES = 16 << 20
+"""Longest list of class names that is read."""
 # The oldest date that a zip can hold; a fixed date makes the file reproducible.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -76,11 +79,19 @@ def add_metadata(content: bytes, labels: Sequence[str], about: Description) -> b
 
 
 def read_labels(content: bytes) -> list[str] | None:
-    """Return the class names inside a LiteRT file, if there are any, as clients read them."""
+    """Return the class names inside a LiteRT file, if there are any, as clients read them.
+
+    Names of more than `MAX_LABELS_BYTES` do not count, and are not unpacked.
+    """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return archive.read(LABELS_FILE).decode().splitlines()
-    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(LABELS_FILE) as file:
+            names = file.read(MAX_LABELS_BYTES + 1)
+    # A damaged archive may also be encrypted, compressed in an unknown way, or end too early.
+    except (zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, NotImplementedError, EOFError):
+        return None
+    try:
+        return names.decode().splitlines() if len(names) <= MAX_LABELS_BYTES else None
+    except UnicodeDecodeError:
         return None
 
 

@@ -21,24 +21,32 @@ if TYPE_CHECKING:
     from edgetune.modules.bundle.predict import Classifier
 
 
-@click.command(short_help="Check everything of an edge bundle: files, labels, models, answers, signature.")
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
+_public_key = click.option(
     "--public-key",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="PEM file of the key that must have signed the bundle.",
 )
-@click.option(
+_sign_tool = click.option(
     "--sign-tool", metavar="COMMAND", help="What checks signatures, by name or path.  [default: model_signing]"
 )
-def verify(bundle: Path, public_key: Path | None, sign_tool: str | None) -> None:
+
+
+@click.command(short_help="Check everything of an edge bundle: files, labels, models, answers, signature.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@_public_key
+@_sign_tool
+@click.option("--ignore-signature", is_flag=True, help="Do not check the signature of a signed bundle.")
+def verify(bundle: Path, public_key: Path | None, sign_tool: str | None, ignore_signature: bool) -> None:
     """Check everything of an edge bundle, and print each result, with a remedy for what is wrong.
 
-    BUNDLE is the folder of a pushed bundle, with its bundle.json. The exit code is 9 if anything is wrong.
+    BUNDLE is the folder of a pushed bundle, with its bundle.json. The exit code is 9 if anything is wrong, also if the
+    bundle is signed and its signature was not checked.
     """
     hide_gpus()
-    checks = api.verify(bundle, public_key=public_key, sign_tool=sign_tool, report=click.echo)
+    checks = api.verify(
+        bundle, public_key=public_key, sign_tool=sign_tool, ignore_signature=ignore_signature, report=click.echo
+    )
     if failed := [check for check in checks if check.outcome == "failed"]:
         raise BundleError(f"{bundle}: {len(failed)} of {len(checks)} checks failed", "see the failed checks above")
 
@@ -54,8 +62,17 @@ def verify(bundle: Path, public_key: Path | None, sign_tool: str | None) -> None
     help="Name answers below this probability unsure; auto: below their class's threshold in the bundle.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
+@_public_key
+@_sign_tool
 def predict(
-    model: Path, images: tuple[Path, ...], variant: str | None, top: int, threshold: str | None, as_json: bool
+    model: Path,
+    images: tuple[Path, ...],
+    variant: str | None,
+    top: int,
+    threshold: str | None,
+    as_json: bool,
+    public_key: Path | None,
+    sign_tool: str | None,
 ) -> None:
     """Classify images, read as the pipeline reads them.
 
@@ -68,7 +85,7 @@ def predict(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     hide_gpus()
     with _quiet():
-        classifier = api.load_bundle(model, variant)
+        classifier = api.load_bundle(model, variant, public_key=public_key, sign_tool=sign_tool)
     thresholds = None if threshold is None else classifier.thresholds_of(threshold)
     results: list[dict[str, Any]] = []
     unreadable = 0

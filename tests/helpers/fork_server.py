@@ -22,6 +22,7 @@ _IMPORTED = (
     "tests.programs",  # first: IPython, which TensorFlow imports, has a package of that name on the path
     "tensorflow",
     "keras",
+    "edgetune.modules.bundle.isolated_model",
     "edgetune.modules.bundle.probe",
     "edgetune.modules.conversion.convert",
     "edgetune.modules.conversion.converter",

@@ -7,14 +7,16 @@ import stat
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from edgetune.modules.bundle import signing
+from edgetune.modules.bundle.predict import open_model
 from edgetune.modules.bundle.verify import verify
 from edgetune.modules.core.errors import BundleError, ConfigError, PushError
 from tests.clients.environments import Client, Unavailable, interpreter
-from tests.tiny import bundle
+from tests.tiny import bundle, edge
 
 MODEL_SIGNING = Client("model-signing", ("3.10", "3.11", "3.12", "3.13"))
 
@@ -77,6 +79,26 @@ def test_a_damaged_signature_is_rejected(signed, keys, tool, tmp_path):
     copy = shutil.copytree(signed, tmp_path / "copy")
     (copy / "model.sig").write_text("{}")
     assert outcome(copy, keys[1], tool)[0] == "failed"
+    with pytest.raises(BundleError, match="is not a signature of these files with this key"):
+        open_model(copy, public_key=keys[1], sign_tool=tool)
+
+
+def test_a_model_is_opened_only_if_its_bundle_is_signed_with_the_key(signed, keys, tool, tmp_path):
+    assert open_model(signed, public_key=keys[1], sign_tool=tool).labels == ["blue", "green", "red"]
+    _, other = write_keys(tmp_path, "other")
+    with pytest.raises(BundleError, match="is not a signature of these files with this key"):
+        open_model(signed, public_key=other, sign_tool=tool)
+
+
+def test_a_saved_model_is_signed_like_a_bundle(keys, tool, tmp_path):
+    folder = Path(shutil.copytree(edge.saved_model(), tmp_path / "1"))
+    signing.sign(folder, keys[0], tool)
+    signing.check_signature(folder, keys[1], tool)
+    assert tf.saved_model.load(str(folder)).signatures["serving_default"]
+    with (folder / "assets" / "labels.txt").open("a") as file:
+        file.write("more\n")
+    with pytest.raises(BundleError, match="is not a signature of these files"):
+        signing.check_signature(folder, keys[1], tool)
 
 
 def test_an_unsigned_bundle_fails_if_a_public_key_is_given(keys):

@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
+from edgetune.modules.bundle.write import write_checksums
 from edgetune.pipeline import cli
 from tests.tiny import bundle as tiny_bundle
-from tests.tiny import model
+from tests.tiny import edge, model
 
 
 @pytest.fixture
@@ -49,6 +50,41 @@ def test_what_is_no_bundle_is_one_sentence(tmp_path, capfd):
     assert "does not exist" in capfd.readouterr().err
     assert cli.main(["verify", str(tiny_bundle.bundle()), "--public-key", str(tmp_path / "no.pem")]) == 9
     assert "failed   model.sig: the bundle is not signed" in capfd.readouterr().out
+
+
+def test_a_signature_that_was_not_checked_is_not_success(tmp_path, capfd):
+    """Card and digests are altered, and the signature cannot fit any more: nobody has looked at it."""
+    copy = shutil.copytree(tiny_bundle.bundle(), tmp_path / "bundle")
+    with (copy / "MODEL_CARD.md").open("a") as file:
+        file.write("Certified for medical use.\n")
+    write_checksums(copy)
+    (copy / "model.sig").write_text("{}")
+    assert cli.main(["verify", str(copy)]) == 9
+    out = capfd.readouterr().out
+    assert "failed   model.sig: the bundle is signed, and its signature was not checked\n         remedy: pass" in out
+    assert cli.main(["verify", str(copy), "--ignore-signature"]) == 0
+    assert "skipped  model.sig: not checked, as you chose" in capfd.readouterr().out
+
+
+def test_predict_with_a_key_needs_a_signed_bundle(images, tmp_path, capfd):
+    key = tmp_path / "key.pub"
+    key.write_text("no key")
+    folder = tiny_bundle.bundle()
+    assert cli.main(["predict", str(folder), str(images / "red.png"), "--public-key", str(key)]) == 9
+    out, err = capfd.readouterr()
+    assert out == "" and "the bundle is not signed" in err
+    alone = shutil.copy(folder / "model_float32.tflite", tmp_path)
+    assert cli.main(["predict", alone, str(images / "red.png"), "--public-key", str(key)]) == 9
+    assert "is not in a bundle, so nothing is signed" in capfd.readouterr().err
+
+
+def test_a_model_that_aborts_the_interpreter_is_one_sentence(images, tmp_path, capfd):
+    model = tmp_path / "model.tflite"
+    model.write_bytes(edge.deadly(edge.converted()["int8"]))
+    shutil.copy(tiny_bundle.bundle() / "labels.txt", tmp_path)
+    assert cli.main(["predict", str(model), str(images / "red.png")]) == 9
+    out, err = capfd.readouterr()
+    assert out == "" and err.startswith(f"edgetune: {model}: the process that runs the model is stopped by SIGABRT\n")
 
 
 def test_images_and_folders_are_classified(images, capfd):

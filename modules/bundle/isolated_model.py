@@ -1,0 +1,145 @@
+"""Run a LiteRT model of unknown origin in a child process, which answers image after image.
+
+The interpreter is C++ and trusts the numbers in a model: an index beyond a table crashes it, and a loop may never end.
+The child has a bound on memory, and each answer one on time. What ends the child becomes an error of the parent.
+
+The parent writes a line of JSON (`bytes`, `labels`) and the model's file to the child's standard input, and gets a line
+of JSON. Then it writes the pixels of one image at a time, and gets its probabilities.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import weakref
+from typing import IO, Any
+
+import numpy as np
+
+from edgetune.modules.bundle.files import shown
+from edgetune.modules.bundle.probe import MEMORY, limit
+from edgetune.modules.core import child_process
+from edgetune.modules.core.errors import BundleError, ExportError
+from edgetune.modules.litert import inspection, metadata
+from edgetune.modules.litert.interpreter import EdgeRunner
+
+SECONDS = 300
+"""Wall-clock time for loading a model, and for each answer."""
+_MOST = 8 << 20  # bytes of the first answer, which has the labels
+
+
+class IsolatedModel:
+    """A model in a child process, which ends with this object: `labels` in the order of the outputs, `image_size` in
+    pixels.
+
+    Args:
+        content: The file.
+        beside: The class names that are known; None if they must be in the file.
+        seconds: Wall-clock time for loading it, and for each answer.
+
+    Raises:
+        BundleError: It is not a LiteRT model, has other inputs or outputs than an edge model, has no labels, or ends
+            the process that reads or runs it.
+    """
+
+    def __init__(self, content: bytes, beside: list[str] | None = None, seconds: float = SECONDS) -> None:
+        self._seconds, self._lock = seconds, threading.Lock()
+        self._process = child_process.start(
+            __name__, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        weakref.finalize(self, _end, self._process)
+        first = json.dumps({"bytes": len(content), "labels": beside}).encode() + b"\n"
+        answer = json.loads(self._ask(first + content, line=True))
+        if "cause" in answer:
+            raise BundleError(answer["cause"])
+        self.labels: list[str] = answer["labels"]
+        self.image_size: int = answer["image_size"]
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return the probabilities float32 `[N, C]` of images uint8 `[N, S, S, 3]`, RGB.
+
+        Raises:
+            BundleError: The model ends the process that runs it, or takes longer than allowed.
+        """
+        with self._lock:
+            answers = [self._ask(np.ascontiguousarray(image, np.uint8).tobytes()) for image in images]
+        return np.frombuffer(b"".join(answers), "<f4").reshape(len(images), len(self.labels))
+
+    def _ask(self, question: bytes, line: bool = False) -> bytes:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        late = threading.Timer(self._seconds, self._process.kill)
+        late.start()
+        try:
+            with contextlib.suppress(BrokenPipeError):  # the child has ended, as is seen below
+                self._process.stdin.write(question)
+                self._process.stdin.flush()
+            if line:
+                answer = self._process.stdout.readline(_MOST)
+                whole = answer.endswith(b"\n")
+            else:
+                answer = self._process.stdout.read(4 * len(self.labels))
+                whole = len(answer) == 4 * len(self.labels)
+        finally:
+            in_time = late.is_alive()
+            late.cancel()
+        if whole:
+            return bytes(answer)
+        self._process.kill()
+        code = self._process.wait()
+        how = f"{'is stopped by' if code < 0 else 'ends with'} {child_process.ending(code)}"
+        if not in_time:
+            how = f"takes more than {self._seconds:g} seconds, and was stopped"
+        raise BundleError(f"the process that runs the model {how}", "do not use this model")
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    process.kill()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
+    process.wait()
+
+
+def main() -> None:
+    """Answer until the input ends; entry point of the child process."""
+    given, answers = sys.stdin.buffer, sys.stdout.buffer
+    request = json.loads(given.readline())
+    content = given.read(request["bytes"])
+    limit(MEMORY)
+    try:
+        runner, found = _open(content, request["labels"])
+    except Exception as error:  # noqa: BLE001 - a damaged file can raise any exception
+        cause = getattr(error, "cause", None) or str(error).strip().partition("\n")[0] or type(error).__name__
+        _tell(answers, json.dumps({"cause": shown(cause)}).encode() + b"\n")
+        return
+    _tell(answers, json.dumps(found).encode() + b"\n")
+    shape = (1, found["image_size"], found["image_size"], inspection.CHANNELS)
+    while len(pixels := given.read(int(np.prod(shape)))) == np.prod(shape):
+        _tell(answers, runner.probabilities(np.frombuffer(pixels, np.uint8).reshape(shape)).astype("<f4").tobytes())
+
+
+def _open(content: bytes, beside: list[str] | None) -> tuple[EdgeRunner, dict[str, Any]]:
+    facts = inspection.inspect(content)
+    # Variants differ only in the input of int8.
+    variant = "int8" if facts.inputs and facts.inputs[0].dtype == "uint8" else "float32"
+    shape = facts.inputs[0].shape if facts.inputs else ()
+    image_size = shape[1] if len(shape) == 4 else 0
+    labels = metadata.read_labels(content) or beside
+    if labels is None:
+        raise ExportError("has no labels inside, and there is no labels.txt beside it")
+    if problems := inspection.problems(facts, variant, image_size, len(labels)):
+        raise ExportError("; ".join(problems))
+    return EdgeRunner(content), {"labels": labels, "image_size": image_size}
+
+
+def _tell(answers: IO[bytes], content: bytes) -> None:
+    answers.write(content)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""A model in a child process answers like one in this process, and nothing that it does ends this process."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from edgetune.modules.bundle.isolated_model import IsolatedModel
+from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.core.errors import BundleError
+from edgetune.modules.litert import metadata
+from edgetune.modules.litert.interpreter import EdgeRunner
+from tests.tiny import edge, model
+
+IMAGES = np.stack([pixels for pixels, _ in model.examples(2)])
+
+
+@pytest.mark.parametrize("variant", ["float32", "int8"])
+def test_it_answers_like_the_interpreter_in_this_process(variant):
+    content = edge.converted()[variant]
+    isolated = IsolatedModel(content, list(model.LABELS))
+    assert isolated.labels == list(model.LABELS) and isolated.image_size == model.SIZE
+    np.testing.assert_array_equal(isolated.probabilities(IMAGES), EdgeRunner(content).probabilities(IMAGES))
+    np.testing.assert_array_equal(isolated.probabilities(IMAGES[:1]), isolated.probabilities(IMAGES)[:1])
+
+
+def test_the_process_ends_with_the_object():
+    isolated = IsolatedModel(edge.converted()["float32"], list(model.LABELS))
+    process = isolated._process
+    assert process.poll() is None
+    del isolated
+    assert process.poll() is not None
+
+
+def test_a_model_that_aborts_the_interpreter_is_an_error():
+    with pytest.raises(BundleError, match="the process that runs the model is stopped by SIGABRT"):
+        IsolatedModel(edge.deadly(edge.converted()["int8"]), list(model.LABELS))
+
+
+def test_a_process_that_is_killed_while_it_answers_is_an_error_and_so_is_every_later_question():
+    isolated = IsolatedModel(edge.converted()["float32"], list(model.LABELS))
+    os.kill(isolated._process.pid, 9)
+    for _ in range(2):
+        with pytest.raises(BundleError, match="is stopped by SIGKILL"):
+            isolated.probabilities(IMAGES)
+
+
+def test_a_model_that_takes_too_long_is_stopped():
+    with pytest.raises(BundleError, match=r"takes more than 0.001 seconds, and was stopped"):
+        IsolatedModel(edge.converted()["float32"], list(model.LABELS), seconds=0.001)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(100), None], ids=["empty", "zeros", "cut"])
+def test_what_is_no_model_is_an_error(content):
+    with pytest.raises(BundleError) as caught:
+        IsolatedModel(edge.converted()["float32"][:2000] if content is None else content, list(model.LABELS))
+    assert caught.value.cause
+
+
+def test_labels_are_needed():
+    with pytest.raises(BundleError, match=r"has no labels inside, and there is no labels.txt beside it"):
+        IsolatedModel(edge.converted()["float32"])
+
+
+def test_labels_that_unpack_to_gigabytes_are_not_unpacked(monkeypatch):
+    file = io.BytesIO(edge.converted()["float32"])
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive, archive.open(LABELS_FILE, "w") as names:
+        for _ in range(metadata.MAX_LABELS_BYTES // (1 << 20) + 1):
+            names.write(b"a\n" * (1 << 19))
+    assert len(file.getvalue()) < 200_000
+    read: list[int] = []
+    inner = zipfile.ZipExtFile.read
+
+    def counting(self, n=-1):
+        content = inner(self, n)
+        read.append(len(content))
+        return content
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", counting)
+    assert metadata.read_labels(file.getvalue()) is None
+    assert sum(read) == metadata.MAX_LABELS_BYTES + 1

@@ -23,11 +23,11 @@ run: $(STAMP) ## Run the whole pipeline on the embedded digits; ARGS="--data DIR
 test: $(STAMP) ## Run the tests; ARGS="-k config" for some
 	$(HUGE_PAGES) .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-large-test: $(STAMP) ## Run larger backbones too, and photographs of EDGETUNE_TEST_DATA=DIR (tests/helpers/photographs.py says which)
+large-test: $(STAMP) ## Run what takes long: larger backbones, several processes, photographs of EDGETUNE_TEST_DATA=DIR (tests/helpers/photographs.py says which)
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m large $(ARGS)
 
 engine-test: $(STAMP) ## Run the whole demo on a Flink cluster of this machine, and compare (Java, Maven, 10 minutes)
-	.venv/bin/python -m pytest -n0 -s tests/engine/demo_on_flink.py $(ARGS)
+	.venv/bin/python -m pytest -n0 -s -m "" tests/engine/test_flink.py tests/engine/demo_on_flink.py $(ARGS)
 
 cloud-test: $(STAMP) ## Run with images, artifacts and pushes on a stand-in for Google Cloud Storage (5 minutes)
 	.venv/bin/python -m pytest -n0 tests/e2e/run_on_cloud_storage.py $(ARGS)

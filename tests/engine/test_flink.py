@@ -1,7 +1,7 @@
 """The data components on a real local Flink cluster write the same artifacts as in one process.
 
-Only a few digits and no components after the statistics, since every job on a cluster has to start its workers. The
-whole pipeline on Flink is `make engine-test`.
+Only a few digits and no components after the statistics, since every job on a cluster has to start its workers.
+`make engine-test` runs this, and the whole pipeline on Flink.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from edgetune.pipeline.pipeline import SCHEMA
 from edgetune.pipeline.preflight.engine import check_engine
 from tests.engine import compare
 from tests.engine.cluster import Cluster
+
+pytestmark = pytest.mark.large
 
 NODES = ("ImageExampleGen", "ImportSchemaGen", "StatisticsGen")
 EACH = 20

@@ -41,6 +41,7 @@ def test_the_log_belongs_to_the_committed_file(demo):
     assert all(name.replace(" ", "_") in log for name in CLASSES)
 
 
+@pytest.mark.large  # while the pin above holds, so does this
 def test_the_committed_features_beat_random_ones_on_digits(demo):
     pretrained = np.mean(probe(digits_features(build_backbone(demo))))
     keras.utils.set_random_seed(0)

@@ -11,6 +11,8 @@ from edgetune.modules.settings.execution import BeamSettings
 from edgetune.pipeline.beam.flags import beam_flags
 from tests.components.image_example_gen.test_image_example_gen import Made, execute, save
 
+pytestmark = pytest.mark.large  # each process imports TFX
+
 PROCESSES = 2
 # At least one process reads a hundred images, after which it reports progress.
 IMAGES = 100 * PROCESSES

@@ -142,6 +142,7 @@ def workers(root: Path, examples: str, tmp_path_factory: pytest.TempPathFactory)
             process.kill()
 
 
+@pytest.mark.large  # two processes, which import TensorFlow
 def test_two_workers_end_with_the_same_weights_and_one_of_them_is_chief(workers):
     assert [worker["replicas"] for worker in workers] == [2, 2]
     assert [worker["chief"] for worker in workers] == [True, False]
@@ -150,6 +151,7 @@ def test_two_workers_end_with_the_same_weights_and_one_of_them_is_chief(workers)
         assert phase["epochs"] == other["epochs"]
 
 
+@pytest.mark.large
 def test_two_workers_learn_what_one_device_learns(workers, devices):
     assert_same(workers[0], devices["one cached"])
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.components.base.base_node import BaseNode
@@ -14,11 +14,13 @@ from edgetune.components.common.names import (
     BLESSING_KEY,
     CROSS_VALIDATION_KEY,
     EDGE_MODEL_KEY,
+    EDGE_PUSHER,
     EVALUATION_KEY,
     EXAMPLES_KEY,
     IMPORT_SCHEMA_GEN,
     MODEL_KEY,
     REPORT_KEY,
+    SAVED_MODEL_PUSHER,
     STATISTICS_KEY,
 )
 from edgetune.components.cross_validator import CrossValidator
@@ -58,6 +60,13 @@ class Destinations:
     """Folder of pushed SavedModel versions."""
     edge: str
     """Folder of pushed edge bundles."""
+    after: Mapping[str, str] = field(default_factory=dict)
+    """By pusher, the version that its push comes after (`pipeline.metadata.pushes`)."""
+
+    @property
+    def pushers(self) -> dict[str, str]:
+        """Folder or URL of versions, by pusher."""
+        return {SAVED_MODEL_PUSHER: self.saved_model, EDGE_PUSHER: self.edge}
 
 
 def create_pipeline(
@@ -186,6 +195,7 @@ def create_pipeline(
         edge_evaluation=edge_evaluator.outputs[EVALUATION_KEY],
         destination=destinations.saved_model,
         push=settings.push,
+        after=destinations.after.get(SAVED_MODEL_PUSHER),
     )
     edge_pusher = EdgePusher(
         edge_model=edge_model,
@@ -195,6 +205,7 @@ def create_pipeline(
         model_blessing=blessing,
         infra_blessing=infra_blessing,
         destination=destinations.edge,
+        after=destinations.after.get(EDGE_PUSHER),
         pipeline_name=settings.name,
         config_digest=config_digest(settings),
         ingest_report=example_gen.outputs[REPORT_KEY],

@@ -29,6 +29,7 @@ class EdgePusherSpec(types.ComponentSpec):
 
     PARAMETERS = {
         "destination": ExecutionParameter(type=str),
+        "after": ExecutionParameter(type=str, optional=True),
         "pipeline_name": ExecutionParameter(type=str),
         "config_digest": ExecutionParameter(type=str),
         executor.CONFIGURATION_KEY: ExecutionParameter(type=str, optional=True),
@@ -94,6 +95,7 @@ class EdgePusher(base_component.BaseComponent):
         push: PushSettings | None = None,
         edge: EdgeSettings | None = None,
         card: CardSettings | None = None,
+        after: str | None = None,
     ) -> None:
         """Construct an EdgePusher component.
 
@@ -112,6 +114,7 @@ class EdgePusher(base_component.BaseComponent):
             push: Key and tool for signing; by default the bundle is not signed.
             edge: Description, author and licence of the model, written into the model card.
             card: Texts that only people can write, for the model card.
+            after: With another value, the push is not taken from the cache: the version that it comes after.
 
         Raises:
             ValueError: `destination` is empty.
@@ -121,6 +124,7 @@ class EdgePusher(base_component.BaseComponent):
         push, about = push or PushSettings(), flatten(card or CardSettings()) | flatten(edge or EdgeSettings())
         optional: dict[str, Any] = {"ingest_report": ingest_report} if ingest_report is not None else {}
         optional |= {"sign_key": push.sign_key} if push.sign_key is not None else {}
+        optional |= {"after": after} if after is not None else {}
         spec = EdgePusherSpec(
             edge_model=edge_model,
             edge_evaluation=edge_evaluation,

@@ -20,6 +20,7 @@ class SavedModelPusherSpec(types.ComponentSpec):
 
     PARAMETERS = {
         "destination": ExecutionParameter(type=str),
+        "after": ExecutionParameter(type=str, optional=True),
         "sign_key": ExecutionParameter(type=str, optional=True),
         "sign_tool": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
@@ -75,6 +76,7 @@ class SavedModelPusher(base_component.BaseComponent):
         edge_evaluation: types.BaseChannel,
         destination: str,
         push: PushSettings | None = None,
+        after: str | None = None,
     ) -> None:
         """Construct a SavedModelPusher component.
 
@@ -87,6 +89,7 @@ class SavedModelPusher(base_component.BaseComponent):
             edge_evaluation: Channel of type `EdgeEvaluation`, for that edge model.
             destination: Folder or URL of versions; the model becomes `<destination>/<version>`.
             push: Key and tool for signing; by default the model is not signed.
+            after: With another value, the push is not taken from the cache: the version that it comes after.
 
         Raises:
             ValueError: `destination` is empty.
@@ -105,6 +108,7 @@ class SavedModelPusher(base_component.BaseComponent):
             destination=destination,
             sign_tool=push.sign_tool,
             **({"sign_key": push.sign_key} if push.sign_key is not None else {}),
+            **({"after": after} if after is not None else {}),
             code_digest=code_digest(executor.__name__),
             library_versions=library_versions(executor.LIBRARIES),
         )

@@ -37,6 +37,15 @@ def names(folder: str) -> list[str]:
     return sorted(name.rstrip("/") for name in _local_or_remote(folder, os.listdir, "listdir"))
 
 
+def versions(folder: str) -> list[int]:
+    """Return the numbers of the versions in a folder, which need not exist, sorted; servers take the last.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    return sorted(int(name) for name in names(folder) if name.isdecimal()) if is_folder(folder) else []
+
+
 def matching(folder: str, pattern: str) -> list[str]:
     """Return the paths below `folder` that match a glob pattern, sorted."""
     if is_remote(folder):

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
@@ -27,11 +28,11 @@ from edgetune.modules.core.gc_pause import gc_paused
 from edgetune.modules.data.findings import FindingsError, UnusableFiles
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import RunSettings
-from edgetune.modules.storage import filesystem
 from edgetune.pipeline.beam.failure import engine_failure
 from edgetune.pipeline.beam.flags import beam_flags, ingest_processes, memory_warning
 from edgetune.pipeline.local.result import Run, result
 from edgetune.pipeline.metadata.outcome import read_outcome
+from edgetune.pipeline.metadata.pushes import reasons_to_push, superseded
 from edgetune.pipeline.metadata.store import check, check_texts, connection, without_password
 from edgetune.pipeline.preflight.run import check_run, find_source
 from edgetune.pipeline.report import summary, write_report
@@ -39,10 +40,10 @@ from edgetune.pipeline.terminal.console import Console
 from edgetune.pipeline.terminal.log_capture import capture
 
 if TYPE_CHECKING:
-    from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
     from tfx.orchestration.pipeline import Pipeline
 
     from edgetune.modules.data.sources import Source
+    from edgetune.pipeline.pipeline import Destinations
 
 _LOCK = ".lock"
 _LOADING = "loading"
@@ -95,7 +96,9 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
                 console.line(f"edgetune: warning: {device.warning}")
             console.detail(f"{source.size}, TensorFlow, TFX")
             database.parent.mkdir(parents=True, exist_ok=True)
-            pipeline = _build(settings, source, store, workdir, flags, cache)
+            places = _places(settings, workdir)
+            places = replace(places, after=reasons_to_push(store, places.pushers))
+            pipeline = _build(settings, source, places, store, flags, cache)
             check_texts(store, pipeline)
             console.finished(_LOADING, "done")
         nodes = [component.id for component in pipeline.components]
@@ -105,7 +108,13 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
             without_password(store),
         ):
             error = _execute(pipeline, console, settings.beam)
-        outcome = read_outcome(store, settings.name)
+            outcome = read_outcome(store, settings.name)
+            if error is None and (again := superseded(outcome)):
+                named = " and ".join(again)
+                console.line(f"edgetune: {named} again: the version that the cache has is not the newest any more")
+                places = replace(places, after={**places.after, **again})
+                error = _execute(_build(settings, source, places, store, flags, True), console, settings.beam)
+                outcome = read_outcome(store, settings.name)
         # Of a component that fails, TFX removes what it wrote: its findings are in the error.
         report = write_report(
             outcome,
@@ -119,10 +128,10 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
         print("", *summary(outcome, report=report), sep="\n", file=terminal, flush=True)
     if error is not None:
         raise error
-    if outcome.blessed and (missing := [path for path in outcome.pushed if not filesystem.exists(path)]):
+    if late := superseded(outcome):
         raise PushError(
-            f"{missing[0]} was pushed by an earlier run and is gone",
-            "run with --no-cache to make and push it again",
+            f"{' and '.join(late)} delivered a version that is not the newest: somebody else pushed meanwhile",
+            "let one pipeline alone push to a destination; then run again",
         )
     return result(outcome, report, log)
 
@@ -172,18 +181,21 @@ def _root(settings: RunSettings, workdir: Path) -> str:
     return f"{settings.state.root or workdir / 'tfx_pipeline_output'}".rstrip("/") + f"/{settings.name}"
 
 
-def _build(
-    settings: RunSettings, source: Source, metadata: ConnectionConfig, workdir: Path, flags: Sequence[str], cache: bool
-) -> Pipeline:
-    from edgetune.pipeline.pipeline import Destinations, create_pipeline
+def _places(settings: RunSettings, workdir: Path) -> Destinations:
+    from edgetune.pipeline.pipeline import Destinations
 
     pushed = workdir / "pushed" / settings.name
-    places = Destinations(
+    return Destinations(
         root=_root(settings, workdir),
         saved_model=settings.push.saved_model or str(pushed / "saved_model"),
         edge=settings.push.edge or str(pushed / "edge"),
     )
-    return create_pipeline(settings, source, places, metadata, flags, cache)
+
+
+def _build(settings: RunSettings, source: Source, places: Destinations, *others: Any) -> Pipeline:
+    from edgetune.pipeline.pipeline import create_pipeline
+
+    return create_pipeline(settings, source, places, *others)
 
 
 def _execute(pipeline: Pipeline, console: Console, beam: BeamSettings) -> EdgetuneError | None:

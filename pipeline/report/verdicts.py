@@ -96,10 +96,9 @@ def serving(outcome: Outcome) -> dict[str, dict[str, int | None]]:
         if not destination:
             continue
         try:
-            names = filesystem.names(str(destination)) if filesystem.is_folder(str(destination)) else []
+            versions = filesystem.versions(str(destination))
         except OSError:
             continue
-        versions = sorted(int(name) for name in names if name.isdecimal())
         artifact = node.artifact(PUSHERS[node_id])
         pushed = str((artifact.custom_properties if artifact else {}).get("pushed_version", ""))
         before = [version for version in versions if not pushed.isdecimal() or version < int(pushed)]

@@ -4,6 +4,7 @@ first run       every component is executed, and both models are pushed
 second run      after editing a file: only the components that use it and later ones are executed
 third run       unchanged: nothing is executed or created
 compiled        for Kubeflow and Vertex, and executed task by task as they do: the same models are pushed
+set back        to an earlier configuration: what it pushed is pushed again, because another version came after it
 refused run     a gate that the model does not pass: nothing is pushed, and one line has the reason
 """
 
@@ -305,6 +306,22 @@ def test_an_edit_runs_the_components_that_use_the_file_again_and_the_next_run_no
     assert now - executions == {"CACHED": len(CACHEABLE), "COMPLETE": len(RESOLVERS)}
     assert artifacts_now == artifacts
     assert len(machine.pushed("saved_model")) == len(machine.pushed("edge")) == 2
+
+
+def test_a_configuration_that_is_set_back_serves_its_model_again(machine, first, server):
+    """What was pushed under this configuration is in the cache, but another version came after it."""
+    for settings in (("card.limits=Only by daylight.",), ()):
+        done = machine.run(*settings, server=server)
+        assert done.returncode == 0, done.stdout + done.stderr
+    bundles, outcome = machine.pushed("edge"), machine.outcome()
+    assert "edgetune: EdgePusher again" in done.stdout
+    assert str(bundles[-1]) in outcome.pushed
+    cards = [(bundle / "MODEL_CARD.md").read_text() for bundle in bundles[-2:]]
+    assert "Only by daylight." in cards[0] and "Only by daylight." not in cards[1]
+    # Nothing changes in the next run, which takes both from the cache.
+    assert machine.run(server=server).returncode == 0
+    assert machine.pushed("edge") == bundles
+    assert states(machine.outcome(), CACHED) == CACHEABLE
 
 
 def test_a_refused_model_is_not_pushed_and_one_line_has_the_reason(machine, first, server):

@@ -178,6 +178,7 @@ class Fake:
         self.error: Exception | None = None
         self.blessed = {"Evaluator": 1, "InfraValidator": 1, "EdgeEvaluator": 1}
         self.pushed = 1
+        self.runs = 0
 
     def create(self, settings, source, places, metadata, beam_args, cache) -> SimpleNamespace:
         names = ["ImageExampleGen", *self.blessed, "SavedModelPusher", "EdgePusher"]
@@ -189,7 +190,8 @@ class Fake:
         print("chatter of TFX")
         self.metadata_db.parent.mkdir(parents=True, exist_ok=True)
         recorder = Recorder(self.metadata_db, "birds")
-        recorder.run("run-1")
+        self.runs += 1
+        recorder.run(f"run-{self.runs}")
         console.started("ImageExampleGen")
         console.finished("ImageExampleGen", "failed" if self.error else "done")
         recorder.node("ImageExampleGen", "FAILED" if self.error else "COMPLETE")
@@ -201,7 +203,7 @@ class Fake:
             ("EdgeEvaluator", ("EdgeEvaluation", "EdgeBlessing")),
         ):
             folder = self.folder / gate
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             refused = {"int8": {"blessed": False, "reasons": ["agreement 0.5 is below edge.min_agreement 0.97"]}}
             (folder / "metrics.json").write_text(json.dumps({"variants": refused, "reasons": []}))
             passed = bool(self.blessed["Evaluator"])
@@ -213,10 +215,15 @@ class Fake:
             ("SavedModelPusher", "pushed_model", "PushedModel", "saved_model"),
             ("EdgePusher", "pushed_bundle", "PushedBundle", "edge"),
         ):
-            destination = Path(getattr(self.built["places"], place), "1")
-            destination.mkdir(parents=True)
-            properties = {"pushed": self.pushed, "pushed_destination": str(destination)}
-            recorder.node(pusher, outputs={key: (kind, str(self.folder / pusher), properties)})
+            # As from the cache, unless `after` has another value.
+            after = self.built["places"].after.get(pusher)
+            version = str(int(after or 0) + 1)
+            destination = Path(getattr(self.built["places"], place), version)
+            if after or self.runs == 1:
+                destination.mkdir(parents=True, exist_ok=True)
+            properties = {"pushed": self.pushed, "pushed_destination": str(destination), "pushed_version": version}
+            made = (kind, str(self.folder / pusher), properties)
+            recorder.node(pusher, outputs={key: made}, properties={"after": after} if after else {})
 
 
 @pytest.fixture
@@ -395,13 +402,42 @@ def test_a_defect_is_not_taken_for_an_error_of_the_user(fake, run):
         run()
 
 
-def test_a_cached_push_of_which_the_files_are_gone_is_an_error(fake, run, tmp_path, monkeypatch):
+def versions(tmp_path: Path) -> dict[str, list[str]]:
+    folder = tmp_path / "w" / "pushed" / "birds"
+    return {kind: sorted(path.name for path in (folder / kind).iterdir()) for kind in ("saved_model", "edge")}
+
+
+def test_what_a_run_pushed_is_what_is_served_also_if_it_came_from_the_cache(fake, run, tmp_path, capfd):
+    """A, then B, which pushes version 2, then A again, whose push is in the cache as version 1."""
+    run()
+    assert run().pushed == tuple(f"{tmp_path}/w/pushed/birds/{kind}/1" for kind in ("saved_model", "edge"))
+    assert fake.runs == 2 and "again" not in capfd.readouterr().out
+    for kind in ("saved_model", "edge"):
+        (tmp_path / "w" / "pushed" / "birds" / kind / "2").mkdir()
+    done = run()
+    assert versions(tmp_path) == {"saved_model": ["1", "2", "3"], "edge": ["1", "2", "3"]}
+    assert [Path(path).name for path in done.pushed] == ["3", "3"]
+    assert "edgetune: SavedModelPusher and EdgePusher again: the version that the cache has" in capfd.readouterr().out
+    # The next night is served from the cache as it is.
+    assert run().pushed == done.pushed and "again" not in capfd.readouterr().out
+    assert versions(tmp_path)["edge"] == ["1", "2", "3"]
+
+
+def test_a_cached_push_of_which_the_files_are_gone_is_pushed_again(fake, run, tmp_path):
+    run()
+    (tmp_path / "w/pushed/birds/edge/1").rmdir()
+    done = run()
+    assert [Path(path).name for path in done.pushed] == ["1", "2"]
+    assert versions(tmp_path) == {"saved_model": ["1"], "edge": ["2"]}
+
+
+def test_a_version_that_somebody_else_pushes_meanwhile_is_an_error(fake, run, tmp_path, monkeypatch):
     def run_and_lose(pipeline, console) -> None:
         fake.run(pipeline, console)
-        (tmp_path / "w/pushed/birds/edge/1").rmdir()
+        (tmp_path / f"w/pushed/birds/edge/{10 * fake.runs}").mkdir()
 
     monkeypatch.setattr(edgetune.pipeline.local.observed_runner, "run_observed", run_and_lose)
-    with pytest.raises(PushError, match=r"pushed/birds/edge/1 was pushed by an earlier run and is gone"):
+    with pytest.raises(PushError, match="EdgePusher delivered a version that is not the newest: somebody else pushed"):
         run()
 
 

@@ -28,7 +28,7 @@ def refusal(inputs: Artifacts) -> str | None:
     """Return the reason not to push, in one sentence, or None if all gates blessed the model.
 
     Args:
-        inputs: A pusher's inputs by their keys. `edge_model` and `edge_evaluation` are checked if present.
+        inputs: A pusher's inputs by their keys.
     """
     model, model_blessing, edge_blessing, infra_blessing = (
         _single(inputs, key) for key in (names.MODEL_KEY, MODEL_BLESSING, EDGE_BLESSING, INFRA_BLESSING)
@@ -49,15 +49,14 @@ def refusal(inputs: Artifacts) -> str | None:
     ):
         if not _is_for(artifact, key, model):
             return f"the {gate}'s blessing is for another model"
-    if names.EDGE_MODEL_KEY in inputs:
-        edge_model = _single(inputs, names.EDGE_MODEL_KEY)
-        if edge_model is None:
-            return "there is no edge model to push"
-        if not _is_for(edge_blessing, "edge_model_id", edge_model):
-            return "the EdgeEvaluator's blessing is for another edge model"
-        evaluation = _single(inputs, EDGE_EVALUATION)
-        if evaluation is None or not _is_for(evaluation, "edge_model_id", edge_model):
-            return "there is no edge evaluation of this edge model"
+    edge_model = _single(inputs, names.EDGE_MODEL_KEY)
+    if edge_model is None:
+        return "there is no edge model to push"
+    if not _is_for(edge_blessing, "edge_model_id", edge_model):
+        return "the EdgeEvaluator's blessing is for another edge model"
+    evaluation = _single(inputs, EDGE_EVALUATION)
+    if evaluation is None or not _is_for(evaluation, "edge_model_id", edge_model):
+        return "there is no edge evaluation of this edge model"
     if not model_utils.is_model_blessed(model_blessing):
         return "the Evaluator refused the model"
     if edge_blessing.get_int_custom_property(names.BLESSED) != 1:

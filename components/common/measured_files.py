@@ -1,28 +1,34 @@
 """Digests of the files that a gate measured: recorded by each gate before it reads them, compared by both pushers.
 
 A blessing is for an artifact, whose files can be changed afterwards. So each gate records on its blessing what it is
-about to measure, and neither pusher delivers anything unless all files of the SavedModel, of the edge models and of
-their evaluation are still those. Which pusher runs first then does not matter.
+about to measure, and neither pusher delivers anything unless all files of the SavedModel, of the edge models, and of
+the evaluations that go into the bundle are still those. Which pusher runs first then does not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import tensorflow as tf
 from tfx import types
 from tfx.utils import path_utils
 
 from edgetune.components.common import blessings, names
 from edgetune.modules.core.errors import PushError
+from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.digests import folder_digest
 
-SAVED_MODEL, EDGE_MODEL, EDGE_EVALUATION = "saved_model_sha256", "edge_model_sha256", "edge_evaluation_sha256"
-"""Custom properties of a blessing: SHA-256 of all files of what was judged, 64 hexadecimal digits."""
+SAVED_MODEL, MODEL_EVALUATION = "saved_model_sha256", "evaluation_sha256"
+EDGE_MODEL, EDGE_EVALUATION = "edge_model_sha256", "edge_evaluation_sha256"
+"""Custom properties of a blessing: SHA-256 of all files of what was judged, or of the judgement; 64 hexadecimal
+digits."""
 _GATES = {
     blessings.MODEL_BLESSING: names.EVALUATOR,
     blessings.INFRA_BLESSING: names.INFRA_VALIDATOR,
     blessings.EDGE_BLESSING: names.EDGE_EVALUATOR,
 }
+
+Inputs = Mapping[str, Sequence[types.Artifact]]
 
 
 def digest(folder: str) -> str:
@@ -35,39 +41,57 @@ def record(blessing: types.Artifact, key: str, folder: str) -> None:
     blessing.set_string_custom_property(key, digest(folder))
 
 
-def check(inputs: Mapping[str, Sequence[types.Artifact]]) -> None:
-    """Check that all files are those that the gates measured.
+def folders(inputs: Inputs) -> dict[str, str]:
+    """Return the folders of all that was measured, by the keys above.
 
     Args:
         inputs: A pusher's inputs, with all blessings (`blessings.refusal`).
+    """
+    return {
+        SAVED_MODEL: path_utils.serving_model_path(inputs[names.MODEL_KEY][0].uri),
+        MODEL_EVALUATION: blessings.evaluation_of(inputs),
+        EDGE_MODEL: inputs[names.EDGE_MODEL_KEY][0].uri,
+        EDGE_EVALUATION: inputs[blessings.EDGE_EVALUATION][0].uri,
+    }
+
+
+def check(inputs: Inputs, copies: Mapping[str, str]) -> None:
+    """Check that all files are those that the gates measured.
+
+    Args:
+        inputs: As for `folders`.
+        copies: Folders to look into instead, by the keys above. A pusher delivers only what it copied before, so that
+            nothing can be changed between this check and the push.
 
     Raises:
-        PushError: Files were changed, or a gate did not record a digest; it names the folder and what to run again.
+        PushError: Files were changed or cannot be read, or a gate did not record a digest; it names the folder and what
+            to run again.
     """
-    model, edge_model, evaluation = (
-        inputs[key][0] for key in (names.MODEL_KEY, names.EDGE_MODEL_KEY, blessings.EDGE_EVALUATION)
-    )
-    check_saved_model(inputs, path_utils.serving_model_path(model.uri))
-    _compare(inputs, blessings.EDGE_BLESSING, EDGE_MODEL, edge_model.uri, names.EDGE_EXPORTER)
-    _compare(inputs, blessings.EDGE_BLESSING, EDGE_EVALUATION, evaluation.uri, names.EDGE_EVALUATOR)
+    originals = folders(inputs)
+    try:
+        found = {key: digest(copies.get(key, folder)) for key, folder in originals.items()}
+    except (tf.errors.OpError, OSError) as error:
+        cause = f"the files that were measured cannot be read: {filesystem.error_line(error)}"
+        raise PushError(cause, "run again once they can be") from error
+    for key, blessing, maker in _digests():
+        expected, gate = inputs[blessing][0].get_string_custom_property(key), _GATES[blessing]
+        if not expected:
+            raise PushError(
+                f"{originals[key]}: the {gate} did not record which files it measured, so nothing was pushed",
+                "evaluate again, without the cache: `edgetune run --no-cache`",
+            )
+        if found[key] != expected:
+            raise PushError(
+                f"{originals[key]}: its files are not those that the {gate} measured, so nothing was pushed",
+                f"find out what changed them, then run {maker} and all that follows again, without the cache, which "
+                "would give the changed files: `edgetune run --no-cache`",
+            )
 
 
-def check_saved_model(inputs: Mapping[str, Sequence[types.Artifact]], folder: str) -> None:
-    """Check the files of the SavedModel in a folder: the artifact's own, or a copy. Otherwise as `check`."""
-    for key in _GATES:
-        _compare(inputs, key, SAVED_MODEL, folder, names.TWO_PHASE_TRAINER)
-
-
-def _compare(inputs: Mapping[str, Sequence[types.Artifact]], blessing: str, key: str, folder: str, maker: str) -> None:
-    expected = inputs[blessing][0].get_string_custom_property(key)
-    if not expected:
-        raise PushError(
-            f"{folder}: the {_GATES[blessing]} did not record which files it measured, so nothing was pushed",
-            "evaluate again: `edgetune run --no-cache`",
-        )
-    if digest(folder) != expected:
-        raise PushError(
-            f"{folder}: its files are not those that the {_GATES[blessing]} measured, so nothing was pushed",
-            f"find out what changed them, then run {maker} and all that follows again: `edgetune run --no-cache`; "
-            "without this option the changed files would be taken from the cache",
-        )
+def _digests() -> Iterator[tuple[str, str, str]]:
+    """Yield key and blessing of each digest, and the component that made the files."""
+    for blessing in _GATES:
+        yield SAVED_MODEL, blessing, names.TWO_PHASE_TRAINER
+    yield MODEL_EVALUATION, blessings.MODEL_BLESSING, names.EVALUATOR
+    yield EDGE_MODEL, blessings.EDGE_BLESSING, names.EDGE_EXPORTER
+    yield EDGE_EVALUATION, blessings.EDGE_BLESSING, names.EDGE_EVALUATOR

@@ -22,6 +22,7 @@ from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
 from edgetune.modules.contracts.bundle import CHECKSUMS
 from edgetune.modules.evaluation.gates import as_json, read_gates
 from edgetune.modules.settings.run import changed, digest
+from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.versions import push
 
 CARD_TEXTS = ("description", "author", "license", "data", "intended_use", "limits")
@@ -30,6 +31,7 @@ CONFIGURATION_KEY = "configuration"
 """JSON, present if some settings may change from run to run: `settings`, the tree of all settings; `changeable`, the
 dotted setting name by the name of the property that has its value in this run."""
 
+_COPIED = (measured_files.EDGE_MODEL, measured_files.EDGE_EVALUATION)
 LIBRARIES = ("edgetune",)  # the bundle names it; the work of other libraries is only copied
 _MADE_BY = {
     "data": "ingest_report",
@@ -67,29 +69,45 @@ class Executor(base_executor.BaseExecutor):
             logging.info("not pushed: %s", reason)
             blessings.record_refused(pushed_bundle, reason)
             return
-        measured_files.check(input_dict)
-        evaluation = artifact_utils.get_single_uri(input_dict["edge_evaluation"])
-        metrics = read_metrics(evaluation)
-        lineage = Lineage(
-            pipeline=exec_properties["pipeline_name"],
-            config_digest=_config_digest(exec_properties),
-            saved_model_sha256=metrics["saved_model"]["sha256"],
-            test_data_sha256=metrics["test"]["sha256"],
-            data_digest=input_dict["edge_evaluation"][0].get_string_custom_property("data_digest"),
-            code=_code(input_dict),
-            versions={**_versions(input_dict), "bundle": versions_of(pushed_bundle)},
-        )
         with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
-            edge_model = artifact_utils.get_single_uri(input_dict[EDGE_MODEL_KEY])
-            about = {name: exec_properties.get(name) or "" for name in CARD_TEXTS}
-            ingest = _ingest(input_dict)
-            images, reading = ingest.get("splits", {}), ingest.get("reading", {})
+            copies = {key: f"{folder}/{key}" for key in _COPIED}
+            for key, copy in copies.items():
+                filesystem.fetch(measured_files.folders(input_dict)[key], Path(copy))
             gates = as_json(read_gates(blessings.evaluation_of(input_dict)))
-            write_bundle(Path(folder), edge_model, evaluation, lineage, about, images, reading, gates)
-            if key := exec_properties.get("sign_key"):
-                sign(Path(folder), key, exec_properties["sign_tool"])
-            delivered = push(folder, exec_properties["destination"], last=CHECKSUMS)
+            measured_files.check(input_dict, copies)
+            bundle = Path(folder, "bundle")
+            versions = versions_of(pushed_bundle)
+            _write(bundle, input_dict, exec_properties, copies, gates, versions)
+            delivered = push(str(bundle), exec_properties["destination"], last=CHECKSUMS)
         blessings.record_pushed(pushed_bundle, delivered.path, delivered.version)
+
+
+def _write(
+    folder: Path,
+    inputs: dict[str, list[types.Artifact]],
+    exec_properties: dict[str, Any],
+    copies: dict[str, str],
+    gates: list[dict[str, Any]],
+    versions: dict[str, str | None] | None,
+) -> None:
+    """Write the bundle from copies of what was measured, signed if there is a key."""
+    evaluation = copies[measured_files.EDGE_EVALUATION]
+    metrics = read_metrics(evaluation)
+    lineage = Lineage(
+        pipeline=exec_properties["pipeline_name"],
+        config_digest=_config_digest(exec_properties),
+        saved_model_sha256=metrics["saved_model"]["sha256"],
+        test_data_sha256=metrics["test"]["sha256"],
+        data_digest=inputs["edge_evaluation"][0].get_string_custom_property("data_digest"),
+        code=_code(inputs),
+        versions={**_versions(inputs), "bundle": versions},
+    )
+    about = {name: exec_properties.get(name) or "" for name in CARD_TEXTS}
+    ingest = _ingest(inputs)
+    images, reading = ingest.get("splits", {}), ingest.get("reading", {})
+    write_bundle(folder, copies[measured_files.EDGE_MODEL], evaluation, lineage, about, images, reading, gates)
+    if key := exec_properties.get("sign_key"):
+        sign(folder, key, exec_properties["sign_tool"])
 
 
 def _ingest(inputs: dict[str, list[types.Artifact]]) -> dict[str, Any]:

@@ -96,6 +96,7 @@ class Executor(executor.Executor):
         if last:
             blessing.set_string_custom_property(COMPARED_WITH, last)
         blessing.set_int_custom_property(BLESSED, int(is_blessed))
+        measured_files.record(blessing, measured_files.MODEL_EVALUATION, evaluation)
         name = constants.BLESSED_FILE_NAME if is_blessed else constants.NOT_BLESSED_FILE_NAME
         _write(f"{blessing.uri}/{name}", "")
 

@@ -10,11 +10,10 @@ from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
-from tfx.utils import path_utils
 
 from edgetune.components.common import blessings, measured_files
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.names import MODEL_KEY, PUSHED_MODEL_KEY
+from edgetune.components.common.names import PUSHED_MODEL_KEY
 from edgetune.components.common.outputs import empty
 from edgetune.modules.bundle.signing import sign
 from edgetune.modules.serving.saved_model import SAVED_MODEL_FILE
@@ -48,12 +47,9 @@ class Executor(base_executor.BaseExecutor):
             logging.info("not pushed: %s", reason)
             blessings.record_refused(pushed_model, reason)
             return
-        measured_files.check(input_dict)
-        saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
         with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
-            # The copy is compared too, so that nothing is delivered that is changed after the comparison.
-            filesystem.fetch(saved_model, Path(folder))
-            measured_files.check_saved_model(input_dict, folder)
+            filesystem.fetch(measured_files.folders(input_dict)[measured_files.SAVED_MODEL], Path(folder))
+            measured_files.check(input_dict, {measured_files.SAVED_MODEL: folder})
             if key := exec_properties.get("sign_key"):
                 sign(Path(folder), key, exec_properties["sign_tool"])
             delivered = push(folder, exec_properties["destination"], last=SAVED_MODEL_FILE)

@@ -3,7 +3,7 @@
 The interpreter is C++ and trusts the numbers in a model: an index beyond a table crashes it, and a loop may never end.
 The child has a bound on memory, and each answer one on time. What ends the child becomes an error of the parent.
 
-The parent writes a line of JSON (`bytes`, `labels`) and the model's file to the child's standard input, and gets a line
+The parent writes a line of JSON (`bytes`, `seconds`, `labels`) and the model's file to the child's standard input, and gets a line
 of JSON. Then it writes the pixels of one image at a time, and gets its probabilities.
 """
 
@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -28,7 +31,11 @@ from edgetune.modules.litert.interpreter import EdgeRunner
 
 SECONDS = 300
 """Wall-clock time for loading a model, and for each answer."""
-_MOST = 8 << 20  # bytes of the first answer, which has the labels
+_MOST = 8 * metadata.MAX_LABELS_BYTES  # bytes of the first answer, which has the labels as JSON
+_LATER = 60  # seconds after which the child ends itself
+MAX_IMAGE_SIZE = 4096
+"""Largest height and width of a model's input, in pixels."""
+_REMEDY = "do not use this model"
 
 
 class IsolatedModel:
@@ -51,7 +58,8 @@ class IsolatedModel:
             __name__, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         weakref.finalize(self, _end, self._process)
-        first = json.dumps({"bytes": len(content), "labels": beside}).encode() + b"\n"
+        bounds = {"bytes": len(content), "seconds": math.ceil(seconds) + _LATER}
+        first = json.dumps({**bounds, "labels": beside}).encode() + b"\n"
         answer = json.loads(self._ask(first + content, line=True))
         if "cause" in answer:
             raise BundleError(answer["cause"])
@@ -70,8 +78,9 @@ class IsolatedModel:
 
     def _ask(self, question: bytes, line: bool = False) -> bytes:
         assert self._process.stdin is not None and self._process.stdout is not None
-        late = threading.Timer(self._seconds, self._process.kill)
-        late.start()
+        late = threading.Event()
+        timer = threading.Timer(self._seconds, lambda: (late.set(), self._process.kill()))
+        timer.start()
         try:
             with contextlib.suppress(BrokenPipeError):  # the child has ended, as is seen below
                 self._process.stdin.write(question)
@@ -82,17 +91,19 @@ class IsolatedModel:
             else:
                 answer = self._process.stdout.read(4 * len(self.labels))
                 whole = len(answer) == 4 * len(self.labels)
+        except BaseException:  # an answer that is not taken would be taken for that to the next question
+            self._process.kill()
+            raise
         finally:
-            in_time = late.is_alive()
-            late.cancel()
+            timer.cancel()
         if whole:
             return bytes(answer)
         self._process.kill()
         code = self._process.wait()
         how = f"{'is stopped by' if code < 0 else 'ends with'} {child_process.ending(code)}"
-        if not in_time:
+        if late.is_set():
             how = f"takes more than {self._seconds:g} seconds, and was stopped"
-        raise BundleError(f"the process that runs the model {how}", "do not use this model")
+        raise BundleError(f"the process that runs the model {how}", _REMEDY)
 
 
 def _end(process: subprocess.Popen[Any]) -> None:
@@ -106,10 +117,13 @@ def _end(process: subprocess.Popen[Any]) -> None:
 
 def main() -> None:
     """Answer until the input ends; entry point of the child process."""
-    given, answers = sys.stdin.buffer, sys.stdout.buffer
+    given, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # native code may print
     request = json.loads(given.readline())
     content = given.read(request["bytes"])
     limit(MEMORY)
+    seconds = request["seconds"]
+    signal.alarm(seconds)  # for the case that the parent was killed
     try:
         runner, found = _open(content, request["labels"])
     except Exception as error:  # noqa: BLE001 - a damaged file can raise any exception
@@ -118,8 +132,11 @@ def main() -> None:
         return
     _tell(answers, json.dumps(found).encode() + b"\n")
     shape = (1, found["image_size"], found["image_size"], inspection.CHANNELS)
+    signal.alarm(0)
     while len(pixels := given.read(int(np.prod(shape)))) == np.prod(shape):
+        signal.alarm(seconds)
         _tell(answers, runner.probabilities(np.frombuffer(pixels, np.uint8).reshape(shape)).astype("<f4").tobytes())
+        signal.alarm(0)
 
 
 def _open(content: bytes, beside: list[str] | None) -> tuple[EdgeRunner, dict[str, Any]]:
@@ -128,6 +145,8 @@ def _open(content: bytes, beside: list[str] | None) -> tuple[EdgeRunner, dict[st
     variant = "int8" if facts.inputs and facts.inputs[0].dtype == "uint8" else "float32"
     shape = facts.inputs[0].shape if facts.inputs else ()
     image_size = shape[1] if len(shape) == 4 else 0
+    if image_size > MAX_IMAGE_SIZE:
+        raise ExportError(f"takes images of {image_size} pixels, more than the {MAX_IMAGE_SIZE} of any edge model")
     labels = metadata.read_labels(content) or beside
     if labels is None:
         raise ExportError("has no labels inside, and there is no labels.txt beside it")

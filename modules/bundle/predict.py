@@ -7,6 +7,7 @@ implementation would start faster but differ slightly. The model runs in LiteRT'
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import os
@@ -68,6 +69,7 @@ class Classifier:
         reading: How to read images; by default as a run with default settings does.
         thresholds: For each class the probability from which its answers can be accepted, None for a class that has
             none; None if they are not known.
+        content: Of the file, if it was read before.
 
     Raises:
         BundleError: The file cannot be read, is not a LiteRT model, has other inputs or outputs, has no labels, or ends
@@ -75,14 +77,17 @@ class Classifier:
     """
 
     def __init__(
-        self, path: Path, reading: InputReading = _READING, thresholds: Sequence[float | None] | None = None
+        self,
+        path: Path,
+        reading: InputReading = _READING,
+        thresholds: Sequence[float | None] | None = None,
+        content: bytes | None = None,
     ) -> None:
-        try:
-            if path.stat().st_size > MAX_BYTES:
-                raise BundleError(f"{path}: is larger than any model", _VERIFY)
-            content = path.read_bytes()
-        except OSError as error:
-            raise BundleError(f"{path}: cannot be read: {error.strerror}", "name a .tflite file or a bundle") from None
+        if content is None:
+            try:
+                content = read_file(str(path), None, MAX_BYTES, kind="any model")
+            except UnreadableFile as error:
+                raise BundleError(f"{path}: {error}", "name a .tflite file or a bundle") from None
         self.path, self.thresholds = path, thresholds
         self._reading = Reading(_MAX_PIXELS, reading.max_side, reading.background)
         try:
@@ -208,10 +213,11 @@ def open_model(
     except BundleError as error:
         raise BundleError(f"{folder / BUNDLE_JSON}: {error.cause}", error.remedy) from None
     facts = next((facts for facts in bundle.variants.values() if facts.file == path.name), None)
-    if facts is None or facts.sha256 != files.sha256(path.name):
+    content = files.read(path.name, MAX_BYTES)  # once, so that what was checked is what runs
+    if facts is None or facts.sha256 != hashlib.sha256(content).hexdigest():
         raise BundleError(f"{path}: is not the file that was measured according to {BUNDLE_JSON}", _VERIFY)
     thresholds = bundle.calibration.thresholds if bundle.calibration else None
-    classifier = Classifier(path, bundle.input.reading or _READING, thresholds)
+    classifier = Classifier(path, bundle.input.reading or _READING, thresholds, content)
     if classifier.labels != bundle.labels:
         raise BundleError(f"{path}: its labels differ from those in {BUNDLE_JSON}", _VERIFY)
     return classifier
@@ -291,8 +297,6 @@ def _unreadable(error: OSError) -> None:
 
 def _labels_beside(path: Path) -> list[str] | None:
     try:
-        with path.with_name(LABELS_FILE).open("rb") as file:
-            content = file.read(MAX_LABELS_BYTES + 1)
-        return content.decode().splitlines() if len(content) <= MAX_LABELS_BYTES else None
-    except (OSError, UnicodeDecodeError):
+        return read_file(str(path.with_name(LABELS_FILE)), None, MAX_LABELS_BYTES).decode().splitlines()
+    except (UnreadableFile, UnicodeDecodeError):
         return None

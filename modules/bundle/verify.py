@@ -111,7 +111,7 @@ def verify(
             checks.failed(stray, f"is a model that {BUNDLE_JSON} does not name", "remove it, or push the bundle again")
     if MODEL_CARD not in files.sizes:
         checks.failed(MODEL_CARD, files.refused.get(MODEL_CARD, "is missing"))
-    if ignore_signature:
+    if ignore_signature and public_key is None:
         checks.skipped(SIGNATURE, "not checked, as you chose")
     else:
         _check_signature(files, public_key, tool, checks)

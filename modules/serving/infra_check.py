@@ -74,7 +74,7 @@ def check(request: Request, bounds: Bounds) -> Result:
             code = process.wait()
         seconds = time.monotonic() - started
         output.seek(0)
-        lines = output.read(_MOST).decode(errors="replace").splitlines()
+        lines = output.read(_MOST).decode(errors="replace").split("\n")[:-1]  # the last may be cut off
         errors.seek(0)
         said = errors.read(_MOST).decode(errors="replace").split("\n")
     told = [line.removeprefix(infra_probe.MARK) for line in lines if line.startswith(infra_probe.MARK)]

@@ -17,7 +17,6 @@ import random
 import shutil
 import time
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.filesystem import files_of
 
 _BLOCK = 1 << 20
+_CLAIMS = ".claims"  # a folder that servers ignore
 _NUMBERS = 10  # to choose from after a version's number was taken
 
 
@@ -86,53 +86,66 @@ def _push_local(source: str, files: list[str], destination: str) -> Pushed:
     finally:
         if part is not None and part.exists():
             shutil.rmtree(part, ignore_errors=True)
-        if made and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        if made:
+            with contextlib.suppress(OSError):  # it has versions, or was not made
+                folder.rmdir()
     return Pushed(str(folder / str(version)), str(version))
 
 
 def _push_url(source: str, files: list[str], destination: str) -> Pushed:
     folder = destination.rstrip("/")
-    written: list[str] = []
+    path, written, claim = "", [], ""
     try:
         filesystem.make_folder(folder)
-        version = _claim(folder, written)
+        version, claim = _claim(folder)
         path = f"{folder}/{version}"
         for name in files:
             filesystem.make_folder(os.path.dirname(f"{path}/{name}"))  # noqa: PTH120 - a URL
             written.append(f"{path}/{name}")
-            tf.io.gfile.copy(f"{source}/{name}", written[-1])
+            tf.io.gfile.copy(f"{source}/{name}", f"{path}/{name}")
     except (OSError, tf.errors.OpError) as error:
-        _remove(reversed(written))
+        if isinstance(error, tf.errors.AlreadyExistsError):
+            written.pop()  # by somebody who does not claim numbers
+        for one in reversed(written):
+            _remove(one)
+        if path:
+            _remove_empty(path)
         raise _push_error(destination, error) from error
-    _remove(written[:1])
+    finally:
+        if claim:
+            _remove(claim)
     return Pushed(path, str(version))
 
 
-def _claim(folder: str, written: list[str]) -> int:
-    """Take a version's number for this push alone, and add the file that marks it to `written`.
+def _claim(folder: str) -> tuple[int, str]:
+    """Take a version's number for this push alone, and return it with the file that marks it, until that is removed.
 
-    Whoever finds another's file beside its own gives way. One of two that claim a number at the same time looks after
-    the other has written, so at most one keeps it: object stores list every file that was written before. If both give
-    way, they go on to different numbers, most probably.
+    Whoever finds another's mark beside its own, or files in the version, gives way. One of two that claim a number at
+    the same time looks after the other has written, so at most one keeps it: object stores list every file that was
+    written before. If both give way, they go on to different numbers, most probably.
     """
     version = _next_version(_names(folder))
     while True:
-        mark = f".claimed-{uuid.uuid4().hex}"
-        written.append(f"{folder}/{version}/{mark}")
-        filesystem.make_folder(f"{folder}/{version}")
-        filesystem.write(written[-1], b"")
-        if _names(f"{folder}/{version}") == [mark]:
-            return version
-        _remove([written.pop()])
+        marks, mark = f"{folder}/{_CLAIMS}/{version}", uuid.uuid4().hex
+        filesystem.make_folder(marks)
+        filesystem.write(f"{marks}/{mark}", b"")
+        if _names(marks) == [mark] and not _names(f"{folder}/{version}"):
+            return version, f"{marks}/{mark}"
+        _remove(f"{marks}/{mark}")
         version += random.randint(1, _NUMBERS)
 
 
-def _remove(paths: Iterable[str]) -> None:
-    """Remove files of this push; what fails the push may fail this too."""
-    for path in paths:
-        with contextlib.suppress(tf.errors.OpError):
-            tf.io.gfile.remove(path)
+def _remove(path: str) -> None:
+    """Remove a file of this push; what fails the push may fail this too."""
+    with contextlib.suppress(tf.errors.OpError):
+        tf.io.gfile.remove(path)
+
+
+def _remove_empty(folder: str) -> None:
+    """Remove the folder of a claimed version, if its store has folders and it has no files."""
+    with contextlib.suppress(tf.errors.OpError):
+        if tf.io.gfile.exists(folder) and not files_of(folder):
+            tf.io.gfile.rmtree(folder)
 
 
 def _names(folder: str) -> list[str]:

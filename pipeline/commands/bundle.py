@@ -43,6 +43,8 @@ def verify(bundle: Path, public_key: Path | None, sign_tool: str | None, ignore_
     BUNDLE is the folder of a pushed bundle, with its bundle.json. The exit code is 9 if anything is wrong, also if the
     bundle is signed and its signature was not checked.
     """
+    if ignore_signature and public_key is not None:
+        raise ConfigError("--ignore-signature and --public-key exclude each other", "leave out one of them")
     hide_gpus()
     checks = api.verify(
         bundle, public_key=public_key, sign_tool=sign_tool, ignore_signature=ignore_signature, report=click.echo

@@ -29,6 +29,7 @@ def model_blessing(folder: Path, model: standard_artifacts.Model) -> standard_ar
     blessing.set_int_custom_property("current_model_id", model.id)
     measured_files.record(blessing, measured_files.SAVED_MODEL, f"{model.uri}/Format-Serving")
     blessing.set_string_custom_property("evaluation_uri", str(evaluation))
+    measured_files.record(blessing, measured_files.MODEL_EVALUATION, str(evaluation))
     return blessing
 
 

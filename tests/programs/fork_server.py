@@ -60,7 +60,9 @@ def _watch(client: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     content, streams, _, _ = socket.recv_fds(client, _MOST, _STREAMS)
     while not content.endswith(b"\n"):
-        content += client.recv(_MOST)
+        if not (more := client.recv(_MOST)):
+            os._exit(1)  # the client is gone
+        content += more
     child = os.fork()
     if child == 0:
         client.close()

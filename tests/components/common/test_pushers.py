@@ -243,8 +243,6 @@ SABOTAGE = [
     (unmarked("model_blessing", standard_artifacts.ModelBlessing), "the Evaluator's blessing is for another model"),
     (unmarked("edge_blessing", EdgeBlessing), "the EdgeEvaluator's blessing is for another model"),
     (empty("model"), "there is no model to push"),
-]
-OF_THE_BUNDLE = [
     (marked("edge_blessing", "edge_model_id", 5), "the EdgeEvaluator's blessing is for another edge model"),
     (empty("edge_model"), "there is no edge model to push"),
     (unmarked("edge_evaluation", EdgeEvaluation), "there is no edge evaluation of this edge model"),
@@ -259,14 +257,6 @@ def test_without_all_blessings_nothing_is_pushed_and_the_reason_is_recorded(inpu
     assert made.has_custom_property("pushed") and made.get_int_custom_property("pushed") == 0
     assert made.get_string_custom_property("reason") == reason
     assert not made.has_custom_property("pushed_destination")
-    assert not (tmp_path / "pushed").exists()
-
-
-@pytest.mark.parametrize(("sabotage", "reason"), OF_THE_BUNDLE)
-def test_a_bundle_needs_a_blessing_and_an_evaluation_of_its_own_edge_model(inputs, tmp_path, sabotage, reason):
-    sabotage(inputs)
-    made = push_bundle(inputs, tmp_path / "pushed")
-    assert (made.get_int_custom_property("pushed"), made.get_string_custom_property("reason")) == (0, reason)
     assert not (tmp_path / "pushed").exists()
 
 
@@ -314,6 +304,7 @@ ALTERED = [
     ("edge_model/labels.txt", "EdgeEvaluator", "EdgeExporter"),
     ("edge_evaluation/metrics.json", "EdgeEvaluator", "EdgeEvaluator"),
     ("edge_evaluation/golden/expected.json", "EdgeEvaluator", "EdgeEvaluator"),
+    ("model_evaluation/gates.json", "Evaluator", "Evaluator"),
 ]
 
 
@@ -361,17 +352,32 @@ def test_each_gate_must_have_measured_the_files_that_are_pushed(inputs, tmp_path
     assert not (tmp_path / "pushed").exists()
 
 
-def test_a_saved_model_that_is_changed_while_it_is_pushed_is_not_delivered(inputs, tmp_path, monkeypatch):
+@PUSHERS
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_files_that_are_changed_while_they_are_pushed_are_not_delivered(inputs, tmp_path, monkeypatch, push, moment):
+    """Either the change is seen, or what is delivered was copied before it."""
     given, fetch = copied(inputs, tmp_path), filesystem.fetch
+    changed = {"model": "Format-Serving/saved_model.pb", "edge_model": "model_float32.tflite"}
+    sound = {name: (tmp_path / kind / name).read_bytes() for kind, name in changed.items()}
 
     def changing(folder: str, target: Path) -> None:
-        flip(tmp_path / "model" / "Format-Serving" / "saved_model.pb")
-        fetch(folder, target)
+        if moment == "after":
+            fetch(folder, target)
+        for kind, name in changed.items():
+            if str(tmp_path / kind) in folder:
+                flip(tmp_path / kind / name)
+        if moment == "before":
+            fetch(folder, target)
 
     monkeypatch.setattr(filesystem, "fetch", changing)
-    with pytest.raises(PushError, match="so nothing was pushed"):
-        push_saved_model(given, tmp_path / "pushed")
-    assert not (tmp_path / "pushed").exists()
+    if moment == "before":
+        with pytest.raises(PushError, match="so nothing was pushed"):
+            push(given, tmp_path / "pushed")
+        assert not (tmp_path / "pushed").exists()
+    else:
+        made = Path(push(given, tmp_path / "pushed").get_string_custom_property("pushed_destination"))
+        name = "model_float32.tflite" if push is push_bundle else "Format-Serving/saved_model.pb"
+        assert (made / Path(name).name).read_bytes() == sound[name]
 
 
 @PUSHERS

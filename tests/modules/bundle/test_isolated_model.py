@@ -83,3 +83,18 @@ def test_labels_that_unpack_to_gigabytes_are_not_unpacked(monkeypatch):
     monkeypatch.setattr(zipfile.ZipExtFile, "read", counting)
     assert metadata.read_labels(file.getvalue()) is None
     assert sum(read) == metadata.MAX_LABELS_BYTES + 1
+
+
+def test_after_an_interrupted_question_no_answer_is_taken_for_another(monkeypatch):
+    isolated = IsolatedModel(edge.converted()["float32"], list(model.LABELS))
+
+    class Interrupted:
+        def read(self, _: int) -> bytes:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(isolated._process, "stdout", Interrupted())
+        with pytest.raises(KeyboardInterrupt):
+            isolated.probabilities(IMAGES[:1])
+    with pytest.raises(BundleError, match="is stopped by SIGKILL"):
+        isolated.probabilities(IMAGES[1:2])

@@ -155,7 +155,7 @@ def test_a_push_to_a_url_that_fails_midway_leaves_nothing(source, monkeypatch):
     monkeypatch.setattr(tf.io.gfile, "copy", failing)
     with pytest.raises(PushError, match="ram://full: the push failed: quota"):
         push(str(source), "ram://full")
-    assert files_of("ram://full") == []
+    assert files_of("ram://full") == [] and "1" not in str(tf.io.gfile.listdir("ram://full"))
 
 
 def test_an_object_store_without_empty_folders_gets_its_first_version(source, monkeypatch):
@@ -204,6 +204,7 @@ def test_two_pushers_at_once_lose_nothing(source, tmp_path, store):
     assert len(pushed) == len({one.path for one in pushed}) == 100
     names = {"saved_model.pb", "assets/labels.txt", "variables/variables.index", "whose"}
     assert {one.path: set(files_of(one.path)) for one in pushed} == {one.path: names for one in pushed}
+    assert len(files_of(destination)) == 100 * len(names)
     whose = [tf.io.gfile.GFile(f"{one.path}/whose").read() for one in pushed]
     assert len(set(whose)) == 100
 
@@ -225,3 +226,19 @@ def test_a_pusher_that_loses_a_number_on_a_url_leaves_the_winners_files(source, 
     with pytest.raises(PushError, match="quota"):
         push(str(source), "ram://lost")
     assert files_of("ram://lost/7") == ["saved_model.pb", "theirs"]
+
+
+def test_a_file_that_somebody_else_wrote_into_the_version_is_not_removed(source, monkeypatch):
+    copy = tf.io.gfile.copy
+
+    def overtaken(one: str, other: str) -> None:
+        if other.endswith("variables.index"):
+            tf.io.gfile.GFile(other, "w").write("theirs")
+            raise tf.errors.AlreadyExistsError(None, None, "it exists")
+        copy(one, other)
+
+    monkeypatch.setattr(tf.io.gfile, "copy", overtaken)
+    with pytest.raises(PushError, match="it exists"):
+        push(str(source), "ram://overtaken")
+    [left] = files_of("ram://overtaken")
+    assert left.endswith("/variables/variables.index")

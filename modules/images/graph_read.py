@@ -132,7 +132,7 @@ def _upright(content: tf.Tensor, header: Header, how: Conversion, reading: Readi
     decoder = tf.where(header.is_png, decoder, halvings(header.height, header.width, reading.max_side))
     decoded = tf.switch_case(decoder, decoders)
     is_mixed = header.is_deep | header.has_alpha | how.is_needed
-    pixels = tf.cond(is_mixed, lambda: _opaque(decoded, header, how, reading), lambda: decoded)
+    pixels = tf.cond(is_mixed, lambda: _opaque(decoded, how, reading), lambda: decoded)
     pixels = within(pixels, header.height, header.width, reading.max_side)
     return turn(pixels, orientation(header.exif, header.xmp))
 
@@ -149,7 +149,7 @@ def halvings(height: tf.Tensor, width: tf.Tensor, max_side: tf.Tensor) -> tf.Ten
     return tf.reduce_sum(tf.cast(enough, tf.int32))
 
 
-def _opaque(pixels: tf.Tensor, header: Header, how: Conversion, reading: Reading) -> tf.Tensor:
+def _opaque(pixels: tf.Tensor, how: Conversion, reading: Reading) -> tf.Tensor:
     """Convert uint8 `[height, width, 3 or 4]` to opaque sRGB, uint8 `[height, width, 3]`."""
     shape = tf.shape(pixels)
     flat, count = tf.reshape(pixels, [-1, shape[2]]), shape[0] * shape[1]
@@ -171,7 +171,7 @@ def _opaque(pixels: tf.Tensor, header: Header, how: Conversion, reading: Reading
     *_, done = tf.while_loop(
         lambda at, *_: at < count, part, (tf.constant(0), tf.constant(0), done), parallel_iterations=1
     )
-    return tf.reshape(done.concat(), [header.height, header.width, CHANNELS])
+    return tf.reshape(done.concat(), [shape[0], shape[1], CHANNELS])  # a JPEG may be decoded at a part of its size
 
 
 def _over(colours: tf.Tensor, alpha: tf.Tensor, background: tuple[int, int, int]) -> tf.Tensor:

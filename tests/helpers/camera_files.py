@@ -5,6 +5,7 @@ It is bright at the top, so a turned image is another one.
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import zlib
@@ -83,13 +84,14 @@ def alpha(mode: str) -> Image.Image:
     return image.convert(mode)
 
 
+@functools.cache
 def features() -> dict[str, bytes]:
     """Return files that the server reads, by what is special about them."""
     upright = pixels()
     image, deep, large = (
         Image.fromarray(upright),
         upright.astype(np.uint16) * 257,
-        Image.fromarray(pixels(190, 150)),
+        Image.fromarray(pixels(200, 150)),  # three times the longest side: its decoder halves a JPEG
     )
     xmp = PngInfo()
     xmp.add_itxt("XML:com.adobe.xmp", (XMP % 6).decode())
@@ -120,6 +122,11 @@ def features() -> dict[str, bytes]:
         "large JPEG": encoded(large, "JPEG"),
         "large PNG": encoded(large, "PNG"),
         "large turned": encoded(large.rotate(90, expand=True), "JPEG", exif=LITTLE),
+        "large P3 JPEG": encoded(large, "JPEG", icc_profile=icc_profiles.display_p3()),
+        "large P3 turned": encoded(
+            large.rotate(90, expand=True), "JPEG", exif=LITTLE, icc_profile=icc_profiles.display_p3()
+        ),
+        "large grey profile": encoded(large.convert("L"), "JPEG", icc_profile=icc_profiles.linear_grey()),
         "Exif in Motorola's order": encoded(side, "JPEG", exif=BIG),
     }  # fmt: skip
 

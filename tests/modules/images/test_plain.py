@@ -17,7 +17,7 @@ UPRIGHT = b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\1\0\0\0\0\0\0\0"
 UNSTATED = b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x0f\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
 GREY = Image.fromarray(pixels()).convert("L")
 UNTURNED_XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
-LARGE = pixels(190, 150)
+LARGE = pixels(200, 150)
 
 
 def segment(marker: int, body: bytes) -> bytes:
@@ -66,7 +66,7 @@ PLAIN = {
 NOT_PLAIN = {
     **{name: content for name, content in features().items() if name in (
         "RGBA", "LA", "palette with alpha", "a transparent color", "16-bit grey", "16-bit RGB", "CMYK", "P3 JPEG",
-        "P3 RGBA", "Adobe RGB", "grey profile", "XMP in JPEG", "XMP in PNG", "animated", "large turned",
+        "P3 RGBA", "Adobe RGB", "grey profile", "large P3 JPEG", "large P3 turned", "large grey profile", "XMP in JPEG", "XMP in PNG", "animated", "large turned",
         "Exif in Motorola's order",
     )},
     **{f"refused: {name}": content for name, (content, _) in REFUSED.items() if name != "too large"},

@@ -40,6 +40,7 @@ _WORDS = {
     originals.CHANGED: "changed since",
     originals.RECORDS: "in TFRecord files",
     originals.REFUSED: "of a kind that the server must refuse",
+    originals.DAMAGED: "damaged for TensorFlow, which the server must refuse",
 }
 
 
@@ -123,7 +124,7 @@ def _choose(answers: Answers, examples_uri: str, location: Location, most: int, 
                 chosen.not_asked.append(f"{name}: {shown(original.why)}")
             if original.content:
                 file = _write(folder / f"{number}.original", original.content)
-                if original.state == originals.REFUSED:
+                if original.state in (originals.REFUSED, originals.DAMAGED):
                     chosen.refused.append((name, file))
                 else:
                     asked = file

@@ -23,9 +23,9 @@ from edgetune.modules.images.reading import Reading
 from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
 
 SPLIT = "test"
-ASKED, GONE, CHANGED, RECORDS, REFUSED = "asked", "gone", "changed", "records", "refused"
+ASKED, GONE, CHANGED, RECORDS, REFUSED, DAMAGED = "asked", "gone", "changed", "records", "refused", "damaged"
 """What became of an original: asked; gone or not readable; other pixels than were measured, or no image any more; in a
-TFRecord file; a kind of image that the server refuses, as it should."""
+TFRecord file; a kind of image that the server refuses, as it should; damaged for TensorFlow, and read by Pillow."""
 _MOST = 64 << 20  # bytes; no server is sent larger requests
 
 
@@ -58,7 +58,7 @@ class Original:
     why: str = ""
     """In a few words, if it is not asked."""
     content: bytes = b""
-    """Of `ASKED` and `REFUSED`, unless `is_stored`."""
+    """Of `ASKED`, `REFUSED` and `DAMAGED`, unless `is_stored`."""
     is_stored: bool = False
     """Whether it has the bytes of the raw example."""
 
@@ -129,17 +129,9 @@ def read_original(example: bytes, location: Location) -> Original:
         return Original(CHANGED, str(error))
     if now != _value(features, example_features.IMAGE_ID).decode():
         return Original(CHANGED, "other pixels than those that were measured")
-    refusal = _refusal(content, location.reading)
-    return Original(REFUSED if refusal else ASKED, refusal, content)
-
-
-def _refusal(content: bytes, reading: Reading) -> str:
-    """Return why the function in the exported graph refuses an image, called here; empty if it reads it."""
-    try:
-        fault, _ = graph_read.read(tf.constant(content), reading)
-    except tf.errors.InvalidArgumentError as error:
-        return str(error.message).partition("\n")[0]
-    return bytes(fault.numpy()).decode()
+    fault, _ = graph_read.attempt(content, location.reading)
+    damaged = fault in (graph_read.DAMAGED, graph_read.DAMAGED_PROFILE)
+    return Original(DAMAGED if damaged else REFUSED if fault else ASKED, fault, content)
 
 
 def _records(examples_uri: str) -> Iterator[bytes]:

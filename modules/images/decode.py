@@ -12,7 +12,7 @@ from edgetune.modules.images import graph_read
 from edgetune.modules.images.reading import Reading
 
 CHANNELS = graph_read.CHANNELS
-_DAMAGED = "cannot be decoded: its data is damaged or cut off, or needs more memory than there is"
+_DAMAGED = f"{graph_read.DAMAGED}, or needs more memory than there is"
 # Each holds one image in memory; more are hardly faster on servers, which answer several requests at a time.
 _AT_A_TIME = 2
 
@@ -33,6 +33,7 @@ def decode(encoded: tf.Tensor, image_size: int, reading: Reading = Reading()) ->
 
     Raises:
         tf.errors.InvalidArgumentError: On execution: the image is refused, or its data is damaged or cut off.
+        tf.errors.DataLossError: On execution: the packed color profile of a PNG is damaged.
     """
     fault, pixels = graph_read.read(encoded, reading)
     checked = tf.debugging.Assert(fault == "", [tf.strings.join(["the image ", fault])])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 
+import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.images import graph_colour, graph_header, plain
@@ -27,6 +28,9 @@ _AT_A_TIME = 1 << 20
 # No image has so long a side.
 _NO_SIDE = 1 << 30
 _tracing = threading.Lock()
+DAMAGED = "cannot be decoded: its data is damaged or cut off"
+DAMAGED_PROFILE = "has a damaged color profile: send it with an sRGB profile or none"
+"""Faults that `attempt` names, and that the exported graph meets with an error of TensorFlow."""
 
 
 def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
@@ -44,12 +48,42 @@ def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
 
     Raises:
         tf.errors.InvalidArgumentError: On execution: the image's data is damaged or cut off.
+        tf.errors.DataLossError: On execution: the packed color profile of a PNG is damaged.
     """
     content = tf.convert_to_tensor(content)
     header = plain.inspect(content.numpy()) if tf.executing_eagerly() else None
     if header is None or header.height * header.width > reading.max_pixels or not _is_srgb(header):
         return read_by_graph(content, reading)
     return tf.constant(""), _plain(content, header, reading.max_side or _NO_SIDE)
+
+
+def attempt(content: bytes, reading: Reading) -> tuple[str, np.ndarray]:
+    """Read one image outside of a graph, and name damage as a fault.
+
+    Returns:
+        Fault and pixels, as `read` returns them.
+
+    Raises:
+        tf.errors.InvalidArgumentError: Reading fails, but TensorFlow's decoder alone does not: a bug in this package.
+    """
+    nothing = np.zeros((0, 0, CHANNELS), np.uint8)
+    try:
+        fault, pixels = read(tf.constant(content), reading)
+    except tf.errors.DataLossError:
+        return DAMAGED_PROFILE, nothing
+    except tf.errors.InvalidArgumentError:
+        if _is_decodable(content):
+            raise
+        return DAMAGED, nothing
+    return fault.numpy().decode(), pixels.numpy()
+
+
+def _is_decodable(content: bytes) -> bool:
+    try:
+        tf.io.decode_image(content, CHANNELS, expand_animations=False)
+    except tf.errors.InvalidArgumentError:
+        return False
+    return True
 
 
 def _is_srgb(header: plain.Plain) -> bool:
@@ -151,8 +185,8 @@ def halvings(height: tf.Tensor, width: tf.Tensor, max_side: tf.Tensor) -> tf.Ten
 
 def _opaque(pixels: tf.Tensor, how: Conversion, reading: Reading) -> tf.Tensor:
     """Convert uint8 `[height, width, 3 or 4]` to opaque sRGB, uint8 `[height, width, 3]`."""
-    shape = tf.shape(pixels)
-    flat, count = tf.reshape(pixels, [-1, shape[2]]), shape[0] * shape[1]
+    height, width, channels = tf.unstack(tf.shape(pixels))  # a JPEG may be decoded at a part of its size
+    flat, count = tf.reshape(pixels, [-1, channels]), height * width
 
     def part(at: tf.Tensor, step: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
         some = flat[at : at + _AT_A_TIME]
@@ -163,7 +197,7 @@ def _opaque(pixels: tf.Tensor, how: Conversion, reading: Reading) -> tf.Tensor:
             lambda: colours,
         )
         colours = tf.cond(
-            shape[2] > CHANNELS, lambda: _over(colours, some[:, CHANNELS:], reading.background), lambda: colours
+            channels > CHANNELS, lambda: _over(colours, some[:, CHANNELS:], reading.background), lambda: colours
         )
         return at + _AT_A_TIME, step + 1, done.write(step, colours)
 
@@ -171,7 +205,7 @@ def _opaque(pixels: tf.Tensor, how: Conversion, reading: Reading) -> tf.Tensor:
     *_, done = tf.while_loop(
         lambda at, *_: at < count, part, (tf.constant(0), tf.constant(0), done), parallel_iterations=1
     )
-    return tf.reshape(done.concat(), [shape[0], shape[1], CHANNELS])  # a JPEG may be decoded at a part of its size
+    return tf.reshape(done.concat(), [height, width, CHANNELS])
 
 
 def _over(colours: tf.Tensor, alpha: tf.Tensor, background: tuple[int, int, int]) -> tf.Tensor:

@@ -137,12 +137,15 @@ def _read_opened(image: Image.Image, content: bytes, reading: Reading) -> ReadIm
 
 
 def _by_graph(content: bytes, reading: Reading) -> np.ndarray | None:
-    """Return the pixels that the exported graph reads, uint8 `[height, width, 3]`; None if it refuses the image."""
+    """Return the pixels that the exported graph reads, uint8 `[height, width, 3]`; None if it refuses the image.
+
+    It refuses files that Pillow reads and TensorFlow's decoders do not, such as those that lack their last bytes.
+    """
     try:
-        fault, pixels = graph_read.read(tf.constant(content), reading)
-    except tf.errors.InvalidArgumentError:
-        return None
-    return None if fault.numpy() else pixels.numpy()
+        fault, pixels = graph_read.attempt(content, reading)
+    except tf.errors.InvalidArgumentError as error:  # Pillow would hide that no server can read such photographs
+        raise Unusable("the exported graph fails on it, though TensorFlow decodes it: a bug in edgetune") from error
+    return None if fault else pixels
 
 
 def _by_pillow(image: Image.Image, content: bytes, reading: Reading) -> np.ndarray:

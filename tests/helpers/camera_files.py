@@ -131,6 +131,18 @@ def features() -> dict[str, bytes]:
     }  # fmt: skip
 
 
+def with_profile(packed: bytes) -> bytes:
+    """Return a PNG with these bytes as its packed color profile."""
+    content = encoded(pixels(), "PNG")
+    at = content.index(b"IDAT") - 4
+    return content[:at] + chunk(b"iCCP", b"P3\0\0" + packed) + content[at:]
+
+
+_PACKED = zlib.compress(icc_profiles.display_p3())
+DAMAGED_PROFILE = with_profile(_PACKED[:60] + bytes(20) + _PACKED[80:])
+WITHOUT_THE_LAST_BYTES = {kind: encoded(pixels(), kind)[:-2] for kind in ("JPEG", "PNG")}
+"""Files that Pillow reads and TensorFlow's decoders do not."""
+
 SEND = "send JPEG or PNG"
 REFUSED = {
     "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", f"is a HEIC image: {SEND}"),

@@ -113,6 +113,17 @@ def test_a_kind_that_the_server_refuses_is_kept_to_see_that_it_does(photo):
     assert found.why == "is a WebP image: send JPEG or PNG"
 
 
+@pytest.mark.parametrize("length", [-2, -14], ids=["without the last bytes", "a changed checksum"])
+def test_a_file_that_only_pillow_reads_is_told_from_kinds_that_are_refused(photo, length):
+    path, example, location = photo
+    content = bytearray(encoded(Image.open(path), "PNG"))
+    content[length:] = b"" if length == -2 else bytes((content[length] ^ 1,)) + content[length + 1 :]
+    path.write_bytes(content)
+    found = read_original(example, location)
+    assert (found.state, found.content) == (originals.DAMAGED, bytes(content))
+    assert found.why == "cannot be decoded: its data is damaged or cut off"
+
+
 def test_a_record_has_no_file(photo):
     _, example, location = photo
     assert read_original(example, replace(location, kind="tfrecords")).state == originals.RECORDS

@@ -25,8 +25,6 @@ CHANNELS = 3
 _RATIOS, _GAP = (2, 4, 8), 1.5
 # Colours and transparency are computed for so many pixels at a time: they take several times the memory of the image.
 _AT_A_TIME = 1 << 20
-# No image has so long a side.
-_NO_SIDE = 1 << 30
 _tracing = threading.Lock()
 DAMAGED = "cannot be decoded: its data is damaged or cut off"
 DAMAGED_PROFILE = "has a damaged color profile: send it with an sRGB profile or none"
@@ -54,7 +52,7 @@ def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
     header = plain.inspect(content.numpy()) if tf.executing_eagerly() else None
     if header is None or header.height * header.width > reading.max_pixels or not _is_srgb(header):
         return read_by_graph(content, reading)
-    return tf.constant(""), _plain(content, header, reading.max_side or _NO_SIDE)
+    return tf.constant(""), _plain(content, header, reading.side)
 
 
 def attempt(content: bytes, reading: Reading) -> tuple[str, np.ndarray]:
@@ -109,7 +107,7 @@ def _plain(content: tf.Tensor, header: plain.Plain, max_side: int) -> tf.Tensor:
 
 def read_by_graph(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
     """Do what `read` does, by the function that every graph has."""
-    options = (reading.max_pixels, tf.int64), (reading.max_side or _NO_SIDE, tf.int32), (reading.background, tf.int32)
+    options = (reading.max_pixels, tf.int64), (reading.side, tf.int32), (reading.background, tf.int32)
     fault, pixels = _function()(content, *(tf.constant(*option) for option in options))
     return fault, pixels
 

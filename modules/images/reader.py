@@ -127,7 +127,7 @@ def _read(content: bytes, reading: Reading) -> ReadImage:
 
 def _read_opened(image: Image.Image, content: bytes, reading: Reading) -> ReadImage:
     pixels = _by_graph(content, reading) if image.format in (*_JPEG, "PNG") else None
-    if pixels is not None and (reading.max_side is None or max(image.size) <= reading.max_side):
+    if pixels is not None and max(image.size) <= reading.side:
         return _describe(content, pixels)
     if pixels is None:
         pixels = _by_pillow(image, content, reading)
@@ -168,7 +168,7 @@ def _check_size(size: tuple[int, ...] | None, max_pixels: int) -> None:
 
 
 def _upright_srgb(image: Image.Image, orientation: int, reading: Reading) -> Image.Image:
-    size = _size_within(image.size, reading.max_side)
+    size = _size_within(image.size, reading.side)
     if size != image.size and image.format in _JPEG:
         # libjpeg can decode to an eighth, a quarter or a half of the size, at a proportional cost.
         image.draft(image.mode, (int(size[0] * _DRAFT_GAP), int(size[1] * _DRAFT_GAP)))
@@ -181,9 +181,9 @@ def _upright_srgb(image: Image.Image, orientation: int, reading: Reading) -> Ima
     return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
 
 
-def _size_within(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
+def _size_within(size: tuple[int, int], max_side: int) -> tuple[int, int]:
     longest = max(size)
-    if max_side is None or longest <= max_side:
+    if longest <= max_side:
         return size
     width, height = (max(1, round(side * max_side / longest)) for side in size)
     return width, height

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+MOST_SIDE = 1 << 14
+"""Pixels of the longer side that no read image exceeds. Resizing a line of a million pixels, a file of 200 bytes, would
+take gigabytes: it needs memory for the width of the image times the height of the result."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -14,9 +18,15 @@ class Reading:
     max_pixels: int = 89_478_485
     """Images with more pixels are refused before any pixel is decoded."""
     max_side: int | None = None
-    """Images whose longer side exceeds this many pixels are scaled down to it; None keeps their size."""
+    """Images whose longer side exceeds this many pixels are scaled down to it; None keeps their size
+    up to `MOST_SIDE`."""
     background: tuple[int, int, int] = (255, 255, 255)
     """Red, green and blue behind transparent pixels, 0..255, in sRGB."""
+
+    @property
+    def side(self) -> int:
+        """Return the longer side, in pixels, to which larger images are scaled down."""
+        return min(self.max_side or MOST_SIDE, MOST_SIDE)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Reading:

@@ -43,8 +43,8 @@ class DataSettings(Settings):
     max_pixels: Positive = 89_478_485
     """Images with more pixels are rejected (the default is Pillow's own limit against decompression bombs)."""
     max_side: Positive | None = 640
-    """Larger images are scaled down to this longer side, in pixels, when they are read; null keeps their size. The
-    default is above the default `model.image_size` of every backbone."""
+    """Larger images are scaled down to this longer side, in pixels, when they are read; null keeps their size up to
+    16,384 pixels. The default is above the default `model.image_size` of every backbone."""
     background: Annotated[tuple[Level, ...], Field(min_length=3, max_length=3)] = (255, 255, 255)
     """Colour shown behind transparent pixels: red, green and blue."""
     on_duplicates: Literal["group", "drop", "fail"] = "group"

@@ -17,7 +17,7 @@ from PIL import Image
 
 from edgetune.modules.images import graph_read, headers
 from edgetune.modules.images.reader import Unusable, read_image
-from edgetune.modules.images.reading import Reading
+from edgetune.modules.images.reading import MOST_SIDE, Reading
 from tests.helpers import icc_profiles
 
 _PIXELS = 4_000_000
@@ -30,19 +30,26 @@ from edgetune.modules.images.decode import decode_to_raw
 from edgetune.modules.images.reader import Unusable, read_image
 from edgetune.modules.images.reading import Reading
 
-reading = Reading(int(sys.argv[1]), 64)
+reading, any_side = Reading(int(sys.argv[1]), 64), Reading(int(sys.argv[1]))
 spec = [tf.TensorSpec([None], tf.string)]
-answer = tf.function(lambda batch: decode_to_raw(batch, 32, reading), input_signature=spec, autograph=False)
+answer, any_answer = (
+    tf.function(lambda batch, options=options: decode_to_raw(batch, 224, options), input_signature=spec, autograph=False)
+    for options in (reading, any_side)
+)
 first, *files = map(pathlib.Path, sys.argv[2:])
 ways = {
     "ingest": lambda content: read_image(content, reading),
     "graph": lambda content: answer(tf.constant([first.read_bytes(), content])),
+    "ingest, any side": lambda content: read_image(content, any_side),
+    "graph, any side": lambda content: any_answer(tf.constant([first.read_bytes(), content])),
 }
 for way in ways.values():
     way(first.read_bytes())
 for file in files:
     content = file.read_bytes()
     for name, way in ways.items():
+        if name.endswith("any side") and "line" not in file.name:
+            continue
         reason = ""
         with growth_of() as growth:
             try:
@@ -126,6 +133,7 @@ BOMBS = {
     "tile.tif": lambda: tiff(8_000),
     "screen.gif": lambda: gif(9_000, 9_000),
 }
+LINES = {"line.png": lambda: png(1_000_000, 1), "line down.png": lambda: png(1, 1_000_000)}
 LARGEST = Image.new("RGB", (2000, 2000), "red")
 ALLOWED = {
     "allowed.png": (LARGEST, {}),
@@ -144,7 +152,7 @@ ALLOWED = {
 def read(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[tuple[str, str], tuple[str, int]]:
     """Error message and memory growth of the process in bytes, by the way of reading and the file's name."""
     folder = tmp_path_factory.mktemp("bombs")
-    files = {"first.png": png(8, 8), **{name: make() for name, make in BOMBS.items()}}
+    files = {"first.png": png(8, 8), **{name: make() for name, make in {**BOMBS, **LINES}.items()}}
     for name, (image, options) in ALLOWED.items():
         files[name] = saved(image, Path(name).suffix[1:].replace("jpg", "jpeg").replace("tif", "tiff"), options)
     for name, content in files.items():
@@ -204,6 +212,33 @@ def test_memory_for_allowed_images_is_proportional_to_their_pixels(read):
     graph = {name: read["graph", name] for name in ALLOWED if name.endswith(("png", "jpg"))}
     assert not any(reason for reason, _ in graph.values())
     assert max(growth for _, growth in graph.values()) < 32 * _PIXELS, graph
+
+
+@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize("way", ["ingest", "graph", "ingest, any side", "graph, any side"])
+def test_a_line_of_a_million_pixels_takes_little_memory(read, way, name):
+    """Resizing takes memory for the size of the result times the length of the line: 224 x 1,000,000 x 12 bytes."""
+    reason, growth = read[way, name]
+    assert not reason and growth < 64 << 20
+
+
+@pytest.mark.parametrize("way", [graph_read.read, graph_read.read_by_graph])
+def test_no_image_has_a_longer_side_than_the_limit_even_if_any_is_allowed(way):
+    for size, shape in (((40_000, 3), (1, MOST_SIDE, 3)), ((3, 40_000), (MOST_SIDE, 1, 3))):
+        for content in (png(*size), saved(Image.new("L", size), "JPEG", {})):
+            for reading in (Reading(), Reading(max_side=30_000)):
+                fault, pixels = way(tf.constant(content), reading)
+                assert not fault.numpy() and pixels.shape == shape
+                stored = read_image(content, reading)
+                assert stored.encoded.startswith(b"\x89PNG") and (stored.height, stored.width, 3) == shape
+    fault, pixels = way(tf.constant(png(MOST_SIDE, 2)), Reading())
+    assert not fault.numpy() and pixels.shape == (2, MOST_SIDE, 3)
+    assert read_image(png(MOST_SIDE, 2), Reading()).encoded == png(MOST_SIDE, 2)
+
+
+def test_pillows_images_have_the_same_limit():
+    stored = read_image(saved(Image.new("L", (40_000, 3)), "BMP", {}), Reading())
+    assert (stored.height, stored.width) == (1, MOST_SIDE)
 
 
 def test_a_jpeg_with_more_scans_than_the_limit_is_refused():

@@ -50,7 +50,7 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
         return predict_many(decode.from_raw(transformed[example_features.IMAGE], image_size))
 
     def serving_default(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = of_bytes(image_bytes)
+        probabilities = of_bytes(_not_too_many(image_bytes))
         best = tf.argmax(probabilities, axis=-1)
         return {
             names.PROBABILITIES: probabilities,
@@ -59,10 +59,11 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
         }
 
     def serving_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {names.PROBABILITIES: of_bytes(tf.io.parse_example(examples, _ENCODED)[example_features.IMAGE])}
+        parsed = tf.io.parse_example(_not_too_many(examples), _ENCODED)
+        return {names.PROBABILITIES: of_bytes(parsed[example_features.IMAGE])}
 
     def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return layer(tf.io.parse_example(examples, _LABELLED))
+        return layer(tf.io.parse_example(_not_too_many(examples), _LABELLED))
 
     def edge(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {names.PROBABILITIES: predict(image)}
@@ -92,6 +93,12 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
         raise ExportError(
             f"{path}/assets/{names.LABELS_FILE} differs from Transform's vocabulary", "report this as a bug in edgetune"
         )
+
+
+def _not_too_many(batch: tf.Tensor) -> tf.Tensor:
+    fault = f"the request has more than {names.MOST_IMAGES} images: send fewer at a time"
+    with tf.control_dependencies([tf.debugging.Assert(tf.size(batch) <= names.MOST_IMAGES, [fault])]):
+        return tf.identity(batch)
 
 
 def transform_labels(transform: tft.TFTransformOutput) -> list[str]:

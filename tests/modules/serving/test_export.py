@@ -125,6 +125,17 @@ def test_one_image_of_the_models_size_gets_the_same_answer(served, encoded, expe
         np.testing.assert_allclose(found[signatures.PROBABILITIES], row[None], atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("name", [signatures.SERVING, signatures.EXAMPLES, signatures.TRANSFORM])
+def test_a_request_of_too_many_images_is_refused_before_any_of_them_is_read(served, encoded, name):
+    key = signatures.IMAGE_BYTES if name == signatures.SERVING else signatures.SERIALIZED
+    content = encoded[0] if name == signatures.SERVING else example(encoded[0], transform.LABELS[0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the request has more than 256 images: send fewer"):
+        for value in served.signatures[name](**{key: tf.constant([content] + [b"not an image"] * 256)}).values():
+            value.numpy()
+    for value in served.signatures[name](**{key: tf.constant([content] * 256)}).values():
+        assert len(value) == 256
+
+
 def test_the_edge_signature_has_fixed_dimensions(served):
     spec = served.signatures[signatures.EDGE].structured_input_signature[1]["image"]
     assert spec.shape == (1, transform.SIZE, transform.SIZE, 3) and spec.dtype == tf.float32

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 
 from edgetune.modules.bundle.predict import Classifier
 from edgetune.modules.contracts.signatures import EXAMPLES, IMAGE_BYTES, LABEL, PROBABILITIES, SERVING
 from edgetune.modules.images.decode import decode_to_raw, from_raw
 from edgetune.modules.images.reader import read_image
-from tests.fakes.tensorflow_serving import MESSAGES, Server
-from tests.helpers.camera_files import REFUSED, SEND, STORED, alpha, encoded, features, turned
+from tests.fakes.tensorflow_serving import Server
+from tests.helpers.camera_files import DAMAGED_PROFILE, REFUSED, SEND, STORED, alpha, encoded, features, turned
 from tests.tiny import arrows
 
 
@@ -75,7 +76,7 @@ def test_an_image_of_every_kind_gets_the_same_answer_everywhere(signature, class
     found = served(signature, content)
     np.testing.assert_allclose(found, trained(content), atol=1e-3)
     np.testing.assert_allclose(found, classifier.classify(content), atol=1e-3)
-    if "trans" not in name and "alpha" not in name and not name.endswith(("A", "RGBA")):
+    if name not in ("RGBA", "LA", "P3 RGBA", "palette with alpha", "a transparent color"):
         assert arrows.LABELS[found.argmax()] == "up"
 
 
@@ -104,8 +105,22 @@ def test_a_damaged_image_is_named_by_its_place(signature):
             signature(**{IMAGE_BYTES: tf.constant([turned(6, "PNG"), cut[: len(cut) // 2], turned(1, "JPEG")])})
 
 
+def test_a_png_with_a_damaged_packed_profile_is_named_by_its_place(signature):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image 2 of 2 cannot be decoded: its data is damaged"):
+        signature(**{IMAGE_BYTES: tf.constant([turned(6, "PNG"), DAMAGED_PROFILE])})
+
+
 def test_an_empty_batch_gets_an_empty_answer(signature):
     assert signature(**{IMAGE_BYTES: tf.constant([], tf.string)})[PROBABILITIES].shape == (0, len(arrows.LABELS))
+
+
+def ask(server: Server, key: str, contents: list[bytes], signature: str) -> dict[str, np.ndarray]:
+    """Send the gRPC request of docs/serving.md."""
+    request = PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "birds", signature
+    request.inputs[key].CopyFrom(tf.make_tensor_proto(contents))
+    response = PredictResponse.FromString(server.grpc(request.SerializeToString()))
+    return {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
 
 
 def test_requests_of_the_documentation_get_the_signatures_answer_in_a_server(signature):
@@ -124,11 +139,10 @@ def test_requests_of_the_documentation_get_the_signatures_answer_in_a_server(sig
 
         example = tf.train.Example()
         example.features.feature["image"].bytes_list.value.append(content)
-        request = MESSAGES["PredictRequest"]()
-        request.model_spec.name, request.model_spec.signature_name = "birds", EXAMPLES
-        request.inputs["examples"].ParseFromString(
-            tf.make_tensor_proto([example.SerializeToString()]).SerializeToString()
-        )
-        response = MESSAGES["PredictResponse"].FromString(server.grpc(request.SerializeToString()))
-        values = tf.make_tensor_proto([]).FromString(response.outputs[PROBABILITIES].SerializeToString())
-        np.testing.assert_allclose(tf.make_ndarray(values), [expected], atol=1e-5)
+        rows = ask(server, "examples", [example.SerializeToString()], EXAMPLES)
+        np.testing.assert_allclose(rows[PROBABILITIES], [expected], atol=1e-5)
+        rows = ask(server, IMAGE_BYTES, [content] * 2, SERVING)
+        np.testing.assert_allclose(rows[PROBABILITIES], [expected] * 2, atol=1e-5)
+        assert rows[LABEL].tolist() == [b"up"] * 2
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"image 2 of 2 is a WebP image: {SEND}"):
+            ask(server, IMAGE_BYTES, [content, REFUSED["WebP"][0]], SERVING)

@@ -20,17 +20,19 @@ JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 """Beginnings of files."""
 NEITHER, IS_JPEG, IS_PNG = 0, 1, 2
 EXIF_IN_JPEG, XMP_IN_JPEG, ICC_IN_JPEG = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
-XMP_IN_PNG, OLD_EXIF_IN_PNG = b"XML:com.adobe.xmp\0", b"Raw profile type "
+XMP_IN_PNG, TEXT_PROFILE_IN_PNG = b"XML:com.adobe.xmp\0", b"Raw profile type "
 FRAMES, PROGRESSIVE = (
     (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), 0xCD, 0xCE, 0xCF),
     range(0xC2, 0xCF, 4),
 )
 """Markers of a JPEG that begin its frame, and those of frames with several scans."""
 
-# Phones write a few dozen segments; extended XMP takes one for each 64 kB.
-_MOST_PARTS = {IS_JPEG: 1000, IS_PNG: 20_000}
+MOST_SEGMENTS, MOST_CHUNKS = 1000, 9999
+"""Most parts of a file: phones write a few dozen segments, and extended XMP takes one for each 64 kB."""
 # zlib packs at most 1032 : 1, so unpacking takes at most 16 MiB.
 _MAX_PROFILE = 16 << 10
+# By format; behind the last chunk of a PNG one more part is found, which is empty.
+_MOST_PARTS = [1, MOST_SEGMENTS, MOST_CHUNKS + 1]
 _END, _SCAN = 0xD9, 0xDA
 _REST = 1 << 30  # length of a part behind which nothing is read
 
@@ -45,7 +47,7 @@ _STEP = np.array([[-256, 0, 1 << 24], [1, 0, 1 << 16], [0, 256, 1 << 8], [0, 1, 
 _STEP_FROM = np.array([255 * 256, 2, 12], np.int32)
 
 # What a part is. The first three have bodies that are read.
-_EXIF, _XMP, _PROFILE, _WHOLE_PROFILE, _FRAME, _DATA, _PROGRESSIVE, _TRANSPARENT, _OLD_EXIF, _PACKED_XMP = range(10)
+_EXIF, _XMP, _PROFILE, _WHOLE_PROFILE, _FRAME, _DATA, _PROGRESSIVE, _TRANSPARENT, _TEXT_PROFILE, _PACKED_XMP = range(10)
 _MEANINGS, _BODIES = 10, 3
 # By format: bytes at offsets in a part, and what the part then is.
 _BEGINNINGS: Mapping[int, list[tuple[Mapping[int, bytes], tuple[int, ...]]]] = {
@@ -66,7 +68,7 @@ _BEGINNINGS: Mapping[int, list[tuple[Mapping[int, bytes], tuple[int, ...]]]] = {
         ({4: b"iTXt" + XMP_IN_PNG + b"\0"}, (_XMP,)),
         ({4: b"iTXt" + XMP_IN_PNG + b"\x01"}, (_PACKED_XMP,)),
         ({4: b"iCCP"}, (_PROFILE, _WHOLE_PROFILE)),
-        *(({4: kind + OLD_EXIF_IN_PNG}, (_OLD_EXIF,)) for kind in (b"tEXt", b"zTXt", b"iTXt")),
+        *(({4: kind + TEXT_PROFILE_IN_PNG}, (_TEXT_PROFILE,)) for kind in (b"tEXt", b"zTXt", b"iTXt")),
     ],
 }
 _HEAD = 36  # bytes of a part that are looked at
@@ -162,19 +164,20 @@ def header(content: tf.Tensor) -> Header:
     has_more_scans = (count[_PROGRESSIVE] > 0) | (~is_png & (tf.unstack(scan_channels)[_DATA] < channels))
     too_many = tf.cond(has_more_scans, lambda: _scans(data[at[_DATA] :]) > MAX_SCANS, lambda: tf.constant(False))
     is_damaged = (tf.reduce_min([count[_FRAME], count[_DATA], height, width]) < 1) | (is_png & (at[_FRAME] != len(PNG)))
-    is_too_long = is_png & (tf.size(parts) >= _MOST_PARTS[IS_PNG])
+    is_too_long = tf.size(parts) > tf.gather(_MOST_PARTS, form)
     is_large = (count[_PROFILE] > 1) | (count[_PROFILE] != count[_WHOLE_PROFILE])
     is_large |= is_png & (tf.strings.length(profile) > _MAX_PROFILE)
     fault = graph_bytes.reason(
+        (is_too_long & is_png, f"is a PNG of more than {MOST_CHUNKS} chunks: send one with fewer"),
+        (is_too_long, f"is a JPEG of more than {MOST_SEGMENTS} segments: send one with fewer"),
         (is_damaged, "cannot be decoded: its header is damaged"),
         (~is_png & (depth != 8), "is a JPEG with more than 8 bits a channel: send one with 8"),
         (tf.reduce_all(channels != [1, 3, 4]), "is a JPEG that is not grey, RGB or CMYK: send RGB"),
         (too_many, f"is a JPEG of more than {MAX_SCANS} scans: send one with fewer"),
         ((count[_PROFILE] > 0) & (channels == 4), "is CMYK with a color profile: send it as sRGB"),
         (is_large, "has a large color profile: send it as sRGB"),
-        (is_too_long, f"is a PNG of {_MOST_PARTS[IS_PNG]} chunks: send one with fewer"),
         (count[_PACKED_XMP] > 0, "is a PNG with compressed XMP: send it without"),
-        (count[_OLD_EXIF] > 0, "is a PNG with EXIF as text: send it without"),
+        (count[_TEXT_PROFILE] > 0, "is a PNG with EXIF or another profile as text: send it without"),
     )
     return Header(
         fault=tf.cond(form == NEITHER, lambda: graph_kinds.fault(content), lambda: fault),
@@ -193,7 +196,7 @@ def header(content: tf.Tensor) -> Header:
 def _parts(data: tf.Tensor, form: tf.Tensor) -> tf.Tensor:
     """Return the positions of the parts, int32 `[N]`; N is at least 1, for any file."""
     end, is_png = tf.size(data) - (_HEAD + 4), form == IS_PNG
-    most = tf.gather([1, _MOST_PARTS[IS_JPEG], _MOST_PARTS[IS_PNG]], form)
+    most = tf.gather(_MOST_PARTS, form)
 
     def follow(at: tf.Tensor, count: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
         marker, stated, chunk = tf.unstack(graph_bytes.numbers(data, at, _STEP) + _STEP_FROM, axis=1)
@@ -205,17 +208,18 @@ def _parts(data: tf.Tensor, form: tf.Tensor) -> tf.Tensor:
     found = tf.TensorArray(tf.int32, size=0, dynamic_size=True, element_shape=[1])
     start = tf.minimum(tf.gather([[0], [2], [len(PNG)]], form), end)
     _, _, found = tf.while_loop(
-        lambda at, count, _: tf.reduce_all(at <= end) & (count < most), follow, (start, tf.constant(0), found)
+        lambda at, count, _: tf.reduce_all(at <= end) & (count <= most), follow, (start, tf.constant(0), found)
     )
     return tf.squeeze(found.stack(), 1)
 
 
 def _scans(data: tf.Tensor) -> tf.Tensor:
-    """Return how often two bytes look like the beginning of a scan: int64 scalar, at least the number of scans.
+    """Return how often two bytes look like the beginning of a scan: int32 scalar, at least the number of scans.
 
     Comments and images behind the end of this one may have the same bytes, but data of scans never has them.
     """
-    return tf.math.count_nonzero((data[:-1] == 0xFF) & (data[1:] == _SCAN))
+    # `tf.math.count_nonzero` would take 8 bytes for each.
+    return tf.reduce_sum(tf.cast((data[:-1] == 0xFF) & (data[1:] == _SCAN), tf.int32))
 
 
 def unpacked(profile: tf.Tensor) -> tf.Tensor:

@@ -13,14 +13,15 @@ from edgetune.modules.images.graph_header import (
     EXIF_IN_JPEG,
     ICC_IN_JPEG,
     JPEG,
-    OLD_EXIF_IN_PNG,
+    MOST_CHUNKS,
     PNG,
+    TEXT_PROFILE_IN_PNG,
     XMP_IN_JPEG,
     XMP_IN_PNG,
 )
 from edgetune.modules.images.headers import MAX_SCANS
 
-_MOST_SEGMENTS, _MOST_CHUNKS, _MOST_ENTRIES = 100, 10_000, 100
+_MOST_SEGMENTS, _MOST_ENTRIES = 100, 100
 _SCAN, _EXIF_OR_XMP, _ICC = 0xFFDA, 0xFFE1, 0xFFE2
 _FRAMES = (0xFFC0, 0xFFC1, 0xFFC2)  # baseline, extended and progressive, with Huffman codes
 # Huffman and quantization tables, restart interval, comment, and what programs add.
@@ -108,14 +109,14 @@ def _png(content: bytes) -> Plain | None:
     if (length, name) != (13, b"IHDR") or bits > 8 or color not in (0, 2, 3) or not width or not height:
         return None
     at, names = len(PNG), set()
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(MOST_CHUNKS):
         length, name = struct.unpack_from(">I4s", content, at)
         names.add(name)
         body = at + 8
         at = body + length + 4
         if name == b"IEND":
             break
-        is_harmless = name in _TEXTS and not content.startswith((OLD_EXIF_IN_PNG, XMP_IN_PNG), body)
+        is_harmless = name in _TEXTS and not content.startswith((TEXT_PROFILE_IN_PNG, XMP_IN_PNG), body)
         if name not in _CHUNKS and not is_harmless:
             return None
     # The graph looks behind the end, too.

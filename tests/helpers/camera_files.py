@@ -72,6 +72,20 @@ def png(image: np.ndarray, depth: int, passes: tuple[tuple[int, int, int, int], 
     return b"\x89PNG\r\n\x1a\n" + body
 
 
+def segment(marker: int, body: bytes) -> bytes:
+    return bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2, "big") + body
+
+
+def jpeg_with(*segments: bytes) -> bytes:
+    return b"\xff\xd8" + b"".join(segments) + encoded(pixels(), "JPEG")[2:]
+
+
+def png_with(*chunks: bytes, behind: bytes = b"") -> bytes:
+    content = png(pixels(), 8)
+    end = content.rindex(b"IEND") - 4
+    return content[:33] + b"".join(chunks) + content[33:end] + behind + content[end:]
+
+
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
 
@@ -133,9 +147,7 @@ def features() -> dict[str, bytes]:
 
 def with_profile(packed: bytes) -> bytes:
     """Return a PNG with these bytes as its packed color profile."""
-    content = encoded(pixels(), "PNG")
-    at = content.index(b"IDAT") - 4
-    return content[:at] + chunk(b"iCCP", b"P3\0\0" + packed) + content[at:]
+    return png_with(chunk(b"iCCP", b"P3\0\0" + packed))
 
 
 _PACKED = zlib.compress(icc_profiles.display_p3())
@@ -162,6 +174,39 @@ REFUSED = {
     "12 bits": (
         b"\xff\xd8\xff\xc1\0\x0b\x0c\0\x08\0\x08\1\1\x11\0\xff\xda\0\x08\1\1\0\0\x3f\0\0\xff\xd9",
         "is a JPEG with more than 8 bits a channel: send one with 8",
+    ),
+    "JPEG with too many segments": (
+        jpeg_with(*[segment(0xEB, b"")] * 1000),
+        "is a JPEG of more than 1000 segments: send one with fewer",
+    ),
+    "PNG with too many chunks": (
+        png_with(*[chunk(b"tEXt", b"a\0b")] * 9997),
+        "is a PNG of more than 9999 chunks: send one with fewer",
+    ),
+    "profile in parts": (
+        jpeg_with(*[segment(0xE2, b"ICC_PROFILE\0" + bytes((part, 2)) + b"x") for part in (1, 2)]),
+        "has a large color profile: send it as sRGB",
+    ),
+    "large profile": (with_profile(bytes(17 << 10)), "has a large color profile: send it as sRGB"),
+    "compressed XMP": (
+        png_with(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(XMP % 6))),
+        "is a PNG with compressed XMP: send it without",
+    ),
+    "IPTC as text": (
+        png_with(chunk(b"zTXt", b"Raw profile type iptc\0\0x")),
+        "is a PNG with EXIF or another profile as text: send it without",
+    ),
+    "two channels": (
+        jpeg_with(segment(0xC0, b"\x08\0\x28\0\x30\2\1\x11\0\2\x11\0")),
+        "is a JPEG that is not grey, RGB or CMYK: send RGB",
+    ),
+    "no scan": (
+        encoded(pixels(), "JPEG").partition(b"\xff\xda")[0],
+        "cannot be decoded: its header is damaged",
+    ),
+    "too many scans": (
+        encoded(pixels(), "JPEG", progressive=True) + b"\xff\xda\0\2" * 100,
+        "is a JPEG of more than 100 scans: send one with fewer",
     ),
     "too large": (encoded(Image.new("L", (201, 200)), "PNG"), "has more than 40000 pixels: send fewer"),
 }

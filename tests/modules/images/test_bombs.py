@@ -33,8 +33,8 @@ from edgetune.modules.images.reading import Reading
 reading, any_side = Reading(int(sys.argv[1]), 64), Reading(int(sys.argv[1]))
 spec = [tf.TensorSpec([None], tf.string)]
 answer, any_answer = (
-    tf.function(lambda batch, options=options: decode_to_raw(batch, 224, options), input_signature=spec, autograph=False)
-    for options in (reading, any_side)
+    tf.function(lambda batch, how=how: decode_to_raw(batch, 224, how), input_signature=spec, autograph=False)
+    for how in (reading, any_side)
 )
 first, *files = map(pathlib.Path, sys.argv[2:])
 ways = {

@@ -1,7 +1,7 @@
 """Read and resize encoded images to the model's input.
 
-This is the only implementation: Transform, the serving signatures and `edgetune predict` call it, so that they cannot
-diverge. It returns plain RGB; an architecture's normalisation is a layer inside the model.
+Transform, the serving signatures and `edgetune predict` call it, so that they read images in the same way. It returns
+plain RGB; an architecture's normalisation is a layer inside the model.
 """
 
 from __future__ import annotations

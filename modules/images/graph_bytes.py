@@ -9,7 +9,10 @@ import tensorflow as tf
 
 
 def octets(content: tf.Tensor, padding: int) -> tf.Tensor:
-    """Return the bytes of a string scalar, uint8 `[N]`, with so many zeros behind them, which damaged lengths read."""
+    """Return the bytes of a string scalar, uint8 `[N]`, and behind them `padding` zeros.
+
+    A position that a damaged file states may lie behind its end: what is read from there are zeros.
+    """
     return tf.io.decode_raw(tf.strings.join([content, tf.constant(bytes(padding))]), tf.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Convert the colours of a photograph to sRGB by its ICC profile, inside a TensorFlow graph.
+"""Convert the colors of a photograph to sRGB by its ICC profile, inside a TensorFlow graph.
 
 Profiles of phones, cameras and screens are three curves and a matrix (ICC.1:2022, 8.3.3 and 8.4.3, formula F.8), grey
 ones a single curve. Profiles with tables, as printers have, are refused. A damaged profile, and one for another kind of
@@ -149,7 +149,7 @@ def _curves(data: tf.Tensor, at: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tenso
 
 
 def _changes(curves: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-    """Return whether a grid of colours changes by more than rounding. Names do not tell: sRGB has hundreds."""
+    """Return whether a grid of colors changes by more than rounding. Names do not tell: sRGB has hundreds."""
     found = tf.cast(to_srgb(tf.constant(_PROBES), curves, matrix), tf.int32)
     return tf.reduce_max(tf.abs(found - _PROBES)) > _ROUNDING
 

@@ -8,7 +8,7 @@ from edgetune.modules.images import graph_bytes
 
 _SEND = "send JPEG or PNG"
 _HEAD = 512
-# Beginnings of files as regular expressions over bytes, the first that matches counts.
+# Beginnings of files as regular expressions over bytes. The first one that matches counts.
 _KINDS = (
     (r"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)", "is a HEIC image"),
     (r"....ftypavi[fs]", "is an AVIF image"),

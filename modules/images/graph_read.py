@@ -1,8 +1,8 @@
 """Read a photograph inside a TensorFlow graph: from the bytes of a JPEG or PNG to upright 8-bit sRGB pixels.
 
-This is the only implementation: ingest calls it eagerly, and Transform, the serving signatures and `edgetune predict`
-have it in their graphs, so that they cannot diverge. It uses TensorFlow's own operations only, because the exported
-graph runs in servers without Python.
+Transform and the serving signatures have this function in their graphs; ingest and `edgetune predict` call it eagerly,
+and decode plain files without it (`plain`, whose tests compare the pixels). It uses TensorFlow's own operations only,
+because the exported graph runs in servers without Python.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DAMAGED_PROFILE = "has a damaged color profile: send it with an sRGB profile or 
 def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
     """Read one image.
 
-    Outside of a graph, a plain file (`plain`) is only decoded, and nothing is traced.
+    Outside of a graph, a plain file (`plain`) is only decoded and scaled down, and this function is not traced.
 
     Args:
         content: string scalar: a JPEG or PNG of any kind; see the table in docs/serving.md.

@@ -1,4 +1,4 @@
-"""Recognise, outside of any graph, files of which the graph of `graph_read` does nothing but decode the pixels.
+"""Recognise, outside of any graph, files that the graph of `graph_read` only decodes and scales down.
 
 These are most photographs, and everything that ingest has encoded. Reading them needs no tracing, which takes a second.
 The rules are exact, not a guess: a file with anything that they do not know is not plain, and is read by the graph.

@@ -10,6 +10,7 @@ refused run     a gate that the model does not pass: nothing is pushed, and one 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -28,8 +29,10 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from PIL import Image
 
 from edgetune.modules.data.digits import write_digits
+from edgetune.modules.examples import records
 from edgetune.pipeline.metadata.outcome import CACHED, COMPLETE, Outcome, read_outcome
 from tests.fakes.kfp_launcher import IMPORTED, Platform
+from tests.helpers.camera_files import STORED, turned
 from tests.helpers.fork_server import ForkServer
 from tests.helpers.wheel import build_wheel, colliding_project, install
 
@@ -205,6 +208,25 @@ def test_pushed_models_agree_on_other_images(machine, first, digits):
         assert np.abs(probabilities - served["probabilities"].numpy()[0]).max() < 0.02
         right += served["label"].numpy()[0].decode() == path.parent.name == labels[int(probabilities.argmax())]
     assert right >= 0.9 * len(paths)
+
+
+def test_the_pushed_signature_answers_a_turned_test_image_as_its_upright_twin(machine, first):
+    [version] = machine.pushed("saved_model")
+    signature = tf.saved_model.load(str(version)).signatures["serving_default"]
+    examples = machine.outcome().node("ImageExampleGen").artifact("examples").uri
+    test = [tf.train.Example.FromString(found) for found in records.serialized(examples, "test").as_numpy_iterator()]
+    assert len(test) >= 5
+    for example in test[:5]:
+        [content] = example.features.feature["image"].bytes_list.value
+        upright = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+        for kind, bound in (("PNG", 1e-3), ("JPEG", 0.05)):
+            options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
+            twins = [turned(orientation, kind, upright, **options) for orientation in STORED]
+            answers = signature(image_bytes=tf.constant(twins))["probabilities"].numpy()
+            assert np.abs(answers - answers[0]).max() <= bound
+            assert len(set(answers.argmax(axis=1))) == 1
+        [plain] = signature(image_bytes=tf.constant([content]))["probabilities"].numpy()
+        assert np.abs(plain - answers[0]).max() <= 0.05
 
 
 # --- the same pipeline, compiled for a platform and executed as the platform does

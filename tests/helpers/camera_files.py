@@ -50,10 +50,11 @@ def encoded(image: Image.Image | np.ndarray, kind: str, **options: object) -> by
     return buffer.getvalue()
 
 
-def turned(orientation: int, kind: str, **options: object) -> bytes:
+def turned(orientation: int, kind: str, upright: np.ndarray | None = None, **options: object) -> bytes:
+    """Return a file that says that it is turned, of this image or the one above."""
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    return encoded(STORED[orientation](pixels()), kind, exif=exif, **options)
+    return encoded(STORED[orientation](pixels() if upright is None else upright), kind, exif=exif, **options)
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:

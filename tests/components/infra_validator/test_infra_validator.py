@@ -87,7 +87,7 @@ def test_a_model_that_answers_original_files_as_measured_is_blessed_from_a_proce
     assert blessing.get_string_custom_property("saved_model_sha256") == measured_files.digest(edge.saved_model())
     found = facts(blessing)
     assert found["blessed"] and found["problems"] == [] and found["images"] == 6
-    assert found["originals"] == {"asked": 6, "gone": 0, "changed": 0, "records": 0, "refused": 0}
+    assert found["originals"] == {"asked": 6, "gone": 0, "changed": 0, "records": 0, "refused": 0, "damaged": 0}
     assert found["compared"] == 6 * 7 + 2
     assert found["largest_difference"] < 1e-5 and found["tolerance"] == 0.001
     assert 0 < found["load_seconds"] < found["seconds"] < 600
@@ -125,7 +125,7 @@ def test_originals_that_cannot_be_asked_are_counted_and_do_not_refuse_the_model(
     blessing = validated(tmp_path, given)
     found = facts(blessing)
     assert blessing.get_int_custom_property("blessed") == 1, found["problems"]
-    assert found["originals"] == {"asked": 7, "gone": 1, "changed": 1, "records": 0, "refused": 1}
+    assert found["originals"] == {"asked": 7, "gone": 1, "changed": 1, "records": 0, "refused": 1, "damaged": 0}
     assert {text.partition(": ")[0] for text in found["not_asked"]} == {*names[:2], "red/photo.webp"}
     reason = read_gates(blessing.uri)[0].reason
     assert reason == (

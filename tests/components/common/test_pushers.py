@@ -317,7 +317,7 @@ def test_neither_model_is_pushed_if_any_file_was_changed_after_it_was_measured(
     flip(tmp_path / path)
     with pytest.raises(PushError, match=f"not those that the {gate} measured, so nothing was pushed") as raised:
         push(given, tmp_path / "pushed")
-    assert f"run {maker} and all that follows again: `edgetune run --no-cache`" in raised.value.remedy
+    assert f"run {maker} and all that follows again, without the cache" in raised.value.remedy
     assert not (tmp_path / "pushed").exists()
 
 

@@ -79,7 +79,12 @@ class IsolatedModel:
     def _ask(self, question: bytes, line: bool = False) -> bytes:
         process, late = self._process, threading.Event()
         assert process.stdin is not None and process.stdout is not None
-        timer = threading.Timer(self._seconds, lambda: (late.set(), process.kill()))
+
+        def stop() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(self._seconds, stop)
         timer.start()
         try:
             with contextlib.suppress(BrokenPipeError):  # the child has ended, as is seen below

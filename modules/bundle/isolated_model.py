@@ -53,7 +53,7 @@ class IsolatedModel:
     """
 
     def __init__(self, content: bytes, beside: list[str] | None = None, seconds: float = SECONDS) -> None:
-        self._seconds, self._lock = seconds, threading.Lock()
+        self._seconds, self._lock, self._end = seconds, threading.Lock(), ""
         self._process = child_process.start(
             __name__, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -77,6 +77,8 @@ class IsolatedModel:
         return np.frombuffer(b"".join(answers), "<f4").reshape(len(images), len(self.labels))
 
     def _ask(self, question: bytes, line: bool = False) -> bytes:
+        if self._end:
+            raise BundleError(self._end, _REMEDY)
         process, late = self._process, threading.Event()
         assert process.stdin is not None and process.stdout is not None
 
@@ -96,8 +98,9 @@ class IsolatedModel:
             else:
                 answer = process.stdout.read(4 * len(self.labels))
                 whole = len(answer) == 4 * len(self.labels)
-        except BaseException:  # an answer that is not taken would be taken for that to the next question
+        except BaseException:  # such as Ctrl-C: this answer would be taken for that to the next question
             process.kill()
+            self._end = "the process that runs the model was stopped in the middle of an answer"
             raise
         finally:
             timer.cancel()
@@ -108,7 +111,8 @@ class IsolatedModel:
         how = f"{'is stopped by' if code < 0 else 'ends with'} {child_process.ending(code)}"
         if late.is_set():
             how = f"takes more than {self._seconds:g} seconds, and was stopped"
-        raise BundleError(f"the process that runs the model {how}", _REMEDY)
+        self._end = f"the process that runs the model {how}"
+        raise BundleError(self._end, _REMEDY)
 
 
 def _end(process: subprocess.Popen[Any]) -> None:

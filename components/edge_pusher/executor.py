@@ -31,7 +31,7 @@ CONFIGURATION_KEY = "configuration"
 """JSON, present if some settings may change from run to run: `settings`, the tree of all settings; `changeable`, the
 dotted setting name by the name of the property that has its value in this run."""
 
-_COPIED = (measured_files.EDGE_MODEL, measured_files.EDGE_EVALUATION)
+_COPIED = (measured_files.EDGE_MODEL, measured_files.EDGE_EVALUATION, measured_files.MODEL_EVALUATION)
 LIBRARIES = ("edgetune",)  # the bundle names it; the work of other libraries is only copied
 _MADE_BY = {
     "data": "ingest_report",
@@ -73,11 +73,9 @@ class Executor(base_executor.BaseExecutor):
             copies = {key: f"{folder}/{key}" for key in _COPIED}
             for key, copy in copies.items():
                 filesystem.fetch(measured_files.folders(input_dict)[key], Path(copy))
-            gates = as_json(read_gates(blessings.evaluation_of(input_dict)))
             measured_files.check(input_dict, copies)
             bundle = Path(folder, "bundle")
-            versions = versions_of(pushed_bundle)
-            _write(bundle, input_dict, exec_properties, copies, gates, versions)
+            _write(bundle, input_dict, exec_properties, copies, versions_of(pushed_bundle))
             delivered = push(str(bundle), exec_properties["destination"], last=CHECKSUMS)
         blessings.record_pushed(pushed_bundle, delivered.path, delivered.version)
 
@@ -87,7 +85,6 @@ def _write(
     inputs: dict[str, list[types.Artifact]],
     exec_properties: dict[str, Any],
     copies: dict[str, str],
-    gates: list[dict[str, Any]],
     versions: dict[str, str | None] | None,
 ) -> None:
     """Write the bundle from copies of what was measured, signed if there is a key."""
@@ -105,6 +102,7 @@ def _write(
     about = {name: exec_properties.get(name) or "" for name in CARD_TEXTS}
     ingest = _ingest(inputs)
     images, reading = ingest.get("splits", {}), ingest.get("reading", {})
+    gates = as_json(read_gates(copies[measured_files.MODEL_EVALUATION]))
     write_bundle(folder, copies[measured_files.EDGE_MODEL], evaluation, lineage, about, images, reading, gates)
     if key := exec_properties.get("sign_key"):
         sign(folder, key, exec_properties["sign_tool"])

@@ -3,8 +3,8 @@
 The interpreter is C++ and trusts the numbers in a model: an index beyond a table crashes it, and a loop may never end.
 The child has a bound on memory, and each answer one on time. What ends the child becomes an error of the parent.
 
-The parent writes a line of JSON (`bytes`, `seconds`, `labels`) and the model's file to the child's standard input, and gets a line
-of JSON. Then it writes the pixels of one image at a time, and gets its probabilities.
+The parent writes a line of JSON (`bytes`, `seconds`, `labels`) and the model's file to the child's standard input, and
+gets a line of JSON. Then it writes the pixels of one image at a time, and gets its probabilities.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class IsolatedModel:
     """
 
     def __init__(self, content: bytes, beside: list[str] | None = None, seconds: float = SECONDS) -> None:
-        self._seconds, self._lock = seconds, threading.Lock()
+        self._seconds, self._lock, self._end = seconds, threading.Lock(), ""
         self._process = child_process.start(
             __name__, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -77,33 +77,42 @@ class IsolatedModel:
         return np.frombuffer(b"".join(answers), "<f4").reshape(len(images), len(self.labels))
 
     def _ask(self, question: bytes, line: bool = False) -> bytes:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        late = threading.Event()
-        timer = threading.Timer(self._seconds, lambda: (late.set(), self._process.kill()))
+        if self._end:
+            raise BundleError(self._end, _REMEDY)
+        process, late = self._process, threading.Event()
+        assert process.stdin is not None and process.stdout is not None
+
+        def stop() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(self._seconds, stop)
         timer.start()
         try:
             with contextlib.suppress(BrokenPipeError):  # the child has ended, as is seen below
-                self._process.stdin.write(question)
-                self._process.stdin.flush()
+                process.stdin.write(question)
+                process.stdin.flush()
             if line:
-                answer = self._process.stdout.readline(_MOST)
+                answer = process.stdout.readline(_MOST)
                 whole = answer.endswith(b"\n")
             else:
-                answer = self._process.stdout.read(4 * len(self.labels))
+                answer = process.stdout.read(4 * len(self.labels))
                 whole = len(answer) == 4 * len(self.labels)
-        except BaseException:  # an answer that is not taken would be taken for that to the next question
-            self._process.kill()
+        except BaseException:  # such as Ctrl-C: this answer would be taken for that to the next question
+            process.kill()
+            self._end = "the process that runs the model was stopped in the middle of an answer"
             raise
         finally:
             timer.cancel()
         if whole:
             return bytes(answer)
-        self._process.kill()
-        code = self._process.wait()
+        process.kill()
+        code = process.wait()
         how = f"{'is stopped by' if code < 0 else 'ends with'} {child_process.ending(code)}"
         if late.is_set():
             how = f"takes more than {self._seconds:g} seconds, and was stopped"
-        raise BundleError(f"the process that runs the model {how}", _REMEDY)
+        self._end = f"the process that runs the model {how}"
+        raise BundleError(self._end, _REMEDY)
 
 
 def _end(process: subprocess.Popen[Any]) -> None:

@@ -120,7 +120,7 @@ def test_a_file_that_is_not_a_model_is_rejected(tmp_path):
     (tmp_path / "labels.txt").write_text("a\nb\n")
     with pytest.raises(BundleError, match="this is not a LiteRT model"):
         Classifier(path)
-    with pytest.raises(BundleError, match="cannot be read"):
+    with pytest.raises(BundleError, match="absent.tflite: does not exist"):
         Classifier(tmp_path / "absent.tflite")
 
 

@@ -213,7 +213,7 @@ class Fake:
             recorder.node(gate, outputs={"evaluation": (kinds[0], str(folder), {}), "blessing": blessing})
         for pusher, key, kind, place in (
             ("SavedModelPusher", "pushed_model", "PushedModel", "saved_model"),
-            ("EdgePusher", "pushed_bundle", "PushedBundle", "edge"),
+            ("EdgePusher", "pushed_bundle", "edgetune.PushedBundle", "edge"),
         ):
             # As from the cache, unless `after` has another value.
             after = self.built["places"].after.get(pusher)

@@ -224,7 +224,6 @@ def test_the_pushed_signature_answers_a_turned_test_image_as_its_upright_twin(ma
             twins = [turned(orientation, kind, upright, **options) for orientation in STORED]
             answers = signature(image_bytes=tf.constant(twins))["probabilities"].numpy()
             assert np.abs(answers - answers[0]).max() <= bound
-            assert len(set(answers.argmax(axis=1))) == 1
         [plain] = signature(image_bytes=tf.constant([content]))["probabilities"].numpy()
         assert np.abs(plain - answers[0]).max() <= 0.05
 

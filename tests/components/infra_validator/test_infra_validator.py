@@ -119,18 +119,19 @@ def test_originals_that_cannot_be_asked_are_counted_and_do_not_refuse_the_model(
     webp = io.BytesIO()
     Image.fromarray(pixels).save(webp, "WEBP", lossless=True)
     files["red/photo.webp"] = webp.getvalue()
+    files["red/cut.png"] = model.png(model.image("red", 8))[:-2]
     given = infra.write(tmp_path, files)
     (given.photos / names[0]).unlink()
     (given.photos / names[1]).write_bytes(model.png(model.image("green", 99)))
     blessing = validated(tmp_path, given)
     found = facts(blessing)
     assert blessing.get_int_custom_property("blessed") == 1, found["problems"]
-    assert found["originals"] == {"asked": 7, "gone": 1, "changed": 1, "records": 0, "refused": 1, "damaged": 0}
-    assert {text.partition(": ")[0] for text in found["not_asked"]} == {*names[:2], "red/photo.webp"}
+    assert found["originals"] == {"asked": 7, "gone": 1, "changed": 1, "records": 0, "refused": 1, "damaged": 1}
+    assert {text.partition(": ")[0] for text in found["not_asked"]} == {*names[:2], "red/photo.webp", "red/cut.png"}
     reason = read_gates(blessing.uri)[0].reason
     assert reason == (
-        "7 of 10 original files asked (1 gone or not readable, 1 changed since, "
-        "1 of a kind that the server must refuse)"
+        "7 of 11 original files asked (1 gone or not readable, 1 changed since, "
+        "1 of a kind that the server must refuse, 1 damaged for TensorFlow, which the server must refuse)"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from edgetune.modules.evaluation import originals
 from edgetune.modules.evaluation.answers import Answers
 from edgetune.modules.evaluation.originals import Location, Original, balanced, read_original
 from edgetune.modules.images.reader import read_image
+from tests.helpers.camera_files import encoded
 from tests.tiny import infra, model
 
 
@@ -54,12 +54,6 @@ def test_examples_are_those_of_the_wanted_images_and_of_equal_files_the_first_by
     assert set(found) == {red}
     assert originals.source_of(found[red]) == "red/2.png"
     assert originals.examples(str(uri), {red: "blue"}) == {}
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from edgetune.modules.images import graph_read, headers
 from edgetune.modules.images.reader import Unusable, read_image
 from edgetune.modules.images.reading import MOST_SIDE, Reading
 from tests.helpers import icc_profiles
+from tests.helpers.camera_files import chunk, encoded
 
 _PIXELS = 4_000_000
 # Reads each file as ingest does and as the exported graph does, in one process: importing TensorFlow takes longest.
@@ -58,10 +59,6 @@ for file in files:
                 reason = str(error)
         print(json.dumps([name, file.name, reason, growth.bytes]))
 """
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def png(width: int, height: int, *chunks: bytes) -> bytes:
@@ -119,12 +116,6 @@ def scans(number: int) -> bytes:
     return content[:last] + content[last:-2] * number + content[-2:]
 
 
-def saved(image: Image.Image, kind: str, options: dict[str, object]) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 BOMBS = {
     "pixels.png": lambda: png(16_000, 16_000),
     "profile.png": lambda: png(8, 8, chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(60_000_000), 1))),
@@ -154,7 +145,7 @@ def read(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[tuple[str
     folder = tmp_path_factory.mktemp("bombs")
     files = {"first.png": png(8, 8), **{name: make() for name, make in {**BOMBS, **LINES}.items()}}
     for name, (image, options) in ALLOWED.items():
-        files[name] = saved(image, Path(name).suffix[1:].replace("jpg", "jpeg").replace("tif", "tiff"), options)
+        files[name] = encoded(image, Path(name).suffix[1:].replace("jpg", "jpeg").replace("tif", "tiff"), **options)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     assert len(files["pixels.png"]) < 300_000
@@ -225,7 +216,7 @@ def test_a_line_of_a_million_pixels_takes_little_memory(read, way, name):
 @pytest.mark.parametrize("way", [graph_read.read, graph_read.read_by_graph])
 def test_no_image_has_a_longer_side_than_the_limit_even_if_any_is_allowed(way):
     for size, shape in (((40_000, 3), (1, MOST_SIDE, 3)), ((3, 40_000), (MOST_SIDE, 1, 3))):
-        for content in (png(*size), saved(Image.new("L", size), "JPEG", {})):
+        for content in (png(*size), encoded(Image.new("L", size), "JPEG")):
             for reading in (Reading(), Reading(max_side=30_000)):
                 fault, pixels = way(tf.constant(content), reading)
                 assert not fault.numpy() and pixels.shape == shape
@@ -237,7 +228,7 @@ def test_no_image_has_a_longer_side_than_the_limit_even_if_any_is_allowed(way):
 
 
 def test_pillows_images_have_the_same_limit():
-    stored = read_image(saved(Image.new("L", (40_000, 3)), "BMP", {}), Reading())
+    stored = read_image(encoded(Image.new("L", (40_000, 3)), "BMP"), Reading())
     assert (stored.height, stored.width) == (1, MOST_SIDE)
 
 

@@ -23,12 +23,15 @@ PARENT = "/v1/projects/birds-project/locations/europe-west4"
 
 @pytest.fixture
 def vertex(monkeypatch, tmp_path):
+    from google.auth import _regional_access_boundary_utils as boundary
     from google.cloud.aiplatform import initializer
     from google.cloud.aiplatform.utils import resource_manager_utils
 
     monkeypatch.setattr(submit_run, "PAUSE_SECONDS", 0.0)
     # Newer versions ask a server on the network for the owner of the bucket.
     monkeypatch.setattr(resource_manager_utils, "get_project_number", lambda *_: "1")
+    # In a thread, which warns on standard error when it finds no network.
+    monkeypatch.setattr(boundary._RegionalAccessBoundaryManager, "maybe_start_refresh", lambda *_: None)
     with serving(Vertex()) as stub:
         account = certificates.service_account(f"{stub.url}/token")
         (tmp_path / "account.json").write_text(json.dumps(account))

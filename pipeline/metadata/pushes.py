@@ -53,9 +53,6 @@ def superseded(outcome: Outcome) -> dict[str, str]:
 
     Args:
         outcome: Of a run that ended without an error.
-
-    Raises:
-        OSError: A destination cannot be read.
     """
     found = {}
     for pusher, key in PUSHERS.items():
@@ -64,7 +61,10 @@ def superseded(outcome: Outcome) -> dict[str, str]:
         if properties.get(names.PUSHED) != 1:
             continue
         pushed, version = str(properties[names.PUSHED_DESTINATION]), str(properties[names.PUSHED_VERSION])
-        versions = filesystem.versions(pushed.rstrip("/").rpartition("/")[0])
+        try:
+            versions = filesystem.versions(pushed.rstrip("/").rpartition("/")[0])
+        except OSError:  # the report and the last lines then name no version that is served
+            continue
         if versions[-1:] != [int(version)]:
             found[pusher] = str(max([*versions, int(version)]))
     return found

@@ -431,6 +431,14 @@ def test_a_cached_push_of_which_the_files_are_gone_is_pushed_again(fake, run, tm
     assert versions(tmp_path) == {"saved_model": ["1"], "edge": ["2"]}
 
 
+def test_a_destination_that_cannot_be_read_after_the_push_is_not_a_defect(fake, run, monkeypatch):
+    def unreachable(folder: str) -> list[int]:
+        raise OSError("unreachable")
+
+    monkeypatch.setattr("edgetune.modules.storage.filesystem.versions", unreachable)
+    assert run().blessed and fake.runs == 1
+
+
 def test_a_version_that_somebody_else_pushes_meanwhile_is_an_error(fake, run, tmp_path, monkeypatch):
     def run_and_lose(pipeline, console) -> None:
         fake.run(pipeline, console)

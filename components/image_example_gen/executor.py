@@ -16,7 +16,7 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.names import EXAMPLES_KEY, REPORT_KEY, SOURCE_FILE
+from edgetune.components.common.names import EXAMPLES_KEY, INGEST_DIGEST, REPORT_KEY, SOURCE_FILE
 from edgetune.components.common.outputs import empty
 from edgetune.components.common.record_writer import WriteRecords, record_shards, uncompressed
 from edgetune.components.image_example_gen import grouping, ingest_report, split_memory, staging
@@ -90,6 +90,7 @@ class Executor(BaseBeamExecutor):
         examples.set_string_custom_property("data_digest", ingest.data_digest)
         for name in ("accepted", "rejected"):
             report.set_int_custom_property(name, getattr(ingest, name))
+        report.set_string_custom_property(INGEST_DIGEST, ingest_report.digest(report.uri))
 
     def _run_pipeline(
         self, uri: str, examples: types.Artifact, exec_properties: dict[str, Any], shares: dict[str, int] | None
@@ -152,7 +153,11 @@ def _shares(exec_properties: dict[str, Any]) -> dict[str, int] | None:
 def _settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
     """Return the read options that the report records, under the names of the settings."""
     background = list(bytes.fromhex(exec_properties["background"].removeprefix("#")))
-    return {"max_side": exec_properties["max_side"] or None, "background": background}
+    return {
+        "max_pixels": exec_properties["max_pixels"],
+        "max_side": exec_properties["max_side"] or None,
+        "background": background,
+    }
 
 
 def _source(exec_properties: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +166,6 @@ def _source(exec_properties: dict[str, Any]) -> dict[str, Any]:
     return {
         "kind": exec_properties["source_kind"],
         "base": base if filesystem.is_remote(base) else os.path.abspath(base),  # noqa: PTH100 - links stay as they are
-        "max_pixels": exec_properties["max_pixels"],
         **_settings(exec_properties),
     }
 

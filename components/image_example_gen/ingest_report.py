@@ -48,7 +48,7 @@ class Ingest:
     deviations: Mapping[str, Mapping[str, tuple[int, float]]] = field(default_factory=dict)
     """Actual and expected number of images, by split and class, if they differ by more than one image."""
     reading: Mapping[str, Any] = field(default_factory=dict)
-    """Read options `max_side` and `background`, under the names of the settings; empty if not recorded."""
+    """Read options `max_pixels`, `max_side` and `background`, named as the settings; empty if not recorded."""
 
 
 def create_parts_folder(report_uri: str) -> None:
@@ -125,6 +125,11 @@ def content(ingest: Ingest) -> dict[str, Any]:
     for name in ("first_rejected", "damaged"):
         del found[name]
     return found
+
+
+def digest(report_uri: str) -> str:
+    """Return the SHA-256 of `ingest.json`, as 64 hexadecimal digits."""
+    return hashlib.sha256(_read(f"{report_uri}/{INGEST_FILE}").encode()).hexdigest()
 
 
 def rejected_rows(report_uri: str, most: int) -> list[dict[str, str]]:

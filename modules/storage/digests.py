@@ -35,6 +35,17 @@ class DataDigest:
         return f"{self._value:064x}"
 
 
+def file_digest(path: str) -> bytes:
+    """Return the SHA-256 of a file, 32 bytes; `path` is local or a URL."""
+    import tensorflow as tf
+
+    content = hashlib.sha256()
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while block := file.read(1 << 20):
+            content.update(block)
+    return content.digest()
+
+
 def folder_digest(folder: str, skip: Collection[str] = (_FINGERPRINT_FILE,)) -> str:
     """Return the SHA-256 of the relative paths and contents of a folder's files, as 64 hexadecimal digits.
 
@@ -42,15 +53,9 @@ def folder_digest(folder: str, skip: Collection[str] = (_FINGERPRINT_FILE,)) -> 
         folder: Local or a URL.
         skip: Relative paths of files that do not count.
     """
-    import tensorflow as tf
-
     total = hashlib.sha256()
     for name in files_of(folder):
         if name in skip:
             continue
-        content = hashlib.sha256()
-        with tf.io.gfile.GFile(f"{folder}/{name}", "rb") as file:
-            while block := file.read(1 << 20):
-                content.update(block)
-        total.update(name.encode() + b"\0" + content.digest())
+        total.update(name.encode() + b"\0" + file_digest(f"{folder}/{name}"))
     return total.hexdigest()

@@ -7,7 +7,6 @@ import os
 from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
 from tfx import types
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
@@ -103,11 +102,12 @@ class Executor(BaseBeamExecutor):
         memory_folder = exec_properties["split_memory"] if shares else ""
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         with counting("images read") as seen, self._make_beam_pipeline() as pipeline:
-            facts = []
+            facts, rejected = [], []
             for split, pattern in _inputs(exec_properties).items():
                 prefix, given = ingest_report.images_prefix(uri, split), split if split in SPLITS else ""
-                read = pipeline | f"Input[{split}]" >> _read(uri, exec_properties, pattern, seen)
-                facts.append(read | f"Stage[{split}]" >> beam.ParDo(staging.StageImages(prefix, given)))
+                read = pipeline | f"Input[{split}]" >> _read(exec_properties, pattern, seen)
+                facts.append(read[ACCEPTED] | f"Stage[{split}]" >> beam.ParDo(staging.StageImages(prefix, given)))
+                rejected.append(read[REJECTED])
             memory = split_memory.read(pipeline, memory_folder)
             drop = exec_properties["on_duplicates"] == "drop"
             grouped = {
@@ -116,14 +116,19 @@ class Executor(BaseBeamExecutor):
             } | "Group" >> grouping.GroupDuplicates(exec_properties["duplicate_distance"], shares, drop)
             assigned, left_out = grouped[grouping.ASSIGNED], grouped[grouping.LEFT_OUT]
             (
-                left_out
-                | "Row" >> beam.Map(lambda left: json.dumps({"path": left.file.source, "reason": left.reason}))
-                | "WriteLeftOut" >> beam.io.WriteToText(ingest_report.left_out_prefix(uri), skip_if_empty=True)
+                [*rejected, left_out | "Row" >> beam.Map(_left_out_row)]
+                | "Rejected" >> beam.Flatten()
+                | "AsJson" >> beam.Map(json.dumps)
+                | "WriteRejected" >> beam.io.WriteToText(ingest_report.rejected_prefix(uri), skip_if_empty=True)
             )
             images = (assigned, left_out) | "Unstage" >> staging.UnstageImages(SPLITS)
+            (
+                [images[split] | f"Of[{split}]" >> beam.WithKeys(split) for split in SPLITS]
+                | "OfAll" >> beam.Flatten()
+                | "Count" >> beam.CombinePerKey(SplitCounts())
+                | "WriteCounts" >> beam.Map(_write_counts, uri)
+            )
             for split in SPLITS:
-                counts = images[split] | f"Count[{split}]" >> beam.CombineGlobally(SplitCounts())
-                counts | f"WriteCounts[{split}]" >> beam.Map(_write_json, ingest_report.counts_path(uri, split))
                 prefix = f"{artifact_utils.get_split_uri([examples], split)}/data_tfrecord"
                 (
                     images[split]
@@ -172,9 +177,9 @@ def _source(exec_properties: dict[str, Any]) -> dict[str, Any]:
 
 @beam.ptransform_fn
 def _read(
-    pipeline: beam.Pipeline, uri: str, exec_properties: dict[str, Any], pattern: str, seen: SharedCount
-) -> beam.PCollection:
-    """Return the accepted images of the files that match a pattern, and write the rejected ones to the report."""
+    pipeline: beam.Pipeline, exec_properties: dict[str, Any], pattern: str, seen: SharedCount
+) -> beam.pvalue.DoOutputsTuple:
+    """Return the accepted images of the files that match a pattern, and rows of the report about the rejected ones."""
     base = exec_properties["input_base"]
     options = Reading.of(exec_properties)
     read: beam.PTransform
@@ -184,15 +189,13 @@ def _read(
         read = ReadManifest(base, options, seen)
     else:
         read = ReadRecords(base, options, seen, exec_properties["image_feature"], exec_properties["label_feature"])
-    images = pipeline | "Pattern" >> beam.Create([f"{base}/{pattern}"]) | "Read" >> read
-    (
-        images[REJECTED]
-        | "AsJson" >> beam.Map(json.dumps)
-        | "WriteRejected" >> beam.io.WriteToText(ingest_report.rejected_prefix(uri, pattern), skip_if_empty=True)
-    )
-    return images[ACCEPTED]
+    return pipeline | "Pattern" >> beam.Create([f"{base}/{pattern}"]) | "Read" >> read
 
 
-def _write_json(content: Any, path: str) -> None:
-    with tf.io.gfile.GFile(path, "w") as file:
-        file.write(json.dumps(content))
+def _left_out_row(left: grouping.LeftOut) -> dict[str, Any]:
+    return {"path": left.file.source, "reason": left.reason, "left_out": True}
+
+
+def _write_counts(counted: tuple[str, dict[str, Any]], uri: str) -> None:
+    split, counts = counted
+    filesystem.write(ingest_report.counts_path(uri, split), json.dumps(counts).encode())

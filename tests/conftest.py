@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -28,6 +29,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ[session.VARIABLE] = tempfile.mkdtemp(prefix="edgetune-tests-")
     child_process.start = fork_server.start
+    gc.disable()  # importing TFX makes no garbage, and a collection goes through millions of objects
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of all later collections."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 
-from edgetune.modules.storage.filesystem import files_of
+from edgetune.modules.storage.filesystem import blocks, files_of
 
 _MODULUS = 2**256
 # TensorFlow's record of when and by which process a SavedModel was written, which differs between equal models.
@@ -35,22 +35,39 @@ class DataDigest:
         return f"{self._value:064x}"
 
 
+def file_digests(folder: str) -> dict[str, str]:
+    """Return the SHA-256 of each file in a folder, local or a URL, as 64 hexadecimal digits, by relative path, sorted.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    return {name: file_digest(f"{folder}/{name}") for name in files_of(folder)}
+
+
+def file_digest(path: str) -> str:
+    """Return the SHA-256 of a file, local or a URL, as 64 hexadecimal digits.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    content = hashlib.sha256()
+    for block in blocks(path):
+        content.update(block)
+    return content.hexdigest()
+
+
 def folder_digest(folder: str, skip: Collection[str] = (_FINGERPRINT_FILE,)) -> str:
     """Return the SHA-256 of the relative paths and contents of a folder's files, as 64 hexadecimal digits.
 
     Args:
         folder: Local or a URL.
         skip: Relative paths of files that do not count.
-    """
-    import tensorflow as tf
 
+    Raises:
+        OSError: A file cannot be read.
+    """
     total = hashlib.sha256()
     for name in files_of(folder):
-        if name in skip:
-            continue
-        content = hashlib.sha256()
-        with tf.io.gfile.GFile(f"{folder}/{name}", "rb") as file:
-            while block := file.read(1 << 20):
-                content.update(block)
-        total.update(name.encode() + b"\0" + content.digest())
+        if name not in skip:
+            total.update(name.encode() + b"\0" + bytes.fromhex(file_digest(f"{folder}/{name}")))
     return total.hexdigest()

@@ -26,13 +26,14 @@ from edgetune.modules.core import progress
 from edgetune.modules.core.errors import ConfigError, EdgetuneError, PushError
 from edgetune.modules.core.gc_pause import gc_paused
 from edgetune.modules.data.findings import FindingsError, UnusableFiles
+from edgetune.modules.release.release import Places, complete
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.beam.failure import engine_failure
 from edgetune.pipeline.beam.flags import beam_flags, ingest_processes, memory_warning
 from edgetune.pipeline.local.result import Run, result
 from edgetune.pipeline.metadata.outcome import read_outcome
-from edgetune.pipeline.metadata.pushes import reasons_to_push, superseded
+from edgetune.pipeline.metadata.pushes import reason_to_push, superseded
 from edgetune.pipeline.metadata.store import check, check_texts, connection, without_password
 from edgetune.pipeline.preflight.run import check_run, find_source
 from edgetune.pipeline.report import summary, write_report
@@ -97,7 +98,9 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
             console.detail(f"{source.size}, TensorFlow, TFX")
             database.parent.mkdir(parents=True, exist_ok=True)
             places = _places(settings, workdir)
-            places = replace(places, after=reasons_to_push(store, places.pushers))
+            for release in complete(Places(places.edge, places.saved_model)):
+                console.line(f"edgetune: completed release {release.version}, which was interrupted")
+            places = replace(places, after=reason_to_push(store, Places(places.edge, places.saved_model)))
             pipeline = _build(settings, source, places, store, flags, cache)
             check_texts(store, pipeline)
             console.finished(_LOADING, "done")
@@ -110,9 +113,8 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
             error = _execute(pipeline, console, settings.beam)
             outcome = read_outcome(store, settings.name)
             if error is None and (again := superseded(outcome)):
-                named = " and ".join(again)
-                console.line(f"edgetune: {named} again: the version that the cache has is not the newest any more")
-                places = replace(places, after={**places.after, **again})
+                console.line("edgetune: ReleasePusher again: the version that the cache has is not served any more")
+                places = replace(places, after=again)
                 error = _execute(_build(settings, source, places, store, flags, True), console, settings.beam)
                 outcome = read_outcome(store, settings.name)
         # Of a component that fails, TFX removes what it wrote: its findings are in the error.
@@ -128,9 +130,9 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
         print("", *summary(outcome, report=report), sep="\n", file=terminal, flush=True)
     if error is not None:
         raise error
-    if late := superseded(outcome):
+    if superseded(outcome):
         raise PushError(
-            f"{' and '.join(late)} delivered a version that is not the newest: somebody else pushed meanwhile",
+            "ReleasePusher delivered a version that is not the newest: somebody else pushed meanwhile",
             "let one pipeline alone push to a destination; then run again",
         )
     return result(outcome, report, log)

@@ -22,9 +22,10 @@ from edgetune.pipeline.metadata.store import connection, describe, open_store
 if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 
-# Output key by node: of the blessings, and of the deliveries.
+# Output key of the blessing, by gate.
 GATES = dict.fromkeys((names.EVALUATOR, names.INFRA_VALIDATOR, names.EDGE_EVALUATOR), names.BLESSING_KEY)
-PUSHERS = {names.SAVED_MODEL_PUSHER: names.PUSHED_MODEL_KEY, names.EDGE_PUSHER: names.PUSHED_BUNDLE_KEY}
+# Outputs of ReleasePusher, one for each model.
+DELIVERIES = (names.PUSHED_MODEL_KEY, names.PUSHED_BUNDLE_KEY)
 
 COMPLETE, CACHED, FAILED, NOT_RUN = "COMPLETE", "CACHED", "FAILED", "NOT_RUN"
 
@@ -109,7 +110,7 @@ class Outcome:
     @property
     def pushed(self) -> list[str]:
         """Folders or URLs to which this run delivered its models."""
-        artifacts = [self.node(pusher).artifact(key) for pusher, key in PUSHERS.items()]
+        artifacts = [self.node(names.RELEASE_PUSHER).artifact(key) for key in DELIVERIES]
         return [
             str(artifact.custom_properties[names.PUSHED_DESTINATION])
             for artifact in artifacts

@@ -16,7 +16,7 @@ from edgetune.components.common import names
 
 Artifacts = Mapping[str, Sequence[types.Artifact]]
 
-MODEL_BLESSING, EDGE_BLESSING, INFRA_BLESSING = "model_blessing", "edge_blessing", "infra_blessing"
+MODEL_BLESSING, EDGE_BLESSING, INFRA_BLESSING = names.MODEL_BLESSING, names.EDGE_BLESSING, names.INFRA_BLESSING
 EDGE_EVALUATION = "edge_evaluation"
 MODEL_ID = "model_id"
 """Custom property of a blessing: the model that was judged."""
@@ -80,11 +80,12 @@ def record_judged(judgement: types.Artifact, key: str, judged: types.Artifact) -
         judgement.set_string_custom_property(key, str(judged.id))
 
 
-def record_pushed(artifact: types.Artifact, destination: str, version: str) -> None:
-    """Record on an output where the model was delivered, under the names that TFX's Pusher uses."""
+def record_pushed(artifact: types.Artifact, destination: str, version: str, digest: str) -> None:
+    """Record on an output where the model was delivered, under the names that TFX's Pusher uses, and its digest."""
     artifact.set_int_custom_property(names.PUSHED, 1)
     artifact.set_string_custom_property(names.PUSHED_DESTINATION, destination)
     artifact.set_string_custom_property(names.PUSHED_VERSION, version)
+    artifact.set_string_custom_property(names.PUSHED_SHA256, digest)
 
 
 def record_refused(artifact: types.Artifact, reason: str) -> None:

@@ -18,7 +18,7 @@ from edgetune.modules.core.errors import PushError
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.digests import folder_digest
 
-SAVED_MODEL, MODEL_EVALUATION = "saved_model_sha256", "evaluation_sha256"
+SAVED_MODEL, MODEL_EVALUATION = names.SAVED_MODEL_SHA256, "evaluation_sha256"
 EDGE_MODEL, EDGE_EVALUATION = "edge_model_sha256", "edge_evaluation_sha256"
 """Custom properties of a blessing: SHA-256 of all files of what was judged, or of the judgement; 64 hexadecimal
 digits."""

@@ -31,6 +31,7 @@ from edgetune.modules.evaluation.gates import as_json, read_gates
 from edgetune.modules.release.marker import EDGE, SAVED_MODEL
 from edgetune.modules.release.release import Places, complete, release
 from edgetune.modules.settings.run import changed, digest
+from edgetune.modules.storage.digests import digest_of
 
 CARD_TEXTS = ("description", "author", "license", "data", "intended_use", "limits")
 """Texts for the model card: from `modules.settings.run.EdgeSettings`, then from `CardSettings`."""
@@ -92,7 +93,7 @@ class Executor(base_executor.BaseExecutor):
             made_of = {key: artifacts[0].id for key, artifacts in input_dict.items() if artifacts}
             made = release(sources, places, exec_properties["pipeline_name"], made_of)
         for name, part in made.parts().items():
-            blessings.record_pushed(outputs[name], part.path, str(made.version))
+            blessings.record_pushed(outputs[name], part.path, str(made.version), digest_of(part.files))
 
 
 def _write(

@@ -49,6 +49,7 @@ def release(
     pipeline: str,
     inputs: Mapping[str, int | str] | None = None,
     rollback_to: int | None = None,
+    expected: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Release:
     """Release two folders as the next version of both models.
 
@@ -61,9 +62,11 @@ def release(
         pipeline: Name of the pipeline, for the marker.
         inputs: Ids in ML Metadata, for the marker.
         rollback_to: The earlier version whose files these are.
+        expected: SHA-256 of all files by relative path by model, if it is known.
 
     Raises:
-        PushError: A destination cannot be written; what was written is removed.
+        PushError: A destination cannot be written, or files are not those that are expected; what was written is
+            removed.
     """
     folders = places.of()
     if folders[EDGE] == folders[SAVED_MODEL]:
@@ -76,6 +79,8 @@ def release(
     for name, found in files.items():
         if LAST[name] not in found:
             raise PushError(f"{sources[name]}: there is nothing to push", "run the pipeline again")
+        if expected is not None and found != expected[name]:
+            raise PushError(f"{sources[name]}: its files are being changed", "find out what changes them")
     complete(places)
     try:
         if rollback_to is None and (same := _same_as_newest(folders, files)):
@@ -101,6 +106,8 @@ def release(
         for name, copy in made.items():
             at = copy.destination
             copy.write(sources[name])
+            if not copy.is_whole():
+                raise PushError(f"{sources[name]}: was changed while it was copied", "run again")
         marker.write(bundles, record, intent=True)
         for copy in copies:
             at = copy.destination
@@ -153,14 +160,17 @@ def complete(places: Places) -> list[Release]:
     return done
 
 
-def altered(delivered: Delivered) -> list[str]:
+def altered(folder: str, files: Mapping[str, str]) -> list[str]:
     """Return the relative paths of files that are not as they were delivered, or that are there besides; sorted.
+
+    Args:
+        folder: Of a version.
+        files: SHA-256 by relative path, as it was delivered.
 
     Raises:
         OSError: A file cannot be read.
     """
-    found = file_digests(delivered.path)
-    return sorted({name for name, _ in found.items() ^ delivered.files.items()})
+    return sorted({name for name, _ in file_digests(folder).items() ^ files.items()})
 
 
 def newest(places: Places) -> tuple[int | None, int | None]:
@@ -185,7 +195,8 @@ def _same_as_newest(folders: Mapping[str, str], files: Mapping[str, Mapping[str,
         return None
     parts = last.parts()
     for name, folder in folders.items():
-        if (parts[name].path, parts[name].files) != (f"{folder}/{last.version}", files[name]) or altered(parts[name]):
+        path = f"{folder}/{last.version}"
+        if (parts[name].path, parts[name].files) != (path, files[name]) or altered(path, parts[name].files):
             return None
     return last
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from edgetune.modules.storage.filesystem import blocks, files_of
 
@@ -66,8 +66,12 @@ def folder_digest(folder: str, skip: Collection[str] = (_FINGERPRINT_FILE,)) -> 
     Raises:
         OSError: A file cannot be read.
     """
+    return digest_of({name: file_digest(f"{folder}/{name}") for name in files_of(folder) if name not in skip})
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """Return the `folder_digest` of files whose SHA-256 is known, by relative path."""
     total = hashlib.sha256()
-    for name in files_of(folder):
-        if name not in skip:
-            total.update(name.encode() + b"\0" + bytes.fromhex(file_digest(f"{folder}/{name}")))
+    for name, digest in sorted(files.items()):
+        total.update(name.encode() + b"\0" + bytes.fromhex(digest))
     return total.hexdigest()

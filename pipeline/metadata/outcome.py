@@ -138,20 +138,40 @@ def read_outcome(metadata: Path | ConnectionConfig, pipeline_name: str, run_id: 
     Raises:
         ConfigError: The database does not exist, or does not hold the run.
     """
-    from ml_metadata import errors
-
     config = connection(None, metadata) if isinstance(metadata, Path) else metadata
     store = open_store(config)
+    runs = [run for run in _runs(store, pipeline_name) if run_id in (None, run.name)]
+    if not runs:
+        what = f"run {run_id} of pipeline {pipeline_name}" if run_id else f"run of pipeline {pipeline_name}"
+        raise ConfigError(f"{describe(config)} holds no {what}", "check the name, or run the pipeline first")
+    return _outcome(store, pipeline_name, runs[-1])
+
+
+def read_outcomes(store: Any, pipeline_name: str, last: int | None = None) -> list[Outcome]:
+    """Return the runs of a pipeline, the latest first.
+
+    Args:
+        store: Of ML Metadata.
+        pipeline_name: Name of the pipeline.
+        last: Maximum number of runs; None for all.
+    """
+    runs = _runs(store, pipeline_name)
+    return [_outcome(store, pipeline_name, run) for run in reversed(runs[-last:] if last else runs)]
+
+
+def _runs(store: Any, pipeline_name: str) -> list[Any]:
+    """Return the contexts of a pipeline's runs, the latest last."""
+    from ml_metadata import errors
+
     try:
         pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
     except errors.NotFoundError:  # the type is not registered yet: no pipeline ever ran
         pipeline = None
     runs = store.get_children_contexts_by_context(pipeline.id) if pipeline else []
-    runs = [run for run in runs if run.type == "pipeline_run" and run_id in (None, run.name)]
-    if not runs:
-        what = f"run {run_id} of pipeline {pipeline_name}" if run_id else f"run of pipeline {pipeline_name}"
-        raise ConfigError(f"{describe(config)} holds no {what}", "check the name, or run the pipeline first")
-    run = max(runs, key=lambda context: context.id)
+    return sorted((run for run in runs if run.type == "pipeline_run"), key=lambda run: int(run.id))
+
+
+def _outcome(store: Any, pipeline_name: str, run: Any) -> Outcome:
     return Outcome(pipeline_name, run.name, _read_nodes(store, store.get_executions_by_context(run.id), pipeline_name))
 
 

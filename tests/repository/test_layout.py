@@ -65,8 +65,9 @@ ROOMS = {
         "preflight": [],
         "local": ["pipeline.py", "preflight", "beam", "metadata", "report", "terminal"],
         "kubeflow": ["pipeline.py", "config", "beam", "dag"],
+        "history": ["local", "metadata", "report"],
         "api.py": ["config", "local"],
-        "commands": ["api.py", "config", "kubeflow", "submit", "demo"],
+        "commands": ["api.py", "config", "history", "kubeflow", "submit", "demo"],
         "cli.py": ["commands", "terminal"],
     },
 }  # fmt: skip

@@ -11,6 +11,9 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from tfx.types import standard_artifacts
 
 from edgetune.components.resolvers.last_blessed import BlessingsBeforeCandidate, StatisticsOfLastBlessed
+from edgetune.pipeline.history.rollback import rollback
+from edgetune.pipeline.metadata.store import connection, open_store
+from tests.helpers.nights import Nights
 
 
 def model(number: int) -> standard_artifacts.Model:
@@ -234,3 +237,28 @@ def test_newer_statistics_of_the_same_examples_are_the_baseline(store):
     store.release(model_id)
     assert statistics in store.everything
     assert store.resolve(now, [*store.everything, again], [blessing(model_id)]) == [again]
+
+
+# --- on the records that runs leave
+
+
+def test_the_baseline_of_a_new_model_is_one_that_was_released_or_rolled_back_to(tmp_path):
+    """By the resolver of the pipeline, on the records that a run, a refusal and a rollback leave."""
+    nights = Nights(tmp_path)
+    first = nights.night()
+    nights.night(refused_by="EdgeEvaluator")
+    nights.night()
+    rollback(nights.settings, nights.workdir, first.version)
+    store = open_store(connection(None, nights.db))
+    blessings = []
+    for number, found in enumerate(store.get_artifacts_by_type("ModelBlessing")):
+        blessing = standard_artifacts.ModelBlessing()
+        blessing.set_mlmd_artifact(found)
+        model = store.get_artifacts_by_type("Model")[number]
+        blessing.set_int_custom_property("current_model_id", model.id)
+        blessings.append(blessing)
+    candidate = standard_artifacts.Model()
+    candidate.id = 10**6
+    given = {"candidate": [candidate], "model_blessing": blessings}
+    resolved = BlessingsBeforeCandidate(10**4, 30).resolve_artifacts(store, given)["model_blessing"]
+    assert [blessing.id for blessing in resolved] == [blessings[0].id, blessings[2].id]

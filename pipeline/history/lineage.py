@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgetune.components.common import names
-from edgetune.modules.bundle.files import MAX_TEXT, shown
+from edgetune.modules.bundle.files import MAX_TEXT, BundleFiles, shown
 from edgetune.modules.contracts.bundle import BUNDLE_JSON, CHECKSUMS, parse_bundle
 from edgetune.modules.core.errors import BundleError, ConfigError, PushError
 from edgetune.modules.core.library_versions import KEY
@@ -18,7 +19,7 @@ from edgetune.modules.release.marker import Release
 from edgetune.modules.release.release import Places, altered
 from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.storage import filesystem
-from edgetune.modules.storage.digests import digest_of, file_digest
+from edgetune.modules.storage.digests import digest_of
 from edgetune.pipeline.history.runs import utc
 from edgetune.pipeline.local import places
 from edgetune.pipeline.metadata.releases import find
@@ -63,7 +64,7 @@ def lineage(settings: RunSettings, workdir: Path, what: str) -> dict[str, Any]:
         "rollback_to": release and release.rollback_to,
         "replaced": before[-1] if before else None,
         "digests": release and {name: digest_of(part.files) for name, part in release.parts().items()},
-        "altered": release and altered(folder, release.edge.files),
+        "altered": release and _altered(folder, release.edge.files),
         "data": {"digest": origin.get("data_digest"), "images": content.get("images")},
         "configuration": origin.get("config_digest"),
         "saved_model": origin.get("saved_model_sha256"),
@@ -108,24 +109,45 @@ def as_text(found: Mapping[str, Any]) -> list[str]:
 
 
 def _bundle(folder: str) -> dict[str, Any]:
-    path = f"{folder}/{BUNDLE_JSON}"
-    try:
-        content = filesystem.read(path, MAX_TEXT)
-    except OSError as error:
-        remedy = "name the folder of a bundle, or the number of a version"
-        raise BundleError(f"{shown(path)}: cannot be read: {error.strerror}", remedy) from None
+    content = _read(folder, BUNDLE_JSON)
     try:
         parse_bundle(content)
     except BundleError as error:
-        raise BundleError(f"{shown(path)}: {error.cause}", error.remedy) from None
+        raise BundleError(f"{shown(folder)}/{BUNDLE_JSON}: {error.cause}", error.remedy) from None
     return dict(json.loads(content))
+
+
+def _read(folder: str, name: str) -> bytes:
+    """Read a file of a bundle, which is untrusted."""
+    remedy = "name the folder of a bundle, or the number of a version"
+    try:
+        if filesystem.is_remote(folder):
+            return filesystem.read(f"{folder}/{name}", MAX_TEXT)
+        return BundleFiles(Path(folder)).read(name)
+    except OSError as error:
+        cause = filesystem.error_line(error)
+        raise BundleError(f"{shown(folder)}/{name}: cannot be read: {cause}", remedy) from None
+    except BundleError as error:
+        raise BundleError(f"{shown(folder)}/{name}: {error.cause}", remedy) from None
+
+
+def _altered(folder: str, expected: Mapping[str, str]) -> list[str]:
+    """Return the files of a bundle, which is untrusted, that are not as they were released, or are there besides."""
+    if filesystem.is_remote(folder):
+        try:
+            return altered(folder, expected)
+        except OSError as error:
+            raise BundleError(f"{shown(folder)}: cannot be read: {filesystem.error_line(error)}") from None
+    files = BundleFiles(Path(folder))
+    found = {name: files.sha256(name) for name in files.sizes} | files.refused
+    return sorted({name for name, _ in found.items() ^ expected.items()})
 
 
 def _release_of(folder: str, pushed: Places) -> tuple[Release | None, list[int]]:
     """Return the marker of a bundle, which may be a copy of what was released, and all released versions."""
     try:
         released = marker.released(pushed.edge)
-        digest = file_digest(f"{folder}/{CHECKSUMS}")
+        digest = hashlib.sha256(_read(folder, CHECKSUMS)).hexdigest()
         # A rollback has the same files: the folder's name tells the two apart.
         name = folder.rpartition("/")[2]
         ordered = sorted(released, key=lambda version: (str(version) == name, version), reverse=True)
@@ -136,7 +158,7 @@ def _release_of(folder: str, pushed: Places) -> tuple[Release | None, list[int]]
                 continue
             if release.edge.files.get(CHECKSUMS) == digest:
                 return release, released
-    except OSError:
+    except (OSError, BundleError):
         return None, []
     return None, released
 

@@ -30,6 +30,7 @@ _OUTPUTS = {
     EDGE: (names.PUSHED_BUNDLE_KEY, "edgetune.PushedBundle"),
 }
 """Output key and type of the record of each model."""
+_MAX_ID = 2**63
 _NEWEST = 20
 """Number of markers that are looked up in every run."""
 
@@ -87,7 +88,10 @@ def not_blessed(store: Any, inputs: Mapping[str, Any], release: Release) -> str 
     """
     unsigned = {name: digest for name, digest in release.saved_model.files.items() if name != SIGNATURE}
     for key, gate in BLESSINGS.items():
-        found = store.get_artifacts_by_id([int(inputs[key])]) if str(inputs.get(key, "")).isdecimal() else []
+        identifier = str(inputs.get(key, ""))
+        # On platforms, ids are larger than those of ML Metadata.
+        known = identifier.isdecimal() and int(identifier) < _MAX_ID
+        found = store.get_artifacts_by_id([int(identifier)]) if known else []
         if not found or found[0].custom_properties[names.BLESSED].int_value != 1:
             return f"there is no blessing of the {gate}"
         if found[0].custom_properties[names.SAVED_MODEL_SHA256].string_value != digest_of(unsigned):

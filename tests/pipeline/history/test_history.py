@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -260,6 +261,13 @@ def test_a_hostile_bundle_is_refused_or_shown_harmless(nights, tmp_path, capsys)
     assert "bundle.json: " in capsys.readouterr().err
     assert command(nights, "lineage", str(tmp_path)) == BundleError.exit_code
     assert command(nights, "lineage", "77") == ConfigError.exit_code
+    for name in ("bundle.json", "SHA256SUMS", "model_float32.tflite"):
+        path.with_name(name).unlink()
+        os.mkfifo(path.with_name(name))
+        if name == "SHA256SUMS":  # it is a bundle again, of no known release
+            path.unlink()
+            path.write_text(json.dumps(content))
+        assert command(nights, "lineage", str(made.version)) == (BundleError.exit_code if name == "bundle.json" else 0)
 
 
 def test_none_of_these_commands_imports_tensorflow_or_tfx(nights, root):

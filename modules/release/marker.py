@@ -13,12 +13,14 @@ import contextlib
 import json
 import os
 import uuid
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from edgetune.modules.core.errors import PushError
 from edgetune.modules.storage import filesystem
+from edgetune.modules.storage.versions import sync_folder
 
 FORMAT = 1
 FOLDER = "releases"
@@ -148,6 +150,8 @@ def write(bundles: str, release: Release, *, intent: bool = False) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         filesystem.rename(part, path, overwrite=True)
+        if not filesystem.is_remote(part):
+            sync_folder(Path(folder))
     except BaseException:
         with contextlib.suppress(OSError):
             filesystem.remove(part)

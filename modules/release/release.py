@@ -115,7 +115,8 @@ def release(
         at = bundles
         marker.write(bundles, record)
     except BaseException as error:
-        _undo(bundles, copies)
+        if not _is_marked(bundles, record.version):  # interrupted behind it, or another process was faster
+            _undo(bundles, copies)
         if isinstance(error, OSError):
             raise push_error(at, error) from error
         raise
@@ -206,13 +207,18 @@ def _remove(bundles: str, version: int, *, intent: bool = False) -> None:
         filesystem.remove(marker.path_of(bundles, version, intent=intent))
 
 
+def _is_marked(bundles: str, version: int) -> bool:
+    try:
+        return version in marker.released(bundles)
+    except OSError:
+        return False
+
+
 def _undo(bundles: str, copies: list[Copy]) -> None:
     """Remove what a failed release wrote; what failed it may fail this too."""
-    version = copies[0].version
-    _remove(bundles, version)
     for copy in reversed(copies):  # a SavedModel is not there without its bundle, not even now
         copy.remove()
-    _remove(bundles, version, intent=True)
+    _remove(bundles, copies[0].version, intent=True)
     for folder in (f"{bundles}/{marker.FOLDER}", *(copy.destination for copy in copies if copy.made)):
         if not filesystem.is_remote(folder):
             with contextlib.suppress(OSError):  # there are other releases

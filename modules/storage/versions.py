@@ -100,7 +100,7 @@ class Copy:
             self._copy(f"{source}/{name}", f"{self.part}/{name}")
         if not filesystem.is_remote(self.part):
             for below in (Path(self.part), *(entry for entry in Path(self.part).rglob("*") if entry.is_dir())):
-                _sync_folder(below)
+                sync_folder(below)
 
     def is_whole(self) -> bool:
         """Return whether every file is there as it should be, under either name."""
@@ -125,7 +125,7 @@ class Copy:
         except FileNotFoundError:
             if not os.path.isdir(self.path):  # noqa: PTH112
                 raise
-        _sync_folder(Path(self.destination))
+        sync_folder(Path(self.destination))
 
     def remove(self) -> None:
         """Remove what this push wrote, and nothing else; what failed the push may fail this too."""
@@ -201,6 +201,20 @@ def folder_of_versions(place: str) -> str:
     return place.rstrip("/") if filesystem.is_remote(place) else str(Path(place).absolute())
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut, if the file system supports that."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:  # some network file systems do not sync folders
+        pass
+    finally:
+        os.close(handle)
+
+
 def push_error(destination: str, error: OSError) -> PushError:
     """Return the error of a push that failed, with a remedy."""
     remedies = {
@@ -247,17 +261,3 @@ def _names(folder: str) -> list[str]:
 
 def _next_version(taken: Sequence[int]) -> int:
     return max([int(time.time()), *(number + 1 for number in taken)])
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut, if the file system supports that."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:  # some network file systems do not sync folders
-        pass
-    finally:
-        os.close(handle)

@@ -203,6 +203,25 @@ def test_a_release_that_fails_between_or_after_the_switches_leaves_nothing(
     assert complete(places) == []
 
 
+def test_a_release_that_has_its_marker_is_not_taken_back(sources, places, monkeypatch):
+    """Readers have seen it: it was interrupted behind the marker, or another process completed it."""
+    rename = filesystem.rename
+
+    def interrupted_behind(one: str, other: str, **options: bool) -> None:
+        rename(one, other, **options)
+        if "/releases/" in other and "/." not in other:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filesystem, "rename", interrupted_behind)
+        with pytest.raises(KeyboardInterrupt):
+            release(sources, places, "birds")
+    [version] = marker.released(places.edge)
+    assert newest(places) == (version, version)
+    assert release(sources, places, "birds").version == version
+    assert marker.released(places.edge, intent=True) == []
+
+
 def test_a_destination_that_is_a_file_is_reported(sources, tmp_path):
     (tmp_path / "file").write_text("mine")
     for file in (tmp_path / "file", tmp_path / "file" / "below"):

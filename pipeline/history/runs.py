@@ -36,7 +36,7 @@ def runs(settings: RunSettings, workdir: Path, last: int | None = None) -> dict[
         None if there is none or the place cannot be read; `runs`, the latest first: `run`, `started` (UTC, ISO 8601),
         `verdict`, `reasons`, `accuracy` (`measured`, `low`, `high`, each 0..1, and `images`; None if it was not
         measured or its files are gone) and `version` (None if nothing was released); `rollbacks`, the latest first:
-        `version`, `created` and `rollback_to`.
+        `version`, `created` and `rollback_to`; `unmarked`, the versions that were decided and have no marker.
 
     Raises:
         ConfigError: No run is recorded here, or the records cannot be read.
@@ -44,11 +44,13 @@ def runs(settings: RunSettings, workdir: Path, last: int | None = None) -> dict[
     store = open_store(connection(settings.state.metadata, places.metadata_db(settings, workdir)))
     pushed = places.pushed(settings, workdir)
     model, release = _newest(pushed)
+    rollbacks, unmarked = _releases(pushed)
     return {
         "pipeline": settings.name,
         "served": {"saved_model": model, "release": release},
         "runs": [_run(outcome) for outcome in read_outcomes(store, settings.name, last)],
-        "rollbacks": _rollbacks(pushed),
+        "rollbacks": rollbacks,
+        "unmarked": unmarked,
     }
 
 
@@ -65,6 +67,11 @@ def as_text(found: Mapping[str, Any]) -> list[str]:
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     if served["saved_model"] != served["release"]:
         lines.append(f"SavedModel {served['saved_model']} is served, which is not a complete release")
+    lines += [
+        f"release {version} has no marker: it is being made, or it was interrupted and the next run will complete it, "
+        "if all of its files are there"
+        for version in found["unmarked"]
+    ]
     return lines
 
 
@@ -113,11 +120,13 @@ def _newest(pushed: Places) -> tuple[int | None, int | None]:
         return None, None
 
 
-def _rollbacks(pushed: Places) -> list[dict[str, Any]]:
+def _releases(pushed: Places) -> tuple[list[dict[str, Any]], list[int]]:
+    """Return the rollbacks, the latest first, and the versions that were decided and have no marker."""
     try:
         released = marker.released(pushed.edge)
+        decided = marker.released(pushed.edge, intent=True)
     except OSError:
-        return []
+        return [], []
     found = []
     for version in reversed(released):
         try:
@@ -126,7 +135,7 @@ def _rollbacks(pushed: Places) -> list[dict[str, Any]]:
             continue
         if release.rollback_to is not None:
             found.append({"version": version, "created": release.created, "rollback_to": release.rollback_to})
-    return found
+    return found, [version for version in decided if version not in released]
 
 
 def _cells(run: Mapping[str, Any], served: Mapping[str, Any]) -> list[str]:

@@ -104,6 +104,19 @@ def test_files_that_are_released_already_are_that_release(sources, tmp_path, pla
     assert release(sources, places, "birds").version > other.version
 
 
+def test_the_files_of_an_earlier_version_are_released_again_where_they_are_or_not_at_all(tmp_path, places):
+    first, _ = (release(models(tmp_path, text), places, "birds") for text in ("first", "second"))
+    paths = {name: part.path for name, part in first.parts().items()}
+    files = {name: part.files for name, part in first.parts().items()}
+    again = release(paths, places, "birds", rollback_to=first.version, expected=files)
+    assert newest(places) == (again.version, again.version)
+    assert {name: part.files for name, part in again.parts().items()} == files
+    filesystem.write(f"{first.edge.path}/bundle.json", b"altered")
+    with pytest.raises(PushError, match="its files are being changed"):
+        release(paths, places, "birds", rollback_to=first.version, expected=files)
+    assert newest(places) == (again.version, again.version)
+
+
 def test_one_destination_for_both_models_is_refused(sources, tmp_path):
     with pytest.raises(PushError, match="is the destination of both models"):
         release(sources, Places(str(tmp_path / "one"), f"{tmp_path}/one/"), "birds")

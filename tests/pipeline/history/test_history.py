@@ -14,7 +14,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 
 from edgetune.modules.core.errors import BundleError, ConfigError, NotBlessed, PushError
 from edgetune.modules.release import marker
-from edgetune.modules.release.release import EDGE, SAVED_MODEL, newest
+from edgetune.modules.release.release import EDGE, SAVED_MODEL, complete, newest
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.digests import file_digests
 from edgetune.pipeline.cli import main
@@ -72,6 +72,18 @@ def test_a_saved_model_that_is_no_complete_release_is_named(nights, capsys):
     Path(nights.places.saved_model, str(made.version + 1)).mkdir()
     assert command(nights, "runs") == 0
     assert f"SavedModel {made.version + 1} is served, which is not a complete release" in capsys.readouterr().out
+
+
+def test_a_release_that_was_interrupted_is_named_until_it_is_complete(nights, capsys):
+    nights.night()
+    made = nights.night()
+    done = Path(marker.path_of(nights.places.edge, made.version))
+    done.rename(marker.path_of(nights.places.edge, made.version, intent=True))
+    assert runs(nights.settings, nights.workdir)["unmarked"] == [made.version]
+    command(nights, "runs")
+    assert f"release {made.version} has no marker: it is being made, or it was" in capsys.readouterr().out
+    complete(nights.places)
+    assert runs(nights.settings, nights.workdir)["unmarked"] == []
 
 
 def test_without_records_runs_and_rollback_say_so_and_make_nothing(tmp_path, capsys):

@@ -29,7 +29,7 @@ large-test: $(STAMP) ## Run what takes long: larger backbones, several processes
 engine-test: $(STAMP) ## Run the whole demo on a Flink cluster of this machine, and compare (Java, Maven, 10 minutes)
 	.venv/bin/python -m pytest -n0 -s -m "" tests/engine/test_flink.py tests/engine/demo_on_flink.py $(ARGS)
 
-cloud-test: $(STAMP) ## Run with images, artifacts and pushes on a stand-in for Google Cloud Storage (5 minutes)
+cloud-test: $(STAMP) ## Run with images, artifacts and pushes on a stand-in for Google Cloud Storage (10 minutes)
 	.venv/bin/python -m pytest -n0 tests/e2e/run_on_cloud_storage.py $(ARGS)
 
 image-check: $(STAMP) ## Carry out the Dockerfile without an engine, and use what comes out (5 GB, some minutes)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.components.base.base_node import BaseNode
@@ -14,13 +14,11 @@ from edgetune.components.common.names import (
     BLESSING_KEY,
     CROSS_VALIDATION_KEY,
     EDGE_MODEL_KEY,
-    EDGE_PUSHER,
     EVALUATION_KEY,
     EXAMPLES_KEY,
     IMPORT_SCHEMA_GEN,
     MODEL_KEY,
     REPORT_KEY,
-    SAVED_MODEL_PUSHER,
     STATISTICS_KEY,
 )
 from edgetune.components.cross_validator import CrossValidator
@@ -29,11 +27,10 @@ from edgetune.components.data_validation.component import ExampleValidator, Stat
 from edgetune.components.dataset_gate import DatasetGate
 from edgetune.components.edge_evaluator import EdgeEvaluator
 from edgetune.components.edge_exporter import EdgeExporter
-from edgetune.components.edge_pusher import EdgePusher
 from edgetune.components.evaluator import Evaluator
 from edgetune.components.image_example_gen import ImageExampleGen
 from edgetune.components.infra_validator import InfraValidator
-from edgetune.components.saved_model_pusher import SavedModelPusher
+from edgetune.components.release_pusher import ReleasePusher
 from edgetune.components.transform import Transform
 from edgetune.components.two_phase_trainer import TwoPhaseTrainer
 from edgetune.modules.contracts.example_features import SPLITS
@@ -60,13 +57,8 @@ class Destinations:
     """Folder of pushed SavedModel versions."""
     edge: str
     """Folder of pushed edge bundles."""
-    after: Mapping[str, str] = field(default_factory=dict)
-    """By pusher, the version that its push comes after (`pipeline.metadata.pushes`)."""
-
-    @property
-    def pushers(self) -> dict[str, str]:
-        """Folder or URL of versions, by pusher."""
-        return {SAVED_MODEL_PUSHER: self.saved_model, EDGE_PUSHER: self.edge}
+    after: str | None = None
+    """The version that the release comes after (`pipeline.metadata.pushes`)."""
 
 
 def create_pipeline(
@@ -186,26 +178,16 @@ def create_pipeline(
     )
     edge_blessing = edge_evaluator.outputs[BLESSING_KEY]
 
-    saved_model_pusher = SavedModelPusher(
-        model=model,
-        model_blessing=blessing,
-        infra_blessing=infra_blessing,
-        edge_blessing=edge_blessing,
-        edge_model=edge_model,
-        edge_evaluation=edge_evaluator.outputs[EVALUATION_KEY],
-        destination=destinations.saved_model,
-        push=settings.push,
-        after=destinations.after.get(SAVED_MODEL_PUSHER),
-    )
-    edge_pusher = EdgePusher(
+    release_pusher = ReleasePusher(
         edge_model=edge_model,
         edge_evaluation=edge_evaluator.outputs[EVALUATION_KEY],
         edge_blessing=edge_blessing,
         model=model,
         model_blessing=blessing,
         infra_blessing=infra_blessing,
-        destination=destinations.edge,
-        after=destinations.after.get(EDGE_PUSHER),
+        saved_model_destination=destinations.saved_model,
+        edge_destination=destinations.edge,
+        after=destinations.after,
         pipeline_name=settings.name,
         config_digest=config_digest(settings),
         ingest_report=example_gen.outputs[REPORT_KEY],
@@ -215,7 +197,7 @@ def create_pipeline(
     )
     nodes: list[BaseNode | None] = [example_gen, schema_gen, statistics_gen, validator, baseline_statistics, gate]
     nodes += [transform, trainer, cross_validator, baseline, evaluator, infra_validator, edge_exporter, edge_evaluator]
-    nodes += [saved_model_pusher, edge_pusher]
+    nodes += [release_pusher]
     return Pipeline(
         pipeline_name=settings.name,
         pipeline_root=destinations.root,

@@ -53,6 +53,6 @@ class InfraBlessing(Artifact):
 
 
 class PushedBundle(Artifact):
-    """Record of EdgePusher's delivery: custom property `pushed` (1 or 0), and `pushed_destination`."""
+    """Record of a bundle's delivery: custom property `pushed` (1 or 0), `pushed_destination` and `pushed_version`."""
 
     TYPE_NAME = "edgetune.PushedBundle"

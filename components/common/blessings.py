@@ -1,4 +1,4 @@
-"""Decide whether a model may be pushed; both pushers ask here.
+"""Decide whether a model may be pushed.
 
 All three gates must have blessed it: the Evaluator its answers, InfraValidator how it serves them, and EdgeEvaluator
 the LiteRT models made from it. A blessing counts only for the artifact whose id is recorded in it. Anything missing
@@ -16,7 +16,7 @@ from edgetune.components.common import names
 
 Artifacts = Mapping[str, Sequence[types.Artifact]]
 
-MODEL_BLESSING, EDGE_BLESSING, INFRA_BLESSING = "model_blessing", "edge_blessing", "infra_blessing"
+MODEL_BLESSING, EDGE_BLESSING, INFRA_BLESSING = names.MODEL_BLESSING, names.EDGE_BLESSING, names.INFRA_BLESSING
 EDGE_EVALUATION = "edge_evaluation"
 MODEL_ID = "model_id"
 """Custom property of a blessing: the model that was judged."""
@@ -28,7 +28,7 @@ def refusal(inputs: Artifacts) -> str | None:
     """Return the reason not to push, in one sentence, or None if all gates blessed the model.
 
     Args:
-        inputs: A pusher's inputs by their keys.
+        inputs: ReleasePusher's inputs by their keys.
     """
     model, model_blessing, edge_blessing, infra_blessing = (
         _single(inputs, key) for key in (names.MODEL_KEY, MODEL_BLESSING, EDGE_BLESSING, INFRA_BLESSING)
@@ -80,15 +80,16 @@ def record_judged(judgement: types.Artifact, key: str, judged: types.Artifact) -
         judgement.set_string_custom_property(key, str(judged.id))
 
 
-def record_pushed(artifact: types.Artifact, destination: str, version: str) -> None:
-    """Record on a pusher's output where the model was delivered, under the names that TFX's Pusher uses."""
+def record_pushed(artifact: types.Artifact, destination: str, version: str, digest: str) -> None:
+    """Record on an output where the model was delivered, under the names that TFX's Pusher uses, and its digest."""
     artifact.set_int_custom_property(names.PUSHED, 1)
     artifact.set_string_custom_property(names.PUSHED_DESTINATION, destination)
     artifact.set_string_custom_property(names.PUSHED_VERSION, version)
+    artifact.set_string_custom_property(names.PUSHED_SHA256, digest)
 
 
 def record_refused(artifact: types.Artifact, reason: str) -> None:
-    """Record on a pusher's output that nothing was pushed, and why."""
+    """Record on an output that nothing was pushed, and why."""
     artifact.set_int_custom_property(names.PUSHED, 0)
     artifact.set_string_custom_property(names.REASON, reason)
 

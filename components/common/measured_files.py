@@ -1,15 +1,15 @@
-"""Digests of the files that a gate measured: recorded by each gate before it reads them, compared by both pushers.
+"""Digests of the files that a gate measured: recorded by each gate before it reads them, compared before a release.
 
 A blessing is for an artifact, whose files can be changed afterwards. So each gate records on its blessing what it is
-about to measure, and neither pusher delivers anything unless all files of the SavedModel, of the edge models, and of
-the evaluations that go into the bundle are still those. Which pusher runs first then does not matter.
+about to measure, and neither model is delivered unless all files of the SavedModel, of the edge models, and of the
+evaluations that go into the bundle are still those.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
-import tensorflow as tf
 from tfx import types
 from tfx.utils import path_utils
 
@@ -18,7 +18,7 @@ from edgetune.modules.core.errors import PushError
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.digests import folder_digest
 
-SAVED_MODEL, MODEL_EVALUATION = "saved_model_sha256", "evaluation_sha256"
+SAVED_MODEL, MODEL_EVALUATION = names.SAVED_MODEL_SHA256, "evaluation_sha256"
 EDGE_MODEL, EDGE_EVALUATION = "edge_model_sha256", "edge_evaluation_sha256"
 """Custom properties of a blessing: SHA-256 of all files of what was judged, or of the judgement; 64 hexadecimal
 digits."""
@@ -45,7 +45,7 @@ def folders(inputs: Inputs) -> dict[str, str]:
     """Return the folders of all that was measured, by the keys above.
 
     Args:
-        inputs: A pusher's inputs, with all blessings (`blessings.refusal`).
+        inputs: ReleasePusher's inputs, with all blessings (`blessings.refusal`).
     """
     return {
         SAVED_MODEL: path_utils.serving_model_path(inputs[names.MODEL_KEY][0].uri),
@@ -55,22 +55,29 @@ def folders(inputs: Inputs) -> dict[str, str]:
     }
 
 
-def check(inputs: Inputs, copies: Mapping[str, str]) -> None:
-    """Check that all files are those that the gates measured.
+def fetch(inputs: Inputs, target: Path) -> dict[str, str]:
+    """Copy all that was measured, and check that it is what the gates measured.
+
+    Only the copies are delivered, so nothing can be changed between this check and the push.
 
     Args:
         inputs: As for `folders`.
-        copies: Folders to look into instead, by the keys above. A pusher delivers only what it copied before, so that
-            nothing can be changed between this check and the push.
+        target: A folder of this machine.
+
+    Returns:
+        The copies' folders, by the keys above.
 
     Raises:
         PushError: Files were changed or cannot be read, or a gate did not record a digest; it names the folder and what
             to run again.
     """
     originals = folders(inputs)
+    copies = {key: str(target / key) for key in originals}
     try:
-        found = {key: digest(copies.get(key, folder)) for key, folder in originals.items()}
-    except (tf.errors.OpError, OSError) as error:
+        for key, copy in copies.items():
+            filesystem.fetch(originals[key], Path(copy))
+        found = {key: digest(copy) for key, copy in copies.items()}
+    except OSError as error:
         cause = f"the files that were measured cannot be read: {filesystem.error_line(error)}"
         raise PushError(cause, "run again once they can be") from error
     for key, blessing, maker in _digests():
@@ -86,6 +93,7 @@ def check(inputs: Inputs, copies: Mapping[str, str]) -> None:
                 f"find out what changed them, then run {maker} and all that follows again, without the cache, which "
                 "would give the changed files: `edgetune run --no-cache`",
             )
+    return copies
 
 
 def _digests() -> Iterator[tuple[str, str, str]]:

@@ -14,10 +14,9 @@ EVALUATOR = "Evaluator"
 EDGE_EXPORTER = "EdgeExporter"
 EDGE_EVALUATOR = "EdgeEvaluator"
 INFRA_VALIDATOR = "InfraValidator"
-SAVED_MODEL_PUSHER = "SavedModelPusher"
-EDGE_PUSHER = "EdgePusher"
+RELEASE_PUSHER = "ReleasePusher"
 
-# Ids of the resolvers that find earlier blessed models and the statistics of its data.
+# Ids of the resolvers that find earlier released models and the statistics of the last one's data.
 BASELINE = "Baseline"
 BASELINE_STATISTICS = "BaselineStatistics"
 
@@ -36,12 +35,31 @@ EDGE_MODEL_KEY = "edge_model"
 PUSHED_MODEL_KEY = "pushed_model"
 PUSHED_BUNDLE_KEY = "pushed_bundle"
 
-# Custom properties of blessings (1 or 0), and of the outputs of pushers.
+# Input keys of the gates' verdicts, of ReleasePusher.
+MODEL_BLESSING, EDGE_BLESSING, INFRA_BLESSING = "model_blessing", "edge_blessing", "infra_blessing"
+
+# Custom properties of blessings (1 or 0), and of the outputs of ReleasePusher.
 BLESSED = "blessed"
 PUSHED = "pushed"
 PUSHED_DESTINATION = "pushed_destination"
 PUSHED_VERSION = "pushed_version"
+PUSHED_SHA256 = "pushed_sha256"
+"""`modules.storage.digests.digest_of` all files that were delivered, with the signature."""
+ROLLBACK_TO = "rollback_to"
+"""The earlier version whose files were delivered again; absent if they are new."""
 REASON = "reason"
+
+ROLLBACK = "Rollback"
+"""Node of executions that `edgetune rollback` records."""
+
+# Execution properties of ReleasePusher.
+SAVED_MODEL_DESTINATION = "saved_model_destination"
+EDGE_DESTINATION = "edge_destination"
+AFTER = "after"
+"""The version that the release comes after; absent in most. With another value it is another release, not taken from
+the cache."""
+SAVED_MODEL_SHA256 = "saved_model_sha256"
+"""Of each blessing: `modules.storage.digests.digest_of` the files that the gate measured."""
 EVALUATION_URI = "evaluation_uri"
 """Of the Evaluator's blessing: the evaluation with the answers and the gates that it was given for."""
 COMPARED_WITH = "compared_with"

@@ -50,7 +50,7 @@ class EdgeEvaluator(base_component.BaseComponent):
     each class, its agreement with the SavedModel and its size are within the settings, and if its file meets the needs
     of clients. The edge model
     is blessed if every required variant is blessed, and at least one is; without test images, none is. A refusal is
-    not a failure: the component succeeds, and the pushers do not push.
+    not a failure: the component succeeds, and nothing is pushed.
 
     ```
     edge_evaluator = EdgeEvaluator(

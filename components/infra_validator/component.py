@@ -43,7 +43,7 @@ class InfraValidator(base_component.BaseComponent):
 
     Originals that are gone, were changed since, are in TFRecord files, or that the server must refuse, are counted and
     not failed; if none is left, stored images are asked, and the blessing says so. A crash, a time-out or too much
-    memory is a refusal, not a failure: the component succeeds, and the pushers do not push.
+    memory is a refusal, not a failure: the component succeeds, and nothing is pushed.
 
     The cache key has no fingerprint of the originals: they are the user's, and may go once they are read. A cached
     blessing is about the files as they were when it was given.

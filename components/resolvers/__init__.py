@@ -1,1 +1,1 @@
-"""Resolver strategies: find the last blessed model and its statistics in ML Metadata."""
+"""Resolver strategies: find the last released model and its statistics in ML Metadata."""

@@ -1,4 +1,8 @@
-"""Find what a new model is compared with, and the baseline of new data."""
+"""Find what a new model is compared with, and the baseline of new data.
+
+Both are of models that were released: a model that the Evaluator alone blessed, and another gate refused or a failed
+push did not deliver, has never served anybody.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from tfx import types
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import standard_artifacts
 
+from edgetune.components.common import names
+
 CANDIDATE_KEY, BLESSING_KEY, STATISTICS_KEY = "candidate", "model_blessing", "statistics"
 T = TypeVar("T")
 _DAY = 24 * 60 * 60 * 1000
@@ -20,7 +26,8 @@ _DAY = 24 * 60 * 60 * 1000
 class BlessingsBeforeCandidate(ResolverStrategy):
     """Resolves the blessings of earlier models that a candidate is compared with.
 
-    They are those of the last blessed model before the candidate, and of all that were blessed in some days before it.
+    They are those of the last model before the candidate that all gates blessed and that was released, and of all such
+    models in some days before it.
     A blessing names the evaluation that has the model's answers; the model itself is not needed any more.
 
     TFX's LatestBlessedModelStrategy returns the candidate itself once it is blessed: an unchanged second run would then
@@ -51,9 +58,9 @@ class BlessingsBeforeCandidate(ResolverStrategy):
     def resolve_artifacts(
         self, store: MetadataStore, input_dict: Mapping[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """Return the blessings under `model_blessing`, the oldest first; none if no older model is blessed."""
+        """Return the blessings under `model_blessing`, the oldest first; none if no older model was released."""
         resolved, oldest = _candidate_alone(input_dict)
-        blessings = [blessing for model, blessing in sorted(_blessings(input_dict).items()) if model < oldest]
+        blessings = [blessing for model, blessing in sorted(_blessings(store, input_dict).items()) if model < oldest]
         since = min(map(_created, resolved[CANDIDATE_KEY])) - self._milliseconds
         recent = [blessing for blessing in blessings[:-1] if _created(blessing) >= since]
         resolved[BLESSING_KEY] = spread([*recent, *blessings[-1:]], self._models)
@@ -68,7 +75,7 @@ def spread(items: Sequence[T], most: int) -> list[T]:
 
 
 class StatisticsOfLastBlessed(ResolverStrategy):
-    """Resolves the statistics of the data of the latest blessed model, among those older than the candidate.
+    """Resolves the statistics of the data of the latest released model, among those older than the candidate.
 
     Drift is measured against them. As above, only older ones count, since they are the same in every run of unchanged
     data.
@@ -87,7 +94,7 @@ class StatisticsOfLastBlessed(ResolverStrategy):
     def resolve_artifacts(
         self, store: MetadataStore, input_dict: Mapping[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """Return the baseline under `statistics`; empty if no older statistics belong to a blessed model."""
+        """Return the baseline under `statistics`; empty if no older statistics belong to a released model."""
         resolved, oldest = _candidate_alone(input_dict)
         # Transform outputs statistics too, of transformed examples.
         makers = _maker_kinds(store, oldest)
@@ -99,7 +106,7 @@ class StatisticsOfLastBlessed(ResolverStrategy):
         # Statistics belong to a model if both descend from the same examples.
         kind = {artifact.id for artifact in store.get_artifacts_by_type(standard_artifacts.Examples.TYPE_NAME)}
         examples = {identifier: _inputs(store, {identifier}) & kind for identifier in older}
-        for model in sorted(_blessings(input_dict), reverse=True):
+        for model in sorted(_blessings(store, input_dict), reverse=True):
             ancestors = _ancestors(store, model)
             if belonging := [identifier for identifier in older if examples[identifier] & ancestors]:
                 resolved[STATISTICS_KEY] = [older[max(belonging)]]
@@ -114,13 +121,19 @@ def _candidate_alone(input_dict: Mapping[str, list[types.Artifact]]) -> tuple[di
     return resolved, min(artifact.id for artifact in resolved[CANDIDATE_KEY])
 
 
-def _blessings(input_dict: Mapping[str, list[types.Artifact]]) -> dict[int, types.Artifact]:
-    """Return the blessing of each blessed model, by the model's id."""
-    return {
+def _blessings(store: MetadataStore, input_dict: Mapping[str, list[types.Artifact]]) -> dict[int, types.Artifact]:
+    """Return the Evaluator's blessing of each model that was released, by the model's id.
+
+    A release needs the blessings of all gates, and has the model among its inputs.
+    """
+    pushed = store.get_artifacts_by_type(standard_artifacts.PushedModel.TYPE_NAME)
+    released = _inputs(store, {each.id for each in pushed if each.custom_properties[names.PUSHED].int_value == 1})
+    found = {
         blessing.get_int_custom_property("current_model_id"): blessing
         for blessing in input_dict[BLESSING_KEY]
-        if blessing.get_int_custom_property("blessed") == 1
+        if blessing.get_int_custom_property(names.BLESSED) == 1
     }
+    return {model: blessing for model, blessing in found.items() if model in released}
 
 
 def _created(artifact: types.Artifact) -> int:
@@ -156,7 +169,7 @@ def _makers(store: MetadataStore, artifact_ids: set[int]) -> set[int]:
 
 def _inputs(store: MetadataStore, artifact_ids: set[int]) -> set[int]:
     """Return the ids of the inputs of the executions that output these artifacts."""
-    made_by = _makers(store, artifact_ids)
+    made_by = _makers(store, artifact_ids) if artifact_ids else set()
     if not made_by:
         return set()
     return {

@@ -6,7 +6,7 @@ bundle.json              input and output contract, thresholds of the classes, m
 golden/                  images of the input size, and the probabilities that each variant must give
 MODEL_CARD.md            the content of bundle.json for people
 SHA256SUMS               digests of all other files, for `sha256sum -c`; written last
-model.sig                signature of all files, if EdgePusher has a key
+model.sig                signature of all files, if ReleasePusher has a key
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def digests(examples_uri: str, split: str) -> list[str]:
     Raises:
         DataError: There is no readable record.
     """
-    return [file_digest(path).hex() for path in split_files(examples_uri, split)]
+    return [file_digest(path) for path in split_files(examples_uri, split)]
 
 
 def serialized(examples_uri: str, split: str) -> tf.data.Dataset:

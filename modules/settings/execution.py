@@ -178,10 +178,8 @@ class ComponentResources(Settings):
     """Converts to LiteRT."""
     EdgeEvaluator: Resources = Resources()
     """Evaluates the LiteRT models, in an interpreter that runs on the CPU."""
-    SavedModelPusher: Resources = Resources()
-    """Pushes the SavedModel."""
-    EdgePusher: Resources = Resources()
-    """Pushes the edge bundle."""
+    ReleasePusher: Resources = Resources()
+    """Pushes the SavedModel and the edge bundle."""
 
     def of(self, component: str) -> Resources:
         """Return the resources of a component's container, with unset ones filled in from `default`."""

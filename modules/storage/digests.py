@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from edgetune.modules.storage.filesystem import files_of
+from edgetune.modules.storage.filesystem import blocks, files_of
 
 _MODULUS = 2**256
 # TensorFlow's record of when and by which process a SavedModel was written, which differs between equal models.
@@ -35,15 +35,25 @@ class DataDigest:
         return f"{self._value:064x}"
 
 
-def file_digest(path: str) -> bytes:
-    """Return the SHA-256 of a file, 32 bytes; `path` is local or a URL."""
-    import tensorflow as tf
+def file_digests(folder: str) -> dict[str, str]:
+    """Return the SHA-256 of each file in a folder, local or a URL, as 64 hexadecimal digits, by relative path, sorted.
 
+    Raises:
+        OSError: A file cannot be read.
+    """
+    return {name: file_digest(f"{folder}/{name}") for name in files_of(folder)}
+
+
+def file_digest(path: str) -> str:
+    """Return the SHA-256 of a file, local or a URL, as 64 hexadecimal digits.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     content = hashlib.sha256()
-    with tf.io.gfile.GFile(path, "rb") as file:
-        while block := file.read(1 << 20):
-            content.update(block)
-    return content.digest()
+    for block in blocks(path):
+        content.update(block)
+    return content.hexdigest()
 
 
 def folder_digest(folder: str, skip: Collection[str] = (_FINGERPRINT_FILE,)) -> str:
@@ -52,10 +62,16 @@ def folder_digest(folder: str, skip: Collection[str] = (_FINGERPRINT_FILE,)) -> 
     Args:
         folder: Local or a URL.
         skip: Relative paths of files that do not count.
+
+    Raises:
+        OSError: A file cannot be read.
     """
+    return digest_of({name: file_digest(f"{folder}/{name}") for name in files_of(folder) if name not in skip})
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """Return the `folder_digest` of files whose SHA-256 is known, by relative path."""
     total = hashlib.sha256()
-    for name in files_of(folder):
-        if name in skip:
-            continue
-        total.update(name.encode() + b"\0" + file_digest(f"{folder}/{name}"))
+    for name, digest in sorted(files.items()):
+        total.update(name.encode() + b"\0" + bytes.fromhex(digest))
     return total.hexdigest()

@@ -5,15 +5,19 @@ Local paths do not need TensorFlow, whose import alone takes seconds, so a wrong
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+_BLOCK = 1 << 20
 _REMOTE_THREADS = 16
+# TensorFlow's codes of errors that callers tell apart: NOT_FOUND, ALREADY_EXISTS and PERMISSION_DENIED.
+_ERRNO = {5: errno.ENOENT, 6: errno.EEXIST, 7: errno.EACCES}
 _STATUS = re.compile(r"HTTP response code (\d+)")
 _MESSAGE = re.compile(r'"(?:message|error_description)": *"((?:[^"\\]|\\.)*)"')
 
@@ -72,7 +76,28 @@ def read(path: str, max_bytes: int | None = None) -> bytes:
         with tf.io.gfile.GFile(path, "rb") as file:
             return bytes(file.read() if max_bytes is None else file.read(max_bytes))
     except tf.errors.OpError as error:
-        raise OSError(error.error_code, error.message, path) from error
+        raise _os_error(error, path) from error
+
+
+def blocks(path: str) -> Iterator[bytes]:
+    """Yield the content of a file in pieces of at most 1 MiB.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    if not is_remote(path):
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                yield block
+        return
+    import tensorflow as tf
+
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                yield block
+    except tf.errors.OpError as error:
+        raise _os_error(error, path) from error
 
 
 def size_and_time(path: str) -> tuple[int, int] | None:
@@ -124,16 +149,16 @@ def write(path: str, content: bytes) -> None:
         with tf.io.gfile.GFile(path, "wb") as file:
             file.write(content)
     except tf.errors.OpError as error:
-        raise OSError(error.error_code, error.message, path) from error
+        raise _os_error(error, path) from error
 
 
-def copy(source: Path, path: str) -> None:
-    """Copy a file of this machine, in pieces, into a folder that exists.
+def copy(source: str | Path, path: str) -> None:
+    """Copy a file, local or a URL, in pieces, into a folder that exists.
 
     Raises:
         OSError: It cannot be read or written.
     """
-    if not is_remote(path):
+    if not is_remote(path) and not is_remote(str(source)):
         shutil.copyfile(source, path)
         return
     import tensorflow as tf
@@ -141,7 +166,30 @@ def copy(source: Path, path: str) -> None:
     try:
         tf.io.gfile.copy(str(source), path, overwrite=True)
     except tf.errors.OpError as error:
-        raise OSError(error.error_code, error.message, path) from error
+        raise _os_error(error, path) from error
+
+
+def rename(path: str, new: str, *, overwrite: bool = False) -> None:
+    """Rename a file within its store; Google's object store does so without sending the content.
+
+    Args:
+        path: The file, local or a URL.
+        new: Its new name, in a folder that exists.
+        overwrite: Replace a file of that name; on a disk, that is always so.
+
+    Raises:
+        FileExistsError: There is a file of the new name already.
+        OSError: It cannot be renamed.
+    """
+    if not is_remote(path):
+        os.replace(path, new)  # noqa: PTH105 - the path may be a URL
+        return
+    import tensorflow as tf
+
+    try:
+        tf.io.gfile.rename(path, new, overwrite)
+    except tf.errors.OpError as error:
+        raise _os_error(error, path) from error
 
 
 def remove(path: str) -> None:
@@ -170,11 +218,22 @@ def make_empty(folder: str) -> None:
 
 
 def files_of(folder: str) -> list[str]:
-    """Return the relative paths of all files below `folder`, which may be a URL, sorted."""
-    import tensorflow as tf
+    """Return the relative paths of all files below `folder`, which may be a URL, sorted; none if it does not exist.
 
+    Raises:
+        OSError: The folder behind a URL cannot be read.
+    """
+    if is_remote(folder):
+        import tensorflow as tf
+
+        try:
+            walked = list(tf.io.gfile.walk(folder))
+        except tf.errors.OpError as error:
+            raise _os_error(error, folder) from error
+    else:
+        walked = list(os.walk(folder, followlinks=True))
     found = []
-    for parent, _, names in tf.io.gfile.walk(folder):
+    for parent, _, names in walked:
         inside = parent.rstrip("/").removeprefix(folder.rstrip("/")).strip("/")
         found += [f"{inside}/{name}" if inside else name for name in names]
     return sorted(found)
@@ -184,33 +243,29 @@ def fetch(folder: str, target: Path) -> None:
     """Copy a folder, local or a URL, to a folder of this machine, which is created.
 
     Raises:
-        tf.errors.OpError: A file cannot be read or written.
+        OSError: A file cannot be read or written.
     """
-    import tensorflow as tf
-
     for name in files_of(folder):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        tf.io.gfile.copy(f"{folder}/{name}", str(target / name), overwrite=True)
+        copy(f"{folder}/{name}", str(target / name))
 
 
 def make_folder(url: str) -> None:
-    """Create a folder behind a URL, if its store has folders.
+    """Create a folder, and those above it; behind a URL only if its store has folders.
 
     Google's object store has none and needs none. TensorFlow would look up the bucket instead, and retry for minutes if
     it does not exist.
 
     Raises:
-        tf.errors.OpError: The folder cannot be created.
+        OSError: The folder cannot be created.
     """
     if not url.startswith("gs://"):
-        import tensorflow as tf
-
-        tf.io.gfile.makedirs(url)
+        _local_or_remote(url, lambda path: os.makedirs(path, exist_ok=True), "makedirs")  # noqa: PTH103
 
 
 def error_line(error: Exception) -> str:
     """Return a file system's error as one line: of an object store's error page, the HTTP status and the message."""
-    text = str(error).strip()
+    text = str(getattr(error, "strerror", None) or error).strip()
     status, message = _STATUS.search(text), _MESSAGE.search(text)
     if status and message:
         return f"{status[1]} {message[1]}"
@@ -230,4 +285,9 @@ def _local_or_remote(path: str, local: Callable[[str], Any], remote: str) -> Any
     try:
         return getattr(tf.io.gfile, remote)(path)
     except tf.errors.OpError as error:
-        raise OSError(error.error_code, error.message, path) from error
+        raise _os_error(error, path) from error
+
+
+def _os_error(error: Any, path: str) -> OSError:
+    """Return TensorFlow's error as one of the operating system; those that callers tell apart as their class."""
+    return OSError(_ERRNO.get(error.error_code, errno.EIO), error.message, path)

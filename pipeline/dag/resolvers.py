@@ -1,4 +1,4 @@
-"""Nodes that find the baselines of a run: the last blessed model, and the statistics of its data.
+"""Nodes that find the baselines of a run: the last released model, and the statistics of its data.
 
 They query ML Metadata, which works differently on each platform, or not at all.
 """
@@ -31,7 +31,7 @@ class MetadataBaselines:
     """Baselines found by our own queries, for runners that give access to ML Metadata."""
 
     def blessings(self, candidate: BaseChannel, settings: EvaluationSettings) -> Resolver:
-        """Return a node that finds the last blessed model before the candidate, and those of some days before it."""
+        """Return a node that finds the last released model before the candidate, and those of some days before it."""
         return Resolver(
             strategy_class=BlessingsBeforeCandidate,
             config={"days": settings.compare_days, "models": settings.compare_models},
@@ -40,7 +40,7 @@ class MetadataBaselines:
         ).with_id(BASELINE)
 
     def statistics(self, candidate: BaseChannel) -> Resolver:
-        """Return a node that finds the statistics of the last blessed model's data."""
+        """Return a node that finds the statistics of the last released model's data."""
         return Resolver(
             strategy_class=StatisticsOfLastBlessed,
             candidate=candidate,
@@ -52,9 +52,10 @@ class MetadataBaselines:
 class VertexBaselines:
     """Baselines found by the only query that TFX can compile for Vertex: the latest blessed model.
 
-    So a model is compared with the last one only: a slow decline over several is not detected. Vertex resolves it when
-    the run starts, so it never returns the run's own model. But if nothing has changed, it returns the model that the
-    run gets from the cache, which is then compared with itself and pushed again.
+    So a model is compared with the last one only: a slow decline over several is not detected; and "blessed" means by
+    the Evaluator, since the query cannot ask whether the model was released. Vertex resolves it when the run starts, so
+    it never returns the run's own model. But if nothing has changed, it returns the model that the run gets from the
+    cache, which is then compared with itself and pushed again.
     """
 
     def blessings(self, candidate: BaseChannel, settings: EvaluationSettings) -> Resolver:

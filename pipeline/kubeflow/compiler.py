@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgetune.components.common.names import EDGE_PUSHER
+from edgetune.components.common.names import RELEASE_PUSHER
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.core.library_versions import KEY, image_versions
 from edgetune.modules.settings.run import RunSettings, tree_of
@@ -97,7 +97,7 @@ def _compiled(pipeline: Pipeline, settings: RunSettings, image: str) -> dict[str
     for component in components.values():
         if KEY in component.exec_properties:
             component.exec_properties[KEY] = in_image
-    _add_configuration(components[EDGE_PUSHER].exec_properties, settings)
+    _add_configuration(components[RELEASE_PUSHER].exec_properties, settings)
     config = KubeflowV2DagRunnerConfig(
         display_name=settings.name, default_image=image, default_commands=list(_COMMAND), use_pipeline_spec_2_1=True
     )
@@ -106,10 +106,10 @@ def _compiled(pipeline: Pipeline, settings: RunSettings, image: str) -> dict[str
 
 
 def _add_configuration(properties: dict[str, Any], settings: RunSettings) -> None:
-    """Pass the parameters of the run to EdgePusher, whose lineage must record them and not the compiled values."""
+    """Pass the parameters of the run to ReleasePusher, whose lineage must record them and not the compiled values."""
     from tfx.orchestration.data_types import RuntimeParameter
 
-    from edgetune.components.edge_pusher.executor import CONFIGURATION_KEY
+    from edgetune.components.release_pusher.executor import CONFIGURATION_KEY
 
     changeable = {f"run_{parameter.name}": parameter for parameter in PARAMETERS}
     names = {key: parameter.setting for key, parameter in changeable.items()}

@@ -26,13 +26,16 @@ from edgetune.modules.core import progress
 from edgetune.modules.core.errors import ConfigError, EdgetuneError, PushError
 from edgetune.modules.core.gc_pause import gc_paused
 from edgetune.modules.data.findings import FindingsError, UnusableFiles
+from edgetune.modules.release.release import complete
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.beam.failure import engine_failure
 from edgetune.pipeline.beam.flags import beam_flags, ingest_processes, memory_warning
+from edgetune.pipeline.local import places
 from edgetune.pipeline.local.result import Run, result
 from edgetune.pipeline.metadata.outcome import read_outcome
-from edgetune.pipeline.metadata.pushes import reasons_to_push, superseded
+from edgetune.pipeline.metadata.pushes import reason_to_push, superseded
+from edgetune.pipeline.metadata.releases import record_missing
 from edgetune.pipeline.metadata.store import check, check_texts, connection, without_password
 from edgetune.pipeline.preflight.run import check_run, find_source
 from edgetune.pipeline.report import summary, write_report
@@ -74,19 +77,19 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
     workdir = workdir.resolve()
     log = workdir / "logs" / f"{settings.name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
     flags = beam_flags(settings.beam)
-    with _removed_if_nothing_began(workdir, log) as begin, _only_run_in(workdir), capture(log, verbose) as terminal:
+    with _removed_if_nothing_began(workdir, log) as begin, only_run_in(workdir), capture(log, verbose) as terminal:
         logging.set_verbosity(logging.INFO)
         live = False if verbose else None
         # Importing TensorFlow and TFX takes longer than most components, and a minute on a busy machine.
         with gc_paused(), Console(terminal, [_LOADING], live) as console:
             console.started(_LOADING)
-            database = workdir / "tfx_metadata" / settings.name / "metadata.db"
+            database = places.metadata_db(settings, workdir)
             store = connection(settings.state.metadata, database)
             check(store)
             source = find_source(settings, workdir)
             begin()
             console.line(f"edgetune: {settings.name}, log in {log}")
-            device = check_run(settings, source, _root(settings, workdir), flags, console.detail)
+            device = check_run(settings, source, places.root(settings, workdir), flags, console.detail)
             if (processes := ingest_processes(settings.beam, source.images)) > 1:
                 console.line(f"edgetune: {source.size}, which {processes} processes read")
             if warning := memory_warning(settings.beam, source.images):
@@ -96,9 +99,12 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
                 console.line(f"edgetune: warning: {device.warning}")
             console.detail(f"{source.size}, TensorFlow, TFX")
             database.parent.mkdir(parents=True, exist_ok=True)
-            places = _places(settings, workdir)
-            places = replace(places, after=reasons_to_push(store, places.pushers))
-            pipeline = _build(settings, source, places, store, flags, cache)
+            pushed = places.pushed(settings, workdir)
+            for release in complete(pushed):
+                console.line(f"edgetune: completed release {release.version}, which was interrupted")
+            record_missing(store, settings.name, pushed)
+            destinations = replace(_destinations(settings, workdir), after=reason_to_push(store, pushed))
+            pipeline = _build(settings, source, destinations, store, flags, cache)
             check_texts(store, pipeline)
             console.finished(_LOADING, "done")
         nodes = [component.id for component in pipeline.components]
@@ -110,10 +116,9 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
             error = _execute(pipeline, console, settings.beam)
             outcome = read_outcome(store, settings.name)
             if error is None and (again := superseded(outcome)):
-                named = " and ".join(again)
-                console.line(f"edgetune: {named} again: the version that the cache has is not the newest any more")
-                places = replace(places, after={**places.after, **again})
-                error = _execute(_build(settings, source, places, store, flags, True), console, settings.beam)
+                console.line("edgetune: ReleasePusher again: the version that the cache has is not served any more")
+                destinations = replace(destinations, after=again)
+                error = _execute(_build(settings, source, destinations, store, flags, True), console, settings.beam)
                 outcome = read_outcome(store, settings.name)
         # Of a component that fails, TFX removes what it wrote: its findings are in the error.
         report = write_report(
@@ -128,9 +133,9 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
         print("", *summary(outcome, report=report), sep="\n", file=terminal, flush=True)
     if error is not None:
         raise error
-    if late := superseded(outcome):
+    if superseded(outcome):
         raise PushError(
-            f"{' and '.join(late)} delivered a version that is not the newest: somebody else pushed meanwhile",
+            "ReleasePusher delivered a version that is not the newest: somebody else pushed meanwhile",
             "let one pipeline alone push to a destination; then run again",
         )
     return result(outcome, report, log)
@@ -159,8 +164,12 @@ def _removed_if_nothing_began(workdir: Path, log: Path) -> Iterator[Callable[[],
 
 
 @contextmanager
-def _only_run_in(workdir: Path) -> Iterator[None]:
-    """Lock the workdir for this process: two runs at once would write into one database."""
+def only_run_in(workdir: Path) -> Iterator[None]:
+    """Lock the workdir for this process: two runs at once would write into one database.
+
+    Raises:
+        ConfigError: Another process uses the workdir, or it cannot be written.
+    """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = (workdir / _LOCK).open("w")
@@ -176,26 +185,17 @@ def _only_run_in(workdir: Path) -> Iterator[None]:
         yield
 
 
-def _root(settings: RunSettings, workdir: Path) -> str:
-    """Folder or URL of the pipeline's artifacts."""
-    return f"{settings.state.root or workdir / 'tfx_pipeline_output'}".rstrip("/") + f"/{settings.name}"
-
-
-def _places(settings: RunSettings, workdir: Path) -> Destinations:
+def _destinations(settings: RunSettings, workdir: Path) -> Destinations:
     from edgetune.pipeline.pipeline import Destinations
 
-    pushed = workdir / "pushed" / settings.name
-    return Destinations(
-        root=_root(settings, workdir),
-        saved_model=settings.push.saved_model or str(pushed / "saved_model"),
-        edge=settings.push.edge or str(pushed / "edge"),
-    )
+    pushed = places.pushed(settings, workdir)
+    return Destinations(places.root(settings, workdir), pushed.saved_model, pushed.edge)
 
 
-def _build(settings: RunSettings, source: Source, places: Destinations, *others: Any) -> Pipeline:
+def _build(settings: RunSettings, source: Source, destinations: Destinations, *others: Any) -> Pipeline:
     from edgetune.pipeline.pipeline import create_pipeline
 
-    return create_pipeline(settings, source, places, *others)
+    return create_pipeline(settings, source, destinations, *others)
 
 
 def _execute(pipeline: Pipeline, console: Console, beam: BeamSettings) -> EdgetuneError | None:

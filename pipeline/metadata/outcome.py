@@ -22,9 +22,10 @@ from edgetune.pipeline.metadata.store import connection, describe, open_store
 if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 
-# Output key by node: of the blessings, and of the deliveries.
+# Output key of the blessing, by gate.
 GATES = dict.fromkeys((names.EVALUATOR, names.INFRA_VALIDATOR, names.EDGE_EVALUATOR), names.BLESSING_KEY)
-PUSHERS = {names.SAVED_MODEL_PUSHER: names.PUSHED_MODEL_KEY, names.EDGE_PUSHER: names.PUSHED_BUNDLE_KEY}
+# Outputs of ReleasePusher, one for each model.
+DELIVERIES = (names.PUSHED_MODEL_KEY, names.PUSHED_BUNDLE_KEY)
 
 COMPLETE, CACHED, FAILED, NOT_RUN = "COMPLETE", "CACHED", "FAILED", "NOT_RUN"
 
@@ -109,7 +110,7 @@ class Outcome:
     @property
     def pushed(self) -> list[str]:
         """Folders or URLs to which this run delivered its models."""
-        artifacts = [self.node(pusher).artifact(key) for pusher, key in PUSHERS.items()]
+        artifacts = [self.node(names.RELEASE_PUSHER).artifact(key) for key in DELIVERIES]
         return [
             str(artifact.custom_properties[names.PUSHED_DESTINATION])
             for artifact in artifacts
@@ -137,20 +138,40 @@ def read_outcome(metadata: Path | ConnectionConfig, pipeline_name: str, run_id: 
     Raises:
         ConfigError: The database does not exist, or does not hold the run.
     """
-    from ml_metadata import errors
-
     config = connection(None, metadata) if isinstance(metadata, Path) else metadata
     store = open_store(config)
+    runs = [run for run in _runs(store, pipeline_name) if run_id in (None, run.name)]
+    if not runs:
+        what = f"run {run_id} of pipeline {pipeline_name}" if run_id else f"run of pipeline {pipeline_name}"
+        raise ConfigError(f"{describe(config)} holds no {what}", "check the name, or run the pipeline first")
+    return _outcome(store, pipeline_name, runs[-1])
+
+
+def read_outcomes(store: Any, pipeline_name: str, last: int | None = None) -> list[Outcome]:
+    """Return the runs of a pipeline, the latest first.
+
+    Args:
+        store: Of ML Metadata.
+        pipeline_name: Name of the pipeline.
+        last: Maximum number of runs; None for all.
+    """
+    runs = _runs(store, pipeline_name)
+    return [_outcome(store, pipeline_name, run) for run in reversed(runs[-last:] if last else runs)]
+
+
+def _runs(store: Any, pipeline_name: str) -> list[Any]:
+    """Return the contexts of a pipeline's runs, the latest last."""
+    from ml_metadata import errors
+
     try:
         pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
     except errors.NotFoundError:  # the type is not registered yet: no pipeline ever ran
         pipeline = None
     runs = store.get_children_contexts_by_context(pipeline.id) if pipeline else []
-    runs = [run for run in runs if run.type == "pipeline_run" and run_id in (None, run.name)]
-    if not runs:
-        what = f"run {run_id} of pipeline {pipeline_name}" if run_id else f"run of pipeline {pipeline_name}"
-        raise ConfigError(f"{describe(config)} holds no {what}", "check the name, or run the pipeline first")
-    run = max(runs, key=lambda context: context.id)
+    return sorted((run for run in runs if run.type == "pipeline_run"), key=lambda run: int(run.id))
+
+
+def _outcome(store: Any, pipeline_name: str, run: Any) -> Outcome:
     return Outcome(pipeline_name, run.name, _read_nodes(store, store.get_executions_by_context(run.id), pipeline_name))
 
 

@@ -1,70 +1,97 @@
-"""Find out whether what a run pushed is what is served, and make a later run push again if it is not.
+"""Find out whether what a run released is what is served, and make a later run release again if it is not.
 
-TFX takes a push from the cache, like anything else, if a configuration is set back to an earlier one. But another
-version has been pushed meanwhile, and servers take the newest. So each pusher has a property `after`: a push with
-another value is another push. A run takes the value from the push that made the newest version (`reasons_to_push`);
-if it turns out that what it pushed, or took from the cache, is not the newest, it runs again with a new value
-(`superseded`), and everything but the pushers comes from the cache.
+TFX takes a release from the cache, like anything else, if a configuration is set back to an earlier one. But another
+version has been released meanwhile, and servers take the newest. So ReleasePusher has a property `after`: with another
+value it is another release. A run takes the value from the release that made the newest version (`reason_to_push`); if
+it turns out that what it released, or took from the cache, is not the newest, it runs again with a new value
+(`superseded`), and everything but ReleasePusher comes from the cache.
+
+A rollback is meant to last: it is not superseded by a run that has nothing new.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edgetune.components.common import names
+from edgetune.modules.core.errors import PushError
+from edgetune.modules.release import marker
+from edgetune.modules.release.release import Places, newest
 from edgetune.modules.storage import filesystem
-from edgetune.pipeline.metadata.outcome import PUSHERS, Outcome
+from edgetune.pipeline.metadata.outcome import DELIVERIES, Outcome
 from edgetune.pipeline.metadata.store import describe, open_store
 
-AFTER = "after"
-"""Property of both pushers: the version that the push comes after; absent in most."""
-_TYPES = {names.SAVED_MODEL_PUSHER: "PushedModel", names.EDGE_PUSHER: "edgetune.PushedBundle"}
+_PUSHED_MODEL = "PushedModel"
 
 
-def reasons_to_push(config: Any, destinations: Mapping[str, str]) -> dict[str, str]:
-    """Return the property `after` of the pushes that made the newest versions, by pusher; of others nothing.
+def reason_to_push(config: Any, places: Places) -> str | None:
+    """Return the property `after` of the execution that made the newest version, rollbacks aside; None if it has none.
 
     Args:
         config: A connection from `pipeline.metadata.store`.
-        destinations: Folder or URL of versions, by pusher.
+        places: Folders or URLs of versions.
     """
     if config.WhichOneof("config") == "sqlite" and not Path(describe(config)).is_file():
-        return {}
-    store, found = open_store(config), {}
-    for pusher, destination in destinations.items():
-        try:
-            served = filesystem.versions(destination)[-1:]
-        except OSError:  # the pusher will say so
-            continue
-        for artifact in store.get_artifacts_by_type(_TYPES[pusher]):
-            if [artifact.custom_properties[names.PUSHED_VERSION].string_value] != [str(version) for version in served]:
-                continue
+        return None
+    try:
+        made_by_runs = (
+            version for version in reversed(marker.released(places.edge)) if not _is_rollback(places, version)
+        )
+        served = next(made_by_runs, None)
+    except OSError:  # ReleasePusher will say so
+        return None
+    store = open_store(config)
+    for artifact in store.get_artifacts_by_type(_PUSHED_MODEL):
+        if artifact.custom_properties[names.PUSHED_VERSION].string_value == str(served):
             made = [event.execution_id for event in store.get_events_by_artifact_ids([artifact.id])]
             for execution in store.get_executions_by_id(made):
-                if after := execution.custom_properties[AFTER].string_value:
-                    found[pusher] = after
-    return found
+                if after := execution.custom_properties[names.AFTER].string_value:
+                    return str(after)
+    return None
 
 
-def superseded(outcome: Outcome) -> dict[str, str]:
-    """Return by pusher the version after which to push again, because what it pushed is not the newest version.
+def superseded(outcome: Outcome) -> str | None:
+    """Return the version after which to release again, because what the run released is not what is served.
+
+    It is None if that is served, if a rollback to another version is served, or if nobody can tell.
 
     Args:
         outcome: Of a run that ended without an error.
     """
-    found = {}
-    for pusher, key in PUSHERS.items():
-        artifact = outcome.node(pusher).artifact(key)
+    places, version = places_of(outcome), version_of(outcome)
+    if places is None or version is None:
+        return None
+    try:
+        model, release = newest(places)
+        bundles = filesystem.versions(places.edge)
+        if model == release == version and version in bundles or release and _is_rollback(places, release):
+            return None
+    except OSError:  # the report and the last lines then name no version that is served
+        return None
+    return str(max(model or 0, release or 0, version, *bundles))
+
+
+def places_of(outcome: Outcome) -> Places | None:
+    """Return the folders or URLs of versions that a run released to; None if ReleasePusher did not run."""
+    properties = outcome.node(names.RELEASE_PUSHER).properties
+    edge, saved_model = (properties.get(key) for key in (names.EDGE_DESTINATION, names.SAVED_MODEL_DESTINATION))
+    return Places(str(edge), str(saved_model)) if edge and saved_model else None
+
+
+def version_of(outcome: Outcome) -> int | None:
+    """Return the version that a run released, also if it is from the cache; None if it released none."""
+    for key in DELIVERIES:
+        artifact = outcome.node(names.RELEASE_PUSHER).artifact(key)
         properties = artifact.custom_properties if artifact else {}
-        if properties.get(names.PUSHED) != 1:
-            continue
-        pushed, version = str(properties[names.PUSHED_DESTINATION]), str(properties[names.PUSHED_VERSION])
-        try:
-            versions = filesystem.versions(pushed.rstrip("/").rpartition("/")[0])
-        except OSError:  # the report and the last lines then name no version that is served
-            continue
-        if versions[-1:] != [int(version)]:
-            found[pusher] = str(max([*versions, int(version)]))
-    return found
+        version = str(properties.get(names.PUSHED_VERSION, ""))
+        if properties.get(names.PUSHED) == 1 and version.isdecimal():
+            return int(version)
+    return None
+
+
+def _is_rollback(places: Places, version: int) -> bool:
+    try:
+        return marker.read(places.edge, version).rollback_to is not None
+    except PushError:
+        return False

@@ -32,7 +32,7 @@ from edgetune.pipeline.report.calibration import calibration, temperature
 from edgetune.pipeline.report.data import counted, data, listed
 from edgetune.pipeline.report.data import findings as found_by_the_gate
 from edgetune.pipeline.report.evaluation import classes, confusion, results
-from edgetune.pipeline.report.verdicts import gates, row, serving, serving_sentence
+from edgetune.pipeline.report.verdicts import gates, row, serving
 
 TRANSFER_NAMES = ("fixed_features", "fine_tuned", "from_scratch")
 
@@ -66,7 +66,7 @@ def collect(
     """
     readers: dict[str, Callable[[], Any]] = {
         "gates": lambda: [row(gate) for gate in gates(outcome)],
-        "serving": lambda: [serving_sentence(what, versions) for what, versions in serving(outcome).items()],
+        "serving": lambda: serving(outcome),
         "results": lambda: results(_evaluation(outcome)),
         "transfer": lambda: _transfer(outcome, settings),
         "edge": lambda: _edge(outcome, settings),

@@ -17,10 +17,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from edgetune.components.common.names import RELEASE_PUSHER
 from edgetune.modules.data.findings import Finding, UnusableFiles
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.config.load import to_yaml
-from edgetune.pipeline.metadata.outcome import GATES, NOT_RUN, PUSHERS, Outcome
+from edgetune.pipeline.metadata.outcome import GATES, NOT_RUN, Outcome
 from edgetune.pipeline.report import words
 from edgetune.pipeline.report.collect import Collected, collect
 from edgetune.pipeline.report.statistics import FEATURES
@@ -81,7 +82,7 @@ def _verdict(outcome: Outcome, error: str | None) -> dict[str, Any]:
         "reasons": outcome.reasons,
         "error": error,
         "pushed": [str(path) for path in outcome.pushed],
-        "not_run": [node for node in (*GATES, *PUSHERS) if outcome.node(node).state == NOT_RUN],
+        "not_run": [node for node in (*GATES, RELEASE_PUSHER) if outcome.node(node).state == NOT_RUN],
     }
 
 

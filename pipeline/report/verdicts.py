@@ -8,16 +8,16 @@ from typing import Any
 from edgetune.components.common.names import (
     BLESSING_KEY,
     EDGE_EVALUATOR,
-    EDGE_PUSHER,
     EVALUATION_KEY,
     EVALUATOR,
     INFRA_VALIDATOR,
-    SAVED_MODEL_PUSHER,
 )
-from edgetune.modules.core.errors import DataError
+from edgetune.modules.core.errors import DataError, PushError
 from edgetune.modules.evaluation.gates import FILE, FOLDS, SAVED_MODEL, SERVED, Gate, from_json, read_gates
-from edgetune.modules.storage import filesystem
-from edgetune.pipeline.metadata.outcome import PUSHERS, Outcome
+from edgetune.modules.release import marker
+from edgetune.modules.release.release import Places, newest
+from edgetune.pipeline.metadata.outcome import Outcome
+from edgetune.pipeline.metadata.pushes import places_of, version_of
 from edgetune.pipeline.report.artifacts import Absent, folder, read_json
 
 _METRICS = "metrics.json"
@@ -84,33 +84,46 @@ def notes(outcome: Outcome) -> list[str]:
 _SHOWN = 3
 
 
-def serving(outcome: Outcome) -> dict[str, dict[str, int | None]]:
-    """Return by pusher the newest version in its destination, `now`, and the newest before this run, `before`.
+def serving(outcome: Outcome) -> list[str]:
+    """Say which version is served after a run, and which was before it; nothing if no place of a version can be read.
 
-    A pusher that did not run, or whose destination cannot be read, is left out.
+    Servers take the newest version of the SavedModel, and apps the bundle of the newest release.
     """
-    found = {}
-    for node_id, what in ((SAVED_MODEL_PUSHER, "SavedModel"), (EDGE_PUSHER, "edge bundle")):
-        node = outcome.node(node_id)
-        destination = node.properties.get("destination")
-        if not destination:
-            continue
-        try:
-            versions = filesystem.versions(str(destination))
-        except OSError:
-            continue
-        artifact = node.artifact(PUSHERS[node_id])
-        pushed = str((artifact.custom_properties if artifact else {}).get("pushed_version", ""))
-        before = [version for version in versions if not pushed.isdecimal() or version < int(pushed)]
-        found[what] = {"now": versions[-1] if versions else None, "before": before[-1] if before else None}
-    return found
+    places = places_of(outcome)
+    try:
+        return served(places, version_of(outcome)) if places else []
+    except OSError:
+        return []
 
 
-def serving_sentence(what: str, versions: dict[str, int | None]) -> str:
-    """Say which version of what is served: the newest in its destination."""
-    now, before = versions["now"], versions["before"]
-    if now is None:
-        return f"no version of the {what} is served"
-    if now == before:
-        return f"{what}: version {now} is served, as before"
-    return f"{what}: version {now} is served" + (f", before it {before}" if before is not None else ", the first")
+def served(places: Places, pushed: int | None) -> list[str]:
+    """Say which version is served.
+
+    Args:
+        places: Folders or URLs of versions.
+        pushed: The version that a run released, if it did.
+
+    Raises:
+        OSError: A place cannot be read.
+    """
+    model, release = newest(places)
+    if model is None and release is None:
+        return ["no version is served"]
+    if model != release:
+        sentences = ["no SavedModel is served" if model is None else f"SavedModel: version {model} is served"]
+        sentences[0] += ", which is not a complete release"
+        return [*sentences, "edge bundle: " + (f"version {release} is released" if release else "none is released")]
+    earlier = [version for version in marker.released(places.edge) if pushed is None or version < pushed]
+    what = f"version {release} of both models is served"
+    if release is not None and (back := _rollback_to(places, release)):
+        return [f"{what}: a rollback to {back}" + (f"; {pushed} is not" if pushed not in (None, release) else "")]
+    if earlier[-1:] == [release]:
+        return [f"{what}, as before"]
+    return [what + (f", before it {earlier[-1]}" if earlier else ", the first")]
+
+
+def _rollback_to(places: Places, version: int) -> int | None:
+    try:
+        return marker.read(places.edge, version).rollback_to
+    except PushError:
+        return None

@@ -30,13 +30,14 @@ from PIL import Image
 
 from edgetune.modules.data.digits import write_digits
 from edgetune.modules.examples import records
+from edgetune.modules.release import marker
 from edgetune.pipeline.metadata.outcome import CACHED, COMPLETE, Outcome, read_outcome
 from tests.fakes.kfp_launcher import IMPORTED, Platform
 from tests.helpers.camera_files import STORED, turned
 from tests.helpers.fork_server import ForkServer
 from tests.helpers.wheel import build_wheel, colliding_project, install
 
-AFTER_TRAINING = {"Evaluator", "InfraValidator", "EdgeExporter", "EdgeEvaluator", "SavedModelPusher", "EdgePusher"}
+AFTER_TRAINING = {"Evaluator", "InfraValidator", "EdgeExporter", "EdgeEvaluator", "ReleasePusher"}
 DATA = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "DatasetGate", "Transform"}
 RESOLVERS = {"Baseline", "BaselineStatistics"}
 NODES = DATA | RESOLVERS | {"TwoPhaseTrainer"} | AFTER_TRAINING
@@ -105,7 +106,7 @@ class Machine:
 
     def pushed(self, kind: str) -> list[Path]:
         folder = self.workdir / "pushed" / "digits" / kind
-        return sorted(folder.iterdir()) if folder.exists() else []
+        return sorted(path for path in folder.iterdir() if path.name.isdecimal()) if folder.exists() else []
 
 
 def states(outcome: Outcome, state: str) -> set[str]:
@@ -160,6 +161,7 @@ def test_the_first_run_executes_everything_and_pushes_both_models(machine, first
     assert artifacts["Examples"] == 2
     [version], [bundle] = machine.pushed("saved_model"), machine.pushed("edge")
     assert (version / "saved_model.pb").is_file()
+    assert [int(version.name)] == [int(bundle.name)] == marker.released(str(bundle.parent))
     tried = json.loads(Path(outcome.node("InfraValidator").artifact("blessing").uri, "infra.json").read_text())
     assert tried["originals"]["asked"] == tried["images"] > 0 and tried["largest_difference"] < 1e-3
     assert {path.name for path in bundle.glob("*.tflite")} >= {"model_float32.tflite"}
@@ -251,7 +253,7 @@ def executed(machine: Machine, first: object, server: ForkServer, tmp_path_facto
 
 
 def pushed_bundle(tasks: dict) -> Path:
-    [artifact] = tasks["EdgePusher"]["pushed_bundle"]
+    [artifact] = tasks["ReleasePusher"]["pushed_bundle"]
     assert artifact["metadata"]["pushed"] == 1
     return Path(artifact["metadata"]["pushed_destination"])
 
@@ -271,8 +273,10 @@ def answers(bundle: Path) -> list[float]:
 def test_the_compiled_pipeline_pushes_the_same_models_as_the_local_run(machine, first, executed):
     [local], bundle = machine.pushed("edge"), pushed_bundle(executed)
     assert {path.name for path in bundle.iterdir()} == {path.name for path in local.iterdir()}
-    [model] = executed["SavedModelPusher"]["pushed_model"]
+    [model] = executed["ReleasePusher"]["pushed_model"]
     assert Path(model["metadata"]["pushed_destination"], "saved_model.pb").is_file()
+    assert model["metadata"]["pushed_version"] == bundle.name
+    assert marker.released(str(bundle.parent)) == [int(bundle.name)]
     for digest in ("config_digest", "data_digest"):
         assert lineage(bundle)[digest] == lineage(local)[digest], digest
     [evaluation] = executed["EdgeEvaluator"]["evaluation"]
@@ -286,7 +290,7 @@ def test_the_compiled_pipeline_pushes_the_same_models_as_the_local_run(machine, 
 def test_on_vertex_a_run_with_another_threshold_is_compared_with_the_last_blessed_model(
     machine, executed, server, tmp_path
 ):
-    touched = {"Evaluator", "InfraValidator", "SavedModelPusher", "EdgePusher"}
+    touched = {"Evaluator", "InfraValidator", "ReleasePusher"}
     known = {name: made for name, made in executed.items() if name not in touched}
     vertex = Platform("vertex", tmp_path / "logs", server)
     # As if the first run had been on Vertex. Tasks that the threshold does not affect then come from the cache.
@@ -335,7 +339,7 @@ def test_a_configuration_that_is_set_back_serves_its_model_again(machine, first,
         done = machine.run(*settings, server=server)
         assert done.returncode == 0, done.stdout + done.stderr
     bundles, outcome = machine.pushed("edge"), machine.outcome()
-    assert "edgetune: EdgePusher again" in done.stdout
+    assert "edgetune: ReleasePusher again" in done.stdout
     assert str(bundles[-1]) in outcome.pushed
     cards = [(bundle / "MODEL_CARD.md").read_text() for bundle in bundles[-2:]]
     assert "Only by daylight." in cards[0] and "Only by daylight." not in cards[1]
@@ -357,8 +361,8 @@ def test_a_refused_model_is_not_pushed_and_one_line_has_the_reason(machine, firs
     assert not outcome.blessed
     assert "Evaluator" in states(outcome, COMPLETE) and "TwoPhaseTrainer" in states(outcome, CACHED)
     assert outcome.node("Evaluator").artifact("blessing").custom_properties["blessed"] == 0
-    assert outcome.node("SavedModelPusher").artifact("pushed_model").custom_properties["pushed"] == 0
-    assert outcome.node("EdgePusher").artifact("pushed_bundle").custom_properties["pushed"] == 0
+    for key in ("pushed_model", "pushed_bundle"):
+        assert outcome.node("ReleasePusher").artifact(key).custom_properties["pushed"] == 0
     assert (machine.pushed("saved_model"), machine.pushed("edge")) == before
     reports = (machine.workdir / "reports" / "digits").glob("*/index.html")
     newest = max(reports, key=lambda report: report.stat().st_mtime)

@@ -9,7 +9,7 @@ Vertex passes the type of each artifact, and a path as its name. Kubeflow passes
 and no names of outputs (kubeflow/pipelines, backend/src/v2: metadata/client.go, driver, component/launcher_v2.go).
 
     done = Platform("kubeflow", folder, server).run(json.loads(path.read_text()), {"training_head_epochs": 2})
-    done["EdgePusher"]["pushed_bundle"][0]["metadata"]["pushed_destination"]
+    done["ReleasePusher"]["pushed_bundle"][0]["metadata"]["pushed_destination"]
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ class Vertex(Stub):
             tasks[0] = {"taskName": "Evaluator", "state": "FAILED", "error": {"code": 9, "message": "out of memory"}}
         if self.refusal:
             told = {"metadata": {"pushed": 0.0, "reason": self.refusal}}
-            for pusher, output in (("SavedModelPusher", "pushed_model"), ("EdgePusher", "pushed_edge_model")):
+            for pusher, output in (("ReleasePusher", "pushed_model"),):
                 outputs = {output: {"artifacts": [told]}}
                 tasks.append({"taskName": pusher, "state": "SUCCEEDED", "outputs": outputs})
         context = {"name": f"{name.partition('/pipelineJobs/')[0]}/metadataStores/default/contexts/run"}

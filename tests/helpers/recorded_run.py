@@ -36,8 +36,16 @@ class Recorder:
         state: str = "COMPLETE",
         outputs: Mapping[str, Made] | None = None,
         properties: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, tuple[str, str]] | None = None,
     ) -> int:
         """Record an execution, RUNNING first as TFX does. A cached one outputs the earlier artifacts.
+
+        Args:
+            node_id: Of the component.
+            state: Its last state.
+            outputs: By output key.
+            properties: Execution properties.
+            inputs: Node and output key of each input, by input key.
 
         Returns:
             The id of the execution.
@@ -51,6 +59,9 @@ class Recorder:
         execution.id, _, _ = self.store.put_execution(execution, [], contexts)
         execution.last_known_state = pb.Execution.State.Value(state)
         pairs = []
+        for key, source in (inputs or {}).items():
+            [artifact] = self.artifacts[source]
+            pairs.append((artifact, _event(execution.id, key, artifact.id, pb.Event.INPUT)))
         for key, made in (outputs or {}).items():
             artifact = self._artifact(made)
             pairs.append((artifact, _event(execution.id, key)))
@@ -83,8 +94,8 @@ class Recorder:
         return context
 
 
-def _event(execution: int, key: str, artifact: int | None = None) -> pb.Event:
-    event = pb.Event(type=pb.Event.OUTPUT, execution_id=execution, artifact_id=artifact)
+def _event(execution: int, key: str, artifact: int | None = None, kind: Any = pb.Event.OUTPUT) -> pb.Event:
+    event = pb.Event(type=kind, execution_id=execution, artifact_id=artifact)
     event.path.steps.add().key = key
     event.path.steps.add().index = 0
     return event

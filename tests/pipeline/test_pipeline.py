@@ -36,8 +36,7 @@ AFTER_THE_GATE = {
     "InfraValidator",
     "EdgeExporter",
     "EdgeEvaluator",
-    "SavedModelPusher",
-    "EdgePusher",
+    "ReleasePusher",
 }
 
 
@@ -88,8 +87,8 @@ def test_transform_and_everything_after_it_waits_for_the_gate(birds):
     assert came_before(birds["DatasetGate"]) == BEFORE_THE_GATE
 
 
-@pytest.mark.parametrize("pusher", ["SavedModelPusher", "EdgePusher"])
-def test_a_pusher_gets_all_blessings_and_the_model_that_they_are_for(birds, pusher):
+def test_the_pusher_gets_all_blessings_and_the_models_that_they_are_for(birds):
+    pusher = "ReleasePusher"
     assert source_of(birds[pusher], "model_blessing") == ("Evaluator", "blessing")
     assert source_of(birds[pusher], "infra_blessing") == ("InfraValidator", "blessing")
     assert source_of(birds["InfraValidator"], "model") == ("TwoPhaseTrainer", "model")
@@ -97,12 +96,9 @@ def test_a_pusher_gets_all_blessings_and_the_model_that_they_are_for(birds, push
     assert source_of(birds["InfraValidator"], "report") == ("ImageExampleGen", "report")
     assert source_of(birds[pusher], "edge_blessing") == ("EdgeEvaluator", "blessing")
     assert source_of(birds[pusher], "model") == ("TwoPhaseTrainer", "model")
-
-
-def test_the_edge_pusher_gets_the_edge_model_that_was_evaluated(birds):
-    assert source_of(birds["EdgePusher"], "edge_model") == ("EdgeExporter", "edge_model")
+    assert source_of(birds[pusher], "edge_model") == ("EdgeExporter", "edge_model")
     assert source_of(birds["EdgeEvaluator"], "edge_model") == ("EdgeExporter", "edge_model")
-    assert source_of(birds["EdgePusher"], "edge_evaluation") == ("EdgeEvaluator", "evaluation")
+    assert source_of(birds[pusher], "edge_evaluation") == ("EdgeEvaluator", "evaluation")
 
 
 def test_a_cross_validation_is_in_the_pipeline_only_if_it_is_wanted():
@@ -118,9 +114,9 @@ def test_a_cross_validation_is_in_the_pipeline_only_if_it_is_wanted():
     }  # fmt: skip
 
 
-def test_pushers_deliver_to_the_given_destinations(birds):
-    assert birds["SavedModelPusher"].exec_properties["destination"] == "/nowhere/served"
-    assert birds["EdgePusher"].exec_properties["destination"] == "/nowhere/edge"
+def test_models_are_delivered_to_the_given_destinations(birds):
+    assert birds["ReleasePusher"].exec_properties["saved_model_destination"] == "/nowhere/served"
+    assert birds["ReleasePusher"].exec_properties["edge_destination"] == "/nowhere/edge"
 
 
 def test_the_evaluator_gets_only_the_raw_test_split(birds):
@@ -189,9 +185,9 @@ def changed(**changes: Any) -> set[str]:
         ({"data": {"path": "/photos", "min_examples_per_class": 3}}, {"DatasetGate"}),
     ],
 )
-def test_a_setting_changes_the_properties_of_the_nodes_that_use_it_and_of_the_edge_pusher(changes, expected):
+def test_a_setting_changes_the_properties_of_the_nodes_that_use_it_and_of_the_pusher(changes, expected):
     # The lineage in the bundle has a digest of the whole configuration.
-    assert changed(**changes) == (expected | {"EdgePusher"} if changes else set())
+    assert changed(**changes) == (expected | {"ReleasePusher"} if changes else set())
 
 
 LIBRARIES = {
@@ -215,7 +211,7 @@ LIBRARIES = {
     "tensorflow-model-analysis": {"Evaluator"},
     "ai-edge-litert": {"EdgeExporter", "EdgeEvaluator"},
     "tfx": {"ImportSchemaGen", "StatisticsGen", "ExampleValidator", "Transform", "Evaluator"},
-    "edgetune": {"SavedModelPusher", "EdgePusher"},
+    "edgetune": {"ReleasePusher"},
     "apache-beam": set(),
     "matplotlib": set(),
 }

@@ -13,11 +13,10 @@ from edgetune.components.data_validation.component import StatisticsGen
 from edgetune.components.dataset_gate import DatasetGate
 from edgetune.components.edge_evaluator import EdgeEvaluator
 from edgetune.components.edge_exporter import EdgeExporter
-from edgetune.components.edge_pusher import EdgePusher
 from edgetune.components.evaluator import Evaluator
 from edgetune.components.image_example_gen import ImageExampleGen
 from edgetune.components.infra_validator import InfraValidator
-from edgetune.components.saved_model_pusher import SavedModelPusher
+from edgetune.components.release_pusher import ReleasePusher
 from edgetune.components.two_phase_trainer import TwoPhaseTrainer
 
 OUTPUTS = {
@@ -30,8 +29,7 @@ OUTPUTS = {
     InfraValidator: (names.BLESSING_KEY,),
     EdgeExporter: (names.EDGE_MODEL_KEY,),
     EdgeEvaluator: (names.EVALUATION_KEY, names.BLESSING_KEY),
-    SavedModelPusher: (names.PUSHED_MODEL_KEY,),
-    EdgePusher: (names.PUSHED_BUNDLE_KEY,),
+    ReleasePusher: (names.PUSHED_MODEL_KEY, names.PUSHED_BUNDLE_KEY),
 }
 IDS = {
     ImageExampleGen: names.IMAGE_EXAMPLE_GEN,
@@ -42,8 +40,7 @@ IDS = {
     Evaluator: names.EVALUATOR,
     EdgeEvaluator: names.EDGE_EVALUATOR,
     InfraValidator: names.INFRA_VALIDATOR,
-    SavedModelPusher: names.SAVED_MODEL_PUSHER,
-    EdgePusher: names.EDGE_PUSHER,
+    ReleasePusher: names.RELEASE_PUSHER,
 }
 
 

@@ -1,4 +1,4 @@
-"""Sabotaged models: EdgeEvaluator refuses each for its own reason, and EdgePusher delivers none of them."""
+"""Sabotaged models: EdgeEvaluator refuses each for its own reason, and ReleasePusher delivers none of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfx.types import standard_artifacts
 from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel, PushedBundle
 from edgetune.components.edge_evaluator import EdgeEvaluator
 from edgetune.components.edge_evaluator.executor import Executor as EdgeEvaluatorExecutor
-from edgetune.components.edge_pusher.executor import Executor as EdgePusherExecutor
+from edgetune.components.release_pusher.executor import Executor as ReleasePusherExecutor
 from edgetune.modules.litert.metadata import add_metadata
 from edgetune.modules.settings.run import EdgeSettings
 from tests.helpers import recorded_shards
@@ -64,14 +64,16 @@ def evaluated(folder: Path, inputs, required: tuple[str, ...]) -> tuple[EdgeEval
 
 
 def pushed(folder: Path, inputs, evaluation: EdgeEvaluation, blessing: EdgeBlessing) -> PushedBundle:
-    """Run EdgePusher with a SavedModel that the Evaluator and InfraValidator blessed, and return its output."""
+    """Run ReleasePusher with a SavedModel that was blessed, and return its output for the bundle."""
     made = PushedBundle()
     judged = {"edge_evaluation": [evaluation], "edge_blessing": [blessing]}
     judged |= {"model_blessing": [model_blessing(folder, inputs["model"][0])]}
     judged |= {"infra_blessing": [infra_blessing(inputs["model"][0])]}
-    properties = {"destination": str(folder / "pushed"), "pipeline_name": "colours", "config_digest": "c" * 64}
+    places = {"edge_destination": str(folder / "pushed"), "saved_model_destination": str(folder / "served")}
+    properties = {**places, "pipeline_name": "colours", "config_digest": "c" * 64}
     given = {"model": inputs["model"], "edge_model": inputs["edge_model"]}
-    EdgePusherExecutor().Do({**given, **judged}, {"pushed_bundle": [made]}, properties)
+    outputs = {"pushed_bundle": [made], "pushed_model": [standard_artifacts.PushedModel()]}
+    ReleasePusherExecutor().Do({**given, **judged}, outputs, properties)
     return made
 
 

@@ -39,8 +39,7 @@ CONTAINERS = {
     "InfraValidator",
     "EdgeExporter",
     "EdgeEvaluator",
-    "SavedModelPusher",
-    "EdgePusher",
+    "ReleasePusher",
 }
 RESOLVERS = {"Baseline-model-blessing-resolver", "Baseline-model-resolver"}
 PLATFORM = {
@@ -103,9 +102,9 @@ def test_every_container_gets_beams_runner(compiled):
 
 def test_it_is_the_same_pipeline_as_in_a_local_run(compiled):
     _, job = compiled
-    for name in ("Transform", "TwoPhaseTrainer", "Evaluator", "EdgeExporter", "EdgePusher"):
+    for name in ("Transform", "TwoPhaseTrainer", "Evaluator", "EdgeExporter", "ReleasePusher"):
         assert "DatasetGate" in before(job, name), name
-    blessings = tasks(job)["EdgePusher"]["inputs"]["artifacts"]
+    blessings = tasks(job)["ReleasePusher"]["inputs"]["artifacts"]
     assert blessings["model_blessing"]["taskOutputArtifact"]["producerTask"] == "Evaluator"
     assert blessings["edge_blessing"]["taskOutputArtifact"]["producerTask"] == "EdgeEvaluator"
     assert blessings["infra_blessing"]["taskOutputArtifact"]["producerTask"] == "InfraValidator"
@@ -162,11 +161,11 @@ def given(job: dict[str, Any], task: str, **values: Any) -> dict[str, Any]:
 
 
 def test_a_bundle_names_the_configuration_of_its_run(compiled):
-    from edgetune.components.edge_pusher.executor import _config_digest
+    from edgetune.components.release_pusher.executor import _config_digest
 
     _, job = compiled
-    assert _config_digest(given(job, "EdgePusher")) == config_digest(settings())
-    changed = _config_digest(given(job, "EdgePusher", training_head_epochs=3, evaluation_min_accuracy=0.5))
+    assert _config_digest(given(job, "ReleasePusher")) == config_digest(settings())
+    changed = _config_digest(given(job, "ReleasePusher", training_head_epochs=3, evaluation_min_accuracy=0.5))
     same = settings(training={"head": {"epochs": 3}}, evaluation={"min_accuracy": 0.5})
     assert changed == config_digest(same) != config_digest(settings())
 
@@ -177,7 +176,7 @@ def test_each_container_has_its_resources(compiled):
     trainer = {"cpuLimit": 8.0, "memoryLimit": 32.0, "accelerator": {"type": kind, "count": "1"}}
     assert container(job, "TwoPhaseTrainer")["resources"] == trainer
     assert container(job, "ImageExampleGen")["resources"] == {"cpuLimit": 4.0, "memoryLimit": 8.0}
-    assert container(job, "EdgePusher")["resources"] == {"cpuLimit": 2.0, "memoryLimit": 8.0}
+    assert container(job, "ReleasePusher")["resources"] == {"cpuLimit": 2.0, "memoryLimit": 8.0}
 
 
 def test_every_container_is_retried_and_cached_where_that_is_safe(compiled):
@@ -221,8 +220,9 @@ def test_no_local_path_is_compiled_in(compiled, root):
 def test_artifacts_and_pushed_models_go_under_the_root(compiled):
     _, job = compiled
     assert job["runtimeConfig"]["gcsOutputDirectory"] == "gs://bucket/root/birds"
-    parameters = tasks(job)["EdgePusher"]["inputs"]["parameters"]
-    assert parameters["destination"]["runtimeValue"]["constant"] == "gs://bucket/root/pushed/birds/edge"
+    parameters = tasks(job)["ReleasePusher"]["inputs"]["parameters"]
+    for key, folder in (("edge_destination", "edge"), ("saved_model_destination", "saved_model")):
+        assert parameters[key]["runtimeValue"]["constant"] == f"gs://bucket/root/pushed/birds/{folder}"
     parameters = tasks(job)["ImageExampleGen"]["inputs"]["parameters"]
     assert parameters["split_memory"]["runtimeValue"]["constant"] == "gs://bucket/root/birds/split_memory"
 

@@ -11,13 +11,13 @@ from edgetune.modules.contracts.bundle import CHECKSUMS
 from edgetune.modules.core.errors import ConfigError, DataError, PushError
 from edgetune.modules.data.sources import discover
 from edgetune.modules.examples import shards
+from edgetune.modules.release.release import EDGE, SAVED_MODEL, Places, release
 from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.storage import filesystem
-from edgetune.modules.storage.versions import push
 from edgetune.pipeline.preflight.urls import check_places
 from tests.fakes.storage_server import Served, serving
 
-BUCKETS = ["one", "two", "three", "four", "five", "six"]
+BUCKETS = ["one", "two", "three", "four", "five", "six", "seven"]
 
 
 @pytest.fixture(scope="module")
@@ -69,33 +69,44 @@ def test_images_in_a_bucket_are_found_and_a_wrong_path_is_told(storage, bucket):
         discover(DataSettings(path=f"gs://{bucket}/fotos"))
 
 
-def bundle(folder: Path) -> Path:
-    """Files of a bundle; the one that makes a version complete is not the last by its name."""
-    for name in ("labels.txt", CHECKSUMS, "golden/expected.json"):
+def models(folder: Path) -> dict[str, str]:
+    """Return folders with files of both models; those that make a version complete are not the last by their names."""
+    for name in (
+        "edge/labels.txt",
+        f"edge/{CHECKSUMS}",
+        "edge/golden/expected.json",
+        "model/saved_model.pb",
+        "model/v",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
-    return folder
+    return {EDGE: str(folder / "edge"), SAVED_MODEL: str(folder / "model")}
 
 
-def test_what_makes_a_version_complete_is_written_last(storage, bucket, tmp_path):
-    first = push(str(bundle(tmp_path / "made")), f"gs://{bucket}/phones/", last=CHECKSUMS)
-    assert first.path == f"gs://{bucket}/phones/{first.version}"
-    version = f"phones/{first.version}"
+def test_what_makes_a_version_complete_is_written_last_and_the_marker_after_both(storage, bucket, tmp_path):
+    places = Places(f"gs://{bucket}/phones/", f"gs://{bucket}/served")
+    version = release(models(tmp_path / "made"), places, "birds").version
     # Only files, and none of the places that stand for folders: a reader would have to know them.
     assert storage.names(bucket) == [
-        f"{version}/golden/expected.json",
-        f"{version}/labels.txt",
-        f"{version}/{CHECKSUMS}",
+        f"phones/{version}/golden/expected.json",
+        f"phones/{version}/labels.txt",
+        f"phones/{version}/{CHECKSUMS}",
+        f"served/{version}/v",
+        f"served/{version}/saved_model.pb",
+        f"phones/releases/{version}.json",
     ]
-    assert storage.content(bucket, f"{version}/labels.txt") == b"labels.txt"
-    second = push(str(tmp_path / "made"), f"gs://{bucket}/phones", last=CHECKSUMS)
-    assert int(second.version) > int(first.version)
+    assert storage.content(bucket, f"phones/{version}/labels.txt") == b"edge/labels.txt"
+    assert release(models(tmp_path / "made"), places, "birds").version == version
+    (tmp_path / "made" / "model" / "v").write_text("another")
+    assert release({name: str(tmp_path / "made" / name.replace("saved_", "")) for name in (EDGE, SAVED_MODEL)},
+                   places, "birds").version > version  # fmt: skip
 
 
-def test_of_a_push_that_fails_nothing_is_left(storage, bucket, tmp_path):
-    storage.refuse(bucket, "/labels.txt")
+@pytest.mark.parametrize("last", ["/labels.txt", "/saved_model.pb"])
+def test_of_a_push_that_fails_nothing_is_left(storage, bucket, tmp_path, last):
+    storage.refuse(bucket, last)
     with pytest.raises(PushError, match="the push failed: 403 someone does not have storage.objects.create access"):
-        push(str(bundle(tmp_path / "made")), f"gs://{bucket}/phones", last=CHECKSUMS)
+        release(models(tmp_path / "made"), Places(f"gs://{bucket}/phones", f"gs://{bucket}/served"), "birds")
     written = [asked.query.get("name", "") for asked in storage.asked() if bucket in asked.path]
     assert any(name.endswith("golden/expected.json") for name in written)
     assert storage.names(bucket) == []

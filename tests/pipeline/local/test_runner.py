@@ -21,8 +21,11 @@ import edgetune.pipeline.pipeline
 from edgetune.modules.core.errors import ConfigError, DataError, NotBlessed, PushError, SubmitError
 from edgetune.modules.data.findings import UnusableFiles
 from edgetune.modules.evaluation.gates import FILE, Gate, file_of
+from edgetune.modules.release import marker
+from edgetune.modules.release.release import Places
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import RunSettings
+from edgetune.modules.storage import filesystem
 from edgetune.modules.training import devices
 from edgetune.modules.training.devices import Choice
 from edgetune.pipeline.beam import flags
@@ -30,6 +33,7 @@ from edgetune.pipeline.beam.flags import beam_flags
 from edgetune.pipeline.local import runner
 from edgetune.pipeline.preflight import run as preflight
 from tests.helpers.recorded_run import Recorder
+from tests.helpers.releases import write_release
 
 # Runs the command line in a process in which importing some packages is an error.
 WITHOUT = """
@@ -72,11 +76,11 @@ def photos(tmp_path: Path) -> Path:
 
 def test_a_workdir_in_use_is_refused_until_the_other_run_ends(tmp_path, photos):
     with (
-        runner._only_run_in(tmp_path / "w"),
+        runner.only_run_in(tmp_path / "w"),
         pytest.raises(ConfigError, match="another run is using it"),
     ):
         runner.run(settings(photos), workdir=tmp_path / "w")
-    with runner._only_run_in(tmp_path / "w"):
+    with runner.only_run_in(tmp_path / "w"):
         pass
 
 
@@ -181,7 +185,7 @@ class Fake:
         self.runs = 0
 
     def create(self, settings, source, places, metadata, beam_args, cache) -> SimpleNamespace:
-        names = ["ImageExampleGen", *self.blessed, "SavedModelPusher", "EdgePusher"]
+        names = ["ImageExampleGen", *self.blessed, "ReleasePusher"]
         self.built = {"source": source, "places": places, "beam_args": beam_args, "cache": cache}
         self.metadata_db = Path(metadata.sqlite.filename_uri)
         return SimpleNamespace(components=[SimpleNamespace(id=name) for name in names])
@@ -211,19 +215,21 @@ class Fake:
             (folder / FILE).write_text(file_of([verdict]))
             blessing = (kinds[1], str(folder), {"blessed": self.blessed[gate]})
             recorder.node(gate, outputs={"evaluation": (kinds[0], str(folder), {}), "blessing": blessing})
-        for pusher, key, kind, place in (
-            ("SavedModelPusher", "pushed_model", "PushedModel", "saved_model"),
-            ("EdgePusher", "pushed_bundle", "edgetune.PushedBundle", "edge"),
-        ):
-            # As from the cache, unless `after` has another value.
-            after = self.built["places"].after.get(pusher)
-            version = str(int(after or 0) + 1)
-            destination = Path(getattr(self.built["places"], place), version)
-            if after or self.runs == 1:
-                destination.mkdir(parents=True, exist_ok=True)
-            properties = {"pushed": self.pushed, "pushed_destination": str(destination), "pushed_version": version}
-            made = (kind, str(self.folder / pusher), properties)
-            recorder.node(pusher, outputs={key: made}, properties={"after": after} if after else {})
+        # As from the cache, unless `after` has another value.
+        built, after = self.built["places"], self.built["places"].after
+        places, version = Places(built.edge, built.saved_model), int(after or 0) + 1
+        if self.pushed and (self.runs == 1 or after and not Path(built.saved_model, str(version)).exists()):
+            write_release(places, version)
+        outputs = {
+            key: (kind, "", {"pushed": self.pushed, "pushed_destination": f"{folder}/{version}",
+                             "pushed_version": str(version)})
+            for key, kind, folder in (
+                ("pushed_model", "PushedModel", built.saved_model),
+                ("pushed_bundle", "edgetune.PushedBundle", built.edge),
+            )
+        }  # fmt: skip
+        properties = {"edge_destination": built.edge, "saved_model_destination": built.saved_model}
+        recorder.node("ReleasePusher", outputs=outputs, properties=properties | ({"after": after} if after else {}))
 
 
 @pytest.fixture
@@ -402,9 +408,17 @@ def test_a_defect_is_not_taken_for_an_error_of_the_user(fake, run):
         run()
 
 
-def versions(tmp_path: Path) -> dict[str, list[str]]:
+def pushed_to(tmp_path: Path) -> Places:
     folder = tmp_path / "w" / "pushed" / "birds"
-    return {kind: sorted(path.name for path in (folder / kind).iterdir()) for kind in ("saved_model", "edge")}
+    return Places(str(folder / "edge"), str(folder / "saved_model"))
+
+
+def versions(tmp_path: Path) -> list[int]:
+    """Return the released versions, each of which has both models."""
+    places = pushed_to(tmp_path)
+    found = filesystem.versions(places.saved_model)
+    assert found == marker.released(places.edge)
+    return found
 
 
 def test_what_a_run_pushed_is_what_is_served_also_if_it_came_from_the_cache(fake, run, tmp_path, capfd):
@@ -412,23 +426,26 @@ def test_what_a_run_pushed_is_what_is_served_also_if_it_came_from_the_cache(fake
     run()
     assert run().pushed == tuple(f"{tmp_path}/w/pushed/birds/{kind}/1" for kind in ("saved_model", "edge"))
     assert fake.runs == 2 and "again" not in capfd.readouterr().out
-    for kind in ("saved_model", "edge"):
-        (tmp_path / "w" / "pushed" / "birds" / kind / "2").mkdir()
+    write_release(pushed_to(tmp_path), 2)
     done = run()
-    assert versions(tmp_path) == {"saved_model": ["1", "2", "3"], "edge": ["1", "2", "3"]}
+    assert versions(tmp_path) == [1, 2, 3]
     assert [Path(path).name for path in done.pushed] == ["3", "3"]
-    assert "edgetune: SavedModelPusher and EdgePusher again: the version that the cache has" in capfd.readouterr().out
+    assert "edgetune: ReleasePusher again: the version that the cache has" in capfd.readouterr().out
     # The next night is served from the cache as it is.
     assert run().pushed == done.pushed and "again" not in capfd.readouterr().out
-    assert versions(tmp_path)["edge"] == ["1", "2", "3"]
+    assert versions(tmp_path) == [1, 2, 3]
 
 
-def test_a_cached_push_of_which_the_files_are_gone_is_pushed_again(fake, run, tmp_path):
+def test_an_interrupted_release_is_completed_by_the_next_run(fake, run, tmp_path, capfd):
     run()
-    (tmp_path / "w/pushed/birds/edge/1").rmdir()
-    done = run()
-    assert [Path(path).name for path in done.pushed] == ["1", "2"]
-    assert versions(tmp_path) == {"saved_model": ["1"], "edge": ["2"]}
+    release = write_release(pushed_to(tmp_path), 2)
+    edge = pushed_to(tmp_path).edge
+    Path(marker.path_of(edge, 2)).unlink()
+    Path(edge, "2").rename(Path(edge, ".2.part"))
+    marker.write(edge, release, intent=True)
+    run()
+    assert versions(tmp_path) == [1, 2, 3]
+    assert "edgetune: completed release 2, which was interrupted\n" in capfd.readouterr().out
 
 
 def test_a_destination_that_cannot_be_read_after_the_push_is_not_a_defect(fake, run, monkeypatch):
@@ -442,10 +459,10 @@ def test_a_destination_that_cannot_be_read_after_the_push_is_not_a_defect(fake, 
 def test_a_version_that_somebody_else_pushes_meanwhile_is_an_error(fake, run, tmp_path, monkeypatch):
     def run_and_lose(pipeline, console) -> None:
         fake.run(pipeline, console)
-        (tmp_path / f"w/pushed/birds/edge/{10 * fake.runs}").mkdir()
+        write_release(pushed_to(tmp_path), 10 * fake.runs)
 
     monkeypatch.setattr(edgetune.pipeline.local.observed_runner, "run_observed", run_and_lose)
-    with pytest.raises(PushError, match="EdgePusher delivered a version that is not the newest: somebody else pushed"):
+    with pytest.raises(PushError, match="delivered a version that is not the newest: somebody else pushed"):
         run()
 
 

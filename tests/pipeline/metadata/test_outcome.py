@@ -126,8 +126,8 @@ def test_a_run_is_blessed_if_all_gates_blessed_and_no_node_failed(db: Path, tmp_
     assert one_gate.reasons == ["InfraValidator did not run", "EdgeEvaluator did not run"]
     recorder.node("InfraValidator", outputs=infra(tmp_path, 1))
     recorder.node("EdgeEvaluator", outputs=edge(tmp_path, 1))
-    recorder.node("SavedModelPusher", outputs={"pushed_model": pushed("PushedModel", "/models/7")})
-    recorder.node("EdgePusher", outputs={"pushed_bundle": pushed("PushedBundle", "/edge/7", done=0)})
+    outputs = {"pushed_model": pushed("PushedModel", "/models/7"), "pushed_bundle": pushed("PushedBundle", "", done=0)}
+    recorder.node("ReleasePusher", outputs=outputs)
     outcome = read_outcome(db, "demo")
     assert outcome.blessed and outcome.reasons == []
     assert outcome.pushed == ["/models/7"]

@@ -21,10 +21,12 @@ from edgetune.modules.evaluation.confidence import SAVED_MODEL, Confidence
 from edgetune.modules.evaluation.gates import FILE, Gate, as_json, file_of
 from edgetune.modules.evaluation.intervals import wilson
 from edgetune.modules.litert.interpreter import Latency
+from edgetune.modules.release.release import Places
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.metadata.outcome import Outcome, read_outcome
 from edgetune.pipeline.report import summary, write_report
 from tests.helpers.recorded_run import Made, Recorder
+from tests.helpers.releases import write_release
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 HOSTILE = [
@@ -291,9 +293,10 @@ def record_run(
     evaluation = record_files(folder / "edge_evaluation", "EdgeEvaluation", metrics__json=metrics)
     blessing = ("EdgeBlessing", "edge_blessing", {"blessed": int(blessed)})
     recorder.node("EdgeEvaluator", outputs={"evaluation": evaluation, "blessing": blessing})
-    for node, key in (("SavedModelPusher", "pushed_model"), ("EdgePusher", "pushed_bundle")):
-        done = {"pushed": int(blessed), "pushed_destination": f"/pushed/{key}/7"}
-        recorder.node(node, outputs={key: ("Pushed", "uri", done)})
+    outputs = {}
+    for key in ("pushed_model", "pushed_bundle"):
+        outputs[key] = ("Pushed", "uri", {"pushed": int(blessed), "pushed_destination": f"/pushed/{key}/7"})
+    recorder.node("ReleasePusher", outputs=outputs)
     return read_outcome(folder / "metadata.db", "trees")
 
 
@@ -428,9 +431,7 @@ def test_a_run_that_failed_at_its_first_node(tmp_path: Path) -> None:
     page, numbers = written(outcome, tmp_path / "report", "ash/: no image in it\n  remedy: <fill> it")
     assert "Stopped at ImageExampleGen" in page.text and "ImageExampleGen failed" not in page.text
     assert "remedy: <fill> it" in page.text
-    assert (
-        "Gates and pushers that did not run: Evaluator, InfraValidator, EdgeEvaluator, SavedModelPusher, " in page.text
-    )
+    assert "Gates and pusher that did not run: Evaluator, InfraValidator, EdgeEvaluator, ReleasePusher." in page.text
     assert page.row("ImageExampleGen")[0] == "failed"
     assert numbers["absent"] == {
         "gates": "Evaluator did not run.",
@@ -684,26 +685,48 @@ def test_a_model_whose_gates_cannot_be_read_is_not_blessed(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("versions", "pushed", "sentence"),
+    ("releases", "extra", "pushed", "sentences"),
     [
-        ([], None, "no version of the SavedModel is served"),
-        ([11, 12], None, "SavedModel: version 12 is served, as before"),
-        ([11, 12], "12", "SavedModel: version 12 is served, before it 11"),
-        ([12], "12", "SavedModel: version 12 is served, the first"),
+        ([], None, None, ["no version is served"]),
+        ([11, 12], None, None, ["version 12 of both models is served, as before"]),
+        ([11, 12], None, 12, ["version 12 of both models is served, before it 11"]),
+        ([12], None, 12, ["version 12 of both models is served, the first"]),
+        ([11, 12, (13, 11)], None, 12, ["version 13 of both models is served: a rollback to 11; 12 is not"]),
+        ([11, 12, (13, 11)], None, None, ["version 13 of both models is served: a rollback to 11"]),
+        (
+            [11],
+            14,
+            None,
+            [
+                "SavedModel: version 14 is served, which is not a complete release",
+                "edge bundle: version 11 is released",
+            ],
+        ),
+        (
+            [],
+            14,
+            None,
+            ["SavedModel: version 14 is served, which is not a complete release", "edge bundle: none is released"],
+        ),
     ],
 )
-def test_the_version_that_is_served_is_named(tmp_path: Path, versions: list[int], pushed: str | None, sentence: str):
+def test_the_version_that_is_served_is_named(tmp_path: Path, releases, extra, pushed, sentences):
     recorder = Recorder(tmp_path / "metadata.db", "trees")
     recorder.run("run-1")
-    for version in versions:
-        (tmp_path / "pushed" / str(version)).mkdir(parents=True)
-    (tmp_path / "pushed" / ".13.part").mkdir(parents=True)
-    done = {"pushed": int(pushed is not None), **({"pushed_version": pushed} if pushed else {})}
-    outputs = {"pushed_model": ("PushedModel", "uri", done)}
-    recorder.node("SavedModelPusher", outputs=outputs, properties={"destination": str(tmp_path / "pushed")})
+    places = Places(str(tmp_path / "edge"), str(tmp_path / "model"))
+    for found in releases:
+        version, rollback_to = found if isinstance(found, tuple) else (found, None)
+        write_release(places, version, rollback_to)
+    if extra:
+        (tmp_path / "model" / str(extra)).mkdir(parents=True)
+    (tmp_path / "model" / ".19.part").mkdir(parents=True)
+    done = {"pushed": int(pushed is not None), **({"pushed_version": str(pushed)} if pushed else {})}
+    destinations = {"edge_destination": places.edge, "saved_model_destination": places.saved_model}
+    recorder.node("ReleasePusher", outputs={"pushed_model": ("PushedModel", "uri", done)}, properties=destinations)
     outcome = read_outcome(tmp_path / "metadata.db", "trees")
-    assert sentence in summary(outcome, report=None)
-    assert f"{sentence}." in written(outcome, tmp_path / "report")[0].text
+    lines, page = summary(outcome, report=None), written(outcome, tmp_path / "report")[0].text
+    for sentence in sentences:
+        assert sentence in lines and f"{sentence}." in page
 
 
 def test_importing_the_report_is_cheap(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Interface of the EdgePusher component."""
+"""Interface of the ReleasePusher component."""
 
 from __future__ import annotations
 
@@ -17,19 +17,28 @@ from edgetune.components.common.artifacts import (
     IngestReport,
     PushedBundle,
 )
-from edgetune.components.common.names import EDGE_MODEL_KEY, MODEL_KEY, PUSHED_BUNDLE_KEY
-from edgetune.components.edge_pusher import executor
+from edgetune.components.common.names import (
+    AFTER,
+    EDGE_DESTINATION,
+    EDGE_MODEL_KEY,
+    MODEL_KEY,
+    PUSHED_BUNDLE_KEY,
+    PUSHED_MODEL_KEY,
+    SAVED_MODEL_DESTINATION,
+)
+from edgetune.components.release_pusher import executor
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
 from edgetune.modules.settings.run import CardSettings, EdgeSettings, PushSettings, flatten
 
 
-class EdgePusherSpec(types.ComponentSpec):
-    """Inputs, outputs and execution properties of EdgePusher."""
+class ReleasePusherSpec(types.ComponentSpec):
+    """Inputs, outputs and execution properties of ReleasePusher."""
 
     PARAMETERS = {
-        "destination": ExecutionParameter(type=str),
-        "after": ExecutionParameter(type=str, optional=True),
+        SAVED_MODEL_DESTINATION: ExecutionParameter(type=str),
+        EDGE_DESTINATION: ExecutionParameter(type=str),
+        AFTER: ExecutionParameter(type=str, optional=True),
         "pipeline_name": ExecutionParameter(type=str),
         "config_digest": ExecutionParameter(type=str),
         executor.CONFIGURATION_KEY: ExecutionParameter(type=str, optional=True),
@@ -48,36 +57,44 @@ class EdgePusherSpec(types.ComponentSpec):
         "infra_blessing": ChannelParameter(type=InfraBlessing),
         "ingest_report": ChannelParameter(type=IngestReport, optional=True),
     }
-    OUTPUTS = {PUSHED_BUNDLE_KEY: ChannelParameter(type=PushedBundle)}
+    OUTPUTS = {
+        PUSHED_MODEL_KEY: ChannelParameter(type=standard_artifacts.PushedModel),
+        PUSHED_BUNDLE_KEY: ChannelParameter(type=PushedBundle),
+    }
 
 
-class EdgePusher(base_component.BaseComponent):
-    """A TFX component that delivers the edge bundle.
+class ReleasePusher(base_component.BaseComponent):
+    """A TFX component that delivers a SavedModel for TensorFlow Serving and an edge bundle for phones, as one release.
 
-    It assembles a bundle for phones from the blessed variants, signs it if a key is given, and delivers it as a new
-    version, atomically. It pushes only if the Evaluator and InfraValidator blessed this model, and EdgeEvaluator this
-    edge model. Otherwise it records the reason, and succeeds.
+    It assembles the bundle from the blessed variants, signs both models if a key is given, and delivers both under one
+    version number: both are prepared, then switched, the bundle first, and the marker of the release is written last
+    (`modules.release`). TFX's own Pusher checks a model blessing and an infrastructure blessing, and pushes without one
+    that is not wired. This component requires three: of the Evaluator and InfraValidator for this model, and of
+    EdgeEvaluator for this edge model. Without them it does not push, records the reason, and succeeds. It fails if a
+    file of the models or of their evaluations was changed since it was measured.
 
     ```
-    edge_pusher = EdgePusher(
+    release_pusher = ReleasePusher(
         edge_model=edge_exporter.outputs["edge_model"],
         edge_evaluation=edge_evaluator.outputs["evaluation"],
         edge_blessing=edge_evaluator.outputs["blessing"],
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra_validator.outputs["blessing"],
-        destination="bundles/flowers",
+        saved_model_destination="models/flowers",
+        edge_destination="bundles/flowers",
         pipeline_name="flowers",
         config_digest=config_digest(settings),
     )
     ```
 
     Component `outputs` contains:
-     - `pushed_bundle`: Channel of type `PushedBundle`: custom properties `pushed` (1 or 0), and
-       `pushed_destination` and `pushed_version`, or `reason`.
+     - `pushed_model`: Channel of type `PushedModel`, and
+     - `pushed_bundle`: Channel of type `PushedBundle`: each with the custom properties `pushed` (1 or 0), and
+       `pushed_destination` and `pushed_version`, which is the same for both, or `reason`.
     """
 
-    SPEC_CLASS = EdgePusherSpec
+    SPEC_CLASS = ReleasePusherSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(
@@ -88,7 +105,8 @@ class EdgePusher(base_component.BaseComponent):
         model: types.BaseChannel,
         model_blessing: types.BaseChannel,
         infra_blessing: types.BaseChannel,
-        destination: str,
+        saved_model_destination: str,
+        edge_destination: str,
         pipeline_name: str,
         config_digest: str,
         ingest_report: types.BaseChannel | None = None,
@@ -97,7 +115,7 @@ class EdgePusher(base_component.BaseComponent):
         card: CardSettings | None = None,
         after: str | None = None,
     ) -> None:
-        """Construct an EdgePusher component.
+        """Construct a ReleasePusher component.
 
         Args:
             edge_model: Channel of type `EdgeModel`.
@@ -106,34 +124,38 @@ class EdgePusher(base_component.BaseComponent):
             model: Channel of type `Model`, from which the edge model was made.
             model_blessing: Channel of type `ModelBlessing`, from the Evaluator.
             infra_blessing: Channel of type `InfraBlessing`, from InfraValidator.
-            destination: Folder or URL of versions; the bundle becomes `<destination>/<version>`.
+            saved_model_destination: Folder or URL of versions; the SavedModel becomes `<folder>/<version>`.
+            edge_destination: Folder or URL of versions; the bundle becomes `<folder>/<version>`, and the marker of the
+                release `<folder>/releases/<version>.json`.
             pipeline_name: Written into the bundle's lineage.
             config_digest: Digest of the run's configuration, written into the bundle's lineage.
             ingest_report: Channel of type `IngestReport`, from ImageExampleGen: the source of the image counts in the
                 model card and of the read settings in `bundle.json`.
-            push: Key and tool for signing; by default the bundle is not signed.
+            push: Key and tool for signing; by default neither model is signed.
             edge: Description, author and licence of the model, written into the model card.
             card: Texts that only people can write, for the model card.
             after: With another value, the push is not taken from the cache: the version that it comes after.
 
         Raises:
-            ValueError: `destination` is empty.
+            ValueError: A destination is empty.
         """
-        if not destination:
-            raise ValueError("EdgePusher needs a destination: the folder or URL of versions")
+        if not saved_model_destination or not edge_destination:
+            raise ValueError("ReleasePusher needs two destinations: folders or URLs of versions")
         push, about = push or PushSettings(), flatten(card or CardSettings()) | flatten(edge or EdgeSettings())
         optional: dict[str, Any] = {"ingest_report": ingest_report} if ingest_report is not None else {}
         optional |= {"sign_key": push.sign_key} if push.sign_key is not None else {}
-        optional |= {"after": after} if after is not None else {}
-        spec = EdgePusherSpec(
+        optional |= {AFTER: after} if after is not None else {}
+        spec = ReleasePusherSpec(
             edge_model=edge_model,
             edge_evaluation=edge_evaluation,
             edge_blessing=edge_blessing,
             model=model,
             model_blessing=model_blessing,
             infra_blessing=infra_blessing,
+            pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             pushed_bundle=types.Channel(type=PushedBundle),
-            destination=destination,
+            saved_model_destination=saved_model_destination,
+            edge_destination=edge_destination,
             pipeline_name=pipeline_name,
             config_digest=config_digest,
             code_digest=code_digest(executor.__name__),

@@ -1,4 +1,4 @@
-"""Executor of the EdgePusher component."""
+"""Executor of the ReleasePusher component."""
 
 from __future__ import annotations
 
@@ -16,22 +16,26 @@ from tfx.types import artifact_utils
 from edgetune.components.common import blessings, measured_files
 from edgetune.components.common.lineage import stamp, versions_of
 from edgetune.components.common.names import (
+    EDGE_DESTINATION,
     EDGE_MODEL_KEY,
     IMAGE_EXAMPLE_GEN,
     INGEST_DIGEST,
     INGEST_FILE,
     MODEL_KEY,
     PUSHED_BUNDLE_KEY,
+    PUSHED_MODEL_KEY,
+    SAVED_MODEL_DESTINATION,
 )
 from edgetune.components.common.outputs import empty
 from edgetune.modules.bundle.signing import sign
 from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
-from edgetune.modules.contracts.bundle import CHECKSUMS
 from edgetune.modules.core.errors import PushError
 from edgetune.modules.evaluation.gates import as_json, read_gates
+from edgetune.modules.release.marker import EDGE, SAVED_MODEL
+from edgetune.modules.release.release import Places, complete, release
 from edgetune.modules.settings.run import changed, digest
 from edgetune.modules.storage import filesystem
-from edgetune.modules.storage.versions import push
+from edgetune.modules.storage.digests import digest_of
 
 CARD_TEXTS = ("description", "author", "license", "data", "intended_use", "limits")
 """Texts for the model card: from `modules.settings.run.EdgeSettings`, then from `CardSettings`."""
@@ -39,7 +43,6 @@ CONFIGURATION_KEY = "configuration"
 """JSON, present if some settings may change from run to run: `settings`, the tree of all settings; `changeable`, the
 dotted setting name by the name of the property that has its value in this run."""
 
-_COPIED = (measured_files.EDGE_MODEL, measured_files.EDGE_EVALUATION, measured_files.MODEL_EVALUATION)
 LIBRARIES = ("edgetune",)  # the bundle names it; the work of other libraries is only copied
 _MADE_BY = {
     "data": "ingest_report",
@@ -52,7 +55,7 @@ _MADE_BY = {
 
 
 class Executor(base_executor.BaseExecutor):
-    """Assembles the bundle and pushes it if all gates blessed the model."""
+    """Assembles the bundle, and releases both models if all gates blessed them."""
 
     def Do(
         self,
@@ -60,32 +63,41 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Push the bundle if it is blessed.
+        """Release the models if they are blessed; complete an interrupted release in any case.
 
         Raises:
             DataError: The gates that the SavedModel passed cannot be read.
             ConfigError: The signing tool is not installed.
             ExportError: The evaluation cannot be read.
-            PushError: Files differ from those that were measured, the bundle cannot be signed, or the destination
-                cannot be written.
+            PushError: Files differ from those that were measured, a model cannot be signed, or a destination cannot be
+                written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
         empty(output_dict)
-        pushed_bundle = artifact_utils.get_single_instance(output_dict[PUSHED_BUNDLE_KEY])
+        places = Places(exec_properties[EDGE_DESTINATION], exec_properties[SAVED_MODEL_DESTINATION])
+        for found in complete(places):
+            logging.info("completed the interrupted release %d", found.version)
+        outputs = {
+            EDGE: artifact_utils.get_single_instance(output_dict[PUSHED_BUNDLE_KEY]),
+            SAVED_MODEL: artifact_utils.get_single_instance(output_dict[PUSHED_MODEL_KEY]),
+        }
         if reason := blessings.refusal(input_dict):
             logging.info("not pushed: %s", reason)
-            blessings.record_refused(pushed_bundle, reason)
+            for output in outputs.values():
+                blessings.record_refused(output, reason)
             return
         with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
-            copies = {key: f"{folder}/{key}" for key in _COPIED}
-            for key, copy in copies.items():
-                filesystem.fetch(measured_files.folders(input_dict)[key], Path(copy))
-            measured_files.check(input_dict, copies)
-            bundle = Path(folder, "bundle")
-            _write(bundle, input_dict, exec_properties, copies, versions_of(pushed_bundle))
-            delivered = push(str(bundle), exec_properties["destination"], last=CHECKSUMS)
-        blessings.record_pushed(pushed_bundle, delivered.path, delivered.version)
+            copies = measured_files.fetch(input_dict, Path(folder))
+            sources = {EDGE: f"{folder}/bundle", SAVED_MODEL: copies[measured_files.SAVED_MODEL]}
+            _write(Path(sources[EDGE]), input_dict, exec_properties, copies, versions_of(outputs[EDGE]))
+            if key := exec_properties.get("sign_key"):
+                for source in sources.values():
+                    sign(Path(source), key, exec_properties["sign_tool"])
+            made_of = {key: artifacts[0].id for key, artifacts in input_dict.items() if artifacts}
+            made = release(sources, places, exec_properties["pipeline_name"], made_of)
+        for name, part in made.parts().items():
+            blessings.record_pushed(outputs[name], part.path, str(made.version), digest_of(part.files))
 
 
 def _write(
@@ -95,7 +107,7 @@ def _write(
     copies: dict[str, str],
     versions: dict[str, str | None] | None,
 ) -> None:
-    """Write the bundle from copies of what was measured, signed if there is a key."""
+    """Write the bundle from copies of what was measured."""
     evaluation = copies[measured_files.EDGE_EVALUATION]
     metrics = read_metrics(evaluation)
     lineage = Lineage(
@@ -112,8 +124,6 @@ def _write(
     images, reading = ingest.get("splits", {}), ingest.get("reading", {})
     gates = as_json(read_gates(copies[measured_files.MODEL_EVALUATION]))
     write_bundle(folder, copies[measured_files.EDGE_MODEL], evaluation, lineage, about, images, reading, gates)
-    if key := exec_properties.get("sign_key"):
-        sign(folder, key, exec_properties["sign_tool"])
 
 
 def _ingest(inputs: dict[str, list[types.Artifact]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pushers: nothing is pushed without all blessings, each for this model."""
+"""ReleasePusher: nothing is pushed without all blessings, each for this model, and both models or neither."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from edgetune.components.common.artifacts import (
 )
 from edgetune.components.common.lineage import stamp
 from edgetune.components.edge_evaluator.executor import Executor as EdgeEvaluatorExecutor
-from edgetune.components.edge_pusher import EdgePusher
-from edgetune.components.edge_pusher.executor import Executor as EdgePusherExecutor
 from edgetune.components.image_example_gen import ingest_report
-from edgetune.components.saved_model_pusher import SavedModelPusher
-from edgetune.components.saved_model_pusher.executor import Executor as SavedModelPusherExecutor
+from edgetune.components.release_pusher import ReleasePusher
+from edgetune.components.release_pusher.executor import Executor
 from edgetune.modules.core.errors import ConfigError, PushError
 from edgetune.modules.evaluation.gates import from_json
+from edgetune.modules.release import marker
 from edgetune.modules.settings.run import PushSettings
 from edgetune.modules.storage import filesystem
 from tests.helpers import recorded_shards
@@ -73,7 +72,7 @@ def measured(tmp_path_factory) -> dict[str, types.Artifact]:
 
 @pytest.fixture
 def inputs(measured, tmp_path) -> dict[str, list[types.Artifact]]:
-    """Return inputs of EdgePusher with all blessings; tests may change the blessings."""
+    """Return inputs with all blessings; tests may change the blessings."""
     edge_blessing = EdgeBlessing()
     for key, value in (("blessed", 1), ("model_id", MODEL), ("edge_model_id", EDGE_MODEL)):
         edge_blessing.set_int_custom_property(key, value)
@@ -87,50 +86,74 @@ def inputs(measured, tmp_path) -> dict[str, list[types.Artifact]]:
     return {key: [artifact] for key, artifact in {**measured, **own}.items()}
 
 
-def push_bundle(inputs, destination: Path, **more: str) -> types.Artifact:
-    made = PushedBundle()
-    properties = {"destination": str(destination), "pipeline_name": "colours", "config_digest": "c" * 64, **more}
-    EdgePusherExecutor().Do(inputs, {"pushed_bundle": [made]}, properties)
+def push(inputs, folder: Path, **more: str) -> tuple[types.Artifact, types.Artifact]:
+    """Run the executor, and return its outputs: for the SavedModel and for the bundle."""
+    made = standard_artifacts.PushedModel(), PushedBundle()
+    properties = {
+        "saved_model_destination": str(folder / "saved_model"),
+        "edge_destination": str(folder / "edge"),
+        "pipeline_name": "colours",
+        "config_digest": "c" * 64,
+        **more,
+    }
+    Executor().Do(inputs, {"pushed_model": [made[0]], "pushed_bundle": [made[1]]}, properties)
     return made
 
 
-def push_saved_model(inputs, destination: Path) -> types.Artifact:
-    made = standard_artifacts.PushedModel()
-    SavedModelPusherExecutor().Do(inputs, {"pushed_model": [made]}, {"destination": str(destination)})
-    return made
+def delivered(made: types.Artifact) -> Path:
+    return Path(made.get_string_custom_property("pushed_destination"))
 
 
-PUSHERS = pytest.mark.parametrize("push", [push_bundle, push_saved_model])
+def push_bundle(inputs, folder: Path, **more: str) -> Path:
+    return delivered(push(inputs, folder, **more)[1])
 
 
-@PUSHERS
-def test_a_model_that_all_gates_blessed_is_pushed(inputs, tmp_path, push):
-    made = push(inputs, tmp_path / "pushed")
-    assert made.get_int_custom_property("pushed") == 1
-    version = made.get_string_custom_property("pushed_version")
-    assert made.get_string_custom_property("pushed_destination") == str(tmp_path / "pushed" / version)
-    assert [path.name for path in (tmp_path / "pushed").iterdir()] == [version]
-    assert version.isdecimal()
+def test_models_that_all_gates_blessed_are_pushed_as_one_release(inputs, tmp_path):
+    model, bundle = push(inputs, tmp_path / "pushed")
+    [version] = marker.released(str(tmp_path / "pushed" / "edge"))
+    for made, kind in ((model, "saved_model"), (bundle, "edge")):
+        assert made.get_int_custom_property("pushed") == 1
+        assert made.get_string_custom_property("pushed_version") == str(version)
+        assert delivered(made) == tmp_path / "pushed" / kind / str(version)
+    found = sorted(str(path.relative_to(tmp_path / "pushed")) for path in (tmp_path / "pushed").glob("*/*"))
+    assert found == [f"edge/{version}", "edge/releases", f"saved_model/{version}"]
+    release = marker.read(str(tmp_path / "pushed" / "edge"), version)
+    assert release.pipeline == "colours" and release.inputs["model"] == MODEL
+    assert release.inputs["edge_model"] == EDGE_MODEL
+    assert "model_float32.tflite" in release.edge.files and "saved_model.pb" in release.saved_model.files
 
 
 def test_the_saved_model_is_delivered_as_it_was_evaluated(inputs, tmp_path):
-    made = push_saved_model(inputs, tmp_path / "pushed")
-    folder = Path(made.get_string_custom_property("pushed_destination"))
-    source = Path(tiny_edge.saved_model())
+    folder, source = delivered(push(inputs, tmp_path / "pushed")[0]), Path(tiny_edge.saved_model())
     assert (folder / "saved_model.pb").read_bytes() == (source / "saved_model.pb").read_bytes()
     assert (folder / "assets" / "labels.txt").exists() and (folder / "variables").is_dir()
 
 
+def test_a_run_that_is_repeated_has_the_same_release(inputs, tmp_path):
+    """As after a kill between the release and its record in ML Metadata."""
+    first, again = (push(inputs, tmp_path / "pushed") for _ in range(2))
+    assert delivered(first[0]) == delivered(again[0]) and delivered(first[1]) == delivered(again[1])
+    assert len(marker.released(str(tmp_path / "pushed" / "edge"))) == 1
+
+
+def test_an_interrupted_release_is_completed_also_if_the_next_model_is_refused(inputs, tmp_path):
+    _, bundle = push(inputs, tmp_path / "pushed")
+    edge, version = str(tmp_path / "pushed" / "edge"), int(bundle.get_string_custom_property("pushed_version"))
+    done = Path(marker.path_of(edge, version))
+    done.rename(marker.path_of(edge, version, intent=True))  # as a kill before the marker leaves it
+    inputs.pop("infra_blessing")
+    assert push(inputs, tmp_path / "pushed")[1].get_int_custom_property("pushed") == 0
+    assert marker.released(edge) == [version] and marker.released(edge, intent=True) == []
+
+
 def test_the_bundle_names_the_code_that_made_it(inputs, tmp_path):
-    made = push_bundle(inputs, tmp_path / "pushed")
-    bundle = json.loads(Path(made.get_string_custom_property("pushed_destination"), "bundle.json").read_text())
+    bundle = json.loads((push_bundle(inputs, tmp_path / "pushed") / "bundle.json").read_text())
     assert bundle["lineage"]["code"] == {"edge_evaluation": "f" * 64, "edge_model": "e" * 64}
     assert bundle["lineage"]["config_digest"] == "c" * 64
 
 
 def test_the_bundle_and_its_card_show_the_gates_of_the_saved_model_and_of_each_variant(inputs, tmp_path):
-    made = push_bundle(inputs, tmp_path / "pushed")
-    folder = Path(made.get_string_custom_property("pushed_destination"))
+    folder = push_bundle(inputs, tmp_path / "pushed")
     bundle = json.loads((folder / "bundle.json").read_text())
     assert from_json(bundle["gates"]) == list(GATES)
     gates = from_json(bundle["variants"]["float32"]["gates"])
@@ -166,8 +189,7 @@ def test_the_bundle_names_the_libraries_of_each_step_and_not_those_of_the_pusher
         pretend(then, tensorflow="2.16.2", keras="3.6.0")
         stamp({"model": [model]}, ["tensorflow", "keras", "no-such-library"])
     pretend(monkeypatch, tensorflow="2.99.0", keras="3.99.0", edgetune="9.9.9")
-    made = push_bundle({**inputs, "model": [model]}, tmp_path / "pushed")
-    folder = Path(made.get_string_custom_property("pushed_destination"))
+    folder = push_bundle({**inputs, "model": [model]}, tmp_path / "pushed")
     versions = json.loads((folder / "bundle.json").read_text())["lineage"]["versions"]
     assert set(versions) == {"model", "model_evaluation", "edge_model", "edge_evaluation", "bundle"}
     assert (versions["model"]["tensorflow"], versions["model"]["keras"]) == ("2.16.2", "3.6.0")
@@ -195,8 +217,10 @@ def test_the_model_card_has_the_texts_of_people_and_the_image_counts(inputs, tmp
     splits = {"train": {"blue": 41, "green": 40, "red": 40}, "test": {"blue": 4, "green": 4, "red": 4}}
     report = ingested(tmp_path / "report", {"splits": splits})
     said = {"intended_use": "Sorting paint pots.", "data": "Photographs of paint.", "limits": "Not for pastels."}
-    made = push_bundle({**inputs, "ingest_report": [report]}, tmp_path / "pushed", author="Ada", license="CC0", **said)
-    card = Path(made.get_string_custom_property("pushed_destination"), "MODEL_CARD.md").read_text()
+    folder = push_bundle(
+        {**inputs, "ingest_report": [report]}, tmp_path / "pushed", author="Ada", license="CC0", **said
+    )
+    card = (folder / "MODEL_CARD.md").read_text()
     for expected in (*said.values(), "- author: Ada", "- licence: CC0", "| blue | 41 | 4 |", "| all | 121 | 12 |"):
         assert expected in card
 
@@ -204,8 +228,8 @@ def test_the_model_card_has_the_texts_of_people_and_the_image_counts(inputs, tmp
 def test_the_bundle_records_how_the_run_read_its_images(inputs, tmp_path):
     reading = {"max_pixels": 1000, "max_side": None, "background": [1, 2, 3]}
     report = ingested(tmp_path / "report", {"splits": {}, "reading": reading})
-    made = push_bundle({**inputs, "ingest_report": [report]}, tmp_path / "pushed")
-    bundle = json.loads(Path(made.get_string_custom_property("pushed_destination"), "bundle.json").read_text())
+    folder = push_bundle({**inputs, "ingest_report": [report]}, tmp_path / "pushed")
+    bundle = json.loads((folder / "bundle.json").read_text())
     assert bundle["input"]["reading"] == reading
 
 
@@ -264,14 +288,13 @@ SABOTAGE = [
 ]
 
 
-@PUSHERS
 @pytest.mark.parametrize(("sabotage", "reason"), SABOTAGE)
-def test_without_all_blessings_nothing_is_pushed_and_the_reason_is_recorded(inputs, tmp_path, push, sabotage, reason):
+def test_without_all_blessings_nothing_is_pushed_and_the_reason_is_recorded(inputs, tmp_path, sabotage, reason):
     sabotage(inputs)
-    made = push(inputs, tmp_path / "pushed")
-    assert made.has_custom_property("pushed") and made.get_int_custom_property("pushed") == 0
-    assert made.get_string_custom_property("reason") == reason
-    assert not made.has_custom_property("pushed_destination")
+    for made in push(inputs, tmp_path / "pushed"):
+        assert made.has_custom_property("pushed") and made.get_int_custom_property("pushed") == 0
+        assert made.get_string_custom_property("reason") == reason
+        assert not made.has_custom_property("pushed_destination")
     assert not (tmp_path / "pushed").exists()
 
 
@@ -286,8 +309,7 @@ def test_an_unstored_model_does_not_match_a_blessing_without_an_id(inputs, tmp_p
     for each in blessings.values():
         each.set_int_custom_property("blessed", 1)
     own = {"model": [model], **{key: [blessing] for key, blessing in blessings.items()}}
-    made = push_saved_model({**inputs, **own}, tmp_path / "pushed")
-    assert made.get_int_custom_property("pushed") == 0
+    assert [made.get_int_custom_property("pushed") for made in push({**inputs, **own}, tmp_path / "pushed")] == [0, 0]
 
 
 def copied(inputs, folder: Path) -> dict[str, list[types.Artifact]]:
@@ -323,11 +345,8 @@ ALTERED = [
 ]
 
 
-@PUSHERS
 @pytest.mark.parametrize(("path", "gate", "maker"), ALTERED)
-def test_neither_model_is_pushed_if_any_file_was_changed_after_it_was_measured(
-    inputs, tmp_path, push, path, gate, maker
-):
+def test_neither_model_is_pushed_if_any_file_was_changed_after_it_was_measured(inputs, tmp_path, path, gate, maker):
     given = copied(inputs, tmp_path)
     flip(tmp_path / path)
     with pytest.raises(PushError, match=f"not those that the {gate} measured, so nothing was pushed") as raised:
@@ -336,9 +355,8 @@ def test_neither_model_is_pushed_if_any_file_was_changed_after_it_was_measured(
     assert not (tmp_path / "pushed").exists()
 
 
-@PUSHERS
 @pytest.mark.parametrize("change", ["added", "removed"])
-def test_neither_model_is_pushed_if_a_file_was_added_or_removed(inputs, tmp_path, push, change):
+def test_neither_model_is_pushed_if_a_file_was_added_or_removed(inputs, tmp_path, change):
     given = copied(inputs, tmp_path)
     folder = tmp_path / "model" / "Format-Serving"
     if change == "added":
@@ -351,12 +369,11 @@ def test_neither_model_is_pushed_if_a_file_was_added_or_removed(inputs, tmp_path
     assert not (tmp_path / "pushed").exists()
 
 
-@PUSHERS
 @pytest.mark.parametrize(
     ("blessing", "gate"),
     [("model_blessing", "Evaluator"), ("infra_blessing", "InfraValidator"), ("edge_blessing", "EdgeEvaluator")],
 )
-def test_each_gate_must_have_measured_the_files_that_are_pushed(inputs, tmp_path, push, blessing, gate):
+def test_each_gate_must_have_measured_the_files_that_are_pushed(inputs, tmp_path, blessing, gate):
     [given] = inputs[blessing]
     given.set_string_custom_property("saved_model_sha256", "0" * 64)
     with pytest.raises(PushError, match=f"not those that the {gate} measured"):
@@ -367,13 +384,12 @@ def test_each_gate_must_have_measured_the_files_that_are_pushed(inputs, tmp_path
     assert not (tmp_path / "pushed").exists()
 
 
-@PUSHERS
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_files_that_are_changed_while_they_are_pushed_are_not_delivered(inputs, tmp_path, monkeypatch, push, moment):
+def test_files_that_are_changed_while_they_are_pushed_are_not_delivered(inputs, tmp_path, monkeypatch, moment):
     """Either the change is seen, or what is delivered was copied before it."""
     given, fetch = copied(inputs, tmp_path), filesystem.fetch
     changed = {"model": "Format-Serving/saved_model.pb", "edge_model": "model_float32.tflite"}
-    sound = {name: (tmp_path / kind / name).read_bytes() for kind, name in changed.items()}
+    sound = {kind: (tmp_path / kind / name).read_bytes() for kind, name in changed.items()}
 
     def changing(folder: str, target: Path) -> None:
         if moment == "after":
@@ -390,42 +406,40 @@ def test_files_that_are_changed_while_they_are_pushed_are_not_delivered(inputs, 
             push(given, tmp_path / "pushed")
         assert not (tmp_path / "pushed").exists()
     else:
-        made = Path(push(given, tmp_path / "pushed").get_string_custom_property("pushed_destination"))
-        name = "model_float32.tflite" if push is push_bundle else "Format-Serving/saved_model.pb"
-        assert (made / Path(name).name).read_bytes() == sound[name]
+        model, bundle = push(given, tmp_path / "pushed")
+        assert (delivered(bundle) / "model_float32.tflite").read_bytes() == sound["edge_model"]
+        assert (delivered(model) / "saved_model.pb").read_bytes() == sound["model"]
 
 
-@PUSHERS
-def test_a_failed_push_is_an_error_and_nothing_is_recorded(inputs, tmp_path, push):
-    (tmp_path / "file").write_text("mine")
+@pytest.mark.parametrize("kind", ["saved_model", "edge"])
+def test_a_failed_push_is_an_error_and_neither_model_is_there(inputs, tmp_path, kind):
+    (tmp_path / "pushed").mkdir()
+    (tmp_path / "pushed" / kind).write_text("mine")
     with pytest.raises(PushError, match="the push failed"):
-        push(inputs, tmp_path / "file")
+        push(inputs, tmp_path / "pushed")
+    assert [path.name for path in (tmp_path / "pushed").rglob("*") if path.is_file()] == [kind]
 
 
-def test_properties_and_outputs_of_the_pushers():
-    channel = {
+def test_properties_and_outputs_of_the_component():
+    channels = {
         "model": types.Channel(type=standard_artifacts.Model),
         "model_blessing": types.Channel(type=standard_artifacts.ModelBlessing),
         "edge_blessing": types.Channel(type=EdgeBlessing),
         "infra_blessing": types.Channel(type=InfraBlessing),
+        "edge_model": types.Channel(type=EdgeModel),
+        "edge_evaluation": types.Channel(type=EdgeEvaluation),
     }
-    edge = {"edge_model": types.Channel(type=EdgeModel), "edge_evaluation": types.Channel(type=EdgeEvaluation)}
-    model_pusher = SavedModelPusher(**channel, **edge, destination="served")
-    assert set(model_pusher.exec_properties) == {"destination", "code_digest", "library_versions", "sign_tool"}
-    assert model_pusher.outputs["pushed_model"].type is standard_artifacts.PushedModel
-    bundle_pusher = EdgePusher(**channel, **edge, destination="bundles", pipeline_name="p", config_digest="d")
+    places = {"saved_model_destination": "served", "edge_destination": "bundles"}
+    given = {**channels, "pipeline_name": "p", "config_digest": "d"}
+    pusher = ReleasePusher(**given, **places)
     texts = {"description", "author", "license", "data", "intended_use", "limits"}
-    own = {"destination", "pipeline_name", "config_digest", "code_digest", "library_versions", "sign_tool"}
-    assert set(bundle_pusher.exec_properties) == own | texts
-    assert bundle_pusher.exec_properties["description"] == "Image classifier"
-    signing = EdgePusher(
-        **channel, **edge, destination="b", pipeline_name="p", config_digest="d", push=PushSettings(sign_key="key.pem")
-    )
-    assert signing.exec_properties["sign_key"] == "key.pem"
-    signing = SavedModelPusher(**channel, **edge, destination="s", push=PushSettings(sign_key="key.pem"))
-    assert signing.exec_properties["sign_key"] == "key.pem"
-    assert bundle_pusher.outputs["pushed_bundle"].type is PushedBundle
-    with pytest.raises(ValueError, match="SavedModelPusher needs a destination"):
-        SavedModelPusher(**channel, **edge, destination="")
-    with pytest.raises(ValueError, match="EdgePusher needs a destination"):
-        EdgePusher(**channel, **edge, destination="", pipeline_name="p", config_digest="d")
+    own = {*places, "pipeline_name", "config_digest", "code_digest", "library_versions", "sign_tool"}
+    assert set(pusher.exec_properties) == own | texts
+    assert pusher.exec_properties["description"] == "Image classifier"
+    assert pusher.outputs["pushed_model"].type is standard_artifacts.PushedModel
+    assert pusher.outputs["pushed_bundle"].type is PushedBundle
+    signing = ReleasePusher(**given, **places, push=PushSettings(sign_key="key.pem"), after="7")
+    assert (signing.exec_properties["sign_key"], signing.exec_properties["after"]) == ("key.pem", "7")
+    for name in places:
+        with pytest.raises(ValueError, match="ReleasePusher needs two destinations"):
+            ReleasePusher(**given, **{**places, name: ""})

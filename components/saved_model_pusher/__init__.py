@@ -1,3 +1,0 @@
-"""SavedModelPusher: delivers a SavedModel that all gates blessed."""
-
-from edgetune.components.saved_model_pusher.component import SavedModelPusher as SavedModelPusher

@@ -1,0 +1,162 @@
+"""List the runs of a pipeline: verdict, accuracy, and which version is served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from edgetune.modules.core.errors import PushError
+from edgetune.modules.release import marker
+from edgetune.modules.release.release import Places, newest
+from edgetune.modules.settings.run import RunSettings
+from edgetune.pipeline.local import places
+from edgetune.pipeline.metadata.outcome import FAILED, Outcome, read_outcomes
+from edgetune.pipeline.metadata.pushes import version_of
+from edgetune.pipeline.metadata.store import connection, open_store
+from edgetune.pipeline.report.artifacts import Absent
+from edgetune.pipeline.report.verdicts import gates
+from edgetune.pipeline.report.words import interval, percent
+
+BLESSED, REFUSED, FAILED_RUN, INTERRUPTED = "blessed", "refused", "failed", "interrupted"
+_ACCURACY = "evaluation.min_accuracy"
+
+
+def runs(settings: RunSettings, workdir: Path, last: int | None = None) -> dict[str, Any]:
+    """Return the runs of a pipeline, its rollbacks, and what is served, as JSON values.
+
+    Args:
+        settings: The configuration, for the name of the pipeline and its places.
+        workdir: Of the runs.
+        last: Maximum number of runs; None for all.
+
+    Returns:
+        `pipeline`; `served`: `saved_model`, the version that servers take, and `release`, the newest complete one, both
+        None if there is none or the place cannot be read; `runs`, the latest first: `run`, `started` (UTC, ISO 8601),
+        `verdict`, `reasons`, `accuracy` (`measured`, `low`, `high`, each 0..1, and `images`; None if it was not
+        measured or its files are gone) and `version` (None if nothing was released); `rollbacks`, the latest first:
+        `version`, `created` and `rollback_to`; `unmarked`, the versions that were decided and have no marker.
+
+    Raises:
+        ConfigError: No run is recorded here, or the records cannot be read.
+    """
+    store = open_store(connection(settings.state.metadata, places.metadata_db(settings, workdir)))
+    pushed = places.pushed(settings, workdir)
+    model, release = _newest(pushed)
+    rollbacks, unmarked = _releases(pushed)
+    return {
+        "pipeline": settings.name,
+        "served": {"saved_model": model, "release": release},
+        "runs": [_run(outcome) for outcome in read_outcomes(store, settings.name, last)],
+        "rollbacks": rollbacks,
+        "unmarked": unmarked,
+    }
+
+
+def as_text(found: Mapping[str, Any]) -> list[str]:
+    """Return the same as lines for a terminal: runs and rollbacks by time, the latest first."""
+    served = found["served"]
+    rows = [(run["started"] or "", _cells(run, served)) for run in found["runs"]]
+    for back in found["rollbacks"]:
+        cells = [f"rollback to {back['rollback_to']}", _time(back["created"]), "", "", "", ""]
+        rows.append((back["created"], [*cells, _version(back["version"], served)]))
+    table = [["run", "started", "verdict", "accuracy", "95% interval", "images", "version"]]
+    table += [cells for _, cells in sorted(rows, key=lambda row: row[0], reverse=True)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    if served["saved_model"] != served["release"]:
+        lines.append(f"SavedModel {served['saved_model']} is served, which is not a complete release")
+    lines += [
+        f"release {version} has no marker: it is being made, or it was interrupted and the next run will complete it, "
+        "if all of its files are there"
+        for version in found["unmarked"]
+    ]
+    return lines
+
+
+def verdict(outcome: Outcome) -> str:
+    """Return how a run ended, in one word."""
+    if outcome.blessed:
+        return BLESSED
+    states = {outcome.node(node).state for node in outcome.failed}
+    if not states:
+        return REFUSED
+    return FAILED_RUN if FAILED in states else INTERRUPTED
+
+
+def accuracy(outcome: Outcome) -> dict[str, Any] | None:
+    """Return `measured`, `low`, `high` and `images` of the accuracy on the test split; None if it is not known."""
+    try:
+        found = next((gate for gate in gates(outcome) if gate.name == _ACCURACY), None)
+    except (Absent, OSError, ValueError, KeyError):
+        return None
+    if found is None or found.measured is None:
+        return None
+    return {"measured": found.measured, "low": found.low, "high": found.high, "images": found.images}
+
+
+def utc(seconds: float) -> str:
+    """Return a time since the epoch in UTC, as in ISO 8601."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+
+
+def _run(outcome: Outcome) -> dict[str, Any]:
+    started = min((node.started for node in outcome.nodes), default=None)
+    return {
+        "run": outcome.run_id,
+        "started": utc(started) if started else None,
+        "verdict": verdict(outcome),
+        "reasons": outcome.reasons,
+        "accuracy": accuracy(outcome),
+        "version": version_of(outcome),
+    }
+
+
+def _newest(pushed: Places) -> tuple[int | None, int | None]:
+    try:
+        return newest(pushed)
+    except OSError:
+        return None, None
+
+
+def _releases(pushed: Places) -> tuple[list[dict[str, Any]], list[int]]:
+    """Return the rollbacks, the latest first, and the versions that were decided and have no marker."""
+    try:
+        released = marker.released(pushed.edge)
+        decided = marker.released(pushed.edge, intent=True)
+    except OSError:
+        return [], []
+    found = []
+    for version in reversed(released):
+        try:
+            release = marker.read(pushed.edge, version)
+        except (OSError, PushError):
+            continue
+        if release.rollback_to is not None:
+            found.append({"version": version, "created": release.created, "rollback_to": release.rollback_to})
+    return found, [version for version in decided if version not in released]
+
+
+def _cells(run: Mapping[str, Any], served: Mapping[str, Any]) -> list[str]:
+    measured = run["accuracy"] or {}
+    known = measured.get("low") is not None and measured.get("high") is not None
+    return [
+        run["run"],
+        _time(run["started"]),
+        run["verdict"],
+        percent(measured.get("measured")),
+        interval((measured["low"], measured["high"])) if known else "–",
+        str(measured.get("images") or "–"),
+        _version(run["version"], served),
+    ]
+
+
+def _version(version: int | None, served: Mapping[str, Any]) -> str:
+    if version is None:
+        return "–"
+    return f"{version}  served" if version == served["release"] == served["saved_model"] else str(version)
+
+
+def _time(text: str | None) -> str:
+    return text[:16].replace("T", " ") if text else "–"

@@ -137,21 +137,34 @@ def read_outcome(metadata: Path | ConnectionConfig, pipeline_name: str, run_id: 
     Raises:
         ConfigError: The database does not exist, or does not hold the run.
     """
-    from ml_metadata import errors
-
     config = connection(None, metadata) if isinstance(metadata, Path) else metadata
     store = open_store(config)
+    runs = [run for run in _runs(store, pipeline_name) if run_id in (None, run.name)]
+    if not runs:
+        what = f"run {run_id} of pipeline {pipeline_name}" if run_id else f"run of pipeline {pipeline_name}"
+        raise ConfigError(f"{describe(config)} holds no {what}", "check the name, or run the pipeline first")
+    run = runs[-1]
+    return Outcome(pipeline_name, run.name, _read_nodes(store, store.get_executions_by_context(run.id), pipeline_name))
+
+
+def last_run(config: ConnectionConfig, pipeline_name: str) -> str | None:
+    """Return the id of the latest run of a pipeline, or None."""
+    if config.WhichOneof("config") == "sqlite" and not Path(describe(config)).is_file():
+        return None
+    runs = _runs(open_store(config), pipeline_name)
+    return str(runs[-1].name) if runs else None
+
+
+def _runs(store: Any, pipeline_name: str) -> list[Any]:
+    """Return the contexts of a pipeline's runs, the oldest first."""
+    from ml_metadata import errors
+
     try:
         pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
     except errors.NotFoundError:  # the type is not registered yet: no pipeline ever ran
         pipeline = None
-    runs = store.get_children_contexts_by_context(pipeline.id) if pipeline else []
-    runs = [run for run in runs if run.type == "pipeline_run" and run_id in (None, run.name)]
-    if not runs:
-        what = f"run {run_id} of pipeline {pipeline_name}" if run_id else f"run of pipeline {pipeline_name}"
-        raise ConfigError(f"{describe(config)} holds no {what}", "check the name, or run the pipeline first")
-    run = max(runs, key=lambda context: context.id)
-    return Outcome(pipeline_name, run.name, _read_nodes(store, store.get_executions_by_context(run.id), pipeline_name))
+    contexts = store.get_children_contexts_by_context(pipeline.id) if pipeline else []
+    return sorted((run for run in contexts if run.type == "pipeline_run"), key=lambda context: context.id)
 
 
 def _read_nodes(store: Any, executions: Iterable[Any], pipeline_name: str) -> tuple[Node, ...]:

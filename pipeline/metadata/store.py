@@ -6,17 +6,19 @@ A password comes from the environment or the URL, and is only used in the connec
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import socket
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.core.errors import AccessError, ConfigError, DatabaseError
+from edgetune.modules.core.faults import MOVE_AWAY
 from edgetune.modules.settings.execution import METADATA_PORTS
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ _SECONDS = 10.0
 """Timeout for the answer of a server."""
 _OLD_TYPES = "components."
 """Beginning of the names of artifact types before 0.1.0."""
+_OF_ML_METADATA = "MLMDEnv"
+"""Table that every database of ML Metadata has."""
 _FIELD = re.compile(r'(password: )("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')')
 
 
@@ -86,10 +90,12 @@ def check(config: ConnectionConfig) -> None:
     Raises:
         ConfigError: The server does not answer, or rejects the user, the password or the database; or the records are
             from a version before 0.1.0.
+        DatabaseError: The file is damaged, or is not a database of ML Metadata.
+        AccessError: The file cannot be read and written.
     """
     kind = config.WhichOneof("config")
     if kind == "sqlite":
-        if Path(describe(config)).is_file():
+        if Path(describe(config)).is_file() and _check_file(Path(describe(config))):
             _check_types(config)
         return
     server = getattr(config, kind)
@@ -105,6 +111,27 @@ def check(config: ConnectionConfig) -> None:
             "to null for a file in the workdir",
         ) from None
     _check_types(config)
+
+
+def _check_file(path: Path) -> bool:
+    """Reject a database that is damaged or another program's, and return whether it has tables.
+
+    ML Metadata opens such a file, and fails later, or adds its tables to those of the other program. Opened for
+    writing, SQLite first rolls back what a killed process was writing; ML Metadata, which reads only, could not.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as database:
+            [wrong] = database.execute("PRAGMA quick_check(1)").fetchone()
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as error:
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise AccessError(f"{path}: cannot be read and written", "allow this user to") from None
+        wrong = str(error)
+    if wrong != "ok":
+        raise DatabaseError(f"{path}: the records of the runs are damaged ({' '.join(wrong.split())})", MOVE_AWAY)
+    if tables and _OF_ML_METADATA not in tables:
+        raise DatabaseError(f"{path}: a database of another program, not of ML Metadata", MOVE_AWAY)
+    return bool(tables)
 
 
 def _check_types(config: ConnectionConfig) -> None:
@@ -140,7 +167,8 @@ def open_store(config: ConnectionConfig) -> Any:
     """Open the store for reading; on a server, missing tables are created.
 
     Raises:
-        ConfigError: It does not exist, or cannot be opened.
+        ConfigError: It does not exist, or a server rejects the connection.
+        DatabaseError: The file cannot be opened.
     """
     from ml_metadata import errors, metadata_store
     from ml_metadata.proto import metadata_store_pb2 as pb
@@ -157,8 +185,7 @@ def open_store(config: ConnectionConfig) -> Any:
     except (RuntimeError, errors.StatusError) as error:
         what = " ".join(str(error).split())
         if config.WhichOneof("config") == "sqlite":
-            remedy = "move the file away; the next run creates a new one"
-            raise ConfigError(f"{describe(config)}: not a database of ML Metadata ({what})", remedy) from None
+            raise DatabaseError(f"{describe(config)}: not a database of ML Metadata ({what})", MOVE_AWAY) from None
         raise ConfigError(
             f"state.metadata {describe(config)}: the server rejects the connection: {what}",
             f"check the user, the password (environment variable {PASSWORD}) and the user's permissions; the server's "
@@ -166,7 +193,7 @@ def open_store(config: ConnectionConfig) -> Any:
         ) from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def without_password(config: ConnectionConfig) -> Iterator[None]:
     """Hide the connection's password in log lines while the context lasts."""
     server = getattr(config, config.WhichOneof("config"))

@@ -67,7 +67,7 @@ ROOMS = {
         "kubeflow": ["pipeline.py", "config", "beam", "dag"],
         "api.py": ["config", "local"],
         "commands": ["api.py", "config", "kubeflow", "submit", "demo"],
-        "cli.py": ["commands", "terminal"],
+        "cli.py": ["commands", "local", "terminal"],
     },
 }  # fmt: skip
 

@@ -93,6 +93,15 @@ def test_a_workdir_that_cannot_be_made_is_refused(tmp_path, photos):
         runner.run(settings(photos), workdir=tmp_path / "file" / "w")
 
 
+@pytest.mark.parametrize("name", ["a[1]", "what?", "all*"])
+def test_a_workdir_that_libraries_take_for_a_pattern_is_refused(tmp_path, photos, name):
+    with pytest.raises(ConfigError, match="which libraries take for a pattern of file names") as caught:
+        runner.run(settings(photos), workdir=tmp_path / name)
+    assert "rename the folder" in caught.value.remedy and not (tmp_path / name).exists()
+    with pytest.raises(ConfigError, match="state.root .* has .* in its name"):
+        runner.run(settings(photos, state={"root": f"/artifacts/{name}"}), workdir=tmp_path / "w")
+
+
 # --- before anything runs
 
 

@@ -1,0 +1,183 @@
+"""Run in a child process, and tell what ended it if it cannot tell itself: a signal, the system, a crash of C++.
+
+A signal must not become a Python exception in the process that runs TensorFlow: raised where C++ calls Python, or
+while TensorFlow's threads wait for the interpreter to end, it aborts the process. So the process that the user started
+imports nothing heavy and waits. At a signal it kills the child, which any later run resumes from (every publication is
+atomic), ends what the child has started, and only then writes the report.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from edgetune.modules.core.child_process import ending
+from edgetune.modules.core.errors import EdgetuneError, MemoryShortage, ProcessKilled
+from edgetune.modules.core.faults import AGAIN
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+_KILLS = Path("/proc/vmstat")
+_SHOW_CURSOR = "\x1b[?25h"
+
+_facts: int | None = None
+"""Descriptor of memory that both processes have: what the child writes before it ends, the parent reads after."""
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A signal ended the run, which a later one resumes."""
+
+    number: int
+
+    def __str__(self) -> str:
+        by = "Ctrl-C" if self.number == signal.SIGINT else signal.Signals(self.number).name
+        return f"interrupted by {by}\n  remedy: {AGAIN}"
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell has it for a process that ended by this signal: 130 after Ctrl-C, 143 after SIGTERM."""
+        return 128 + self.number
+
+
+def supervise(work: Callable[[], int]) -> int | Interrupted | EdgetuneError:
+    """Run `work` in a child process, and return its exit code, or what ended it.
+
+    The child dies with this process. A second signal ends this process at once.
+
+    Args:
+        work: Returns an exit code.
+    """
+    global _facts
+    _facts = os.memfd_create("edgetune")
+    received: list[int] = []
+    child = 0
+
+    def end(number: int, _: object) -> None:
+        if received:
+            os._exit(128 + received[0])
+        received.append(number)
+        if child:
+            os.kill(child, signal.SIGKILL)
+
+    handled = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as after `nohup`
+    before = {number: signal.signal(number, end) for number in handled}
+    _prctl(_SET_CHILD_SUBREAPER, 1)
+    kills = _kills()
+    _flush()
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _be_child(work, handled, parent)
+    if received:  # between the two processes
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    child = 0
+    _end_descendants()
+    code = os.waitstatus_to_exitcode(status)
+    if not received and code >= 0:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        return code
+    number = received[0] if received else -code
+    why = Interrupted(number) if number in _ENDING else _killed(number, _kills() > kills)
+    _report(str(why))
+    return why
+
+
+def began(**facts: Any) -> None:
+    """Note what the report needs if this process is killed: arguments of `aftermath.write`, as JSON has them."""
+    if _facts is not None:
+        os.ftruncate(_facts, 0)
+        os.pwrite(_facts, json.dumps(facts, default=str).encode(), 0)
+
+
+def reported() -> None:
+    """Note that the report is written, so that none is needed."""
+    if _facts is not None:
+        os.ftruncate(_facts, 0)
+
+
+def _be_child(work: Callable[[], int], handled: list[signal.Signals], parent: int) -> NoReturn:
+    code = EdgetuneError.exit_code
+    try:
+        _prctl(_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == parent:
+            for number in handled:
+                signal.signal(number, signal.SIG_DFL)
+            code = work()
+        _flush()
+    finally:
+        # Not by Python's own end: threads of TensorFlow that still ask for the interpreter's lock would abort.
+        os._exit(code)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # Python's for a closed descriptor
+            stream.flush()
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _end_descendants() -> None:
+    """Kill what the child had started: as orphans, they are children of this process now."""
+    while children := _children(os.getpid()):
+        for process in children:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                after_name = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it ended meanwhile
+                continue
+            if int(after_name[1]) == parent:
+                found.append(int(folder.name))
+    return found
+
+
+def _kills() -> int:
+    """Return the number of processes that this system has killed for lack of memory."""
+    try:
+        lines = _KILLS.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def _killed(number: int, for_memory: bool) -> EdgetuneError:
+    remedy = "close other programs, give the machine or the container more memory, or lower training.batch_size; then "
+    if number == signal.SIGKILL and for_memory:
+        return MemoryShortage("the system killed the run, because memory ran out", remedy + AGAIN)
+    if number == signal.SIGKILL:
+        return ProcessKilled("the run was killed (SIGKILL), by somebody or by the system, for memory", remedy + AGAIN)
+    return ProcessKilled(
+        f"the run ended with {ending(-number)} in the native code of a library",
+        f"{AGAIN}; if it happens again, look for the cause at the end of the log: with too little memory, libraries "
+        "end like this too",
+    )
+
+
+def _report(error: str) -> None:
+    """Write the report, if the run had begun."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        print(_SHOW_CURSOR)
+    assert _facts is not None
+    if content := os.pread(_facts, os.fstat(_facts).st_size, 0):
+        from edgetune.pipeline.local import aftermath
+
+        aftermath.write(**json.loads(content), error=error)

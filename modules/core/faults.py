@@ -107,7 +107,7 @@ def _of(error: BaseException) -> EdgetuneError | None:
             if re.search(words, line):
                 named = _PATH.search(line)
                 return _SENTENCES[kind](named[1] if named else None, line)
-    if module == "ml_metadata":
+    if module == "ml_metadata" and type(error).__name__ in ("InternalError", "DataLossError"):
         return _database(None, text)
     return None
 

@@ -35,7 +35,7 @@ from edgetune.pipeline.local.aftermath import outcome_of, report_of, said
 from edgetune.pipeline.local.result import Run, result
 from edgetune.pipeline.metadata.outcome import last_run
 from edgetune.pipeline.metadata.pushes import reasons_to_push, superseded
-from edgetune.pipeline.metadata.store import check, check_texts, connection, without_password
+from edgetune.pipeline.metadata.store import check, check_texts, connection, number_after, without_password
 from edgetune.pipeline.preflight.run import check_run, find_source
 from edgetune.pipeline.report import summary
 from edgetune.pipeline.terminal.console import Console
@@ -111,6 +111,7 @@ def _run(settings: RunSettings, workdir: Path, verbose: bool, cache: bool) -> Ru
             console.detail(f"{source.size}, TensorFlow, TFX")
             database.parent.mkdir(parents=True, exist_ok=True)
             places = _places(settings, workdir)
+            number_after(store, places.root)
             places = replace(places, after=reasons_to_push(store, places.pushers))
             pipeline = _build(settings, source, places, store, flags, cache)
             check_texts(store, pipeline)

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from edgetune.modules.core.errors import AccessError, ConfigError, DatabaseError
 from edgetune.modules.core.faults import MOVE_AWAY
 from edgetune.modules.settings.execution import METADATA_PORTS
+from edgetune.modules.storage import filesystem
 
 if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
@@ -32,6 +33,8 @@ _OLD_TYPES = "components."
 """Beginning of the names of artifact types before 0.1.0."""
 _OF_ML_METADATA = "MLMDEnv"
 """Table that every database of ML Metadata has."""
+_NUMBERED = ("*/*/*", "*/.system/executor_execution/*")
+"""Folders below the root that TFX names by the number of an execution."""
 _FIELD = re.compile(r'(password: )("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')')
 
 
@@ -132,6 +135,39 @@ def _check_file(path: Path) -> bool:
     if tables and _OF_ML_METADATA not in tables:
         raise DatabaseError(f"{path}: a database of another program, not of ML Metadata", MOVE_AWAY)
     return bool(tables)
+
+
+def number_after(config: ConnectionConfig, root: str) -> None:
+    """Make the numbers of executions in a file begin above those that name folders of artifacts.
+
+    TFX names the folders by these numbers. Those of a new file, or of an older copy, would begin again where folders
+    are: components would empty them, or fail.
+
+    Args:
+        config: A connection; of a server, the numbers are its own.
+        root: Folder or URL of the pipeline's artifacts.
+    """
+    from ml_metadata import metadata_store
+
+    if config.WhichOneof("config") != "sqlite":
+        return
+    path = Path(describe(config))
+    if not path.is_file() or not path.stat().st_size:
+        metadata_store.MetadataStore(config)  # makes the tables
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        # Where SQLite keeps the last number of a table whose numbers it never uses again (sqlite.org/autoinc.html).
+        [last] = database.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'Execution'").fetchone()
+        if filesystem.is_remote(root) and last is not None:
+            return  # to list a store takes a request for each thousand files
+        found = [int(name) for folder in _NUMBERED for name in _last_parts(root, folder) if name.isdecimal()]
+        if (highest := max(found, default=0)) > (last or 0):
+            database.execute("DELETE FROM sqlite_sequence WHERE name = 'Execution'")
+            database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('Execution', ?)", (highest,))
+            database.commit()
+
+
+def _last_parts(root: str, pattern: str) -> list[str]:
+    return [path.rpartition("/")[2] for path in filesystem.matching(root, pattern)]
 
 
 def _check_types(config: ConnectionConfig) -> None:

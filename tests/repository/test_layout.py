@@ -37,7 +37,7 @@ ROOMS = {
     },
     "components": {
         "common": [],
-        "resolvers": [],
+        "resolvers": ["common"],
         "cross_validator": ["common"],
         "curated_schema": ["common"],
         "data_validation": ["common"],

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from edgetune.modules.core import child_process
-from edgetune.modules.core.errors import AccessError, MachineError, MemoryShortage, ProcessKilled
+from edgetune.modules.core.errors import AccessError, DatabaseError, MachineError, MemoryShortage, ProcessKilled
 from edgetune.pipeline.local import supervisor
 from tests.helpers.fork_server import ForkServer
 
@@ -178,6 +178,25 @@ def test_a_process_that_was_killed_for_memory_is_told_by_the_count_of_the_system
     assert supervisor._kills() == 3
     assert isinstance(supervisor._killed(9, for_memory=True), MemoryShortage)
     assert isinstance(supervisor._killed(9, for_memory=False), ProcessKilled)
+
+
+# --- what the remedies promise
+
+
+def test_a_run_after_the_database_was_moved_away_leaves_the_earlier_folders_alone(run, tmp_path):
+    assert run("none").code == REFUSED
+    database = tmp_path / "w" / "tfx_metadata" / "birds" / "metadata.db"
+    database.write_bytes(database.read_bytes()[:10_000])
+    damaged = run("none")
+    assert damaged.code == DatabaseError.exit_code
+    assert f"{database}: the records of the runs are damaged" in damaged.error and "move the file away" in damaged.error
+    database.rename(tmp_path / "old.db")
+    [earlier] = tmp_path.glob("w/tfx_pipeline_output/birds/CuratedSchema/schema/1/*")
+    before = earlier.stat().st_mtime_ns
+    again = run("none")
+    assert again.code == REFUSED, again.error
+    assert earlier.stat().st_mtime_ns == before
+    assert len(list(earlier.parent.parent.iterdir())) == 2
 
 
 # --- faults of the machine

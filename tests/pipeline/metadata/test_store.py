@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,15 @@ from edgetune.modules.core.errors import ConfigError, DatabaseError
 from edgetune.pipeline.config.load import config_digest, load, to_yaml
 from edgetune.pipeline.local.observed_runner import run_observed
 from edgetune.pipeline.metadata.outcome import CACHED, read_outcome
-from edgetune.pipeline.metadata.store import PASSWORD, check, check_texts, connection, describe, without_password
+from edgetune.pipeline.metadata.store import (
+    PASSWORD,
+    check,
+    check_texts,
+    connection,
+    describe,
+    number_after,
+    without_password,
+)
 from tests.fakes import postgres
 from tests.helpers.node_states import Seen
 from tests.helpers.recorded_run import Recorder
@@ -155,6 +164,40 @@ def test_an_empty_file_is_what_a_killed_first_run_may_leave(tmp_path):
     path = tmp_path / "metadata.db"
     path.touch()
     check(connection(None, path))
+
+
+# --- numbers of executions
+
+
+def first_number(path: Path) -> int:
+    recorder = Recorder(path, "birds")
+    recorder.run(str(uuid.uuid4()))
+    return recorder.node("Transform")
+
+
+def test_numbers_of_a_new_file_begin_above_the_folders_that_there_are(tmp_path):
+    root, path = tmp_path / "birds", tmp_path / "metadata.db"
+    for name in ("Trainer/model/7", "Transform/.system/executor_execution/12", "Trainer/model/notes"):
+        (root / name).mkdir(parents=True)
+    number_after(connection(None, path), str(root))
+    check(connection(None, path))
+    assert first_number(path) == 13
+
+
+def test_numbers_go_on_where_the_folders_are_those_of_the_file(tmp_path):
+    path = tmp_path / "metadata.db"
+    assert first_number(path) == 1
+    (tmp_path / "birds/Transform/graph/1").mkdir(parents=True)
+    number_after(connection(None, path), str(tmp_path / "birds"))
+    assert first_number(path) == 2
+
+
+def test_numbers_of_an_older_copy_skip_what_was_made_since(tmp_path):
+    path = tmp_path / "metadata.db"
+    first_number(path)
+    (tmp_path / "birds/Transform/graph/30").mkdir(parents=True)
+    number_after(connection(None, path), str(tmp_path / "birds"))
+    assert first_number(path) == 31
 
 
 # --- servers that do not answer

@@ -61,7 +61,11 @@ def _supervised(arguments: Sequence[str]) -> int:
     from edgetune.pipeline.local.supervisor import supervise
 
     open_closed_descriptors()
-    end = supervise(lambda: main(arguments))
+    try:
+        end = supervise(lambda: main(arguments))
+    except OSError as error:
+        remedy = "free space there, or name another folder in the environment variable TMPDIR"
+        return _failed(MachineError(f"no temporary files can be written: {error.strerror or error}", remedy))
     if isinstance(end, int):
         return end
     _say(f"edgetune: {end}")

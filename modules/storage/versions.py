@@ -23,7 +23,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from edgetune.modules.core.errors import PushError
-from edgetune.modules.storage import filesystem
+from edgetune.modules.storage import filesystem, leftovers, permissions
 from edgetune.modules.storage.filesystem import files_of
 
 _BLOCK = 1 << 20
@@ -61,14 +61,20 @@ def push(source: str, destination: str, last: str) -> Pushed:
 def _push_local(source: str, files: list[str], destination: str) -> Pushed:
     folder = Path(destination).absolute()
     made = not folder.exists()
-    part = None
+    part = mark = None
     try:
+        readers = permissions.policy(folder)
+        new = [above for above in (folder, *folder.parents) if not above.exists()]
         folder.mkdir(parents=True, exist_ok=True)
+        permissions.apply(readers, new)
+        leftovers.sweep_parts(folder)
         version = _next_version([entry.name for entry in folder.iterdir()])
         part = folder / f".{version}.{uuid.uuid4().hex}.part"  # containers on one volume all have process 1
         part.mkdir()
+        mark = leftovers.mark(part)
         for name in files:
             _copy_synced(f"{source}/{name}", part / name)
+        permissions.apply(readers, (part, *part.rglob("*")))
         for below in (part, *(entry for entry in part.rglob("*") if entry.is_dir())):
             _sync_folder(below)
         # Renaming to a version that was taken meanwhile fails, because versions are not empty folders: try the next.
@@ -86,6 +92,8 @@ def _push_local(source: str, files: list[str], destination: str) -> Pushed:
     finally:
         if part is not None and part.exists():
             shutil.rmtree(part, ignore_errors=True)
+        if mark is not None:
+            os.close(mark)
         if made:
             with contextlib.suppress(OSError):  # it has versions, or was not made
                 folder.rmdir()

@@ -26,6 +26,7 @@ from edgetune.modules.core import progress
 from edgetune.modules.core.errors import ConfigError, EdgetuneError, PushError
 from edgetune.modules.core.faults import fault
 from edgetune.modules.core.gc_pause import gc_paused
+from edgetune.modules.core.wording import counted
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.beam.failure import engine_failure
@@ -36,6 +37,7 @@ from edgetune.pipeline.local.result import Run, result
 from edgetune.pipeline.metadata.outcome import last_run
 from edgetune.pipeline.metadata.pushes import reasons_to_push, superseded
 from edgetune.pipeline.metadata.store import check, check_texts, connection, number_after, without_password
+from edgetune.pipeline.metadata.unfinished import sweep
 from edgetune.pipeline.preflight.run import check_run, find_source
 from edgetune.pipeline.report import summary
 from edgetune.pipeline.terminal.console import Console
@@ -112,6 +114,8 @@ def _run(settings: RunSettings, workdir: Path, verbose: bool, cache: bool) -> Ru
             database.parent.mkdir(parents=True, exist_ok=True)
             places = _places(settings, workdir)
             number_after(store, places.root)
+            if swept := sweep(store, places.root):
+                console.line(f"edgetune: removed {counted(len(swept), 'folder')} that a killed run left")
             places = replace(places, after=reasons_to_push(store, places.pushers))
             pipeline = _build(settings, source, places, store, flags, cache)
             check_texts(store, pipeline)

@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any, NoReturn
 from edgetune.modules.core.child_process import ending
 from edgetune.modules.core.errors import EdgetuneError, MemoryShortage, ProcessKilled
 from edgetune.modules.core.faults import AGAIN
+from edgetune.modules.storage.leftovers import temporary_folder
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
@@ -50,11 +52,21 @@ class Interrupted:
 def supervise(work: Callable[[], int]) -> int | Interrupted | EdgetuneError:
     """Run `work` in a child process, and return its exit code, or what ended it.
 
-    The child dies with this process. A second signal ends this process at once.
+    The child dies with this process. A second signal ends this process at once. Temporary files of the child, of its
+    libraries and of what it starts are in a folder of their own, which is removed at the end; one that a killed process
+    left is removed by the next.
 
     Args:
         work: Returns an exit code.
+
+    Raises:
+        OSError: No folder for temporary files can be written.
     """
+    with temporary_folder() as folder:
+        return _supervise(work, folder)
+
+
+def _supervise(work: Callable[[], int], temporary: Path) -> int | Interrupted | EdgetuneError:
     global _facts
     _facts = os.memfd_create("edgetune")
     received: list[int] = []
@@ -75,6 +87,7 @@ def supervise(work: Callable[[], int]) -> int | Interrupted | EdgetuneError:
     parent = os.getpid()
     child = os.fork()
     if child == 0:
+        _use(temporary)
         _be_child(work, handled, parent)
     if received:  # between the two processes
         os.kill(child, signal.SIGKILL)
@@ -117,6 +130,13 @@ def _be_child(work: Callable[[], int], handled: list[signal.Signals], parent: in
     finally:
         # Not by Python's own end: threads of TensorFlow that still ask for the interpreter's lock would abort.
         os._exit(code)
+
+
+def _use(temporary: Path) -> None:
+    """Put the temporary files of this process and its children into a folder."""
+    # TensorFlow Hub keeps models beside temporary files, for later runs.
+    os.environ.setdefault("TFHUB_CACHE_DIR", str(Path(tempfile.gettempdir(), "tfhub_modules")))
+    os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
 
 
 def _flush() -> None:

@@ -33,7 +33,7 @@ _OLD_TYPES = "components."
 """Beginning of the names of artifact types before 0.1.0."""
 _OF_ML_METADATA = "MLMDEnv"
 """Table that every database of ML Metadata has."""
-_NUMBERED = ("*/*/*", "*/.system/executor_execution/*")
+NUMBERED = ("*/*/*", "*/.system/executor_execution/*")
 """Folders below the root that TFX names by the number of an execution."""
 _FIELD = re.compile(r'(password: )("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')')
 
@@ -159,7 +159,7 @@ def number_after(config: ConnectionConfig, root: str) -> None:
         [last] = database.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'Execution'").fetchone()
         if filesystem.is_remote(root) and last is not None:
             return  # to list a store takes a request for each thousand files
-        found = [int(name) for folder in _NUMBERED for name in _last_parts(root, folder) if name.isdecimal()]
+        found = [int(name) for folder in NUMBERED for name in _last_parts(root, folder) if name.isdecimal()]
         if (highest := max(found, default=0)) > (last or 0):
             database.execute("DELETE FROM sqlite_sequence WHERE name = 'Execution'")
             database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('Execution', ?)", (highest,))

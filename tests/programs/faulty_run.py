@@ -12,6 +12,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,6 +55,7 @@ def signalled(number: int, child: bool = False) -> Callable[[str], None]:
     def fault(folder: str) -> None:
         sleeper = subprocess.Popen(["sleep", "600"])
         (Path(folder) / CHILD).write_text(str(sleeper.pid))
+        (Path(folder) / "temporary").write_text(tempfile.mkdtemp(prefix="beam-"))
         os.kill(os.getppid(), number)
         if child:
             os.kill(os.getpid(), number)
@@ -146,6 +148,7 @@ def main(fault: str, workdir: str, photos: str, *arguments: str) -> None:
             enable_cache=cache,
         )
 
+    tempfile.tempdir = None  # of the server that this is a fork of
     executor.Executor.Do = do
     edgetune.pipeline.pipeline.create_pipeline = create
     runner.check_run = lambda *_: Choice("the CPU", "nothing is trained")

@@ -44,6 +44,33 @@ def test_the_version_is_the_time_and_its_content_is_the_source(source, tmp_path)
     assert [path.name for path in (tmp_path / "deep" / "served").iterdir()] == [pushed.version]
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o000])
+@pytest.mark.parametrize(
+    ("policy", "file", "folder"), [(0o755, 0o644, 0o755), (0o750, 0o640, 0o750), (0o700, 0o600, 0o700)]
+)
+def test_whoever_may_read_the_destination_may_read_what_is_pushed(source, tmp_path, umask, policy, file, folder):
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served").chmod(policy)
+    before = os.umask(umask)
+    try:
+        # The folders between are made by the push.
+        pushed = Path(push(str(source), str(tmp_path / "served" / "birds" / "saved_model")).path)
+    finally:
+        os.umask(before)
+    writable = 0o022 & ~umask
+    for path in (*pushed.rglob("*"), pushed, pushed.parent, pushed.parents[1]):
+        mode = path.stat().st_mode & 0o777
+        assert mode & ~writable == (folder if path.is_dir() else file), path
+
+
+def test_what_a_killed_push_left_is_swept_by_the_next(source, tmp_path):
+    left = tmp_path / "served" / f".7.{'0a' * 16}.part"
+    left.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    pushed = push(str(source), str(tmp_path / "served"))
+    assert [path.name for path in (tmp_path / "served").iterdir()] == [pushed.version]
+
+
 def test_a_newer_push_has_a_larger_version_even_in_the_same_second_or_after_the_clock_was_set_back(source, tmp_path):
     first, second = (int(push(str(source), str(tmp_path / "served")).version) for _ in range(2))
     assert second > first

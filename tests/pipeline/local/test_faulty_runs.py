@@ -73,13 +73,14 @@ class Ended:
 def run(server: ForkServer, photos: Path, tmp_path: Path):
     def start(fault: str, workdir: Path | None = None, *arguments: str) -> Ended:
         workdir = workdir or tmp_path / "w"
+        (tmp_path / "temporary").mkdir(exist_ok=True)
         done = subprocess.run(
             server.command("tests.programs.faulty_run", fault, str(workdir), str(photos), *arguments),
             capture_output=True,
             text=True,
             check=False,
             timeout=120,
-            env=child_process.environment(),
+            env={**child_process.environment(), "TMPDIR": str(tmp_path / "temporary")},
             cwd=tmp_path,
         )
         return Ended(done.returncode, done.stdout, done.stderr, workdir)
@@ -121,6 +122,10 @@ def test_a_signal_ends_a_run_and_all_that_it_started_with_a_report(run, fault, c
     assert f"interrupted by {by}" in ended.report
     [child] = ended.workdir.rglob("child.pid")
     assert gone(int(child.read_text()))
+    # Nothing is left where temporary files are.
+    [named] = ended.workdir.rglob("schema/1/temporary")
+    temporary = ended.workdir.parent / "temporary"
+    assert temporary in Path(named.read_text()).parents and list(temporary.iterdir()) == []
 
 
 def test_a_run_that_was_interrupted_resumes_in_the_same_workdir(run):
@@ -128,6 +133,9 @@ def test_a_run_that_was_interrupted_resumes_in_the_same_workdir(run):
     again = run("none")
     assert again.code == REFUSED, again.error
     assert len(list(again.workdir.glob("reports/birds/*/index.html"))) == 2
+    assert "edgetune: removed 2 folders that a killed run left" in again.out
+    [schema] = again.workdir.glob("tfx_pipeline_output/birds/CuratedSchema/schema/*")
+    assert schema.name == "2"
 
 
 def test_a_second_signal_ends_a_run_while_its_report_is_written(root):

@@ -21,6 +21,7 @@ from edgetune.pipeline.commands.bundle import predict, verify
 from edgetune.pipeline.commands.compile import compile_command
 from edgetune.pipeline.commands.config import config
 from edgetune.pipeline.commands.demo import demo
+from edgetune.pipeline.commands.gc import gc
 from edgetune.pipeline.commands.run import run
 from edgetune.pipeline.commands.submit import submit
 from edgetune.pipeline.terminal.output import Output, OutputError, ReaderGone, discard, open_closed_descriptors
@@ -42,7 +43,7 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    commands=[run, config, verify, predict, demo, compile_command, submit],
+    commands=[run, gc, config, verify, predict, demo, compile_command, submit],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="edgetune", message="edgetune %(version)s")

@@ -40,7 +40,7 @@ def temporary_folder() -> Iterator[Path]:
         OSError: No folder for temporary files can be written.
     """
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{_RUN}*")):
-        _remove_if_dead(folder, 0)
+        _is_dead(folder, 0, remove=True)
     while True:
         made = Path(tempfile.mkdtemp(prefix=_RUN))
         lock = mark(made)
@@ -54,18 +54,23 @@ def temporary_folder() -> Iterator[Path]:
         os.close(lock)
 
 
-def sweep_parts(destination: Path) -> list[Path]:
-    """Remove what killed pushes left in a folder of versions, and return it.
+def dead_parts(destination: Path) -> list[Path]:
+    """Return what killed pushes left in a folder of versions.
 
     Args:
         destination: The folder; versions are written in it as hidden folders first (`modules.storage.versions`).
     """
     found = [folder for folder in sorted(destination.glob(".*.part")) if _PART.fullmatch(folder.name)]
-    return [folder for folder in found if _remove_if_dead(folder, QUIET_SECONDS)]
+    return [folder for folder in found if _is_dead(folder, QUIET_SECONDS)]
 
 
-def _remove_if_dead(folder: Path, quiet_seconds: float) -> bool:
-    """Remove a folder of this user that nobody has marked, and return whether it was."""
+def sweep_parts(destination: Path) -> list[Path]:
+    """Remove what killed pushes left in a folder of versions, and return it."""
+    return [folder for folder in dead_parts(destination) if _is_dead(folder, QUIET_SECONDS, remove=True)]
+
+
+def _is_dead(folder: Path, quiet_seconds: float, remove: bool = False) -> bool:
+    """Return whether this is a folder of this user that nobody has marked; if so, remove it before anybody can."""
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:  # gone, or not a folder
@@ -74,8 +79,9 @@ def _remove_if_dead(folder: Path, quiet_seconds: float) -> bool:
         if os.fstat(lock).st_uid != os.geteuid() or time.time() - _changed(folder) < quiet_seconds:
             return False
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder)
-    except OSError:  # marked, without locks, or not ours to remove
+        if remove:
+            shutil.rmtree(folder)
+    except OSError:  # marked, on a file system without locks, or not ours to remove
         return False
     finally:
         os.close(lock)

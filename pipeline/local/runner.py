@@ -90,7 +90,7 @@ def _run(settings: RunSettings, workdir: Path, verbose: bool, cache: bool) -> Ru
     _check_name("state.root", settings.state.root or "")
     log = workdir / "logs" / f"{settings.name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
     flags = beam_flags(settings.beam)
-    with _removed_if_nothing_began(workdir, log) as begin, _only_run_in(workdir), capture(log, verbose) as terminal:
+    with _removed_if_nothing_began(workdir, log) as begin, only_run_in(workdir), capture(log, verbose) as terminal:
         logging.set_verbosity(logging.INFO)
         live = False if verbose else None
         # Importing TensorFlow and TFX takes longer than most components, and a minute on a busy machine.
@@ -193,7 +193,7 @@ def _removed_if_nothing_began(workdir: Path, log: Path) -> Iterator[Callable[[],
 
 
 @contextmanager
-def _only_run_in(workdir: Path) -> Iterator[None]:
+def only_run_in(workdir: Path) -> Iterator[None]:
     """Lock the workdir for this process: two runs at once would write into one database."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)

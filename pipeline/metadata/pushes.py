@@ -20,7 +20,8 @@ from edgetune.pipeline.metadata.store import describe, open_store
 
 AFTER = "after"
 """Property of both pushers: the version that the push comes after; absent in most."""
-_TYPES = {names.SAVED_MODEL_PUSHER: "PushedModel", names.EDGE_PUSHER: "edgetune.PushedBundle"}
+PUSHED_TYPES = {names.SAVED_MODEL_PUSHER: "PushedModel", names.EDGE_PUSHER: "edgetune.PushedBundle"}
+"""Type of the artifact that a pusher outputs, by pusher."""
 
 
 def reasons_to_push(config: Any, destinations: Mapping[str, str]) -> dict[str, str]:
@@ -38,7 +39,7 @@ def reasons_to_push(config: Any, destinations: Mapping[str, str]) -> dict[str, s
             served = filesystem.versions(destination)[-1:]
         except OSError:  # the pusher will say so
             continue
-        for artifact in store.get_artifacts_by_type(_TYPES[pusher]):
+        for artifact in store.get_artifacts_by_type(PUSHED_TYPES[pusher]):
             if [artifact.custom_properties[names.PUSHED_VERSION].string_value] != [str(version) for version in served]:
                 continue
             made = [event.execution_id for event in store.get_events_by_artifact_ids([artifact.id])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,16 @@ class Recorder:
         state: str = "COMPLETE",
         outputs: Mapping[str, Made] | None = None,
         properties: Mapping[str, Any] | None = None,
+        inputs: Sequence[tuple[str, str]] = (),
     ) -> int:
         """Record an execution, RUNNING first as TFX does. A cached one outputs the earlier artifacts.
+
+        Args:
+            node_id: Id of the node.
+            state: State in which it ends.
+            outputs: Artifacts by output key.
+            properties: Execution properties.
+            inputs: Nodes and their output keys, of which the latest artifacts are inputs.
 
         Returns:
             The id of the execution.
@@ -60,6 +68,11 @@ class Recorder:
                 pairs += [
                     (artifact, _event(execution.id, key, artifact.id)) for artifact in artifacts if owner == node_id
                 ]
+        for source in inputs:
+            for artifact in self.artifacts[source]:
+                pairs.append(
+                    (artifact, pb.Event(type=pb.Event.INPUT, execution_id=execution.id, artifact_id=artifact.id))
+                )
         _, ids, _ = self.store.put_execution(execution, pairs, contexts)
         for (artifact, _), identifier in zip(pairs, ids, strict=True):
             artifact.id = identifier

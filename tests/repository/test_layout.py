@@ -66,7 +66,7 @@ ROOMS = {
         "local": ["pipeline.py", "preflight", "beam", "metadata", "report", "terminal"],
         "kubeflow": ["pipeline.py", "config", "beam", "dag"],
         "api.py": ["config", "local"],
-        "commands": ["api.py", "config", "kubeflow", "submit", "demo"],
+        "commands": ["api.py", "config", "local", "report", "kubeflow", "submit", "demo"],
         "cli.py": ["commands", "local", "terminal"],
     },
 }  # fmt: skip

@@ -73,11 +73,11 @@ def photos(tmp_path: Path) -> Path:
 
 def test_a_workdir_in_use_is_refused_until_the_other_run_ends(tmp_path, photos):
     with (
-        runner._only_run_in(tmp_path / "w"),
+        runner.only_run_in(tmp_path / "w"),
         pytest.raises(ConfigError, match="another run is using it"),
     ):
         runner.run(settings(photos), workdir=tmp_path / "w")
-    with runner._only_run_in(tmp_path / "w"):
+    with runner.only_run_in(tmp_path / "w"):
         pass
 
 

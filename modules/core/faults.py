@@ -99,7 +99,7 @@ def _of(error: BaseException) -> EdgetuneError | None:
         return None
     if found := _OURS.search(text):
         kind_of_ours = getattr(errors, found[1], EdgetuneError)
-        return kind_of_ours(found[2], found[3] or "")  # type: ignore[no-any-return]
+        return kind_of_ours(found[2], found[3] or "")
     # Of a traceback, only what was raised: a line of code in it may say anything.
     lines = _RAISED.findall(text.partition(_TRACEBACK)[2]) if _TRACEBACK in text else [text]
     for line in reversed(lines):

@@ -95,11 +95,11 @@ def _supervise(work: Callable[[], int], temporary: Path) -> int | Interrupted | 
     child = 0
     _end_descendants()
     code = os.waitstatus_to_exitcode(status)
-    if not received and code >= 0:
+    if code >= 0:  # it ended by itself, before any signal
         for number, handler in before.items():
             signal.signal(number, handler)
         return code
-    number = received[0] if received else -code
+    number = int(received[0] if received else -code)
     why = Interrupted(number) if number in _ENDING else _killed(number, _kills() > kills)
     _report(str(why))
     return why

@@ -99,8 +99,8 @@ def _supervise(work: Callable[[], int], temporary: Path) -> int | Interrupted | 
         for number, handler in before.items():
             signal.signal(number, handler)
         return code
-    number = int(received[0] if received else -code)
-    why = Interrupted(number) if number in _ENDING else _killed(number, _kills() > kills)
+    by = received[0] if received else -code
+    why = Interrupted(by) if by in _ENDING else _killed(by, _kills() > kills)
     _report(str(why))
     return why
 

@@ -64,6 +64,9 @@ def _supervised(arguments: Sequence[str]) -> int:
     open_closed_descriptors()
     try:
         end = supervise(lambda: main(arguments))
+    except KeyboardInterrupt:  # before there is a run
+        _say("edgetune: interrupted")
+        return INTERRUPTED
     except OSError as error:
         remedy = "free space there, or name another folder in the environment variable TMPDIR"
         return _failed(MachineError(f"no temporary files can be written: {error.strerror or error}", remedy))

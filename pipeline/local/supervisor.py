@@ -82,7 +82,7 @@ def _supervise(work: Callable[[], int], temporary: Path) -> int | Interrupted | 
     handled = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as after `nohup`
     before = {number: signal.signal(number, end) for number in handled}
     _prctl(_SET_CHILD_SUBREAPER, 1)
-    kills = _kills()
+    kills, others = _kills(), _children()
     _flush()
     parent = os.getpid()
     child = os.fork()
@@ -93,7 +93,7 @@ def _supervise(work: Callable[[], int], temporary: Path) -> int | Interrupted | 
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     child = 0
-    _end_descendants()
+    _end_descendants(others)
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:  # it ended by itself, before any signal
         for number, handler in before.items():
@@ -149,24 +149,31 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _end_descendants() -> None:
-    """Kill what the child had started: as orphans, they are children of this process now."""
-    while children := _children(os.getpid()):
+def _end_descendants(before: set[int]) -> None:
+    """Kill what the child had started: as orphans, they are children of this process now.
+
+    Those of another session are somebody else's: the first process of a container gets the orphans of all.
+
+    Args:
+        before: Children of this process that are older than the run.
+    """
+    while children := _children() - before:
         for process in children:
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
 
 
-def _children(parent: int) -> list[int]:
-    found = []
+def _children() -> set[int]:
+    """Return the children of this process that are of its session."""
+    found = set()
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             try:
-                after_name = (folder / "stat").read_text().rpartition(")")[2].split()
+                _, parent, _, session, *_ = (folder / "stat").read_text().rpartition(")")[2].split()
             except OSError:  # it ended meanwhile
                 continue
-            if int(after_name[1]) == parent:
-                found.append(int(folder.name))
+            if (int(parent), int(session)) == (os.getpid(), os.getsid(0)):
+                found.add(int(folder.name))
     return found
 
 
@@ -200,4 +207,7 @@ def _report(error: str) -> None:
     if content := os.pread(_facts, os.fstat(_facts).st_size, 0):
         from edgetune.pipeline.local import aftermath
 
-        aftermath.write(**json.loads(content), error=error)
+        try:
+            aftermath.write(**json.loads(content), error=error)
+        except Exception as failure:  # noqa: BLE001 - why the run ended matters more
+            print(f"the report could not be written: {aftermath.said(failure)}", file=sys.stderr)

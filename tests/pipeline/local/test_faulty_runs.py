@@ -152,6 +152,21 @@ def test_a_second_signal_ends_a_run_while_its_report_is_written(root):
         assert process.wait(timeout=30) == 130
 
 
+def test_children_that_are_older_than_the_run_are_left_alone(root):
+    program = (
+        "import subprocess\n"
+        "from edgetune.pipeline.local import supervisor\n"
+        "older = subprocess.Popen(['sleep', '60'])\n"
+        "def work():\n"
+        "    subprocess.Popen(['sleep', '60'])\n"
+        "    return 7\n"
+        "print(supervisor.supervise(work), older.poll(), supervisor._children() == {older.pid})\n"
+        "older.kill()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout == "7 None True\n"
+
+
 def test_a_run_dies_with_the_process_that_the_user_started(root):
     program = (
         "import os, time\n"

@@ -44,12 +44,15 @@ _WORDS = {
     "full": r"No space left on device|Disk quota exceeded|database or disk is full",
     "large": r"File too large",
     "memory": r"\bMemoryError\b|std::bad_alloc|Cannot allocate memory|OOM when allocating|failed to allocate memory"
-    r"|can't start new thread|Unable to allocate .* for an array",
+    r"|failed to map segment|can't start new thread|Unable to allocate .* for an array",
     "database": r"database disk image is malformed|file is not a database|disk I/O error|malformed database schema",
     "access": r"Permission denied|Read-only file system|Operation not permitted|attempt to write a readonly database",
     "files": r"Too many open files",
 }
-_WRAPPING = (OSError, RuntimeError, sqlite3.Error)
+# The last words of C++ and of LLVM, which compiles for TensorFlow.
+_NATIVE = rf"{_WORDS['memory']}|pthread_create failed|LLVM ERROR: out of memory|Out of memory"
+_LAST_LINES = 20
+_WRAPPING = (OSError, RuntimeError, ImportError, sqlite3.Error)
 _RAISED = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception|bad_alloc|Shortage|Killed)\b.*$", re.M)
 _OURS = re.compile(r"^edgetune\.modules\.core\.errors\.(\w+): (.*)(?:\n  remedy: (.*))?$", re.M)
 _STEP = re.compile(r" \[while running '.*?'\]")
@@ -70,6 +73,16 @@ def fault(error: BaseException) -> EdgetuneError | None:
         if found := _of(one):
             return found
     return None
+
+
+def memory_shortage(log: str) -> EdgetuneError | None:
+    """Return what the end of a log says, of a process that C++ has aborted, if it is that memory ran out.
+
+    Args:
+        log: Its last lines.
+    """
+    lines = [line for line in log.splitlines()[-_LAST_LINES:] if re.search(_NATIVE, line)]
+    return _memory(None, lines[-1]) if lines else None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

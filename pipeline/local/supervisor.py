@@ -8,12 +8,14 @@ atomic), ends what the child has started, and only then writes the report.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +23,14 @@ from typing import Any, NoReturn
 
 from edgetune.modules.core.child_process import ending
 from edgetune.modules.core.errors import EdgetuneError, MemoryShortage, ProcessKilled
-from edgetune.modules.core.faults import AGAIN
+from edgetune.modules.core.faults import AGAIN, memory_shortage
 from edgetune.modules.storage.leftovers import temporary_folder
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _KILLS = Path("/proc/vmstat")
+_POLL_SECONDS = 0.05
+_END_BYTES = 1 << 14
 _SHOW_CURSOR = "\x1b[?25h"
 
 _facts: int | None = None
@@ -91,17 +95,26 @@ def _supervise(work: Callable[[], int], temporary: Path) -> int | Interrupted | 
         _be_child(work, handled, parent)
     if received:  # between the two processes
         os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+    # Python calls a handler of signals between two instructions: one that comes just before a call that waits for the
+    # child would be heard when the child ends.
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        time.sleep(_POLL_SECONDS)
     child = 0
     _end_descendants(others)
-    code = os.waitstatus_to_exitcode(status)
+    code = os.waitstatus_to_exitcode(ended[1])
     if code >= 0:  # it ended by itself, before any signal
         for number, handler in before.items():
             signal.signal(number, handler)
         return code
     by = received[0] if received else -code
-    why = Interrupted(by) if by in _ENDING else _killed(by, _kills() > kills)
-    _report(str(why))
+    content = os.pread(_facts, os.fstat(_facts).st_size, 0)
+    facts = json.loads(content) if content else None
+    log = _end_of(facts["log"]) if facts and by not in _ENDING else ""
+    why = Interrupted(by) if by in _ENDING else _killed(by, _kills() > kills, log)
+    if sys.stdout is not None and sys.stdout.isatty():
+        print(_SHOW_CURSOR)
+    if facts is not None:
+        _report(facts, str(why))
     return why
 
 
@@ -186,28 +199,38 @@ def _kills() -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
-def _killed(number: int, for_memory: bool) -> EdgetuneError:
+def _killed(number: int, for_memory: bool, log: str) -> EdgetuneError:
+    """Return what a signal means that somebody else sent to the run, or that it sent itself.
+
+    Args:
+        number: The signal.
+        for_memory: Whether the system has killed any process for lack of memory meanwhile.
+        log: The last lines of the log.
+    """
     remedy = "close other programs, give the machine or the container more memory, or lower training.batch_size; then "
     if number == signal.SIGKILL and for_memory:
         return MemoryShortage("the system killed the run, because memory ran out", remedy + AGAIN)
     if number == signal.SIGKILL:
         return ProcessKilled("the run was killed (SIGKILL), by somebody or by the system, for memory", remedy + AGAIN)
-    return ProcessKilled(
+    return memory_shortage(log) or ProcessKilled(
         f"the run ended with {ending(-number)} in the native code of a library",
         f"{AGAIN}; if it happens again, look for the cause at the end of the log: with too little memory, libraries "
         "end like this too",
     )
 
 
-def _report(error: str) -> None:
-    """Write the report, if the run had begun."""
-    if sys.stdout is not None and sys.stdout.isatty():
-        print(_SHOW_CURSOR)
-    assert _facts is not None
-    if content := os.pread(_facts, os.fstat(_facts).st_size, 0):
-        from edgetune.pipeline.local import aftermath
+def _end_of(log: str) -> str:
+    with contextlib.suppress(OSError), open(log, "rb") as file:
+        file.seek(max(os.fstat(file.fileno()).st_size - _END_BYTES, 0))
+        return file.read().decode(errors="replace")
+    return ""
 
-        try:
-            aftermath.write(**json.loads(content), error=error)
-        except Exception as failure:  # noqa: BLE001 - why the run ended matters more
-            print(f"the report could not be written: {aftermath.said(failure)}", file=sys.stderr)
+
+def _report(facts: dict[str, Any], error: str) -> None:
+    """Write the report of a run that had begun."""
+    from edgetune.pipeline.local import aftermath
+
+    try:
+        aftermath.write(**facts, error=error)
+    except Exception as failure:  # noqa: BLE001 - why the run ended matters more
+        print(f"the report could not be written: {aftermath.said(failure)}", file=sys.stderr)

@@ -96,6 +96,22 @@ def test_an_interrupt_ends_quietly(runner, capsys):
     assert capsys.readouterr().err == "edgetune: interrupted\n"
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 11, "no temporary files can be written: No space left on"),
+    ],
+)
+def test_what_ends_a_run_before_it_has_a_process_is_a_sentence(monkeypatch, capsys, error, code, said):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("edgetune.pipeline.local.supervisor.temporary_folder", fail)
+    assert cli._supervised(["run"]) == code
+    assert capsys.readouterr().err.startswith(f"edgetune: {said}")
+
+
 def test_a_configuration_that_cannot_be_used_stops_before_the_runner(runner, capsys):
     assert cli.main(["run", "--set", "training.batch_size=0"]) == 2
     assert runner.calls == []

@@ -110,6 +110,12 @@ def in_beam(fail: Callable[[str], None]) -> Callable[[str], None]:
     return fault
 
 
+def abort_for_memory(folder: str) -> None:
+    """Do as LLVM does within a limit on memory (`prlimit --as`)."""
+    os.write(2, b"LLVM ERROR: pthread_create failed: Resource temporarily unavailable\n")
+    os.abort()
+
+
 def defect(folder: str) -> None:
     raise ZeroDivisionError("oh")
 
@@ -122,6 +128,7 @@ FAULTS: dict[str, Callable[[str], None]] = {
     "hang_up": signalled(signal.SIGHUP),
     "killed": lambda folder: os.kill(os.getpid(), signal.SIGKILL),
     "crash": lambda folder: os.abort(),
+    "native_memory": abort_for_memory,
     "full": fill_disk,
     "full_in_beam": in_beam(fill_disk),
     "file_size": exceed_file_size,

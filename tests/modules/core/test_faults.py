@@ -50,6 +50,7 @@ RuntimeError: the bundle failed [while running 'Write/Part']
         (system(errno.EROFS), AccessError, "/disk/model.pb: Read-only file system"),
         (MemoryError(), MemoryShortage, "memory ran out"),
         (RuntimeError("can't start new thread"), MemoryShortage, "memory ran out (can't start new thread)"),
+        (ImportError("libtensorflow_cc.so.2: failed to map segment from shared object"), MemoryShortage, "map segment"),
         (RuntimeError("std::bad_alloc [while running 'Decode']"), MemoryShortage, "memory ran out (std::bad_alloc)"),
         (OSError("[Errno 13] Permission denied: '/in/a.jpg' [while running 'Read']"), AccessError, "/in/a.jpg: Permi"),
         (RuntimeError(TRACEBACK), MachineError, "/disk/part-0: the disk is full"),

@@ -140,10 +140,14 @@ def test_a_run_that_was_interrupted_resumes_in_the_same_workdir(run):
 
 def test_a_second_signal_ends_a_run_while_its_report_is_written(root):
     program = (
-        "import sys, time\n"
+        "import time\n"
         "from edgetune.pipeline.local import supervisor\n"
-        "supervisor._report = lambda error: (print('reporting', flush=True), time.sleep(60))\n"
-        "supervisor.supervise(lambda: (print('working', flush=True), time.sleep(60)))\n"
+        "def say(word):\n"
+        "    print(word, flush=True)\n"
+        "    while True:\n"  # a signal that comes just before one long sleep would be heard after it
+        "        time.sleep(0.01)\n"
+        "supervisor._report = lambda facts, error: say('reporting')\n"
+        "supervisor.supervise(lambda: (supervisor.began(), say('working')))\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=root) as process:
         for said in ("working\n", "reporting\n"):
@@ -194,13 +198,20 @@ def test_a_crash_in_native_code_says_so_with_a_report(run):
     assert "ended with SIGABRT" in ended.report
 
 
+def test_a_crash_for_lack_of_memory_says_so_with_a_report(run):
+    ended = run("native_memory")
+    assert ended.code == MemoryShortage.exit_code
+    assert "memory ran out (LLVM ERROR: pthread_create failed: Resource temporarily unavailable)" in ended.error
+    assert "memory ran out" in ended.report
+
+
 def test_a_process_that_was_killed_for_memory_is_told_by_the_count_of_the_system(tmp_path, monkeypatch):
     monkeypatch.setattr(supervisor, "_KILLS", tmp_path / "vmstat")
     assert supervisor._kills() == 0
     (tmp_path / "vmstat").write_text("pgfault 7\noom_kill 3\n")
     assert supervisor._kills() == 3
-    assert isinstance(supervisor._killed(9, for_memory=True), MemoryShortage)
-    assert isinstance(supervisor._killed(9, for_memory=False), ProcessKilled)
+    assert isinstance(supervisor._killed(9, for_memory=True, log=""), MemoryShortage)
+    assert isinstance(supervisor._killed(9, for_memory=False, log="std::bad_alloc"), ProcessKilled)
 
 
 # --- what the remedies promise

@@ -81,7 +81,8 @@ def _supervise(work: Callable[[], int], temporary: Path) -> int | Interrupted | 
             os._exit(128 + received[0])
         received.append(number)
         if child:
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(child, signal.SIGKILL)
 
     handled = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # as after `nohup`
     before = {number: signal.signal(number, end) for number in handled}

@@ -103,7 +103,8 @@ def _of(error: BaseException) -> EdgetuneError | None:
     text = _STEP.sub("", str(error))
     if isinstance(error, MemoryError):
         return _SENTENCES["memory"](None, text)
-    if isinstance(error, OSError) and error.errno is not None:
+    # Of what is behind a URL, the number is TensorFlow's and not the system's (`modules.storage.filesystem`).
+    if isinstance(error, OSError) and error.errno is not None and "://" not in str(error.filename):
         kind = _NUMBERS.get(error.errno)
         path = str(error.filename) if error.filename else None
         return _SENTENCES[kind](path, error.strerror or text) if kind else None

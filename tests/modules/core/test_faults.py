@@ -120,6 +120,7 @@ def test_an_error_of_edgetune_in_the_text_of_a_worker_is_built_again():
         ZeroDivisionError("oh"),
         FileNotFoundError(errno.ENOENT, "No such file or directory", "/x"),
         ValueError("No space left on device"),  # said by who knows whom
+        OSError(13, "the server has an internal error", "gs://bucket/model"),  # TensorFlow's INTERNAL, not EACCES
         library("ml_metadata.errors", "AlreadyExistsError", "the type exists"),
         RuntimeError('Traceback (most recent call last):\n    raise OSError("Permission denied")\nKeyError: 1'),
     ],

@@ -81,5 +81,5 @@ setup(
         "zlib-ng>=0.5",
     ],
     extras_require={"heif": ["pillow-heif>=1.0"]},
-    entry_points={"console_scripts": ["edgetune = edgetune.pipeline.cli:main"]},
+    entry_points={"console_scripts": ["edgetune = edgetune.pipeline.cli:program"]},
 )

@@ -60,13 +60,17 @@ _HOMES = {
         "TrainingSettings",
     ),
     "edgetune.modules.core.errors": (
+        "AccessError",
         "BundleError",
         "ConfigError",
         "DataError",
+        "DatabaseError",
         "EdgetuneError",
         "ExportError",
         "MachineError",
+        "MemoryShortage",
         "NotBlessed",
+        "ProcessKilled",
         "PushError",
         "SubmitError",
         "TrainingError",
@@ -88,6 +92,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AccessError",
     "BeamSettings",
     "BundleError",
     "CardSettings",
@@ -96,16 +101,19 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DataSettings",
+    "DatabaseError",
     "EdgeSettings",
     "EdgetuneError",
     "EvaluationSettings",
     "ExportError",
     "InfraSettings",
     "MachineError",
+    "MemoryShortage",
     "ModelSettings",
     "NotBlessed",
     "PlatformSettings",
     "Prediction",
+    "ProcessKilled",
     "PushError",
     "PushSettings",
     "Run",
@@ -126,13 +134,17 @@ if TYPE_CHECKING:
     from edgetune.modules.bundle.predict import Classifier as Classifier
     from edgetune.modules.bundle.predict import Prediction as Prediction
     from edgetune.modules.bundle.verify import Check as Check
+    from edgetune.modules.core.errors import AccessError as AccessError
     from edgetune.modules.core.errors import BundleError as BundleError
     from edgetune.modules.core.errors import ConfigError as ConfigError
+    from edgetune.modules.core.errors import DatabaseError as DatabaseError
     from edgetune.modules.core.errors import DataError as DataError
     from edgetune.modules.core.errors import EdgetuneError as EdgetuneError
     from edgetune.modules.core.errors import ExportError as ExportError
     from edgetune.modules.core.errors import MachineError as MachineError
+    from edgetune.modules.core.errors import MemoryShortage as MemoryShortage
     from edgetune.modules.core.errors import NotBlessed as NotBlessed
+    from edgetune.modules.core.errors import ProcessKilled as ProcessKilled
     from edgetune.modules.core.errors import PushError as PushError
     from edgetune.modules.core.errors import SubmitError as SubmitError
     from edgetune.modules.core.errors import TrainingError as TrainingError

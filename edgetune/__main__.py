@@ -1,7 +1,5 @@
 """`python -m edgetune`: the command line."""
 
-import sys
+from edgetune.pipeline.cli import program
 
-from edgetune.pipeline.cli import main
-
-sys.exit(main())
+program()

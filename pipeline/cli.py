@@ -5,30 +5,30 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 import click
 
 from edgetune.modules.core.errors import EdgetuneError, MachineError
+from edgetune.modules.core.faults import fault
 from edgetune.modules.core.replaced import replaced
 from edgetune.pipeline.commands.bundle import predict, verify
 from edgetune.pipeline.commands.compile import compile_command
 from edgetune.pipeline.commands.config import config
 from edgetune.pipeline.commands.demo import demo
+from edgetune.pipeline.commands.gc import gc
 from edgetune.pipeline.commands.history import lineage, rollback, runs
 from edgetune.pipeline.commands.run import run
 from edgetune.pipeline.commands.submit import submit
 from edgetune.pipeline.terminal.output import Output, OutputError, ReaderGone, discard, open_closed_descriptors
 
 DEFECT = EdgetuneError.exit_code
-INTERRUPTED = 130
-READER_GONE = 141
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+INTERRUPTED, READER_GONE, TERMINATED = 130, 141, 143
 
 
 class _Commands(click.Group):
@@ -44,12 +44,37 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    commands=[run, config, verify, predict, demo, runs, rollback, lineage, compile_command, submit],
+    commands=[run, runs, rollback, lineage, gc, config, verify, predict, demo, compile_command, submit],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="edgetune", message="edgetune %(version)s")
 def edgetune() -> None:
     """From a folder of images to a blessed SavedModel and phone-ready LiteRT models."""
+
+
+def program() -> NoReturn:
+    """Be the program `edgetune`: run one command, a run in a child process, and exit."""
+    arguments = sys.argv[1:]
+    # `--help` of a run, and what it cannot use, are the same in a child.
+    sys.exit(_supervised(arguments) if arguments[:1] == ["run"] else main(arguments))
+
+
+def _supervised(arguments: Sequence[str]) -> int:
+    from edgetune.pipeline.local.supervisor import supervise
+
+    open_closed_descriptors()
+    try:
+        end = supervise(lambda: main(arguments))
+    except KeyboardInterrupt:  # before there is a run
+        _say("edgetune: interrupted")
+        return INTERRUPTED
+    except OSError as error:
+        remedy = "free space there, or name another folder in the environment variable TMPDIR"
+        return _failed(MachineError(f"no temporary files can be written: {error.strerror or error}", remedy))
+    if isinstance(end, int):
+        return end
+    _say(f"edgetune: {end}")
+    return end.exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,9 +117,8 @@ def _run(arguments: Sequence[str]) -> int:
         _say("edgetune: interrupted")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort of a command line
-        if isinstance(error, OSError) and error.errno in _NO_SPACE:
-            where = f"{error.filename}: " if error.filename else ""
-            return _failed(MachineError(f"{where}{error.strerror}", "free space on the disk"))
+        if found := fault(error):
+            return _failed(found)
         with _standard_error():
             traceback.print_exc()
         _say(f"edgetune: a defect, please report it: {type(error).__name__}: {error}")
@@ -126,9 +150,13 @@ def _exit_codes() -> list[tuple[str, str]]:
     codes = [(0, "Everything that was asked for is blessed and pushed."), (DEFECT, "A defect of edgetune.")]
     for kind in EdgetuneError.__subclasses__():
         codes.append((kind.exit_code, (kind.__doc__ or "").splitlines()[0]))
-    codes += [(INTERRUPTED, "Interrupted."), (READER_GONE, "Nobody reads the output any more, as after `| head -1`.")]
+    codes += [
+        (INTERRUPTED, "Interrupted by Ctrl-C; a run resumes when it is started again."),
+        (READER_GONE, "Nobody reads the output any more, as after `| head -1`."),
+        (TERMINATED, "Ended by SIGTERM; a run resumes when it is started again."),
+    ]
     return [(str(code), meaning) for code, meaning in codes]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
+from google.protobuf.message import DecodeError
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from edgetune.modules.contracts import example_features
-from edgetune.modules.data.findings import Finding, drift
+from edgetune.modules.data.findings import Finding, drift, no_baseline
+from edgetune.modules.storage.filesystem import error_line
 
 NUMBERS = (
     example_features.WIDTH,
@@ -24,7 +26,7 @@ _SPLIT = "train"
 
 
 def drifted(now_uri: str, before_uri: str, max_label_drift: float, max_image_drift: float) -> list[Finding]:
-    """Return a finding for each feature whose distribution has drifted.
+    """Return a finding for each feature whose distribution has drifted, or one that the baseline cannot be read.
 
     Args:
         now_uri: StatisticsGen's artifact of these data.
@@ -43,7 +45,11 @@ def drifted(now_uri: str, before_uri: str, max_label_drift: float, max_image_dri
         )
         feature = schema.feature.add(name=name, type=kind)
         feature.drift_comparator.jensen_shannon_divergence.threshold = max_image_drift
-    found = tfdv.validate_statistics(_read(now_uri), schema, previous_statistics=_read(before_uri))
+    try:
+        before = _read(before_uri)
+    except (tf.errors.OpError, DecodeError) as error:
+        return [no_baseline(before_uri, error_line(error))]
+    found = tfdv.validate_statistics(_read(now_uri), schema, previous_statistics=before)
     findings = []
     for info in found.drift_skew_info:
         [feature_name] = info.path.step

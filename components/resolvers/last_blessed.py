@@ -16,6 +16,8 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import standard_artifacts
 
 from edgetune.components.common import names
+from edgetune.modules.core import progress
+from edgetune.modules.storage import filesystem
 
 CANDIDATE_KEY, BLESSING_KEY, STATISTICS_KEY = "candidate", "model_blessing", "statistics"
 T = TypeVar("T")
@@ -28,7 +30,9 @@ class BlessingsBeforeCandidate(ResolverStrategy):
 
     They are those of the last model before the candidate that all gates blessed and that was released, and of all such
     models in some days before it.
-    A blessing names the evaluation that has the model's answers; the model itself is not needed any more.
+    A blessing names the evaluation that has the model's answers; the model itself is not needed any more. If the folder
+    of the last one's evaluation is gone, the latest one that has its evaluation is added, whatever its age; the
+    Evaluator says of the others why it does not compare with them.
 
     TFX's LatestBlessedModelStrategy returns the candidate itself once it is blessed: an unchanged second run would then
     compare the model with itself, bless it again and push it again. What is older than the candidate is the same in
@@ -62,8 +66,17 @@ class BlessingsBeforeCandidate(ResolverStrategy):
         resolved, oldest = _candidate_alone(input_dict)
         blessings = [blessing for model, blessing in sorted(_blessings(store, input_dict).items()) if model < oldest]
         since = min(map(_created, resolved[CANDIDATE_KEY])) - self._milliseconds
-        recent = [blessing for blessing in blessings[:-1] if _created(blessing) >= since]
-        resolved[BLESSING_KEY] = spread([*recent, *blessings[-1:]], self._models)
+        kept = [
+            blessing
+            for blessing in blessings
+            if not _is_gone(blessing.get_string_custom_property(names.EVALUATION_URI))
+        ]
+        last = [blessing for blessing in blessings if blessing in (*kept[-1:], *blessings[-1:])]
+        if last and last[-1] not in kept:
+            progress.report("the evaluation of the last blessed model is gone" + _older(kept))
+        recent = [blessing for blessing in blessings if _created(blessing) >= since and blessing not in last]
+        chosen = sorted([*recent, *last], key=blessings.index)
+        resolved[BLESSING_KEY] = spread(chosen, self._models)
         return resolved
 
 
@@ -94,7 +107,10 @@ class StatisticsOfLastBlessed(ResolverStrategy):
     def resolve_artifacts(
         self, store: MetadataStore, input_dict: Mapping[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """Return the baseline under `statistics`; empty if no older statistics belong to a released model."""
+        """Return the baseline under `statistics`; empty if no older statistics belong to a released model.
+
+        Statistics whose folder is gone are skipped, if there are older ones; if not, DatasetGate reports a finding.
+        """
         resolved, oldest = _candidate_alone(input_dict)
         # Transform outputs statistics too, of transformed examples.
         makers = _maker_kinds(store, oldest)
@@ -106,11 +122,17 @@ class StatisticsOfLastBlessed(ResolverStrategy):
         # Statistics belong to a model if both descend from the same examples.
         kind = {artifact.id for artifact in store.get_artifacts_by_type(standard_artifacts.Examples.TYPE_NAME)}
         examples = {identifier: _inputs(store, {identifier}) & kind for identifier in older}
+        found: list[types.Artifact] = []
         for model in sorted(_blessings(store, input_dict), reverse=True):
             ancestors = _ancestors(store, model)
             if belonging := [identifier for identifier in older if examples[identifier] & ancestors]:
-                resolved[STATISTICS_KEY] = [older[max(belonging)]]
-                break
+                found.append(older[max(belonging)])
+                if not _is_gone(found[-1].uri):
+                    break
+        kept = [statistics for statistics in found if not _is_gone(statistics.uri)]
+        resolved[STATISTICS_KEY] = kept or found[:1]
+        if len(found) > len(kept):
+            progress.report("the statistics of the last blessed model's data are gone" + _older(kept))
         return resolved
 
 
@@ -134,6 +156,15 @@ def _blessings(store: MetadataStore, input_dict: Mapping[str, list[types.Artifac
         if blessing.get_int_custom_property(names.BLESSED) == 1
     }
     return {model: blessing for model, blessing in found.items() if model in released}
+
+
+def _is_gone(uri: str) -> bool:
+    """Return whether a folder was removed after it was recorded."""
+    return bool(uri) and not filesystem.exists(uri)
+
+
+def _older(kept: Sequence[types.Artifact]) -> str:
+    return ": those of an older one are used" if kept else ", and there are no older ones"
 
 
 def _created(artifact: types.Artifact) -> int:

@@ -10,7 +10,13 @@
     ├── PushError                8   the destination of a push
     ├── BundleError              9   an edge bundle or LiteRT model: files missing, altered or inconsistent
     ├── SubmitError              10  a platform: unreachable, rejecting the request, no credentials, or a failed run
-    └── MachineError             11  this machine: a full disk, or an output that cannot be written
+    ├── MachineError             11  this machine: a full disk, or an output that cannot be written
+    ├── MemoryShortage           12  this machine, or a limit of this process, has too little memory
+    ├── DatabaseError            13  the records of the runs: damaged, or of another program
+    ├── AccessError              14  a file or folder that this user may not read or write
+    └── ProcessKilled            15  the process of a run was killed, or crashed in native code
+
+`modules.core.faults` finds out which of the last five an exception of a library means.
 
 Each has a cause and a remedy of one sentence each. The command line prints them without a traceback and exits with
 the class's `exit_code`; any other exception is a defect of edgetune and exits with 1.
@@ -96,3 +102,27 @@ class MachineError(EdgetuneError):
     """A disk of this machine is full, or the output cannot be written."""
 
     exit_code = 11
+
+
+class MemoryShortage(EdgetuneError):
+    """Memory ran out: of this machine, of its GPU, or within a limit of this process."""
+
+    exit_code = 12
+
+
+class DatabaseError(EdgetuneError):
+    """The database with the records of the runs is damaged, or belongs to another program."""
+
+    exit_code = 13
+
+
+class AccessError(EdgetuneError):
+    """A file or folder may not be read or written by this user."""
+
+    exit_code = 14
+
+
+class ProcessKilled(EdgetuneError):
+    """The process of a run was killed, or a library crashed in native code."""
+
+    exit_code = 15

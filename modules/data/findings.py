@@ -157,6 +157,21 @@ def drift(feature: str, measure: str, value: float, bound: float, key: str) -> F
     return Finding("drift", cause, f"check what was added or removed; if it is intended, raise {key}", subject=feature)
 
 
+def no_baseline(uri: str, why: str) -> Finding:
+    """Report that drift cannot be measured, because the statistics of all blessed models' data are gone.
+
+    Args:
+        uri: Where the latest of them were.
+        why: Why they cannot be read.
+    """
+    return Finding(
+        "drift",
+        f"drift cannot be measured: the statistics of the last blessed model's data, {uri}, cannot be read: {why}",
+        "restore that folder from a copy",
+        subject="statistics",
+    )
+
+
 def anomalies(split: str, described: Mapping[str, str]) -> list[Finding]:
     """Report the anomalies that ExampleValidator described for features of a split."""
     return [

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from edgetune.modules.core.errors import PushError
-from edgetune.modules.storage import filesystem
+from edgetune.modules.storage import filesystem, permissions
 from edgetune.modules.storage.versions import sync_folder
 
 FORMAT = 1
@@ -138,7 +138,10 @@ def write(bundles: str, release: Release, *, intent: bool = False) -> None:
     path = path_of(bundles, release.version, intent=intent)
     content = (json.dumps(release.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
     folder = os.path.dirname(path)  # noqa: PTH120 - may be a URL
-    filesystem.make_folder(folder)
+    if filesystem.is_remote(folder):
+        filesystem.make_folder(folder)
+    else:
+        permissions.make_folder(Path(folder))
     # Two processes that complete one release write the same marker at once.
     part = f"{folder}/.{release.version}.{uuid.uuid4().hex}.part"
     try:
@@ -149,6 +152,7 @@ def write(bundles: str, release: Release, *, intent: bool = False) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            permissions.apply(permissions.policy(Path(bundles)), [Path(part)])
         filesystem.rename(part, path, overwrite=True)
         if not filesystem.is_remote(part):
             sync_folder(Path(folder))

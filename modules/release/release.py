@@ -25,6 +25,7 @@ from edgetune.modules.release import marker
 from edgetune.modules.release.marker import EDGE, SAVED_MODEL, Delivered, Release
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.digests import file_digests
+from edgetune.modules.storage.leftovers import sweep_parts
 from edgetune.modules.storage.versions import Copy, claim, folder_of_versions, push_error
 
 LAST = {EDGE: "SHA256SUMS", SAVED_MODEL: "saved_model.pb"}
@@ -83,6 +84,7 @@ def release(
             raise PushError(f"{sources[name]}: its files are being changed", "find out what changes them")
     complete(places)
     try:
+        _sweep(folders)
         if rollback_to is None and (same := _same_as_newest(folders, files)):
             return same
         above = max([*marker.released(bundles), *marker.released(bundles, intent=True)], default=0)
@@ -200,6 +202,14 @@ def _same_as_newest(folders: Mapping[str, str], files: Mapping[str, Mapping[str,
         if (parts[name].path, parts[name].files) != (path, files[name]) or altered(path, parts[name].files):
             return None
     return last
+
+
+def _sweep(folders: Mapping[str, str]) -> None:
+    """Remove the copies of releases that were killed before they were decided."""
+    decided = marker.released(folders[EDGE], intent=True)
+    for folder in folders.values():
+        if not filesystem.is_remote(folder):
+            sweep_parts(Path(folder), decided)
 
 
 def _remove(bundles: str, version: int, *, intent: bool = False) -> None:

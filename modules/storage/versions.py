@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgetune.modules.core.errors import PushError
-from edgetune.modules.storage import filesystem
+from edgetune.modules.storage import filesystem, leftovers, permissions
 from edgetune.modules.storage.digests import file_digest
 
 _CLAIMS = ".claims"  # a folder that servers ignore
@@ -48,6 +48,7 @@ class Copy:
     made: bool = False
     """Whether the folder of versions was created for this push."""
     _mark: str = field(default="", init=False)
+    _lock: int | None = field(default=None, init=False)
     _switched: list[str] = field(default_factory=list, init=False)
 
     @property
@@ -73,6 +74,7 @@ class Copy:
             except FileExistsError:
                 return False
             if not os.path.lexists(self.path):
+                self._lock = leftovers.mark(Path(self.part))
                 return True
             Path(self.part).rmdir()
             return False
@@ -91,6 +93,9 @@ class Copy:
             _remove(self._mark)
             self._mark = ""
         elif not filesystem.is_remote(self.destination):
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
             with contextlib.suppress(OSError):  # it is not empty, or was renamed
                 Path(self.part).rmdir()
 
@@ -99,7 +104,9 @@ class Copy:
         for name in self._ordered():
             self._copy(f"{source}/{name}", f"{self.part}/{name}")
         if not filesystem.is_remote(self.part):
-            for below in (Path(self.part), *(entry for entry in Path(self.part).rglob("*") if entry.is_dir())):
+            written = [Path(self.part), *Path(self.part).rglob("*")]
+            permissions.apply(permissions.policy(Path(self.destination)), written)
+            for below in (entry for entry in written if entry.is_dir()):
                 sync_folder(below)
 
     def is_whole(self) -> bool:
@@ -176,7 +183,10 @@ def claim(parts: Sequence[tuple[str, Mapping[str, str], str]], above: int = 0) -
     """
     made = {destination for destination, *_ in parts if not filesystem.exists(destination)}
     for destination, *_ in parts:
-        filesystem.make_folder(destination)
+        if filesystem.is_remote(destination):
+            filesystem.make_folder(destination)
+        else:
+            permissions.make_folder(Path(destination))
     taken = [int(name) for destination, *_ in parts for name in _names(destination) if name.isdecimal()]
     version = _next_version([above, *taken])
     while True:

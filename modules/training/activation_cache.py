@@ -91,6 +91,9 @@ def _build(part_folder: Path, manifest: dict[str, str], build: Callable[[Writer]
     unfinished: Path | None = None
     try:
         part_folder.parent.mkdir(parents=True, exist_ok=True)
+        # What a killed training left: one at a time runs here.
+        for left in part_folder.parent.glob(f".{part_folder.name}-*"):
+            shutil.rmtree(left, ignore_errors=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{part_folder.name}-", dir=part_folder.parent))
         writer = Writer(unfinished)
         try:

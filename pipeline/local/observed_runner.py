@@ -19,6 +19,7 @@ from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner, PipelineNodeAs
 from tfx.orchestration.pipeline import Pipeline
 
 from edgetune.modules.core.errors import EdgetuneError
+from edgetune.modules.core.faults import fault
 from edgetune.modules.core.replaced import replaced
 from edgetune.pipeline.beam.flags import IN_PROCESS as IN_PROCESS
 from edgetune.pipeline.terminal.console import State
@@ -42,7 +43,7 @@ def run_observed(pipeline: Pipeline, observer: Observer) -> None:
     """Run a pipeline to its end in this process.
 
     Raises:
-        EdgetuneError: The first one that a component raised, as it was raised.
+        EdgetuneError: The first one that a component raised, as it was raised; or what its error means.
         KeyboardInterrupt: A component was interrupted; Beam would raise it as a RuntimeError.
         Exception: Whatever else stopped the run.
     """
@@ -85,8 +86,10 @@ class _ObservedNode(PipelineNodeAsDoFn):
         try:
             super()._run_node()
         except BaseException as error:
-            if isinstance(error, EdgetuneError | KeyboardInterrupt):
+            if isinstance(error, KeyboardInterrupt):
                 _errors.append(error)
+            elif found := fault(error):
+                _errors.append(found)
             _observer.finished(self._node_id, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
             raise
         _observer.finished(self._node_id, "cached" if self._was_cached() else "done")

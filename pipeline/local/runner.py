@@ -24,21 +24,24 @@ from absl import logging
 
 from edgetune.modules.core import progress
 from edgetune.modules.core.errors import ConfigError, EdgetuneError, PushError
+from edgetune.modules.core.faults import fault
 from edgetune.modules.core.gc_pause import gc_paused
-from edgetune.modules.data.findings import FindingsError, UnusableFiles
+from edgetune.modules.core.wording import counted
 from edgetune.modules.release.release import complete
 from edgetune.modules.settings.execution import BeamSettings
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.beam.failure import engine_failure
 from edgetune.pipeline.beam.flags import beam_flags, ingest_processes, memory_warning
-from edgetune.pipeline.local import places
+from edgetune.pipeline.local import places, supervisor
+from edgetune.pipeline.local.aftermath import outcome_of, report_of, said
 from edgetune.pipeline.local.result import Run, result
-from edgetune.pipeline.metadata.outcome import read_outcome
+from edgetune.pipeline.metadata.outcome import last_run
 from edgetune.pipeline.metadata.pushes import reason_to_push, superseded
 from edgetune.pipeline.metadata.releases import record_missing
-from edgetune.pipeline.metadata.store import check, check_texts, connection, without_password
+from edgetune.pipeline.metadata.store import check, check_texts, connection, number_after, without_password
+from edgetune.pipeline.metadata.unfinished import sweep
 from edgetune.pipeline.preflight.run import check_run, find_source
-from edgetune.pipeline.report import summary, write_report
+from edgetune.pipeline.report import summary
 from edgetune.pipeline.terminal.console import Console
 from edgetune.pipeline.terminal.log_capture import capture
 
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from edgetune.pipeline.pipeline import Destinations
 
 _LOCK = ".lock"
+_PATTERN = frozenset("*?[]\\")
 _LOADING = "loading"
 """What the console calls all that comes before the first component."""
 
@@ -73,8 +77,19 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
         ExportError: A model could not be exported.
         PushError: A blessed model could not be delivered.
         SubmitError: A job failed on the cluster that `beam` names.
+        MachineError, MemoryShortage, DatabaseError, AccessError: A fault of this machine (`modules.core.faults`).
     """
-    workdir = workdir.resolve()
+    try:
+        return _run(settings, workdir.resolve(), verbose, cache)
+    except Exception as error:
+        if (found := fault(error)) is None or found is error:
+            raise
+        raise found from error
+
+
+def _run(settings: RunSettings, workdir: Path, verbose: bool, cache: bool) -> Run:
+    _check_name("--workdir", str(workdir))
+    _check_name("state.root", settings.state.root or "")
     log = workdir / "logs" / f"{settings.name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
     flags = beam_flags(settings.beam)
     with _removed_if_nothing_began(workdir, log) as begin, only_run_in(workdir), capture(log, verbose) as terminal:
@@ -99,7 +114,10 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
                 console.line(f"edgetune: warning: {device.warning}")
             console.detail(f"{source.size}, TensorFlow, TFX")
             database.parent.mkdir(parents=True, exist_ok=True)
-            pushed = places.pushed(settings, workdir)
+            root, pushed = places.root(settings, workdir), places.pushed(settings, workdir)
+            number_after(store, root)
+            if swept := sweep(store, root):
+                console.line(f"edgetune: removed {counted(len(swept), 'folder')} that a killed run left")
             for release in complete(pushed):
                 console.line(f"edgetune: completed release {release.version}, which was interrupted")
             record_missing(store, settings.name, pushed)
@@ -107,6 +125,14 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
             pipeline = _build(settings, source, destinations, store, flags, cache)
             check_texts(store, pipeline)
             console.finished(_LOADING, "done")
+        before = last_run(store, settings.name)
+        supervisor.began(
+            settings=settings.model_dump(mode="json"),
+            store=store.SerializeToString().hex(),
+            workdir=str(workdir),
+            log=str(log),
+            before=before,
+        )
         nodes = [component.id for component in pipeline.components]
         with (
             Console(terminal, nodes, live) as console,
@@ -114,22 +140,20 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
             without_password(store),
         ):
             error = _execute(pipeline, console, settings.beam)
-            outcome = read_outcome(store, settings.name)
-            if error is None and (again := superseded(outcome)):
+            if error is None and (again := superseded(outcome_of(store, settings.name, before))):
                 console.line("edgetune: ReleasePusher again: the version that the cache has is not served any more")
                 destinations = replace(destinations, after=again)
                 error = _execute(_build(settings, source, destinations, store, flags, True), console, settings.beam)
-                outcome = read_outcome(store, settings.name)
-        # Of a component that fails, TFX removes what it wrote: its findings are in the error.
-        report = write_report(
-            outcome,
-            workdir / "reports" / settings.name / outcome.run_id,
-            settings=settings,
-            log=log,
-            error=str(error) if error else None,
-            findings=error.found if isinstance(error, FindingsError) else None,
-            rejected=error if isinstance(error, UnusableFiles) else None,
-        )
+        try:
+            outcome = outcome_of(store, settings.name, before)
+            report = report_of(outcome, workdir, settings, log, error)
+        except Exception as failure:
+            if error is None:
+                raise
+            logging.exception("the report could not be written")
+            print("", f"the report could not be written: {said(failure)}", sep="\n", file=terminal, flush=True)
+            raise error from failure
+        supervisor.reported()
         print("", *summary(outcome, report=report), sep="\n", file=terminal, flush=True)
     if error is not None:
         raise error
@@ -139,6 +163,15 @@ def run(settings: RunSettings, *, workdir: Path, verbose: bool = False, cache: b
             "let one pipeline alone push to a destination; then run again",
         )
     return result(outcome, report, log)
+
+
+def _check_name(what: str, path: str) -> None:
+    """Reject a folder that TFX, Beam and TensorFlow would take for a pattern: they then find no file in it."""
+    if found := sorted(set(path) & _PATTERN):
+        raise ConfigError(
+            f"{what} {path}: has {' and '.join(found)} in its name, which libraries take for a pattern of file names",
+            "rename the folder, or name another one",
+        )
 
 
 @contextmanager
@@ -198,16 +231,18 @@ def _build(settings: RunSettings, source: Source, destinations: Destinations, *o
     return create_pipeline(settings, source, destinations, *others)
 
 
-def _execute(pipeline: Pipeline, console: Console, beam: BeamSettings) -> EdgetuneError | None:
+def _execute(pipeline: Pipeline, console: Console, beam: BeamSettings) -> BaseException | None:
+    """Run a pipeline, and return what stopped it, or None."""
     from edgetune.pipeline.local.observed_runner import run_observed
 
     try:
         run_observed(pipeline, console)
     except EdgetuneError as error:
         return error
-    except Exception as error:
-        if (failure := engine_failure(error, beam)) is None:
-            raise
-        logging.exception("%s", failure)
-        return failure
+    except KeyboardInterrupt as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - the report has it, too
+        found = engine_failure(error, beam) or fault(error)
+        logging.exception("%s", found or "the run ended with an error that edgetune does not know")
+        return found or error
     return None

@@ -159,6 +159,14 @@ def read_outcomes(store: Any, pipeline_name: str, last: int | None = None) -> li
     return [_outcome(store, pipeline_name, run) for run in reversed(runs[-last:] if last else runs)]
 
 
+def last_run(config: ConnectionConfig, pipeline_name: str) -> str | None:
+    """Return the id of the latest run of a pipeline, or None."""
+    if config.WhichOneof("config") == "sqlite" and not Path(describe(config)).is_file():
+        return None
+    runs = _runs(open_store(config), pipeline_name)
+    return str(runs[-1].name) if runs else None
+
+
 def _runs(store: Any, pipeline_name: str) -> list[Any]:
     """Return the contexts of a pipeline's runs, the latest last."""
     from ml_metadata import errors

@@ -30,6 +30,8 @@ _OUTPUTS = {
     EDGE: (names.PUSHED_BUNDLE_KEY, "edgetune.PushedBundle"),
 }
 """Output key and type of the record of each model."""
+PUSHED_TYPES = tuple(kind for _, kind in _OUTPUTS.values())
+"""Types of the artifacts that a release outputs."""
 _MAX_ID = 2**63
 _NEWEST = 20
 """Number of markers that are looked up in every run."""

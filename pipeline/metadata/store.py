@@ -6,18 +6,21 @@ A password comes from the environment or the URL, and is only used in the connec
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import socket
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.core.errors import AccessError, ConfigError, DatabaseError
+from edgetune.modules.core.faults import MOVE_AWAY
 from edgetune.modules.settings.execution import METADATA_PORTS
+from edgetune.modules.storage import filesystem
 
 if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
@@ -28,6 +31,10 @@ _SECONDS = 10.0
 """Timeout for the answer of a server."""
 _OLD_TYPES = "components."
 """Beginning of the names of artifact types before 0.1.0."""
+_OF_ML_METADATA = "MLMDEnv"
+"""Table that every database of ML Metadata has."""
+NUMBERED = ("*/*/*", "*/.system/executor_execution/*")
+"""Folders below the root that TFX names by the number of an execution."""
 _FIELD = re.compile(r'(password: )("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')')
 
 
@@ -86,10 +93,12 @@ def check(config: ConnectionConfig) -> None:
     Raises:
         ConfigError: The server does not answer, or rejects the user, the password or the database; or the records are
             from a version before 0.1.0.
+        DatabaseError: The file is damaged, or is not a database of ML Metadata.
+        AccessError: The file cannot be read and written.
     """
     kind = config.WhichOneof("config")
     if kind == "sqlite":
-        if Path(describe(config)).is_file():
+        if Path(describe(config)).is_file() and _check_file(Path(describe(config))):
             _check_types(config)
         return
     server = getattr(config, kind)
@@ -105,6 +114,60 @@ def check(config: ConnectionConfig) -> None:
             "to null for a file in the workdir",
         ) from None
     _check_types(config)
+
+
+def _check_file(path: Path) -> bool:
+    """Reject a database that is damaged or another program's, and return whether it has tables.
+
+    ML Metadata opens such a file, and fails later, or adds its tables to those of the other program. Opened for
+    writing, SQLite first rolls back what a killed process was writing; ML Metadata, which reads only, could not.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as database:
+            [wrong] = database.execute("PRAGMA quick_check(1)").fetchone()
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as error:
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise AccessError(f"{path}: cannot be read and written", "allow this user to") from None
+        wrong = str(error)
+    if wrong != "ok":
+        raise DatabaseError(f"{path}: the records of the runs are damaged ({' '.join(wrong.split())})", MOVE_AWAY)
+    if tables and _OF_ML_METADATA not in tables:
+        raise DatabaseError(f"{path}: a database of another program, not of ML Metadata", MOVE_AWAY)
+    return bool(tables)
+
+
+def number_after(config: ConnectionConfig, root: str) -> None:
+    """Make the numbers of executions in a file begin above those that name folders of artifacts.
+
+    TFX names the folders by these numbers. Those of a new file, or of an older copy, would begin again where folders
+    are: components would empty them, or fail.
+
+    Args:
+        config: A connection; of a server, the numbers are its own.
+        root: Folder or URL of the pipeline's artifacts.
+    """
+    from ml_metadata import metadata_store
+
+    if config.WhichOneof("config") != "sqlite":
+        return
+    path = Path(describe(config))
+    if not path.is_file() or not path.stat().st_size:
+        metadata_store.MetadataStore(config)  # makes the tables
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        # Where SQLite keeps the last number of a table whose numbers it never uses again (sqlite.org/autoinc.html).
+        [last] = database.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'Execution'").fetchone()
+        if filesystem.is_remote(root) and last is not None:
+            return  # to list a store takes a request for each thousand files
+        found = [int(name) for folder in NUMBERED for name in _last_parts(root, folder) if name.isdecimal()]
+        if (highest := max(found, default=0)) > (last or 0):
+            database.execute("DELETE FROM sqlite_sequence WHERE name = 'Execution'")
+            database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('Execution', ?)", (highest,))
+            database.commit()
+
+
+def _last_parts(root: str, pattern: str) -> list[str]:
+    return [path.rpartition("/")[2] for path in filesystem.matching(root, pattern)]
 
 
 def _check_types(config: ConnectionConfig) -> None:
@@ -140,7 +203,8 @@ def open_store(config: ConnectionConfig) -> Any:
     """Open the store for reading; on a server, missing tables are created.
 
     Raises:
-        ConfigError: It does not exist, or cannot be opened.
+        ConfigError: It does not exist, or a server rejects the connection.
+        DatabaseError: The file cannot be opened.
     """
     from ml_metadata import errors, metadata_store
     from ml_metadata.proto import metadata_store_pb2 as pb
@@ -157,8 +221,7 @@ def open_store(config: ConnectionConfig) -> Any:
     except (RuntimeError, errors.StatusError) as error:
         what = " ".join(str(error).split())
         if config.WhichOneof("config") == "sqlite":
-            remedy = "move the file away; the next run creates a new one"
-            raise ConfigError(f"{describe(config)}: not a database of ML Metadata ({what})", remedy) from None
+            raise DatabaseError(f"{describe(config)}: not a database of ML Metadata ({what})", MOVE_AWAY) from None
         raise ConfigError(
             f"state.metadata {describe(config)}: the server rejects the connection: {what}",
             f"check the user, the password (environment variable {PASSWORD}) and the user's permissions; the server's "
@@ -166,7 +229,7 @@ def open_store(config: ConnectionConfig) -> Any:
         ) from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def without_password(config: ConnectionConfig) -> Iterator[None]:
     """Hide the connection's password in log lines while the context lasts."""
     server = getattr(config, config.WhichOneof("config"))

@@ -96,6 +96,22 @@ def test_an_interrupt_ends_quietly(runner, capsys):
     assert capsys.readouterr().err == "edgetune: interrupted\n"
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 11, "no temporary files can be written: No space left on"),
+    ],
+)
+def test_what_ends_a_run_before_it_has_a_process_is_a_sentence(monkeypatch, capsys, error, code, said):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("edgetune.pipeline.local.supervisor.temporary_folder", fail)
+    assert cli._supervised(["run"]) == code
+    assert capsys.readouterr().err.startswith(f"edgetune: {said}")
+
+
 def test_a_configuration_that_cannot_be_used_stops_before_the_runner(runner, capsys):
     assert cli.main(["run", "--set", "training.batch_size=0"]) == 2
     assert runner.calls == []
@@ -123,7 +139,7 @@ def test_help_lists_every_exit_code(capsys):
     assert cli.main(["--help"]) == 0
     _, _, listed = capsys.readouterr().out.partition("Exit codes:\n")
     codes = [int(line.split()[0]) for line in listed.splitlines() if line[2] != " "]
-    assert codes == [0, 1, *(kind.exit_code for kind in errors.EdgetuneError.__subclasses__()), 130, 141]
+    assert codes == [0, 1, *(kind.exit_code for kind in errors.EdgetuneError.__subclasses__()), 130, 141, 143]
     assert len(set(codes)) == len(codes)
 
 
@@ -138,7 +154,8 @@ def test_a_full_disk_is_the_machines_fault(runner, capsys):
     runner.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/model.pb")
     assert cli.main(["run"]) == errors.MachineError.exit_code
     assert capsys.readouterr().err == (
-        "edgetune: /data/model.pb: No space left on device\n  remedy: free space on the disk\n"
+        "edgetune: /data/model.pb: the disk is full\n  remedy: free space there, or name another disk with --workdir "
+        "or the environment variable TMPDIR; then run the same command again: it resumes where this run ended\n"
     )
 
 

@@ -67,8 +67,8 @@ ROOMS = {
         "kubeflow": ["pipeline.py", "config", "beam", "dag"],
         "history": ["local", "metadata", "report"],
         "api.py": ["config", "local"],
-        "commands": ["api.py", "config", "history", "kubeflow", "submit", "demo"],
-        "cli.py": ["commands", "terminal"],
+        "commands": ["api.py", "config", "history", "local", "report", "kubeflow", "submit", "demo"],
+        "cli.py": ["commands", "local", "terminal"],
     },
 }  # fmt: skip
 

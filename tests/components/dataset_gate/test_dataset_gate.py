@@ -293,6 +293,21 @@ def test_drift_is_measured_against_the_data_of_the_last_blessed_model(gate):
     assert [finding["subject"] for finding in findings] == ["red"]
 
 
+def test_a_lost_baseline_is_a_finding_that_says_how_to_continue_without_it(gate):
+    gate.write(CLEAN)
+    gate.statistics("statistics", ["a", "b"] * 50, [20.0 + n % 9 for n in range(100)])
+    gate.statistics("baseline_statistics", ["a", "b"] * 50, [20.0 + n % 9 for n in range(100)])
+    lost = gate.folder / "baseline_statistics" / "Split-train" / "FeatureStats.pb"
+    for damage in (lambda: lost.write_bytes(b"\xff" * 100), lost.unlink):
+        damage()
+        findings, error = gate.refuse()
+        assert [(finding["name"], finding["subject"]) for finding in findings] == [("drift", "statistics")]
+        assert f"{gate.folder}/baseline_statistics, cannot be read: " in error.cause
+        assert error.remedy == "restore that folder from a copy; or tolerate it with --allow 'drift:statistics'"
+        shutil.rmtree(gate.folder / "findings")
+    gate.execute(allow=["drift:statistics"])
+
+
 def test_an_allowed_finding_passes_and_the_artifact_records_the_user(gate):
     gate.write({**CLEAN, "train": [*CLEAN["train"], ("b", "b/twin.jpg", "traina1"), ("c", "c/1.jpg", "only one")]})
     artifact = gate.execute(allow=["two_labels:b/twin.jpg", "small_class:c"])

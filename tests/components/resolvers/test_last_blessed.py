@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from ml_metadata.metadata_store import metadata_store
@@ -11,6 +12,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from tfx.types import standard_artifacts
 
 from edgetune.components.resolvers.last_blessed import BlessingsBeforeCandidate, StatisticsOfLastBlessed
+from edgetune.modules.core import progress
 from edgetune.pipeline.history.rollback import rollback
 from edgetune.pipeline.metadata.store import connection, open_store
 from tests.helpers.nights import Nights
@@ -30,6 +32,12 @@ def blessing(of: int, blessed: int = 1, day: float = 0) -> standard_artifacts.Mo
     artifact.set_int_custom_property("current_model_id", of)
     artifact.set_int_custom_property("blessed", blessed)
     artifact.mlmd_artifact.create_time_since_epoch = int(day * DAY)
+    return artifact
+
+
+def of_evaluation(of: int, folder: Path, day: float = 0) -> standard_artifacts.ModelBlessing:
+    artifact = blessing(of, day=day)
+    artifact.set_string_custom_property("evaluation_uri", str(folder))
     return artifact
 
 
@@ -124,6 +132,23 @@ def test_of_too_many_some_are_left_out_evenly_and_never_the_oldest_or_the_last()
     assert len(set(chosen)) == 7 and chosen == sorted(chosen)
 
 
+def test_if_the_evaluation_of_the_last_model_is_gone_an_older_one_that_exists_is_found_too(tmp_path):
+    folders = [tmp_path / str(number) for number in range(4)]
+    some = [of_evaluation(number, folder, number) for number, folder in enumerate(folders)]
+    for folder in folders[:2]:
+        folder.mkdir()
+    said: list[str] = []
+    with progress.listening(said.append):
+        assert resolve(9, some, day=1000) == [1, 3]
+        folders[3].mkdir()
+        assert resolve(9, some, day=1000) == [3]
+        for folder in (folders[0], folders[1], folders[3]):
+            folder.rmdir()
+        assert resolve(9, some, day=1000) == [3]
+    gone = "the evaluation of the last blessed model is gone"
+    assert said == [f"{gone}: those of an older one are used", f"{gone}, and there are no older ones"]
+
+
 # --- baselines for drift
 
 
@@ -167,10 +192,12 @@ class Store:
         pushed = self.artifact("PushedModel", pushed=1)
         self.execute("ReleasePusher", [model_id], [pushed])
 
-    def resolve(self, candidate: int, statistics: list[int], blessings: list) -> list[int]:
+    def resolve(self, candidate: int, statistics: list[int], blessings: list, folder: Path | None = None) -> list[int]:
         def artifact(number: int) -> standard_artifacts.ExampleStatistics:
             made = standard_artifacts.ExampleStatistics()
             made.id = number
+            if folder is not None:
+                made.uri = str(folder / str(number))
             return made
 
         inputs = {
@@ -262,3 +289,26 @@ def test_the_baseline_of_a_new_model_is_one_that_was_released_or_rolled_back_to(
     given = {"candidate": [candidate], "model_blessing": blessings}
     resolved = BlessingsBeforeCandidate(10**4, 30).resolve_artifacts(store, given)["model_blessing"]
     assert [blessing.id for blessing in resolved] == [blessings[0].id, blessings[2].id]
+
+
+def test_statistics_that_are_gone_are_skipped_if_there_are_older_ones(store, tmp_path):
+    (first, of_first), (second, of_second), (now, _) = (store.run() for _ in range(3))
+    blessings = [blessing(of_first), blessing(of_second)]
+    for model_id in (of_first, of_second):
+        store.release(model_id)
+    said: list[str] = []
+
+    def resolved() -> list[int]:
+        with progress.listening(said.append):
+            return store.resolve(now, [first, second, now], blessings, tmp_path)
+
+    for statistics in (first, second):
+        (tmp_path / str(statistics)).mkdir()
+    assert resolved() == [second] and said == []
+    (tmp_path / str(second)).rmdir()
+    assert resolved() == [first]
+    (tmp_path / str(first)).rmdir()
+    # The gate says that they cannot be read, and how to go on.
+    assert resolved() == [second]
+    gone = "the statistics of the last blessed model's data are gone"
+    assert said == [f"{gone}: those of an older one are used", f"{gone}, and there are no older ones"]

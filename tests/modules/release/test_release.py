@@ -62,6 +62,38 @@ def everything(places: Places) -> list[str]:
     return [f"{folder}/{name}" for folder in places.of().values() for name in filesystem.files_of(folder)]
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o000])
+@pytest.mark.parametrize(
+    ("policy", "file", "folder"), [(0o755, 0o644, 0o755), (0o750, 0o640, 0o750), (0o700, 0o600, 0o700)]
+)
+def test_whoever_may_read_the_destination_may_read_what_is_pushed(sources, tmp_path, umask, policy, file, folder):
+    pushed = tmp_path / "pushed"
+    pushed.mkdir()
+    pushed.chmod(policy)
+    before = os.umask(umask)
+    try:
+        release(sources, Places(f"{pushed}/birds/edge", f"{pushed}/birds/saved_model"), "birds")
+    finally:
+        os.umask(before)
+    writable = 0o022 & ~umask
+    found = list(pushed.rglob("*"))  # the folders between are made by the push
+    assert len(found) > len(MODEL_FILES) + len(BUNDLE_FILES) + 5
+    for path in found:
+        mode = path.stat().st_mode & 0o777
+        assert mode & ~writable == (folder if path.is_dir() else file), path
+
+
+def test_what_a_killed_release_left_is_swept_by_the_next_unless_it_was_decided(sources, disk):
+    made = release(sources, disk, "birds")
+    left = [Path(folder, f".{version}.part") for folder in disk.of().values() for version in (7, 8)]
+    for folder in left:
+        folder.mkdir()
+        os.utime(folder, (0, 0))
+    marker.write(disk.edge, made.model_copy(update={"version": 8}), intent=True)
+    release(models(Path(disk.edge).parents[1], "second"), disk, "birds")
+    assert [folder.exists() for folder in left] == [False, True, False, True]
+
+
 def test_both_models_have_one_number_and_the_marker_has_their_digests(sources, places):
     before = int(time.time())
     made = release(sources, places, "birds", {"model": 7})

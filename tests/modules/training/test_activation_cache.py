@@ -47,6 +47,14 @@ def test_appended_rows_are_read_back_through_a_map_and_built_once(tmp_path, buil
     assert build.times == 1
 
 
+def test_what_a_killed_training_left_is_removed_before_the_part_is_built_again(tmp_path, build):
+    left = tmp_path / "aa" / ".train-x1y2"
+    left.mkdir(parents=True)
+    (left / "train_cut.bin").write_bytes(b"half")
+    open_or_build(tmp_path, "aa", "train", build)
+    assert [path.name for path in (tmp_path / "aa").iterdir()] == ["train"]
+
+
 def test_each_key_has_its_own_cache_and_both_are_kept(tmp_path, build):
     for key in ("aa", "bb", "aa", "bb"):
         open_or_build(tmp_path, key, "train", build)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from PIL import Image
 
 import edgetune.pipeline.local.observed_runner
 import edgetune.pipeline.pipeline
-from edgetune.modules.core.errors import ConfigError, DataError, NotBlessed, PushError, SubmitError
+from edgetune.modules.core.errors import ConfigError, DataError, MachineError, NotBlessed, PushError, SubmitError
 from edgetune.modules.data.findings import UnusableFiles
 from edgetune.modules.evaluation.gates import FILE, Gate, file_of
 from edgetune.modules.release import marker
@@ -95,6 +96,15 @@ def test_a_workdir_that_cannot_be_made_is_refused(tmp_path, photos):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"--workdir .*/file/w: cannot be written: Not a directory"):
         runner.run(settings(photos), workdir=tmp_path / "file" / "w")
+
+
+@pytest.mark.parametrize("name", ["a[1]", "what?", "all*"])
+def test_a_workdir_that_libraries_take_for_a_pattern_is_refused(tmp_path, photos, name):
+    with pytest.raises(ConfigError, match="which libraries take for a pattern of file names") as caught:
+        runner.run(settings(photos), workdir=tmp_path / name)
+    assert "rename the folder" in caught.value.remedy and not (tmp_path / name).exists()
+    with pytest.raises(ConfigError, match="state.root .* has .* in its name"):
+        runner.run(settings(photos, state={"root": f"/artifacts/{name}"}), workdir=tmp_path / "w")
 
 
 # --- before anything runs
@@ -377,6 +387,40 @@ def test_the_error_of_a_component_ends_the_run_as_it_was_raised_after_the_report
     report = tmp_path / "w" / "reports" / "birds" / "run-1" / "index.html"
     assert "the class owl has 1 usable images" in report.read_text()
     assert str(report) in capfd.readouterr().out
+
+
+def test_an_interrupt_in_a_notebook_is_raised_after_the_report(fake, run, tmp_path):
+    fake.error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert "interrupted" in (tmp_path / "w" / "reports" / "birds" / "run-1" / "index.html").read_text()
+
+
+def test_a_run_that_ends_before_it_is_recorded_has_a_report_of_its_own(fake, run, tmp_path, monkeypatch):
+    run()
+    earlier = (tmp_path / "w" / "reports" / "birds" / "run-1" / "index.html").read_bytes()
+
+    def refuse(pipeline, console) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full/metadata.db")
+
+    monkeypatch.setattr(edgetune.pipeline.local.observed_runner, "run_observed", refuse)
+    with pytest.raises(MachineError, match="/full/metadata.db: the disk is full"):
+        run()
+    assert (tmp_path / "w" / "reports" / "birds" / "run-1" / "index.html").read_bytes() == earlier
+    [page] = (tmp_path / "w" / "reports" / "birds").glob("unrecorded-*/index.html")
+    assert "the disk is full" in page.read_text()
+
+
+def test_a_report_that_cannot_be_written_does_not_hide_why_the_run_ended(fake, run, monkeypatch, capfd):
+    fake.error = DataError("the class owl has 1 usable images", "add some")
+
+    def refuse(*arguments: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full/index.html")
+
+    monkeypatch.setattr("edgetune.pipeline.local.aftermath.write_report", refuse)
+    with pytest.raises(DataError, match="the class owl has 1 usable images"):
+        run()
+    assert "the report could not be written: OSError: [Errno 28] No space left" in capfd.readouterr().out
 
 
 def test_what_the_first_component_rejected_is_in_the_report_of_the_run_that_it_stopped(fake, run, tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.core.errors import ConfigError, DatabaseError
 from edgetune.modules.evaluation.gates import FILE, Gate, file_of
 from edgetune.pipeline.metadata.outcome import NOT_RUN, read_outcome
 from tests.helpers.recorded_run import Made, Recorder
@@ -81,7 +81,7 @@ def test_a_missing_record_is_an_error_that_names_it(db: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"not sqlite at all" * 100])
 def test_a_file_that_is_not_a_database_is_an_error(db: Path, content: bytes) -> None:
     db.write_bytes(content)
-    with pytest.raises(ConfigError, match="metadata.db: not a database"):
+    with pytest.raises(DatabaseError, match="metadata.db: not a database"):
         read_outcome(db, "demo")
     assert db.read_bytes() == content
 

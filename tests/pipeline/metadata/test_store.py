@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import socket
+import sqlite3
+import subprocess
+import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,13 +21,22 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from tfx.orchestration.pipeline import Pipeline
 
 from edgetune.components.curated_schema.component import CuratedSchema
-from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.core.errors import ConfigError, DatabaseError
 from edgetune.pipeline.config.load import config_digest, load, to_yaml
 from edgetune.pipeline.local.observed_runner import run_observed
 from edgetune.pipeline.metadata.outcome import CACHED, read_outcome
-from edgetune.pipeline.metadata.store import PASSWORD, check, check_texts, connection, describe, without_password
+from edgetune.pipeline.metadata.store import (
+    PASSWORD,
+    check,
+    check_texts,
+    connection,
+    describe,
+    number_after,
+    without_password,
+)
 from tests.fakes import postgres
 from tests.helpers.node_states import Seen
+from tests.helpers.recorded_run import Recorder
 
 URL = "postgresql://ada:s3cr%3At@db.example:6543/records?sslmode=require"
 
@@ -86,6 +100,104 @@ def test_an_invalid_url_is_rejected_without_repeating_it(url, problem):
     assert problem in caught.value.cause and "state.metadata" in caught.value.cause
     assert "postgresql://user@host:5432/database" in caught.value.cause
     assert "s3" not in str(caught.value)
+
+
+# --- a file that is damaged
+
+
+def recorded(path: Path) -> bytes:
+    """Write a database with a run, and return its content."""
+    recorder = Recorder(path, "birds")
+    recorder.run("1")
+    for number in range(40):
+        recorder.node(f"Node{number}", outputs={"out": ("Model", "/out", {"text": "x" * 1000})})
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda content: content[: len(content) // 2], "are damaged \\("),
+        (lambda content: b"nothing of SQLite's" * 100, "file is not a database"),
+        (lambda content: content[:8192] + bytes(16384) + content[24576:], "are damaged \\("),
+    ],
+)
+def test_a_damaged_file_is_refused_before_a_run_and_left_as_it_is(tmp_path, damage, said):
+    path = tmp_path / "records of birds" / "metadata.db"
+    path.parent.mkdir()
+    damaged = damage(recorded(path))
+    path.write_bytes(damaged)
+    with pytest.raises(DatabaseError, match=said) as caught:
+        check(connection(None, path))
+    assert str(path) in caught.value.cause and "move the file away" in caught.value.remedy
+    assert path.read_bytes() == damaged
+
+
+def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path):
+    path = tmp_path / "metadata.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE songs (title)")
+        database.commit()
+    before = path.read_bytes()
+    with pytest.raises(DatabaseError, match="a database of another program"):
+        check(connection(None, path))
+    assert path.read_bytes() == before
+
+
+def test_what_a_killed_process_was_writing_is_rolled_back(tmp_path):
+    path = tmp_path / "metadata.db"
+    recorded(path)
+    program = (
+        "import os, sqlite3, sys\n"
+        "database = sqlite3.connect(sys.argv[1])\n"
+        "database.execute('PRAGMA cache_size = 1')\n"
+        "database.execute('UPDATE ArtifactProperty SET string_value = hex(zeroblob(2000))')\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+    assert path.with_name("metadata.db-journal").stat().st_size > 0
+    check(connection(None, path))
+    assert len(read_outcome(path, "birds").nodes) == 40
+
+
+def test_an_empty_file_is_what_a_killed_first_run_may_leave(tmp_path):
+    path = tmp_path / "metadata.db"
+    path.touch()
+    check(connection(None, path))
+
+
+# --- numbers of executions
+
+
+def first_number(path: Path) -> int:
+    recorder = Recorder(path, "birds")
+    recorder.run(str(uuid.uuid4()))
+    return recorder.node("Transform")
+
+
+def test_numbers_of_a_new_file_begin_above_the_folders_that_there_are(tmp_path):
+    root, path = tmp_path / "birds", tmp_path / "metadata.db"
+    for name in ("Trainer/model/7", "Transform/.system/executor_execution/12", "Trainer/model/notes"):
+        (root / name).mkdir(parents=True)
+    number_after(connection(None, path), str(root))
+    check(connection(None, path))
+    assert first_number(path) == 13
+
+
+def test_numbers_go_on_where_the_folders_are_those_of_the_file(tmp_path):
+    path = tmp_path / "metadata.db"
+    assert first_number(path) == 1
+    (tmp_path / "birds/Transform/graph/1").mkdir(parents=True)
+    number_after(connection(None, path), str(tmp_path / "birds"))
+    assert first_number(path) == 2
+
+
+def test_numbers_of_an_older_copy_skip_what_was_made_since(tmp_path):
+    path = tmp_path / "metadata.db"
+    first_number(path)
+    (tmp_path / "birds/Transform/graph/30").mkdir(parents=True)
+    number_after(connection(None, path), str(tmp_path / "birds"))
+    assert first_number(path) == 31
 
 
 # --- servers that do not answer

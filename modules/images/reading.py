@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgetune.modules.core import bounds
+
 MOST_SIDE = 1 << 14
 """Pixels of the longer side that no read image exceeds. Resizing a line of a million pixels, a file of 200 bytes, would
 take gigabytes: it needs memory for the width of the image times the height of the result."""
@@ -15,7 +17,7 @@ take gigabytes: it needs memory for the width of the image times the height of t
 class Reading:
     """Options of reading, as documented in `modules.settings.data.DataSettings`."""
 
-    max_pixels: int = 89_478_485
+    max_pixels: int = bounds.MAX_PIXELS
     """Images with more pixels are refused before any pixel is decoded."""
     max_side: int | None = None
     """Images whose longer side exceeds this many pixels are scaled down to it; None keeps their size

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
+import os
 import re
 import shutil
 import urllib.error
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import WeightsError
 from edgetune.modules.models import blocks
 from edgetune.modules.models.backbone import assemble
@@ -135,7 +138,7 @@ def test_a_missing_file_is_refused(tmp_path):
 
 def test_a_folder_and_an_unknown_ending_are_refused(tmp_path):
     (tmp_path / "folder.h5").mkdir()
-    assert "cannot be read" in refused(settings(tmp_path / "folder.h5")).cause
+    assert "a folder, not a file" in refused(settings(tmp_path / "folder.h5")).cause
     assert "not a supported source" in refused(settings(tmp_path / "model.pkl")).cause
 
 
@@ -249,6 +252,29 @@ def test_non_finite_and_integer_values_are_refused(source, tmp_path, value, word
     safetensors.numpy.save_file({**tensors, "Conv_1/kernel": kernel}, path)
     cause = refused(settings(path)).cause
     assert words in cause and "Conv_1" in cause
+
+
+def test_weights_that_are_a_pipe_or_too_large_are_refused_without_blocking(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.h5")
+    (tmp_path / "large.h5").write_bytes(bytes(101))
+    monkeypatch.setattr(bounds, "MAX_WEIGHTS", 100)
+    assert refused(settings(tmp_path / "pipe.h5")).cause.endswith("pipe.h5: a named pipe, not a file")
+    assert refused(settings(tmp_path / "large.h5")).cause.endswith(
+        "large.h5: larger than the 100 bytes that a file of weights can have"
+    )
+
+
+def test_an_h5_file_whose_chunk_unpacks_to_more_than_its_dataset_is_refused(source, tmp_path):
+    path = tmp_path / "bomb.h5"
+    write_legacy(source, path)
+    with h5py.File(path, "r+") as file:
+        name = "old_Conv1/old_Conv1/0:0"
+        shape = file[name].shape
+        del file[name]
+        chunk = (*shape[:3], bounds.MAX_CHUNK)
+        file.create_dataset(name, shape, "f4", maxshape=(*shape[:3], None), chunks=chunk, compression="gzip")
+    cause = refused(settings(path)).cause
+    assert f"has {math.prod(shape) * 4} bytes in a chunk of {math.prod(chunk) * 4}" in cause
 
 
 def test_an_h5_file_that_takes_values_from_another_file_is_refused(source, tmp_path):

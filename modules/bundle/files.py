@@ -15,6 +15,7 @@ from pathlib import Path
 from edgetune.modules.contracts.bundle import CHECKSUMS, SIGNATURE
 from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import BundleError
+from edgetune.modules.core.untrusted_text import printable
 
 _BLOCK = 1 << 20
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
@@ -24,7 +25,7 @@ _NOT_A_BUNDLE = "this is not an edge bundle: name the folder of one"
 
 def shown(text: object, most: int = 300) -> str:
     """Return an untrusted text for a terminal: one line, no control characters, at most `most` characters."""
-    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    plain = printable(str(text))
     return plain if len(plain) <= most else f"{plain[:most]}..."
 
 

@@ -40,6 +40,11 @@ PARQUET_MEMORY = 2 << 30
 """Address space of the process that reads Parquet, in addition to the file; pyarrow alone reserves a fifth of it."""
 PARQUET_CPU_SECONDS = 600
 
+MAX_FINGERPRINTED = 256 << 20
+"""File whose content counts in the fingerprint of the data, where another has the same size and time."""
+SEEN_BITS = 1 << 27
+"""Memory, in bits, of the sizes and times that were seen; with ten million files, a fourteenth is read in vain."""
+
 # Bundles and models.
 MAX_BUNDLE_FILES, MAX_BUNDLE_DEPTH = 1000, 8
 MAX_BUNDLE = 4 << 30

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from edgetune.modules.images import decode as images
 from edgetune.modules.images import reader
@@ -288,6 +290,19 @@ def test_the_error_for_heic_names_the_extra():
 )
 def test_common_files_that_are_not_images_are_recognised(content, reason):
     assert refusal(content).startswith(reason)
+
+
+def test_a_program_in_postscript_is_given_to_no_interpreter(monkeypatch):
+    """Pillow would start Ghostscript for it, if its format were allowed."""
+    started: list[object] = []
+    monkeypatch.setattr(subprocess, "check_call", lambda command, **_: started.append(command))
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", "gs")
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(/tmp/x) (w) file\n%%EOF\n"
+    assert refusal(program).startswith("not an image of a known format")
+    assert started == []
+    with Image.open(io.BytesIO(program)) as image, contextlib.suppress(OSError):
+        image.load()
+    assert started  # it would have
 
 
 def test_an_image_with_a_zero_side_is_refused():

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import math
 import os
+import pickle
 import re
 import shutil
 import urllib.error
@@ -27,6 +28,7 @@ from edgetune.modules.models.weight_formats import weighted_layers
 from edgetune.modules.models.weights import load_weights, save_safetensors, weights_digest
 from edgetune.modules.settings.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
 from edgetune.modules.settings.run import ModelSettings
+from tests.helpers import crafted_parquet
 from tests.helpers.photographs import real_data
 from tests.tiny.built_backbones import built
 from tests.tiny.random_backbones import spare
@@ -252,6 +254,38 @@ def test_non_finite_and_integer_values_are_refused(source, tmp_path, value, word
     safetensors.numpy.save_file({**tensors, "Conv_1/kernel": kernel}, path)
     cause = refused(settings(path)).cause
     assert words in cause and "Conv_1" in cause
+
+
+def with_code(path: Path, ran: Path) -> Path:
+    """Save a model whose layer makes the file `ran` when it is loaded."""
+    code = f"lambda x: (__import__('pathlib').Path({str(ran)!r}).touch(), x)[1]"
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(eval(code)), keras.layers.Dense(2)])
+    network.save(path)
+    ran.unlink()
+    return path
+
+
+def test_code_in_a_whole_model_is_not_run(tmp_path):
+    """Keras runs it if it is told to, as old versions did without being asked."""
+    ran = tmp_path / "ran"
+    whole, legacy = with_code(tmp_path / "model.keras", ran), with_code(tmp_path / "model.h5", ran)
+    assert "is not a supported source" in refused(settings(whole)).cause
+    assert "has 1 layers with weights" in refused(settings(legacy)).cause
+    with h5py.File(legacy) as file:
+        assert "Lambda" in file.attrs["model_config"]
+    assert not ran.exists()
+    keras.saving.load_model(whole, safe_mode=False)
+    assert ran.exists()
+
+
+@pytest.mark.parametrize("ending", ["pkl", "npz", "npy", "joblib", "pt", "ckpt", "h5", "weights.h5", "safetensors"])
+def test_code_in_a_pickle_is_not_run_whatever_the_ending(tmp_path, ending):
+    path = tmp_path / f"weights.{ending}"
+    path.write_bytes(pickle.dumps(crafted_parquet.Runs(f"touch {tmp_path}/ran")))
+    assert "is not a" in refused(settings(path)).cause
+    assert not (tmp_path / "ran").exists()
+    pickle.loads(path.read_bytes())
+    assert (tmp_path / "ran").exists()
 
 
 def test_weights_that_are_a_pipe_or_too_large_are_refused_without_blocking(tmp_path, monkeypatch):

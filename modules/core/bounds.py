@@ -21,6 +21,8 @@ BESIDE_PIXELS = 64 << 20
 """Previews, metadata or a short video in the file of an image."""
 MAX_PROFILE = 32 << 20
 """ICC profile of an image that Pillow reads; those of printers have up to 10 MB."""
+DECODE_SECONDS = 300
+"""An image in the process that decodes it, twice: until its size is known, and until it has pixels."""
 SMALL_PROFILE, SMALL_PROFILES, LARGE_PROFILES = 1 << 20, 32, 2
 """Number of conversions kept in memory for profiles of up to `SMALL_PROFILE`, and for larger ones."""
 
@@ -74,3 +76,11 @@ MAX_SPECIFICATION = 64 << 20
 def max_file_bytes(max_pixels: int) -> int:
     """Return the size of the largest file that can hold an image of `max_pixels`, in bytes."""
     return max_pixels * BYTES_PER_PIXEL + BESIDE_PIXELS
+
+
+def decoder_bytes(max_pixels: int) -> int:
+    """Return the memory of a process that decodes images of `max_pixels`, beyond what it has from the start, in bytes.
+
+    It holds the file twice, and up to six copies of the pixels with four bytes each; threads of codecs have stacks.
+    """
+    return 2 * max_file_bytes(max_pixels) + 24 * max_pixels + (512 << 20)

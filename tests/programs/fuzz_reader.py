@@ -148,10 +148,12 @@ def _look(number: int, content: bytes) -> tuple[str, str]:
     """Return the reason if an input was rejected, and what is wrong with an accepted one."""
     from PIL import Image
 
+    from edgetune.modules.images import pillow_process, pillow_read
     from edgetune.modules.images.decode import decode
     from edgetune.modules.images.reader import Unusable, read_image
     from edgetune.modules.images.reading import Reading
 
+    pillow_process.read = pillow_read.pixels  # in this process, where a crash is a finding
     reading = Reading(MAX_PIXELS, MAX_SIDE)
     try:
         read = read_image(content, reading)

@@ -22,8 +22,9 @@ from edgetune.components.image_example_gen.executor import Executor
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.sources import discover
 from edgetune.modules.examples import records
+from edgetune.modules.images import pillow_process
 from edgetune.modules.settings.run import DataSettings
-from tests.helpers import beam_context
+from tests.helpers import beam_context, crashing_decoder
 from tests.programs.fuzz_seeds import generated
 
 PNG = generated()["PNG RGB"]
@@ -146,6 +147,19 @@ def test_above_max_rejected_ten_files_are_named_and_the_whole_list_is_kept(hosti
     kept = tmp_path / "report" / "7-rejected.csv"  # beside the output, which TFX removes
     assert str(kept) in remedy
     assert set(_rejected(kept)) == set(expected)
+
+
+def test_a_file_that_ends_its_decoder_is_rejected_and_the_run_goes_on(tmp_path, monkeypatch):
+    good(tmp_path / "data", "cat", "dog")
+    content = io.BytesIO()
+    Image.new("P", (30, 20)).save(content, "GIF")
+    (tmp_path / "data" / "cat" / "3.jpg").write_bytes(content.getvalue())
+    pillow_process._end_idle()
+    crashing_decoder.start(monkeypatch, "ctypes.string_at(0)")
+    ingest, rejected, sources = execute(tmp_path / "data", tmp_path / "made")
+    pillow_process._end_idle()
+    assert rejected == {"cat/3.jpg": "it ends the process that decodes it (SIGSEGV)"}
+    assert (ingest["files"], ingest["accepted"], len(sources)) == (24, 23, 23)
 
 
 def test_a_file_that_vanishes_is_rejected(tmp_path, monkeypatch):

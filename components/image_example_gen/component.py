@@ -40,6 +40,7 @@ class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
         "label_feature": ExecutionParameter(type=str),
         "max_rejected": ExecutionParameter(type=float),
         "max_pixels": ExecutionParameter(type=int),
+        "verify_images": ExecutionParameter(type=int),
         **{name: ExecutionParameter(type=int) for name in BOUNDS_KEYS},
         "max_side": ExecutionParameter(type=int),
         "background": ExecutionParameter(type=str),
@@ -88,7 +89,7 @@ class ImageExampleGen(FileBasedExampleGen):
         Args:
             source: The result of `modules.data.sources.discover`; None if the component is to call it at run time.
             settings: `splits` (if the source has none), `image_feature`, `label_feature`, `max_rejected`,
-                `max_pixels`, `max_list_bytes`, `max_records`, `max_unpack_ratio`, `on_duplicates` and
+                `max_pixels`, `verify_images`, `max_list_bytes`, `max_records`, `max_unpack_ratio`, `on_duplicates` and
                 `duplicate_distance` are used; without a source, also `path`, `tfrecord_pattern` and
                 `min_examples_per_class`.
             split_memory: Folder in which runs of the pipeline remember the split of each image; empty for none.
@@ -111,6 +112,7 @@ class ImageExampleGen(FileBasedExampleGen):
             label_feature=settings.label_feature,
             max_rejected=settings.max_rejected,
             max_pixels=settings.max_pixels,
+            verify_images=int(settings.verify_images),
             **{name: getattr(settings, name) for name in BOUNDS_KEYS},
             max_side=settings.max_side or 0,
             background="#{:02x}{:02x}{:02x}".format(*settings.background),

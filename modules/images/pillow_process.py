@@ -4,9 +4,9 @@ The codecs of a dozen formats are C and C++, and read what anybody has made. If 
 was reading is refused, and the next one gets a new process. Each thread that reads uses a process of its own; idle ones
 end after a minute.
 
-The parent writes a line of JSON (`bytes`, `max_pixels`, `max_side`, `background`) and the file, and gets a line with
-the number of pixels. It answers with a line when they may be decoded, and gets a line with height and width, and the
-pixels. Instead of either line there may be one with the reason for which the file is refused.
+The parent writes a line of JSON (`bytes`, `verify`, `max_pixels`, `max_side`, `background`) and the file, and gets a
+line with the number of pixels. It answers with a line when they may be decoded, and gets a line with height and width,
+and the pixels. Instead of either line there may be one with the reason for which the file is refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from typing import IO, Any
 import numpy as np
 
 from edgetune.modules.core import bounds, child_process
-from edgetune.modules.images.pillow_read import Unusable, pixels
+from edgetune.modules.images import pillow_read
+from edgetune.modules.images.pillow_read import Unusable
 from edgetune.modules.images.reading import Reading
 
 _CHANNELS = 3
@@ -54,17 +55,19 @@ class _Gone(Exception):
     """The process ended before it was given a file."""
 
 
-def read(content: bytes, reading: Reading, hold: Callable[[int], AbstractContextManager[None]]) -> np.ndarray:
-    """Do what `pillow_read.pixels` does, in a child process.
+def read(
+    content: bytes, reading: Reading, hold: Callable[[int], AbstractContextManager[None]], verify: bool = False
+) -> np.ndarray:
+    """Do what `pillow_read.pixels` does, or `pillow_read.verify`, in a child process.
 
     Raises:
-        Unusable: As of `pillow_read.pixels`; or the file ends the process that decodes it, or takes too long.
+        Unusable: As of these; or the file ends the process that decodes it, or takes too long.
         RuntimeError: No process can be started.
     """
     while True:
         process = _take()
         try:
-            answer = _ask(process, content, reading, hold)
+            answer = _ask(process, content, reading, hold, verify)
         except _Gone:  # it was idle for too long
             _end(process)
             continue
@@ -97,10 +100,11 @@ def _ask(
     content: bytes,
     reading: Reading,
     hold: Callable[[int], AbstractContextManager[None]],
+    verify: bool,
 ) -> np.ndarray:
     assert process.stdin is not None and process.stdout is not None
     options = {"max_pixels": reading.max_pixels, "max_side": reading.max_side, "background": reading.background}
-    request = json.dumps({"bytes": len(content), **options}).encode()
+    request = json.dumps({"bytes": len(content), "verify": verify, **options}).encode()
     with _bounded(process) as late:
         with contextlib.suppress(BrokenPipeError):  # the process has ended, as is seen below
             process.stdin.write(request + b"\n" + content)
@@ -192,7 +196,7 @@ def main() -> None:
             yield
 
         try:
-            found = pixels(content, reading, asked)
+            found = (pillow_read.verify if request["verify"] else pillow_read.pixels)(content, reading, asked)
         except Unusable as error:
             _tell(answers, json.dumps({"fault": str(error)[:1000]}).encode() + b"\n")
         else:

@@ -107,6 +107,30 @@ def pixels(content: bytes, reading: Reading, hold: Callable[[int], AbstractConte
                 return _opened(image, content, reading)
 
 
+def verify(content: bytes, reading: Reading, hold: Callable[[int], AbstractContextManager[None]]) -> np.ndarray:
+    """Decode all data of a JPEG or PNG, of a JPEG to an eighth of its size, which is faster.
+
+    Args:
+        content: The bytes of the file.
+        reading: Options.
+        hold: As of `pixels`.
+
+    Returns:
+        No pixels, uint8 `[0, 0, 3]`.
+
+    Raises:
+        Unusable: It cannot be decoded.
+    """
+    with faults(content, reading), Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+        check_size(image.size, reading.max_pixels)
+        if image.format in _JPEG and headers.too_many_scans(content):
+            raise Unusable(f"a JPEG of more than {headers.MAX_SCANS} scans, which takes minutes to decode")
+        with hold(image.width * image.height):
+            image.draft("RGB", (image.width // 8, image.height // 8))
+            image.load()
+    return np.zeros((0, 0, 3), np.uint8)
+
+
 def check_size(size: tuple[int, ...] | None, max_pixels: int) -> None:
     """Check width and height of an image, if they are known.
 

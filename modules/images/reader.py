@@ -80,6 +80,8 @@ def _read_by_graph(content: bytes, reading: Reading) -> ReadImage | None:
 
     Pillow, in Python code, reads no more than the header here.
     """
+    if reading.verify:
+        pillow_process.read(content, reading, lambda number: _held(number, reading), verify=True)
     with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
         check_size(image.size, reading.max_pixels)
         with _held(image.width * image.height, reading):

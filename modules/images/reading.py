@@ -24,6 +24,8 @@ class Reading:
     up to `MOST_SIDE`."""
     background: tuple[int, int, int] = (255, 255, 255)
     """Red, green and blue behind transparent pixels, 0..255, in sRGB."""
+    verify: bool = False
+    """Whether Pillow decodes each JPEG and PNG first, in a process that may die. The pixels do not depend on it."""
 
     @property
     def side(self) -> int:
@@ -35,9 +37,11 @@ class Reading:
         """Return the options of a mapping by their names.
 
         `background` is a sequence, as in JSON, or `#rrggbb`, and `max_side` is 0 for None, as in execution properties.
+        `verify` is `verify_images`, if it is there.
         """
         background = values["background"]
         if isinstance(background, str):
             background = bytes.fromhex(background.removeprefix("#"))
         red, green, blue = background
-        return cls(values["max_pixels"], values["max_side"] or None, (red, green, blue))
+        verify = bool(values.get("verify_images", False))
+        return cls(values["max_pixels"], values["max_side"] or None, (red, green, blue), verify)

@@ -13,20 +13,27 @@ from edgetune.modules.images import pillow_process
 
 _PROGRAM = """
 import ctypes, os, time
-from PIL import GifImagePlugin
+from PIL import GifImagePlugin, JpegImagePlugin, PngImagePlugin
 def load(self, *_): {what}
-GifImagePlugin.GifImageFile.load = load
+{plugin}.load = load
 from edgetune.modules.images import pillow_process
 pillow_process.main()
 """
 
 
-def start(monkeypatch: pytest.MonkeyPatch, what: str) -> list[int]:
-    """Make the decoder of GIF run a statement, in processes that are started from now on; return their numbers."""
+_PLUGINS = {
+    "GIF": "GifImagePlugin.GifImageFile",
+    "JPEG": "JpegImagePlugin.JpegImageFile",
+    "PNG": "PngImagePlugin.PngImageFile",
+}
+
+
+def start(monkeypatch: pytest.MonkeyPatch, what: str, kind: str = "GIF") -> list[int]:
+    """Make the decoder of a format run a statement, in processes that are started from now on; return their numbers."""
     started: list[int] = []
 
     def instead(module: str, *_: str, **streams: Any) -> subprocess.Popen[Any]:
-        command = [sys.executable, "-c", _PROGRAM.format(what=what)]
+        command = [sys.executable, "-c", _PROGRAM.format(what=what, plugin=_PLUGINS[kind])]
         process = subprocess.Popen(command, env=child_process.environment(), **streams)
         started.append(process.pid)
         return process

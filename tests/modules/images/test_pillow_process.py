@@ -98,6 +98,31 @@ def test_the_reader_rejects_such_a_file_and_goes_on(monkeypatch):
     assert reader.read_image(encoded("WEBP"), READING).width == 64
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_tensorflow_gets_a_jpeg_or_png_only_after_pillow_has_decoded_it(monkeypatch, kind):
+    verified = Reading(1_000_000, 64, verify=True)
+    content, decoded = encoded(kind), []
+    real = reader._by_graph
+    monkeypatch.setattr(reader, "_by_graph", lambda *given: decoded.append(given[0]) or real(*given))
+    assert reader.read_image(content, verified) == reader.read_image(content, READING)
+    assert decoded == [content, content]
+    pillow_process._end_idle()
+    crashing_decoder.start(monkeypatch, "os.abort()", kind)
+    with pytest.raises(Unusable, match=r"it ends the process that decodes it \(SIGABRT\)"):
+        reader.read_image(content, verified)
+    assert len(decoded) == 2
+    reader.read_image(content, READING)
+    assert len(decoded) == 3
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_damage_anywhere_in_the_data_is_found_by_the_first_decoding(kind):
+    content = encoded(kind, (200, 150))
+    with pytest.raises(Unusable, match="damaged"):
+        pillow_read.verify(content[: len(content) - 200], READING, free)
+    assert pillow_process.read(content, READING, free, verify=True).shape == (0, 0, 3)
+
+
 def test_a_file_that_takes_too_long_is_refused(monkeypatch):
     crashing_decoder.start(monkeypatch, "time.sleep(100)")
     read(encoded("WEBP"))

@@ -9,7 +9,7 @@ ifneq ($(origin GPU),command line)
 GPU :=
 endif
 
-.PHONY: help setup run test large-test engine-test cloud-test image-check test-next lint docs lock schema pretrain FORCE
+.PHONY: help setup run test large-test engine-test cloud-test image-check test-next lint docs audit sbom lock schema pretrain FORCE
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -43,6 +43,12 @@ lint: $(STAMP) ## Check style and types
 
 docs: ## Build the documentation site into site/, strictly, in an environment of its own
 	@scripts/docs.sh $(ARGS)
+
+audit: $(STAMP) ## Ask OSV for known vulnerabilities of the locked packages (requirements/accepted.toml has the accepted ones)
+	.venv/bin/python scripts/audit.py $(ARGS)
+
+sbom: $(STAMP) ## List the components of the environment, and of bundles ARGS="DIR...", as CycloneDX in sbom/
+	@scripts/sbom.sh $(ARGS)
 
 lock: $(STAMP) ## Resolve the locks anew; ARGS="--upgrade" takes the newest versions
 	scripts/lock.sh $(ARGS)

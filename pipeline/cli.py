@@ -17,6 +17,7 @@ import click
 from edgetune.modules.core.errors import EdgetuneError, MachineError
 from edgetune.modules.core.faults import fault
 from edgetune.modules.core.replaced import replaced
+from edgetune.modules.core.untrusted_text import for_terminal
 from edgetune.pipeline.commands.bundle import predict, verify
 from edgetune.pipeline.commands.compile import compile_command
 from edgetune.pipeline.commands.config import config
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
     if sys.stdout is None:
         return _failed(MachineError("standard output is closed", "redirect it to a file, or to /dev/null"))
-    with replaced(sys, "stdout", Output(sys.stdout)):
+    with replaced(sys, "stdout", Output(sys.stdout, plain=True)):
         return _run(sys.argv[1:] if arguments is None else arguments)
 
 
@@ -133,7 +134,7 @@ def _failed(error: EdgetuneError) -> int:
 
 def _say(text: str) -> None:
     with _standard_error():
-        print(text, file=sys.stderr)
+        print(for_terminal(text), file=sys.stderr)
 
 
 @contextmanager

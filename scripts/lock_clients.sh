@@ -16,9 +16,12 @@ compile 3.10 tflite-runtime "$@"
 compile 3.10 model-signing "$@"
 compile 3.10 hadolint "$@"
 
-# The packages that build the documentation are not clients, but are locked in the same way.
-.venv/bin/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
-  --no-emit-find-links --python .venv/bin/python --python-version 3.10 requirements/docs.in -o requirements/docs.txt "$@"
+# The packages that build the documentation and the lists of components are not clients, but are locked in the same way.
+for name in docs sbom; do
+  .venv/bin/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+    --no-emit-find-links --python .venv/bin/python --python-version 3.10 "requirements/$name.in" \
+    -o "requirements/$name.txt" "$@"
+done
 
 # Flink's jars alone: what the package asks for beside them is for its Python side.
 .venv/bin/uv pip compile -q --no-deps --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \

@@ -12,6 +12,7 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from edgetune.components.common.artifacts import IngestReport
 from edgetune.components.common.names import REPORT_KEY
 from edgetune.components.image_example_gen.deferred_source import (
+    BOUNDS_KEYS,
     DEFERRED,
     KIND_KEY,
     PATTERN_KEY,
@@ -39,6 +40,8 @@ class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
         "label_feature": ExecutionParameter(type=str),
         "max_rejected": ExecutionParameter(type=float),
         "max_pixels": ExecutionParameter(type=int),
+        "verify_images": ExecutionParameter(type=int),
+        **{name: ExecutionParameter(type=int) for name in BOUNDS_KEYS},
         "max_side": ExecutionParameter(type=int),
         "background": ExecutionParameter(type=str),
         "on_duplicates": ExecutionParameter(type=str),
@@ -86,8 +89,9 @@ class ImageExampleGen(FileBasedExampleGen):
         Args:
             source: The result of `modules.data.sources.discover`; None if the component is to call it at run time.
             settings: `splits` (if the source has none), `image_feature`, `label_feature`, `max_rejected`,
-                `max_pixels`, `on_duplicates` and `duplicate_distance` are used; without a source, also `path`,
-                `tfrecord_pattern` and `min_examples_per_class`.
+                `max_pixels`, `verify_images`, `max_list_bytes`, `max_records`, `max_unpack_ratio`, `on_duplicates` and
+                `duplicate_distance` are used; without a source, also `path`, `tfrecord_pattern` and
+                `min_examples_per_class`.
             split_memory: Folder in which runs of the pipeline remember the split of each image; empty for none.
         """
         deferred = {PATTERN_KEY: settings.tfrecord_pattern, SMALLEST_KEY: settings.min_examples_per_class}
@@ -108,6 +112,8 @@ class ImageExampleGen(FileBasedExampleGen):
             label_feature=settings.label_feature,
             max_rejected=settings.max_rejected,
             max_pixels=settings.max_pixels,
+            verify_images=int(settings.verify_images),
+            **{name: getattr(settings, name) for name in BOUNDS_KEYS},
             max_side=settings.max_side or 0,
             background="#{:02x}{:02x}{:02x}".format(*settings.background),
             on_duplicates=settings.on_duplicates,

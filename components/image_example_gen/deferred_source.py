@@ -24,6 +24,8 @@ from edgetune.modules.settings.run import DataSettings
 DEFERRED = "later"
 """Value of the property `source_kind` if the source is discovered at run time."""
 KIND_KEY, PATTERN_KEY, SMALLEST_KEY = "source_kind", "tfrecord_pattern", "min_examples_per_class"
+BOUNDS_KEYS = ("max_list_bytes", "max_records", "max_unpack_ratio")
+"""Settings that bound what is read of lists and TFRecord files."""
 
 
 def resolve_source(exec_properties: dict[str, Any]) -> None:
@@ -40,6 +42,7 @@ def resolve_source(exec_properties: dict[str, Any]) -> None:
             path=_write_digits() if path == EMBEDDED else path,
             tfrecord_pattern=exec_properties[PATTERN_KEY],
             min_examples_per_class=exec_properties[SMALLEST_KEY],
+            **{name: exec_properties[name] for name in BOUNDS_KEYS},
         )
     )
     exec_properties[KIND_KEY] = source.kind

@@ -19,7 +19,7 @@ from edgetune.modules.storage import filesystem
 
 
 class Driver(FileBasedDriver):
-    """Fingerprints the data by the path, size and modification time of every file.
+    """Fingerprints the data by the path, size and modification time of every file, and the content where these are few.
 
     TFX's own driver adds up sizes and times, in seconds: it misses an image that was moved to another class and changes
     of the images that a list names, and it ends with a traceback at a dangling link.
@@ -50,8 +50,7 @@ def fingerprint(exec_properties: dict[str, Any]) -> str:
     """
     config = json.loads(exec_properties[standard_component_specs.INPUT_CONFIG_KEY])
     base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
-    kind, label_feature = exec_properties["source_kind"], exec_properties["label_feature"]
-    paths = (path for split in config["splits"] for path in _files(kind, base, split["pattern"], label_feature))
+    paths = (path for split in config["splits"] for path in _files(exec_properties, split["pattern"]))
     try:
         return class_folders.fingerprint(base, paths)
     except OSError as error:
@@ -59,14 +58,16 @@ def fingerprint(exec_properties: dict[str, Any]) -> str:
         raise DataError(cause, "check the folder and its permissions") from error
 
 
-def _files(kind: str, base: str, pattern: str, label_feature: str) -> Iterator[str]:
+def _files(exec_properties: dict[str, Any], pattern: str) -> Iterator[str]:
+    kind, base = exec_properties["source_kind"], exec_properties[standard_component_specs.INPUT_BASE_KEY]
     if kind == "images":
         yield from class_folders.all_entries(f"{base}/{pattern}".removesuffix("/*/*"))
     elif kind == "tfrecords":
         yield from filesystem.matching(base, pattern)
-        yield tfds.labels_file(base, label_feature)
+        yield tfds.labels_file(base, exec_properties["label_feature"])
     else:
         name, _, split = pattern.rpartition("#")
         yield f"{base}/{name}"
-        entries = read_manifest(f"{base}/{name}", SPLIT_OF)
+        most = exec_properties["max_list_bytes"], exec_properties["max_records"]
+        entries = read_manifest(f"{base}/{name}", SPLIT_OF, *most)
         yield from (f"{base}/{entry.path}" for entry in entries if (entry.split or ALL) == split)

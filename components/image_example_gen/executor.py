@@ -20,13 +20,15 @@ from edgetune.components.common.outputs import empty
 from edgetune.components.common.record_writer import WriteRecords, record_shards, uncompressed
 from edgetune.components.image_example_gen import grouping, ingest_report, split_memory, staging
 from edgetune.components.image_example_gen.deferred_source import resolve_source
-from edgetune.components.image_example_gen.raw_example import ACCEPTED, REJECTED
+from edgetune.components.image_example_gen.raw_example import ACCEPTED, REJECTED, RecordFeatures
 from edgetune.components.image_example_gen.read_images import ReadFolders, ReadManifest, ReadRecords
 from edgetune.components.image_example_gen.split_counts import SplitCounts
 from edgetune.modules.contracts.example_features import SPLITS
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.worker_progress import SharedCount, counting
 from edgetune.modules.data.findings import UnusableFiles
+from edgetune.modules.data.tfrecords import Bounds
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.storage import filesystem
 
@@ -182,13 +184,17 @@ def _read(
     """Return the accepted images of the files that match a pattern, and rows of the report about the rejected ones."""
     base = exec_properties["input_base"]
     options = Reading.of(exec_properties)
+    most = Bounds(
+        bounds.max_file_bytes(options.max_pixels), exec_properties["max_records"], exec_properties["max_unpack_ratio"]
+    )
     read: beam.PTransform
     if exec_properties["source_kind"] == "images":
         read = ReadFolders(base, options, seen)
     elif exec_properties["source_kind"] == "manifest":
-        read = ReadManifest(base, options, seen)
+        read = ReadManifest(base, options, seen, exec_properties["max_list_bytes"], exec_properties["max_records"])
     else:
-        read = ReadRecords(base, options, seen, exec_properties["image_feature"], exec_properties["label_feature"])
+        features = RecordFeatures(exec_properties["image_feature"], exec_properties["label_feature"])
+        read = ReadRecords(base, options, seen, features, most)
     return pipeline | "Pattern" >> beam.Create([f"{base}/{pattern}"]) | "Read" >> read
 
 

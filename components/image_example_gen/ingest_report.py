@@ -12,7 +12,7 @@ import hashlib
 import io
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from edgetune.components.common.names import INGEST_FILE, REJECTED_FILE
 from edgetune.components.image_example_gen.split_counts import SplitCounts
 from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.core.errors import DataError
+from edgetune.modules.core.untrusted_text import as_cell, is_printable, of_cell, printable
 from edgetune.modules.data.splits import deviations
 from edgetune.modules.storage import filesystem
 
@@ -129,7 +130,13 @@ def digest(report_uri: str) -> str:
 
 def rejected_rows(report_uri: str, most: int) -> list[dict[str, str]]:
     """Return up to `most` rows from the top of `rejected.csv`."""
-    return list(itertools.islice(csv.DictReader(io.StringIO(_read(f"{report_uri}/{REJECTED_FILE}"))), most))
+    return list(itertools.islice(_rows(_read(f"{report_uri}/{REJECTED_FILE}")), most))
+
+
+def _rows(text: str) -> Iterator[dict[str, str]]:
+    """Yield the rows of `rejected.csv` as they were before they became cells."""
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        yield {key: of_cell(value or "") for key, value in row.items() if key}
 
 
 def keep_rejected(report_uri: str) -> str:
@@ -153,22 +160,22 @@ def check(ingest: Ingest, max_rejected: float) -> None:
     """
     if ingest.damaged:
         path, reason = ingest.damaged[0]
-        more = "".join(f"\n    {_printable(path)}: {_printable(reason)}" for path, reason in ingest.damaged[1:_NAMED])
+        more = "".join(f"\n    {printable(path)}: {printable(reason)}" for path, reason in ingest.damaged[1:_NAMED])
         raise DataError(
-            f"{_printable(path)}: {_printable(reason)}{more}",
+            f"{printable(path)}: {printable(reason)}{more}",
             "write or copy the file again, or remove it; the number of images that it has lost is unknown",
         )
     unusable = ingest.rejected - ingest.left_out
     share = unusable / max(ingest.files, 1)
     if share > max_rejected or not ingest.accepted:
-        named = "".join(f"\n    {_printable(path)}: {_printable(reason)}" for path, reason in ingest.first_rejected)
+        named = "".join(f"\n    {printable(path)}: {printable(reason)}" for path, reason in ingest.first_rejected)
         raise DataError(
             f"{unusable} of {ingest.files} files ({share:.1%}) cannot be used as images, more than "
             f"data.max_rejected {max_rejected:.1%} allows. The first ones:{named}",
             "repair or remove the files, or raise data.max_rejected",
         )
     classes = sorted(set().union(*ingest.splits.values()))
-    if unprintable := [name for name in classes if not name.isprintable() or not name.strip()]:
+    if unprintable := [name for name in classes if not is_printable(name) or not name.strip()]:
         raise DataError(
             f"the class name {unprintable[0]!r} is empty or has characters that cannot be printed",
             "rename the class; labels.txt has one name on each line",
@@ -193,16 +200,15 @@ def _counts(path: str) -> dict[str, Any]:
     return SplitCounts().extract_output(SplitCounts().create_accumulator())
 
 
-def _printable(text: str) -> str:
-    return text if text.isprintable() else repr(text)
-
-
 def _as_csv(rejected: list[dict[str, Any]]) -> bytes:
-    """Return the CSV with all values quoted, for names with line breaks or commas, and non-UTF-8 bytes as escapes."""
+    """Return the CSV with all values quoted, for names with line breaks or commas, and non-UTF-8 bytes as escapes.
+
+    A value that a spreadsheet would compute begins with an apostrophe.
+    """
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, ["path", "reason"], extrasaction="ignore", lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writeheader()
-    writer.writerows(rejected)
+    writer.writerows({key: as_cell(str(row[key])) for key in ("path", "reason")} for row in rejected)
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 

@@ -20,16 +20,17 @@ from edgetune.components.image_example_gen.raw_example import (
     from_record,
     rejected,
 )
+from edgetune.modules.core import bounds
 from edgetune.modules.core.threads import Budget, InOrder
 from edgetune.modules.core.worker_progress import SharedCount
 from edgetune.modules.data import class_folders
 from edgetune.modules.data.manifests import read_manifest
 from edgetune.modules.data.sources import ALL, SPLIT_OF
 from edgetune.modules.data.tfds import class_names
-from edgetune.modules.data.tfrecords import Damaged, read_records
+from edgetune.modules.data.tfrecords import Bounds, Damaged, read_records
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.storage import filesystem
-from edgetune.modules.storage.safe_read import UnreadableFile, check_file, max_file_bytes, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, check_file, read_file
 
 _REPORT_EVERY = 100
 
@@ -63,14 +64,15 @@ class ReadFolders(beam.PTransform):
 class ReadManifest(beam.PTransform):
     """Read the images that a list has for a split, from patterns `<list>#<split>`."""
 
-    def __init__(self, base: str, options: Reading, seen: SharedCount) -> None:
+    def __init__(self, base: str, options: Reading, seen: SharedCount, max_bytes: int, max_records: int) -> None:
         super().__init__()
         self._base, self._read = base, _ReadFiles(base, options, seen)
+        self._most = max_bytes, max_records
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         return (
             input_or_inputs
-            | "Lines" >> beam.FlatMap(_listed_files, self._base)
+            | "Lines" >> beam.FlatMap(_listed_files, self._base, *self._most)
             | "Spread" >> beam.Reshuffle()
             | "Decode" >> beam.ParDo(self._read).with_outputs(ACCEPTED, REJECTED)
         )
@@ -82,9 +84,9 @@ class ReadRecords(beam.PTransform):
     Files are distributed over workers; only a few records of a file are in memory at a time.
     """
 
-    def __init__(self, base: str, options: Reading, seen: SharedCount, image_feature: str, label_feature: str) -> None:
+    def __init__(self, base: str, options: Reading, seen: SharedCount, features: RecordFeatures, most: Bounds) -> None:
         super().__init__()
-        self._base, self._read = base, _ReadRecords(base, options, seen, image_feature, label_feature)
+        self._base, self._read = base, _ReadRecords(base, options, seen, features, most)
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         return (
@@ -115,9 +117,9 @@ def _labelled_files(element: tuple[bytes, bool]) -> Iterator[tuple[bytes, bytes 
     yield from ((os.fsencode(file), label) for file in class_folders.entries(os.fsdecode(path)))
 
 
-def _listed_files(pattern: str, base: str) -> Iterator[tuple[bytes, bytes | None]]:
+def _listed_files(pattern: str, base: str, max_bytes: int, max_records: int) -> Iterator[tuple[bytes, bytes | None]]:
     manifest, _, split = pattern.rpartition("#")
-    for entry in read_manifest(manifest, SPLIT_OF):
+    for entry in read_manifest(manifest, SPLIT_OF, max_bytes, max_records):
         if (entry.split or ALL) == split:
             yield os.fsencode(f"{base}/{entry.path}"), os.fsencode(entry.label)
 
@@ -161,7 +163,7 @@ class _ReadFiles(_InThreads):
         source = path.removeprefix(self._base).lstrip("/")
         if label is None:
             return rejected(source, "outside the class folders, so it has no label")
-        most = max_file_bytes(self._options.max_pixels)
+        most = bounds.max_file_bytes(self._options.max_pixels)
         size, _ = (None if filesystem.is_remote(path) else filesystem.size_and_time(path)) or (0, 0)
         with _contents.spend(min(size, most), most):
             try:
@@ -174,9 +176,9 @@ class _ReadFiles(_InThreads):
 class _ReadRecords(_InThreads):
     """Turn paths of TFRecord files into the outputs of `raw_example.from_record`."""
 
-    def __init__(self, base: str, options: Reading, seen: SharedCount, image_feature: str, label_feature: str) -> None:
+    def __init__(self, base: str, options: Reading, seen: SharedCount, features: RecordFeatures, most: Bounds) -> None:
         super().__init__(base, options, seen)
-        self._features = RecordFeatures(image_feature, label_feature)
+        self._features, self._most = features, most
 
     def setup(self) -> None:
         self._features = replace(self._features, classes=class_names(self._base, self._features.label))
@@ -187,11 +189,15 @@ class _ReadRecords(_InThreads):
         try:
             if not filesystem.is_remote(path):
                 check_file(path, self._base)
-            for number, record in enumerate(read_records(path, max_file_bytes(self._options.max_pixels)), start=1):
+            for number, record in enumerate(read_records(path, self._most), start=1):
+                _contents.take(len(record), self._most.record)  # of those that wait for a thread too
                 yield from self._counted(self._calls.call(record, f"{file}#{number}"))
         except (Damaged, UnreadableFile, OSError) as error:
             # The number of lost records is unknown, so data.max_rejected cannot allow this.
             yield rejected(file, str(error), damaged=True)
 
     def _read(self, record: bytes, source: str) -> TaggedOutput:
-        return from_record(record, source, self._features, self._options)
+        try:
+            return from_record(record, source, self._features, self._options)
+        finally:
+            _contents.give(len(record))

@@ -13,15 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgetune.modules.contracts.bundle import CHECKSUMS, SIGNATURE
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import BundleError
+from edgetune.modules.core.untrusted_text import printable
 
-MAX_FILES = 1000
-MAX_DEPTH = 8
-MAX_BYTES = 1 << 30
-"""Limit for one file: half the maximum size of a flatbuffer."""
-MAX_TOTAL = 4 << 30
-MAX_TEXT = 16 << 20
-"""Limit for a file that is parsed: the labels of a hundred thousand classes take a tenth of it."""
 _BLOCK = 1 << 20
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _AGAIN = "fetch the bundle again from where it was pushed"
@@ -30,7 +25,7 @@ _NOT_A_BUNDLE = "this is not an edge bundle: name the folder of one"
 
 def shown(text: object, most: int = 300) -> str:
     """Return an untrusted text for a terminal: one line, no control characters, at most `most` characters."""
-    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    plain = printable(str(text))
     return plain if len(plain) <= most else f"{plain[:most]}..."
 
 
@@ -61,10 +56,10 @@ class BundleFiles:
             raise BundleError(
                 f"{shown(error.filename)}: cannot be read: {error.strerror}", "check its permissions"
             ) from None
-        if sum(self.sizes.values()) > MAX_TOTAL:
-            raise BundleError(f"{shown(folder)}: contains more than {MAX_TOTAL} bytes", _NOT_A_BUNDLE)
+        if sum(self.sizes.values()) > bounds.MAX_BUNDLE:
+            raise BundleError(f"{shown(folder)}: contains more than {bounds.MAX_BUNDLE} bytes", _NOT_A_BUNDLE)
 
-    def read(self, name: str, most: int = MAX_TEXT) -> bytes:
+    def read(self, name: str, most: int = bounds.MAX_TEXT) -> bytes:
         """Return the content of a file.
 
         Raises:
@@ -79,7 +74,7 @@ class BundleFiles:
             BundleError: As for `read`.
         """
         digest = hashlib.sha256()
-        for block in self._blocks(name, MAX_BYTES):
+        for block in self._blocks(name, bounds.MAX_MODEL):
             digest.update(block)
         return digest.hexdigest()
 
@@ -87,18 +82,20 @@ class BundleFiles:
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = f"{prefix}{entry.name}"
-                if len(self.sizes) + len(self.refused) >= MAX_FILES:
-                    raise BundleError(f"{shown(self.folder)}: contains more than {MAX_FILES} files", _NOT_A_BUNDLE)
+                if len(self.sizes) + len(self.refused) >= bounds.MAX_BUNDLE_FILES:
+                    raise BundleError(
+                        f"{shown(self.folder)}: contains more than {bounds.MAX_BUNDLE_FILES} files", _NOT_A_BUNDLE
+                    )
                 if entry.is_symlink():
                     self.refused[name] = "is a link, which could point outside the bundle"
                 elif entry.is_dir(follow_symlinks=False):
-                    if depth + 1 > MAX_DEPTH:
-                        self.refused[name] = f"is nested more than {MAX_DEPTH} folders deep"
+                    if depth + 1 > bounds.MAX_BUNDLE_DEPTH:
+                        self.refused[name] = f"is nested more than {bounds.MAX_BUNDLE_DEPTH} folders deep"
                     else:
                         self._walk(Path(entry.path), f"{name}/", depth + 1)
                 elif not entry.is_file(follow_symlinks=False):
                     self.refused[name] = "is a device, a pipe or a socket"
-                elif (size := entry.stat(follow_symlinks=False).st_size) > MAX_BYTES:
+                elif (size := entry.stat(follow_symlinks=False).st_size) > bounds.MAX_MODEL:
                     self.refused[name] = f"has {size} bytes, more than any model"
                 else:
                     self.sizes[name] = size

@@ -23,18 +23,14 @@ from typing import IO, Any
 import numpy as np
 
 from edgetune.modules.bundle.files import shown
-from edgetune.modules.bundle.probe import MEMORY, limit
-from edgetune.modules.core import child_process
+from edgetune.modules.bundle.probe import limit
+from edgetune.modules.core import bounds, child_process
 from edgetune.modules.core.errors import BundleError, ExportError
 from edgetune.modules.litert import inspection, metadata
 from edgetune.modules.litert.interpreter import EdgeRunner
 
-SECONDS = 300
-"""Wall-clock time for loading a model, and for each answer."""
-_MOST = 8 * metadata.MAX_LABELS_BYTES  # bytes of the first answer, which has the labels as JSON
+_MOST = 8 * bounds.MAX_TEXT  # bytes of the first answer, which has the labels as JSON
 _LATER = 60  # seconds after which the child ends itself
-MAX_IMAGE_SIZE = 4096
-"""Largest height and width of a model's input, in pixels."""
 _REMEDY = "do not use this model"
 
 
@@ -52,7 +48,7 @@ class IsolatedModel:
             the process that reads or runs it.
     """
 
-    def __init__(self, content: bytes, beside: list[str] | None = None, seconds: float = SECONDS) -> None:
+    def __init__(self, content: bytes, beside: list[str] | None = None, seconds: float = bounds.MODEL_SECONDS) -> None:
         self._seconds, self._lock, self._end = seconds, threading.Lock(), ""
         self._process = child_process.start(
             __name__, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -130,7 +126,7 @@ def main() -> None:
     os.dup2(2, 1)  # native code may print
     request = json.loads(given.readline())
     content = given.read(request["bytes"])
-    limit(MEMORY)
+    limit(bounds.MODEL_MEMORY)
     seconds = request["seconds"]
     signal.alarm(seconds)  # for the case that the parent was killed
     try:
@@ -154,8 +150,10 @@ def _open(content: bytes, beside: list[str] | None) -> tuple[EdgeRunner, dict[st
     variant = "int8" if facts.inputs and facts.inputs[0].dtype == "uint8" else "float32"
     shape = facts.inputs[0].shape if facts.inputs else ()
     image_size = shape[1] if len(shape) == 4 else 0
-    if image_size > MAX_IMAGE_SIZE:
-        raise ExportError(f"takes images of {image_size} pixels, more than the {MAX_IMAGE_SIZE} of any edge model")
+    if image_size > bounds.MAX_IMAGE_SIZE:
+        raise ExportError(
+            f"takes images of {image_size} pixels, more than the {bounds.MAX_IMAGE_SIZE} of any edge model"
+        )
     labels = metadata.read_labels(content) or beside
     if labels is None:
         raise ExportError("has no labels inside, and there is no labels.txt beside it")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgetune.modules.core.untrusted_text import as_markdown
+
 _PURPOSE = {"train": "training", "eval": "choice of the best epoch", "test": "measurements below"}
 # Fields of `modules.evaluation.gates.Gate` that are left out if they say nothing.
 _GATE = {"images": None, "whole": False, "at_most": False, "reason": ""}
@@ -201,7 +203,7 @@ def model_card(bundle: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"plain": _plain, "share": _share, "libraries": _libraries, "half": _half}
+    environment.filters |= {"plain": as_markdown, "share": _share, "libraries": _libraries, "half": _half}
     environment.filters |= {"value": _value, "ends": _ends}
     test, per_class = bundle["test"]["images"], bundle["saved_model"]["per_class"]
     about = dict.fromkeys(("description", "author", "license", "data", "intended_use", "limits")) | bundle.get(
@@ -237,9 +239,9 @@ def _half(facts: dict[str, Any] | None) -> str:
     if facts is None:
         return "not used: integers only"
     if facts["safe"] is None:
-        return f"unknown: {_plain(facts['problem'])}"
+        return f"unknown: {as_markdown(facts['problem'])}"
     if not facts["safe"]:
-        return f"**do not use**: {_plain(facts['problem'])}"
+        return f"**do not use**: {as_markdown(facts['problem'])}"
     return f"safe: the largest sum is {facts['largest_sum']:,.0f} on {facts['images']} test images"
 
 
@@ -253,8 +255,3 @@ def _value(gate: dict[str, Any], value: float | None) -> str:
 
 def _ends(gate: dict[str, Any]) -> str:
     return "-" if gate["low"] is None else f"{gate['low']:.4f} to {gate['high']:.4f}"
-
-
-def _plain(label: str) -> str:
-    """Escape a class name so that it cannot break out of a table cell."""
-    return label.replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`").replace("<", "&lt;")

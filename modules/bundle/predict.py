@@ -19,19 +19,19 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from edgetune.modules.bundle.files import MAX_BYTES, BundleFiles, checksum_problems, shown
+from edgetune.modules.bundle.files import BundleFiles, checksum_problems, shown
 from edgetune.modules.bundle.isolated_model import IsolatedModel
 from edgetune.modules.bundle.signing import TOOL, require_signature
 from edgetune.modules.contracts.bundle import BUNDLE_JSON, InputReading, model_file, parse_bundle
 from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import BundleError, ConfigError, DataError
 from edgetune.modules.data.class_folders import ignored
 from edgetune.modules.images import reader
 from edgetune.modules.images.decode import decode
 from edgetune.modules.images.reading import Reading
-from edgetune.modules.litert.metadata import MAX_LABELS_BYTES
 from edgetune.modules.settings.run import DataSettings
-from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
 REFERENCE = "float32"
 AUTO = "auto"
@@ -85,7 +85,7 @@ class Classifier:
     ) -> None:
         if content is None:
             try:
-                content = read_file(str(path), None, MAX_BYTES, kind="any model")
+                content = read_file(str(path), None, bounds.MAX_MODEL, kind="any model")
             except UnreadableFile as error:
                 raise BundleError(f"{path}: {error}", "name a .tflite file or a bundle") from None
         self.path, self.thresholds = path, thresholds
@@ -213,7 +213,7 @@ def open_model(
     except BundleError as error:
         raise BundleError(f"{folder / BUNDLE_JSON}: {error.cause}", error.remedy) from None
     facts = next((facts for facts in bundle.variants.values() if facts.file == path.name), None)
-    content = files.read(path.name, MAX_BYTES)  # once, so that what was checked is what runs
+    content = files.read(path.name, bounds.MAX_MODEL)  # once, so that what was checked is what runs
     if facts is None or facts.sha256 != hashlib.sha256(content).hexdigest():
         raise BundleError(f"{path}: is not the file that was measured according to {BUNDLE_JSON}", _VERIFY)
     thresholds = bundle.calibration.thresholds if bundle.calibration else None
@@ -275,7 +275,7 @@ def images_in(paths: Sequence[Path]) -> Iterator[Path]:
 def _content(image: Image, max_pixels: int) -> bytes:
     """Return the content of an image file of up to `max_pixels`."""
     if isinstance(image, str | Path):
-        return read_file(str(image), str(Path(image).resolve().parent), max_file_bytes(max_pixels))
+        return read_file(str(image), str(Path(image).resolve().parent), bounds.max_file_bytes(max_pixels))
     if isinstance(image, bytes | bytearray):
         return bytes(image)
     if isinstance(image, PIL.Image.Image):
@@ -297,6 +297,6 @@ def _unreadable(error: OSError) -> None:
 
 def _labels_beside(path: Path) -> list[str] | None:
     try:
-        return read_file(str(path.with_name(LABELS_FILE)), None, MAX_LABELS_BYTES).decode().splitlines()
+        return read_file(str(path.with_name(LABELS_FILE)), None, bounds.MAX_TEXT).decode().splitlines()
     except (UnreadableFile, UnicodeDecodeError):
         return None

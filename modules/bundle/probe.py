@@ -20,12 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.modules.bundle.files import shown
-from edgetune.modules.core import child_process
+from edgetune.modules.core import bounds, child_process
 
 _MARK = "edgetune: "
-MEMORY = 8 << 30
-"""Address space of a process that runs a model, in bytes, most of which a model never touches."""
-_SECONDS = 300
 _MOST = 8 << 20  # bytes read from the child's output
 
 FLOAT_TOLERANCE = 1e-3
@@ -68,7 +65,7 @@ class Findings:
     """Largest difference from an expected probability; None if nothing was compared."""
 
 
-def probe(task: Task, seconds: int = _SECONDS) -> Findings:
+def probe(task: Task, seconds: int = bounds.MODEL_SECONDS) -> Findings:
     """Check a model in a child process.
 
     Args:
@@ -108,7 +105,7 @@ def probe(task: Task, seconds: int = _SECONDS) -> Findings:
 def main() -> None:
     """Check the model; entry point of the child process."""
     request: dict[str, Any] = json.load(sys.stdin)
-    limit(MEMORY)
+    limit(bounds.MODEL_MEMORY)
     # The soft limit sends a signal that shows the reason; the hard limit kills the process for certain.
     resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"] + 5))
     folder = Path(request.pop("folder"))

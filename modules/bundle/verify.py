@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edgetune.modules.bundle.files import MAX_BYTES, BundleFiles, checksum_problems, shown
+from edgetune.modules.bundle.files import BundleFiles, checksum_problems, shown
 from edgetune.modules.bundle.probe import Task, label_difference, probe, tolerance
 from edgetune.modules.bundle.signing import TOOL, require_signature
 from edgetune.modules.contracts.bundle import (
@@ -27,6 +27,7 @@ from edgetune.modules.contracts.bundle import (
     parse_expected,
 )
 from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import BundleError
 from edgetune.modules.core.wording import counted
 
@@ -189,7 +190,7 @@ def _check_variant(
 ) -> None:
     name = facts.file
     try:
-        content = files.read(name, MAX_BYTES)
+        content = files.read(name, bounds.MAX_MODEL)
         digest = files.sha256(name)
     except BundleError as error:
         checks.failed(name, error.cause, error.remedy)

@@ -213,7 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     # Sums in another order differ in the last bit, and so would the file.
     tf.config.experimental.enable_op_determinism()
-    representative = np.load(options.representative)
+    representative = np.load(options.representative, allow_pickle=False)
     for variant in options.variants:
         print(f"{_MARK}{variant}", flush=True)
         content = _convert_one(options.saved_model, variant, representative)

@@ -59,19 +59,27 @@ class Budget:
 
     @contextmanager
     def spend(self, amount: int, limit: int) -> Iterator[None]:
-        """Hold `amount` inside the context, after waiting until the total is within `limit`.
+        """Hold `amount` inside the context; see `take`."""
+        self.take(amount, limit)
+        try:
+            yield
+        finally:
+            self.give(amount)
+
+    def take(self, amount: int, limit: int) -> None:
+        """Hold `amount` until `give`, after waiting until the total is within `limit`.
 
         An amount larger than the limit waits until nothing else is held.
         """
         with self._freed:
             self._freed.wait_for(lambda: not self._used or self._used + amount <= limit)
             self._used += amount
-        try:
-            yield
-        finally:
-            with self._freed:
-                self._used -= amount
-                self._freed.notify_all()
+
+    def give(self, amount: int) -> None:
+        """Give back what was taken, in any thread."""
+        with self._freed:
+            self._used -= amount
+            self._freed.notify_all()
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.parquet import read_parquet
 from edgetune.modules.storage import filesystem
@@ -25,8 +26,6 @@ from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 COLUMNS = ("path", "label")
 SPLIT_COLUMN = "split"
 _CSV, _PARQUET = (".csv",), (".parquet", ".pq")
-# The list is read into memory; ten million lines are smaller than this.
-_MAX_BYTES = 1 << 30
 _Row = tuple[str, dict[str, Any]]
 
 
@@ -46,21 +45,29 @@ def is_manifest(path: str) -> bool:
     return path.lower().endswith((*_CSV, *_PARQUET))
 
 
-def read_manifest(path: str, split_names: dict[str, str]) -> list[Entry]:
+def read_manifest(
+    path: str,
+    split_names: dict[str, str],
+    max_bytes: int = bounds.MAX_LIST,
+    max_records: int = bounds.MAX_RECORDS,
+) -> list[Entry]:
     """Return all entries of a list.
 
     Args:
         path: The file, local or behind a URL.
         split_names: Maps each name that a split may have in the list to the split.
+        max_bytes: Size of the largest list that is read into memory; the setting `data.max_list_bytes`.
+        max_records: Number of lines; the setting `data.max_records`.
 
     Raises:
-        DataError: The list cannot be read, lacks a column or has it twice, or has a line without path or label, with an
-            unknown split, with a path outside the folder, or with another line's path. The error names file and line.
+        DataError: The list cannot be read, exceeds a bound, lacks a column or has it twice, or has a line without path
+            or label, with an unknown split, with a path outside the folder, or with another line's path. The error
+            names file and line.
     """
     try:
-        content = read_file(path, None, _MAX_BYTES, "a list of images")
+        content = read_file(path, None, max_bytes, "a list of images (data.max_list_bytes)")
     except UnreadableFile as error:
-        raise DataError(f"{path}: {error}", "check the file and its permissions") from error
+        raise DataError(f"{path}: {error}", "check the file and its permissions, or raise the setting") from error
     if path.lower().endswith(_PARQUET):
         columns, rows = read_parquet(path, content, (*COLUMNS, SPLIT_COLUMN))
     else:
@@ -77,6 +84,9 @@ def read_manifest(path: str, split_names: dict[str, str]) -> list[Entry]:
     entries: list[Entry] = []
     first: dict[str, str] = {}
     for where, row in rows:
+        if len(entries) >= max_records:
+            cause = f"{path}, {where}: is beyond the {max_records} images that a list may have (data.max_records)"
+            raise DataError(cause, "raise data.max_records if the list is yours")
         entry = _entry(f"{path}, {where}", row, base, splits)
         if entry.path in first:
             raise DataError(f"{path}, {where}: {entry.path} is already in {first[entry.path]}", "keep one of them")

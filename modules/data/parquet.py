@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
-from edgetune.modules.core import child_process
+from edgetune.modules.core import bounds, child_process
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.generation import guard_arrow
 
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS = 1024
-_MAX_CHARACTERS = 1 << 16
-"""Largest length of one value; paths on Linux have at most 4,096 bytes."""
-_MEMORY = 2 << 30
-"""Address space of the child in addition to the file's content, in bytes; pyarrow alone reserves a fifth of it."""
-_CPU_SECONDS = 600
 _WRITE_AGAIN = "write it again"
 
 
@@ -83,9 +78,9 @@ def _answers(path: str, content: bytes, wanted: Collection[str]) -> Iterator[dic
 def main() -> None:
     """Run the child process."""
     content = sys.stdin.buffer.read()
-    memory = _MEMORY + 2 * len(content)
+    memory = bounds.PARQUET_MEMORY + 2 * len(content)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (bounds.PARQUET_CPU_SECONDS, bounds.PARQUET_CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         for answer in _read(content, sys.argv[1:]):
@@ -112,9 +107,10 @@ def _read(content: bytes, wanted: list[str]) -> Iterator[dict[str, Any]]:
         columns = [name for name in file.schema_arrow.names if name in wanted]
         for batch in file.iter_batches(_ROWS, columns=columns, use_threads=False):
             for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                if any(isinstance(value, str) and len(value) > _MAX_CHARACTERS for value in row):
+                if any(isinstance(value, str) and len(value) > bounds.MAX_VALUE_CHARACTERS for value in row):
                     raise DataError(
-                        f"has a value of more than {_MAX_CHARACTERS} characters", "write paths and labels only"
+                        f"has a value of more than {bounds.MAX_VALUE_CHARACTERS} characters",
+                        "write paths and labels only",
                     )
                 yield {"row": row}
     except DataError:

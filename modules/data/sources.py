@@ -153,7 +153,7 @@ def _split_records(base: str, splits: dict[str, str], settings: DataSettings) ->
 
 
 def _listed(path: str, settings: DataSettings) -> Source:
-    entries = read_manifest(path, SPLIT_OF)
+    entries = read_manifest(path, SPLIT_OF, settings.max_list_bytes, settings.max_records)
     base, _, name = path.rpartition("/")
     counts: dict[str, Counter[str]] = {}
     for entry in entries:

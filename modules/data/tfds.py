@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
-_MAX_BYTES = 16 << 20
 _FILE = re.compile(r".+-(?P<split>[a-z]+)\.tfrecord-\d{5,}-of-\d{5,}")
 
 
@@ -53,7 +53,7 @@ def class_names(base: str, label_feature: str) -> tuple[str, ...]:
     if not filesystem.exists(path):
         return ()
     try:
-        content = read_file(path, base, _MAX_BYTES, "a file of class names")
+        content = read_file(path, base, bounds.MAX_TEXT, "a file of class names")
     except UnreadableFile as error:
         raise DataError(f"{path}: {error}", "replace it by an ordinary file, or remove it") from error
     return tuple(content.decode("utf-8", "replace").rstrip("\n").split("\n"))

@@ -8,15 +8,18 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 from apache_beam.io.tfrecordio import _TFRecordUtil
 
+from edgetune.modules.core import bounds
 from edgetune.modules.core.wording import counted
 from edgetune.modules.storage import filesystem
 
@@ -33,17 +36,29 @@ class Damaged(Exception):
     """A file cannot be read to its end; the message says why, in a few words."""
 
 
-def read_records(path: str, max_bytes: int | None = None) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class Bounds:
+    """What is read of an untrusted file at most."""
+
+    record: int
+    """Bytes of a record."""
+    records: int = bounds.MAX_RECORDS
+    """Number of records; the setting `data.max_records`."""
+    unpack_ratio: int = bounds.MAX_UNPACK_RATIO
+    """Bytes that a compressed file unpacks to for each of its own; the setting `data.max_unpack_ratio`."""
+
+
+def read_records(path: str, most: Bounds | None = None) -> Iterator[bytes]:
     """Yield the records of a file, each verified against its checksum.
 
     Args:
         path: The file, local or behind a URL; plain or compressed with gzip, bzip2 or xz, whatever its name.
-        max_bytes: Larger records are not read, because a small compressed file may contain one of any size; None for
-            trusted files.
+        most: Nothing beyond these bounds is read, because a small compressed file may contain a record of any size, or
+            any number of them; None for trusted files.
 
     Raises:
-        Damaged: The file is not a TFRecord file, of an unsupported compression, cut short or altered, or has too large
-            a record. The message has the record, counted from 1, and its byte offset, in the decompressed data if the
+        Damaged: The file is not a TFRecord file, of an unsupported compression, cut short or altered, or exceeds a
+            bound. The message has the record, counted from 1, and its byte offset, in the decompressed data if the
             file is compressed.
     """
     with ExitStack() as opened:
@@ -52,12 +67,15 @@ def read_records(path: str, max_bytes: int | None = None) -> Iterator[bytes]:
         try:
             file: Any = opened.enter_context(_open(path))
             head = file.read(_HEADER)
+            size = file.seek(0, os.SEEK_END) or file.tell()  # GFile's `seek` returns nothing
             file.seek(0)
             if head and not _is_header(head):
                 file, unpacked = opened.enter_context(_unpack(file, head)), " of the decompressed data"
+            bounded = _Bounded(file, most, size if unpacked else None)
             while True:
                 position = file.tell()
-                record = _TFRecordUtil.read_record(_Bounded(file, max_bytes))
+                bounded.number = number
+                record = _TFRecordUtil.read_record(bounded)
                 if record is None:
                     return
                 number += 1
@@ -65,10 +83,7 @@ def read_records(path: str, max_bytes: int | None = None) -> Iterator[bytes]:
         except EOFError as error:  # raised for compressed files
             raise Damaged(f"cut short in record {number + 1}, at byte {position:,}{unpacked}") from error
         except _TooLarge as error:
-            what = f"record {number + 1}, at byte {position:,}{unpacked}"
-            raise Damaged(
-                f"{what}, is larger than the {max_bytes} bytes that a record with an image can have"
-            ) from error
+            raise Damaged(f"record {number + 1}, at byte {position:,}{unpacked}, {error}") from error
         except (ValueError, MemoryError) as error:
             what = f"record {number + 1}, at byte {position:,}{unpacked}"
             cut = "Fewer than" in str(error) or isinstance(error, MemoryError)
@@ -81,19 +96,41 @@ def read_records(path: str, max_bytes: int | None = None) -> Iterator[bytes]:
 
 
 class _TooLarge(Exception):
-    pass
+    """A bound is exceeded; the message says which, and its setting."""
 
 
 class _Bounded:
-    """File that refuses reads of more than `max_bytes` at once."""
+    """File that refuses a read beyond the bounds; `number` of its records were read.
 
-    def __init__(self, file: Any, max_bytes: int | None) -> None:
-        self._file, self._max_bytes = file, max_bytes
+    Args:
+        file: Plain, or unpacking.
+        most: The bounds, if there are any.
+        packed: Size of a compressed file, in bytes; None of a plain one.
+    """
+
+    def __init__(self, file: Any, most: Bounds | None, packed: int | None) -> None:
+        self._file, self._most, self._packed = file, most, packed
+        self.number = 0
 
     def read(self, size: int) -> bytes:
-        if self._max_bytes is not None and size > self._max_bytes:
-            raise _TooLarge
+        if self._most is not None:
+            self._check(size, self._most)
         return bytes(self._file.read(size))
+
+    def _check(self, size: int, most: Bounds) -> None:
+        if size > most.record:
+            raise _TooLarge(
+                f"is larger than the {most.record} bytes that a record with an image of data.max_pixels has"
+            )
+        if self._packed is not None:
+            allowed = bounds.FREE_UNPACKED + most.unpack_ratio * self._packed
+            if self._file.tell() + size > allowed or self.number * bounds.RECORD_COST > allowed:
+                raise _TooLarge(
+                    f"unpacks to more than {most.unpack_ratio} times the {self._packed} bytes of the file "
+                    "(data.max_unpack_ratio)"
+                )
+        if self.number >= most.records and self._file.read(1):
+            raise _TooLarge(f"is beyond the {most.records} that a file may have (data.max_records)")
 
 
 def _open(path: str) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data import class_folders
 from edgetune.modules.images import reader
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.storage import filesystem
-from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
 _MAX_DEPTH = 8
 
@@ -38,7 +39,7 @@ def read(folder: str, reading: Reading) -> Iterator[bytes | str]:
     """
     for path in _files(folder):
         try:
-            content = read_file(path, folder, max_file_bytes(reading.max_pixels))
+            content = read_file(path, folder, bounds.max_file_bytes(reading.max_pixels))
             yield reader.read_image(content, reading).encoded
         except (UnreadableFile, reader.Unusable) as error:
             yield f"{path.removeprefix(folder).lstrip('/')}: {error}"

@@ -15,12 +15,13 @@ from typing import Any
 import tensorflow as tf
 
 from edgetune.modules.contracts import example_features
+from edgetune.modules.core import bounds
 from edgetune.modules.evaluation.answers import Answers
 from edgetune.modules.examples import records
 from edgetune.modules.images import graph_read
 from edgetune.modules.images.reader import Unusable, read_image
 from edgetune.modules.images.reading import Reading
-from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
 SPLIT = "test"
 ASKED, GONE, CHANGED, RECORDS, REFUSED, DAMAGED = "asked", "gone", "changed", "records", "refused", "damaged"
@@ -117,7 +118,7 @@ def read_original(example: bytes, location: Location) -> Original:
     if location.kind not in ("images", "manifest") or not source:
         return Original(RECORDS, "in a TFRecord file")
     try:
-        most = min(_MOST, max_file_bytes(location.reading.max_pixels))
+        most = min(_MOST, bounds.max_file_bytes(location.reading.max_pixels))
         content = read_file(f"{location.base}/{source}", location.base, most, "a request")
     except UnreadableFile as error:
         return Original(GONE, str(error))

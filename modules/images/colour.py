@@ -14,6 +14,8 @@ import io
 import numpy as np
 from PIL import Image, ImageCms, TiffTags
 
+from edgetune.modules.core import bounds
+
 _BITS_PER_SAMPLE = next(number for number, tag in TiffTags.TAGS_V2.items() if tag.name == "BitsPerSample")
 _SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 _MODES_16 = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -107,9 +109,16 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     return grey
 
 
-@functools.lru_cache(maxsize=64)  # building a transform takes longer than decoding an image
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Return the transform from a profile to sRGB, or None if it changes nothing or the profile is for other pixels."""
+    if len(profile) > bounds.MAX_PROFILE:
+        raise UnknownColours(
+            f"its color profile has {len(profile)} bytes, more than {bounds.MAX_PROFILE}; save it as sRGB"
+        )
+    return (_of_small if len(profile) <= bounds.SMALL_PROFILE else _of_large)(profile, mode)
+
+
+def _built(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() != _SPACES.get(mode):
@@ -125,6 +134,11 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
     return None if mode != "CMYK" and _changes_nothing(transform, mode) else transform
+
+
+# Building a transform takes longer than decoding an image. The profiles are the keys: large ones would fill the memory.
+_of_small = functools.lru_cache(bounds.SMALL_PROFILES)(_built)
+_of_large = functools.lru_cache(bounds.LARGE_PROFILES)(_built)
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:

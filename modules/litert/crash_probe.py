@@ -11,10 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edgetune.modules.core import child_process
+from edgetune.modules.core import bounds, child_process
 from edgetune.modules.core.errors import EdgetuneError
-
-_SECONDS = 300
 
 
 def crash_reason(content: bytes, batch: int) -> str | None:
@@ -40,9 +38,9 @@ def crash_reason(content: bytes, batch: int) -> str | None:
             stderr=subprocess.DEVNULL,
         )
         try:
-            code = process.wait(_SECONDS)
+            code = process.wait(bounds.MODEL_SECONDS)
         except subprocess.TimeoutExpired:
-            return f"the LiteRT interpreter takes more than {_SECONDS} seconds for {batch} images"
+            return f"the LiteRT interpreter takes more than {bounds.MODEL_SECONDS} seconds for {batch} images"
         finally:
             process.kill()
             process.wait()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.litert.flatbuffer import editable, pack
 
@@ -33,8 +33,6 @@ NORMALIZATION, _IMAGE, _FEATURE = 1, 2, 1  # members of the schema's unions
 MEAN, STD = 0.0, 1.0
 _RGB = 1
 AXIS_LABELS = 2
-MAX_LABELS_BYTES = 16 << 20
-"""Longest list of class names that is read."""
 # The oldest date that a zip can hold; a fixed date makes the file reproducible.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -81,16 +79,19 @@ def add_metadata(content: bytes, labels: Sequence[str], about: Description) -> b
 def read_labels(content: bytes) -> list[str] | None:
     """Return the class names inside a LiteRT file, if there are any, as clients read them.
 
-    Names of more than `MAX_LABELS_BYTES` do not count, and are not unpacked.
+    Names of more than `bounds.MAX_TEXT` do not count, and are not unpacked.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(LABELS_FILE) as file:
-            names = file.read(MAX_LABELS_BYTES + 1)
-    # A damaged archive may also be encrypted, compressed in an unknown way, or end too early.
-    except (zipfile.BadZipFile, zlib.error, KeyError, RuntimeError, NotImplementedError, EOFError):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            # Of other compressions, zipfile unpacks all that it has read, however little was asked for.
+            if archive.getinfo(LABELS_FILE).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                return None
+            with archive.open(LABELS_FILE) as file:
+                names = file.read(bounds.MAX_TEXT + 1)
+    except Exception:  # noqa: BLE001 - zipfile raises almost anything on a damaged archive
         return None
     try:
-        return names.decode().splitlines() if len(names) <= MAX_LABELS_BYTES else None
+        return names.decode().splitlines() if len(names) <= bounds.MAX_TEXT else None
     except UnicodeDecodeError:
         return None
 

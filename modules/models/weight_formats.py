@@ -8,6 +8,7 @@ legacy_h5      `.h5`, Keras 1 and 2 and `keras.applications`: layers by name, in
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ import keras
 import numpy as np
 import safetensors
 import safetensors.numpy
+
+from edgetune.modules.core import bounds
 
 FORMATS = {".safetensors": "safetensors", ".weights.h5": "weights_h5", ".h5": "legacy_h5", ".hdf5": "legacy_h5"}
 
@@ -90,7 +93,7 @@ def stored_layers(content: bytes, kind: str, model: keras.Model) -> Iterator[lis
         return
     try:
         file = h5py.File(io.BytesIO(content), "r")
-    except OSError as error:
+    except Exception as error:  # h5py raises almost anything on a damaged file
         raise UnreadableWeights(f"it is not an HDF5 file, or it is truncated: {error}") from error
     with file:
         datasets = _datasets(file)
@@ -105,20 +108,24 @@ def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
             return
         if item.is_virtual or item.external:  # both make HDF5 read other local files into the network
             raise UnreadableWeights(f"the dataset {name} takes its values from another file")
+        chunk = math.prod(item.chunks or ()) * item.dtype.itemsize if item.chunks else 0
+        if chunk > max(item.nbytes, bounds.MAX_CHUNK):
+            raise UnreadableWeights(f"the dataset {name} has {item.nbytes} bytes in a chunk of {chunk}")
         found[name] = item
 
     try:
         file.visititems(visit)  # soft and external links are not followed
-    except (OSError, RuntimeError) as error:
+    except UnreadableWeights:
+        raise
+    except Exception as error:
         raise UnreadableWeights(f"it is damaged: {error}") from error
     return found
 
 
 def _by_layer_names(file: h5py.File, datasets: dict[str, h5py.Dataset]) -> list[StoredLayer]:
-    prefix = (
-        "" if "layer_names" in file.attrs else "model_weights/"
-    )  # a file of a whole model has them one level deeper
     try:
+        # A file of a whole model has them one level deeper.
+        prefix = "" if "layer_names" in file.attrs else "model_weights/"
         layers = [_text(name) for name in file[prefix or "/"].attrs["layer_names"]]
         variables = {layer: [_text(v) for v in file[prefix + layer].attrs["weight_names"]] for layer in layers}
         return [
@@ -126,7 +133,7 @@ def _by_layer_names(file: h5py.File, datasets: dict[str, h5py.Dataset]) -> list[
             for layer, names in variables.items()
             if names
         ]
-    except (KeyError, OSError, RuntimeError) as error:
+    except Exception as error:
         raise UnreadableWeights(f"it is HDF5, but not a file of Keras weights: {error}") from error
 
 

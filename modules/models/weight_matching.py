@@ -109,7 +109,7 @@ def _without_normalisation(stored: list[StoredLayer], path: str, settings: Model
 def _values(array: object, layer: str, path: str) -> np.ndarray:
     try:
         values = np.asarray(array[()])  # type: ignore[index]
-    except (OSError, RuntimeError) as error:
+    except Exception as error:  # h5py raises almost anything on a damaged file
         raise UnreadableWeights(f"the values of the layer {layer} are damaged: {error}") from error
     if values.dtype.kind != "f":
         raise WeightsError(f"{path} stores the layer {layer} as {values.dtype}", "use a file of float weights")

@@ -12,6 +12,7 @@ import numpy as np
 import safetensors.numpy
 import tensorflow as tf
 
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import WeightsError
 from edgetune.modules.models.backbone import assemble
 from edgetune.modules.models.saved_model_weights import HUB, hub_folder, saved_model_folder, stored_in_folder
@@ -26,6 +27,7 @@ from edgetune.modules.models.weight_formats import (
 from edgetune.modules.models.weight_matching import assign_weights
 from edgetune.modules.settings.run import ModelSettings
 from edgetune.modules.storage.digests import folder_digest
+from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
 BY_NAME = ("imagenet", "none")
 _SOURCES = (
@@ -108,16 +110,10 @@ def _folder(weights: str) -> str:
 
 
 def _read(path: str) -> bytes:
-    # TensorFlow's file system also reads gs:// and s3://, where platforms store weights.
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            return file.read()
-    except tf.errors.OpError as error:
-        reason = "does not exist" if isinstance(error, tf.errors.NotFoundError) else f"cannot be read: {error.message}"
-        raise WeightsError(
-            f"the weights file {path} {reason}",
-            f"correct model.weights: {_SOURCES}",
-        ) from error
+        return read_file(path, None, bounds.MAX_WEIGHTS, "a file of weights")
+    except UnreadableFile as error:
+        raise WeightsError(f"the weights file {path}: {error}", f"correct model.weights: {_SOURCES}") from error
 
 
 def _load_folder(backbone: keras.Model, settings: ModelSettings) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from edgetune.modules.core import bounds
 from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Settings
 
 FINDINGS = ("anomaly", "drift", "duplicates", "imbalance", "leakage", "small_class", "small_images", "two_labels")
@@ -40,8 +41,18 @@ class DataSettings(Settings):
     """Feature with the label, as bytes or as an integer, in each tf.Example of a TFRecord."""
     max_rejected: Fraction = 0.05
     """Maximum fraction of unreadable files; with more, the run stops."""
-    max_pixels: Positive = 89_478_485
+    max_pixels: Positive = bounds.MAX_PIXELS
     """Images with more pixels are rejected (the default is Pillow's own limit against decompression bombs)."""
+    verify_images: bool = False
+    """Whether Pillow decodes each JPEG and PNG in a process that may die before TensorFlow does in that of ingest; for
+    images of attackers. A JPEG takes a third more processor time, a PNG more than twice as much."""
+    max_list_bytes: Positive = bounds.MAX_LIST
+    """Maximum size of a list of images, in bytes; it is read into memory."""
+    max_records: Positive = bounds.MAX_RECORDS
+    """Maximum number of records in one TFRecord file, and of images in a list."""
+    max_unpack_ratio: Positive = bounds.MAX_UNPACK_RATIO
+    """Maximum number of bytes that a compressed TFRecord file unpacks to for each of its own bytes, beyond the first
+    16 MiB; a record counts as at least 1 KiB."""
     max_side: Positive | None = 640
     """Larger images are scaled down to this longer side, in pixels, when they are read; null keeps their size up to
     16,384 pixels. The default is above the default `model.image_size` of every backbone."""

@@ -74,7 +74,8 @@ def read(path: str, max_bytes: int | None = None) -> bytes:
 
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
-            return bytes(file.read() if max_bytes is None else file.read(max_bytes))
+            # A reader reserves what is asked for.
+            return bytes(file.read() if max_bytes is None else file.read(min(max_bytes, file.size())))
     except tf.errors.OpError as error:
         raise _os_error(error, path) from error
 

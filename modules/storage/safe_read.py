@@ -18,17 +18,10 @@ _KINDS = (
     (stat.S_ISCHR, "a device, not a file"),
     (stat.S_ISBLK, "a device, not a file"),
 )
-# An uncompressed image has up to 8 bytes a pixel; previews or a short video in the same file come on top.
-_BYTES_PER_PIXEL, _OTHER_BYTES = 8, 64 << 20
 
 
 class UnreadableFile(Exception):
     """A path is not a readable file; the message says why, in a few words."""
-
-
-def max_file_bytes(max_pixels: int) -> int:
-    """Return the size of the largest file that can hold an image of `max_pixels`, in bytes."""
-    return max_pixels * _BYTES_PER_PIXEL + _OTHER_BYTES
 
 
 def read_file(path: str, base: str | None, max_bytes: int, kind: str = "an image of data.max_pixels") -> bytes:

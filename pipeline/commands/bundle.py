@@ -14,6 +14,7 @@ import click
 
 from edgetune.modules.core.child_process import hide_gpus
 from edgetune.modules.core.errors import BundleError, ConfigError, DataError
+from edgetune.modules.core.untrusted_text import for_terminal
 from edgetune.modules.core.wording import counted
 from edgetune.pipeline import api
 
@@ -94,7 +95,7 @@ def predict(
     for path, found in _answers(classifier, images, top):
         if isinstance(found, DataError):
             unreadable += 1
-            click.echo(f"edgetune: {found.cause}", err=True)
+            click.echo(f"edgetune: {for_terminal(found.cause)}", err=True)
             results.append({"image": path, "error": found.cause})
             continue
         label, probability = found[0]

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.core.package_paths import ROOT
 from edgetune.modules.settings.run import RunSettings, digest, tree_of
@@ -124,7 +125,13 @@ def run_name(data: str) -> str:
 
 def _read(path: Path, sources: Sources) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:  # not `safe_read`, as a shell may give a pipe
+            content = file.read(bounds.MAX_CONFIGURATION + 1)
+        if len(content) > bounds.MAX_CONFIGURATION:
+            raise ConfigError(
+                f"{path}: larger than the {bounds.MAX_CONFIGURATION} bytes of any configuration", "check --config"
+            )
+        text = content.decode()
     except FileNotFoundError:
         raise ConfigError(f"{path}: the configuration file does not exist", "check --config") from None
     except UnicodeDecodeError:

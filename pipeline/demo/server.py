@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 import re
 import shutil
 import socket
 import socketserver
 import sys
+import threading
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +31,8 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".wasm": "application/wasm",
 }
+# A browser opens six at a time. Idle ones are closed soon, so that they do not keep others out.
+_CONNECTIONS, _IDLE_SECONDS = 64, 10
 _INLINE = re.compile(rb'<script type="importmap">(.*?)</script>', re.DOTALL)
 
 
@@ -77,6 +81,8 @@ class DemoServer(ThreadingHTTPServer):
 
     def __init__(self, files: Mapping[str, Path], host: str, port: int) -> None:
         self.files = dict(files)
+        self._names = {"localhost", host.lower().rstrip("."), socket.gethostname().lower()}
+        self._free = threading.BoundedSemaphore(_CONNECTIONS)
         self.headers = security_headers(self.files["/"].read_bytes())
         try:
             family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -100,6 +106,33 @@ class DemoServer(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = (str(self.server_address[0]), int(self.server_address[1]))
 
+    def is_own(self, host: str | None) -> bool:
+        """Return whether the `Host` of a request is a name of this server, or an address.
+
+        A page of another site can have its own name resolved to this machine (DNS rebinding); then the browser would
+        let it read the answers. Such a request has the name of that site.
+        """
+        name = (urlsplit(f"//{host}").hostname or "") if host else ""
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return name.rstrip(".") in self._names
+        return True
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread; close the connection if all threads are taken."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer the requests of a connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore browsers that disconnect during a response."""
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
@@ -108,7 +141,7 @@ class DemoServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 60
+    timeout = _IDLE_SECONDS
     server: DemoServer
 
     def do_GET(self) -> None:
@@ -118,6 +151,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=False)
 
     def _answer(self, *, body: bool) -> None:
+        try:
+            known = self.server.is_own(self.headers.get("Host"))
+        except ValueError:  # not a host at all
+            known = False
+        if not known:
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
+            return
         path = self.server.files.get(unquote(urlsplit(self.path).path))
         try:
             file = path.open("rb") if path else None

@@ -19,6 +19,7 @@ from absl import app
 
 from edgetune.modules.core.errors import EdgetuneError
 from edgetune.modules.core.gc_pause import gc_paused
+from edgetune.modules.core.untrusted_text import for_terminal
 
 _INVOCATION, _DECLARED = "--json_serialized_invocation_args", "--json_serialized_inputs_spec_args"
 
@@ -45,7 +46,7 @@ def exit_on_user_error() -> Iterator[None]:
     try:
         yield
     except EdgetuneError as error:
-        print(f"edgetune: {error}", file=sys.stderr, flush=True)
+        print(for_terminal(f"edgetune: {error}"), file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
 
 

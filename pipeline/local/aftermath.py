@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetune.modules.core.errors import EdgetuneError
 from edgetune.modules.core.faults import AGAIN
+from edgetune.modules.core.untrusted_text import for_terminal
 from edgetune.modules.data.findings import FindingsError, UnusableFiles
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.metadata.outcome import Outcome, last_run, read_outcome
@@ -90,4 +91,4 @@ def write(settings: Mapping[str, Any], store: str, workdir: str, log: str, befor
         except Exception as failure:  # the run has ended anyway
             logging.exception("the report could not be written")
             lines = [f"the report could not be written: {said(failure)}"]
-        print("", *lines, f"log        {log}", sep="\n", file=terminal, flush=True)
+        print("", *map(for_terminal, lines), f"log        {log}", sep="\n", file=terminal, flush=True)

@@ -12,7 +12,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +28,7 @@ from edgetune.modules.core import progress
 from edgetune.modules.core.errors import ConfigError, EdgetuneError, PushError
 from edgetune.modules.core.faults import fault
 from edgetune.modules.core.gc_pause import gc_paused
+from edgetune.modules.core.untrusted_text import for_terminal
 from edgetune.modules.core.wording import counted
 from edgetune.modules.release.release import complete
 from edgetune.modules.settings.execution import BeamSettings
@@ -154,7 +157,7 @@ def _run(settings: RunSettings, workdir: Path, verbose: bool, cache: bool) -> Ru
             print("", f"the report could not be written: {said(failure)}", sep="\n", file=terminal, flush=True)
             raise error from failure
         supervisor.reported()
-        print("", *summary(outcome, report=report), sep="\n", file=terminal, flush=True)
+        print("", *map(for_terminal, summary(outcome, report=report)), sep="\n", file=terminal, flush=True)
     if error is not None:
         raise error
     if superseded(outcome):
@@ -205,8 +208,12 @@ def only_run_in(workdir: Path) -> Iterator[None]:
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        lock = (workdir / _LOCK).open("w")
+        # A link would lead to another file, which opening it for writing would empty.
+        handle = os.open(workdir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+        lock = os.fdopen(handle, "rb")
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ConfigError(f"{workdir / _LOCK}: is a link", "remove it, or name another --workdir") from None
         raise ConfigError(f"--workdir {workdir}: cannot be written: {error.strerror}", "name another folder") from None
     with lock:
         try:

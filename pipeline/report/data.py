@@ -19,6 +19,7 @@ from edgetune.components.common.names import (
     STATISTICS_GEN,
     STATISTICS_KEY,
 )
+from edgetune.modules.core.untrusted_text import of_cell
 from edgetune.modules.data.findings import UnusableFiles
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import Outcome
@@ -61,7 +62,8 @@ def _data(ingest: Mapping[str, Any], rejected: Iterable[Mapping[str, str]]) -> d
 
 
 def _rejected(path: str) -> Iterable[Mapping[str, str]]:
-    return csv.DictReader(io.StringIO(read_text(path), newline="")) if filesystem.exists(path) else ()
+    rows = csv.DictReader(io.StringIO(read_text(path), newline="")) if filesystem.exists(path) else ()
+    return ({key: of_cell(value or "") for key, value in row.items() if key} for row in rows)
 
 
 def findings(outcome: Outcome) -> list[dict[str, Any]]:

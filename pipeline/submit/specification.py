@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
 _REMEDY = "create the file with `edgetune compile`"
 
@@ -42,9 +44,11 @@ def read(path: Path) -> Specification:
         ConfigError: The file cannot be read, is not a compiled pipeline, or is incomplete.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}", _REMEDY) from None
+        document = json.loads(read_file(str(path), None, bounds.MAX_SPECIFICATION, "a compiled pipeline"))
+    except UnreadableFile as error:
+        raise ConfigError(f"{path}: {error}", _REMEDY) from None
+    except RecursionError:
+        raise ConfigError(f"{path} is not a compiled pipeline: it is nested too deeply", _REMEDY) from None
     except ValueError as error:
         raise ConfigError(f"{path} is not JSON: {error}", _REMEDY) from None
     if isinstance(document, dict) and "root" in document:  # a bare PipelineSpec, as written by other compilers

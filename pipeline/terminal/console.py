@@ -22,6 +22,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from edgetune.modules.core.untrusted_text import for_terminal
+
 State = Literal["done", "cached", "failed", "interrupted", "skipped"]
 
 _MARKS: dict[str, tuple[str, str]] = {
@@ -144,7 +146,7 @@ class Console:
             running = self._running()
             if not running:
                 return
-            node, now = running[-1], self._clock()
+            node, now, text = running[-1], self._clock(), for_terminal(text)
             self._details[node] = text
             if self._live is not None or now - self._last_detail.get(node, -math.inf) < self._detail_seconds:
                 return
@@ -153,7 +155,7 @@ class Console:
 
     def line(self, text: str = "") -> None:
         """Write a line of text above the live lines."""
-        self._print(Text(text))
+        self._print(Text(for_terminal(text)))
 
     def _report(self, node: str) -> None:
         with self._lock:

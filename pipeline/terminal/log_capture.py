@@ -8,6 +8,7 @@ reader that cannot run.
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import os
 import sys
@@ -17,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO, cast
 
+from edgetune.modules.core.untrusted_text import for_terminal
 from edgetune.pipeline.terminal.output import Output
 
 _STANDARD = {"stdout": 1, "stderr": 2}
@@ -114,11 +116,13 @@ def _following(log_path: Path, target: int) -> Iterator[None]:
     source = os.open(log_path, os.O_RDONLY)
     os.lseek(source, 0, os.SEEK_END)
 
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
     def follow() -> None:
         last_round = False
         while True:
             while chunk := os.read(source, _CHUNK_BYTES):
-                _write(target, chunk)
+                _write(target, for_terminal(decoder.decode(chunk)).encode())
             if last_round:
                 return
             # One more round after the event, for what was written just before it.

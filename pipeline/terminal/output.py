@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from edgetune.modules.core.errors import MachineError
+from edgetune.modules.core.untrusted_text import for_terminal
 
 
 class OutputError(MachineError):
@@ -23,14 +24,16 @@ class Output:
 
     Args:
         stream: The stream.
+        plain: Whether control characters in the text are written as escapes, as for names that others gave. It is for a
+            stream to which nobody writes those of a terminal.
 
     Attributes:
         failure: The first error, which a library between the writer and the command line may have hidden; None so far.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, plain: bool = False) -> None:
         self.failure: OutputError | None = None
-        self._stream = stream
+        self._stream, self._escaped = stream, for_terminal if plain else str
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -38,12 +41,12 @@ class Output:
     def write(self, text: str) -> int:
         """Write text to the stream."""
         with self._told():
-            return self._stream.write(text)
+            return self._stream.write(self._escaped(text))
 
     def writelines(self, lines: Any) -> None:
         """Write several texts to the stream."""
         with self._told():
-            self._stream.writelines(lines)
+            self._stream.writelines(map(self._escaped, lines))
 
     def flush(self) -> None:
         """Write what is buffered."""

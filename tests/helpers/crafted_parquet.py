@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 
-class _Runs:
+class Runs:
+    """Unpickling runs a command."""
+
     def __init__(self, command: str) -> None:
         self._command = command
 
@@ -33,7 +35,7 @@ def write(path: Path, columns: Mapping[str, Sequence[str]], typed: str, command:
     """
     type_ = {
         b"ARROW:extension:name": b"arrow.py_extension_type",
-        b"ARROW:extension:metadata": pickle.dumps(_Runs(command)),
+        b"ARROW:extension:metadata": pickle.dumps(Runs(command)),
     }
     fields = [pa.field(name, pa.string(), metadata=type_ if name == typed else None) for name in columns]
     pyarrow.parquet.write_table(pa.table([pa.array(texts) for texts in columns.values()], pa.schema(fields)), path)

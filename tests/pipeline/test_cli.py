@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from edgetune.modules.core import errors
+from edgetune.modules.core.replaced import replaced
 from edgetune.modules.settings.run import EvaluationSettings
 from edgetune.pipeline import cli
 from edgetune.pipeline.config.yaml_file import parse
+from edgetune.pipeline.terminal.output import Output
 from tests.helpers import crafted_parquet
 
 
@@ -208,6 +210,16 @@ def test_a_reader_that_goes_away_ends_every_command_quietly(root, tmp_path, argu
         assert ended(root, tmp_path, arguments, stdout=writer) == (141, "")
     finally:
         os.close(writer)
+
+
+def test_names_do_not_reach_the_terminal_as_control_characters(tmp_path, capsys):
+    """An error has the name of a file, the first line of `config` that of a setting."""
+    assert cli.main(["config", "--config", f"{tmp_path}/a\x1b[2J.yaml"]) == errors.ConfigError.exit_code
+    assert "/a\\x1b[2J.yaml: the configuration file does not exist" in capsys.readouterr().err
+    with replaced(sys, "stdout", Output(sys.stdout, plain=True)):
+        print("class \x1b[31m\u202e, and Größe")
+        sys.stdout.writelines(["a\x07", "\n"])
+    assert capsys.readouterr().out == "class \\x1b[31m\\u202e, and Größe\na\\x07\n"
 
 
 @pytest.mark.parametrize("arguments", [["config"], ["run"]], ids=" ".join)

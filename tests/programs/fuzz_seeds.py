@@ -110,14 +110,19 @@ def all_seeds() -> list[bytes]:
 def damaged(seeds: list[bytes], number: int, seed: int) -> bytes:
     """Return the input of this number: a file with one to four kinds of damage."""
     dice = random.Random(f"{seed} {number}")
-    content = bytearray(dice.choice(seeds))
+    content = damage(bytearray(dice.choice(seeds)), dice, seeds)
+    if content[:8] == _PNG and dice.random() < 0.7:
+        return _with_right_sums(bytes(content))
+    return bytes(content)
+
+
+def damage(content: bytearray, dice: random.Random, seeds: list[bytes]) -> bytearray:
+    """Do one to four kinds of damage to a file, and return it."""
     for _ in range(dice.choice((1, 1, 2, 4))):
         if not content:
             break
         dice.choice(_WAYS)(content, dice, seeds)
-    if content[:8] == _PNG and dice.random() < 0.7:
-        return _with_right_sums(bytes(content))
-    return bytes(content)
+    return content
 
 
 def _flip(content: bytearray, dice: random.Random, seeds: list[bytes]) -> None:

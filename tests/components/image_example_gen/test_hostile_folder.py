@@ -22,8 +22,9 @@ from edgetune.components.image_example_gen.executor import Executor
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.sources import discover
 from edgetune.modules.examples import records
+from edgetune.modules.images import pillow_process
 from edgetune.modules.settings.run import DataSettings
-from tests.helpers import beam_context
+from tests.helpers import beam_context, crashing_decoder
 from tests.programs.fuzz_seeds import generated
 
 PNG = generated()["PNG RGB"]
@@ -142,10 +143,23 @@ def test_above_max_rejected_ten_files_are_named_and_the_whole_list_is_kept(hosti
     cause, remedy = caught.value.cause, caught.value.remedy
     assert cause.startswith("14 of 40 files (35.0%) cannot be used as images, more than data.max_rejected 30.0%")
     assert len(cause.splitlines()) == 11
-    assert r"'cat/line\nbreak, " in cause
+    assert r"cat/line\nbreak, " in cause
     kept = tmp_path / "report" / "7-rejected.csv"  # beside the output, which TFX removes
     assert str(kept) in remedy
     assert set(_rejected(kept)) == set(expected)
+
+
+def test_a_file_that_ends_its_decoder_is_rejected_and_the_run_goes_on(tmp_path, monkeypatch):
+    good(tmp_path / "data", "cat", "dog")
+    content = io.BytesIO()
+    Image.new("P", (30, 20)).save(content, "GIF")
+    (tmp_path / "data" / "cat" / "3.jpg").write_bytes(content.getvalue())
+    pillow_process._end_idle()
+    crashing_decoder.start(monkeypatch, "ctypes.string_at(0)")
+    ingest, rejected, sources = execute(tmp_path / "data", tmp_path / "made")
+    pillow_process._end_idle()
+    assert rejected == {"cat/3.jpg": "it ends the process that decodes it (SIGSEGV)"}
+    assert (ingest["files"], ingest["accepted"], len(sources)) == (24, 23, 23)
 
 
 def test_a_file_that_vanishes_is_rejected(tmp_path, monkeypatch):
@@ -203,6 +217,30 @@ def test_a_fingerprint_changes_with_every_file_and_copes_with_hostile_files(host
     content = (tmp_path / "dog" / "1.jpg").read_bytes()
     (tmp_path / "dog" / "1.jpg").write_bytes(content + b"x")
     assert fingerprint(tmp_path) not in (before, moved)
+
+
+@pytest.mark.parametrize("names", [("cat/1.jpg", "dog/1.jpg"), ("cat/1.jpg", "cat/2.jpg", "dog/0.jpg")])
+def test_files_of_equal_size_and_time_that_change_places_change_the_fingerprint(tmp_path, names):
+    good(tmp_path, "cat", "dog", count=3)
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(picture(number)[:200] + bytes([number]))
+        os.utime(tmp_path / name, ns=(1 << 60, 1 << 60))
+    seen = {fingerprint(tmp_path)}
+    assert fingerprint(tmp_path) in seen
+    for one, other in zip(names, names[1:], strict=False):
+        (tmp_path / one).rename(tmp_path / "held")
+        (tmp_path / other).rename(tmp_path / one)
+        (tmp_path / "held").rename(tmp_path / other)
+        seen.add(fingerprint(tmp_path))
+    assert len(seen) == len(names)
+
+
+def test_a_pipe_of_the_same_size_and_time_does_not_block_the_fingerprint(tmp_path):
+    good(tmp_path, "cat", "dog", count=3)
+    for name in ("cat/pipe", "dog/pipe"):
+        os.mkfifo(tmp_path / name)
+        os.utime(tmp_path / name, ns=(1 << 60, 1 << 60))
+    assert len(fingerprint(tmp_path)) == 64
 
 
 def test_the_fingerprint_of_a_list_covers_the_list_and_its_images(tmp_path):

@@ -409,7 +409,20 @@ def test_no_readable_file_is_an_error_for_any_max_rejected():
         ingest_report.check(nothing, 1.0)
 
 
-@pytest.mark.parametrize("name", ["", " ", "a\tb", "a\x00"])
+@pytest.mark.parametrize("name", ["می\u200cخواهم", "क्\u200dष", "\U0001f468\u200d\U0001f469\u200d\U0001f467"])
+def test_a_class_name_may_have_joiners_inside_words(name):
+    ingest_report.check(ingest(splits={split: {name: 1, "dog": 1} for split in SPLITS}), 1.0)
+
+
+def test_rejected_files_are_no_formulas(tmp_path):
+    rows = [{"path": path, "reason": "no, damaged"} for path in ("=1+1/a.jpg", "'=1.jpg", "oak/+1.jpg")]
+    (tmp_path / "rejected.csv").write_bytes(ingest_report._as_csv(rows))
+    lines = (tmp_path / "rejected.csv").read_text().splitlines()[1:]
+    assert [line.split('"')[1] for line in lines] == ["'=1+1/a.jpg", "''=1.jpg", "oak/+1.jpg"]
+    assert ingest_report.rejected_rows(str(tmp_path), 9) == rows
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\tb", "a\x00", "a\u200d", "\u200ca"])
 def test_a_class_name_that_does_not_fit_into_a_line_is_an_error(name):
     with pytest.raises(DataError, match="empty or has characters that cannot be printed"):
         ingest_report.check(ingest(splits={split: {name: 1, "dog": 1} for split in SPLITS}), 1.0)

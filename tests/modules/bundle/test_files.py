@@ -10,6 +10,7 @@ import pytest
 from edgetune.modules.bundle import files as bundle_files
 from edgetune.modules.bundle.files import BundleFiles, checksum_problems, shown
 from edgetune.modules.bundle.write import write_checksums
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import BundleError
 from tests.tiny import bundle as tiny_bundle
 
@@ -90,7 +91,7 @@ def test_a_folder_that_is_not_a_bundle_is_rejected(bundle, tmp_path, monkeypatch
         BundleFiles(tmp_path / "nothing")
     with pytest.raises(BundleError, match="is not a folder"):
         BundleFiles(bundle / "labels.txt")
-    monkeypatch.setattr(bundle_files, "MAX_FILES", 5)
+    monkeypatch.setattr(bounds, "MAX_BUNDLE_FILES", 5)
     with pytest.raises(BundleError, match="contains more than 5 files"):
         BundleFiles(bundle)
 

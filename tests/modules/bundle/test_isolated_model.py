@@ -11,9 +11,11 @@ import pytest
 
 from edgetune.modules.bundle.isolated_model import IsolatedModel
 from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import BundleError
 from edgetune.modules.litert import metadata
 from edgetune.modules.litert.interpreter import EdgeRunner
+from tests.helpers.peak_memory import growth_of
 from tests.tiny import edge, model
 
 IMAGES = np.stack([pixels for pixels, _ in model.examples(2)])
@@ -69,7 +71,7 @@ def test_labels_are_needed():
 def test_labels_that_unpack_to_gigabytes_are_not_unpacked(monkeypatch):
     file = io.BytesIO(edge.converted()["float32"])
     with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive, archive.open(LABELS_FILE, "w") as names:
-        for _ in range(metadata.MAX_LABELS_BYTES // (1 << 20) + 1):
+        for _ in range(bounds.MAX_TEXT // (1 << 20) + 1):
             names.write(b"a\n" * (1 << 19))
     assert len(file.getvalue()) < 200_000
     read: list[int] = []
@@ -82,7 +84,18 @@ def test_labels_that_unpack_to_gigabytes_are_not_unpacked(monkeypatch):
 
     monkeypatch.setattr(zipfile.ZipExtFile, "read", counting)
     assert metadata.read_labels(file.getvalue()) is None
-    assert sum(read) == metadata.MAX_LABELS_BYTES + 1
+    assert sum(read) == bounds.MAX_TEXT + 1
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_labels_of_a_compression_that_unpacks_without_bounds_are_not_unpacked(packing):
+    file = io.BytesIO(b"a model")
+    with zipfile.ZipFile(file, "a", packing) as archive:
+        archive.writestr(LABELS_FILE, b"a\n" * (12 << 20))
+    assert len(file.getvalue()) < 100_000
+    with growth_of() as growth:
+        assert metadata.read_labels(file.getvalue()) is None
+    assert growth.bytes < 8 << 20
 
 
 def test_after_an_interrupted_question_no_answer_is_taken_for_another(monkeypatch):

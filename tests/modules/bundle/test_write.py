@@ -137,6 +137,11 @@ def test_the_card_warns_of_a_variant_that_overflows_and_does_without_the_record_
     half = facts["variants"]["float32"]["arithmetic"]["half_precision"]
     half |= {"safe": False, "problem": "overflows in half precision: MEAN a|b sums up to 70,000, over 65,504"}
     assert "| **do not use**: overflows in half precision: MEAN a\\|b sums up to 70,000" in model_card(facts)
+    name = "![x](https://e.org/x.png) <img src=x>"
+    facts = json.loads(json.dumps(facts).replace(json.dumps(facts["labels"][0]), json.dumps(name)))
+    card = model_card(facts)
+    assert "| \\!\\[x\\](https\\://e.org/x.png) \\<img src=x\\> |" in card and "![" not in card and " <img" not in card
+    half = facts["variants"]["float32"]["arithmetic"]["half_precision"]
     half |= {"safe": None, "problem": "cannot be emulated in half precision: operation SIN"}
     assert "| unknown: cannot be emulated in half precision: operation SIN |" in model_card(facts)
     for variant in facts["variants"].values():

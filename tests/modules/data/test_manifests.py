@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.generation import TFX_116
 from edgetune.modules.data import parquet as parquet_lists
@@ -218,7 +219,21 @@ def test_a_list_that_is_a_pipe_or_too_large_is_refused_without_blocking(tmp_path
     assert refused(f"{tmp_path}/list.csv") == ": a named pipe, not a file"
     with open(tmp_path / "list.parquet", "wb") as file:
         file.truncate(1 << 40)
-    assert refused(f"{tmp_path}/list.parquet") == f": larger than the {1 << 30} bytes that a list of images can have"
+    assert refused(f"{tmp_path}/list.parquet") == (
+        f": larger than the {bounds.MAX_LIST} bytes that a list of images (data.max_list_bytes) can have"
+    )
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.parquet"])
+def test_a_list_has_a_bounded_number_of_lines(tmp_path, name):
+    path = f"{tmp_path}/{name}"
+    if name.endswith(".csv"):
+        Path(path).write_text("path,label\na.jpg,oak\nb.jpg,elm\nc.jpg,elm\n")
+    else:
+        parquet(tmp_path, path=["a.jpg", "b.jpg", "c.jpg"], label=["oak", "elm", "elm"])
+    assert len(read_manifest(path, SPLIT_OF, max_records=3)) == 3
+    with pytest.raises(DataError, match=r": is beyond the 2 images that a list may have \(data.max_records\)"):
+        read_manifest(path, SPLIT_OF, max_records=2)
 
 
 def test_a_list_may_be_a_link(tmp_path):

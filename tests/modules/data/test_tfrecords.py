@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.data.tfrecords import Damaged, read_records
+from edgetune.modules.core import bounds
+from edgetune.modules.data.tfrecords import Bounds, Damaged, read_records
 
 RECORDS = [bytes([number]) * (100 + number) for number in range(20)]
 HEADER, FOOTER = 12, 4
@@ -162,12 +163,51 @@ def test_a_huge_record_in_a_small_compressed_file_is_not_read_into_memory(tmp_pa
     tracemalloc.start()
     try:
         with pytest.raises(Damaged) as caught:
-            found += read_records(str(tmp_path / "bomb"), limit)
+            found += read_records(str(tmp_path / "bomb"), Bounds(limit))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < limit
-    assert str(caught.value).startswith(
-        f"record 2, at byte 21 of the decompressed data, is larger than the {limit} bytes"
+    assert str(caught.value) == (
+        f"record 2, at byte 21 of the decompressed data, is larger than the {limit} bytes that a record with an image "
+        "of data.max_pixels has"
     )
-    assert list(read_records(str(tmp_path / "bomb"), 1 << 25)) == [b"small", bytes(1 << 24)]
+    most = Bounds(1 << 25, unpack_ratio=1000)
+    assert list(read_records(str(tmp_path / "bomb"), most)) == [b"small", bytes(1 << 24)]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_small_file_does_not_unpack_to_any_size(tmp_path, pack):
+    bomb = pack(write(tmp_path / "plain", records=[bytes(1 << 20)] * 40))
+    (tmp_path / "bomb").write_bytes(bomb)
+    most, found = Bounds(1 << 25), []
+    with pytest.raises(Damaged) as caught:
+        found += (len(record) for record in read_records(str(tmp_path / "bomb"), most))
+    allowed = bounds.FREE_UNPACKED + 100 * len(bomb)
+    assert len(found) == allowed // ((1 << 20) + 16) < 40
+    assert str(caught.value) == (
+        f"record {len(found) + 1}, at byte {len(found) * ((1 << 20) + 16):,} of the decompressed data, unpacks to more "
+        f"than 100 times the {len(bomb)} bytes of the file (data.max_unpack_ratio)"
+    )
+    assert len(list(read_records(str(tmp_path / "bomb"), Bounds(1 << 25, unpack_ratio=1 << 20)))) == 40
+
+
+def test_a_small_file_does_not_unpack_to_millions_of_empty_records(tmp_path):
+    bomb = bz2.compress(write(tmp_path / "plain", records=[b""]) * 1_000_000)
+    (tmp_path / "bomb").write_bytes(bomb)
+    assert len(bomb) < 2000
+    read, cause = 0, ""
+    try:
+        for _ in read_records(str(tmp_path / "bomb"), Bounds(1 << 20)):
+            read += 1
+    except Damaged as error:
+        cause = str(error)
+    assert read == (bounds.FREE_UNPACKED + 100 * len(bomb)) // bounds.RECORD_COST + 1
+    assert cause.endswith(f"100 times the {len(bomb)} bytes of the file (data.max_unpack_ratio)")
+
+
+def test_a_file_has_a_bounded_number_of_records(tmp_path):
+    write(tmp_path / "a")
+    assert list(read_records(str(tmp_path / "a"), Bounds(1000, records=20))) == RECORDS
+    with pytest.raises(Damaged, match=r"record 20, .* is beyond the 19 that a file may have \(data.max_records\)"):
+        list(read_records(str(tmp_path / "a"), Bounds(1000, records=19)))

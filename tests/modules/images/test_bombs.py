@@ -27,10 +27,12 @@ _PROGRAM = """
 import json, pathlib, sys
 from tests.helpers.peak_memory import growth_of  # first, because TensorFlow loads a package named tests too
 import tensorflow as tf
+from edgetune.modules.images import pillow_process, pillow_read
 from edgetune.modules.images.decode import decode_to_raw
 from edgetune.modules.images.reader import Unusable, read_image
 from edgetune.modules.images.reading import Reading
 
+pillow_process.read = pillow_read.pixels  # in this process, whose memory is measured
 reading, any_side = Reading(int(sys.argv[1]), 64), Reading(int(sys.argv[1]))
 spec = [tf.TensorSpec([None], tf.string)]
 answer, any_answer = (

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgetune.modules.core import bounds
 from edgetune.modules.images import reader
+from edgetune.modules.images.colour import to_srgb
 from edgetune.modules.images.reader import ReadImage, Unusable
 from edgetune.modules.images.reading import Reading
 from tests.helpers import icc_profiles
+from tests.helpers.peak_memory import growth_of
 
 LIMIT = 10_000_000
 
@@ -66,6 +69,22 @@ def test_a_file_with_an_srgb_profile_keeps_its_bytes(kind):
 def test_a_profile_for_another_kind_of_pixels_is_ignored():
     content = encoded(Image.new("RGB", (9, 6), (1, 2, 3)), "PNG", icc_profile=icc_profiles.cyan_is_black())
     assert read_image(content, LIMIT).encoded == content
+
+
+def test_large_profiles_do_not_fill_the_memory():
+    """The conversions are kept by the bytes of their profiles."""
+    image = Image.new("RGB", (8, 8), (200, 40, 40))
+    made = icc_profiles.display_p3()
+    with growth_of() as growth:
+        for number in range(12):
+            padded = made + bytes([number]) * (bounds.SMALL_PROFILE * 8)
+            assert to_srgb(image, padded, "white").getpixel((0, 0)) == to_srgb(image, made, "white").getpixel((0, 0))
+    assert growth.bytes < 48 << 20
+
+
+def test_a_profile_beyond_the_bound_is_refused():
+    with pytest.raises(Unusable, match=f"its color profile has {bounds.MAX_PROFILE + 1} bytes, more than "):
+        read_image(encoded(Image.new("RGB", (8, 8)), "TIFF", icc_profile=bytes(bounds.MAX_PROFILE + 1)), LIMIT)
 
 
 def test_a_grey_profile_is_applied():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import fuzz_reader
+from tests.programs import fuzz_containers, fuzz_reader
 from tests.programs.fuzz_reader import Figures, fuzz
 from tests.programs.fuzz_seeds import all_seeds, damaged, generated
 
@@ -20,6 +20,20 @@ def test_damaged_files_neither_crash_the_reader_nor_pass_it_and_fail_later(tmp_p
     assert figures.inputs == 3000
     # Otherwise the damage is too small to matter, or so large that nothing after the header is reached.
     assert 300 < figures.accepted < 2000
+
+
+def test_damaged_containers_neither_crash_their_readers_nor_raise_another_error(tmp_path):
+    figures = Figures()
+    fuzz(0, 260, 1, seed=7, limit=60.0, keep=tmp_path, figures=figures, of="containers")
+    assert figures.findings == []
+    assert figures.inputs == 260 and 50 < figures.accepted < 150
+
+
+@pytest.mark.parametrize("name", fuzz_containers.KINDS)
+def test_a_container_without_damage_is_accepted(name):
+    number = next(number for number in range(100) if fuzz_containers.name_of(number) == name)
+    for seed in fuzz_containers.KINDS[name].seeds():
+        assert fuzz_containers.look(number, seed) == ("", "")
 
 
 def test_an_input_depends_only_on_its_number():

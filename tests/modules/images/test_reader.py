@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from edgetune.modules.images import decode as images
-from edgetune.modules.images import reader
+from edgetune.modules.images import pillow_read, reader
 from edgetune.modules.images.reader import ReadImage, Unusable
 from edgetune.modules.images.reading import Reading
 from tests.helpers import nasty_images, photographs
@@ -268,10 +270,10 @@ def test_a_phones_heic_is_read_where_its_extra_is_there_and_names_it_where_not()
 
 def test_the_error_for_heic_names_the_extra():
     header = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
-    if reader._extra_formats():
+    if pillow_read.extra_formats():
         assert refusal(header)
     else:
-        assert refusal(header) == f"a HEIC image, which needs an extra: {reader.HEIF_INSTALL}"
+        assert refusal(header) == f"a HEIC image, which needs an extra: {pillow_read.HEIF_INSTALL}"
 
 
 @pytest.mark.parametrize(
@@ -288,6 +290,19 @@ def test_the_error_for_heic_names_the_extra():
 )
 def test_common_files_that_are_not_images_are_recognised(content, reason):
     assert refusal(content).startswith(reason)
+
+
+def test_a_program_in_postscript_is_given_to_no_interpreter(monkeypatch):
+    """Pillow would start Ghostscript for it, if its format were allowed."""
+    started: list[object] = []
+    monkeypatch.setattr(subprocess, "check_call", lambda command, **_: started.append(command))
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", "gs")
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(/tmp/x) (w) file\n%%EOF\n"
+    assert refusal(program).startswith("not an image of a known format")
+    assert started == []
+    with Image.open(io.BytesIO(program)) as image, contextlib.suppress(OSError):
+        image.load()
+    assert started  # it would have
 
 
 def test_an_image_with_a_zero_side_is_refused():
@@ -418,20 +433,20 @@ def test_pillows_own_limit_is_restored_after_threads_and_after_a_refusal():
 
 def test_all_threads_together_decode_at_most_max_pixels(monkeypatch):
     content, now, highest = encoded(Image.new("RGB", (200, 100)), "PNG"), 0, 0
-    real, lock = reader._read_opened, threading.Lock()
+    real, lock = reader._by_graph, threading.Lock()
 
-    def counting(image: Image.Image, *rest: object) -> ReadImage:
+    def counting(content: bytes, reading: Reading) -> np.ndarray | None:
         nonlocal now, highest
         with lock:
             now += 1
             highest = max(highest, now)
         time.sleep(0.02)
-        read = real(image, *rest)
+        read = real(content, reading)
         with lock:
             now -= 1
         return read
 
-    monkeypatch.setattr(reader, "_read_opened", counting)
+    monkeypatch.setattr(reader, "_by_graph", counting)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: read_image(content, 3 * 200 * 100 + 1), range(24)))
     assert highest == 3

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
+import os
+import pickle
 import re
 import shutil
 import urllib.error
@@ -16,6 +19,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import WeightsError
 from edgetune.modules.models import blocks
 from edgetune.modules.models.backbone import assemble
@@ -24,6 +28,7 @@ from edgetune.modules.models.weight_formats import weighted_layers
 from edgetune.modules.models.weights import load_weights, save_safetensors, weights_digest
 from edgetune.modules.settings.architectures import ARCHITECTURES, IMAGENET_DEVIATION, IMAGENET_MEAN
 from edgetune.modules.settings.run import ModelSettings
+from tests.helpers import crafted_parquet
 from tests.helpers.photographs import real_data
 from tests.tiny.built_backbones import built
 from tests.tiny.random_backbones import spare
@@ -135,7 +140,7 @@ def test_a_missing_file_is_refused(tmp_path):
 
 def test_a_folder_and_an_unknown_ending_are_refused(tmp_path):
     (tmp_path / "folder.h5").mkdir()
-    assert "cannot be read" in refused(settings(tmp_path / "folder.h5")).cause
+    assert "a folder, not a file" in refused(settings(tmp_path / "folder.h5")).cause
     assert "not a supported source" in refused(settings(tmp_path / "model.pkl")).cause
 
 
@@ -249,6 +254,61 @@ def test_non_finite_and_integer_values_are_refused(source, tmp_path, value, word
     safetensors.numpy.save_file({**tensors, "Conv_1/kernel": kernel}, path)
     cause = refused(settings(path)).cause
     assert words in cause and "Conv_1" in cause
+
+
+def with_code(path: Path, ran: Path) -> Path:
+    """Save a model whose layer makes the file `ran` when it is loaded."""
+    code = f"lambda x: (__import__('pathlib').Path({str(ran)!r}).touch(), x)[1]"
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(eval(code)), keras.layers.Dense(2)])
+    network.save(path)
+    ran.unlink()
+    return path
+
+
+def test_code_in_a_whole_model_is_not_run(tmp_path):
+    """Keras runs it if it is told to, as old versions did without being asked."""
+    ran = tmp_path / "ran"
+    whole, legacy = with_code(tmp_path / "model.keras", ran), with_code(tmp_path / "model.h5", ran)
+    assert "is not a supported source" in refused(settings(whole)).cause
+    assert "has 1 layers with weights" in refused(settings(legacy)).cause
+    with h5py.File(legacy) as file:
+        assert "Lambda" in file.attrs["model_config"]
+    assert not ran.exists()
+    keras.saving.load_model(whole, safe_mode=False)
+    assert ran.exists()
+
+
+@pytest.mark.parametrize("ending", ["pkl", "npz", "npy", "joblib", "pt", "ckpt", "h5", "weights.h5", "safetensors"])
+def test_code_in_a_pickle_is_not_run_whatever_the_ending(tmp_path, ending):
+    path = tmp_path / f"weights.{ending}"
+    path.write_bytes(pickle.dumps(crafted_parquet.Runs(f"touch {tmp_path}/ran")))
+    assert "is not a" in refused(settings(path)).cause
+    assert not (tmp_path / "ran").exists()
+    pickle.loads(path.read_bytes())
+    assert (tmp_path / "ran").exists()
+
+
+def test_weights_that_are_a_pipe_or_too_large_are_refused_without_blocking(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.h5")
+    (tmp_path / "large.h5").write_bytes(bytes(101))
+    monkeypatch.setattr(bounds, "MAX_WEIGHTS", 100)
+    assert refused(settings(tmp_path / "pipe.h5")).cause.endswith("pipe.h5: a named pipe, not a file")
+    assert refused(settings(tmp_path / "large.h5")).cause.endswith(
+        "large.h5: larger than the 100 bytes that a file of weights can have"
+    )
+
+
+def test_an_h5_file_whose_chunk_unpacks_to_more_than_its_dataset_is_refused(source, tmp_path):
+    path = tmp_path / "bomb.h5"
+    write_legacy(source, path)
+    with h5py.File(path, "r+") as file:
+        name = "old_Conv1/old_Conv1/0:0"
+        shape = file[name].shape
+        del file[name]
+        chunk = (*shape[:3], bounds.MAX_CHUNK)
+        file.create_dataset(name, shape, "f4", maxshape=(*shape[:3], None), chunks=chunk, compression="gzip")
+    cause = refused(settings(path)).cause
+    assert f"has {math.prod(shape) * 4} bytes in a chunk of {math.prod(chunk) * 4}" in cause
 
 
 def test_an_h5_file_that_takes_values_from_another_file_is_refused(source, tmp_path):

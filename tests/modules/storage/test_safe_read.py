@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edgetune.modules.core import bounds
 from edgetune.modules.storage import filesystem
-from edgetune.modules.storage.safe_read import UnreadableFile, max_file_bytes, read_file
+from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
 
 def reason(path: Path | str, base: Path, max_bytes: int = 100) -> str:
@@ -34,7 +35,7 @@ def test_a_file_above_the_size_limit_is_refused(tmp_path):
 
 
 def test_the_size_limit_fits_any_image_of_max_pixels():
-    assert max_file_bytes(1_000_000) >= 4 * 2 * 1_000_000
+    assert bounds.max_file_bytes(1_000_000) >= 4 * 2 * 1_000_000
 
 
 def test_folders_pipes_sockets_and_devices_are_refused_without_blocking(tmp_path, monkeypatch):

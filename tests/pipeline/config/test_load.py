@@ -247,6 +247,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     binary.write_bytes(b"\x1c\x00\xff\xfeTFL3")
     assert refusal(tmp_path / "none.yaml") == f"{tmp_path / 'none.yaml'}: the configuration file does not exist"
     assert "it is not UTF-8 text" in refusal(binary)
+    assert refusal(Path("/dev/zero")).startswith("/dev/zero: larger than the 1048576 bytes of any configuration")
     assert "cannot be read: Is a directory" in refusal(tmp_path)
 
 

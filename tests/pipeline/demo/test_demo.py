@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from http.client import HTTPConnection
@@ -20,6 +21,7 @@ import pytest
 from edgetune.modules.core.errors import BundleError, ConfigError
 from edgetune.pipeline import cli
 from edgetune.pipeline.demo import npm
+from edgetune.pipeline.demo import server as server_module
 from edgetune.pipeline.demo.bundle import bundle_files
 from edgetune.pipeline.demo.site import HERE, make_server, served_files
 
@@ -74,10 +76,12 @@ def server(bundle, engines):
         thread.join()
 
 
-def ask(server, path: str, method: str = "GET"):
+def ask(server, path: str, method: str = "GET", host: str | None = "localhost"):
     """Request a path unchanged, and return status, headers and body."""
     connection = HTTPConnection(*server.server_address[:2], timeout=10)
-    connection.putrequest(method, path, skip_accept_encoding=True)
+    connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+    if host is not None:
+        connection.putheader("Host", host)
     connection.endheaders()
     answer = connection.getresponse()
     found = answer.status, answer.headers, answer.read()
@@ -260,6 +264,43 @@ def test_it_serves_until_ctrl_c_and_imports_no_tensorflow(bundle, engines, root)
         started.kill()
     assert (started.returncode, err) == (0, "")
     assert out.splitlines()[-2:] == ["stopped", "heavy: []"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8765", "127.0.0.1:8765", "[::1]:8765", "192.168.0.7"])
+def test_its_names_and_addresses_are_answered(server, host):
+    assert ask(server, "/bundle/bundle.json", host=host)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example:8765", "localhost.evil.example", None, "", "[", "localhost@e.org"]
+)
+def test_a_name_of_another_site_is_refused(server, host):
+    """DNS rebinding: the browser takes this server for the other site, whose page then may read the answers."""
+    status, _, body = ask(server, "/bundle/bundle.json", host=host)
+    assert status == 421 and b"labels" not in body
+
+
+def test_the_name_that_was_given_is_answered(bundle, engines, monkeypatch):
+    with make_server(bundle, "127.0.0.1", 0) as server:
+        server._names.add("lab.example")
+        assert server.is_own("Lab.example:80") and not server.is_own("lab.example.evil.org")
+
+
+def test_idle_connections_take_a_bounded_number_of_threads(server):
+    before = threading.active_count()
+    idle = []
+    for _ in range(3 * server_module._CONNECTIONS):
+        idle.append(socket.create_connection(server.server_address[:2], timeout=10))
+    closed = 0
+    for connection in idle[server_module._CONNECTIONS :]:
+        closed += connection.recv(1) == b""  # waits until the server has decided
+    assert closed == 2 * server_module._CONNECTIONS
+    assert threading.active_count() - before <= server_module._CONNECTIONS
+    for connection in idle:
+        connection.close()
+    while threading.active_count() > before:  # as soon as the server has noticed
+        time.sleep(0.01)
+    assert ask(server, "/")[0] == 200
 
 
 def test_ipv6_is_served_too(bundle, engines):

@@ -75,6 +75,15 @@ def photos(tmp_path: Path) -> Path:
 # --- the workdir
 
 
+def test_the_lock_is_no_link_to_a_file_of_somebody_else(tmp_path):
+    (tmp_path / "w").mkdir()
+    (tmp_path / "private").write_text("kept")
+    (tmp_path / "w" / ".lock").symlink_to(tmp_path / "private")
+    with pytest.raises(ConfigError, match=r"\.lock: is a link"), runner._only_run_in(tmp_path / "w"):
+        pass
+    assert (tmp_path / "private").read_text() == "kept"
+
+
 def test_a_workdir_in_use_is_refused_until_the_other_run_ends(tmp_path, photos):
     with (
         runner.only_run_in(tmp_path / "w"),

@@ -24,6 +24,19 @@ class Clock:
         return self.now
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_names_do_not_reach_the_terminal_as_control_characters(live: bool) -> None:
+    out = io.StringIO()
+    with Console(out, NODES, live=live, detail_seconds=0) as console:
+        console.started("ImageExampleGen")
+        console.line("rejected a\x1b]0;owned\x07\u202eb.jpg")
+        console.detail("class \x1b[2J\x9b31m")
+        console.finished("ImageExampleGen", "done")
+    text = out.getvalue()
+    assert "rejected a\\x1b]0;owned\\x07\\u202eb.jpg" in text and "class \\x1b[2J\\x9b31m" in text
+    assert "\x1b]0" not in text and "\x1b[2J" not in text and "\x9b" not in text
+
+
 def test_plain_output_is_one_line_per_finished_component() -> None:
     out, clock = io.StringIO(), Clock()
     with Console(out, NODES, clock=clock) as console:

@@ -90,7 +90,8 @@ class Kill:
             if node == self.node:  # also if it was published by the run that was killed during that
                 self.send(wait=True)
 
-        Console.started, Console.finished = on_start, on_finish  # type: ignore[method-assign]
+        for name, hook in (("started", on_start), ("finished", on_finish)):
+            setattr(Console, name, hook)
         for name in _PUBLISHERS:
             setattr(execution_publish_utils, name, self._publishing(getattr(execution_publish_utils, name)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgetune.modules.core import child_process
-from tests.helpers import beam_introspection, fork_server
+from tests.helpers import beam_introspection, fork_server, loaded_models
 from tests.tiny import session
 
 # Before anything imports TensorFlow: its start-up messages bury a failure, and no result may depend on a GPU.
@@ -28,6 +29,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ[session.VARIABLE] = tempfile.mkdtemp(prefix="edgetune-tests-")
     child_process.start = fork_server.start
+    gc.disable()  # importing TFX makes no garbage, and a collection goes through millions of objects
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of all later collections."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -37,7 +45,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Take Beam's default away: since 2.68 it is Prism, which is a binary to be had on the network."""
+    """Have the libraries do less, and take Beam's default away: since 2.68 it is a binary to be had on the network."""
+    if "tensorflow" in sys.modules:
+        loaded_models.remember()
     if "apache_beam" in sys.modules:
         from apache_beam.options.pipeline_options import StandardOptions
 

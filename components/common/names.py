@@ -70,6 +70,8 @@ TEMPERATURE = "temperature"
 
 # Files in the artifacts.
 INGEST_FILE = "ingest.json"
+INGEST_DIGEST = "ingest_sha256"
+"""Custom property of the report: SHA-256 of `INGEST_FILE`, 64 hexadecimal digits."""
 REJECTED_FILE = "rejected.csv"
 SOURCE_FILE = "source.json"
 FINDINGS_FILE = "findings.json"

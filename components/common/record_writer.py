@@ -75,7 +75,7 @@ class WriteRecords(beam.PTransform):
         packed = input_or_inputs | "Pack" >> beam.ParDo(self._pack).with_outputs(_RECORDS, main=_MEMBERS)
         (
             packed[_RECORDS]
-            | "Count" >> beam.CombineGlobally(sum)
+            | "Count" >> beam.CombineGlobally(sum).without_defaults()  # a default costs a stage
             | "WriteCount" >> beam.Map(_write_count, _count_path(self._prefix.rpartition("/")[0]))
         )
         return packed[_MEMBERS] | "Write" >> beam.io.Write(_Sink(self._prefix))
@@ -95,9 +95,11 @@ def record_shards(examples: types.Artifact, splits: Iterable[str]) -> dict[str, 
         DataError: A folder has files that one writer cannot have written, or lacks some.
     """
     paths = {split: _count_path(f"{examples.uri}/Split-{split}") for split in splits}
-    records = {split: int(filesystem.read(path)) for split, path in paths.items()}
-    for path in paths.values():
-        filesystem.remove(path)
+    records = dict.fromkeys(paths, 0)  # a split without records has no count
+    for split, path in paths.items():
+        if filesystem.exists(path):
+            records[split] = int(filesystem.read(path))
+            filesystem.remove(path)
     examples.set_string_custom_property(shards.PROPERTY, shards.write(examples.uri, records))
     return records
 

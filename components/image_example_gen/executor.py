@@ -7,7 +7,6 @@ import os
 from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
 from tfx import types
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
@@ -16,7 +15,7 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.names import EXAMPLES_KEY, REPORT_KEY, SOURCE_FILE
+from edgetune.components.common.names import EXAMPLES_KEY, INGEST_DIGEST, REPORT_KEY, SOURCE_FILE
 from edgetune.components.common.outputs import empty
 from edgetune.components.common.record_writer import WriteRecords, record_shards, uncompressed
 from edgetune.components.image_example_gen import grouping, ingest_report, split_memory, staging
@@ -90,6 +89,7 @@ class Executor(BaseBeamExecutor):
         examples.set_string_custom_property("data_digest", ingest.data_digest)
         for name in ("accepted", "rejected"):
             report.set_int_custom_property(name, getattr(ingest, name))
+        report.set_string_custom_property(INGEST_DIGEST, ingest_report.digest(report.uri))
 
     def _run_pipeline(
         self, uri: str, examples: types.Artifact, exec_properties: dict[str, Any], shares: dict[str, int] | None
@@ -102,11 +102,12 @@ class Executor(BaseBeamExecutor):
         memory_folder = exec_properties["split_memory"] if shares else ""
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         with counting("images read") as seen, self._make_beam_pipeline() as pipeline:
-            facts = []
+            facts, rejected = [], []
             for split, pattern in _inputs(exec_properties).items():
                 prefix, given = ingest_report.images_prefix(uri, split), split if split in SPLITS else ""
-                read = pipeline | f"Input[{split}]" >> _read(uri, exec_properties, pattern, seen)
-                facts.append(read | f"Stage[{split}]" >> beam.ParDo(staging.StageImages(prefix, given)))
+                read = pipeline | f"Input[{split}]" >> _read(exec_properties, pattern, seen)
+                facts.append(read[ACCEPTED] | f"Stage[{split}]" >> beam.ParDo(staging.StageImages(prefix, given)))
+                rejected.append(read[REJECTED])
             memory = split_memory.read(pipeline, memory_folder)
             drop = exec_properties["on_duplicates"] == "drop"
             grouped = {
@@ -115,14 +116,19 @@ class Executor(BaseBeamExecutor):
             } | "Group" >> grouping.GroupDuplicates(exec_properties["duplicate_distance"], shares, drop)
             assigned, left_out = grouped[grouping.ASSIGNED], grouped[grouping.LEFT_OUT]
             (
-                left_out
-                | "Row" >> beam.Map(lambda left: json.dumps({"path": left.file.source, "reason": left.reason}))
-                | "WriteLeftOut" >> beam.io.WriteToText(ingest_report.left_out_prefix(uri), skip_if_empty=True)
+                [*rejected, left_out | "Row" >> beam.Map(_left_out_row)]
+                | "Rejected" >> beam.Flatten()
+                | "AsJson" >> beam.Map(json.dumps)
+                | "WriteRejected" >> beam.io.WriteToText(ingest_report.rejected_prefix(uri), skip_if_empty=True)
             )
             images = (assigned, left_out) | "Unstage" >> staging.UnstageImages(SPLITS)
+            (
+                [images[split] | f"Of[{split}]" >> beam.WithKeys(split) for split in SPLITS]
+                | "OfAll" >> beam.Flatten()
+                | "Count" >> beam.CombinePerKey(SplitCounts())
+                | "WriteCounts" >> beam.Map(_write_counts, uri)
+            )
             for split in SPLITS:
-                counts = images[split] | f"Count[{split}]" >> beam.CombineGlobally(SplitCounts())
-                counts | f"WriteCounts[{split}]" >> beam.Map(_write_json, ingest_report.counts_path(uri, split))
                 prefix = f"{artifact_utils.get_split_uri([examples], split)}/data_tfrecord"
                 (
                     images[split]
@@ -152,7 +158,11 @@ def _shares(exec_properties: dict[str, Any]) -> dict[str, int] | None:
 def _settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
     """Return the read options that the report records, under the names of the settings."""
     background = list(bytes.fromhex(exec_properties["background"].removeprefix("#")))
-    return {"max_side": exec_properties["max_side"] or None, "background": background}
+    return {
+        "max_pixels": exec_properties["max_pixels"],
+        "max_side": exec_properties["max_side"] or None,
+        "background": background,
+    }
 
 
 def _source(exec_properties: dict[str, Any]) -> dict[str, Any]:
@@ -161,16 +171,15 @@ def _source(exec_properties: dict[str, Any]) -> dict[str, Any]:
     return {
         "kind": exec_properties["source_kind"],
         "base": base if filesystem.is_remote(base) else os.path.abspath(base),  # noqa: PTH100 - links stay as they are
-        "max_pixels": exec_properties["max_pixels"],
         **_settings(exec_properties),
     }
 
 
 @beam.ptransform_fn
 def _read(
-    pipeline: beam.Pipeline, uri: str, exec_properties: dict[str, Any], pattern: str, seen: SharedCount
-) -> beam.PCollection:
-    """Return the accepted images of the files that match a pattern, and write the rejected ones to the report."""
+    pipeline: beam.Pipeline, exec_properties: dict[str, Any], pattern: str, seen: SharedCount
+) -> beam.pvalue.DoOutputsTuple:
+    """Return the accepted images of the files that match a pattern, and rows of the report about the rejected ones."""
     base = exec_properties["input_base"]
     options = Reading.of(exec_properties)
     read: beam.PTransform
@@ -180,15 +189,13 @@ def _read(
         read = ReadManifest(base, options, seen)
     else:
         read = ReadRecords(base, options, seen, exec_properties["image_feature"], exec_properties["label_feature"])
-    images = pipeline | "Pattern" >> beam.Create([f"{base}/{pattern}"]) | "Read" >> read
-    (
-        images[REJECTED]
-        | "AsJson" >> beam.Map(json.dumps)
-        | "WriteRejected" >> beam.io.WriteToText(ingest_report.rejected_prefix(uri, pattern), skip_if_empty=True)
-    )
-    return images[ACCEPTED]
+    return pipeline | "Pattern" >> beam.Create([f"{base}/{pattern}"]) | "Read" >> read
 
 
-def _write_json(content: Any, path: str) -> None:
-    with tf.io.gfile.GFile(path, "w") as file:
-        file.write(json.dumps(content))
+def _left_out_row(left: grouping.LeftOut) -> dict[str, Any]:
+    return {"path": left.file.source, "reason": left.reason, "left_out": True}
+
+
+def _write_counts(counted: tuple[str, dict[str, Any]], uri: str) -> None:
+    split, counts = counted
+    filesystem.write(ingest_report.counts_path(uri, split), json.dumps(counts).encode())

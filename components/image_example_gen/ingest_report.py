@@ -19,9 +19,11 @@ from typing import Any
 import tensorflow as tf
 
 from edgetune.components.common.names import INGEST_FILE, REJECTED_FILE
+from edgetune.components.image_example_gen.split_counts import SplitCounts
 from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.splits import deviations
+from edgetune.modules.storage import filesystem
 
 _NAMED = 10
 
@@ -48,7 +50,7 @@ class Ingest:
     deviations: Mapping[str, Mapping[str, tuple[int, float]]] = field(default_factory=dict)
     """Actual and expected number of images, by split and class, if they differ by more than one image."""
     reading: Mapping[str, Any] = field(default_factory=dict)
-    """Read options `max_side` and `background`, under the names of the settings; empty if not recorded."""
+    """Read options `max_pixels`, `max_side` and `background`, named as the settings; empty if not recorded."""
 
 
 def create_parts_folder(report_uri: str) -> None:
@@ -61,19 +63,14 @@ def counts_path(report_uri: str, split: str) -> str:
     return f"{report_uri}/parts/counts-{split}.json"
 
 
-def rejected_prefix(report_uri: str, pattern: str) -> str:
-    """Return the path prefix of the JSON lines about files rejected from one input pattern."""
-    return f"{report_uri}/parts/rejected-{hashlib.sha256(pattern.encode()).hexdigest()[:8]}"
+def rejected_prefix(report_uri: str) -> str:
+    """Return the path prefix of the JSON lines about rejected files; a row has `left_out` for a near-duplicate."""
+    return f"{report_uri}/parts/rejected"
 
 
 def images_prefix(report_uri: str, split: str) -> str:
     """Return the path prefix of the files with the staged images of one input split."""
     return f"{report_uri}/parts/images-{split}"
-
-
-def left_out_prefix(report_uri: str) -> str:
-    """Return the path prefix of the JSON lines about near-duplicates that were left out."""
-    return f"{report_uri}/parts/left_out"
 
 
 def assemble(
@@ -86,14 +83,12 @@ def assemble(
         shares: Relative size by split; None if the data have their own splits.
         reading: Read options to record.
     """
-    counts = {split: json.loads(_read(counts_path(report_uri, split))) for split in SPLITS}
+    counts = {split: _counts(counts_path(report_uri, split)) for split in SPLITS}
     rejected: list[dict[str, Any]] = []
-    for path in sorted(tf.io.gfile.glob(f"{report_uri}/parts/rejected-*")):
-        rejected += [json.loads(line) for line in _read(path).splitlines()]
-    unusable = sorted(rejected, key=lambda row: row["path"])
-    for path in tf.io.gfile.glob(f"{left_out_prefix(report_uri)}*"):
+    for path in tf.io.gfile.glob(f"{rejected_prefix(report_uri)}*"):
         rejected += [json.loads(line) for line in _read(path).splitlines()]
     rejected.sort(key=lambda row: row["path"])
+    unusable = [row for row in rejected if not row.get("left_out")]
     splits = {split: found["classes"] for split, found in counts.items()}
     accepted = sum(sum(classes.values()) for classes in splits.values())
     labels = {row["label"] for row in unusable if row["label"]}
@@ -125,6 +120,11 @@ def content(ingest: Ingest) -> dict[str, Any]:
     for name in ("first_rejected", "damaged"):
         del found[name]
     return found
+
+
+def digest(report_uri: str) -> str:
+    """Return the SHA-256 of `ingest.json`, as 64 hexadecimal digits."""
+    return hashlib.sha256(_read(f"{report_uri}/{INGEST_FILE}").encode()).hexdigest()
 
 
 def rejected_rows(report_uri: str, most: int) -> list[dict[str, str]]:
@@ -184,6 +184,13 @@ def check(ingest: Ingest, max_rejected: float) -> None:
                 f"the split {split} has no image of class {', '.join(missing[:_NAMED])}",
                 "add images of the class; if edgetune makes the splits, data.splits can give this one a larger share",
             )
+
+
+def _counts(path: str) -> dict[str, Any]:
+    """Return the counts of a split; a split without images has no file of counts."""
+    if filesystem.exists(path):
+        return dict(json.loads(filesystem.read(path)))
+    return SplitCounts().extract_output(SplitCounts().create_accumulator())
 
 
 def _printable(text: str) -> str:

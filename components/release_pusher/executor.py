@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from absl import logging
 from tfx import types
 from tfx.dsl.components.base import base_executor
@@ -18,6 +18,8 @@ from edgetune.components.common.lineage import stamp, versions_of
 from edgetune.components.common.names import (
     EDGE_DESTINATION,
     EDGE_MODEL_KEY,
+    IMAGE_EXAMPLE_GEN,
+    INGEST_DIGEST,
     INGEST_FILE,
     MODEL_KEY,
     PUSHED_BUNDLE_KEY,
@@ -27,10 +29,12 @@ from edgetune.components.common.names import (
 from edgetune.components.common.outputs import empty
 from edgetune.modules.bundle.signing import sign
 from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
+from edgetune.modules.core.errors import PushError
 from edgetune.modules.evaluation.gates import as_json, read_gates
 from edgetune.modules.release.marker import EDGE, SAVED_MODEL
 from edgetune.modules.release.release import Places, complete, release
 from edgetune.modules.settings.run import changed, digest
+from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.digests import digest_of
 
 CARD_TEXTS = ("description", "author", "license", "data", "intended_use", "limits")
@@ -123,11 +127,25 @@ def _write(
 
 
 def _ingest(inputs: dict[str, list[types.Artifact]]) -> dict[str, Any]:
-    """Return the content of ImageExampleGen's report; empty if the report is not an input."""
+    """Return the content of ImageExampleGen's report; empty if the report is not an input.
+
+    Raises:
+        PushError: The report cannot be read, or is not the one that was written.
+    """
     if not inputs.get("ingest_report"):
         return {}
-    with tf.io.gfile.GFile(f"{artifact_utils.get_single_uri(inputs['ingest_report'])}/{INGEST_FILE}", "rb") as file:
-        return dict(json.loads(file.read()))
+    report = artifact_utils.get_single_instance(inputs["ingest_report"])
+    path = f"{report.uri}/{INGEST_FILE}"
+    try:
+        content = filesystem.read(path)
+    except OSError as error:
+        raise PushError(f"{path}: {filesystem.error_line(error)}", "run again once it can be read") from error
+    if hashlib.sha256(content).hexdigest() != report.get_string_custom_property(INGEST_DIGEST):
+        raise PushError(
+            f"{path}: is not the file that {IMAGE_EXAMPLE_GEN} wrote, so nothing was pushed",
+            "find out what changed it, then run all components again, without the cache: `edgetune run --no-cache`",
+        )
+    return dict(json.loads(content))
 
 
 def _config_digest(exec_properties: dict[str, Any]) -> str:

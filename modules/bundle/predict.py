@@ -89,7 +89,7 @@ class Classifier:
             except UnreadableFile as error:
                 raise BundleError(f"{path}: {error}", "name a .tflite file or a bundle") from None
         self.path, self.thresholds = path, thresholds
-        self._reading = Reading(_MAX_PIXELS, reading.max_side, reading.background)
+        self._reading = Reading(reading.max_pixels or _MAX_PIXELS, reading.max_side, reading.background)
         try:
             self._runner = IsolatedModel(content, _labels_beside(path))
         except BundleError as error:
@@ -161,7 +161,7 @@ class Classifier:
         """
         name = str(image) if isinstance(image, str | Path) else "the image"
         try:
-            read = reader.read_image(_content(image), self._reading)
+            read = reader.read_image(_content(image, self._reading.max_pixels), self._reading)
         # Paths with a null byte are a ValueError.
         except (UnreadableFile, reader.Unusable, OSError, ValueError) as error:
             raise DataError(
@@ -272,10 +272,10 @@ def images_in(paths: Sequence[Path]) -> Iterator[Path]:
             raise DataError(f"{path}: the folder contains no files", "name image files, or folders of them")
 
 
-def _content(image: Image) -> bytes:
-    """Return the content of an image file."""
+def _content(image: Image, max_pixels: int) -> bytes:
+    """Return the content of an image file of up to `max_pixels`."""
     if isinstance(image, str | Path):
-        return read_file(str(image), str(Path(image).resolve().parent), max_file_bytes(_MAX_PIXELS))
+        return read_file(str(image), str(Path(image).resolve().parent), max_file_bytes(max_pixels))
     if isinstance(image, bytes | bytearray):
         return bytes(image)
     if isinstance(image, PIL.Image.Image):

@@ -80,8 +80,8 @@ def write_bundle(
         about: Texts for the model card: `description`, `author`, `license`, `data`, `intended_use` and `limits`; an
             absent or empty text counts as not stated.
         images: Number of images by class name by split, if known.
-        reading: How images were read before they became the model's input: `max_side` and `background`, as the
-            settings of these names; empty if not known.
+        reading: How images were read before they became the model's input: `max_pixels`, `max_side` and `background`,
+            as the settings of these names; empty if not known.
         gates: The gates that the SavedModel passed, as JSON values; each variant's are among its measurements.
 
     Returns:

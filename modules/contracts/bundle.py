@@ -48,6 +48,8 @@ class InputReading(_Part):
 
     max_side: Annotated[int, Field(ge=1)] | None
     background: tuple[Level, Level, Level]
+    max_pixels: Annotated[int, Field(ge=1)] | None = None
+    """None in bundles made before it was recorded."""
 
 
 class Input(_Part):

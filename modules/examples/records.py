@@ -10,6 +10,7 @@ import tensorflow as tf
 from edgetune.modules.contracts.example_features import IMAGE, IMAGE_ID, LABEL, LABEL_INDEX, SPLIT_GROUP
 from edgetune.modules.examples import shards
 from edgetune.modules.examples.pixel_packing import unpack
+from edgetune.modules.storage.digests import file_digest
 
 
 def split_files(examples_uri: str, split: str) -> list[str]:
@@ -19,6 +20,15 @@ def split_files(examples_uri: str, split: str) -> list[str]:
         DataError: There is no readable record.
     """
     return shards.files(examples_uri, split)
+
+
+def digests(examples_uri: str, split: str) -> list[str]:
+    """Return the SHA-256 of each of the `split_files`, 64 hexadecimal digits: what a cache of the examples depends on.
+
+    Raises:
+        DataError: There is no readable record.
+    """
+    return [file_digest(path) for path in split_files(examples_uri, split)]
 
 
 def serialized(examples_uri: str, split: str) -> tf.data.Dataset:

@@ -64,11 +64,10 @@ class FrozenFeatures:
     ) -> None:
         self._folder, self._examples_uri, self._image_size = folder, examples_uri, image_size
         self._network, self._settings = network, settings
-        files = {split: records.split_files(examples_uri, split) for split in ("train", EVAL)}
         key = {
             "network": network_key,
             "outputs": {name: str(output.shape) for name, output in network.output.items()},
-            "records": [[path, tf.io.gfile.stat(path).length] for paths in files.values() for path in paths],
+            "records": {split: records.digests(examples_uri, split) for split in ("train", EVAL)},
             "augmentation": settings.augmentation.model_dump(mode="json"),
             "seed": settings.seed,
             "versions": [tf.__version__, keras.__version__],

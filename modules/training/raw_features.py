@@ -82,12 +82,11 @@ def raw_features(
     """
     cache = settings.activation_cache
     views = min(cache.views, cache.head_views) if changes(settings.augmentation) else 0
-    files = [path for split in SPLITS for path in records.split_files(examples_uri, split)]
     key = {
         "backbone": model.model_dump(mode="json", exclude={"head", "weights"}),
         "weights": weights_digest(model),
         "code": code_digest(__name__),
-        "records": [[path, tf.io.gfile.stat(path).length] for path in files],
+        "records": {split: records.digests(examples_uri, split) for split in SPLITS},
         "labels": list(labels),
         "reading": asdict(reading),
         "augmentation": settings.augmentation.model_dump(mode="json"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -84,7 +85,13 @@ def execute(base: Path, into: Path, source: Source | None = None, flags: Sequenc
     assert ingest["files"] == ingest["accepted"] + ingest["rejected"]
     assert ingest["accepted"] == sum(len(rows) for rows in examples.values())
     assert ingest["rejected"] == len(rejected)
-    assert ingest["reading"] == {"max_side": settings.max_side, "background": list(settings.background)}
+    assert ingest["reading"] == {
+        "max_pixels": settings.max_pixels,
+        "max_side": settings.max_side,
+        "background": list(settings.background),
+    }
+    written = hashlib.sha256((into / "report" / "ingest.json").read_bytes()).hexdigest()
+    assert report.get_string_custom_property("ingest_sha256") == written
     place = json.loads((into / "report" / "source.json").read_text())
     assert place == {
         "kind": component.exec_properties["source_kind"],

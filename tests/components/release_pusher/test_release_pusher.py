@@ -23,6 +23,7 @@ from edgetune.components.common.artifacts import (
 )
 from edgetune.components.common.lineage import stamp
 from edgetune.components.edge_evaluator.executor import Executor as EdgeEvaluatorExecutor
+from edgetune.components.image_example_gen import ingest_report
 from edgetune.components.release_pusher import ReleasePusher
 from edgetune.components.release_pusher.executor import Executor
 from edgetune.modules.core.errors import ConfigError, PushError
@@ -202,12 +203,19 @@ def test_the_bundle_names_the_libraries_of_each_step_and_not_those_of_the_pusher
     assert "tensorflow 2.16.2" in card and "2.99.0" not in card
 
 
-def test_the_model_card_has_the_texts_of_people_and_the_image_counts(inputs, tmp_path):
+def ingested(folder, content):
+    """Return ImageExampleGen's report with this `ingest.json`."""
     report = IngestReport()
-    report.uri = str(tmp_path / "report")
-    Path(report.uri).mkdir()
+    report.uri = str(folder)
+    folder.mkdir()
+    (folder / "ingest.json").write_text(json.dumps(content))
+    report.set_string_custom_property("ingest_sha256", ingest_report.digest(report.uri))
+    return report
+
+
+def test_the_model_card_has_the_texts_of_people_and_the_image_counts(inputs, tmp_path):
     splits = {"train": {"blue": 41, "green": 40, "red": 40}, "test": {"blue": 4, "green": 4, "red": 4}}
-    Path(report.uri, "ingest.json").write_text(json.dumps({"splits": splits}))
+    report = ingested(tmp_path / "report", {"splits": splits})
     said = {"intended_use": "Sorting paint pots.", "data": "Photographs of paint.", "limits": "Not for pastels."}
     folder = push_bundle(
         {**inputs, "ingest_report": [report]}, tmp_path / "pushed", author="Ada", license="CC0", **said
@@ -218,13 +226,20 @@ def test_the_model_card_has_the_texts_of_people_and_the_image_counts(inputs, tmp
 
 
 def test_the_bundle_records_how_the_run_read_its_images(inputs, tmp_path):
-    report, reading = IngestReport(), {"max_side": None, "background": [1, 2, 3]}
-    report.uri = str(tmp_path / "report")
-    Path(report.uri).mkdir()
-    Path(report.uri, "ingest.json").write_text(json.dumps({"splits": {}, "reading": reading}))
+    reading = {"max_pixels": 1000, "max_side": None, "background": [1, 2, 3]}
+    report = ingested(tmp_path / "report", {"splits": {}, "reading": reading})
     folder = push_bundle({**inputs, "ingest_report": [report]}, tmp_path / "pushed")
     bundle = json.loads((folder / "bundle.json").read_text())
     assert bundle["input"]["reading"] == reading
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_text('{"splits": {}}'), lambda path: path.unlink()])
+def test_counts_that_were_changed_after_ingest_are_not_pushed(inputs, tmp_path, change):
+    report = ingested(tmp_path / "report", {"splits": {}, "reading": {}})
+    change(Path(report.uri, "ingest.json"))
+    with pytest.raises(PushError, match=r"report/ingest\.json"):
+        push_bundle({**inputs, "ingest_report": [report]}, tmp_path / "pushed")
+    assert not (tmp_path / "pushed").exists()
 
 
 def test_a_bundle_that_cannot_be_signed_is_not_pushed(inputs, tmp_path):

@@ -170,6 +170,8 @@ def test_images_are_read_as_in_the_run_that_made_the_bundle(bundle, tmp_path, mo
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)).save(noise)
     whole, small = (read_as(bundle, monkeypatch, noise, max_side=side, background=[0, 0, 0]) for side in (None, 4))
     assert whole.std() > 2 * small.std()
+    with pytest.raises(DataError, match=r"noise\.png: 64 x 64 pixels are more than data\.max_pixels 4000"):
+        read_as(bundle, monkeypatch, noise, max_side=None, background=[0, 0, 0], max_pixels=4000)
 
 
 def test_images_are_read_with_defaults_if_the_bundle_does_not_specify_how(bundle, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import keras
@@ -135,9 +136,9 @@ def test_the_same_training_reuses_the_cache_and_another_fills_its_own(tmp_path, 
 
     monkeypatch.setattr(FrozenFeatures, "_extract", spy)
 
-    def open_all(training: TrainingSettings, key: str = "net") -> list[str]:
+    def open_all(training: TrainingSettings, key: str = "net", uri: str = examples) -> list[str]:
         filled.clear()
-        features = cached(tmp_path, examples, network, training, key)
+        features = cached(tmp_path / "cache", uri, network, training, key)
         features.train(CUT)
         features.evaluation(CUT)
         return list(filled)
@@ -145,6 +146,8 @@ def test_the_same_training_reuses_the_cache_and_another_fills_its_own(tmp_path, 
     assert open_all(settings()) == [*map(view, range(VIEWS)), EVAL]
     assert open_all(settings(batch_size=2, head={"epochs": 3})) == []
     assert open_all(settings(activation_cache={"views": 2})) == []
+    copy = shutil.copytree(examples, tmp_path / "copy")
+    assert open_all(settings(), uri=str(copy)) == []
     assert open_all(settings(activation_cache={"views": VIEWS + 1})) == [view(VIEWS)]
     for changes, key in (
         ({"seed": 6}, "net"),
@@ -152,6 +155,11 @@ def test_the_same_training_reuses_the_cache_and_another_fills_its_own(tmp_path, 
         ({}, "another net"),
     ):
         assert len(open_all(settings(**changes), key)) == VIEWS + 1, (changes, key)
+    shard = next(copy.glob("Split-train/*.gz"))
+    content = bytearray(shard.read_bytes())
+    content[9] ^= 1  # gzip's note of the operating system: other bytes of the same length that are still readable
+    shard.write_bytes(content)
+    assert len(open_all(settings(), uri=str(copy))) == VIEWS + 1
     monkeypatch.setattr(devices, "default_device", lambda: "GPU NVIDIA L4")
     assert len(open_all(settings())) == VIEWS + 1
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.components.common import names
-from edgetune.modules.bundle.files import MAX_TEXT, BundleFiles, shown
+from edgetune.modules.bundle.files import BundleFiles, shown
 from edgetune.modules.contracts.bundle import BUNDLE_JSON, CHECKSUMS, parse_bundle
+from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import BundleError, ConfigError, PushError
 from edgetune.modules.core.library_versions import KEY
 from edgetune.modules.evaluation.gates import from_json
@@ -122,7 +123,7 @@ def _read(folder: str, name: str) -> bytes:
     remedy = "name the folder of a bundle, or the number of a version"
     try:
         if filesystem.is_remote(folder):
-            return filesystem.read(f"{folder}/{name}", MAX_TEXT)
+            return filesystem.read(f"{folder}/{name}", bounds.MAX_TEXT)
         return BundleFiles(Path(folder)).read(name)
     except OSError as error:
         cause = filesystem.error_line(error)

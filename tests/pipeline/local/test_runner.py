@@ -79,7 +79,7 @@ def test_the_lock_is_no_link_to_a_file_of_somebody_else(tmp_path):
     (tmp_path / "w").mkdir()
     (tmp_path / "private").write_text("kept")
     (tmp_path / "w" / ".lock").symlink_to(tmp_path / "private")
-    with pytest.raises(ConfigError, match=r"\.lock: is a link"), runner._only_run_in(tmp_path / "w"):
+    with pytest.raises(ConfigError, match=r"\.lock: is a link"), runner.only_run_in(tmp_path / "w"):
         pass
     assert (tmp_path / "private").read_text() == "kept"
 

@@ -18,6 +18,7 @@ import json
 import os
 import resource
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -83,7 +84,9 @@ def read(
 
 def _take() -> subprocess.Popen[bytes]:
     with contextlib.suppress(IndexError):
-        return _idle.pop()
+        while (process := _idle.pop()).poll() is not None:  # something else has ended it
+            _end(process)
+        return process
     process = child_process.start(__name__, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdin is not None and process.stdout is not None
     for pipe in (process.stdin, process.stdout):
@@ -177,6 +180,7 @@ def main() -> None:
     """Answer until the input ends, or for too long nothing is asked; entry point of the child process."""
     given, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # native code may print
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end is the end of the input
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     started = _data_bytes()
     _tell(answers, _READY)

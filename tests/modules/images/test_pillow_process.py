@@ -150,6 +150,18 @@ def test_an_idle_process_that_has_ended_refuses_nothing():
     assert pillow_process._idle != [process]
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_a_signal_to_an_idle_process_refuses_nothing(sent):
+    content = encoded("WEBP")
+    expected = read(content)
+    (process,) = pillow_process._idle
+    process.send_signal(sent)
+    if sent == signal.SIGKILL:
+        process.wait(60)
+    np.testing.assert_array_equal(read(content), expected)
+    assert (pillow_process._idle == [process]) is (sent == signal.SIGINT)
+
+
 def test_threads_have_a_process_each_and_get_their_own_pixels():
     contents = [encoded("TIFF", (20 + number, 10)) for number in range(12)]
     with ThreadPoolExecutor(3) as pool:

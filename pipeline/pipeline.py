@@ -41,7 +41,7 @@ from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.beam.flags import ingest_flags
 from edgetune.pipeline.config.load import config_digest
 from edgetune.pipeline.dag.eval_config import eval_config
-from edgetune.pipeline.dag.resolvers import Baselines, MetadataBaselines
+from edgetune.pipeline.dag.resolvers import earlier_blessings, earlier_statistics
 
 SCHEMA = ROOT / "schemas" / "examples.pbtxt"
 _PREPROCESSING, _TRANSFORM = "edgetune.modules.examples.preprocessing", "edgetune.components.transform.executor"
@@ -68,7 +68,7 @@ def create_pipeline(
     metadata: metadata_store_pb2.ConnectionConfig | None = None,
     beam_args: Sequence[str] = (),
     cache: bool = True,
-    baselines: Baselines | None = None,
+    resolvers: bool = True,
 ) -> Pipeline:
     """Build the pipeline without running it.
 
@@ -79,12 +79,12 @@ def create_pipeline(
         metadata: Connection to ML Metadata; None if the platform has its own.
         beam_args: Beam flags for all components that use it; ImageExampleGen gets its `ingest_flags` in addition.
         cache: Whether to reuse results of earlier runs if nothing that they depend on has changed.
-        baselines: How to find earlier blessed models; by default, with our own queries to ML Metadata.
+        resolvers: Find what the run is compared with by queries to ML Metadata; if not, earlier models are found by the
+            markers of releases, and drift is not measured.
 
     Raises:
         WeightsError: The weights file is missing.
     """
-    baselines = baselines or MetadataBaselines()
     example_gen = ImageExampleGen(source, settings.data, split_memory=f"{destinations.root}/split_memory")
     example_gen.with_beam_pipeline_args(ingest_flags(settings.beam, source.images if source else None))
     examples = example_gen.outputs[EXAMPLES_KEY]
@@ -94,7 +94,7 @@ def create_pipeline(
     statistics_gen = StatisticsGen(examples=examples, schema=schema)
     statistics = statistics_gen.outputs[STATISTICS_KEY]
     validator = ExampleValidator(statistics=statistics, schema=schema)
-    baseline_statistics = baselines.statistics(statistics)
+    baseline_statistics = earlier_statistics(statistics) if resolvers else None
     gate = DatasetGate(
         examples=examples,
         anomalies=validator.outputs["anomalies"],
@@ -142,12 +142,13 @@ def create_pipeline(
         if settings.evaluation.folds
         else None
     )
-    baseline = baselines.blessings(model, settings.evaluation)
+    baseline = earlier_blessings(model, settings.evaluation) if resolvers else None
     evaluator = Evaluator(
         examples=examples,
         example_splits=["test"],
         model=model,
         earlier_blessings=baseline.outputs["model_blessing"] if baseline else None,
+        releases=None if resolvers else destinations.edge,
         cross_validation=cross_validator.outputs[CROSS_VALIDATION_KEY] if cross_validator else None,
         eval_config=eval_config(),
         settings=settings.evaluation,

@@ -26,12 +26,12 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import binom
 
-from edgetune.components.resolvers.last_blessed import spread
 from edgetune.modules.evaluation.answers import Answers
 from edgetune.modules.evaluation.gates import blessed
 from edgetune.modules.evaluation.intervals import wilson
 from edgetune.modules.evaluation.model_gates import Earlier, model_gates
 from edgetune.modules.evaluation.verdict import ClassifierCounts, Thresholds, variant_gates
+from edgetune.modules.release.earlier import spread
 from edgetune.modules.settings.run import EvaluationSettings
 
 NIGHTS, ACCURACY, SHARED = 100, 0.95, 0.8

@@ -63,6 +63,8 @@ SAVED_MODEL_SHA256 = "saved_model_sha256"
 EVALUATION_URI = "evaluation_uri"
 """Of the Evaluator's blessing: the evaluation with the answers and the gates that it was given for."""
 COMPARED_WITH = "compared_with"
+RELEASES = "releases"
+"""Property of the Evaluator: where the markers of earlier releases are, on platforms."""
 """Of the Evaluator's blessing: the evaluation of the last blessed model that it was compared with."""
 
 TEMPERATURE = "temperature"

@@ -14,7 +14,7 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from tfx.utils import json_utils
 
 from edgetune.components.common.artifacts import CrossValidation
-from edgetune.components.common.names import CROSS_VALIDATION_KEY, EARLIER_KEY
+from edgetune.components.common.names import CROSS_VALIDATION_KEY, EARLIER_KEY, RELEASES
 from edgetune.components.common.parameters import parameters_of
 from edgetune.components.evaluator import executor
 from edgetune.modules.core.code_digest import code_digest
@@ -35,6 +35,7 @@ class EvaluatorSpec(standard_component_specs.EvaluatorSpec):
     PARAMETERS = {
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
         **{name: kind for name, kind in parameters_of(EvaluationSettings).items() if name not in NOT_USED},
+        RELEASES: ExecutionParameter(type=str, optional=True),
         "code_digest": ExecutionParameter(type=str),
         KEY: ExecutionParameter(type=str),
     }
@@ -77,6 +78,7 @@ class Evaluator(tfx_evaluator.Evaluator):
         eval_config: config_pb2.EvalConfig,
         settings: EvaluationSettings,
         earlier_blessings: types.BaseChannel | None = None,
+        releases: str | None = None,
         cross_validation: types.BaseChannel | None = None,
     ) -> None:
         """Construct an Evaluator component.
@@ -89,8 +91,10 @@ class Evaluator(tfx_evaluator.Evaluator):
             settings: The thresholds.
             earlier_blessings: Of type `standard_artifacts.ModelBlessing`: of the models to compare with; None if the
                 platform does not know them.
+            releases: Instead of them, the folder or URL of released edge bundles, whose markers say it at run time.
             cross_validation: Of type `CrossValidation`; without it, nothing is blessed if `settings.folds` is not 0.
         """
+        optional = {} if releases is None else {RELEASES: releases}
         spec = EvaluatorSpec(
             examples=examples,
             model=model,
@@ -100,6 +104,7 @@ class Evaluator(tfx_evaluator.Evaluator):
             eval_config=eval_config,
             fairness_indicator_thresholds=json_utils.dumps(None),
             **{name: value for name, value in flatten(settings).items() if name in EvaluatorSpec.PARAMETERS},
+            **optional,
             code_digest=code_digest(executor.__name__),
             library_versions=library_versions(executor.LIBRARIES),
             evaluation=Channel(type=standard_artifacts.ModelEvaluation),

@@ -24,6 +24,7 @@ from edgetune.components.common.names import (
     EVALUATION_URI,
     EXAMPLES_KEY,
     MODEL_KEY,
+    RELEASES,
 )
 from edgetune.components.common.outputs import empty
 from edgetune.components.evaluator import extractors
@@ -33,8 +34,10 @@ from edgetune.modules.evaluation.answers import Answers, read_answers
 from edgetune.modules.evaluation.folds_gate import folds_gate
 from edgetune.modules.evaluation.gates import FILE, blessed, file_of, read_gates, refused
 from edgetune.modules.evaluation.model_gates import Earlier, model_gates
+from edgetune.modules.release.earlier import evaluations
 from edgetune.modules.serving.saved_model import read_labels
 from edgetune.modules.settings.run import EvaluationSettings, unflatten
+from edgetune.modules.storage.filesystem import error_line
 
 LIBRARIES = (
     "tensorflow",  # runs the SavedModel
@@ -77,7 +80,7 @@ class Executor(executor.Executor):
             super().Do(input_dict, output_dict, {**exec_properties, **_EXTRACTORS})
         finally:
             DESTINATION.reset(kept)
-        earlier, last = _earlier(input_dict)
+        earlier, last = _earlier(_evaluations(input_dict, exec_properties.get(RELEASES), settings))
         answers = read_answers(evaluation, probabilities=False)
         gates = model_gates(answers, labels, settings, earlier)
         if settings.folds:
@@ -101,18 +104,31 @@ class Executor(executor.Executor):
         _write(f"{blessing.uri}/{name}", "")
 
 
-def _earlier(input_dict: dict[str, list[types.Artifact]]) -> tuple[Earlier, str]:
-    """Read the answers of earlier blessed models; those that cannot be read are skipped, with the reason.
+def _evaluations(
+    input_dict: dict[str, list[types.Artifact]], releases: str | None, settings: EvaluationSettings
+) -> list[str]:
+    """Return the evaluations of earlier released models, the oldest first, by their blessings or by the markers."""
+    if releases:
+        try:
+            return evaluations(releases, settings.compare_days, settings.compare_models)
+        except OSError as error:
+            raise DataError(
+                f"{releases}: it cannot be seen which models were released: {error_line(error)}",
+                "run again once it can be read",
+            ) from error
+    earlier = sorted(input_dict.get(EARLIER_KEY, []), key=lambda artifact: artifact.id)
+    return [blessing.get_string_custom_property(EVALUATION_URI) for blessing in earlier]
+
+
+def _earlier(uris: list[str]) -> tuple[Earlier, str]:
+    """Read the answers of earlier models from their evaluations; what cannot be read is skipped, with the reason.
 
     Returns:
         The answers, and the evaluation that the last of them are from; empty if there are none.
     """
-    if EARLIER_KEY not in input_dict:
-        return Earlier(absence="there is no earlier blessed model, or this platform cannot find it"), ""
     found: dict[str, Answers] = {}
     skipped = []
-    for blessing in sorted(input_dict[EARLIER_KEY], key=lambda artifact: artifact.id):
-        uri = blessing.get_string_custom_property(EVALUATION_URI)
+    for uri in uris:
         try:
             if not uri:
                 raise DataError("it was evaluated by an edgetune that kept no answers")

@@ -95,7 +95,8 @@ class Executor(base_executor.BaseExecutor):
                 for source in sources.values():
                     sign(Path(source), key, exec_properties["sign_tool"])
             made_of = {key: artifacts[0].id for key, artifacts in input_dict.items() if artifacts}
-            made = release(sources, places, exec_properties["pipeline_name"], made_of)
+            evaluation = blessings.evaluation_of(input_dict)
+            made = release(sources, places, exec_properties["pipeline_name"], made_of, evaluation)
         for name, part in made.parts().items():
             blessings.record_pushed(outputs[name], part.path, str(made.version), digest_of(part.files))
 

@@ -7,7 +7,6 @@ push did not deliver, has never served anybody.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Event
@@ -17,10 +16,10 @@ from tfx.types import standard_artifacts
 
 from edgetune.components.common import names
 from edgetune.modules.core import progress
+from edgetune.modules.release.earlier import spread
 from edgetune.modules.storage import filesystem
 
 CANDIDATE_KEY, BLESSING_KEY, STATISTICS_KEY = "candidate", "model_blessing", "statistics"
-T = TypeVar("T")
 _DAY = 24 * 60 * 60 * 1000
 """Milliseconds."""
 
@@ -78,13 +77,6 @@ class BlessingsBeforeCandidate(ResolverStrategy):
         chosen = sorted([*recent, *last], key=blessings.index)
         resolved[BLESSING_KEY] = spread(chosen, self._models)
         return resolved
-
-
-def spread(items: Sequence[T], most: int) -> list[T]:
-    """Return at most this many items, evenly spread, with the first and the last; if `most` is 1, only the last."""
-    if len(items) <= most:
-        return list(items)
-    return [items[-1 - round(step * (len(items) - 1) / max(most - 1, 1))] for step in reversed(range(most))]
 
 
 class StatisticsOfLastBlessed(ResolverStrategy):

@@ -66,6 +66,8 @@ class Release(_Strict):
     """The earlier version whose files these are; null if the models are new."""
     inputs: dict[str, int | str]
     """Ids in ML Metadata of what was released: the artifacts by input key of the component."""
+    evaluation: str
+    """Folder or URL of the evaluation by which the Evaluator blessed the model; empty if it is not known."""
     edge: Delivered
     saved_model: Delivered
 

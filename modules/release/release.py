@@ -49,6 +49,7 @@ def release(
     places: Places,
     pipeline: str,
     inputs: Mapping[str, int | str] | None = None,
+    evaluation: str = "",
     rollback_to: int | None = None,
     expected: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Release:
@@ -62,6 +63,7 @@ def release(
         places: Where to.
         pipeline: Name of the pipeline, for the marker.
         inputs: Ids in ML Metadata, for the marker.
+        evaluation: Folder or URL of the evaluation by which the Evaluator blessed the model, for the marker.
         rollback_to: The earlier version whose files these are.
         expected: SHA-256 of all files by relative path by model, if it is known.
 
@@ -100,6 +102,7 @@ def release(
         pipeline=pipeline,
         rollback_to=rollback_to,
         inputs=dict(inputs or {}),
+        evaluation=evaluation,
         edge=delivered[EDGE],
         saved_model=delivered[SAVED_MODEL],
     )

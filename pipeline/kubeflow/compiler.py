@@ -1,8 +1,8 @@
 """Compile the pipeline for platforms that run each component in a container: Kubeflow Pipelines and Vertex AI.
 
 It is the same pipeline as in `edgetune run`, from the same `create_pipeline`, except where a container differs from
-this machine: the data are examined at run time, and baselines are found by the means of the platform. The result is a
-PipelineJob of KFP's pipeline specification 2.1, which `edgetune submit` sends.
+this machine: the data are examined at run time, and earlier models are found by the markers of releases. The result is
+a PipelineJob of KFP's pipeline specification 2.1, which `edgetune submit` sends.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def compile_pipeline(settings: RunSettings, target: Target) -> dict[str, Any]:
         WeightsError: The weights file is missing.
     """
     image, root = check(settings, target)
-    pipeline = _build(settings, target, root)
+    pipeline = _build(settings, root)
     return _completed(_compiled(pipeline, settings, image), settings, target)
 
 
@@ -61,9 +61,8 @@ def write(job: dict[str, Any], path: Path) -> None:
         raise ConfigError(f"-o {path} cannot be written: {error.strerror}", "name another file") from None
 
 
-def _build(settings: RunSettings, target: Target, root: str) -> Pipeline:
+def _build(settings: RunSettings, root: str) -> Pipeline:
     from edgetune.pipeline.beam.flags import beam_flags
-    from edgetune.pipeline.dag.resolvers import NoBaselines, VertexBaselines
     from edgetune.pipeline.pipeline import Destinations, create_pipeline
 
     destinations = Destinations(
@@ -77,7 +76,7 @@ def _build(settings: RunSettings, target: Target, root: str) -> Pipeline:
         destinations,
         beam_args=beam_flags(settings.beam),
         cache=settings.platform.cache,
-        baselines=VertexBaselines() if target == "vertex" else NoBaselines(),
+        resolvers=False,
     )
 
 

@@ -32,9 +32,7 @@ def finish(job: Json, platform: PlatformSettings, target: str, defaults: Json) -
     _declare(spec["root"]["inputDefinitions"]["parameters"], defaults)
     executors = spec["deploymentSpec"]["executors"]
     for name, task in spec["root"]["dag"]["tasks"].items():
-        container = executors[spec["components"][task["componentRef"]["name"]]["executorLabel"]].get("container")
-        if container is None:  # a resolver is a query and runs no container
-            continue
+        container = executors[spec["components"][task["componentRef"]["name"]]["executorLabel"]]["container"]
         if resources := _resources(platform.resources.of(name), target):
             container["resources"] = resources
         if platform.retries:

@@ -246,10 +246,15 @@ def compile_for(target: str, machine: Machine, folder: Path, server: ForkServer)
 
 
 @pytest.fixture(scope="module")
-def executed(machine: Machine, first: object, server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> dict:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of runs on platforms."""
+    return tmp_path_factory.mktemp("platforms")
+
+
+@pytest.fixture(scope="module")
+def executed(machine: Machine, first: object, server: ForkServer, place: Path) -> dict:
     """Return the outputs of all tasks of the pipeline for Kubeflow."""
-    folder = tmp_path_factory.mktemp("kubeflow")
-    return Platform("kubeflow", folder / "logs", server).run(compile_for("kubeflow", machine, folder, server))
+    return Platform("kubeflow", place / "logs", server).run(compile_for("kubeflow", machine, place, server))
 
 
 def pushed_bundle(tasks: dict) -> Path:
@@ -287,16 +292,14 @@ def test_the_compiled_pipeline_pushes_the_same_models_as_the_local_run(machine, 
     assert answers(bundle) == pytest.approx(answers(local), abs=1e-3)
 
 
-def test_on_vertex_a_run_with_another_threshold_is_compared_with_the_last_blessed_model(
-    machine, executed, server, tmp_path
+def test_on_a_platform_a_run_with_another_threshold_is_compared_with_the_last_released_model(
+    machine, executed, server, place, tmp_path
 ):
     touched = {"Evaluator", "InfraValidator", "ReleasePusher"}
     known = {name: made for name, made in executed.items() if name not in touched}
-    vertex = Platform("vertex", tmp_path / "logs", server)
     # As if the first run had been on Vertex. Tasks that the threshold does not affect then come from the cache.
-    before = executed.values()
-    vertex.artifacts = [artifact for made in before for artifacts in made.values() for artifact in artifacts]
-    again = vertex.run(compile_for("vertex", machine, tmp_path, server), {"evaluation_min_accuracy": 0.25}, known)
+    vertex = Platform("vertex", tmp_path, server)
+    again = vertex.run(compile_for("vertex", machine, place, server), {"evaluation_min_accuracy": 0.25}, known)
     [model], [before] = executed["TwoPhaseTrainer"]["model"], executed["Evaluator"]["blessing"]
     [judged] = again["Evaluator"]["blessing"]
     assert judged["metadata"]["current_model_id"] == model["name"]

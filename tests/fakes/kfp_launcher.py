@@ -2,8 +2,8 @@
 
 Each task runs the command of its container in a separate process, with an executor input made from the specification:
 parameters with their defaults, artifacts with name, URI and metadata. The output file of a task is the input of later
-ones. Resolvers are queries for artifacts of earlier runs; importers are not needed. The processes are forks of one that
-has imported TFX (tests/helpers/fork_server.py).
+ones. There are no resolvers and importers. The processes are forks of one that has imported TFX
+(tests/helpers/fork_server.py).
 
 Vertex passes the type of each artifact, and a path as its name. Kubeflow passes numbers as names, no types of inputs,
 and no names of outputs (kubeflow/pipelines, backend/src/v2: metadata/client.go, driver, component/launcher_v2.go).
@@ -16,14 +16,11 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from tests.helpers.fork_server import ForkServer
 
@@ -38,16 +35,14 @@ IMPORTED = (
     "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor",
 )
 """What every task imports."""
-_OF_INPUT = re.compile(r"\{\{\$\.inputs\.artifacts\['(\w+)'\]\.metadata\['(\w+)'\]\}\}")
 
 
 class Platform:
-    """State that outlives a run: a folder for logs, and the metadata of all artifacts."""
+    """State that outlives a run: a folder for logs, and the numbers that are taken."""
 
     def __init__(self, kind: str, folder: Path, server: ForkServer, parallel: int = 2, seconds: float = 300) -> None:
         """Create `folder` for logs. `server` runs up to `parallel` tasks at once, each for up to `seconds`."""
         self.kind, self.folder, self.server, self.parallel, self.seconds = kind, folder, server, parallel, seconds
-        self.artifacts: list[Json] = []
         self._ids = itertools.count(1)
         self._runs = itertools.count(1)
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,8 +78,6 @@ class Platform:
             key: done[source["taskOutputArtifact"]["producerTask"]][source["taskOutputArtifact"]["outputArtifactKey"]]
             for key, source in task.get("inputs", {}).get("artifacts", {}).items()
         }
-        if "resolver" in executor:
-            return self._resolve(executor["resolver"], inputs)
         folder = f"{uri}/{name}_{next(self._ids)}"
         outputs = {
             key: [{"name": self._name(), "type": declared["artifactType"], "uri": f"{folder}/{key}", "metadata": {}}]
@@ -111,7 +104,6 @@ class Platform:
             for artifact, output in zip(outputs[key], made["artifacts"], strict=True):
                 assert output["uri"] == artifact["uri"]
                 artifact["metadata"] = output.get("metadata", {})
-        self.artifacts += [artifact for made in outputs.values() for artifact in made]
         return outputs
 
     def _as_inputs(self, artifacts: list[Json]) -> list[Json]:
@@ -143,15 +135,6 @@ class Platform:
         if done.returncode:
             raise RuntimeError(f"{name} ended with {done.returncode}:\n{log.read_text()[-4000:]}")
 
-    def _resolve(self, resolver: Json, inputs: Artifacts) -> Artifacts:
-        """Return the latest artifact for each query; none if a query depends on an artifact that was not found."""
-        found: Artifacts = {}
-        for key, query in resolver["outputArtifactQueries"].items():
-            text = _OF_INPUT.sub(lambda match: _property(inputs, match[1], match[2]), query["filter"])
-            matching = [artifact for artifact in self.artifacts if _matches(artifact, text)]
-            found[key] = matching[-1:]
-        return found
-
     def _name(self) -> str:
         number = next(self._ids)
         return f"{_STORE}/{number}" if self.kind == "vertex" else str(number)
@@ -172,27 +155,3 @@ def _value(source: Json, given: Json) -> Any:
     if "componentInputParameter" in source:
         return given[source["componentInputParameter"]]
     return source["runtimeValue"]["constant"]
-
-
-def _property(inputs: Artifacts, key: str, name: str) -> str:
-    return str(inputs[key][0]["metadata"].get(name)) if inputs[key] else ""
-
-
-def _matches(artifact: Json, query: str) -> bool:
-    """Return whether an artifact meets all conditions `field=value` of a query."""
-    for condition in query.split(" AND "):
-        field, _, value = condition.partition("=")
-        value = value.strip('"')
-        if field == "schema_title":
-            holds = yaml.safe_load(artifact["type"]["instanceSchema"])["title"] == value
-        elif field == "name":
-            holds = artifact["name"] == value
-        elif field == "state":
-            holds = value == "LIVE"
-        elif number := re.fullmatch(r"metadata\.(\w+)\.number_value", field):
-            holds = artifact["metadata"].get(number[1]) == float(value)
-        else:
-            raise NotImplementedError(condition)
-        if not holds:
-            return False
-    return True

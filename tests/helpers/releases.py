@@ -11,7 +11,9 @@ from edgetune.modules.storage.digests import file_digests
 FILES = {EDGE: "SHA256SUMS", SAVED_MODEL: "saved_model.pb"}
 
 
-def write_release(places: Places, version: int, rollback_to: int | None = None) -> marker.Release:
+def write_release(
+    places: Places, version: int, rollback_to: int | None = None, evaluation: str = "", created: str = ""
+) -> marker.Release:
     """Write both models, one file each with their version, and the marker."""
     parts = {}
     for name, folder in places.of().items():
@@ -22,10 +24,11 @@ def write_release(places: Places, version: int, rollback_to: int | None = None) 
     release = marker.Release(
         format=1,
         version=version,
-        created=f"2026-11-{version % 30 + 1:02}T00:00:00+00:00",
+        created=created or f"2026-11-{version % 30 + 1:02}T00:00:00+00:00",
         pipeline="birds",
         rollback_to=rollback_to,
         inputs={},
+        evaluation=evaluation,
         **parts,
     )
     marker.write(places.of()[EDGE], release)

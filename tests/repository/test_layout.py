@@ -64,7 +64,7 @@ ROOMS = {
         "report": ["config", "metadata", "terminal"],
         "preflight": [],
         "local": ["pipeline.py", "preflight", "beam", "metadata", "report", "terminal"],
-        "kubeflow": ["pipeline.py", "config", "beam", "dag"],
+        "kubeflow": ["pipeline.py", "config", "beam"],
         "history": ["local", "metadata", "report"],
         "api.py": ["config", "local"],
         "commands": ["api.py", "config", "history", "local", "report", "kubeflow", "submit", "demo"],

@@ -41,7 +41,6 @@ CONTAINERS = {
     "EdgeEvaluator",
     "ReleasePusher",
 }
-RESOLVERS = {"Baseline-model-blessing-resolver", "Baseline-model-resolver"}
 PLATFORM = {
     "image": "registry.example.com/edgetune:1",
     "resources": {
@@ -86,9 +85,9 @@ def before(job: dict[str, Any], task: str) -> set[str]:
     return found
 
 
-def test_every_component_is_a_task_and_only_vertex_gets_resolvers(compiled):
-    target, job = compiled
-    assert set(tasks(job)) == CONTAINERS | (RESOLVERS if target == "vertex" else set())
+def test_every_component_is_a_task_and_there_are_no_resolvers(compiled):
+    _, job = compiled
+    assert set(tasks(job)) == CONTAINERS
 
 
 def test_every_container_gets_beams_runner(compiled):
@@ -110,15 +109,11 @@ def test_it_is_the_same_pipeline_as_in_a_local_run(compiled):
     assert blessings["infra_blessing"]["taskOutputArtifact"]["producerTask"] == "InfraValidator"
 
 
-def test_the_baseline_on_vertex_is_its_latest_blessed_model(compiled):
-    target, job = compiled
-    inputs = tasks(job)["Evaluator"]["inputs"]["artifacts"]
-    if target == "kubeflow":
-        assert "earlier_blessings" not in inputs
-        return
-    producer = inputs["earlier_blessings"]["taskOutputArtifact"]["producerTask"]
-    assert producer == "Baseline-model-blessing-resolver"
-    assert before(job, "Baseline-model-blessing-resolver") == set()
+def test_a_model_is_compared_with_those_that_were_released_where_this_run_releases(compiled):
+    _, job = compiled
+    assert "earlier_blessings" not in tasks(job)["Evaluator"]["inputs"]["artifacts"]
+    constants = {name: tasks(job)[name]["inputs"]["parameters"] for name in ("Evaluator", "ReleasePusher")}
+    assert constants["Evaluator"]["releases"] == constants["ReleasePusher"]["edge_destination"]
 
 
 def test_runtime_parameters_default_to_the_configuration_and_reach_their_component(compiled):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ[session.VARIABLE] = tempfile.mkdtemp(prefix="edgetune-tests-")
     child_process.start = fork_server.start
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background job: children would ignore it, too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.disable()  # importing TFX makes no garbage, and a collection goes through millions of objects
 
 

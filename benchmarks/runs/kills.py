@@ -174,6 +174,8 @@ class Workdir:
         code: object = 1
         try:
             os.setsid()
+            for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore Ctrl-C
+                signal.signal(number, signal.SIG_DFL)
             os.environ["TMPDIR"], tempfile.tempdir = str(self.temporary), None
             said = os.open(self.said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             for descriptor in (1, 2):

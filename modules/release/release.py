@@ -150,10 +150,7 @@ def complete(places: Places) -> list[Release]:
         try:
             if version not in complete_ones:
                 found = marker.read(bundles, version, intent=True)
-                parts = found.parts()
-                copies = [Copy(folders[name], version, part.files, LAST[name]) for name, part in parts.items()]
-                as_recorded = [copy.path for copy in copies] == [part.path for part in parts.values()]
-                if not as_recorded or not all(copy.is_whole() for copy in copies):
+                if (copies := _copies(folders, found)) is None:
                     logging.warning("%s: release %d was interrupted and cannot be completed", bundles, version)
                     continue
                 for copy in copies:
@@ -164,6 +161,35 @@ def complete(places: Places) -> list[Release]:
         except (OSError, PushError) as error:
             logging.warning("%s: release %d was interrupted and cannot be examined: %s", bundles, version, error)
     return done
+
+
+def uncompletable(places: Places) -> list[int]:
+    """Return the versions of releases that were interrupted after they were decided, and whose files are not all there.
+
+    Raises:
+        OSError: A destination cannot be read.
+    """
+    folders, found = places.of(), []
+    bundles = folders[EDGE]
+    complete_ones = marker.released(bundles)
+    for version in marker.released(bundles, intent=True):
+        if version not in complete_ones:
+            try:
+                if _copies(folders, marker.read(bundles, version, intent=True)) is None:
+                    found.append(version)
+            except FileNotFoundError:  # completed by now
+                continue
+            except PushError:
+                found.append(version)
+    return found
+
+
+def _copies(folders: Mapping[str, str], interrupted: Release) -> list[Copy] | None:
+    """Return the copies that an interrupted release is completed from; None if they are not as decided."""
+    parts = interrupted.parts()
+    copies = [Copy(folders[name], interrupted.version, part.files, LAST[name]) for name, part in parts.items()]
+    as_recorded = [copy.path for copy in copies] == [part.path for part in parts.values()]
+    return copies if as_recorded and all(copy.is_whole() for copy in copies) else None
 
 
 def altered(folder: str, files: Mapping[str, str]) -> list[str]:

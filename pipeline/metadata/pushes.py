@@ -36,7 +36,7 @@ def reason_to_push(config: Any, places: Places) -> str | None:
         return None
     try:
         made_by_runs = (
-            version for version in reversed(marker.released(places.edge)) if not _is_rollback(places, version)
+            version for version in reversed(marker.released(places.edge)) if not is_rollback(places, version)
         )
         served = next(made_by_runs, None)
     except OSError:  # ReleasePusher will say so
@@ -65,7 +65,7 @@ def superseded(outcome: Outcome) -> str | None:
     try:
         model, release = newest(places)
         bundles = filesystem.versions(places.edge)
-        if model == release == version and version in bundles or release and _is_rollback(places, release):
+        if model == release == version and version in bundles or release and is_rollback(places, release):
             return None
     except OSError:  # the report and the last lines then name no version that is served
         return None
@@ -90,7 +90,12 @@ def version_of(outcome: Outcome) -> int | None:
     return None
 
 
-def _is_rollback(places: Places, version: int) -> bool:
+def is_rollback(places: Places, version: int) -> bool:
+    """Return whether a version is a rollback, as its marker says.
+
+    Raises:
+        OSError: The marker cannot be read.
+    """
     try:
         return marker.read(places.edge, version).rollback_to is not None
     except PushError:

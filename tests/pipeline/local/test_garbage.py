@@ -12,12 +12,14 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from edgetune.modules.core.errors import AccessError, ConfigError
+from edgetune.modules.evaluation.gates import Gate, file_of
 from edgetune.modules.release import marker
 from edgetune.modules.release.release import Places
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline import cli
 from edgetune.pipeline.local import garbage
 from edgetune.pipeline.local.runner import only_run_in
+from edgetune.pipeline.metadata.outcome import read_outcomes
 from tests.helpers.recorded_run import Recorder
 from tests.helpers.releases import write_release
 
@@ -284,6 +286,23 @@ def test_a_killed_execution_in_another_root_is_left_to_the_next_run(nights):
     collect(nights.workdir, delete=True)
     [execution] = nights.recorder.store.get_executions_by_id([number])
     assert execution.last_known_state == pb.Execution.RUNNING
+
+
+def test_removal_leaves_the_verdicts_of_old_runs_as_they_were(nights):
+    def outcomes() -> list[tuple[bool, list[str]]]:
+        return [(outcome.blessed, outcome.reasons) for outcome in read_outcomes(nights.recorder.store, "birds")]
+
+    for _ in range(3):
+        nights.run()
+        for gate in ("InfraValidator", "EdgeEvaluator"):
+            nights.node(gate, {"blessing": ("edgetune.Blessing", {"blessed": 1})})
+    gate = Gate("evaluation.min_accuracy", "SavedModel", "accuracy", 0.8, True, measured=0.9)
+    for path in nights.workdir.glob("tfx_pipeline_output/birds/*/*/*"):
+        (path / "gates.json").write_text(file_of([gate]))
+    assert outcomes() == [(True, [])] * 3
+    collect(nights.workdir, keep=1, days=0, delete=True)
+    assert not (nights.workdir / "tfx_pipeline_output/birds/InfraValidator/blessing/6").exists()
+    assert outcomes() == [(True, [])] * 3
 
 
 def test_a_workdir_in_use_or_without_records_is_refused(nights, tmp_path):

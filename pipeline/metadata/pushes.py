@@ -54,7 +54,8 @@ def reason_to_push(config: Any, places: Places) -> str | None:
 def superseded(outcome: Outcome) -> str | None:
     """Return the version after which to release again, because what the run released is not what is served.
 
-    It is None if that is served, if a rollback to another version is served, or if nobody can tell.
+    It is None if that is served, if a rollback to another version is served, or if nobody can tell. Files of a rollback
+    that are gone are replaced by those of the run.
 
     Args:
         outcome: Of a run that ended without an error.
@@ -65,7 +66,8 @@ def superseded(outcome: Outcome) -> str | None:
     try:
         model, release = newest(places)
         bundles = filesystem.versions(places.edge)
-        if model == release == version and version in bundles or release and is_rollback(places, release):
+        # A rollback of which anything is gone serves nobody.
+        if model == release and release in bundles and (release == version or is_rollback(places, release)):
             return None
     except OSError:  # the report and the last lines then name no version that is served
         return None

@@ -26,7 +26,7 @@ from edgetune.modules.release import marker
 from edgetune.modules.release.marker import EDGE, SAVED_MODEL, Delivered, Release
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.digests import file_digests
-from edgetune.modules.storage.leftovers import sweep_parts
+from edgetune.modules.storage.leftovers import sweep_files, sweep_parts
 from edgetune.modules.storage.versions import Copy, claim, folder_of_versions, push_error
 
 LAST = {EDGE: "SHA256SUMS", SAVED_MODEL: "saved_model.pb"}
@@ -283,6 +283,7 @@ def _sweep(folders: Mapping[str, str]) -> None:
     for folder in folders.values():
         if not filesystem.is_remote(folder):
             sweep_parts(Path(folder), decided)
+            sweep_files(Path(folder, marker.FOLDER))
 
 
 def _remove(bundles: str, version: int, *, intent: bool = False) -> None:

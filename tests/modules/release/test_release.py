@@ -97,6 +97,19 @@ def test_what_a_killed_release_left_is_swept_by_the_next_unless_it_was_decided(s
     assert [folder.exists() for folder in left] == [False, True, False, True]
 
 
+def test_what_a_killed_write_of_a_marker_left_is_swept_once_it_is_old(sources, disk, tmp_path):
+    made = release(sources, disk, "birds")
+    folder = Path(disk.edge, marker.FOLDER)
+    old, new, other = folder / f".7.{'a' * 32}.part", folder / f".8.{'b' * 32}.part", folder / ".9.part"
+    for path in (old, new, other):
+        path.write_text("{")
+    for path in (old, other):
+        os.utime(path, (1, 1))
+    release(models(tmp_path, "second"), disk, "birds")
+    assert not old.exists() and new.exists() and other.exists()
+    assert marker.read(disk.edge, made.version) == made
+
+
 def test_both_models_have_one_number_and_the_marker_has_their_digests(sources, places):
     before = int(time.time())
     made = release(sources, places, "birds", {"model": 7})

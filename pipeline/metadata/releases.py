@@ -164,7 +164,9 @@ def record_missing(config: Any, pipeline_name: str, places: Places) -> list[int]
     except OSError:  # whoever pushes there next says so
         return []
     store, done = open_store(config), []
-    recorded = {_version(artifact) for artifact in store.get_artifacts_by_type(_OUTPUTS[SAVED_MODEL][1])}
+    artifacts = [one for one in store.get_artifacts_by_type(_OUTPUTS[SAVED_MODEL][1]) if _version(one) in released]
+    # Two pipelines of one server may release at once, under one number in two places.
+    recorded = {_version(artifact) for artifact in artifacts if _is_of(store, artifact, pipeline_name)}
     for version in released:
         if version in recorded:
             continue

@@ -25,6 +25,7 @@ from edgetune.pipeline.metadata.outcome import read_outcome
 from edgetune.pipeline.metadata.releases import find, record_missing
 from edgetune.pipeline.metadata.store import connection, open_store
 from tests.helpers.nights import BLESSINGS, Nights
+from tests.helpers.recorded_run import Recorder
 
 
 @pytest.fixture
@@ -234,6 +235,17 @@ def test_a_release_that_a_kill_left_unrecorded_is_recorded_by_the_next_run(night
     assert find(store, "birds", second.version).inputs["model"] != find(store, "birds", first.version).inputs["model"]
     assert rollback(nights.settings, nights.workdir, first.version).rollback_to == first.version
     assert rollback(nights.settings, nights.workdir, second.version).rollback_to == second.version
+
+
+def test_a_release_of_another_pipeline_with_this_number_does_not_hide_a_missing_record(nights):
+    made = nights.night(killed_before_record=True)
+    other = Recorder(nights.db, "owls")
+    other.run("run-1")
+    done = {"pushed": 1, "pushed_version": str(made.version)}
+    other.node("ReleasePusher", outputs={"pushed_model": ("PushedModel", "", done)})
+    config = connection(None, nights.db)
+    assert record_missing(config, "birds", nights.places) == [made.version]
+    assert record_missing(config, "birds", nights.places) == []
 
 
 def test_a_marker_with_ids_of_a_platform_does_not_stop_a_run(nights):

@@ -56,8 +56,8 @@ class Nights:
         path.write_text("x" * 100)
         return path
 
-    def run(self, blessed: bool = True, data: bool = True) -> None:
-        """Record a run: of new data or of the same, with a model that is blessed and pushed, or neither."""
+    def run(self, blessed: bool = True, data: bool = True, pushed: bool = True) -> None:
+        """Record a run: of new data or of the same, with a model that the Evaluator blessed or not, and its push."""
         self.count += 1
         run = f"run-{self.count}"
         self.recorder.run(run)
@@ -76,10 +76,10 @@ class Nights:
             {"evaluation": ("ModelEvaluation", {}), "blessing": ("ModelBlessing", verdict)},
             inputs={"examples": EXAMPLES, "model": MODEL},
         )
-        if blessed:
+        if blessed and pushed:
             version = self.file(f"pushed/birds/saved_model/{self.count}/saved_model.pb").parent
-            pushed = {"pushed": 1, "pushed_destination": str(version), "pushed_version": str(self.count)}
-            self.node("ReleasePusher", {"pushed_model": ("PushedModel", pushed)}, inputs={"model": MODEL})
+            done = {"pushed": 1, "pushed_destination": str(version), "pushed_version": str(self.count)}
+            self.node("ReleasePusher", {"pushed_model": ("PushedModel", done)}, inputs={"model": MODEL})
         report = self.file(f"reports/birds/{run}/index.html").parent
         os.utime(report, (self.count, self.count))
         self.file(f"logs/birds-20300101-00000{self.count}.log")
@@ -239,8 +239,8 @@ def test_the_newest_released_model_stays_if_a_rollback_replaced_it(nights):
     pushed = {"pushed": 1, "pushed_destination": str(version), "pushed_version": "3"}
     nights.node("Rollback", {"pushed_model": ("PushedModel", pushed)}, inputs={"model": MODEL})
     nights.count = 3
-    for _ in range(2):
-        nights.run(blessed=False)
+    nights.run(pushed=False)  # another gate refused it
+    nights.run(blessed=False)
     collect(nights.workdir, keep=1, delete=True)
     # Of both: what is served again, and what later models and data are compared with.
     assert {"StatisticsGen/statistics/2", "StatisticsGen/statistics/7"} <= nights.files()

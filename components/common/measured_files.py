@@ -19,6 +19,7 @@ from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.digests import folder_digest
 
 SAVED_MODEL, MODEL_EVALUATION = names.SAVED_MODEL_SHA256, "evaluation_sha256"
+INFRA_EVALUATION = "infra_sha256"
 EDGE_MODEL, EDGE_EVALUATION = "edge_model_sha256", "edge_evaluation_sha256"
 """Custom properties of a blessing: SHA-256 of all files of what was judged, or of the judgement; 64 hexadecimal
 digits."""
@@ -50,6 +51,7 @@ def folders(inputs: Inputs) -> dict[str, str]:
     return {
         SAVED_MODEL: path_utils.serving_model_path(inputs[names.MODEL_KEY][0].uri),
         MODEL_EVALUATION: blessings.evaluation_of(inputs),
+        INFRA_EVALUATION: inputs[blessings.INFRA_BLESSING][0].uri,
         EDGE_MODEL: inputs[names.EDGE_MODEL_KEY][0].uri,
         EDGE_EVALUATION: inputs[blessings.EDGE_EVALUATION][0].uri,
     }
@@ -101,5 +103,6 @@ def _digests() -> Iterator[tuple[str, str, str]]:
     for blessing in _GATES:
         yield SAVED_MODEL, blessing, names.TWO_PHASE_TRAINER
     yield MODEL_EVALUATION, blessings.MODEL_BLESSING, names.EVALUATOR
+    yield INFRA_EVALUATION, blessings.INFRA_BLESSING, names.INFRA_VALIDATOR
     yield EDGE_MODEL, blessings.EDGE_BLESSING, names.EDGE_EXPORTER
     yield EDGE_EVALUATION, blessings.EDGE_BLESSING, names.EDGE_EVALUATOR

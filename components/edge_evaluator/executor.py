@@ -44,6 +44,8 @@ LIBRARIES = (
     "tensorflow",  # runs the SavedModel that they are compared with
     "numpy",  # computes the metrics
     "scipy",  # compares the answers to the images of each class
+    "pillow",  # reads images of none of the classes
+    "pillow-heif",
 )
 UNKNOWN = {"unknown": str, "unknown_fingerprint": str, "max_pixels": int, "max_side": int, "background": str}
 """Types of the properties that are set if there is a folder of images of none of the classes."""

@@ -29,7 +29,7 @@ from edgetune.components.common.names import (
 from edgetune.components.common.outputs import empty
 from edgetune.components.evaluator import extractors
 from edgetune.components.evaluator.keep_answers import DESTINATION, Destination
-from edgetune.modules.core.errors import DataError
+from edgetune.modules.core.errors import DataError, PushError
 from edgetune.modules.evaluation.answers import Answers, read_answers
 from edgetune.modules.evaluation.folds_gate import folds_gate
 from edgetune.modules.evaluation.gates import FILE, blessed, file_of, read_gates, refused
@@ -116,6 +116,8 @@ def _evaluations(
                 f"{releases}: it cannot be seen which models were released: {error_line(error)}",
                 "run again once it can be read",
             ) from error
+        except PushError as error:
+            raise DataError(error.cause, "look at what changed it; without it, no model can be compared") from error
     earlier = sorted(input_dict.get(EARLIER_KEY, []), key=lambda artifact: artifact.id)
     return [blessing.get_string_custom_property(EVALUATION_URI) for blessing in earlier]
 

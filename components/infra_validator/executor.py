@@ -73,6 +73,7 @@ class Executor(base_executor.BaseExecutor):
         filesystem.write(
             f"{blessing.uri}/{INFRA_FILE}", json.dumps(facts, indent=1, ensure_ascii=False).encode() + b"\n"
         )
+        measured_files.record(blessing, measured_files.INFRA_EVALUATION, blessing.uri)
         for gate in refused(gates):
             logging.info("refused: %s", gate.sentence())
         # By what is written: nothing is blessed whose gates cannot be read.

@@ -128,7 +128,8 @@ def _write(
     about = {name: exec_properties.get(name) or "" for name in CARD_TEXTS}
     ingest = _ingest(inputs)
     images, reading = ingest.get("splits", {}), ingest.get("reading", {})
-    gates = as_json(read_gates(copies[measured_files.MODEL_EVALUATION]))
+    judged = (measured_files.MODEL_EVALUATION, measured_files.INFRA_EVALUATION)
+    gates = as_json(gate for key in judged for gate in read_gates(copies[key]))
     write_bundle(folder, copies[measured_files.EDGE_MODEL], evaluation, lineage, about, images, reading, gates)
 
 

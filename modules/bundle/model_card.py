@@ -177,6 +177,7 @@ lower; it was not measured.
 ## Lineage
 
 - pipeline: {{ lineage.pipeline }}
+- version: the name of this folder where it was released; the highest number in `releases/` beside it is served
 - digest of the configuration: `{{ lineage.config_digest }}`
 - digest of the server model: `{{ lineage.saved_model_sha256 }}`
 {% if lineage.get("data_digest") %}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TypeVar
 
-from edgetune.modules.core.errors import PushError
 from edgetune.modules.release import marker
 
 T = TypeVar("T")
@@ -23,15 +21,12 @@ def evaluations(bundles: str, days: int, models: int) -> list[str]:
 
     Raises:
         OSError: A marker cannot be read.
+        PushError: A marker is damaged. It may be of the very model that serves.
     """
     since = datetime.now(timezone.utc) - timedelta(days)
     found: list[str] = []
     for version in reversed(marker.released(bundles)):
-        try:
-            release = marker.read(bundles, version)
-        except PushError as error:
-            logging.warning("%s: an earlier model is not compared with: %s", bundles, error.cause)
-            continue
+        release = marker.read(bundles, version)
         if found and datetime.fromisoformat(release.created) < since:
             break
         # A rollback is of an evaluation that an earlier release has, too; what serves now is the last one.

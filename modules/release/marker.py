@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import uuid
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,6 +35,13 @@ def _inside(name: str) -> str:
     if not name or "\0" in name or {"", ".", ".."} & set(name.split("/")):
         raise ValueError("is not a path inside the folder")
     return name
+
+
+def _with_zone(time: str) -> str:
+    """Check that a time can be compared with others."""
+    if datetime.fromisoformat(time).tzinfo is None:
+        raise ValueError("has no time zone")
+    return time
 
 
 _Name = Annotated[str, Field(max_length=1000), AfterValidator(_inside)]
@@ -59,14 +67,14 @@ class Release(_Strict):
 
     format: Literal[1]
     version: _Version
-    created: str
+    created: Annotated[str, AfterValidator(_with_zone)]
     """Time of the release, in UTC, as in ISO 8601."""
     pipeline: str
     rollback_to: _Version | None
     """The earlier version whose files these are; null if the models are new."""
     inputs: dict[str, int | str]
     """Ids in ML Metadata of what was released: the artifacts by input key of the component."""
-    evaluation: str
+    evaluation: str = ""
     """Folder or URL of the evaluation by which the Evaluator blessed the model; empty if it is not known."""
     edge: Delivered
     saved_model: Delivered

@@ -13,7 +13,7 @@ from edgetune.components.common.names import (
     INFRA_VALIDATOR,
 )
 from edgetune.modules.core.errors import DataError, PushError
-from edgetune.modules.evaluation.gates import FILE, FOLDS, SAVED_MODEL, SERVED, Gate, from_json, read_gates
+from edgetune.modules.evaluation.gates import FILE, SAVED_MODEL, SERVED, Gate, from_json, read_gates
 from edgetune.modules.release import marker
 from edgetune.modules.release.release import Places, newest
 from edgetune.pipeline.metadata.outcome import Outcome
@@ -21,6 +21,7 @@ from edgetune.pipeline.metadata.pushes import places_of, version_of
 from edgetune.pipeline.report.artifacts import Absent, folder, read_json
 
 _METRICS = "metrics.json"
+_IN_HEADLINE = "evaluation.min_accuracy"
 
 
 def gates(outcome: Outcome) -> list[Gate]:
@@ -65,20 +66,22 @@ def headline(outcome: Outcome) -> str | None:
         return None
     failed = [gate for gate in found if gate.passed is False and gate.subject == SAVED_MODEL]
     if outcome.blessed:
-        accuracy = next((gate for gate in found if gate.name == "evaluation.min_accuracy"), None)
+        accuracy = next((gate for gate in found if gate.name == _IN_HEADLINE), None)
         return f"blessed: {accuracy.sentence()}" if accuracy else "blessed"
     shown = [gate.sentence() for gate in failed] or outcome.reasons
     return "not blessed: " + "; ".join(shown[:_SHOWN]) + (f"; and {len(shown) - _SHOWN} more" * (len(shown) > _SHOWN))
 
 
 def notes(outcome: Outcome) -> list[str]:
-    """Return lines about the SavedModel that the headline lacks: cross-validation, and answers of the served model."""
+    """Return a line for each gate that the SavedModel passed and that the headline lacks."""
     try:
-        found = {gate.name: gate for gate in gates(outcome) if gate.passed and gate.subject == SAVED_MODEL}
+        found = gates(outcome)
     except Absent:
         return []
-    lines = [found[FOLDS].sentence().partition(";")[0]] if FOLDS in found else []
-    return lines + ([f"answers as measured when served: {found[SERVED].reason}"] if SERVED in found else [])
+    passed = [gate for gate in found if gate.passed and gate.subject == SAVED_MODEL and gate.name != _IN_HEADLINE]
+    return [
+        f"answers as measured when served: {gate.reason}" if gate.name == SERVED else gate.sentence() for gate in passed
+    ]
 
 
 _SHOWN = 3

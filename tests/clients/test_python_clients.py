@@ -7,6 +7,7 @@ interpreter (`modules.litert.interpreter`) answers is what they must answer.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from unittest import mock
 
@@ -118,6 +119,22 @@ def test_mediapipe_accepts_what_we_accept(mediapipe, tiles, variant):
         threshold = thresholds[LABELS.index(found.label)]
         if threshold is None or abs(found.probability - threshold) > WITHIN[variant]:
             assert (name is not None) is found.accepted
+
+
+def test_the_python_of_the_documentation_answers_as_we_do(root, tiles, tmp_path, monkeypatch, capsys):
+    code = (root / "docs" / "deploy.md").read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(shutil.copytree(tiles.folder, tmp_path / "bundle"))
+    classifier = open_model(tiles.folder, "int8")
+    for pixels in np.load(tiles.images)[::20]:
+        Image.fromarray(pixels).save("bird.jpg", quality=95)
+        exec(compile(code, "docs/deploy.md", "exec"), {})
+        name, probability = capsys.readouterr().out.split()
+        [expected] = classifier.predict("bird.jpg")
+        # The platform's decoder may differ by a level or two.
+        assert float(probability) == pytest.approx(expected.probability, abs=0.05)
+        threshold = tiles.thresholds()[LABELS.index(expected.label)]
+        if threshold is None or abs(expected.probability - threshold) > 0.05:
+            assert name == (expected.label if expected.accepted else "unsure")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -28,12 +28,17 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 from PIL import Image
 
+from edgetune.modules.bundle.predict import open_model
 from edgetune.modules.data.digits import write_digits
 from edgetune.modules.examples import records
+from edgetune.modules.images.decode import from_raw
+from edgetune.modules.images.reader import read_image
+from edgetune.modules.images.reading import Reading
 from edgetune.modules.release import marker
+from edgetune.modules.settings.run import DataSettings
 from edgetune.pipeline.metadata.outcome import CACHED, COMPLETE, Outcome, read_outcome
 from tests.fakes.kfp_launcher import IMPORTED, Platform
-from tests.helpers.camera_files import STORED, turned
+from tests.helpers.camera_files import REFUSED, STORED, features_of, turned
 from tests.helpers.fork_server import ForkServer
 from tests.helpers.wheel import build_wheel, colliding_project, install
 
@@ -212,22 +217,36 @@ def test_pushed_models_agree_on_other_images(machine, first, digits):
     assert right >= 0.9 * len(paths)
 
 
-def test_the_pushed_signature_answers_a_turned_test_image_as_its_upright_twin(machine, first):
-    [version] = machine.pushed("saved_model")
-    signature = tf.saved_model.load(str(version)).signatures["serving_default"]
+def test_the_pushed_signature_answers_every_file_as_predict_and_as_training_reads_it(machine, first):
+    [version], [bundle] = machine.pushed("saved_model"), machine.pushed("edge")
+    signatures = tf.saved_model.load(str(version)).signatures
+    classifier, reading = open_model(bundle), Reading.of(DataSettings().model_dump())
     examples = machine.outcome().node("ImageExampleGen").artifact("examples").uri
     test = [tf.train.Example.FromString(found) for found in records.serialized(examples, "test").as_numpy_iterator()]
-    assert len(test) >= 5
-    for example in test[:5]:
+    lossless = {"PNG": {}, "JPEG": {"quality": 100, "subsampling": 0}}
+    for example in test[:2]:
         [content] = example.features.feature["image"].bytes_list.value
         upright = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-        for kind, bound in (("PNG", 1e-3), ("JPEG", 0.05)):
-            options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
-            twins = [turned(orientation, kind, upright, **options) for orientation in STORED]
-            answers = signature(image_bytes=tf.constant(twins))["probabilities"].numpy()
-            assert np.abs(answers - answers[0]).max() <= bound
-        [plain] = signature(image_bytes=tf.constant([content]))["probabilities"].numpy()
-        assert np.abs(plain - answers[0]).max() <= 0.05
+        twins = {(kind, o): turned(o, kind, upright, **options) for kind, options in lossless.items() for o in STORED}
+        files = [*twins.values(), *features_of(upright).values()]
+        served = signatures["serving_default"](image_bytes=tf.constant(files))["probabilities"].numpy()
+        predicted = np.array([classifier.classify(file) for file in files])
+        np.testing.assert_allclose(served, predicted, atol=1e-3)
+        # What training sees: what ingest stores of a file, through Transform.
+        for file in files:
+            example.features.feature["image"].bytes_list.value[:] = [read_image(file, reading).encoded]
+            given = signatures["transform_features"](examples=tf.constant([example.SerializeToString()]))
+            pixels = tf.cast(from_raw(given["image"], 48), tf.float32)
+            trained = signatures["edge"](image=pixels)["probabilities"].numpy()[0]
+            np.testing.assert_allclose(served[files.index(file)], trained, atol=1e-3)
+        for number, (kind, _) in enumerate(twins):
+            upright_twin = served[list(twins).index((kind, 1))]
+            np.testing.assert_allclose(served[number], upright_twin, atol={"PNG": 1e-3, "JPEG": 0.05}[kind])
+    for name, (content, reason) in REFUSED.items():
+        if name != "too large":  # for another run's data.max_pixels
+            with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+                signatures["serving_default"](image_bytes=tf.constant([files[0], content]))
+            assert f"image 2 of 2 {reason}" in str(caught.value), name
 
 
 # --- the same pipeline, compiled for a platform and executed as the platform does

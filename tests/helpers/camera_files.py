@@ -90,9 +90,9 @@ def png_with(*chunks: bytes, behind: bytes = b"") -> bytes:
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
 
-def alpha(mode: str) -> Image.Image:
-    """Return the arrow with a transparent half, under which the colours say something else."""
-    image = Image.fromarray(pixels())
+def alpha(mode: str, upright: np.ndarray | None = None) -> Image.Image:
+    """Return this image, or the one above, with a transparent half, under which the colours say something else."""
+    image = Image.fromarray(pixels() if upright is None else upright)
     mask = np.zeros((image.height, image.width), np.uint8)
     mask[: image.height // 2] = np.linspace(255, 40, image.width)
     image.putalpha(Image.fromarray(mask))
@@ -101,19 +101,22 @@ def alpha(mode: str) -> Image.Image:
 
 @functools.cache
 def features() -> dict[str, bytes]:
-    """Return files that the server reads, by what is special about them."""
-    upright = pixels()
-    image, deep, large = (
-        Image.fromarray(upright),
-        upright.astype(np.uint16) * 257,
-        Image.fromarray(pixels(200, 150)),  # three times the longest side: its decoder halves a JPEG
-    )
+    """Return files of the image above that the server reads, by what is special about them."""
+    return features_of(pixels())
+
+
+def features_of(upright: np.ndarray) -> dict[str, bytes]:
+    """Return the same files of another image, uint8 `[height, width, 3]`."""
+    height, width = upright.shape[:2]
+    image, deep = Image.fromarray(upright), upright.astype(np.uint16) * 257
+    # Three times the longest side of `READING`: its decoder halves a JPEG.
+    large = image.resize((200, round(200 * height / width)), Image.Resampling.BICUBIC)
     xmp = PngInfo()
     xmp.add_itxt("XML:com.adobe.xmp", (XMP % 6).decode())
     side = STORED[6](upright)
     return {
-        "RGBA": encoded(alpha("RGBA"), "PNG"),
-        "LA": encoded(alpha("LA"), "PNG"),
+        "RGBA": encoded(alpha("RGBA", upright), "PNG"),
+        "LA": encoded(alpha("LA", upright), "PNG"),
         "palette": encoded(image.quantize(32), "PNG"),
         "palette with alpha": encoded(image.quantize(32), "PNG", transparency=bytes(range(0, 256, 8))),
         "a transparent color": encoded(image, "PNG", transparency=tuple(upright[0, 0].tolist())),
@@ -126,7 +129,7 @@ def features() -> dict[str, bytes]:
         "progressive": encoded(image, "JPEG", progressive=True),
         "CMYK": encoded(image.convert("CMYK"), "JPEG"),
         "P3 JPEG": encoded(image, "JPEG", icc_profile=icc_profiles.display_p3()),
-        "P3 RGBA": encoded(alpha("RGBA"), "PNG", icc_profile=icc_profiles.display_p3()),
+        "P3 RGBA": encoded(alpha("RGBA", upright), "PNG", icc_profile=icc_profiles.display_p3()),
         "Adobe RGB": encoded(image, "JPEG", icc_profile=icc_profiles.adobe_rgb()),
         "sRGB profile": encoded(image, "JPEG", icc_profile=icc_profiles.srgb()),
         "grey profile": encoded(image.convert("L"), "PNG", icc_profile=icc_profiles.linear_grey()),
@@ -183,6 +186,10 @@ REFUSED = {
     "PNG with too many chunks": (
         png_with(*[chunk(b"tEXt", b"a\0b")] * 9997),
         "is a PNG of more than 9999 chunks: send one with fewer",
+    ),
+    "profile with tables": (
+        encoded(pixels(), "PNG", icc_profile=icc_profiles.with_tables()),
+        "has a color profile with tables: send it with an sRGB profile or none",
     ),
     "profile in parts": (
         jpeg_with(*[segment(0xE2, b"ICC_PROFILE\0" + bytes((part, 2)) + b"x") for part in (1, 2)]),

@@ -19,6 +19,11 @@ def red_is_green() -> bytes:
     return srgb().replace(b"rXYZ", b"----", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"----", b"gXYZ", 1)
 
 
+def with_tables() -> bytes:
+    """Return an RGB profile that has a table, which goes before curves and a matrix."""
+    return srgb().replace(b"chad", b"A2B0", 1).replace(b"wtpt", b"A2B0", 1)
+
+
 def linear_grey() -> bytes:
     """Return a grey profile with linear light: its 128 is 188 in sRGB."""
     profile = bytearray(srgb().replace(b"rTRC", b"kTRC", 1))

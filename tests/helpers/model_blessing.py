@@ -18,6 +18,10 @@ GATES = (
     Gate("evaluation.min_class_accuracy", "SavedModel", "weakest", needed=None, passed=None, reason="it is | not"),
 )  # fmt: skip
 
+INFRA_GATES = (
+    Gate("infra.originals", "SavedModel", "original files asked", needed=32, passed=True, measured=32, whole=True),
+)
+
 
 def model_blessing(folder: Path, model: standard_artifacts.Model) -> standard_artifacts.ModelBlessing:
     """Write `GATES` to an evaluation below `folder`, and return a blessing of a model's files as they are now."""
@@ -33,9 +37,13 @@ def model_blessing(folder: Path, model: standard_artifacts.Model) -> standard_ar
     return blessing
 
 
-def infra_blessing(model: standard_artifacts.Model) -> InfraBlessing:
-    """Return a blessing of a model's files as they are now."""
+def infra_blessing(folder: Path, model: standard_artifacts.Model) -> InfraBlessing:
+    """Write `INFRA_GATES` to a folder below `folder`, and return a blessing of a model's files as they are now."""
     blessing = InfraBlessing()
+    blessing.uri = str(folder / "infra_blessing")
+    (folder / "infra_blessing").mkdir(parents=True, exist_ok=True)
+    (folder / "infra_blessing" / FILE).write_text(file_of(INFRA_GATES), encoding="utf-8")
+    measured_files.record(blessing, measured_files.INFRA_EVALUATION, blessing.uri)
     blessing.set_int_custom_property("blessed", 1)
     blessing.set_int_custom_property("model_id", model.id)
     measured_files.record(blessing, measured_files.SAVED_MODEL, f"{model.uri}/Format-Serving")

@@ -191,14 +191,15 @@ def test_a_setting_changes_the_properties_of_the_nodes_that_use_it_and_of_the_pu
 
 
 LIBRARIES = {
-    "pillow": {"ImageExampleGen", "InfraValidator"},
-    "pillow-heif": {"ImageExampleGen", "InfraValidator"},
+    "pillow": {"ImageExampleGen", "InfraValidator", "EdgeEvaluator"},
+    "pillow-heif": {"ImageExampleGen", "InfraValidator", "EdgeEvaluator"},
     "scipy": {"ImageExampleGen", "TwoPhaseTrainer", "Evaluator", "EdgeEvaluator"},
-    "numpy": {"ImageExampleGen", "TwoPhaseTrainer", "Evaluator", "EdgeExporter", "EdgeEvaluator"},
+    "numpy": {"ImageExampleGen", "TwoPhaseTrainer", "CrossValidator", "Evaluator", "EdgeExporter", "EdgeEvaluator"},
     "tensorflow": {
         "ImageExampleGen",
         "Transform",
         "TwoPhaseTrainer",
+        "CrossValidator",
         "Evaluator",
         "InfraValidator",
         "EdgeExporter",
@@ -207,7 +208,8 @@ LIBRARIES = {
     "tensorflow-metadata": {"ImportSchemaGen"},
     "tensorflow-data-validation": {"StatisticsGen", "ExampleValidator", "DatasetGate"},
     "tensorflow-transform": {"Transform", "TwoPhaseTrainer"},
-    "keras": {"TwoPhaseTrainer"},
+    "keras": {"TwoPhaseTrainer", "CrossValidator"},
+    "scikit-learn": {"CrossValidator"},
     "tensorflow-model-analysis": {"Evaluator"},
     "ai-edge-litert": {"EdgeExporter", "EdgeEvaluator"},
     "tfx": {"ImportSchemaGen", "StatisticsGen", "ExampleValidator", "Transform", "Evaluator"},
@@ -223,7 +225,12 @@ def pretend(monkeypatch: pytest.MonkeyPatch, library: str, version: str) -> None
     monkeypatch.setattr(metadata, "version", lambda name: version if name == library else installed(name))
 
 
-def test_every_executed_component_has_the_versions_of_its_libraries(birds):
+FOLDS = {"evaluation": {"folds": 3}}
+"""With it, all components are in the pipeline."""
+
+
+def test_every_executed_component_has_the_versions_of_its_libraries():
+    birds = nodes(build(**FOLDS))
     executed = {name: node for name, node in birds.items() if not isinstance(node, Resolver)}
     assert set(birds) - set(executed) == {"Baseline", "BaselineStatistics"}
     listed = {name: set(json.loads(node.exec_properties["library_versions"])) for name, node in executed.items()}
@@ -232,10 +239,10 @@ def test_every_executed_component_has_the_versions_of_its_libraries(birds):
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_another_version_of_a_library_changes_only_the_keys_of_components_that_use_it(library, monkeypatch, tmp_path):
-    before = keys(build(), tmp_path)
-    assert keys(build(), tmp_path) == before
+    before = keys(build(**FOLDS), tmp_path)
+    assert keys(build(**FOLDS), tmp_path) == before
     pretend(monkeypatch, library, "99.9")
-    after = keys(build(), tmp_path)
+    after = keys(build(**FOLDS), tmp_path)
     assert {name for name, key in before.items() if key != after[name]} == LIBRARIES[library]
 
 

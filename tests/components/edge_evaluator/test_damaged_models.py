@@ -68,7 +68,7 @@ def pushed(folder: Path, inputs, evaluation: EdgeEvaluation, blessing: EdgeBless
     made = PushedBundle()
     judged = {"edge_evaluation": [evaluation], "edge_blessing": [blessing]}
     judged |= {"model_blessing": [model_blessing(folder, inputs["model"][0])]}
-    judged |= {"infra_blessing": [infra_blessing(inputs["model"][0])]}
+    judged |= {"infra_blessing": [infra_blessing(folder, inputs["model"][0])]}
     places = {"edge_destination": str(folder / "pushed"), "saved_model_destination": str(folder / "served")}
     properties = {**places, "pipeline_name": "colours", "config_digest": "c" * 64}
     given = {"model": inputs["model"], "edge_model": inputs["edge_model"]}

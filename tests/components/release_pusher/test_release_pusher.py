@@ -33,7 +33,7 @@ from edgetune.modules.release.release import Places, newest
 from edgetune.modules.settings.run import PushSettings
 from edgetune.modules.storage import filesystem
 from tests.helpers import recorded_shards
-from tests.helpers.model_blessing import GATES, infra_blessing, model_blessing
+from tests.helpers.model_blessing import GATES, INFRA_GATES, infra_blessing, model_blessing
 from tests.helpers.releases import write_release
 from tests.tiny import edge as tiny_edge
 
@@ -83,7 +83,7 @@ def inputs(measured, tmp_path) -> dict[str, list[types.Artifact]]:
     own = {
         "model_blessing": model_blessing(tmp_path, measured["model"]),
         "edge_blessing": edge_blessing,
-        "infra_blessing": infra_blessing(measured["model"]),
+        "infra_blessing": infra_blessing(tmp_path, measured["model"]),
     }
     return {key: [artifact] for key, artifact in {**measured, **own}.items()}
 
@@ -170,7 +170,7 @@ def test_the_bundle_names_the_code_that_made_it(inputs, tmp_path):
 def test_the_bundle_and_its_card_show_the_gates_of_the_saved_model_and_of_each_variant(inputs, tmp_path):
     folder = push_bundle(inputs, tmp_path / "pushed")
     bundle = json.loads((folder / "bundle.json").read_text())
-    assert from_json(bundle["gates"]) == list(GATES)
+    assert from_json(bundle["gates"]) == [*GATES, *INFRA_GATES]
     gates = from_json(bundle["variants"]["float32"]["gates"])
     assert [gate.name for gate in gates] == ["edge.max_accuracy_drop", "edge.min_agreement", "edge.max_class_drop"]
     assert all(gate.passed and gate.subject == "float32" for gate in gates)

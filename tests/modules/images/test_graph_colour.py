@@ -68,6 +68,5 @@ def test_srgb_profiles_change_nothing():
 
 
 def test_a_profile_with_tables_is_refused():
-    tables = icc_profiles.srgb().replace(b"chad", b"A2B0", 1).replace(b"wtpt", b"A2B0", 1)
-    fault, _ = read(png(np.zeros((9, 9, 3), np.uint8), tables))
+    fault, _ = read(png(np.zeros((9, 9, 3), np.uint8), icc_profiles.with_tables()))
     assert fault == "has a color profile with tables: send it with an sRGB profile or none"

@@ -18,7 +18,7 @@ from edgetune.modules.images import decode as images
 from edgetune.modules.images import pillow_read, reader
 from edgetune.modules.images.reader import ReadImage, Unusable
 from edgetune.modules.images.reading import Reading
-from tests.helpers import nasty_images, photographs
+from tests.helpers import camera_files, nasty_images, photographs
 from tests.programs.fuzz_seeds import generated
 
 LIMIT = 10_000_000
@@ -110,6 +110,13 @@ def test_a_turned_image_keeps_its_bytes_and_is_read_upright(orientation):
     jpeg = read_image(turned, LIMIT)
     assert jpeg.encoded == turned
     np.testing.assert_array_equal(decoded(jpeg), UPRIGHT[orientation](decoded(read_image(upright, LIMIT))))
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", camera_files.STORED)
+def test_a_turned_image_that_no_server_reads_is_stored_upright(orientation, kind):
+    content = camera_files.turned(orientation, kind, **({"lossless": True} if kind == "WEBP" else {}))
+    np.testing.assert_array_equal(decoded(read_image(content, LIMIT)), camera_files.pixels())
 
 
 def test_an_invalid_orientation_is_ignored():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
+from edgetune.modules.core.errors import PushError
 from edgetune.modules.release import marker
 from edgetune.modules.release.earlier import evaluations
 from edgetune.modules.release.release import Places
@@ -43,9 +45,19 @@ def test_after_a_rollback_the_last_one_is_what_serves(places):
     assert evaluations(places.edge, 90, 30) == ["e2", "e3", "e1"]
 
 
-def test_a_marker_that_is_damaged_or_names_no_evaluation_is_passed_over(places, caplog):
-    released(places, 2, 1)
-    Path(marker.path_of(places.edge, 2)).write_text("{}")
-    write_release(places, 3)
+def test_a_release_without_an_evaluation_is_passed_over_and_a_damaged_marker_is_not(places):
+    released(places, 2)
+    write_release(places, 2)
     assert evaluations(places.edge, 90, 30) == ["e1"]
-    assert "2.json: is not the marker of a release" in caplog.text
+    Path(marker.path_of(places.edge, 2)).write_text("{}")
+    with pytest.raises(PushError, match=r"2\.json: is not the marker of a release"):
+        evaluations(places.edge, 90, 30)
+
+
+@pytest.mark.parametrize("created", ["yesterday", "2026-11-30T10:00:00"])
+def test_a_time_that_cannot_be_compared_is_damage(places, created):
+    write_release(places, 1)
+    path = Path(marker.path_of(places.edge, 1))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "created": created}))
+    with pytest.raises(PushError, match=r"1\.json: is not the marker of a release: created"):
+        marker.read(places.edge, 1)

@@ -29,7 +29,7 @@ from edgetune.pipeline.commands.submit import submit
 from edgetune.pipeline.terminal.output import Output, OutputError, ReaderGone, discard, open_closed_descriptors
 
 DEFECT = EdgetuneError.exit_code
-INTERRUPTED, READER_GONE, TERMINATED = 130, 141, 143
+HUNG_UP, INTERRUPTED, READER_GONE, TERMINATED = 129, 130, 141, 143
 
 
 class _Commands(click.Group):
@@ -152,6 +152,7 @@ def _exit_codes() -> list[tuple[str, str]]:
     for kind in EdgetuneError.__subclasses__():
         codes.append((kind.exit_code, (kind.__doc__ or "").splitlines()[0]))
     codes += [
+        (HUNG_UP, "Ended by SIGHUP, as when the terminal closes; a run resumes when it is started again."),
         (INTERRUPTED, "Interrupted by Ctrl-C; a run resumes when it is started again."),
         (READER_GONE, "Nobody reads the output any more, as after `| head -1`."),
         (TERMINATED, "Ended by SIGTERM; a run resumes when it is started again."),

@@ -24,6 +24,7 @@ from edgetune.components.common.names import (
     MODEL_KEY,
     PUSHED_BUNDLE_KEY,
     PUSHED_MODEL_KEY,
+    REASON,
     SAVED_MODEL_DESTINATION,
 )
 from edgetune.components.common.outputs import empty
@@ -32,7 +33,7 @@ from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
 from edgetune.modules.core.errors import PushError
 from edgetune.modules.evaluation.gates import as_json, read_gates
 from edgetune.modules.release.marker import EDGE, SAVED_MODEL
-from edgetune.modules.release.release import Places, complete, release
+from edgetune.modules.release.release import Places, complete, release, replaced
 from edgetune.modules.settings.run import changed, digest
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.digests import digest_of
@@ -97,6 +98,10 @@ class Executor(base_executor.BaseExecutor):
             made_of = {key: artifacts[0].id for key, artifacts in input_dict.items() if artifacts}
             evaluation = blessings.evaluation_of(input_dict)
             made = release(sources, places, exec_properties["pipeline_name"], made_of, evaluation)
+        if reason := replaced(places, made.version):
+            logging.info("not released again: %s", reason)
+            for output in outputs.values():
+                output.set_string_custom_property(REASON, reason)
         for name, part in made.parts().items():
             blessings.record_pushed(outputs[name], part.path, str(made.version), digest_of(part.files))
 

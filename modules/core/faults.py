@@ -33,21 +33,27 @@ _NUMBERS = {
     errno.EDQUOT: "full",
     errno.EFBIG: "large",
     errno.ENOMEM: "memory",
+    errno.EAGAIN: "memory",  # of fork: a limit on processes, or no memory for one
     errno.EACCES: "access",
     errno.EPERM: "access",
     errno.EROFS: "access",
     errno.EMFILE: "files",
     errno.ENFILE: "files",
+    errno.EIO: "disk",
+    errno.ESTALE: "disk",
+    errno.ENOTCONN: "disk",
 }
 # Words of strerror(3), of SQLite (sqlite3ErrStr), of C++, of CPython, and of TensorFlow's allocators.
 _WORDS = {
     "full": r"No space left on device|Disk quota exceeded|database or disk is full",
     "large": r"File too large",
     "memory": r"\bMemoryError\b|std::bad_alloc|Cannot allocate memory|OOM when allocating|failed to allocate memory"
-    r"|failed to map segment|can't start new thread|Unable to allocate .* for an array",
+    r"|failed to map segment|can't start new thread|Unable to allocate .* for an array"
+    r"|Resource temporarily unavailable|the process that decodes images does not start: SIGKILL",
     "database": r"database disk image is malformed|file is not a database|disk I/O error|malformed database schema",
     "access": r"Permission denied|Read-only file system|Operation not permitted|attempt to write a readonly database",
     "files": r"Too many open files",
+    "disk": r"Input/output error|Stale file handle|Transport endpoint is not connected",
 }
 # The last words of C++ and of LLVM, which compiles for TensorFlow.
 _NATIVE = rf"{_WORDS['memory']}|pthread_create failed|LLVM ERROR: out of memory|Out of memory"
@@ -56,7 +62,7 @@ _WRAPPING = (OSError, RuntimeError, ImportError, sqlite3.Error)
 _RAISED = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception|bad_alloc|Shortage|Killed)\b.*$", re.M)
 _OURS = re.compile(r"^edgetune\.modules\.core\.errors\.(\w+): (.*)(?:\n  remedy: (.*))?$", re.M)
 _STEP = re.compile(r" \[while running '.*?'\]")
-_PATH = re.compile(r"(?:^|[:'\"\s])(/[^\s:;,'\"]+)")
+_PATH = re.compile(r"(?:^|[:'\"\s])((?:[a-z][a-z\d+.-]*:/)?/[^\s:;,'\"]+)")
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -167,6 +173,14 @@ def _files(path: str | None, said: str) -> EdgetuneError:
     return MachineError("too many open files", f"raise the limit (`ulimit -n`); then {AGAIN}")
 
 
+def _disk(path: str | None, said: str) -> EdgetuneError:
+    words = re.search(_WORDS["disk"], said)
+    return MachineError(
+        f"{path or 'a file'}: {words[0] if words else said}",
+        f"check the disk or the network file system that it is on; then {AGAIN}",
+    )
+
+
 def _quoted(said: str) -> str:
     line = " ".join(said.split())
     return f" ({line if len(line) <= _LONGEST else line[: _LONGEST - 1] + '…'})" if line else ""
@@ -179,4 +193,5 @@ _SENTENCES: dict[str, Callable[[str | None, str], EdgetuneError]] = {
     "database": _database,
     "access": _access,
     "files": _files,
+    "disk": _disk,
 }

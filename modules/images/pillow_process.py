@@ -30,6 +30,7 @@ from typing import IO, Any
 import numpy as np
 
 from edgetune.modules.core import bounds, child_process
+from edgetune.modules.core.errors import MemoryShortage
 from edgetune.modules.images import pillow_read
 from edgetune.modules.images.pillow_read import Unusable
 from edgetune.modules.images.reading import Reading
@@ -56,6 +57,10 @@ class _Gone(Exception):
     """The process ended before it was given a file."""
 
 
+class _Killed(Exception):
+    """Somebody else killed the process: the system, for lack of memory, or an operator."""
+
+
 def read(
     content: bytes, reading: Reading, hold: Callable[[int], AbstractContextManager[None]], verify: bool = False
 ) -> np.ndarray:
@@ -63,14 +68,26 @@ def read(
 
     Raises:
         Unusable: As of these; or the file ends the process that decodes it, or takes too long.
+        MemoryShortage: The process was killed twice (SIGKILL): no file of this size needs what the system lacks.
         RuntimeError: No process can be started.
     """
+    killed = False
     while True:
         process = _take()
         try:
             answer = _ask(process, content, reading, hold, verify)
         except _Gone:  # it was idle for too long
             _end(process)
+            continue
+        except _Killed:
+            _end(process)
+            if killed:
+                raise MemoryShortage(
+                    "the process that decodes images was killed twice (SIGKILL), most likely because memory ran out",
+                    "close other programs, give the machine or the container more memory, or lower data.max_pixels; "
+                    "then run the same command again",
+                ) from None
+            killed = True
             continue
         except Unusable:
             _idle.append(process) if process.poll() is None else _end(process)
@@ -157,13 +174,16 @@ def _answer(process: subprocess.Popen[bytes], late: threading.Event) -> dict[str
 
 
 def _ending(process: subprocess.Popen[bytes], late: threading.Event) -> str:
+    closed = False
     try:
         code = process.wait(_ENDING_SECONDS)
     except subprocess.TimeoutExpired:  # it has closed its output, and goes on
         process.kill()
-        code = process.wait()
+        code, closed = process.wait(), True
     if late.is_set():
         return f"decoding it takes more than {bounds.DECODE_SECONDS} seconds"
+    if code == -signal.SIGKILL and not closed:
+        raise _Killed
     return f"it ends the process that decodes it ({child_process.ending(code)})"
 
 
@@ -191,6 +211,7 @@ def main() -> None:
         reading = Reading(request["max_pixels"], request["max_side"], tuple(request["background"]))
         most, hard = started + bounds.decoder_bytes(reading.max_pixels), resource.getrlimit(resource.RLIMIT_DATA)[1]
         resource.setrlimit(resource.RLIMIT_DATA, (most if hard < 0 else min(most, hard), hard))
+        _limit_cpu()
 
         @contextmanager
         def asked(number: int) -> Iterator[None]:
@@ -205,6 +226,14 @@ def main() -> None:
             _tell(answers, json.dumps({"fault": str(error)[:1000]}).encode() + b"\n")
         else:
             _tell(answers, json.dumps({"shape": found.shape[:2]}).encode() + b"\n", np.ascontiguousarray(found).data)
+
+
+def _limit_cpu() -> None:
+    """Let the system end this process in a file that never ends, if the parent, which has the clock, is gone."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(used.ru_utime + used.ru_stime) + 2 * bounds.DECODE_SECONDS * (os.cpu_count() or 1)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds if hard < 0 else min(seconds, hard), hard))
 
 
 def _tell(answers: IO[bytes], *parts: Any) -> None:

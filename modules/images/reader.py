@@ -59,12 +59,16 @@ def read_image(content: bytes, reading: Reading) -> ReadImage:
     Raises:
         Unusable: The file is empty, not an image, of an unsupported format or mode, damaged, or too large, or it ends
             the process in which Pillow reads it.
+        MemoryShortage: As of `pillow_process.read`.
     """
     if not content:
         raise Unusable("the file is empty")
-    with faults(content, reading):
-        if content.startswith((JPEG, PNG)) and (read := _read_by_graph(content, reading)) is not None:
-            return read
+    if content.startswith((JPEG, PNG)):
+        if reading.verify:  # outside of `faults`: without memory for a process, no file is damaged
+            pillow_process.read(content, reading, lambda number: _held(number, reading), verify=True)
+        with faults(content, reading):
+            if (read := _read_by_graph(content, reading)) is not None:
+                return read
     pixels = pillow_process.read(content, reading, lambda number: _held(number, reading))
     if pixels.size >= _TOO_MANY_PIXELS * graph_read.CHANNELS:
         raise Unusable("it has more pixels than TensorFlow can decode; set data.max_side")
@@ -80,8 +84,6 @@ def _read_by_graph(content: bytes, reading: Reading) -> ReadImage | None:
 
     Pillow, in Python code, reads no more than the header here.
     """
-    if reading.verify:
-        pillow_process.read(content, reading, lambda number: _held(number, reading), verify=True)
     with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
         check_size(image.size, reading.max_pixels)
         with _held(image.width * image.height, reading):

@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from edgetune.modules.contracts.bundle import SIGNATURE
 from edgetune.modules.core.errors import PushError
 from edgetune.modules.release import marker
 from edgetune.modules.release.marker import EDGE, SAVED_MODEL, Delivered, Release
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.digests import file_digests
-from edgetune.modules.storage.leftovers import sweep_parts
+from edgetune.modules.storage.leftovers import sweep_files, sweep_parts
 from edgetune.modules.storage.versions import Copy, claim, folder_of_versions, push_error
 
 LAST = {EDGE: "SHA256SUMS", SAVED_MODEL: "saved_model.pb"}
@@ -56,7 +57,8 @@ def release(
     """Release two folders as the next version of both models.
 
     If the newest release has exactly these files, it is this release, and nothing is written: an interrupted run that
-    is repeated does not release its models twice.
+    is repeated does not release its models twice. Nothing is written either if a rollback is the newest release and
+    replaced this SavedModel: a rollback lasts until there is another model. The release that it replaced is returned.
 
     Args:
         sources: The folder of each model, local or a URL, by the names `EDGE` and `SAVED_MODEL`.
@@ -87,8 +89,8 @@ def release(
     complete(places)
     try:
         _sweep(folders)
-        if rollback_to is None and (same := _same_as_newest(folders, files)):
-            return same
+        if rollback_to is None and (earlier := _same_as_newest(folders, files) or _rolled_back(folders, files)):
+            return earlier
         above = max([*marker.released(bundles), *marker.released(bundles, intent=True)], default=0)
         copies = claim([(folders[name], files[name], LAST[name]) for name in folders], above)
     except OSError as error:
@@ -120,7 +122,7 @@ def release(
         at = bundles
         marker.write(bundles, record)
     except BaseException as error:
-        if not _is_marked(bundles, record.version):  # interrupted behind it, or another process was faster
+        if not _may_be_marked(bundles, record.version):  # interrupted behind it, or another process was faster
             _undo(bundles, copies)
         if isinstance(error, OSError):
             raise push_error(at, error) from error
@@ -150,10 +152,7 @@ def complete(places: Places) -> list[Release]:
         try:
             if version not in complete_ones:
                 found = marker.read(bundles, version, intent=True)
-                parts = found.parts()
-                copies = [Copy(folders[name], version, part.files, LAST[name]) for name, part in parts.items()]
-                as_recorded = [copy.path for copy in copies] == [part.path for part in parts.values()]
-                if not as_recorded or not all(copy.is_whole() for copy in copies):
+                if (copies := _copies(folders, found)) is None:
                     logging.warning("%s: release %d was interrupted and cannot be completed", bundles, version)
                     continue
                 for copy in copies:
@@ -164,6 +163,35 @@ def complete(places: Places) -> list[Release]:
         except (OSError, PushError) as error:
             logging.warning("%s: release %d was interrupted and cannot be examined: %s", bundles, version, error)
     return done
+
+
+def uncompletable(places: Places) -> list[int]:
+    """Return the versions of releases that were interrupted after they were decided, and whose files are not all there.
+
+    Raises:
+        OSError: A destination cannot be read.
+    """
+    folders, found = places.of(), []
+    bundles = folders[EDGE]
+    complete_ones = marker.released(bundles)
+    for version in marker.released(bundles, intent=True):
+        if version not in complete_ones:
+            try:
+                if _copies(folders, marker.read(bundles, version, intent=True)) is None:
+                    found.append(version)
+            except FileNotFoundError:  # completed by now
+                continue
+            except PushError:
+                found.append(version)
+    return found
+
+
+def _copies(folders: Mapping[str, str], interrupted: Release) -> list[Copy] | None:
+    """Return the copies that an interrupted release is completed from; None if they are not as decided."""
+    parts = interrupted.parts()
+    copies = [Copy(folders[name], interrupted.version, part.files, LAST[name]) for name, part in parts.items()]
+    as_recorded = [copy.path for copy in copies] == [part.path for part in parts.values()]
+    return copies if as_recorded and all(copy.is_whole() for copy in copies) else None
 
 
 def altered(folder: str, files: Mapping[str, str]) -> list[str]:
@@ -190,14 +218,56 @@ def newest(places: Places) -> tuple[int | None, int | None]:
     return (models[-1] if models else None), (releases[-1] if releases else None)
 
 
+def replaced(places: Places, version: int) -> str | None:
+    """Return why a released version is not served, in words, if a rollback replaced it; None otherwise.
+
+    Raises:
+        OSError: The markers cannot be read.
+    """
+    last = _newest_marker(places.of()[EDGE])
+    if last is None or last.rollback_to is None or not last.rollback_to < version < last.version:
+        return None
+    return f"version {last.version}, a rollback to {last.rollback_to}, replaced version {version}, which has this model"
+
+
+def _rolled_back(folders: Mapping[str, str], files: Mapping[str, Mapping[str, str]]) -> Release | None:
+    """Return the release of this SavedModel that was replaced by a rollback, if that is what is served."""
+    bundles = folders[EDGE]
+    last = _newest_marker(bundles)
+    if last is None or last.rollback_to is None or not _is_newest(folders, last.version):
+        return None
+    wanted = _unsigned(files[SAVED_MODEL])
+    if _unsigned(last.saved_model.files) == wanted:
+        return None
+    for version in reversed(marker.released(bundles)):
+        if last.rollback_to < version < last.version:
+            with contextlib.suppress(PushError):
+                found = marker.read(bundles, version)
+                if _unsigned(found.saved_model.files) == wanted:
+                    return found
+    return None
+
+
+def _newest_marker(bundles: str) -> Release | None:
+    """Return the newest marker; None if there is none, or if it is not what a release writes."""
+    with contextlib.suppress(PushError):
+        for version in marker.released(bundles)[-1:]:
+            return marker.read(bundles, version)
+    return None
+
+
+def _is_newest(folders: Mapping[str, str], version: int) -> bool:
+    return all(filesystem.versions(folder)[-1:] == [version] for folder in folders.values())
+
+
+def _unsigned(files: Mapping[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in files.items() if name != SIGNATURE}
+
+
 def _same_as_newest(folders: Mapping[str, str], files: Mapping[str, Mapping[str, str]]) -> Release | None:
     """Return the newest release if these are its files, and it is the newest version of both models."""
-    releases = marker.released(folders[EDGE])
-    if not releases or any(filesystem.versions(folder)[-1:] != releases[-1:] for folder in folders.values()):
-        return None
-    try:
-        last = marker.read(folders[EDGE], releases[-1])
-    except PushError:
+    last = _newest_marker(folders[EDGE])
+    if last is None or not _is_newest(folders, last.version):
         return None
     parts = last.parts()
     for name, folder in folders.items():
@@ -213,6 +283,7 @@ def _sweep(folders: Mapping[str, str]) -> None:
     for folder in folders.values():
         if not filesystem.is_remote(folder):
             sweep_parts(Path(folder), decided)
+            sweep_files(Path(folder, marker.FOLDER))
 
 
 def _remove(bundles: str, version: int, *, intent: bool = False) -> None:
@@ -220,11 +291,12 @@ def _remove(bundles: str, version: int, *, intent: bool = False) -> None:
         filesystem.remove(marker.path_of(bundles, version, intent=intent))
 
 
-def _is_marked(bundles: str, version: int) -> bool:
+def _may_be_marked(bundles: str, version: int) -> bool:
+    """Return whether a release has its marker, or nobody can tell: with its intent, it is completed later."""
     try:
         return version in marker.released(bundles)
     except OSError:
-        return False
+        return True
 
 
 def _undo(bundles: str, copies: list[Copy]) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 QUIET_SECONDS = 3600
 _RUN = "edgetune-run-"
 _PART = re.compile(r"\.(\d+)\.part")
+_FILE = re.compile(r"\.\d+\.[0-9a-f]{32}\.part")
 
 
 def mark(folder: Path) -> int:
@@ -69,6 +70,24 @@ def dead_parts(destination: Path, decided: Collection[int] = ()) -> list[Path]:
 def sweep_parts(destination: Path, decided: Collection[int] = ()) -> list[Path]:
     """Remove what killed pushes left in a folder of versions, and return it. Arguments are as of `dead_parts`."""
     return [folder for folder in dead_parts(destination, decided) if _is_dead(folder, QUIET_SECONDS, remove=True)]
+
+
+def sweep_files(folder: Path) -> list[Path]:
+    """Remove the files that a killed `marker.write` left in a folder of markers, and return them."""
+    found = [path for path in sorted(folder.glob(".*.part")) if _FILE.fullmatch(path.name)]
+    return [path for path in found if _is_dead_file(path)]
+
+
+def _is_dead_file(path: Path) -> bool:
+    """Remove a file of this user that was written long ago; a living process renames it within seconds."""
+    try:
+        found = path.lstat()
+        if found.st_uid != os.geteuid() or time.time() - found.st_mtime < QUIET_SECONDS:
+            return False
+        path.unlink()
+    except OSError:  # gone, or not ours to remove
+        return False
+    return True
 
 
 def _is_dead(folder: Path, quiet_seconds: float, remove: bool = False) -> bool:

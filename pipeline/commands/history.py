@@ -53,7 +53,7 @@ def rollback(
     """Release both models of an earlier version again, under a new and higher number, which servers take.
 
     Refused if the version was not blessed by all gates, or if one of its files is not as it was delivered. The rollback
-    lasts until a run has something new to release.
+    lasts until a run has another model to release.
     """
     from edgetune.modules.release.marker import as_json as document
     from edgetune.pipeline.history.rollback import rollback as roll_back
@@ -63,6 +63,7 @@ def rollback(
         click.echo(json.dumps(document(made), indent=1))
     else:
         click.echo(f"version {made.version} of both models is served: a rollback to {version}")
+        click.echo("runs do not release the models that it replaced again; to serve one, roll back to it")
 
 
 @click.command(short_help="Trace a bundle or a version: data, code, libraries, executions, verdicts.")

@@ -48,6 +48,7 @@ def lineage(settings: RunSettings, workdir: Path, what: str) -> dict[str, Any]:
         BundleError: This is not a bundle, or its `bundle.json` is not valid.
         ConfigError: There is no such version.
     """
+    workdir = workdir.resolve()
     pushed = places.pushed(settings, workdir)
     folder = what.rstrip("/")
     if what.isdecimal() and not filesystem.exists(what):

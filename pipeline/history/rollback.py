@@ -34,8 +34,9 @@ def rollback(settings: RunSettings, workdir: Path, version: int) -> Release:
         NotBlessed: The records do not have the blessings of all gates for its files.
         PushError: Files are not as they were delivered, or a place cannot be read or written.
     """
+    workdir = workdir.resolve()  # as runs record the paths of what is in it
     config = connection(settings.state.metadata, places.metadata_db(settings, workdir))
-    pushed, workdir = places.pushed(settings, workdir), workdir.resolve()
+    pushed = places.pushed(settings, workdir)
     store = open_store(config)  # before the lock, which makes the workdir
     with only_run_in(workdir):
         complete(pushed)

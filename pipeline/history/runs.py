@@ -9,7 +9,7 @@ from typing import Any
 
 from edgetune.modules.core.errors import PushError
 from edgetune.modules.release import marker
-from edgetune.modules.release.release import Places, newest
+from edgetune.modules.release.release import Places, newest, uncompletable
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.local import places
 from edgetune.pipeline.metadata.outcome import FAILED, Outcome, read_outcomes
@@ -36,21 +36,24 @@ def runs(settings: RunSettings, workdir: Path, last: int | None = None) -> dict[
         None if there is none or the place cannot be read; `runs`, the latest first: `run`, `started` (UTC, ISO 8601),
         `verdict`, `reasons`, `accuracy` (`measured`, `low`, `high`, each 0..1, and `images`; None if it was not
         measured or its files are gone) and `version` (None if nothing was released); `rollbacks`, the latest first:
-        `version`, `created` and `rollback_to`; `unmarked`, the versions that were decided and have no marker.
+        `version`, `created` and `rollback_to`; `unmarked`, the versions that were decided and have no marker;
+        `uncompletable`, those of them that never get one, because files are lost or altered.
 
     Raises:
         ConfigError: No run is recorded here, or the records cannot be read.
     """
+    workdir = workdir.resolve()
     store = open_store(connection(settings.state.metadata, places.metadata_db(settings, workdir)))
     pushed = places.pushed(settings, workdir)
     model, release = _newest(pushed)
-    rollbacks, unmarked = _releases(pushed)
+    rollbacks, unmarked, lost = _releases(pushed)
     return {
         "pipeline": settings.name,
         "served": {"saved_model": model, "release": release},
         "runs": [_run(outcome) for outcome in read_outcomes(store, settings.name, last)],
         "rollbacks": rollbacks,
         "unmarked": unmarked,
+        "uncompletable": lost,
     }
 
 
@@ -67,11 +70,11 @@ def as_text(found: Mapping[str, Any]) -> list[str]:
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     if served["saved_model"] != served["release"]:
         lines.append(f"SavedModel {served['saved_model']} is served, which is not a complete release")
-    lines += [
-        f"release {version} has no marker: it is being made, or it was interrupted and the next run will complete it, "
-        "if all of its files are there"
-        for version in found["unmarked"]
-    ]
+    for version in found["unmarked"]:
+        why = "it is being made, or it was interrupted and the next run will complete it"
+        if version in found["uncompletable"]:
+            why = "it was interrupted, and cannot be completed: files of it are lost or altered"
+        lines.append(f"release {version} has no marker: {why}")
     return lines
 
 
@@ -120,13 +123,14 @@ def _newest(pushed: Places) -> tuple[int | None, int | None]:
         return None, None
 
 
-def _releases(pushed: Places) -> tuple[list[dict[str, Any]], list[int]]:
-    """Return the rollbacks, the latest first, and the versions that were decided and have no marker."""
+def _releases(pushed: Places) -> tuple[list[dict[str, Any]], list[int], list[int]]:
+    """Return the rollbacks, the latest first, the versions without a marker, and those that never get one."""
     try:
         released = marker.released(pushed.edge)
         decided = marker.released(pushed.edge, intent=True)
+        lost = uncompletable(pushed) if decided else []
     except OSError:
-        return [], []
+        return [], [], []
     found = []
     for version in reversed(released):
         try:
@@ -135,7 +139,7 @@ def _releases(pushed: Places) -> tuple[list[dict[str, Any]], list[int]]:
             continue
         if release.rollback_to is not None:
             found.append({"version": version, "created": release.created, "rollback_to": release.rollback_to})
-    return found, [version for version in decided if version not in released]
+    return found, [version for version in decided if version not in released], lost
 
 
 def _cells(run: Mapping[str, Any], served: Mapping[str, Any]) -> list[str]:

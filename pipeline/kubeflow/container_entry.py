@@ -4,6 +4,7 @@ Kubeflow's launcher passes name, URI and metadata of an input artifact, but not 
 (Vertex passes the type.) The component declares the types of its inputs, so they are filled in from there.
 
 User errors are reported as on the command line: cause and remedy without a traceback, and the exit code of the error.
+So are faults of the machine (`modules.core.faults`), after their traceback, as there is no other log.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from absl import app
 
 from edgetune.modules.core.errors import EdgetuneError
+from edgetune.modules.core.faults import fault
 from edgetune.modules.core.gc_pause import gc_paused
 from edgetune.modules.core.untrusted_text import for_terminal
 
@@ -42,12 +45,16 @@ def add_types(invocation: str, declared: str) -> str:
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Exit like the command line does on a user error."""
+    """Exit like the command line does on a user error or a fault of the machine."""
     try:
         yield
-    except EdgetuneError as error:
-        print(for_terminal(f"edgetune: {error}"), file=sys.stderr, flush=True)
-        sys.exit(error.exit_code)
+    except Exception as error:
+        if (found := fault(error)) is None:
+            raise
+        if not isinstance(error, EdgetuneError):
+            print(for_terminal(traceback.format_exc()), file=sys.stderr)
+        print(for_terminal(f"edgetune: {found}"), file=sys.stderr, flush=True)
+        sys.exit(found.exit_code)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

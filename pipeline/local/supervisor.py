@@ -56,9 +56,9 @@ class Interrupted:
 def supervise(work: Callable[[], int]) -> int | Interrupted | EdgetuneError:
     """Run `work` in a child process, and return its exit code, or what ended it.
 
-    The child dies with this process. A second signal ends this process at once. Temporary files of the child, of its
-    libraries and of what it starts are in a folder of their own, which is removed at the end; one that a killed process
-    left is removed by the next.
+    The child dies with this process. A second signal skips the report, and a third ends this process at once. Temporary
+    files of the child, of its libraries and of what it starts are in a folder of their own, which is removed at the
+    end; one that a killed process left is removed by the next.
 
     Args:
         work: Returns an exit code.
@@ -75,9 +75,11 @@ def _supervise(work: Callable[[], int], temporary: Path) -> int | Interrupted | 
     _facts = os.memfd_create("edgetune")
     received: list[int] = []
     child = 0
+    reporting = False
 
     def end(number: int, _: object) -> None:
-        if received:
+        # Not at the second one at once: what the child had started would go on.
+        if received and (reporting or len(received) > 1):
             os._exit(128 + received[0])
         received.append(number)
         if child:
@@ -114,7 +116,8 @@ def _supervise(work: Callable[[], int], temporary: Path) -> int | Interrupted | 
     why = Interrupted(by) if by in _ENDING else _killed(by, _kills() > kills, log)
     if sys.stdout is not None and sys.stdout.isatty():
         print(_SHOW_CURSOR)
-    if facts is not None:
+    reporting = True
+    if facts is not None and len(received) < 2:
         _report(facts, str(why))
     return why
 
@@ -210,7 +213,10 @@ def _killed(number: int, for_memory: bool, log: str) -> EdgetuneError:
     """
     remedy = "close other programs, give the machine or the container more memory, or lower training.batch_size; then "
     if number == signal.SIGKILL and for_memory:
-        return MemoryShortage("the system killed the run, because memory ran out", remedy + AGAIN)
+        return MemoryShortage(
+            "the run was killed (SIGKILL), most likely by the system, which killed for lack of memory meanwhile",
+            remedy + AGAIN,
+        )
     if number == signal.SIGKILL:
         return ProcessKilled("the run was killed (SIGKILL), by somebody or by the system, for memory", remedy + AGAIN)
     return memory_shortage(log) or ProcessKilled(

@@ -8,18 +8,20 @@ evaluations of all models that were blessed lately.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgetune.components.common import names
+from edgetune.modules.core.errors import ConfigError
 from edgetune.pipeline.metadata.releases import PUSHED_TYPES
-from edgetune.pipeline.metadata.store import open_store
+from edgetune.pipeline.metadata.store import describe, open_store
 
 if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 
 _BLESSING_TYPE, _EXAMPLES_TYPE, _STATISTICS_TYPE = "ModelBlessing", "Examples", "ExampleStatistics"
+_MODEL_TYPE = "Model"
 _DAY = 24 * 60 * 60 * 1000
 """Milliseconds."""
 
@@ -60,6 +62,11 @@ class _Records:
 
     def number(self, artifact: int, name: str) -> int:
         return int(self.artifacts[artifact].custom_properties[name].int_value)
+
+    def newest_model(self, pushed: int) -> int:
+        """Return the highest id of a model that was released as an artifact; 0 if none is recorded."""
+        used = {one for execution in self.makers[pushed] for one in self.inputs.get(execution, ())}
+        return max((one for one in used if self.types[one] == _MODEL_TYPE), default=0)
 
     def lineage(self, artifacts: Iterable[int]) -> set[int]:
         """Return artifacts, and all that they were made from."""
@@ -113,6 +120,8 @@ def find(config: ConnectionConfig, name: str, keep: int, days: int, served: Iter
         # The last one also if it was delivered elsewhere.
         roots |= {number for number in pushed if records.text(number, names.PUSHED_DESTINATION) in places}
         roots |= set(pushed[-1:])
+        # Later models are compared with the newest model that was released, also if a rollback replaced it.
+        roots |= set(sorted(pushed, key=records.newest_model)[-1:])
     kept = records.with_siblings(records.lineage(roots))
     for execution in newest:
         kept |= records.outputs.get(execution, set()) | records.inputs.get(execution, set())
@@ -134,17 +143,47 @@ def find(config: ConnectionConfig, name: str, keep: int, days: int, served: Iter
     return Garbage(folders, frozenset(run for run, executions in of_run.items() if executions & makers))
 
 
-def record_removed(config: ConnectionConfig, artifacts: Iterable[int]) -> None:
-    """Record that the folders of these artifacts are gone: no later run is given them."""
-    from ml_metadata import metadata_store
+def check_newest(config: ConnectionConfig, released: Sequence[int]) -> None:
+    """Check that the records have the newest release: others would say what is garbage.
+
+    Args:
+        config: A connection.
+        released: Its version; empty if there is none.
+
+    Raises:
+        ConfigError: They do not: they are an older copy, or runs keep their records elsewhere now.
+    """
+    pushed = open_store(config).get_artifacts_by_type(PUSHED_TYPES[0])
+    recorded = {artifact.custom_properties[names.PUSHED_VERSION].string_value for artifact in pushed}
+    if missing := [version for version in released if str(version) not in recorded]:
+        raise ConfigError(
+            f"{describe(config)}: does not have the newest release, {missing[0]}: a run was killed before it recorded "
+            "it, or runs keep their records elsewhere now",
+            "run the pipeline again, which records it; if state.metadata names a server, do not use `edgetune gc`",
+        )
+
+
+def record_doomed(config: ConnectionConfig, artifact: int) -> None:
+    """Record that the folder of an artifact is about to be removed: no later run is given it."""
     from ml_metadata.proto import metadata_store_pb2 as pb
 
+    _record_state(config, artifact, pb.Artifact.MARKED_FOR_DELETION)
+
+
+def record_removed(config: ConnectionConfig, artifact: int) -> None:
+    """Record that the folder of an artifact is gone: no later run is given it."""
+    from ml_metadata.proto import metadata_store_pb2 as pb
+
+    _record_state(config, artifact, pb.Artifact.DELETED)
+
+
+def _record_state(config: ConnectionConfig, artifact: int, state: int) -> None:
+    from ml_metadata import metadata_store
+
     store = metadata_store.MetadataStore(config)
-    found = store.get_artifacts_by_id(list(artifacts))
-    for artifact in found:
-        artifact.state = pb.Artifact.DELETED
-    if found:
-        store.put_artifacts(found)
+    [found] = store.get_artifacts_by_id([artifact])
+    found.state = state
+    store.put_artifacts([found])
 
 
 def _is_of(store: Any, run: Any, name: str) -> bool:

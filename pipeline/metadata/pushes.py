@@ -36,7 +36,7 @@ def reason_to_push(config: Any, places: Places) -> str | None:
         return None
     try:
         made_by_runs = (
-            version for version in reversed(marker.released(places.edge)) if not _is_rollback(places, version)
+            version for version in reversed(marker.released(places.edge)) if not is_rollback(places, version)
         )
         served = next(made_by_runs, None)
     except OSError:  # ReleasePusher will say so
@@ -54,7 +54,8 @@ def reason_to_push(config: Any, places: Places) -> str | None:
 def superseded(outcome: Outcome) -> str | None:
     """Return the version after which to release again, because what the run released is not what is served.
 
-    It is None if that is served, if a rollback to another version is served, or if nobody can tell.
+    It is None if that is served, if a rollback to another version is served, or if nobody can tell. Files of a rollback
+    that are gone are replaced by those of the run.
 
     Args:
         outcome: Of a run that ended without an error.
@@ -65,7 +66,8 @@ def superseded(outcome: Outcome) -> str | None:
     try:
         model, release = newest(places)
         bundles = filesystem.versions(places.edge)
-        if model == release == version and version in bundles or release and _is_rollback(places, release):
+        # A rollback of which anything is gone serves nobody.
+        if model == release and release in bundles and (release == version or is_rollback(places, release)):
             return None
     except OSError:  # the report and the last lines then name no version that is served
         return None
@@ -90,7 +92,12 @@ def version_of(outcome: Outcome) -> int | None:
     return None
 
 
-def _is_rollback(places: Places, version: int) -> bool:
+def is_rollback(places: Places, version: int) -> bool:
+    """Return whether a version is a rollback, as its marker says.
+
+    Raises:
+        OSError: The marker cannot be read.
+    """
     try:
         return marker.read(places.edge, version).rollback_to is not None
     except PushError:

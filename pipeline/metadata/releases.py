@@ -90,10 +90,8 @@ def not_blessed(store: Any, inputs: Mapping[str, Any], release: Release) -> str 
     """
     unsigned = {name: digest for name, digest in release.saved_model.files.items() if name != SIGNATURE}
     for key, gate in BLESSINGS.items():
-        identifier = str(inputs.get(key, ""))
-        # On platforms, ids are larger than those of ML Metadata.
-        known = identifier.isdecimal() and int(identifier) < _MAX_ID
-        found = store.get_artifacts_by_id([int(identifier)]) if known else []
+        known = _known({key: inputs.get(key, "")})
+        found = store.get_artifacts_by_id([known[key]]) if known else []
         if not found or found[0].custom_properties[names.BLESSED].int_value != 1:
             return f"there is no blessing of the {gate}"
         if found[0].custom_properties[names.SAVED_MODEL_SHA256].string_value != digest_of(unsigned):
@@ -124,8 +122,9 @@ def record(
     for key, value in properties.items():
         execution.custom_properties[key].string_value = value
     pairs = []
-    for artifact in store.get_artifacts_by_id([int(identifier) for identifier in inputs.values()]):
-        key = next(key for key, identifier in inputs.items() if int(identifier) == artifact.id)
+    known = _known(inputs)
+    for artifact in store.get_artifacts_by_id(list(known.values())):
+        key = next(key for key, identifier in known.items() if identifier == artifact.id)
         pairs.append((artifact, _event(pb.Event.INPUT, key, artifact.id)))
     for name, (key, type_name) in _OUTPUTS.items():
         part, made = release.parts()[name], pb.Artifact(state=pb.Artifact.LIVE)
@@ -165,7 +164,9 @@ def record_missing(config: Any, pipeline_name: str, places: Places) -> list[int]
     except OSError:  # whoever pushes there next says so
         return []
     store, done = open_store(config), []
-    recorded = {_version(artifact) for artifact in store.get_artifacts_by_type(_OUTPUTS[SAVED_MODEL][1])}
+    artifacts = [one for one in store.get_artifacts_by_type(_OUTPUTS[SAVED_MODEL][1]) if _version(one) in released]
+    # Two pipelines of one server may release at once, under one number in two places.
+    recorded = {_version(artifact) for artifact in artifacts if _is_of(store, artifact, pipeline_name)}
     for version in released:
         if version in recorded:
             continue
@@ -180,6 +181,13 @@ def record_missing(config: Any, pipeline_name: str, places: Places) -> list[int]
         record(config, pipeline_name, found, found.inputs, places, node_id)
         done.append(version)
     return done
+
+
+def _known(inputs: Mapping[str, Any]) -> dict[str, int]:
+    """Return the ids that ML Metadata can have; on platforms, they are texts, or larger."""
+    ids = {key: str(identifier) for key, identifier in inputs.items()}
+    numbers = {key: int(text) for key, text in ids.items() if text.isascii() and text.isdecimal()}
+    return {key: number for key, number in numbers.items() if number < _MAX_ID}
 
 
 def _version(artifact: Any) -> int | None:

@@ -203,15 +203,17 @@ def open_store(config: ConnectionConfig) -> Any:
     """Open the store for reading; on a server, missing tables are created.
 
     Raises:
-        ConfigError: It does not exist, or a server rejects the connection.
+        ConfigError: It does not exist or is empty, or a server rejects the connection.
         DatabaseError: The file cannot be opened.
+        AccessError: A killed process was writing the file, and this user may not roll that back.
     """
     from ml_metadata import errors, metadata_store
     from ml_metadata.proto import metadata_store_pb2 as pb
 
     reading = pb.ConnectionConfig.FromString(config.SerializeToString())
     if config.WhichOneof("config") == "sqlite":
-        if not Path(describe(config)).is_file():
+        _roll_back(Path(describe(config)))
+        if not Path(describe(config)).is_file() or not Path(describe(config)).stat().st_size:
             raise ConfigError(
                 f"{describe(config)}: no run is recorded here", "run the pipeline first, or name its workdir"
             )
@@ -220,6 +222,11 @@ def open_store(config: ConnectionConfig) -> Any:
         return metadata_store.MetadataStore(reading)
     except (RuntimeError, errors.StatusError) as error:
         what = " ".join(str(error).split())
+        if "readonly database" in what:
+            raise AccessError(
+                f"{describe(config)}: a write to it was interrupted, and this user may not roll it back",
+                "allow this user to write the file and its folder, or repeat the command as the user of the runs",
+            ) from None
         if config.WhichOneof("config") == "sqlite":
             raise DatabaseError(f"{describe(config)}: not a database of ML Metadata ({what})", MOVE_AWAY) from None
         raise ConfigError(
@@ -227,6 +234,21 @@ def open_store(config: ConnectionConfig) -> Any:
             f"check the user, the password (environment variable {PASSWORD}) and the user's permissions; the server's "
             "own message is in the log",
         ) from None
+
+
+def has_tables(path: Path) -> bool:
+    """Return whether a file that `check` accepted has tables; one that a killed first run left may have none."""
+    with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
+        return database.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,)
+
+
+def _roll_back(path: Path) -> None:
+    """Let SQLite roll back what a killed process was writing, which ML Metadata cannot when it only reads."""
+    journal = path.with_name(f"{path.name}-journal")
+    with contextlib.suppress(OSError, sqlite3.Error):  # gone meanwhile, or in use; ML Metadata says why it cannot read
+        if journal.stat().st_size:
+            with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as database:
+                database.execute("SELECT count(*) FROM sqlite_master")
 
 
 @contextlib.contextmanager

@@ -141,7 +141,7 @@ def test_help_lists_every_exit_code(capsys):
     assert cli.main(["--help"]) == 0
     _, _, listed = capsys.readouterr().out.partition("Exit codes:\n")
     codes = [int(line.split()[0]) for line in listed.splitlines() if line[2] != " "]
-    assert codes == [0, 1, *(kind.exit_code for kind in errors.EdgetuneError.__subclasses__()), 130, 141, 143]
+    assert codes == [0, 1, *(kind.exit_code for kind in errors.EdgetuneError.__subclasses__()), 129, 130, 141, 143]
     assert len(set(codes)) == len(codes)
 
 

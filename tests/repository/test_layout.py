@@ -26,7 +26,7 @@ ROOMS = {
         "data": ["core", "storage", "images", "settings"],
         "models": ["core", "storage", "settings"],
         "examples": ["core", "storage", "images", "contracts"],
-        "release": ["core", "storage"],
+        "release": ["core", "storage", "contracts"],
         "serving": ["core", "images", "contracts"],
         "litert": ["core", "contracts"],
         "training": ["core", "images", "settings", "contracts", "examples", "models"],

@@ -29,10 +29,12 @@ from edgetune.components.release_pusher.executor import Executor
 from edgetune.modules.core.errors import ConfigError, PushError
 from edgetune.modules.evaluation.gates import from_json
 from edgetune.modules.release import marker
+from edgetune.modules.release.release import Places, newest
 from edgetune.modules.settings.run import PushSettings
 from edgetune.modules.storage import filesystem
 from tests.helpers import recorded_shards
 from tests.helpers.model_blessing import GATES, INFRA_GATES, infra_blessing, model_blessing
+from tests.helpers.releases import write_release
 from tests.tiny import edge as tiny_edge
 
 MODEL, EDGE_MODEL = 21, 22
@@ -134,6 +136,19 @@ def test_a_run_that_is_repeated_has_the_same_release(inputs, tmp_path):
     first, again = (push(inputs, tmp_path / "pushed") for _ in range(2))
     assert delivered(first[0]) == delivered(again[0]) and delivered(first[1]) == delivered(again[1])
     assert len(marker.released(str(tmp_path / "pushed" / "edge"))) == 1
+
+
+def test_a_rollback_lasts_though_a_text_of_the_card_makes_another_bundle(inputs, tmp_path):
+    places = Places(str(tmp_path / "pushed" / "edge"), str(tmp_path / "pushed" / "saved_model"))
+    write_release(places, 7)
+    first = push(inputs, tmp_path / "pushed")
+    back = int(first[0].get_string_custom_property("pushed_version")) + 1
+    write_release(places, back, rollback_to=7)
+    again = push(inputs, tmp_path / "pushed", description="another text")
+    assert newest(places) == (back, back)
+    for before, now in zip(first, again, strict=True):
+        assert delivered(now) == delivered(before) and now.get_int_custom_property("pushed") == 1
+        assert now.get_string_custom_property("reason").startswith(f"version {back}, a rollback to 7, replaced")
 
 
 def test_an_interrupted_release_is_completed_also_if_the_next_model_is_refused(inputs, tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,12 +15,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from edgetune.modules.core import bounds, child_process
+from edgetune.modules.core.errors import MemoryShortage
 from edgetune.modules.images import pillow_process, pillow_read, reader
 from edgetune.modules.images.pillow_read import Unusable
 from edgetune.modules.images.reading import Reading
@@ -78,7 +82,6 @@ def test_refusals_are_those_of_this_process_and_cost_no_process():
         ("ctypes.string_at(0)", "SIGSEGV"),
         ("os.abort()", "SIGABRT"),
         ("os._exit(3)", "exit code 3"),
-        ("os.kill(os.getpid(), 9)", "SIGKILL"),
     ],
 )
 def test_a_file_that_ends_the_decoder_is_refused_and_the_next_is_read(monkeypatch, what, how):
@@ -89,6 +92,34 @@ def test_a_file_that_ends_the_decoder_is_refused_and_the_next_is_read(monkeypatc
     assert refusal(encoded("GIF", mode="P")) == f"it ends the process that decodes it ({how})"
     np.testing.assert_array_equal(read(good), expected)
     assert len(started) == 2 and len(pillow_process._idle) == 1
+
+
+def test_a_killed_decoder_reads_the_file_again_and_condemns_none(monkeypatch):
+    good = encoded("GIF", mode="P")
+    expected = pillow_read.pixels(good, READING, free)
+    started = crashing_decoder.start(monkeypatch, "os.kill(os.getpid(), 9)")
+    with pytest.raises(MemoryShortage, match="was killed twice"):
+        read(good)
+    assert len(started) == 2 and pillow_process._idle == []
+    killing = pillow_process.child_process.start
+    waiting = [_start, killing]
+    monkeypatch.setattr(pillow_process.child_process, "start", lambda *given, **more: waiting.pop()(*given, **more))
+    np.testing.assert_array_equal(read(good), expected)
+    assert waiting == []
+
+
+def test_without_resources_for_a_process_no_file_is_damaged(monkeypatch):
+    error = OSError(errno.EMFILE, "Too many open files")
+    monkeypatch.setattr(pillow_process.child_process, "start", Mock(side_effect=error))
+    with pytest.raises(OSError, match="Too many open files"):
+        reader.read_image(encoded("PNG"), Reading(1_000_000, 64, verify=True))
+
+
+def test_a_decoder_whose_parent_is_gone_has_a_limit_of_time():
+    read(encoded("WEBP"))
+    (process,) = pillow_process._idle
+    limit, _ = resource.prlimit(process.pid, resource.RLIMIT_CPU)
+    assert 0 < limit <= 2 * bounds.DECODE_SECONDS * os.cpu_count() + 60
 
 
 def test_the_reader_rejects_such_a_file_and_goes_on(monkeypatch):

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from edgetune.modules.core.errors import PushError
 from edgetune.modules.release import marker
-from edgetune.modules.release.release import EDGE, SAVED_MODEL, Places, complete, newest, release
+from edgetune.modules.release.release import EDGE, SAVED_MODEL, Places, complete, newest, release, replaced
 from edgetune.modules.storage import filesystem, versions
 from edgetune.modules.storage.digests import file_digests
 
@@ -30,6 +30,9 @@ BUNDLE_FILES = ("SHA256SUMS", "bundle.json", "model_float32.tflite", "golden/0.p
 def sources(tmp_path: Path) -> dict[str, str]:
     """Return folders with the files of both models."""
     return models(tmp_path, "first")
+
+
+FOLDERS = {EDGE: "bundle", SAVED_MODEL: "model"}
 
 
 def models(folder: Path, content: str) -> dict[str, str]:
@@ -94,6 +97,19 @@ def test_what_a_killed_release_left_is_swept_by_the_next_unless_it_was_decided(s
     assert [folder.exists() for folder in left] == [False, True, False, True]
 
 
+def test_what_a_killed_write_of_a_marker_left_is_swept_once_it_is_old(sources, disk, tmp_path):
+    made = release(sources, disk, "birds")
+    folder = Path(disk.edge, marker.FOLDER)
+    old, new, other = folder / f".7.{'a' * 32}.part", folder / f".8.{'b' * 32}.part", folder / ".9.part"
+    for path in (old, new, other):
+        path.write_text("{")
+    for path in (old, other):
+        os.utime(path, (1, 1))
+    release(models(tmp_path, "second"), disk, "birds")
+    assert not old.exists() and new.exists() and other.exists()
+    assert marker.read(disk.edge, made.version) == made
+
+
 def test_both_models_have_one_number_and_the_marker_has_their_digests(sources, places):
     before = int(time.time())
     made = release(sources, places, "birds", {"model": 7})
@@ -147,6 +163,29 @@ def test_the_files_of_an_earlier_version_are_released_again_where_they_are_or_no
     with pytest.raises(PushError, match="its files are being changed"):
         release(paths, places, "birds", rollback_to=first.version, expected=files)
     assert newest(places) == (again.version, again.version)
+
+
+def test_a_model_that_a_rollback_replaced_is_not_released_again(tmp_path, places):
+    first, second = (release(models(tmp_path, text), places, "birds") for text in ("first", "second"))
+    back = release(models(tmp_path, "first"), places, "birds", rollback_to=first.version)
+    # As after a changed text of the card, or with another signature: the bundle is another one, the model is not.
+    again = models(tmp_path, "second")
+    Path(again[EDGE], "bundle.json").write_text("another text")
+    Path(again[SAVED_MODEL], "model.sig").write_text("another signature")
+    assert release(again, places, "birds") == second
+    assert newest(places) == (back.version, back.version)
+    assert replaced(places, second.version).startswith(f"version {back.version}, a rollback to {first.version}, repl")
+    assert replaced(places, back.version) is None
+    for folder in places.of().values():  # but it is if anything of the rollback is gone: nobody serves it
+        filesystem.remove(f"{folder}/{back.version}")
+        third = release(again, places, "birds")
+        assert newest(places) == (third.version, third.version) and third.version > back.version
+        back = release(models(tmp_path, "first"), places, "birds", rollback_to=first.version)
+    # What is new is released: another model, or another bundle of the one that is served.
+    Path(models(tmp_path, "first")[EDGE], "bundle.json").write_text("another text")
+    third = release({name: str(tmp_path / "first" / folder) for name, folder in FOLDERS.items()}, places, "birds")
+    assert third.version > back.version and third.rollback_to is None
+    assert release(again, places, "birds").version > third.version, "no rollback is the newest release"
 
 
 def test_one_destination_for_both_models_is_refused(sources, tmp_path):
@@ -264,6 +303,30 @@ def test_a_release_that_has_its_marker_is_not_taken_back(sources, places, monkey
     [version] = marker.released(places.edge)
     assert newest(places) == (version, version)
     assert release(sources, places, "birds").version == version
+    assert marker.released(places.edge, intent=True) == []
+
+
+def test_a_release_of_which_nobody_knows_whether_it_has_a_marker_is_not_taken_back(sources, places, monkeypatch):
+    """An object store that is failing has renamed the marker, says that it has not, and then cannot be listed."""
+    rename, released = filesystem.rename, marker.released
+
+    def unreachable(*_: object, **__: object) -> list[int]:
+        raise OSError(errno.EIO, "unreachable")
+
+    def renamed_and_lost(one: str, other: str, **options: bool) -> None:
+        rename(one, other, **options)
+        if "/releases/" in other and "/." not in other:
+            monkeypatch.setattr(marker, "released", unreachable)
+            unreachable()
+
+    monkeypatch.setattr(filesystem, "rename", renamed_and_lost)
+    with pytest.raises(PushError, match="unreachable"):
+        release(sources, places, "birds")
+    monkeypatch.setattr(marker, "released", released)
+    monkeypatch.setattr(filesystem, "rename", rename)
+    [version] = marker.released(places.edge)
+    assert newest(places) == (version, version) and filesystem.versions(places.edge) == [version]
+    complete(places)
     assert marker.released(places.edge, intent=True) == []
 
 

@@ -25,6 +25,7 @@ from edgetune.pipeline.metadata.outcome import read_outcome
 from edgetune.pipeline.metadata.releases import find, record_missing
 from edgetune.pipeline.metadata.store import connection, open_store
 from tests.helpers.nights import BLESSINGS, Nights
+from tests.helpers.recorded_run import Recorder
 
 
 @pytest.fixture
@@ -82,8 +83,18 @@ def test_a_release_that_was_interrupted_is_named_until_it_is_complete(nights, ca
     assert runs(nights.settings, nights.workdir)["unmarked"] == [made.version]
     command(nights, "runs")
     assert f"release {made.version} has no marker: it is being made, or it was" in capsys.readouterr().out
+    file = Path(made.edge.path, "model_float32.tflite")
+    content = file.read_bytes()
+    file.write_bytes(b"altered")
+    assert runs(nights.settings, nights.workdir)["uncompletable"] == [made.version]
+    command(nights, "runs")
+    assert (
+        f"release {made.version} has no marker: it was interrupted, and cannot be completed" in capsys.readouterr().out
+    )
+    file.write_bytes(content)
     complete(nights.places)
-    assert runs(nights.settings, nights.workdir)["unmarked"] == []
+    found = runs(nights.settings, nights.workdir)
+    assert found["unmarked"] == found["uncompletable"] == []
 
 
 def test_without_records_runs_and_rollback_say_so_and_make_nothing(tmp_path, capsys):
@@ -101,7 +112,9 @@ def test_a_rollback_releases_the_old_bytes_of_both_models_under_a_higher_number(
     assert command(nights, "rollback", "--to", str(first.version)) == 0
     model, version = newest(nights.places)
     assert model == version > second.version
-    assert capsys.readouterr().out == f"version {version} of both models is served: a rollback to {first.version}\n"
+    said, lasts = capsys.readouterr().out.splitlines()
+    assert said == f"version {version} of both models is served: a rollback to {first.version}"
+    assert lasts.startswith("runs do not release the models that it replaced again")
     made = marker.read(nights.places.edge, version)
     assert made.rollback_to == first.version
     for name, part in made.parts().items():
@@ -117,6 +130,20 @@ def test_a_rollback_releases_the_old_bytes_of_both_models_under_a_higher_number(
     assert read_outcome(nights.db, "birds").run_id == "run-2", "a rollback is not a run"
     command(nights, "runs")
     assert f"rollback to {first.version}" in capsys.readouterr().out
+
+
+def test_a_workdir_that_is_reached_by_a_link_is_the_one_that_runs_record(nights, tmp_path):
+    first, _ = nights.night(), nights.night()
+    link = tmp_path / "link"
+    link.symlink_to(nights.workdir)
+    made = rollback(nights.settings, link, first.version)
+    for name, folder in nights.places.of().items():
+        assert made.parts()[name].path == f"{folder}/{made.version}"
+    # And what a run had decided is completed through it.
+    done = Path(marker.path_of(nights.places.edge, made.version))
+    done.rename(marker.path_of(nights.places.edge, made.version, intent=True))
+    assert rollback(nights.settings, link, first.version).version > made.version
+    assert marker.released(nights.places.edge)[-2] == made.version
 
 
 def test_one_can_go_back_from_a_rollback_and_to_one(nights):
@@ -208,6 +235,28 @@ def test_a_release_that_a_kill_left_unrecorded_is_recorded_by_the_next_run(night
     assert find(store, "birds", second.version).inputs["model"] != find(store, "birds", first.version).inputs["model"]
     assert rollback(nights.settings, nights.workdir, first.version).rollback_to == first.version
     assert rollback(nights.settings, nights.workdir, second.version).rollback_to == second.version
+
+
+def test_a_release_of_another_pipeline_with_this_number_does_not_hide_a_missing_record(nights):
+    made = nights.night(killed_before_record=True)
+    other = Recorder(nights.db, "owls")
+    other.run("run-1")
+    done = {"pushed": 1, "pushed_version": str(made.version)}
+    other.node("ReleasePusher", outputs={"pushed_model": ("PushedModel", "", done)})
+    config = connection(None, nights.db)
+    assert record_missing(config, "birds", nights.places) == [made.version]
+    assert record_missing(config, "birds", nights.places) == []
+
+
+def test_a_marker_with_ids_of_a_platform_does_not_stop_a_run(nights):
+    made = nights.night(killed_before_record=True)
+    path = Path(marker.path_of(nights.places.edge, made.version))
+    found = json.loads(path.read_text())
+    found["inputs"] |= {"edge_model": "projects/7/artifacts/9", "ingest_report": 2**70}
+    path.write_text(json.dumps(found))
+    config = connection(None, nights.db)
+    assert record_missing(config, "birds", nights.places) == [made.version]
+    assert "edge_model" not in find(open_store(config), "birds", made.version).inputs
 
 
 # --- lineage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import standard_artifacts
 
 from edgetune.components.common.artifacts import EdgeModel
-from edgetune.modules.core.errors import DataError
+from edgetune.modules.core.errors import DataError, MachineError
 from edgetune.pipeline.kubeflow import container_entry
 
 DECLARED = {
@@ -30,6 +31,10 @@ class Recorder(BaseExecutor):
     def Do(self, input_dict, output_dict, exec_properties):
         if exec_properties["epochs"] == 13:
             raise DataError("thirteen are too many", "take twelve")
+        if exec_properties["epochs"] == 14:
+            raise OSError(errno.ENOSPC, "No space left on device", "/disk/model")
+        if exec_properties["epochs"] == 15:
+            raise ZeroDivisionError("a defect")
         calls.append((input_dict, exec_properties))
         output_dict["blessing"][0].set_int_custom_property("blessed", 1)
 
@@ -97,6 +102,14 @@ def test_a_user_error_is_reported_without_a_traceback(tmp_path, capfd):
     said = capfd.readouterr().err
     assert "edgetune: thirteen are too many\n  remedy: take twelve\n" in said
     assert "Traceback" not in said
+
+
+def test_a_fault_of_the_machine_has_its_code_and_its_traceback(tmp_path, capfd):
+    assert enter(tmp_path, epochs=14) == {"code": MachineError.exit_code, "output": None}
+    said = capfd.readouterr().err
+    assert "Traceback" in said and "edgetune: /disk/model: the disk is full\n  remedy: " in said
+    with pytest.raises(ZeroDivisionError):
+        enter(tmp_path, epochs=15)
 
 
 def test_a_type_from_the_platform_is_not_changed():

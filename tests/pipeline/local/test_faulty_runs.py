@@ -156,6 +156,41 @@ def test_a_second_signal_ends_a_run_while_its_report_is_written(root):
         assert process.wait(timeout=30) == 130
 
 
+def test_a_second_signal_before_the_report_skips_it_and_nothing_less(root):
+    program = (
+        "import subprocess, time\n"
+        "from edgetune.pipeline.local import supervisor\n"
+        "end = supervisor._end_descendants\n"
+        "def slowly(others):\n"
+        "    print('ending', flush=True)\n"
+        "    while not hurried:\n"
+        "        time.sleep(0.01)\n"
+        "    end(others)\n"
+        "hurried = []\n"
+        "register = supervisor.signal.signal\n"
+        "def heard(number, handler):\n"
+        "    def both(*given):\n"
+        "        handler(*given)\n"
+        "        if said: hurried.append(number)\n"
+        "        said.append(number)\n"
+        "    return register(number, both if callable(handler) else handler)\n"
+        "said = []\n"
+        "supervisor.signal.signal, supervisor._end_descendants = heard, slowly\n"
+        "supervisor._report = lambda facts, error: print('reporting', flush=True)\n"
+        "def work():\n"
+        "    supervisor.began()\n"
+        "    subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL)\n"
+        "    print('working', flush=True)\n"
+        "    time.sleep(60)\n"
+        "print(supervisor.supervise(work).exit_code, supervisor._children())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=root) as process:
+        for said in ("working\n", "ending\n"):
+            assert process.stdout.readline() == said
+            process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "130 set()\n"
+
+
 def test_children_that_are_older_than_the_run_are_left_alone(root):
     program = (
         "import subprocess\n"
@@ -210,7 +245,8 @@ def test_a_process_that_was_killed_for_memory_is_told_by_the_count_of_the_system
     assert supervisor._kills() == 0
     (tmp_path / "vmstat").write_text("pgfault 7\noom_kill 3\n")
     assert supervisor._kills() == 3
-    assert isinstance(supervisor._killed(9, for_memory=True, log=""), MemoryShortage)
+    killed = supervisor._killed(9, for_memory=True, log="")
+    assert isinstance(killed, MemoryShortage) and "most likely by the system" in killed.cause  # any other process was
     assert isinstance(supervisor._killed(9, for_memory=False, log="std::bad_alloc"), ProcessKilled)
 
 

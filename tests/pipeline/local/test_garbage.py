@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.core.errors import AccessError, ConfigError
+from edgetune.modules.evaluation.gates import Gate, file_of
+from edgetune.modules.release import marker
+from edgetune.modules.release.release import Places
+from edgetune.modules.storage import filesystem
 from edgetune.pipeline import cli
 from edgetune.pipeline.local import garbage
 from edgetune.pipeline.local.runner import only_run_in
+from edgetune.pipeline.metadata.outcome import read_outcomes
 from tests.helpers.recorded_run import Recorder
+from tests.helpers.releases import write_release
 
 EXAMPLES, MODEL = ("ImageExampleGen", "examples"), ("TwoPhaseTrainer", "model")
 
@@ -49,8 +56,8 @@ class Nights:
         path.write_text("x" * 100)
         return path
 
-    def run(self, blessed: bool = True, data: bool = True) -> None:
-        """Record a run: of new data or of the same, with a model that is blessed and pushed, or neither."""
+    def run(self, blessed: bool = True, data: bool = True, pushed: bool = True) -> None:
+        """Record a run: of new data or of the same, with a model that the Evaluator blessed or not, and its push."""
         self.count += 1
         run = f"run-{self.count}"
         self.recorder.run(run)
@@ -69,13 +76,30 @@ class Nights:
             {"evaluation": ("ModelEvaluation", {}), "blessing": ("ModelBlessing", verdict)},
             inputs={"examples": EXAMPLES, "model": MODEL},
         )
-        if blessed:
+        if blessed and pushed:
             version = self.file(f"pushed/birds/saved_model/{self.count}/saved_model.pb").parent
-            pushed = {"pushed": 1, "pushed_destination": str(version), "pushed_version": str(self.count)}
-            self.node("ReleasePusher", {"pushed_model": ("PushedModel", pushed)}, inputs={"model": MODEL})
+            done = {"pushed": 1, "pushed_destination": str(version), "pushed_version": str(self.count)}
+            self.node("ReleasePusher", {"pushed_model": ("PushedModel", done)}, inputs={"model": MODEL})
         report = self.file(f"reports/birds/{run}/index.html").parent
         os.utime(report, (self.count, self.count))
         self.file(f"logs/birds-20300101-00000{self.count}.log")
+
+    @property
+    def places(self) -> Places:
+        pushed = self.workdir / "pushed" / "birds"
+        return Places(str(pushed / "edge"), str(pushed / "saved_model"))
+
+    def release(self, rollback_to: int | None = None) -> int:
+        """Record a run, and release both models with a marker."""
+        self.run()
+        shutil.rmtree(Path(self.places.saved_model, str(self.count)))
+        write_release(self.places, self.count, rollback_to)
+        return self.count
+
+    def versions(self) -> tuple[list[int], list[int], list[int]]:
+        """Return the versions of markers, bundles and SavedModels."""
+        folders = (self.places.edge, self.places.saved_model)
+        return marker.released(self.places.edge), *map(filesystem.versions, folders)
 
     def files(self) -> set[str]:
         """Return the folders and files that there are, without the numbers' files and the records."""
@@ -166,6 +190,119 @@ def test_what_killed_runs_and_pushes_left_is_removed_too(nights):
     assert found == {("killed execution", str(nights.last)), ("part of a push", part.parent.name)}
     assert not part.exists() and f"ImageExampleGen/examples/{nights.last}" not in nights.files()
     assert collect(nights.workdir) == []
+
+
+def test_what_a_marker_promises_stays_beside_versions_without_a_marker(nights):
+    for _ in range(3):
+        nights.release()
+    # The bundle of a release that was killed between the switches, and a SavedModel that somebody else put there.
+    intent = Path(marker.path_of(nights.places.edge, 7, intent=True))
+    made = write_release(nights.places, 7)
+    Path(marker.path_of(nights.places.edge, 7)).rename(intent)
+    Path(made.saved_model.path).rename(Path(nights.places.saved_model, ".7.part"))
+    Path(nights.places.saved_model, "9").mkdir()
+    collect(nights.workdir, keep=2, delete=True)
+    assert nights.versions() == ([2, 3], [2, 3, 7], [2, 3, 9])
+    collect(nights.workdir, keep=1, delete=True)
+    assert nights.versions() == ([3], [3, 7], [3, 9])
+    assert intent.exists() and Path(nights.places.saved_model, ".7.part").exists()
+    # All from which the released model was made stays, though another folder has the highest number.
+    assert "TwoPhaseTrainer/model/13" in nights.files()
+
+
+def test_a_release_that_cannot_be_completed_goes_with_those_before_the_kept_ones(nights):
+    nights.release()
+    intent = Path(marker.path_of(nights.places.edge, 1)).rename(marker.path_of(nights.places.edge, 1, intent=True))
+    Path(nights.places.saved_model, "1", "saved_model.pb").unlink()
+    part = nights.file("pushed/birds/edge/.1.part/model.tflite")
+    for path in (part, part.parent):
+        os.utime(path, (1, 1))
+    nights.release()
+    collect(nights.workdir, keep=1, delete=True)
+    assert nights.versions() == ([2], [2], [2]) and not intent.exists() and not part.exists()
+
+
+def test_the_last_release_of_a_run_stays_below_rollbacks(nights):
+    for rollback_to in (None, None, 1, 1):
+        nights.release(rollback_to)
+    collect(nights.workdir, keep=1, delete=True)
+    assert nights.versions() == ([2, 3, 4],) * 3
+
+
+def test_the_newest_released_model_stays_if_a_rollback_replaced_it(nights):
+    nights.run()
+    nights.run()
+    nights.recorder.artifacts["TwoPhaseTrainer", "model"] = [
+        artifact for artifact in nights.recorder.store.get_artifacts() if artifact.uri.endswith("model/3")
+    ]
+    version = nights.file("pushed/birds/saved_model/3/saved_model.pb").parent
+    pushed = {"pushed": 1, "pushed_destination": str(version), "pushed_version": "3"}
+    nights.node("Rollback", {"pushed_model": ("PushedModel", pushed)}, inputs={"model": MODEL})
+    nights.count = 3
+    nights.run(pushed=False)  # another gate refused it
+    nights.run(blessed=False)
+    collect(nights.workdir, keep=1, delete=True)
+    # Of both: what is served again, and what later models and data are compared with.
+    assert {"StatisticsGen/statistics/2", "StatisticsGen/statistics/7"} <= nights.files()
+
+
+def test_what_a_killed_removal_left_is_not_live_and_is_removed_by_the_next(nights, monkeypatch):
+    for _ in range(2):
+        nights.run()
+    with monkeypatch.context() as patch, pytest.raises(AccessError):
+        patch.setattr(filesystem, "remove", _fails)
+        collect(nights.workdir, keep=1, delete=True)
+    assert nights.state("examples/1") == pb.Artifact.MARKED_FOR_DELETION
+    collect(nights.workdir, keep=1, delete=True)
+    assert nights.state("examples/1") == pb.Artifact.DELETED and "ImageExampleGen/examples/1" not in nights.files()
+
+
+def _fails(path: str) -> None:
+    raise PermissionError(1, "Operation not permitted", path)
+
+
+def test_records_that_do_not_have_the_newest_release_remove_nothing(nights):
+    for _ in range(2):
+        nights.release()
+    write_release(nights.places, 7)
+    before = nights.files()
+    with pytest.raises(ConfigError, match="does not have the newest release, 7"):
+        collect(nights.workdir, keep=1, delete=True)
+    assert nights.files() == before
+
+
+def test_the_empty_records_of_a_killed_first_run_are_no_obstacle(nights):
+    empty = nights.workdir / "tfx_metadata" / "owls" / "metadata.db"
+    empty.parent.mkdir()
+    empty.touch()
+    for _ in range(2):
+        nights.run()
+    assert collect(nights.workdir, keep=1, delete=True)
+
+
+def test_a_killed_execution_in_another_root_is_left_to_the_next_run(nights):
+    nights.recorder.run("killed")
+    number = nights.recorder.node("ImageExampleGen", state="RUNNING")
+    collect(nights.workdir, delete=True)
+    [execution] = nights.recorder.store.get_executions_by_id([number])
+    assert execution.last_known_state == pb.Execution.RUNNING
+
+
+def test_removal_leaves_the_verdicts_of_old_runs_as_they_were(nights):
+    def outcomes() -> list[tuple[bool, list[str]]]:
+        return [(outcome.blessed, outcome.reasons) for outcome in read_outcomes(nights.recorder.store, "birds")]
+
+    for _ in range(3):
+        nights.run()
+        for gate in ("InfraValidator", "EdgeEvaluator"):
+            nights.node(gate, {"blessing": ("edgetune.Blessing", {"blessed": 1})})
+    gate = Gate("evaluation.min_accuracy", "SavedModel", "accuracy", 0.8, True, measured=0.9)
+    for path in nights.workdir.glob("tfx_pipeline_output/birds/*/*/*"):
+        (path / "gates.json").write_text(file_of([gate]))
+    assert outcomes() == [(True, [])] * 3
+    collect(nights.workdir, keep=1, days=0, delete=True)
+    assert not (nights.workdir / "tfx_pipeline_output/birds/InfraValidator/blessing/6").exists()
+    assert outcomes() == [(True, [])] * 3
 
 
 def test_a_workdir_in_use_or_without_records_is_refused(nights, tmp_path):

@@ -78,10 +78,16 @@ def test_a_missing_record_is_an_error_that_names_it(db: Path) -> None:
         read_outcome(db, "demo", "run-9")
 
 
-@pytest.mark.parametrize("content", [b"", b"not sqlite at all" * 100])
-def test_a_file_that_is_not_a_database_is_an_error(db: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "error", "said"),
+    [
+        (b"", ConfigError, "metadata.db: no run is recorded here"),  # what a killed first run may leave
+        (b"not sqlite at all" * 100, DatabaseError, "metadata.db: not a database"),
+    ],
+)
+def test_a_file_that_is_not_a_database_is_an_error(db: Path, content: bytes, error: type, said: str) -> None:
     db.write_bytes(content)
-    with pytest.raises(DatabaseError, match="metadata.db: not a database"):
+    with pytest.raises(error, match=said):
         read_outcome(db, "demo")
     assert db.read_bytes() == content
 

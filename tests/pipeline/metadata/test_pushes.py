@@ -86,6 +86,15 @@ def test_a_rollback_does_not_supersede_and_leaves_the_reason_as_it_was(pipeline)
     assert pipeline.reason() == "4", "with another one, ReleasePusher would not come from the cache, and release again"
 
 
+@pytest.mark.parametrize("gone", ["edge/7", "model/7"])
+def test_a_rollback_of_which_a_model_is_gone_is_superseded(pipeline, tmp_path, gone):
+    write_release(pipeline.places, 3)
+    pipeline.record(3)
+    write_release(pipeline.places, 7, rollback_to=3)
+    shutil.rmtree(tmp_path / gone)
+    assert pipeline.superseded() == "7"
+
+
 def test_a_place_that_cannot_be_read_supersedes_nothing(pipeline, monkeypatch):
     pipeline.record(3)
 

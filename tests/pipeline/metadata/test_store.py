@@ -12,6 +12,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import absl.logging
 import pytest
@@ -21,7 +22,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from tfx.orchestration.pipeline import Pipeline
 
 from edgetune.components.curated_schema.component import CuratedSchema
-from edgetune.modules.core.errors import ConfigError, DatabaseError
+from edgetune.modules.core.errors import AccessError, ConfigError, DatabaseError
 from edgetune.pipeline.config.load import config_digest, load, to_yaml
 from edgetune.pipeline.local.observed_runner import run_observed
 from edgetune.pipeline.metadata.outcome import CACHED, read_outcome
@@ -32,6 +33,7 @@ from edgetune.pipeline.metadata.store import (
     connection,
     describe,
     number_after,
+    open_store,
     without_password,
 )
 from tests.fakes import postgres
@@ -144,7 +146,8 @@ def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_what_a_killed_process_was_writing_is_rolled_back(tmp_path):
+@pytest.mark.parametrize("checked", [True, False], ids=["by a run", "by a command that only reads"])
+def test_what_a_killed_process_was_writing_is_rolled_back(tmp_path, checked):
     path = tmp_path / "metadata.db"
     recorded(path)
     program = (
@@ -156,14 +159,26 @@ def test_what_a_killed_process_was_writing_is_rolled_back(tmp_path):
     )
     subprocess.run([sys.executable, "-c", program, str(path)], check=False)
     assert path.with_name("metadata.db-journal").stat().st_size > 0
-    check(connection(None, path))
+    if checked:
+        check(connection(None, path))
     assert len(read_outcome(path, "birds").nodes) == 40
+
+
+def test_a_write_that_cannot_be_rolled_back_does_not_condemn_the_records(tmp_path, monkeypatch):
+    path = tmp_path / "metadata.db"
+    recorded(path)
+    error = RuntimeError("attempt to write a readonly database")
+    monkeypatch.setattr("ml_metadata.metadata_store.MetadataStore", Mock(side_effect=error))
+    with pytest.raises(AccessError, match="may not roll it back"):
+        open_store(connection(None, path))
 
 
 def test_an_empty_file_is_what_a_killed_first_run_may_leave(tmp_path):
     path = tmp_path / "metadata.db"
     path.touch()
     check(connection(None, path))
+    with pytest.raises(ConfigError, match="no run is recorded here"):
+        open_store(connection(None, path))
 
 
 # --- numbers of executions

@@ -666,8 +666,8 @@ def test_the_summary_has_the_accuracy_that_the_folds_correct(tmp_path: Path) -> 
     )  # fmt: skip
     (tmp_path / "evaluation" / FILE).write_text(file_of([*model_gates(0.95, 120), folds]))
     assert summary(outcome, report=None)[1:3] == [
-        "accuracy, corrected by cross-validation, 94.2 % (95 % interval 78 to 100) on 600 images; evaluation.folds needs "
-        "90 % by the upper end of the interval; it can only refuse",
+        "accuracy, corrected by cross-validation, 94.2 % (95 % interval 78 to 100) on 600 images; evaluation.folds "
+        "needs 90 % by the upper end of the interval; it can only refuse",
         f"answers as measured when served: {SERVED.reason}",
     ]
     page, _ = written(outcome, tmp_path / "report")

@@ -114,7 +114,7 @@ def test_a_changed_weights_file_changes_the_properties(tmp_path):
 
 
 def test_a_missing_weights_file_is_an_error_of_the_constructor(tmp_path):
-    with pytest.raises(WeightsError, match="absent.h5 does not exist"):
+    with pytest.raises(WeightsError, match="absent.h5: does not exist"):
         component(model=MODEL.model_copy(update={"weights": str(tmp_path / "absent.h5")}))
 
 

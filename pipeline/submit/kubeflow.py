@@ -121,9 +121,10 @@ def _check(specification: Specification) -> None:
             f"{path} has schema {specification.schema_version}, but Kubeflow Pipelines supports only {_SCHEMA}",
             "compile it again with --target kubeflow",
         )
-    if specification.resolvers:
+    if specification.vertex_only:
         raise ConfigError(
-            f"{path}: Kubeflow Pipelines cannot run the resolvers {', '.join(specification.resolvers)}",
+            f"{path}: Kubeflow Pipelines does not run {', '.join(specification.vertex_only)} as Vertex AI does: it has "
+            "no resolvers, and no hooks before the cache",
             "compile it again with --target kubeflow",
         )
     if specification.root and not specification.root.startswith(_STORES):

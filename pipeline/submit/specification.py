@@ -27,8 +27,9 @@ class Specification:
     schema_version: str
     root: str
     """Pipeline root; empty for the platform's default."""
-    resolvers: Sequence[str]
-    """Tasks that look up artifacts of earlier runs; only Vertex AI can run them."""
+    vertex_only: Sequence[str]
+    """Tasks that look up artifacts of earlier runs, or run a hook before they look into the cache: only Vertex AI does.
+    Without its hook, ImageExampleGen would take changed images from the cache."""
 
     @property
     def pipeline_spec(self) -> dict[str, Any]:
@@ -87,14 +88,16 @@ def _checked(path: Path, document: dict[str, Any]) -> Specification:
     name, tasks = spec.pipeline_info.name, spec.root.dag.tasks
     if not name or not tasks:
         raise ConfigError(f"{path} is not a compiled pipeline: it has no {'tasks' if name else 'name'}", _REMEDY)
-    missing, resolvers = [], []
+    missing, vertex_only = [], []
     for task_name in sorted(tasks):
         component = spec.components[tasks[task_name].component_ref.name]
         if component.executor_label not in deployment.executors and not component.HasField("dag"):
             missing.append(task_name)
-        elif deployment.executors[component.executor_label].HasField("resolver"):
-            resolvers.append(task_name)
+            continue
+        executor = deployment.executors[component.executor_label]
+        if executor.HasField("resolver") or executor.container.lifecycle.HasField("pre_cache_check"):
+            vertex_only.append(task_name)
     if missing:
         raise ConfigError(f"{path} is incomplete: it has no executor for {', '.join(missing)}", _REMEDY)
     root = job.runtime_config.gcs_output_directory or spec.default_pipeline_root
-    return Specification(path, document, name, spec.schema_version, root, resolvers)
+    return Specification(path, document, name, spec.schema_version, root, vertex_only)

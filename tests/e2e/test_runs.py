@@ -220,7 +220,7 @@ def test_pushed_models_agree_on_other_images(machine, first, digits):
 def test_the_pushed_signature_answers_every_file_as_predict_and_as_training_reads_it(machine, first):
     [version], [bundle] = machine.pushed("saved_model"), machine.pushed("edge")
     signatures = tf.saved_model.load(str(version)).signatures
-    classifier, reading = open_model(bundle), Reading.of(DataSettings().model_dump())
+    classifier, reading = open_model(bundle), Reading.of(DataSettings(path="unused").model_dump())
     examples = machine.outcome().node("ImageExampleGen").artifact("examples").uri
     test = [tf.train.Example.FromString(found) for found in records.serialized(examples, "test").as_numpy_iterator()]
     lossless = {"PNG": {}, "JPEG": {"quality": 100, "subsampling": 0}}

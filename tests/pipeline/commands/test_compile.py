@@ -107,7 +107,7 @@ def test_what_is_compiled_arrives_where_it_is_submitted(tmp_path, monkeypatch):
     files = {target: tmp_path / f"{target}.json" for target in get_args(Target)}
     for target, path in files.items():
         assert cli.main(["compile", "--target", target, "-o", str(path), *PLACE]) == 0
-    assert read(files["vertex"]).resolvers == ["Baseline-model-blessing-resolver", "Baseline-model-resolver"]
+    assert read(files["vertex"]).vertex_only == ["ImageExampleGen"]
     with serving(Kubeflow()) as stub:
         submit = ["submit", "--endpoint", stub.url, "--set", "training.head.epochs=3"]
         assert cli.main([*submit, str(files["vertex"])]) == 2

@@ -18,14 +18,16 @@ def test_a_compiled_pipeline_is_read(tmp_path):
     assert (specification.name, specification.schema_version) == ("birds", "2.1.0")
     assert specification.root == "gs://bucket/root"
     assert specification.document == pipeline_spec.document()
-    assert specification.resolvers == []
+    assert specification.vertex_only == []
 
 
 def test_a_task_that_only_vertex_can_run_is_named(tmp_path):
     job = pipeline_spec.document()
-    query = {"outputArtifactQueries": {"model": {"filter": "x"}}}
-    job["pipelineSpec"]["deploymentSpec"]["executors"]["Evaluator_executor"] = {"resolver": query}
-    assert submit_spec.read(pipeline_spec.write(tmp_path, job)).resolvers == ["Evaluator"]
+    executors = job["pipelineSpec"]["deploymentSpec"]["executors"]
+    executors["Evaluator_executor"] = {"resolver": {"outputArtifactQueries": {"model": {"filter": "x"}}}}
+    assert submit_spec.read(pipeline_spec.write(tmp_path, job)).vertex_only == ["Evaluator"]
+    executors["Trainer_executor"]["container"]["lifecycle"] = {"preCacheCheck": {"command": ["look"]}}
+    assert submit_spec.read(pipeline_spec.write(tmp_path, job)).vertex_only == ["Evaluator", "Trainer"]
 
 
 def test_the_root_of_the_specification_is_used_if_the_job_has_none(tmp_path):

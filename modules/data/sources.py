@@ -191,7 +191,7 @@ def _check_classes(counts: Counter[str], base: str, settings: DataSettings) -> N
     if len(counts) < 2:
         raise DataError(
             f"{base} has only one class: {', '.join(counts)}",
-            "a classifier needs at least two; is --data one folder too deep?",
+            "a classifier needs at least two; is --data one folder too high?",
         )
     smallest = settings.min_examples_per_class
     small = {name: count for name, count in sorted(counts.items()) if count < smallest}

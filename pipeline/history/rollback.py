@@ -70,8 +70,10 @@ def _release(settings: RunSettings, workdir: Path, version: int) -> Release:
             raise ConfigError(
                 f"--to {version}: no such version was released; the latest are: {named}", "name one of them"
             )
-        if version == last == model:
-            raise ConfigError(f"--to {version}: it is served already", "name an earlier version")
+        if last == model and last is not None and version in (last, marker.read(pushed.edge, last).rollback_to):
+            where = "" if version == last else f", as version {last}"
+            other = "name an earlier version" if len(released) > 1 else "there is no other version to go back to"
+            raise ConfigError(f"--to {version}: it is served already{where}", other)
         return marker.read(pushed.edge, version)
     except OSError as error:
         raise PushError(f"{pushed.edge}: cannot be read: {error.strerror}", "check that it can be reached") from error

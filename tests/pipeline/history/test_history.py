@@ -142,8 +142,9 @@ def test_a_workdir_that_is_reached_by_a_link_is_the_one_that_runs_record(nights,
     # And what a run had decided is completed through it.
     done = Path(marker.path_of(nights.places.edge, made.version))
     done.rename(marker.path_of(nights.places.edge, made.version, intent=True))
-    assert rollback(nights.settings, link, first.version).version > made.version
-    assert marker.released(nights.places.edge)[-2] == made.version
+    with pytest.raises(ConfigError, match=f"it is served already, as version {made.version}"):
+        rollback(nights.settings, link, first.version)
+    assert marker.released(nights.places.edge)[-1] == made.version
 
 
 def test_one_can_go_back_from_a_rollback_and_to_one(nights):
@@ -158,7 +159,10 @@ def test_one_can_go_back_from_a_rollback_and_to_one(nights):
 
 def test_a_version_that_was_never_released_or_is_served_is_refused(nights, capsys):
     made = nights.night()
-    for version, said in ((made.version, "it is served already"), (7, f"the latest are: {made.version}")):
+    for version, said in (
+        (made.version, "there is no other version to go back to"),
+        (7, f"the latest are: {made.version}"),
+    ):
         assert command(nights, "rollback", "--to", str(version)) == ConfigError.exit_code
         assert said in capsys.readouterr().err
     assert marker.released(nights.places.edge) == [made.version]

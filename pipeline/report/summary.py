@@ -15,7 +15,7 @@ from edgetune.pipeline.terminal.console import duration
 
 
 def summary(outcome: Outcome, *, report: Path | None) -> list[str]:
-    """Return about a dozen lines of plain text; fewer if the run ended early.
+    """Return lines of plain text, one for each gate and each model; fewer if the run ended early.
 
     Args:
         outcome: The run.

@@ -73,15 +73,18 @@ def headline(outcome: Outcome) -> str | None:
 
 
 def notes(outcome: Outcome) -> list[str]:
-    """Return a line for each gate that the SavedModel passed and that the headline lacks."""
+    """Return a line for each gate that was passed and that the headline lacks."""
     try:
         found = gates(outcome)
     except Absent:
         return []
-    passed = [gate for gate in found if gate.passed and gate.subject == SAVED_MODEL and gate.name != _IN_HEADLINE]
-    return [
-        f"answers as measured when served: {gate.reason}" if gate.name == SERVED else gate.sentence() for gate in passed
-    ]
+    return [_line(gate) for gate in found if gate.passed and gate.name != _IN_HEADLINE]
+
+
+def _line(gate: Gate) -> str:
+    if gate.name == SERVED:
+        return f"answers as measured when served: {gate.reason}"
+    return gate.sentence() if gate.subject == SAVED_MODEL else f"{gate.subject}: {gate.sentence()}"
 
 
 _SHOWN = 3

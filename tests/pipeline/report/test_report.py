@@ -603,9 +603,14 @@ def test_an_older_report_is_replaced(tmp_path: Path) -> None:
 
 def test_summary_of_a_blessed_run(tmp_path: Path) -> None:
     lines = summary(record_run(tmp_path), report=Path("/r/index.html"))
+    agreement = (
+        "int8: agreement 99.2 % (95 % interval 95.4 to 99.9) on 120 images; edge.min_agreement needs 97 %; "
+        "in <small> print"
+    )
     assert lines == [
         "blessed: accuracy 95 % (95 % interval 89.5 to 97.7) on 120 images; evaluation.min_accuracy needs 90 %",
         f"answers as measured when served: {SERVED.reason}",
+        *[agreement] * len(VARIANTS),
         "  fixed features  90.0%  trained in 21.0 s",
         "  fine tuned      95.0%  trained in 1:04 min",
         "  from scratch    61.2%  trained in 2:10 min",
@@ -620,7 +625,7 @@ def test_summary_of_a_blessed_run(tmp_path: Path) -> None:
 def test_summary_of_a_refused_run_names_the_reason_in_one_line(tmp_path: Path) -> None:
     variants = {"int8": variant(0.9, 999, ["too\nlarge", "too slow"])}
     lines = summary(record_run(tmp_path, variants=variants, transfer=None), report=None)
-    assert lines[2:] == ["  int8  90.0%  999 B  3.21 ms  refused: too large; too slow", "nothing was pushed"]
+    assert lines[3:] == ["  int8  90.0%  999 B  3.21 ms  refused: too large; too slow", "nothing was pushed"]
 
 
 def refuse(folder: Path) -> None:

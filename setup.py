@@ -66,6 +66,7 @@ setup(
         f"kfp-pipeline-spec>=0.3,<2.17; {TFX_121}",
         f"tensorboard>=2.20,<2.22; {TFX_121}",
         "ai-edge-litert>=2.3",
+        "cleanlab>=2.9",
         "click>=8.1",
         "jinja2>=3.1",
         "matplotlib>=3.8",

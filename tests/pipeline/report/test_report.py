@@ -219,7 +219,8 @@ TRANSFER = [
 def record_probabilities(labels: Sequence[str], counts: Any) -> Confidence:
     """Measure a confusion matrix as the answers on eval and test, all with a probability of 0.8, 0.64 before."""
     confidence = Confidence(len(labels), precision=0.93, temperature=0.5)
-    for (truth, best), number in np.ndenumerate(np.asarray(counts)):
+    for truth, best in np.argwhere(counts):
+        number = counts[truth][best]
         row = np.full(len(labels), 0.2 / (len(labels) - 1))
         row[best] = 0.8
         confidence.add_eval(np.full(number, truth), np.tile(row, (number, 1)))

@@ -36,8 +36,9 @@ def build_classifier(
         classes: Number of classes, C.
         seed: Seed of dropout and the head's initial weights, and of the backbone's if it is not pretrained.
         pretrained: False for a backbone with random weights.
-        backbone_in_training: Whether batch normalisation uses and updates batch statistics, which only a backbone that
-            is trained from random weights needs. If False, it is in inference mode in every phase.
+        backbone_in_training: Whether batch normalisation uses and updates batch statistics and dropout is active, which
+            only a backbone that is trained from random weights needs. If False, the backbone is in inference mode in
+            every phase as long as its batch normalisation is not trainable, which `unfreeze` leaves so.
 
     Raises:
         ConfigError: The architecture does not support the settings.
@@ -49,10 +50,24 @@ def build_classifier(
         for layer in backbone.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = _MOMENTUM
+    else:
+        stop_dropout(backbone)
     image = keras.Input((settings.image_size, settings.image_size, 3), dtype="float32", name="image")
-    features = backbone(image, training=None if backbone_in_training else False)
+    features = backbone(image)
     head = build_head(backbone.output_shape[-1], settings.head, classes)
     return Classifier(keras.Model(image, head(pool(features)), name="classifier"), backbone, head)
+
+
+def stop_dropout(backbone: keras.Model) -> None:
+    """Make the dropout layers of a backbone pass on their input, in training too.
+
+    Calling the backbone with `training=False` does not do it: since Keras 3, `fit` overrides that argument in every
+    layer of a functional model. EfficientNet drops whole branches (Huang et al., "Deep Networks with Stochastic Depth",
+    2016), which a cache of activations cannot; so a training with it and one without would train different networks.
+    """
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
 
 
 def pool(features: keras.KerasTensor) -> keras.KerasTensor:

@@ -1,7 +1,8 @@
 """Two-phase transfer learning: a new head on a frozen backbone, then the top of the backbone at a tenth of the rate.
 
-Method: Keras's transfer learning guide (https://keras.io/guides/transfer_learning/): batch normalisation stays in
-inference mode in both phases, and the model is compiled again before fine-tuning.
+Method: Keras's transfer learning guide (https://keras.io/guides/transfer_learning/): the backbone stays in inference
+mode in both phases, and the model is compiled again before fine-tuning. With Keras 3, `training=False` does not do that
+(`fit` overrides it): batch normalisation is not trainable, and dropout inside the backbone is stopped.
 
 The frozen part of the network gives the same output in every epoch. With the activation cache it is computed only once:
 phase 1 trains the head alone, phase 2 the head and the part of the backbone behind the cut.
@@ -19,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.core.code_digest import code_digest
+from edgetune.modules.core.keras_defaults import computing_in
 from edgetune.modules.models.blocks import cut_backbone, unfreeze
 from edgetune.modules.models.classifier import Classifier, build_classifier, pool
 from edgetune.modules.models.weights import weights_digest
@@ -148,14 +150,9 @@ def _training_copy(
     Its variables are float32. The original is exported, because neither converters nor phones support bfloat16, and
     distributed variables are tied to their strategy.
     """
-    policy = keras.config.dtype_policy()
-    if settings.mixed_precision:
-        keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        with distribution.scope(strategy):
-            copy = build_classifier(model, classes, settings.seed, pretrained=False)
-    finally:
-        keras.config.set_dtype_policy(policy)
+    policy = "mixed_bfloat16" if settings.mixed_precision else "float32"
+    with computing_in(policy), distribution.scope(strategy):
+        copy = build_classifier(model, classes, settings.seed, pretrained=False)
     copy.model.set_weights(classifier.model.get_weights())
     return copy
 
@@ -181,7 +178,7 @@ def _parts(
     if settings.fine_tune.epochs:
         first_block = unfreeze(trained.backbone, settings.fine_tune.unfreeze).first_block
         frozen, tail = cut_backbone(classifier.backbone, first_block)
-        outputs = {CUT: frozen.output, POOLED: pool(tail(frozen.output, training=False))}
+        outputs = {CUT: frozen.output, POOLED: pool(tail(frozen.output))}
     used = model.model_dump(mode="json", exclude={"head", "weights"})
     # Random weights are determined by the seed, which is part of the cache key anyway.
     code = code_digest("edgetune.modules.training.cached_features", "edgetune.modules.models.blocks")
@@ -195,7 +192,7 @@ def _parts(
     def behind_cut() -> _Part:
         _, tail = cut_backbone(trained.backbone, first_block)
         activations = keras.Input(tail.input_shape[1:], name="activations")
-        outputs = trained.head(pool(tail(activations, training=False)))
+        outputs = trained.head(pool(tail(activations)))
         with distribution.scope(distribution.strategy_of(trained.model)):
             behind = keras.Model(activations, outputs, name="behind_cut")
         return part(behind, CUT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import pytest
@@ -15,7 +16,7 @@ LAST_BLOCK = 3
 """Layers of the block nearest to the output."""
 
 
-def _build(
+def build(
     input_shape: tuple[int, ...], input_tensor: keras.KerasTensor, alpha: float, weights: str | None
 ) -> keras.Model:
     x = input_tensor
@@ -26,10 +27,10 @@ def _build(
     return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
 
 
-def use(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replace MobileNetV2 by it."""
+def use(monkeypatch: pytest.MonkeyPatch, build: Callable[..., keras.Model] = build) -> None:
+    """Replace MobileNetV2 by it, or by another network with the same names of blocks."""
     tiny = dataclasses.replace(
-        architectures.ARCHITECTURES["mobilenet_v2"], build=_build, blocks=((r"block_(\d+)_", r"block_\1"),)
+        architectures.ARCHITECTURES["mobilenet_v2"], build=build, blocks=((r"block_(\d+)_", r"block_\1"),)
     )
     monkeypatch.setitem(architectures.ARCHITECTURES, "mobilenet_v2", tiny)
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import List  # noqa: UP035 - TFX compares typing.List
 
 import numpy as np
@@ -18,7 +19,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ExecutionParameter
 
 from edgetune.components.common.parameters import parameters_of
-from edgetune.components.two_phase_trainer import TwoPhaseTrainer
+from edgetune.components.two_phase_trainer import TwoPhaseTrainer, executor
 from edgetune.components.two_phase_trainer.component import TwoPhaseTrainerSpec
 from edgetune.components.two_phase_trainer.executor import MODEL_PREFIX, TRAINING_PREFIX, Executor, _folders
 from edgetune.modules.conversion.convert import convert
@@ -220,6 +221,44 @@ def test_the_benefit_of_transfer_is_written_and_recorded_in_the_properties(train
         assert stored == pytest.approx(row["test_accuracy"])
     epochs = {phase["name"]: len(phase["epochs"]) for phase in trained.json("history.json")["phases"]}
     assert [row["epochs"] for row in rows[:2]] == [epochs["head"] + epochs["fine_tune"], epochs["head"]]
+
+
+def test_fixed_features_are_measured_with_the_weights_of_phase_1(monkeypatch):
+    model = tiny_model.colour_net()
+    right = model.get_weights()
+    images = np.stack([pixels for pixels, _ in tiny_model.examples(2)]).astype(np.float32)
+    labels = np.array([tiny_model.LABELS.index(label) for _, label in tiny_model.examples(2)])
+    data = SimpleNamespace(test=tf.data.Dataset.from_tensors((images, labels)))
+    always_the_same = [*(np.zeros_like(weight) for weight in right[:-1]), np.array([5.0, 0.0, 0.0], np.float32)]
+    phases = (SimpleNamespace(seconds=2.0, epochs=(1, 2)), SimpleNamespace(seconds=3.0, epochs=(1,)))
+    result = SimpleNamespace(
+        classifier=SimpleNamespace(model=model), after_head=always_the_same, frozen_seconds=(0.5, 0.25), phases=phases
+    )
+    training = TrainingSettings(baselines=("fixed_features",))
+    rows = executor._transfer(result, data, 3, MODEL, training, None, None)
+    assert [(row["name"], row["test_accuracy"]) for row in rows] == [
+        ("fine_tuned", 1.0),
+        ("fixed_features", pytest.approx(1 / 3)),
+    ]
+    assert [(row["seconds"], row["epochs"]) for row in rows] == [(5.75, 3), (2.5, 2)]
+
+
+def test_class_weights_and_label_smoothing_reach_the_loss(tmp_path, monkeypatch):
+    class CalledError(Exception):
+        pass
+
+    def called(*arguments: object) -> None:
+        raise CalledError(arguments[5])
+
+    backbone.use(monkeypatch)
+    monkeypatch.setattr(executor, "train_two_phases", called)
+    counts = {"train": [4, 2, 2], "eval": [1, 1, 1]}
+    monkeypatch.setattr(executor, "label_counts", lambda uri, split, classes: counts[split])
+    with pytest.raises(CalledError) as caught:
+        train(tmp_path, class_weights="balanced", label_smoothing=0.2)
+    [loss] = caught.value.args
+    assert loss.smoothing == 0.2
+    np.testing.assert_allclose(loss.weights, [8 / 12, 8 / 6, 8 / 6])
 
 
 def test_tensorboard_logs_exist_for_each_phase(trained):

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.models.backbone import NORMALISATION
 from edgetune.modules.models.blocks import Unfrozen, blocks, build_backbone, cut_backbone, unfreeze
+from edgetune.modules.models.classifier import stop_dropout
 from edgetune.modules.settings.architectures import ARCHITECTURES
 from edgetune.modules.settings.run import ModelSettings, Unfreeze
 from tests.tiny.built_backbones import PARAMETERS, built
@@ -90,12 +91,16 @@ def test_a_cut_inside_a_residual_block_is_detected(backbone):
                 assert leads_past(layer.output, backbone), layer.name
 
 
-def test_the_frozen_part_and_the_tail_compute_the_same_bit_for_bit(backbone):
+def test_the_backbone_and_its_two_parts_compute_the_same_bit_for_bit_in_training_too(backbone):
+    stop_dropout(backbone)  # as `build_classifier` does
     unfrozen = unfreeze(backbone, Unfreeze())
     frozen, tail = cut_backbone(backbone, unfrozen.first_block)
     images = pixels(backbone)
-    found = tail(frozen(images, training=False), training=False)
-    np.testing.assert_array_equal(found, backbone(images, training=False))
+    expected = np.asarray(backbone(images, training=False))
+    assert float(np.std(expected)) > 0
+    for training in (False, True):  # `fit` calls every layer with `training=True`
+        np.testing.assert_array_equal(tail(frozen(images, training=training), training=training), expected)
+    np.testing.assert_array_equal(backbone(images, training=True), expected)
     assert not frozen.trainable_weights
     assert [id(w) for w in tail.trainable_weights] == [id(w) for w in backbone.trainable_weights]
     assert {id(w) for w in frozen.weights} | {id(w) for w in tail.weights} == {id(w) for w in backbone.weights}

@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 
 from edgetune.modules.core.errors import TrainingError
+from edgetune.modules.models.blocks import build_backbone
+from edgetune.modules.models.weights import save_safetensors
 from edgetune.modules.settings.run import PhaseSettings, TrainingSettings
 from edgetune.modules.training import baselines
 from edgetune.modules.training import phase as phases
@@ -35,9 +37,12 @@ def test_from_scratch_trains_all_weights_including_batch_normalisation(tmp_path,
     monkeypatch.setattr(baselines, "run_phase", spy)
     data = load_datasets(str(tmp_path / "examples"), tiny_model.SIZE, settings)
     loss = keras.losses.SparseCategoricalCrossentropy()
-    classifier, phase = baselines.train_from_scratch(
-        data, len(tiny_model.LABELS), backbone.settings(), settings, loss, str(tmp_path)
-    )
+    pretrained = build_backbone(backbone.settings())
+    pretrained.set_weights([np.full(weight.shape, 0.125, np.float32) for weight in pretrained.get_weights()])
+    save_safetensors(pretrained, tmp_path / "pretrained.safetensors")
+    model = backbone.settings().model_copy(update={"weights": str(tmp_path / "pretrained.safetensors")})
+    classifier, phase = baselines.train_from_scratch(data, len(tiny_model.LABELS), model, settings, loss, str(tmp_path))
+    assert not [path for path, value in began[0].items() if np.all(value == 0.125)]  # random, not the file's
     assert (seen[0].epochs, seen[0].learning_rate) == (3, 0.01)  # as many epochs as both phases together
     found = variables(classifier.model)
     assert {path for path, value in found.items() if np.array_equal(value, began[0][path])} == set()

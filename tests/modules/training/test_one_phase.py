@@ -91,3 +91,24 @@ def test_each_epoch_trains_on_its_own_batches_once(tmp_path):
     losses = [model.evaluate(epochs.one(epoch), verbose=0)[0] for epoch in range(4)]
     assert len(set(losses)) == 4
     assert [epoch["loss"] for epoch in phase.epochs] == pytest.approx(losses, rel=1e-5)
+
+
+def test_after_half_the_patience_on_a_plateau_the_learning_rate_is_halved(tmp_path):
+    """At this rate nothing is learned, so the first epoch stays the best one."""
+    phase = phase_of(net(), epochs_of(GOOD), batches(GOOD), tmp_path, epochs=20, learning_rate=1e-9, patience=4)
+    rates = [epoch["learning_rate"] for epoch in phase.epochs]
+    assert rates == pytest.approx([1e-9, 1e-9, 1e-9, 5e-10, 5e-10], rel=1e-5)
+
+
+def test_the_penalty_of_the_weights_is_part_of_the_loss(tmp_path):
+    model = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(2, activation="softmax", kernel_regularizer=keras.regularizers.L2(0.5))]
+    )
+    plain = net()
+    plain.set_weights(model.get_weights())
+    losses = [
+        phase_of(network, epochs_of(GOOD), batches(GOOD), tmp_path, epochs=1, learning_rate=1e-9).best["loss"]
+        for network in (model, plain)
+    ]
+    penalty = 0.5 * float(np.sum(np.square(model.get_weights()[0])))
+    assert penalty > 0.1 and losses[0] - losses[1] == pytest.approx(penalty, rel=1e-4)

@@ -9,15 +9,16 @@ import keras
 import numpy as np
 import pytest
 
-from edgetune.modules.models.blocks import blocks
+from edgetune.modules.models.blocks import blocks, build_backbone
 from edgetune.modules.models.classifier import Classifier, build_classifier
+from edgetune.modules.models.weights import save_safetensors
 from edgetune.modules.settings.run import ModelSettings, TrainingSettings
 from edgetune.modules.training import phase as phases
 from edgetune.modules.training import two_phase
 from edgetune.modules.training.datasets import load_datasets
 from edgetune.modules.training.early_stopping import rank
 from edgetune.modules.training.two_phase import Folders, Result, train_two_phases
-from tests.helpers.model_state import variables
+from tests.helpers.model_state import compute_dtypes, variables
 from tests.tiny import backbone
 from tests.tiny import model as tiny_model
 
@@ -34,6 +35,7 @@ class Spied:
     before: dict[str, np.ndarray]
     after: dict[str, np.ndarray]
     rate: float
+    computed: set[str]
 
     @property
     def changed(self) -> set[str]:
@@ -83,7 +85,7 @@ def train(
         assert isinstance(part.optimizer, keras.optimizers.Adam) and part.loss is loss
         assert (part is whole) is not cached
         rate = part.optimizer.get_config()["learning_rate"]
-        spied.append(Spied(name, part.loss, before, variables(whole), rate))
+        spied.append(Spied(name, part.loss, before, variables(whole), rate, compute_dtypes(part)))
         return phase
 
     with pytest.MonkeyPatch.context() as patch:
@@ -152,6 +154,7 @@ def test_both_phases_share_the_loss_object_and_have_their_own_rate(real):
     assert (head.name, tuned.name) == ("head", "fine_tune")
     assert head.loss is tuned.loss
     assert (head.rate, tuned.rate) == (pytest.approx(0.01), pytest.approx(0.002))
+    assert head.computed == tuned.computed == {"float32"}
 
 
 def test_phase_2_begins_with_the_weights_of_phase_1(real):
@@ -239,6 +242,26 @@ def test_with_the_cache_the_same_seed_gives_the_same_cache_and_weights(tiny, exa
         np.testing.assert_array_equal(value, expected)
 
 
+def test_other_weights_have_a_cache_of_their_own(tiny, examples, tmp_path, monkeypatch):
+    class OpenedError(Exception):
+        pass
+
+    def opened(*arguments: object) -> None:
+        raise OpenedError(arguments[4])
+
+    monkeypatch.setattr(two_phase, "FrozenFeatures", opened)
+    file = str(tmp_path / "weights.safetensors")
+    keys = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        save_safetensors(build_backbone(backbone.settings()), file)
+        model = backbone.settings().model_copy(update={"weights": file})
+        with pytest.raises(OpenedError) as caught:
+            train(examples, tmp_path, training(), model, cached=True)
+        keys.append(str(caught.value))
+    assert keys[0] == keys[1] != keys[2]
+
+
 def test_without_phase_2_the_cache_contains_pooled_features_only(tiny, examples, tmp_path):
     settings = training(head={"epochs": 1}, fine_tune={"epochs": 0})
     result, _ = train(examples, tmp_path, settings, cached=True)
@@ -255,3 +278,4 @@ def test_mixed_precision_trains_in_bfloat16_and_returns_a_float32_network(tiny, 
     for path, value in variables(result.classifier.model).items():
         np.testing.assert_array_equal(value, expected[path], err_msg=path)
     assert head.changed and tuned.changed
+    assert head.computed == tuned.computed == {"bfloat16", "float32"}  # float32: the probabilities

@@ -9,7 +9,7 @@ ifneq ($(origin GPU),command line)
 GPU :=
 endif
 
-.PHONY: help setup run test large-test engine-test cloud-test image-check test-next lint docs audit sbom lock schema pretrain FORCE
+.PHONY: help setup run test large-test mutation-test engine-test cloud-test image-check test-next lint docs audit sbom lock schema pretrain FORCE
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -25,6 +25,9 @@ test: $(STAMP) ## Run the tests; ARGS="-k config" for some
 
 large-test: $(STAMP) ## Run what takes long: larger backbones, several processes, photographs of EDGETUNE_TEST_DATA=DIR (tests/helpers/photographs.py says which)
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m large $(ARGS)
+
+mutation-test: $(STAMP) ## Break each promise of tests/mutations on purpose, and check that its test fails; ARGS="--only TEXT" for some
+	.venv/bin/python -m tests.mutations.run $(ARGS)
 
 engine-test: $(STAMP) ## Run the whole demo on a Flink cluster of this machine, and compare (Java, Maven, 10 minutes)
 	.venv/bin/python -m pytest -n0 -s -m "" tests/engine/test_flink.py tests/engine/demo_on_flink.py $(ARGS)

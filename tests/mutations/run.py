@@ -4,7 +4,7 @@ python -m tests.mutations.run [--only TEXT]
 
 Each file `*.yaml` beside this one has entries of four keys: the `promise`, the `file`, `change` (a line to a line, or
 lines to lines; the first must stand in the file exactly once) and the `test` that must fail. Copies of the checkout are
-changed, never the checkout. A mutation is killed if the test ran and failed: one that cannot be collected kills nothing.
+changed, never the checkout. A mutation is killed if the test ran and failed; if it cannot be collected, it is not.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ ROOMS = {
         "models": ["core", "storage", "settings"],
         "examples": ["core", "storage", "images", "contracts"],
         "release": ["core", "storage", "contracts"],
-        "serving": ["core", "images", "contracts"],
+        "serving": ["core", "storage", "images", "contracts"],
         "litert": ["core", "contracts"],
         "training": ["core", "images", "settings", "contracts", "examples", "models"],
         "conversion": ["core", "storage", "contracts", "litert"],

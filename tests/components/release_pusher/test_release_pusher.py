@@ -30,6 +30,7 @@ from edgetune.modules.core.errors import ConfigError, PushError
 from edgetune.modules.evaluation.gates import from_json
 from edgetune.modules.release import marker
 from edgetune.modules.release.release import Places, newest
+from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.settings.run import PushSettings
 from edgetune.modules.storage import filesystem
 from tests.helpers import recorded_shards
@@ -165,6 +166,8 @@ def test_the_bundle_names_the_code_that_made_it(inputs, tmp_path):
     bundle = json.loads((push_bundle(inputs, tmp_path / "pushed") / "bundle.json").read_text())
     assert bundle["lineage"]["code"] == {"edge_evaluation": "f" * 64, "edge_model": "e" * 64}
     assert bundle["lineage"]["config_digest"] == "c" * 64
+    weights = saved_model_reader.weights_sha256(tiny_edge.saved_model())
+    assert bundle["lineage"]["weights_sha256"] == bundle["saved_model"]["weights_sha256"] == weights
 
 
 def test_the_bundle_and_its_card_show_the_gates_of_the_saved_model_and_of_each_variant(inputs, tmp_path):

@@ -16,6 +16,7 @@ from tfx.types import artifact_utils
 from edgetune.components.common import blessings, measured_files
 from edgetune.components.common.lineage import stamp, versions_of
 from edgetune.components.common.names import (
+    CONVERTED_MODEL_KEY,
     EDGE_DESTINATION,
     EDGE_MODEL_KEY,
     IMAGE_EXAMPLE_GEN,
@@ -49,6 +50,7 @@ _MADE_BY = {
     "data": "ingest_report",
     "model": MODEL_KEY,
     "model_evaluation": "model_blessing",
+    "converted_model": CONVERTED_MODEL_KEY,
     "edge_model": EDGE_MODEL_KEY,
     "edge_evaluation": "edge_evaluation",
 }

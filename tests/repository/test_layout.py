@@ -43,6 +43,7 @@ ROOMS = {
         "curated_schema": ["common"],
         "data_validation": ["common"],
         "dataset_gate": ["common"],
+        "edge_describer": ["common"],
         "edge_evaluator": ["common"],
         "edge_exporter": ["common"],
         "evaluator": ["common"],

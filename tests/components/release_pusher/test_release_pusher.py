@@ -14,6 +14,7 @@ from tfx.types import standard_artifacts
 
 from edgetune.components.common import measured_files
 from edgetune.components.common.artifacts import (
+    ConvertedModel,
     EdgeBlessing,
     EdgeEvaluation,
     EdgeModel,
@@ -206,10 +207,14 @@ def test_the_bundle_names_the_libraries_of_each_step_and_not_those_of_the_pusher
     with monkeypatch.context() as then:
         pretend(then, tensorflow="2.16.2", keras="3.6.0")
         stamp({"model": [model]}, ["tensorflow", "keras", "no-such-library"])
+        converted = ConvertedModel()
+        stamp({"converted_model": [converted]}, ["tensorflow"])
     pretend(monkeypatch, tensorflow="2.99.0", keras="3.99.0", edgetune="9.9.9")
-    folder = push_bundle({**inputs, "model": [model]}, tmp_path / "pushed")
+    folder = push_bundle({**inputs, "model": [model], "converted_model": [converted]}, tmp_path / "pushed")
     versions = json.loads((folder / "bundle.json").read_text())["lineage"]["versions"]
-    assert set(versions) == {"model", "model_evaluation", "edge_model", "edge_evaluation", "bundle"}
+    steps = {"model", "model_evaluation", "converted_model", "edge_model", "edge_evaluation", "bundle"}
+    assert set(versions) == steps
+    assert versions["converted_model"]["tensorflow"] == "2.16.2", "which converted"
     assert (versions["model"]["tensorflow"], versions["model"]["keras"]) == ("2.16.2", "3.6.0")
     assert versions["model"]["no-such-library"] is None
     assert versions["edge_evaluation"]["tensorflow"] == TENSORFLOW
@@ -355,8 +360,8 @@ ALTERED = [
     ("model/Format-Serving/variables/variables.data-00000-of-00001", "Evaluator", "TwoPhaseTrainer"),
     ("model/Format-Serving/saved_model.pb", "Evaluator", "TwoPhaseTrainer"),
     ("model/Format-Serving/assets/labels.txt", "Evaluator", "TwoPhaseTrainer"),
-    ("edge_model/model_float32.tflite", "EdgeEvaluator", "EdgeExporter"),
-    ("edge_model/labels.txt", "EdgeEvaluator", "EdgeExporter"),
+    ("edge_model/model_float32.tflite", "EdgeEvaluator", "EdgeDescriber"),
+    ("edge_model/labels.txt", "EdgeEvaluator", "EdgeDescriber"),
     ("edge_evaluation/metrics.json", "EdgeEvaluator", "EdgeEvaluator"),
     ("edge_evaluation/golden/expected.json", "EdgeEvaluator", "EdgeEvaluator"),
     ("model_evaluation/gates.json", "Evaluator", "Evaluator"),

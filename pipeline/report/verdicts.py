@@ -102,6 +102,15 @@ def serving(outcome: Outcome) -> list[str]:
         return []
 
 
+def replaced(outcome: Outcome) -> bool:
+    """Return whether a run released a version, or took it from the cache, that is not served, as after a rollback."""
+    places, version = places_of(outcome), version_of(outcome)
+    try:
+        return bool(places and version) and newest(places) != (version, version)
+    except OSError:
+        return False
+
+
 def served(places: Places, pushed: int | None) -> list[str]:
     """Say which version is served.
 

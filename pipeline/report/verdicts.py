@@ -105,9 +105,11 @@ def serving(outcome: Outcome) -> list[str]:
 def replaced(outcome: Outcome) -> bool:
     """Return whether a run released a version, or took it from the cache, that is not served, as after a rollback."""
     places, version = places_of(outcome), version_of(outcome)
+    if places is None or version is None:
+        return False
     try:
-        return bool(places and version) and newest(places) != (version, version)
-    except OSError:
+        return newest(places) != (version, version)
+    except OSError:  # nobody can tell
         return False
 
 

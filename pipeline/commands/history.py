@@ -46,7 +46,13 @@ def runs(
 
 @click.command(short_help="Release the models of an earlier version again.")
 @_of_a_workdir
-@click.option("--to", "version", type=click.IntRange(min=1), metavar="VERSION", help="The version, of `edgetune runs`.")
+@click.option(
+    "--to",
+    "version",
+    type=click.IntRange(min=1),
+    metavar="VERSION",
+    help="The version, one that `edgetune runs` lists.  [required]",
+)
 def rollback(
     config: Path | None, data: str | None, overrides: tuple[str, ...], workdir: Path, as_json: bool, version: int | None
 ) -> None:

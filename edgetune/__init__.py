@@ -79,6 +79,7 @@ _HOMES = {
     # On Kubeflow and Vertex, TFX finds the class of an artifact by the name of its type, `edgetune.EdgeModel`, which
     # may have one dot only.
     "edgetune.components.common.artifacts": (
+        "ConvertedModel",
         "CrossValidation",
         "DatasetFindings",
         "EdgeBlessing",

@@ -12,6 +12,7 @@ from tfx.proto import transform_pb2
 
 from edgetune.components.common.names import (
     BLESSING_KEY,
+    CONVERTED_MODEL_KEY,
     CROSS_VALIDATION_KEY,
     EDGE_MODEL_KEY,
     EVALUATION_KEY,
@@ -25,6 +26,7 @@ from edgetune.components.cross_validator import CrossValidator
 from edgetune.components.curated_schema.component import CuratedSchema
 from edgetune.components.data_validation.component import ExampleValidator, StatisticsGen
 from edgetune.components.dataset_gate import DatasetGate
+from edgetune.components.edge_describer import EdgeDescriber
 from edgetune.components.edge_evaluator import EdgeEvaluator
 from edgetune.components.edge_exporter import EdgeExporter
 from edgetune.components.evaluator import Evaluator
@@ -167,7 +169,9 @@ def create_pipeline(
     edge_exporter = EdgeExporter(
         model=model, transformed_examples=transform.outputs["transformed_examples"], settings=settings.edge
     )
-    edge_model = edge_exporter.outputs[EDGE_MODEL_KEY]
+    converted_model = edge_exporter.outputs[CONVERTED_MODEL_KEY]
+    edge_describer = EdgeDescriber(converted_model=converted_model, settings=settings.edge)
+    edge_model = edge_describer.outputs[EDGE_MODEL_KEY]
     edge_evaluator = EdgeEvaluator(
         edge_model=edge_model,
         model=model,
@@ -191,14 +195,15 @@ def create_pipeline(
         after=destinations.after,
         pipeline_name=settings.name,
         config_digest=config_digest(settings),
+        converted_model=converted_model,
         ingest_report=example_gen.outputs[REPORT_KEY],
         push=settings.push,
         edge=settings.edge,
         card=settings.card,
     )
     nodes: list[BaseNode | None] = [example_gen, schema_gen, statistics_gen, validator, baseline_statistics, gate]
-    nodes += [transform, trainer, cross_validator, baseline, evaluator, infra_validator, edge_exporter, edge_evaluator]
-    nodes += [release_pusher]
+    nodes += [transform, trainer, cross_validator, baseline, evaluator, infra_validator]
+    nodes += [edge_exporter, edge_describer, edge_evaluator, release_pusher]
     return Pipeline(
         pipeline_name=settings.name,
         pipeline_root=destinations.root,

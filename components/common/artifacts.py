@@ -27,8 +27,14 @@ class CrossValidation(Artifact):
     TYPE_NAME = "edgetune.CrossValidation"
 
 
+class ConvertedModel(Artifact):
+    """EdgeExporter's models, without metadata: `model_<variant>.tflite` for each variant, and `labels.txt`."""
+
+    TYPE_NAME = "edgetune.ConvertedModel"
+
+
 class EdgeModel(Artifact):
-    """EdgeExporter's models: `model_<variant>.tflite` for each variant, and `labels.txt`."""
+    """EdgeDescriber's models, with metadata: `model_<variant>.tflite` for each variant, and `labels.txt`."""
 
     TYPE_NAME = "edgetune.EdgeModel"
 

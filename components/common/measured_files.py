@@ -104,5 +104,5 @@ def _digests() -> Iterator[tuple[str, str, str]]:
         yield SAVED_MODEL, blessing, names.TWO_PHASE_TRAINER
     yield MODEL_EVALUATION, blessings.MODEL_BLESSING, names.EVALUATOR
     yield INFRA_EVALUATION, blessings.INFRA_BLESSING, names.INFRA_VALIDATOR
-    yield EDGE_MODEL, blessings.EDGE_BLESSING, names.EDGE_EXPORTER
+    yield EDGE_MODEL, blessings.EDGE_BLESSING, names.EDGE_DESCRIBER
     yield EDGE_EVALUATION, blessings.EDGE_BLESSING, names.EDGE_EVALUATOR

@@ -54,7 +54,7 @@ class EdgeEvaluator(base_component.BaseComponent):
 
     ```
     edge_evaluator = EdgeEvaluator(
-        edge_model=edge_exporter.outputs["edge_model"],
+        edge_model=edge_describer.outputs["edge_model"],
         model=trainer.outputs["model"],
         examples=example_gen.outputs["examples"],
         settings=settings.edge,

@@ -123,7 +123,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 def _check_variants(edge_model: types.Artifact) -> None:
-    """Check that the artifact has the models that EdgeExporter recorded on it, and no others.
+    """Check that the artifact has the models that EdgeDescriber recorded on it, and no others.
 
     Raises:
         ExportError: A model is missing, or was not written with the artifact.

@@ -7,16 +7,16 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
-from edgetune.components.common.artifacts import EdgeModel
-from edgetune.components.common.names import EDGE_MODEL_KEY, MODEL_KEY
+from edgetune.components.common.artifacts import ConvertedModel
+from edgetune.components.common.names import CONVERTED_MODEL_KEY, MODEL_KEY
 from edgetune.components.common.parameters import parameters_of
 from edgetune.components.edge_exporter import executor
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
 from edgetune.modules.settings.run import EdgeSettings, flatten
 
-# Thresholds are left out: changing one changes the verdict, not the models.
-USED = ("variants", "representative_images", "description", "author", "license")
+# Thresholds are left out, which change the verdict and not the models, and the texts, which EdgeDescriber writes.
+USED = ("variants", "representative_images")
 
 
 class EdgeExporterSpec(types.ComponentSpec):
@@ -31,17 +31,17 @@ class EdgeExporterSpec(types.ComponentSpec):
         MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
         "transformed_examples": ChannelParameter(type=standard_artifacts.Examples),
     }
-    OUTPUTS = {EDGE_MODEL_KEY: ChannelParameter(type=EdgeModel)}
+    OUTPUTS = {CONVERTED_MODEL_KEY: ChannelParameter(type=ConvertedModel)}
 
 
 class EdgeExporter(base_component.BaseComponent):
     """A TFX component that converts a SavedModel into LiteRT models for phones.
 
-    It converts the signature `edge` into every variant in the settings, in a child process, and writes the class names
-    and a description into each file. Quantization is calibrated on images of the `train` split, equally many of each
-    class. EdgeEvaluator measures the models; nothing is pushed without it. The component fails if the converter fails,
-    or if a file does not meet the needs of clients: an operation that is not built in, a second subgraph, a wrong input
-    or output, or floating point inside `int8`.
+    It converts the signature `edge` into every variant in the settings, in a child process. Class names and texts are
+    written into the files by EdgeDescriber. Quantization is calibrated on images of the `train` split, equally many of
+    each class. EdgeEvaluator measures the models; nothing is pushed without it. The component fails if the converter
+    fails, or if a file does not meet the needs of clients: an operation that is not built in, a second subgraph, a
+    wrong input or output, or floating point inside `int8`.
 
     ```
     edge_exporter = EdgeExporter(
@@ -52,7 +52,7 @@ class EdgeExporter(base_component.BaseComponent):
     ```
 
     Component `outputs` contains:
-     - `edge_model`: Channel of type `EdgeModel`: `model_<variant>.tflite` for each variant, and `labels.txt`.
+     - `converted_model`: Channel of type `ConvertedModel`: `model_<variant>.tflite` for each variant, and `labels.txt`.
     """
 
     SPEC_CLASS = EdgeExporterSpec
@@ -66,13 +66,13 @@ class EdgeExporter(base_component.BaseComponent):
         Args:
             model: Channel of type `Model`, with signatures as in `modules.contracts.signatures`.
             transformed_examples: Channel of type `Examples`, with a split `train`.
-            settings: Variants, number of representative images, and the description of the model.
+            settings: Variants, and number of representative images.
         """
         values = flatten(settings)
         spec = EdgeExporterSpec(
             model=model,
             transformed_examples=transformed_examples,
-            edge_model=types.Channel(type=EdgeModel),
+            converted_model=types.Channel(type=ConvertedModel),
             code_digest=code_digest(executor.__name__),
             library_versions=library_versions(executor.LIBRARIES),
             **{name: values[name] for name in USED},

@@ -12,7 +12,7 @@ from tfx.utils import path_utils
 
 from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.names import EDGE_MODEL_KEY, MODEL_KEY
+from edgetune.components.common.names import CONVERTED_MODEL_KEY, MODEL_KEY
 from edgetune.components.common.outputs import empty
 from edgetune.modules.contracts.bundle import model_file
 from edgetune.modules.contracts.signatures import LABELS_FILE
@@ -20,20 +20,18 @@ from edgetune.modules.conversion.convert import convert
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.examples.calibration_images import representative_images
 from edgetune.modules.litert import inspection
-from edgetune.modules.litert.metadata import Description, add_metadata
 from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.settings.base import as_list
 
-NAME = "image_classifier"
 LIBRARIES = (
     "tensorflow",  # converts and quantizes
-    "ai-edge-litert",  # has the schema of the files
+    "ai-edge-litert",  # has the schema by which the files are checked
     "numpy",  # equalizes the weights before they are quantized
 )
 
 
 class Executor(base_executor.BaseExecutor):
-    """Converts the model, checks each variant, adds metadata, and writes the files."""
+    """Converts the model, checks each variant, and writes the files."""
 
     def Do(
         self,
@@ -53,7 +51,7 @@ class Executor(base_executor.BaseExecutor):
         check_examples(input_dict["transformed_examples"])
         saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
         examples = artifact_utils.get_single_uri(input_dict["transformed_examples"])
-        edge_model = artifact_utils.get_single_instance(output_dict[EDGE_MODEL_KEY])
+        converted = artifact_utils.get_single_instance(output_dict[CONVERTED_MODEL_KEY])
 
         labels = saved_model_reader.read_labels(saved_model)
         image_size, classes = saved_model_reader.edge_shape(saved_model)
@@ -62,16 +60,15 @@ class Executor(base_executor.BaseExecutor):
             raise ExportError(f"{saved_model}: {len(labels)} labels for {classes} outputs", remedy)
         images = representative_images(examples, image_size, exec_properties["representative_images"])
         variants = as_list(exec_properties["variants"])
-        about = Description(NAME, *(exec_properties[name] for name in ("description", "author", "license")))
-        tf.io.gfile.makedirs(edge_model.uri)
+        tf.io.gfile.makedirs(converted.uri)
         for variant, content in convert(saved_model, variants, images).items():
             facts = inspection.inspect(content)
             if problems := inspection.problems(facts, variant, image_size, classes):
                 remedy = "change the model, or leave the variant out of edge.variants"
                 raise ExportError(f"edge variant {variant}: {'; '.join(problems)}", remedy)
-            with tf.io.gfile.GFile(f"{edge_model.uri}/{model_file(variant)}", "wb") as file:
-                file.write(add_metadata(content, labels, about))
-        with tf.io.gfile.GFile(f"{edge_model.uri}/{LABELS_FILE}", "wb") as file:
+            with tf.io.gfile.GFile(f"{converted.uri}/{model_file(variant)}", "wb") as file:
+                file.write(content)
+        with tf.io.gfile.GFile(f"{converted.uri}/{LABELS_FILE}", "wb") as file:
             file.write("".join(f"{label}\n" for label in labels).encode())
-        edge_model.set_string_custom_property("variants", ", ".join(variants))
-        edge_model.set_string_custom_property("code_digest", exec_properties["code_digest"])
+        converted.set_string_custom_property("variants", ", ".join(variants))
+        converted.set_string_custom_property("code_digest", exec_properties["code_digest"])

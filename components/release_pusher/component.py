@@ -10,6 +10,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from edgetune.components.common.artifacts import (
+    ConvertedModel,
     EdgeBlessing,
     EdgeEvaluation,
     EdgeModel,
@@ -19,6 +20,7 @@ from edgetune.components.common.artifacts import (
 )
 from edgetune.components.common.names import (
     AFTER,
+    CONVERTED_MODEL_KEY,
     EDGE_DESTINATION,
     EDGE_MODEL_KEY,
     MODEL_KEY,
@@ -55,6 +57,7 @@ class ReleasePusherSpec(types.ComponentSpec):
         MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
         "infra_blessing": ChannelParameter(type=InfraBlessing),
+        CONVERTED_MODEL_KEY: ChannelParameter(type=ConvertedModel, optional=True),
         "ingest_report": ChannelParameter(type=IngestReport, optional=True),
     }
     OUTPUTS = {
@@ -75,7 +78,7 @@ class ReleasePusher(base_component.BaseComponent):
 
     ```
     release_pusher = ReleasePusher(
-        edge_model=edge_exporter.outputs["edge_model"],
+        edge_model=edge_describer.outputs["edge_model"],
         edge_evaluation=edge_evaluator.outputs["evaluation"],
         edge_blessing=edge_evaluator.outputs["blessing"],
         model=trainer.outputs["model"],
@@ -109,6 +112,7 @@ class ReleasePusher(base_component.BaseComponent):
         edge_destination: str,
         pipeline_name: str,
         config_digest: str,
+        converted_model: types.BaseChannel | None = None,
         ingest_report: types.BaseChannel | None = None,
         push: PushSettings | None = None,
         edge: EdgeSettings | None = None,
@@ -129,6 +133,8 @@ class ReleasePusher(base_component.BaseComponent):
                 release `<folder>/releases/<version>.json`.
             pipeline_name: Written into the bundle's lineage.
             config_digest: Digest of the run's configuration, written into the bundle's lineage.
+            converted_model: Channel of type `ConvertedModel`, from which the edge model was made: it has code and
+                library versions of the conversion, for the bundle's lineage.
             ingest_report: Channel of type `IngestReport`, from ImageExampleGen: the source of the image counts in the
                 model card and of the read settings in `bundle.json`.
             push: Key and tool for signing; by default neither model is signed.
@@ -142,7 +148,8 @@ class ReleasePusher(base_component.BaseComponent):
         if not saved_model_destination or not edge_destination:
             raise ValueError("ReleasePusher needs two destinations: folders or URLs of versions")
         push, about = push or PushSettings(), flatten(card or CardSettings()) | flatten(edge or EdgeSettings())
-        optional: dict[str, Any] = {"ingest_report": ingest_report} if ingest_report is not None else {}
+        given = {CONVERTED_MODEL_KEY: converted_model, "ingest_report": ingest_report}
+        optional: dict[str, Any] = {key: channel for key, channel in given.items() if channel is not None}
         optional |= {"sign_key": push.sign_key} if push.sign_key is not None else {}
         optional |= {AFTER: after} if after is not None else {}
         spec = ReleasePusherSpec(

@@ -16,6 +16,7 @@ from tfx.types import artifact_utils
 from edgetune.components.common import blessings, measured_files
 from edgetune.components.common.lineage import stamp, versions_of
 from edgetune.components.common.names import (
+    CONVERTED_MODEL_KEY,
     EDGE_DESTINATION,
     EDGE_MODEL_KEY,
     IMAGE_EXAMPLE_GEN,
@@ -49,6 +50,7 @@ _MADE_BY = {
     "data": "ingest_report",
     "model": MODEL_KEY,
     "model_evaluation": "model_blessing",
+    "converted_model": CONVERTED_MODEL_KEY,
     "edge_model": EDGE_MODEL_KEY,
     "edge_evaluation": "edge_evaluation",
 }
@@ -91,13 +93,20 @@ class Executor(base_executor.BaseExecutor):
         with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
             copies = measured_files.fetch(input_dict, Path(folder))
             sources = {EDGE: f"{folder}/bundle", SAVED_MODEL: copies[measured_files.SAVED_MODEL]}
-            _write(Path(sources[EDGE]), input_dict, exec_properties, copies, versions_of(outputs[EDGE]))
+            lineage = _write(Path(sources[EDGE]), input_dict, exec_properties, copies, versions_of(outputs[EDGE]))
             if key := exec_properties.get("sign_key"):
                 for source in sources.values():
                     sign(Path(source), key, exec_properties["sign_tool"])
             made_of = {key: artifacts[0].id for key, artifacts in input_dict.items() if artifacts}
             evaluation = blessings.evaluation_of(input_dict)
-            made = release(sources, places, exec_properties["pipeline_name"], made_of, evaluation)
+            made = release(
+                sources,
+                places,
+                exec_properties["pipeline_name"],
+                made_of,
+                evaluation,
+                weights_sha256=lineage.weights_sha256,
+            )
         if reason := replaced(places, made.version):
             logging.info("not released again: %s", reason)
             for output in outputs.values():
@@ -112,8 +121,8 @@ def _write(
     exec_properties: dict[str, Any],
     copies: dict[str, str],
     versions: dict[str, str | None] | None,
-) -> None:
-    """Write the bundle from copies of what was measured."""
+) -> Lineage:
+    """Write the bundle from copies of what was measured, and return its lineage."""
     evaluation = copies[measured_files.EDGE_EVALUATION]
     metrics = read_metrics(evaluation)
     lineage = Lineage(
@@ -121,6 +130,7 @@ def _write(
         config_digest=_config_digest(exec_properties),
         saved_model_sha256=metrics["saved_model"]["sha256"],
         test_data_sha256=metrics["test"]["sha256"],
+        weights_sha256=metrics["saved_model"]["weights_sha256"],
         data_digest=inputs["edge_evaluation"][0].get_string_custom_property("data_digest"),
         code=_code(inputs),
         versions={**_versions(inputs), "bundle": versions},
@@ -131,6 +141,7 @@ def _write(
     judged = (measured_files.MODEL_EVALUATION, measured_files.INFRA_EVALUATION)
     gates = as_json(gate for key in judged for gate in read_gates(copies[key]))
     write_bundle(folder, copies[measured_files.EDGE_MODEL], evaluation, lineage, about, images, reading, gates)
+    return lineage
 
 
 def _ingest(inputs: dict[str, list[types.Artifact]]) -> dict[str, Any]:

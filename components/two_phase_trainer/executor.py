@@ -23,13 +23,20 @@ from tfx.utils import path_utils
 
 from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.names import HISTORY_FILE, MODEL_KEY, MODEL_RUN_KEY, TEMPERATURE, TRANSFER_FILE
+from edgetune.components.common.names import (
+    HISTORY_FILE,
+    MODEL_KEY,
+    MODEL_RUN_KEY,
+    TEMPERATURE,
+    TRANSFER_FILE,
+    WEIGHTS_SHA256,
+)
 from edgetune.components.common.outputs import empty
 from edgetune.modules.core import progress
 from edgetune.modules.core.package_paths import located
 from edgetune.modules.evaluation.calibration import cross_entropy, expected_calibration_error, reliability
 from edgetune.modules.examples.label_counts import check_labels, label_counts
-from edgetune.modules.serving import export
+from edgetune.modules.serving import export, saved_model
 from edgetune.modules.settings.run import ModelSettings, TrainingSettings, unflatten
 from edgetune.modules.training import baselines, devices, distribution, temperature
 from edgetune.modules.training.datasets import Datasets, load_datasets
@@ -112,6 +119,7 @@ class Executor(BaseExecutor):
                 progress.report("writing the SavedModel")
                 serving_dir = path_utils.serving_model_dir(model_artifact.uri)
                 export.export_saved_model(result.classifier.model, transform, model.image_size, serving_dir)
+                model_artifact.set_string_custom_property(WEIGHTS_SHA256, saved_model.weights_sha256(serving_dir))
                 if training.baselines:
                     rows = _transfer(result, data, len(labels), model, training, loss, folders)
                     _write(f"{run.uri}/{TRANSFER_FILE}", rows)

@@ -180,6 +180,9 @@ lower; it was not measured.
 - version: the name of this folder where it was released; the highest number in `releases/` beside it is served
 - digest of the configuration: `{{ lineage.config_digest }}`
 - digest of the server model: `{{ lineage.saved_model_sha256 }}`
+{% if lineage.get("weights_sha256") %}
+- digest of its weights and class names: `{{ lineage.weights_sha256 }}`
+{% endif %}
 {% if lineage.get("data_digest") %}
 - digest of all images: `{{ lineage.data_digest }}`
 {% endif %}

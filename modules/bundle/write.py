@@ -45,6 +45,8 @@ class Lineage:
     no record, as those of edgetune 0.1.0."""
     data_digest: str = ""
     """ImageExampleGen's digest of the pixels and labels of all splits; empty if it is not recorded."""
+    weights_sha256: str = ""
+    """Digest of the values of all variables and of the class names; empty if it was not measured."""
 
 
 def read_metrics(evaluation: str) -> dict[str, Any]:

@@ -117,8 +117,8 @@ def evaluate(
 
     Returns:
         The content of `metrics.json`: `blessed`, `reasons`, `labels`, `image_size`, `test` (`images`, `sha256`),
-        `thresholds`, `runtime`, `threads`, `saved_model` (`accuracy`, `per_class`, `sha256`), `calibration`
-        (`Confidence.of_saved_model`) and `variants`, by name.
+        `thresholds`, `runtime`, `threads`, `saved_model` (`accuracy`, `per_class`, `sha256`, `weights_sha256`),
+        `calibration` (`Confidence.of_saved_model`) and `variants`, by name.
 
     Raises:
         ExportError: The SavedModel is missing or has no signature `edge`.
@@ -175,7 +175,11 @@ def evaluate(
         "thresholds": dataclasses.asdict(thresholds) | {"required": list(thresholds.required)},
         "runtime": runtime(),
         "threads": cores(),
-        "saved_model": {**reference.metrics(), "sha256": folder_digest(saved_model)},
+        "saved_model": {
+            **reference.metrics(),
+            "sha256": folder_digest(saved_model),
+            "weights_sha256": saved_model_reader.weights_sha256(saved_model),
+        },
         "calibration": confidence.of_saved_model(),
         "variants": described,
     }

@@ -76,6 +76,8 @@ class Release(_Strict):
     """Ids in ML Metadata of what was released: the artifacts by input key of the component."""
     evaluation: str = ""
     """Folder or URL of the evaluation by which the Evaluator blessed the model; empty if it is not known."""
+    weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    """Digest of the SavedModel's weights and class names; empty if it is not known."""
     edge: Delivered
     saved_model: Delivered
 

@@ -53,12 +53,14 @@ def release(
     evaluation: str = "",
     rollback_to: int | None = None,
     expected: Mapping[str, Mapping[str, str]] | None = None,
+    weights_sha256: str = "",
 ) -> Release:
     """Release two folders as the next version of both models.
 
     If the newest release has exactly these files, it is this release, and nothing is written: an interrupted run that
     is repeated does not release its models twice. Nothing is written either if a rollback is the newest release and
-    replaced this SavedModel: a rollback lasts until there is another model. The release that it replaced is returned.
+    replaced this SavedModel, or one with these weights: a rollback lasts until there is another model. The release that
+    it replaced is returned.
 
     Args:
         sources: The folder of each model, local or a URL, by the names `EDGE` and `SAVED_MODEL`.
@@ -68,6 +70,8 @@ def release(
         evaluation: Folder or URL of the evaluation by which the Evaluator blessed the model, for the marker.
         rollback_to: The earlier version whose files these are.
         expected: SHA-256 of all files by relative path by model, if it is known.
+        weights_sha256: `modules.serving.saved_model.weights_sha256` of the SavedModel, empty if it is not known. Files
+            of equal models differ if each was exported by a process of its own.
 
     Raises:
         PushError: A destination cannot be written, or files are not those that are expected; what was written is
@@ -89,8 +93,10 @@ def release(
     complete(places)
     try:
         _sweep(folders)
-        if rollback_to is None and (earlier := _same_as_newest(folders, files) or _rolled_back(folders, files)):
-            return earlier
+        if rollback_to is None:
+            earlier = _same_as_newest(folders, files) or _rolled_back(folders, files[SAVED_MODEL], weights_sha256)
+            if earlier:
+                return earlier
         above = max([*marker.released(bundles), *marker.released(bundles, intent=True)], default=0)
         copies = claim([(folders[name], files[name], LAST[name]) for name in folders], above)
     except OSError as error:
@@ -105,6 +111,7 @@ def release(
         rollback_to=rollback_to,
         inputs=dict(inputs or {}),
         evaluation=evaluation,
+        weights_sha256=weights_sha256,
         edge=delivered[EDGE],
         saved_model=delivered[SAVED_MODEL],
     )
@@ -230,20 +237,19 @@ def replaced(places: Places, version: int) -> str | None:
     return f"version {last.version}, a rollback to {last.rollback_to}, replaced version {version}, which has this model"
 
 
-def _rolled_back(folders: Mapping[str, str], files: Mapping[str, Mapping[str, str]]) -> Release | None:
+def _rolled_back(folders: Mapping[str, str], files: Mapping[str, str], weights: str) -> Release | None:
     """Return the release of this SavedModel that was replaced by a rollback, if that is what is served."""
     bundles = folders[EDGE]
     last = _newest_marker(bundles)
     if last is None or last.rollback_to is None or not _is_newest(folders, last.version):
         return None
-    wanted = _unsigned(files[SAVED_MODEL])
-    if _unsigned(last.saved_model.files) == wanted:
+    if _has_model(last, files, weights):
         return None
     for version in reversed(marker.released(bundles)):
         if last.rollback_to < version < last.version:
             with contextlib.suppress(PushError):
                 found = marker.read(bundles, version)
-                if _unsigned(found.saved_model.files) == wanted:
+                if _has_model(found, files, weights):
                     return found
     return None
 
@@ -258,6 +264,12 @@ def _newest_marker(bundles: str) -> Release | None:
 
 def _is_newest(folders: Mapping[str, str], version: int) -> bool:
     return all(filesystem.versions(folder)[-1:] == [version] for folder in folders.values())
+
+
+def _has_model(made: Release, files: Mapping[str, str], weights: str) -> bool:
+    """Return whether a release is of this SavedModel: the same files, signatures aside, or the same weights."""
+    same_weights = bool(weights) and made.weights_sha256 == weights
+    return same_weights or _unsigned(made.saved_model.files) == _unsigned(files)
 
 
 def _unsigned(files: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,9 @@
-"""Read the edge signature's shape and the class names of a SavedModel without loading it."""
+"""Read the edge signature's shape, the class names and the weights of a SavedModel without loading it."""
 
 from __future__ import annotations
+
+import hashlib
+import json
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -8,8 +11,11 @@ from tensorflow.core.protobuf import saved_model_pb2
 from edgetune.modules.contracts.signatures import EDGE, IMAGE, LABELS_FILE, PROBABILITIES
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.images.decode import CHANNELS
+from edgetune.modules.storage import filesystem
 
 SAVED_MODEL_FILE = "saved_model.pb"
+# TensorFlow's description of the objects that hold the variables; names in it have counters of the process.
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 def edge_shape(saved_model: str) -> tuple[int, int]:
@@ -46,3 +52,30 @@ def read_labels(saved_model: str) -> list[str]:
     """Return the class names in the order of the model's outputs, from the vocabulary inside a SavedModel."""
     with tf.io.gfile.GFile(f"{saved_model}/assets/{LABELS_FILE}") as file:
         return file.read().splitlines()
+
+
+def weights_sha256(saved_model: str) -> str:
+    """Return the SHA-256 of name, type, shape and values of all variables, and of the assets: 64 hexadecimal digits.
+
+    It is equal for equal trainings. The digest of all files is not: TensorFlow numbers the functions in
+    `saved_model.pb` and the objects in `variables/` by counters of the process that writes them. The graph itself,
+    which says how images are read, does not count.
+
+    Raises:
+        OSError: An asset cannot be read.
+        tensorflow.errors.OpError: The variables cannot be read.
+    """
+    total = hashlib.sha256()
+    reader = tf.train.load_checkpoint(f"{saved_model}/variables/variables")
+    for name in sorted(set(reader.get_variable_to_shape_map()) - {_OBJECT_GRAPH}):
+        values = reader.get_tensor(name)
+        content = repr(values.tolist()).encode() if values.dtype == object else values.tobytes()
+        _add(total, [name, values.dtype.name, *values.shape], content)
+    for name in filesystem.files_of(f"{saved_model}/assets"):
+        _add(total, [f"assets/{name}"], filesystem.read(f"{saved_model}/assets/{name}"))
+    return total.hexdigest()
+
+
+def _add(total: hashlib._Hash, what: list[str | int], content: bytes) -> None:
+    """Add one item so that no two different sequences of items are the same bytes."""
+    total.update(json.dumps([*what, len(content)]).encode() + b"\n" + content)

@@ -176,6 +176,8 @@ class ComponentResources(Settings):
     """Asks the SavedModel in a process of its own, on the CPU."""
     EdgeExporter: Resources = Resources()
     """Converts to LiteRT."""
+    EdgeDescriber: Resources = Resources()
+    """Writes class names and texts into the LiteRT models."""
     EdgeEvaluator: Resources = Resources()
     """Evaluates the LiteRT models, in an interpreter that runs on the CPU."""
     ReleasePusher: Resources = Resources()

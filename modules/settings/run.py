@@ -110,11 +110,11 @@ class EdgeSettings(Settings):
     representative_images: Positive = 100
     """Number of images of the train split that calibrate the quantization."""
     description: str = "Image classifier"
-    """Purpose of the model, written into its metadata."""
+    """Purpose of the model, written into its metadata and the model card."""
     author: str = ""
-    """Author of the model, written into its metadata."""
+    """Author of the model, written into its metadata and the model card."""
     license: str = ""
-    """Licence of the model, written into its metadata."""
+    """Licence of the model, written into its metadata and the model card."""
 
     @model_validator(mode="after")
     def _required_is_made(self) -> EdgeSettings:

@@ -12,13 +12,15 @@ import fcntl
 import os
 import re
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 QUIET_SECONDS = 3600
-_RUN = "edgetune-run-"
+# With the name of the machine: on NFS without locks between machines, those of others would look dead.
+_RUN = f"edgetune-run-{re.sub('[^A-Za-z0-9.]', '_', socket.gethostname())}-"
 _PART = re.compile(r"\.(\d+)\.part")
 _FILE = re.compile(r"\.\d+\.[0-9a-f]{32}\.part")
 
@@ -35,7 +37,7 @@ def mark(folder: Path) -> int:
 def temporary_folder() -> Iterator[Path]:
     """Make a folder for all temporary files of this process, mark it, and remove it with all that is in it at the end.
 
-    Those of dead processes of this user, beside it, are removed first.
+    Those of dead processes of this user on this machine, beside it, are removed first.
 
     Raises:
         OSError: No folder for temporary files can be written.

@@ -46,15 +46,23 @@ def runs(
 
 @click.command(short_help="Release the models of an earlier version again.")
 @_of_a_workdir
-@click.option("--to", "version", type=click.IntRange(min=1), required=True, metavar="VERSION", help="The version.")
+@click.option(
+    "--to",
+    "version",
+    type=click.IntRange(min=1),
+    metavar="VERSION",
+    help="The version, one that `edgetune runs` lists.  [required]",
+)
 def rollback(
-    config: Path | None, data: str | None, overrides: tuple[str, ...], workdir: Path, as_json: bool, version: int
+    config: Path | None, data: str | None, overrides: tuple[str, ...], workdir: Path, as_json: bool, version: int | None
 ) -> None:
     """Release both models of an earlier version again, under a new and higher number, which servers take.
 
     Refused if the version was not blessed by all gates, or if one of its files is not as it was delivered. The rollback
     lasts until a run has another model to release.
     """
+    if version is None:
+        raise click.UsageError("Missing option '--to VERSION': `edgetune runs` lists the versions.")
     from edgetune.modules.release.marker import as_json as document
     from edgetune.pipeline.history.rollback import rollback as roll_back
 

@@ -39,9 +39,9 @@ def lineage(settings: RunSettings, workdir: Path, what: str) -> dict[str, Any]:
         `bundle`, its folder, and `version`, `released` (UTC, ISO 8601), `rollback_to`, `replaced` (the version before
         it), `digests` (SHA-256 of all files, by model) and `altered` (bundle files that are not as they were
         released): None if the bundle is of no release that is known here. `data`: `digest`, and `images` by class by
-        split; `configuration`, `saved_model` and `test_data`: digests; `code`: digests by step; `versions`: library
-        versions by step; `gates`, as in `bundle.json`. `executions`, the oldest first: `component`, `execution` (its id
-        in ML Metadata), `run`, `started`, `seconds`, `blessed` (None if it is not a gate), `code_digest`,
+        split; `configuration`, `saved_model`, `weights` and `test_data`: digests; `code`: digests by step; `versions`:
+        library versions by step; `gates`, as in `bundle.json`. `executions`, the oldest first: `component`, `execution`
+        (its id in ML Metadata), `run`, `started`, `seconds`, `blessed` (None if it is not a gate), `code_digest`,
         `library_versions` and `properties`; empty if ML Metadata does not have the version.
 
     Raises:
@@ -70,6 +70,7 @@ def lineage(settings: RunSettings, workdir: Path, what: str) -> dict[str, Any]:
         "data": {"digest": origin.get("data_digest"), "images": content.get("images")},
         "configuration": origin.get("config_digest"),
         "saved_model": origin.get("saved_model_sha256"),
+        "weights": origin.get("weights_sha256"),
         "test_data": origin.get("test_data_sha256"),
         "code": origin.get("code"),
         "versions": origin.get("versions"),
@@ -96,6 +97,7 @@ def as_text(found: Mapping[str, Any]) -> list[str]:
     lines.append(f"data           {_short(found['data']['digest'])}  {images or 'number of images not recorded'}")
     lines.append(f"configuration  {_short(found['configuration'])}")
     lines.append(f"SavedModel     {_short(found['saved_model'])}")
+    lines.append(f"weights        {_short(found['weights'])}")
     lines += [f"code           {_short(digest)}  {shown(step)}" for step, digest in _mapping(found["code"]).items()]
     for step, versions in _mapping(found["versions"]).items():
         listed = ", ".join(f"{name} {version}" for name, version in _mapping(versions).items()) or "not recorded"

@@ -12,10 +12,11 @@ from edgetune.modules.release.marker import Release
 from edgetune.modules.release.release import altered, complete, newest, release
 from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.storage.digests import digest_of
+from edgetune.pipeline.history.runs import records
 from edgetune.pipeline.local import places
 from edgetune.pipeline.local.runner import only_run_in
 from edgetune.pipeline.metadata.releases import find, not_blessed, record, record_missing
-from edgetune.pipeline.metadata.store import connection, open_store
+from edgetune.pipeline.metadata.store import connection
 
 
 def rollback(settings: RunSettings, workdir: Path, version: int) -> Release:
@@ -37,7 +38,7 @@ def rollback(settings: RunSettings, workdir: Path, version: int) -> Release:
     workdir = workdir.resolve()  # as runs record the paths of what is in it
     config = connection(settings.state.metadata, places.metadata_db(settings, workdir))
     pushed = places.pushed(settings, workdir)
-    store = open_store(config)  # before the lock, which makes the workdir
+    store = records(settings, workdir)  # before the lock, which makes the workdir
     with only_run_in(workdir):
         complete(pushed)
         record_missing(config, settings.name, pushed)
@@ -54,7 +55,9 @@ def rollback(settings: RunSettings, workdir: Path, version: int) -> Release:
         for name, part in old.parts().items():
             _check(sources[name], part, recorded.digests.get(name, ""))
         files = {name: part.files for name, part in old.parts().items()}
-        made = release(sources, pushed, settings.name, recorded.inputs, old.evaluation, version, files)
+        made = release(
+            sources, pushed, settings.name, recorded.inputs, old.evaluation, version, files, old.weights_sha256
+        )
         record(config, settings.name, made, recorded.inputs, pushed, names.ROLLBACK)
     logging.info("rolled back to %d as version %d", version, made.version)
     return made

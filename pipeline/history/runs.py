@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from edgetune.modules.core.errors import PushError
+from edgetune.modules.core.errors import ConfigError, PushError
 from edgetune.modules.release import marker
 from edgetune.modules.release.release import Places, newest, uncompletable
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.local import places
-from edgetune.pipeline.metadata.outcome import FAILED, Outcome, read_outcomes
+from edgetune.pipeline.local.runner import is_in_use
+from edgetune.pipeline.metadata.outcome import FAILED, GATES, NOT_RUN, Outcome, pipeline_names, read_outcomes
 from edgetune.pipeline.metadata.pushes import version_of
 from edgetune.pipeline.metadata.store import connection, open_store
 from edgetune.pipeline.report.artifacts import Absent
 from edgetune.pipeline.report.verdicts import gates
 from edgetune.pipeline.report.words import interval, percent
 
-BLESSED, REFUSED, FAILED_RUN, INTERRUPTED = "blessed", "refused", "failed", "interrupted"
+BLESSED, REFUSED, FAILED_RUN, INTERRUPTED, RUNNING = "blessed", "refused", "failed", "interrupted", "running"
 _ACCURACY = "evaluation.min_accuracy"
 
 
@@ -34,23 +35,28 @@ def runs(settings: RunSettings, workdir: Path, last: int | None = None) -> dict[
     Returns:
         `pipeline`; `served`: `saved_model`, the version that servers take, and `release`, the newest complete one, both
         None if there is none or the place cannot be read; `runs`, the latest first: `run`, `started` (UTC, ISO 8601),
-        `verdict`, `reasons`, `accuracy` (`measured`, `low`, `high`, each 0..1, and `images`; None if it was not
-        measured or its files are gone) and `version` (None if nothing was released); `rollbacks`, the latest first:
-        `version`, `created` and `rollback_to`; `unmarked`, the versions that were decided and have no marker;
+        `verdict`, `by` (ids of the gates that refused the model, or of the nodes that failed), `reasons`, `accuracy`
+        (`measured`, `low`, `high`, each 0..1, and `images`; None if it was not measured or its files are gone) and
+        `version` (None if nothing was released); `rollbacks`, the latest first: `version`, `created` and `rollback_to`;
+        `unmarked`, the versions that were decided and have no marker;
         `uncompletable`, those of them that never get one, because files are lost or altered.
 
     Raises:
-        ConfigError: No run is recorded here, or the records cannot be read.
+        ConfigError: No run of this pipeline is recorded here, or the records cannot be read.
     """
     workdir = workdir.resolve()
-    store = open_store(connection(settings.state.metadata, places.metadata_db(settings, workdir)))
+    store = records(settings, workdir)
+    running = is_in_use(workdir)  # before the records are read: a run that ends meanwhile is not called interrupted
     pushed = places.pushed(settings, workdir)
     model, release = _newest(pushed)
     rollbacks, unmarked, lost = _releases(pushed)
     return {
         "pipeline": settings.name,
         "served": {"saved_model": model, "release": release},
-        "runs": [_run(outcome) for outcome in read_outcomes(store, settings.name, last)],
+        "runs": [
+            _run(outcome, running=running and number == 0)
+            for number, outcome in enumerate(read_outcomes(store, settings.name, last))
+        ],
         "rollbacks": rollbacks,
         "unmarked": unmarked,
         "uncompletable": lost,
@@ -78,14 +84,45 @@ def as_text(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def verdict(outcome: Outcome) -> str:
-    """Return how a run ended, in one word."""
+def records(settings: RunSettings, workdir: Path) -> Any:
+    """Open the records of a pipeline for reading.
+
+    Raises:
+        ConfigError: It has no run here; the remedy names the pipelines that have.
+    """
+    database = places.metadata_db(settings, workdir)
+    if settings.state.metadata is None and not database.is_file():
+        there = sorted(path.parent.name for path in workdir.glob("tfx_metadata/*/metadata.db"))
+        _named_instead(f"{database}: no run is recorded here", there)
+    store = open_store(connection(settings.state.metadata, database))
+    if settings.name not in (there := pipeline_names(store)):
+        _named_instead(f"no run of {settings.name} is recorded here", there)
+    return store
+
+
+def _named_instead(cause: str, there: Sequence[str]) -> NoReturn:
+    remedy = "run the pipeline first, or name its workdir"
+    if there:
+        remedy = (
+            f"the workdir has runs of {', '.join(there)}: name the configuration of one, or `--set name={there[0]}`"
+        )
+    raise ConfigError(cause, remedy)
+
+
+def verdict(outcome: Outcome, *, running: bool = False) -> str:
+    """Return how a run ended, in one word.
+
+    Args:
+        outcome: The run.
+        running: Whether the workdir is in use, and this is its latest run.
+    """
     if outcome.blessed:
         return BLESSED
-    states = {outcome.node(node).state for node in outcome.failed}
-    if not states:
-        return REFUSED
-    return FAILED_RUN if FAILED in states else INTERRUPTED
+    if FAILED in {outcome.node(node).state for node in outcome.failed}:
+        return FAILED_RUN
+    if outcome.failed or any(outcome.node(gate).state == NOT_RUN for gate in GATES):
+        return RUNNING if running else INTERRUPTED
+    return REFUSED
 
 
 def accuracy(outcome: Outcome) -> dict[str, Any] | None:
@@ -104,12 +141,13 @@ def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
 
 
-def _run(outcome: Outcome) -> dict[str, Any]:
+def _run(outcome: Outcome, *, running: bool) -> dict[str, Any]:
     started = min((node.started for node in outcome.nodes), default=None)
     return {
         "run": outcome.run_id,
         "started": utc(started) if started else None,
-        "verdict": verdict(outcome),
+        "verdict": (said := verdict(outcome, running=running)),
+        "by": {REFUSED: outcome.refused_by, FAILED_RUN: outcome.failed}.get(said, []),
         "reasons": outcome.reasons,
         "accuracy": accuracy(outcome),
         "version": version_of(outcome),
@@ -148,7 +186,7 @@ def _cells(run: Mapping[str, Any], served: Mapping[str, Any]) -> list[str]:
     return [
         run["run"],
         _time(run["started"]),
-        run["verdict"],
+        run["verdict"] + (f" by {', '.join(run['by'])}" if run["verdict"] == REFUSED else ""),
         percent(measured.get("measured")),
         interval((measured["low"], measured["high"])) if known else "–",
         str(measured.get("images") or "–"),

@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from absl import logging
 
 from edgetune.modules.core import progress
-from edgetune.modules.core.errors import ConfigError, EdgetuneError, PushError
+from edgetune.modules.core.errors import ConfigError, EdgetuneError, MachineError, PushError
 from edgetune.modules.core.faults import fault
 from edgetune.modules.core.gc_pause import gc_paused
 from edgetune.modules.core.untrusted_text import for_terminal
@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from edgetune.pipeline.pipeline import Destinations
 
 _LOCK = ".lock"
+_TAKEN = frozenset({errno.EAGAIN, errno.EACCES})
+"""What flock(2) says if another process has the lock; on NFS, the second."""
+_ASKED_SECONDS = 0.2
 _PATTERN = frozenset("*?[]\\")
 _LOADING = "loading"
 """What the console calls all that comes before the first component."""
@@ -124,7 +127,7 @@ def _run(settings: RunSettings, workdir: Path, verbose: bool, cache: bool) -> Ru
             for release in complete(pushed):
                 console.line(f"edgetune: completed release {release.version}, which was interrupted")
             record_missing(store, settings.name, pushed)
-            destinations = replace(_destinations(settings, workdir), after=reason_to_push(store, pushed))
+            destinations = replace(_destinations(settings, workdir), after=reason_to_push(store, settings.name, pushed))
             pipeline = _build(settings, source, destinations, store, flags, cache)
             check_texts(store, pipeline)
             console.finished(_LOADING, "done")
@@ -205,6 +208,7 @@ def only_run_in(workdir: Path) -> Iterator[None]:
 
     Raises:
         ConfigError: Another process uses the workdir, or it cannot be written.
+        MachineError: Its file system has no locks.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -216,13 +220,43 @@ def only_run_in(workdir: Path) -> Iterator[None]:
             raise ConfigError(f"{workdir / _LOCK}: is a link", "remove it, or name another --workdir") from None
         raise ConfigError(f"--workdir {workdir}: cannot be written: {error.strerror}", "name another folder") from None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        free = _locked(lock, workdir / _LOCK)
+        if not free:  # it may be `is_in_use` that has it, for a moment
+            time.sleep(_ASKED_SECONDS)
+            free = _locked(lock, workdir / _LOCK)
+        if not free:
             raise ConfigError(
                 f"--workdir {workdir}: another run is using it", "wait for its end, or name another folder"
-            ) from None
+            )
         yield
+
+
+def is_in_use(workdir: Path) -> bool:
+    """Return whether a run, or another command that changes it, is using a workdir."""
+    try:
+        lock = (workdir / _LOCK).open("rb")
+    except OSError:  # nobody has ever used it
+        return False
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in _TAKEN
+    return False
+
+
+def _locked(lock: BinaryIO, path: Path) -> bool:
+    """Take a lock, and return whether nobody else has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            return False
+        raise MachineError(
+            f"{path}: cannot be locked: {error.strerror}; two runs at once would destroy each other's records",
+            "name a --workdir on a local disk, or mount its file system with locks (NFS: run the lock service)",
+        ) from None
+    return True
 
 
 def _destinations(settings: RunSettings, workdir: Path) -> Destinations:

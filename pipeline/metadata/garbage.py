@@ -125,7 +125,8 @@ def find(config: ConnectionConfig, name: str, keep: int, days: int, served: Iter
     kept = records.with_siblings(records.lineage(roots))
     for execution in newest:
         kept |= records.outputs.get(execution, set()) | records.inputs.get(execution, set())
-    makers = {execution for artifact in kept for execution in records.makers[artifact]} | newest
+    # Of what later runs took from the cache, the run that made it.
+    makers = {min(records.makers[artifact]) for artifact in kept if records.makers[artifact]} | newest
     if blessings:
         since = records.artifacts[blessings[-1]].create_time_since_epoch - days * _DAY
         recent = [number for number in blessings if records.artifacts[number].create_time_since_epoch >= since]

@@ -27,6 +27,8 @@ GATES = dict.fromkeys((names.EVALUATOR, names.INFRA_VALIDATOR, names.EDGE_EVALUA
 # Outputs of ReleasePusher, one for each model.
 DELIVERIES = (names.PUSHED_MODEL_KEY, names.PUSHED_BUNDLE_KEY)
 
+_PIPELINE = "pipeline"
+"""Type of the context of a pipeline."""
 COMPLETE, CACHED, FAILED, NOT_RUN = "COMPLETE", "CACHED", "FAILED", "NOT_RUN"
 
 
@@ -95,6 +97,11 @@ class Outcome:
         return not self.failed and all(self._gate_blessed(gate) for gate in GATES)
 
     @property
+    def refused_by(self) -> list[str]:
+        """Ids of the gates that ran and did not bless the model."""
+        return [gate for gate in GATES if self.node(gate).succeeded and not self._gate_blessed(gate)]
+
+    @property
     def reasons(self) -> list[str]:
         """Reasons why the run is not blessed, one sentence each; empty if it is."""
         if self.blessed:
@@ -161,6 +168,11 @@ def read_outcomes(store: Any, pipeline_name: str, last: int | None = None) -> li
     return [_outcome(store, pipeline_name, run) for run in reversed(runs[-last:] if last else runs)]
 
 
+def pipeline_names(store: Any) -> list[str]:
+    """Return the names of all pipelines that ML Metadata has, sorted."""
+    return sorted(str(pipeline.name) for pipeline in store.get_contexts_by_type(_PIPELINE))
+
+
 def last_run(config: ConnectionConfig, pipeline_name: str) -> str | None:
     """Return the id of the latest run of a pipeline, or None."""
     if config.WhichOneof("config") == "sqlite" and not Path(describe(config)).is_file():
@@ -174,7 +186,7 @@ def _runs(store: Any, pipeline_name: str) -> list[Any]:
     from ml_metadata import errors
 
     try:
-        pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
+        pipeline = store.get_context_by_type_and_name(_PIPELINE, pipeline_name)
     except errors.NotFoundError:  # the type is not registered yet: no pipeline ever ran
         pipeline = None
     runs = store.get_children_contexts_by_context(pipeline.id) if pipeline else []

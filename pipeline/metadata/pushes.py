@@ -20,16 +20,18 @@ from edgetune.modules.release import marker
 from edgetune.modules.release.release import Places, newest
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import DELIVERIES, Outcome
+from edgetune.pipeline.metadata.releases import is_of
 from edgetune.pipeline.metadata.store import describe, open_store
 
 _PUSHED_MODEL = "PushedModel"
 
 
-def reason_to_push(config: Any, places: Places) -> str | None:
+def reason_to_push(config: Any, pipeline_name: str, places: Places) -> str | None:
     """Return the property `after` of the execution that made the newest version, rollbacks aside; None if it has none.
 
     Args:
         config: A connection from `pipeline.metadata.store`.
+        pipeline_name: Name of the pipeline. Others in the store may release in the same second, elsewhere.
         places: Folders or URLs of versions.
     """
     if config.WhichOneof("config") == "sqlite" and not Path(describe(config)).is_file():
@@ -43,7 +45,8 @@ def reason_to_push(config: Any, places: Places) -> str | None:
         return None
     store = open_store(config)
     for artifact in store.get_artifacts_by_type(_PUSHED_MODEL):
-        if artifact.custom_properties[names.PUSHED_VERSION].string_value == str(served):
+        version = artifact.custom_properties[names.PUSHED_VERSION].string_value
+        if version == str(served) and is_of(store, artifact, pipeline_name):
             made = [event.execution_id for event in store.get_events_by_artifact_ids([artifact.id])]
             for execution in store.get_executions_by_id(made):
                 if after := execution.custom_properties[names.AFTER].string_value:

@@ -61,7 +61,7 @@ def find(store: Any, pipeline_name: str, version: int) -> Record | None:
     from ml_metadata.proto import metadata_store_pb2 as pb
 
     for artifact in store.get_artifacts_by_type(_OUTPUTS[SAVED_MODEL][1]):
-        if _version(artifact) != version or not _is_of(store, artifact, pipeline_name):
+        if _version(artifact) != version or not is_of(store, artifact, pipeline_name):
             continue
         events = store.get_events_by_artifact_ids([artifact.id])
         made = [event.execution_id for event in events if event.type == pb.Event.OUTPUT]
@@ -166,7 +166,7 @@ def record_missing(config: Any, pipeline_name: str, places: Places) -> list[int]
     store, done = open_store(config), []
     artifacts = [one for one in store.get_artifacts_by_type(_OUTPUTS[SAVED_MODEL][1]) if _version(one) in released]
     # Two pipelines of one server may release at once, under one number in two places.
-    recorded = {_version(artifact) for artifact in artifacts if _is_of(store, artifact, pipeline_name)}
+    recorded = {_version(artifact) for artifact in artifacts if is_of(store, artifact, pipeline_name)}
     for version in released:
         if version in recorded:
             continue
@@ -197,7 +197,8 @@ def _version(artifact: Any) -> int | None:
     return int(version) if pushed and version.isdecimal() else None
 
 
-def _is_of(store: Any, artifact: Any, pipeline_name: str) -> bool:
+def is_of(store: Any, artifact: Any, pipeline_name: str) -> bool:
+    """Return whether a pipeline has output or used an artifact."""
     contexts = store.get_contexts_by_artifact(artifact.id)
     return any((context.type, context.name) == ("pipeline", pipeline_name) for context in contexts)
 

@@ -23,10 +23,13 @@ def find(config: ConnectionConfig, root: str) -> list[str]:
         config: A connection to a file that exists.
         root: Folder or URL of the pipeline's artifacts.
     """
-    if not (numbers := {str(execution.id) for execution in _killed(config)}):
+    if not (killed := _killed(config)):
         return []
+    store = open_store(config)
+    # `<node>/<key>/<number>` and `<node>/.system/executor_execution/<number>`. Other records may count from 1, too.
+    made = {(context.name.rpartition(".")[2], str(one.id)) for one in killed for context in _nodes(store, one)}
     folders = [path for pattern in NUMBERED for path in filesystem.matching(root, pattern)]
-    return [path for path in folders if path.rpartition("/")[2] in numbers]
+    return [path for path in folders if _maker(path) in made]
 
 
 def sweep(config: ConnectionConfig, root: str) -> list[str]:
@@ -43,6 +46,16 @@ def sweep(config: ConnectionConfig, root: str) -> list[str]:
             execution.last_known_state = pb.Execution.CANCELED
         metadata_store.MetadataStore(config).put_executions(killed)
     return removed
+
+
+def _maker(path: str) -> tuple[str, str]:
+    """Return the node and the number in the path of a folder."""
+    *_, above, node, key, number = path.split("/")
+    return (above if node == ".system" else node), number
+
+
+def _nodes(store: Any, execution: Any) -> list[Any]:
+    return [context for context in store.get_contexts_by_execution(execution.id) if context.type == "node"]
 
 
 def _killed(config: ConnectionConfig) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from edgetune.modules.core.wording import counted
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.collect import collect
-from edgetune.pipeline.report.verdicts import headline, notes
+from edgetune.pipeline.report.verdicts import headline, notes, replaced
 from edgetune.pipeline.report.words import UNKNOWN, interval, milliseconds, percent, size
 from edgetune.pipeline.terminal.console import duration
 
@@ -30,7 +30,8 @@ def summary(outcome: Outcome, *, report: Path | None) -> list[str]:
     lines += notes(outcome)
     lines += _table([_transfer(row) for row in collected.get("transfer") or []])
     lines += _table([_variant(variant) for variant in (collected.get("edge") or {"variants": []})["variants"]])
-    lines += [f"pushed to  {path}" for path in outcome.pushed]
+    where = "not served" if replaced(outcome) else "pushed to "
+    lines += [f"{where} {path}" for path in outcome.pushed]
     if not outcome.pushed and outcome.nodes:
         lines.append("nothing was pushed")
     lines += collected.get("serving") or []

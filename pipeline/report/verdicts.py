@@ -102,6 +102,17 @@ def serving(outcome: Outcome) -> list[str]:
         return []
 
 
+def replaced(outcome: Outcome) -> bool:
+    """Return whether a run released a version, or took it from the cache, that is not served, as after a rollback."""
+    places, version = places_of(outcome), version_of(outcome)
+    if places is None or version is None:
+        return False
+    try:
+        return newest(places) != (version, version)
+    except OSError:  # nobody can tell
+        return False
+
+
 def served(places: Places, pushed: int | None) -> list[str]:
     """Say which version is served.
 

@@ -42,7 +42,7 @@ from tests.helpers.camera_files import REFUSED, STORED, features_of, turned
 from tests.helpers.fork_server import ForkServer
 from tests.helpers.wheel import build_wheel, colliding_project, install
 
-AFTER_TRAINING = {"Evaluator", "InfraValidator", "EdgeExporter", "EdgeEvaluator", "ReleasePusher"}
+AFTER_TRAINING = {"Evaluator", "InfraValidator", "EdgeExporter", "EdgeDescriber", "EdgeEvaluator", "ReleasePusher"}
 DATA = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "DatasetGate", "Transform"}
 RESOLVERS = {"Baseline", "BaselineStatistics"}
 NODES = DATA | RESOLVERS | {"TwoPhaseTrainer"} | AFTER_TRAINING

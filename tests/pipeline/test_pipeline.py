@@ -35,6 +35,7 @@ AFTER_THE_GATE = {
     "Evaluator",
     "InfraValidator",
     "EdgeExporter",
+    "EdgeDescriber",
     "EdgeEvaluator",
     "ReleasePusher",
 }
@@ -96,8 +97,10 @@ def test_the_pusher_gets_all_blessings_and_the_models_that_they_are_for(birds):
     assert source_of(birds["InfraValidator"], "report") == ("ImageExampleGen", "report")
     assert source_of(birds[pusher], "edge_blessing") == ("EdgeEvaluator", "blessing")
     assert source_of(birds[pusher], "model") == ("TwoPhaseTrainer", "model")
-    assert source_of(birds[pusher], "edge_model") == ("EdgeExporter", "edge_model")
-    assert source_of(birds["EdgeEvaluator"], "edge_model") == ("EdgeExporter", "edge_model")
+    assert source_of(birds[pusher], "edge_model") == ("EdgeDescriber", "edge_model")
+    assert source_of(birds["EdgeEvaluator"], "edge_model") == ("EdgeDescriber", "edge_model")
+    assert source_of(birds["EdgeDescriber"], "converted_model") == ("EdgeExporter", "converted_model")
+    assert source_of(birds[pusher], "converted_model") == ("EdgeExporter", "converted_model")
     assert source_of(birds[pusher], "edge_evaluation") == ("EdgeEvaluator", "evaluation")
 
 
@@ -190,6 +193,38 @@ def test_a_setting_changes_the_properties_of_the_nodes_that_use_it_and_of_the_pu
     assert changed(**changes) == (expected | {"ReleasePusher"} if changes else set())
 
 
+DESCRIBED, SAID = {"EdgeDescriber"}, set()
+TEXTS = {
+    "edge.description": DESCRIBED,
+    "edge.author": DESCRIBED,
+    "edge.license": DESCRIBED,
+    "card.data": SAID,
+    "card.intended_use": SAID,
+    "card.limits": SAID,
+}
+"""What runs again besides ReleasePusher, whose bundle has the model card, if a text changes; and what follows it."""
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_changed_text_converts_nothing(text):
+    group, name = text.split(".")
+    assert changed(**{group: {name: "another text"}}) == TEXTS[text] | {"ReleasePusher"}
+
+
+def test_every_text_is_in_the_table():
+    """Texts are what has no other type than `str`: numbers, choices and patterns are not."""
+    found = set()
+    for group in ("edge", "card"):
+        fields = RunSettings.model_fields[group].annotation.model_fields
+        found |= {f"{group}.{name}" for name, field in fields.items() if field.annotation is str}
+    assert found == set(TEXTS)
+
+
+def test_what_is_in_the_files_is_measured_again_and_not_converted():
+    assert came_before(nodes(build())["EdgeExporter"]).isdisjoint({"EdgeDescriber", "EdgeEvaluator"})
+    assert "EdgeDescriber" in came_before(nodes(build())["EdgeEvaluator"])
+
+
 LIBRARIES = {
     "pillow": {"ImageExampleGen", "InfraValidator", "EdgeEvaluator"},
     "pillow-heif": {"ImageExampleGen", "InfraValidator", "EdgeEvaluator"},
@@ -211,7 +246,7 @@ LIBRARIES = {
     "keras": {"TwoPhaseTrainer", "CrossValidator"},
     "scikit-learn": {"CrossValidator"},
     "tensorflow-model-analysis": {"Evaluator"},
-    "ai-edge-litert": {"EdgeExporter", "EdgeEvaluator"},
+    "ai-edge-litert": {"EdgeExporter", "EdgeDescriber", "EdgeEvaluator"},
     "tfx": {"ImportSchemaGen", "StatisticsGen", "ExampleValidator", "Transform", "Evaluator"},
     "edgetune": {"ReleasePusher"},
     "apache-beam": set(),

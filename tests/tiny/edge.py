@@ -86,7 +86,7 @@ def write_edge_model(
     inside: Sequence[str] | None = tiny_model.LABELS,
     beside: Sequence[str] = tiny_model.LABELS,
 ) -> str:
-    """Write a folder as EdgeExporter does.
+    """Write a folder as EdgeExporter and EdgeDescriber do.
 
     Args:
         folder: Output folder; it is created.

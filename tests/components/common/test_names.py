@@ -11,6 +11,7 @@ from edgetune.components.common import names
 from edgetune.components.cross_validator import CrossValidator
 from edgetune.components.data_validation.component import StatisticsGen
 from edgetune.components.dataset_gate import DatasetGate
+from edgetune.components.edge_describer import EdgeDescriber
 from edgetune.components.edge_evaluator import EdgeEvaluator
 from edgetune.components.edge_exporter import EdgeExporter
 from edgetune.components.evaluator import Evaluator
@@ -27,7 +28,8 @@ OUTPUTS = {
     CrossValidator: (names.CROSS_VALIDATION_KEY,),
     Evaluator: (names.EVALUATION_KEY, names.BLESSING_KEY),
     InfraValidator: (names.BLESSING_KEY,),
-    EdgeExporter: (names.EDGE_MODEL_KEY,),
+    EdgeExporter: (names.CONVERTED_MODEL_KEY,),
+    EdgeDescriber: (names.EDGE_MODEL_KEY,),
     EdgeEvaluator: (names.EVALUATION_KEY, names.BLESSING_KEY),
     ReleasePusher: (names.PUSHED_MODEL_KEY, names.PUSHED_BUNDLE_KEY),
 }
@@ -38,6 +40,8 @@ IDS = {
     TwoPhaseTrainer: names.TWO_PHASE_TRAINER,
     CrossValidator: names.CROSS_VALIDATOR,
     Evaluator: names.EVALUATOR,
+    EdgeExporter: names.EDGE_EXPORTER,
+    EdgeDescriber: names.EDGE_DESCRIBER,
     EdgeEvaluator: names.EDGE_EVALUATOR,
     InfraValidator: names.INFRA_VALIDATOR,
     ReleasePusher: names.RELEASE_PUSHER,

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfx import types
 from tfx.types import standard_artifacts
 
-from edgetune.components.common.artifacts import EdgeModel
+from edgetune.components.common.artifacts import ConvertedModel
 from edgetune.components.edge_exporter import EdgeExporter
 from edgetune.components.edge_exporter.executor import Executor
 from edgetune.modules.contracts.signatures import EDGE
@@ -23,7 +23,7 @@ from edgetune.modules.core.errors import ExportError
 from edgetune.modules.core.package_paths import ROOT
 from edgetune.modules.litert import inspection
 from edgetune.modules.litert.interpreter import EdgeRunner
-from edgetune.modules.litert.metadata import METADATA, read_labels
+from edgetune.modules.litert.metadata import METADATA
 from edgetune.modules.settings.run import EdgeSettings
 from tests.helpers import recorded_shards
 from tests.tiny import edge
@@ -38,15 +38,15 @@ def component(**settings) -> EdgeExporter:
     )
 
 
-def export(folder: Path, saved_model: str, **settings) -> EdgeModel:
-    model, examples, made = standard_artifacts.Model(), standard_artifacts.Examples(), EdgeModel()
+def export(folder: Path, saved_model: str, **settings) -> ConvertedModel:
+    model, examples, made = standard_artifacts.Model(), standard_artifacts.Examples(), ConvertedModel()
     model.uri, examples.uri, made.uri = (str(folder / name) for name in ("model", "examples", "made"))
     Path(model.uri).mkdir(parents=True)
     Path(model.uri, "Format-Serving").symlink_to(saved_model)
     tiny_model.write_transformed(Path(examples.uri), "train", tiny_model.examples(4))
     recorded_shards.stamp(examples)
     inputs = {"model": [model], "transformed_examples": [examples]}
-    Executor().Do(inputs, {"edge_model": [made]}, dict(component(**settings).exec_properties))
+    Executor().Do(inputs, {"converted_model": [made]}, dict(component(**settings).exec_properties))
     return made
 
 
@@ -55,34 +55,32 @@ def test_the_properties_are_typed_settings_and_the_digest_of_the_code():
     assert properties == {
         "variants": ["int8", "float32"],
         "representative_images": 100,
-        "description": "Image classifier",
-        "author": "me",
-        "license": "",
         "code_digest": properties["code_digest"],
         "library_versions": properties["library_versions"],
     }
     assert len(properties["code_digest"]) == 64
 
 
-def test_changing_a_threshold_does_not_export_again():
-    other = component(max_accuracy_drop=0.5, min_agreement=0.1, max_bytes=5, required=[])
+def test_changing_a_threshold_or_a_text_does_not_export_again():
+    other = component(
+        max_accuracy_drop=0.5, min_agreement=0.1, max_bytes=5, required=[], description="birds", license="MIT"
+    )
     assert other.exec_properties == component().exec_properties
 
 
-def test_the_output_is_an_edge_model():
-    assert component().outputs["edge_model"].type is EdgeModel
+def test_the_output_is_no_edge_model_that_could_be_measured_and_pushed():
+    assert component().outputs["converted_model"].type is ConvertedModel
 
 
-def test_it_writes_every_variant_with_labels_and_metadata(tmp_path):
-    made = export(tmp_path, edge.saved_model(), variants=["float32", "int8"], license="Apache-2.0")
+def test_it_writes_every_variant_and_the_labels(tmp_path):
+    made = export(tmp_path, edge.saved_model(), variants=["float32", "int8"])
     names = sorted(path.name for path in Path(made.uri).iterdir())
     assert names == ["labels.txt", "model_float32.tflite", "model_int8.tflite"]
     assert Path(made.uri, "labels.txt").read_text().splitlines() == list(tiny_model.LABELS)
     pixels, label = next(tiny_model.examples(1))
     for variant in ("float32", "int8"):
         content = Path(made.uri, f"model_{variant}.tflite").read_bytes()
-        assert METADATA.encode() in content and b"Apache-2.0" in content
-        assert read_labels(content) == list(tiny_model.LABELS)
+        assert METADATA.encode() not in content, "EdgeDescriber writes it"
         assert tiny_model.LABELS[EdgeRunner(content).probabilities(pixels[None])[0].argmax()] == label
     assert made.get_string_custom_property("variants") == "float32, int8"
 
@@ -152,4 +150,5 @@ def test_labels_that_do_not_fit_the_model_are_an_error(tmp_path, monkeypatch):
 
 def test_the_code_digest_covers_the_converter():
     files = {str(path.relative_to(ROOT)) for path in closure((Executor.__module__,))}
-    assert {"modules/conversion/convert.py", "modules/litert/metadata.py", "modules/images/decode.py"} <= files
+    assert {"modules/conversion/convert.py", "modules/images/decode.py"} <= files
+    assert "modules/litert/metadata.py" not in files, "a change of it would convert again"

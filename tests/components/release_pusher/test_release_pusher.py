@@ -14,6 +14,7 @@ from tfx.types import standard_artifacts
 
 from edgetune.components.common import measured_files
 from edgetune.components.common.artifacts import (
+    ConvertedModel,
     EdgeBlessing,
     EdgeEvaluation,
     EdgeModel,
@@ -30,6 +31,7 @@ from edgetune.modules.core.errors import ConfigError, PushError
 from edgetune.modules.evaluation.gates import from_json
 from edgetune.modules.release import marker
 from edgetune.modules.release.release import Places, newest
+from edgetune.modules.serving import saved_model as saved_model_reader
 from edgetune.modules.settings.run import PushSettings
 from edgetune.modules.storage import filesystem
 from tests.helpers import recorded_shards
@@ -165,6 +167,8 @@ def test_the_bundle_names_the_code_that_made_it(inputs, tmp_path):
     bundle = json.loads((push_bundle(inputs, tmp_path / "pushed") / "bundle.json").read_text())
     assert bundle["lineage"]["code"] == {"edge_evaluation": "f" * 64, "edge_model": "e" * 64}
     assert bundle["lineage"]["config_digest"] == "c" * 64
+    weights = saved_model_reader.weights_sha256(tiny_edge.saved_model())
+    assert bundle["lineage"]["weights_sha256"] == bundle["saved_model"]["weights_sha256"] == weights
 
 
 def test_the_bundle_and_its_card_show_the_gates_of_the_saved_model_and_of_each_variant(inputs, tmp_path):
@@ -203,10 +207,14 @@ def test_the_bundle_names_the_libraries_of_each_step_and_not_those_of_the_pusher
     with monkeypatch.context() as then:
         pretend(then, tensorflow="2.16.2", keras="3.6.0")
         stamp({"model": [model]}, ["tensorflow", "keras", "no-such-library"])
+        converted = ConvertedModel()
+        stamp({"converted_model": [converted]}, ["tensorflow"])
     pretend(monkeypatch, tensorflow="2.99.0", keras="3.99.0", edgetune="9.9.9")
-    folder = push_bundle({**inputs, "model": [model]}, tmp_path / "pushed")
+    folder = push_bundle({**inputs, "model": [model], "converted_model": [converted]}, tmp_path / "pushed")
     versions = json.loads((folder / "bundle.json").read_text())["lineage"]["versions"]
-    assert set(versions) == {"model", "model_evaluation", "edge_model", "edge_evaluation", "bundle"}
+    steps = {"model", "model_evaluation", "converted_model", "edge_model", "edge_evaluation", "bundle"}
+    assert set(versions) == steps
+    assert versions["converted_model"]["tensorflow"] == "2.16.2", "which converted"
     assert (versions["model"]["tensorflow"], versions["model"]["keras"]) == ("2.16.2", "3.6.0")
     assert versions["model"]["no-such-library"] is None
     assert versions["edge_evaluation"]["tensorflow"] == TENSORFLOW
@@ -352,8 +360,8 @@ ALTERED = [
     ("model/Format-Serving/variables/variables.data-00000-of-00001", "Evaluator", "TwoPhaseTrainer"),
     ("model/Format-Serving/saved_model.pb", "Evaluator", "TwoPhaseTrainer"),
     ("model/Format-Serving/assets/labels.txt", "Evaluator", "TwoPhaseTrainer"),
-    ("edge_model/model_float32.tflite", "EdgeEvaluator", "EdgeExporter"),
-    ("edge_model/labels.txt", "EdgeEvaluator", "EdgeExporter"),
+    ("edge_model/model_float32.tflite", "EdgeEvaluator", "EdgeDescriber"),
+    ("edge_model/labels.txt", "EdgeEvaluator", "EdgeDescriber"),
     ("edge_evaluation/metrics.json", "EdgeEvaluator", "EdgeEvaluator"),
     ("edge_evaluation/golden/expected.json", "EdgeEvaluator", "EdgeEvaluator"),
     ("model_evaluation/gates.json", "Evaluator", "Evaluator"),

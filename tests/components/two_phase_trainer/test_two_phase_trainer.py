@@ -280,6 +280,16 @@ def test_the_saved_model_has_the_accuracy_that_was_measured(trained):
     assert accuracy > 0.6  # one in three by chance
 
 
+def test_equal_trainings_have_one_digest_of_weights_though_their_files_differ(tmp_path, monkeypatch):
+    backbone.use(monkeypatch)
+    settings = {"eval_each": 12, "head": {"epochs": 3, "learning_rate": 0.03}, "fine_tune": {"epochs": 0}}
+    made = [train(tmp_path / name, **settings) for name in ("one", "two")]
+    one, two = (each.model.get_string_custom_property("weights_sha256") for each in made)
+    assert one == two and len(one) == 64
+    files = [Path(each.model.uri, "Format-Serving", "saved_model.pb").read_bytes() for each in made]
+    assert files[0] != files[1], "the digest of all files would do"
+
+
 def probabilities_of(made: Trained, contents: list[bytes]) -> np.ndarray:
     signature = tf.saved_model.load(f"{made.model.uri}/Format-Serving").signatures["serving_default"]
     return signature(image_bytes=tf.constant(contents))["probabilities"].numpy()

@@ -165,6 +165,19 @@ def test_the_files_of_an_earlier_version_are_released_again_where_they_are_or_no
     assert newest(places) == (again.version, again.version)
 
 
+def test_a_rollback_lasts_if_the_replaced_model_was_trained_or_exported_again(tmp_path, places):
+    """Files of a SavedModel differ whenever it is exported, also if all weights are equal."""
+    old, new = "0" * 64, "1" * 64
+    first = release(models(tmp_path, "first"), places, "birds", weights_sha256=old)
+    second = release(models(tmp_path, "second"), places, "birds", weights_sha256=new)
+    back = release(models(tmp_path, "first"), places, "birds", rollback_to=first.version, weights_sha256=old)
+    assert marker.read(places.of()[EDGE], back.version).weights_sha256 == old
+    assert release(models(tmp_path, "exported again"), places, "birds", weights_sha256=new) == second
+    assert newest(places) == (back.version, back.version)
+    third = release(models(tmp_path, "another"), places, "birds", weights_sha256="2" * 64)
+    assert newest(places) == (third.version, third.version)
+
+
 def test_a_model_that_a_rollback_replaced_is_not_released_again(tmp_path, places):
     first, second = (release(models(tmp_path, text), places, "birds") for text in ("first", "second"))
     back = release(models(tmp_path, "first"), places, "birds", rollback_to=first.version)

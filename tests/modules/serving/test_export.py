@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,24 @@ def test_the_four_signatures_have_the_names_of_the_contract(served):
         signatures.TRANSFORM: ({"examples"}, {"image", "label_index"}),
         signatures.EDGE: ({"image"}, {"probabilities"}),
     }
+
+
+def test_one_other_weight_or_class_name_is_another_digest_of_the_weights(model, path, tmp_path):
+    found = saved_model_reader.weights_sha256(path)
+    kept = model.get_weights()
+    changed = [values.copy() for values in kept]
+    changed[-1][0] = np.nextafter(changed[-1][0], np.float32(1))
+    try:
+        model.set_weights(changed)
+        export_saved_model(model, transform.transformed()[0], transform.SIZE, str(tmp_path / "changed"))
+    finally:
+        model.set_weights(kept)
+    assert saved_model_reader.weights_sha256(str(tmp_path / "changed")) != found
+    copy = shutil.copytree(path, tmp_path / "copy")
+    assert saved_model_reader.weights_sha256(str(copy)) == found
+    labels = copy / "assets" / signatures.LABELS_FILE
+    labels.write_text(labels.read_text().upper())
+    assert saved_model_reader.weights_sha256(str(copy)) != found
 
 
 def test_encoded_images_get_the_keras_models_answer(served, encoded, expected):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -85,11 +87,23 @@ def test_a_link_in_the_place_of_a_temporary_folder_is_left_alone(tmp_path, monke
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
-    (tmp_path / "edgetune-run-x").symlink_to(tmp_path / "mine")
-    (tmp_path / "edgetune-run-y").touch()
+    with temporary_folder() as own:
+        link, file = (own.with_name(f"{own.name[:-8]}{name}") for name in ("linked__", "a_file__"))
+    link.symlink_to(tmp_path / "mine")
+    file.touch()
     with temporary_folder():
         pass
-    assert (tmp_path / "mine" / "file").exists() and (tmp_path / "edgetune-run-y").exists()
+    assert (tmp_path / "mine" / "file").exists() and file.exists()
+
+
+def test_a_folder_of_another_machine_is_left_alone_where_locks_hold_for_each_machine_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    others = tmp_path / "edgetune-run-another.example.com-abcdefgh"
+    dead = tmp_path / f"edgetune-run-{re.sub('[^A-Za-z0-9.]', '_', socket.gethostname())}-abcdefgh"
+    for folder in (others, dead):
+        folder.mkdir()
+    with temporary_folder():
+        assert others.exists() and not dead.exists()
 
 
 def test_a_part_of_a_dead_push_is_swept(part):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from edgetune.pipeline.cli import main
 from edgetune.pipeline.history.lineage import lineage
 from edgetune.pipeline.history.rollback import rollback
 from edgetune.pipeline.history.runs import runs
+from edgetune.pipeline.local.runner import only_run_in
 from edgetune.pipeline.metadata.outcome import read_outcome
 from edgetune.pipeline.metadata.releases import find, record_missing
 from edgetune.pipeline.metadata.store import connection, open_store
@@ -66,6 +68,60 @@ def test_runs_have_verdict_accuracy_and_version_and_the_served_one_is_marked(nig
     assert lines[2].split()[3:] == ["blessed", "95.0%", "90.0%", "to", "100%", "200", str(third.version), "served"]
     assert command(nights, "runs", "--json") == 0
     assert json.loads(capsys.readouterr().out) == found
+
+
+def test_a_run_in_progress_is_not_called_interrupted_while_it_holds_the_workdir(nights):
+    nights.night()
+    for state in ("RUNNING", "COMPLETE"):  # of a node, and between two nodes
+        nights.recorder.run(f"run-{state}")
+        nights.recorder.node("ImageExampleGen", state)
+    with only_run_in(nights.workdir):
+        found = runs(nights.settings, nights.workdir)["runs"]
+        with pytest.raises(ConfigError, match="another run is using it"), only_run_in(nights.workdir):
+            pass
+    assert [run["verdict"] for run in found] == ["running", "interrupted", "blessed"]
+    found = runs(nights.settings, nights.workdir)["runs"]
+    assert [run["verdict"] for run in found] == ["interrupted", "interrupted", "blessed"]
+    with only_run_in(nights.workdir):  # asking left it free
+        pass
+
+
+def test_a_refused_run_names_its_gates(nights, capsys):
+    nights.night(0.85, refused_by="InfraValidator")
+    nights.recorder.run("run-2")
+    nights.recorder.node("ImageExampleGen", "FAILED")
+    found = runs(nights.settings, nights.workdir)["runs"]
+    assert [(run["verdict"], run["by"]) for run in found] == [
+        ("failed", ["ImageExampleGen"]),
+        ("refused", ["InfraValidator"]),
+    ]
+    assert command(nights, "runs") == 0
+    assert "refused by InfraValidator" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["runs"], ["rollback", "--to", "7"]])
+def test_another_name_than_that_of_the_runs_leads_to_theirs(nights, capsys, arguments):
+    nights.night()
+    places = ["--workdir", str(nights.workdir), "--set", "name=bird", "--data", str(nights.folder)]
+    assert main([*arguments, *places]) == ConfigError.exit_code
+    said = capsys.readouterr().err
+    assert "no run is recorded here" in said and "has runs of birds" in said and "--set name=birds" in said
+
+
+def test_a_store_that_has_other_pipelines_names_them(nights):
+    nights.night()
+    other = nights.workdir / "tfx_metadata" / "fish" / "metadata.db"
+    other.parent.mkdir()
+    shutil.copy(nights.db, other)
+    settings = nights.settings.model_copy(update={"name": "fish"})
+    with pytest.raises(ConfigError, match="no run of fish is recorded here") as caught:
+        runs(settings, nights.workdir)
+    assert "birds" in caught.value.remedy
+
+
+def test_rollback_without_a_version_leads_to_the_list_of_them(nights, capsys):
+    assert command(nights, "rollback") == 2
+    assert "`edgetune runs` lists the versions" in capsys.readouterr().err
 
 
 def test_a_saved_model_that_is_no_complete_release_is_named(nights, capsys):

@@ -38,6 +38,7 @@ CONTAINERS = {
     "Evaluator",
     "InfraValidator",
     "EdgeExporter",
+    "EdgeDescriber",
     "EdgeEvaluator",
     "ReleasePusher",
 }

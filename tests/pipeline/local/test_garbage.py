@@ -222,6 +222,19 @@ def test_a_release_that_cannot_be_completed_goes_with_those_before_the_kept_ones
     assert nights.versions() == ([2], [2], [2]) and not intent.exists() and not part.exists()
 
 
+def test_the_report_of_an_older_run_that_took_all_from_the_cache_goes(nights):
+    nights.run()
+    for count in (2, 3, 4):  # nothing is new: what is served was made by the first run
+        nights.count = count
+        nights.recorder.run(f"run-{count}")
+        for node in ("ImageExampleGen", "StatisticsGen", "TwoPhaseTrainer", "Evaluator", "ReleasePusher"):
+            nights.recorder.node(node, "CACHED")
+        report = nights.file(f"reports/birds/run-{count}/index.html").parent
+        os.utime(report, (count, count))
+    found = {Path(one.path).name for one in collect(nights.workdir, keep=1, delete=True) if one.what == "report"}
+    assert found == {"run-2", "run-3"}, "run-1 made what is served, run-4 is the newest"
+
+
 def test_the_last_release_of_a_run_stays_below_rollbacks(nights):
     for rollback_to in (None, None, 1, 1):
         nights.release(rollback_to)

@@ -94,6 +94,18 @@ def test_a_workdir_in_use_is_refused_until_the_other_run_ends(tmp_path, photos):
         pass
 
 
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_as_such_and_not_as_another_run(tmp_path, photos, monkeypatch, number):
+    def without_locks(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(runner.fcntl, "flock", without_locks)
+    with pytest.raises(MachineError, match=rf"\.lock: cannot be locked: {os.strerror(number)}") as caught:
+        runner.run(settings(photos), workdir=tmp_path / "w")
+    assert "a --workdir on a local disk" in caught.value.remedy
+    assert not runner.is_in_use(tmp_path / "w")
+
+
 def test_a_workdir_that_is_a_file_is_refused(tmp_path, photos):
     (tmp_path / "w").write_text("mine")
     with pytest.raises(ConfigError, match=r"--workdir .*/w: cannot be written: File exists"):

@@ -36,8 +36,8 @@ class Pipeline:
     def superseded(self) -> str | None:
         return superseded(read_outcome(self.db, "birds"))
 
-    def reason(self) -> str | None:
-        return reason_to_push(connection(None, self.db), self.places)
+    def reason(self, pipeline_name: str = "birds") -> str | None:
+        return reason_to_push(connection(None, self.db), pipeline_name, self.places)
 
 
 @pytest.fixture
@@ -107,4 +107,11 @@ def test_a_place_that_cannot_be_read_supersedes_nothing(pipeline, monkeypatch):
 
 def test_before_the_first_run_there_is_no_reason(tmp_path):
     places = Places(str(tmp_path / "edge"), str(tmp_path / "model"))
-    assert reason_to_push(connection(None, tmp_path / "none.db"), places) is None
+    assert reason_to_push(connection(None, tmp_path / "none.db"), "birds", places) is None
+
+
+def test_the_reason_of_another_pipeline_that_released_in_the_same_second_is_not_taken(pipeline):
+    write_release(pipeline.places, 3)
+    pipeline.record(3, after="2")
+    assert pipeline.reason() == "2"
+    assert pipeline.reason("fish") is None

@@ -25,7 +25,9 @@ def test_folders_of_killed_executions_are_removed_and_recorded_as_canceled(tmp_p
             (folder / "file").touch()
             (gone if state == "RUNNING" else kept).append(folder)
     kept.append(root / "OfRunning" / "activation_cache" / "ab12")
-    kept[-1].mkdir(parents=True)
+    kept.append(root / "OfAnotherWorkdir" / "out" / str(numbers["RUNNING"]))  # with the same root and its own records
+    for folder in kept[-2:]:
+        folder.mkdir(parents=True)
     config = connection(None, database)
     assert sorted(sweep(config, str(root))) == sorted(map(str, gone))
     assert all(folder.exists() for folder in kept) and not any(folder.exists() for folder in gone)

@@ -727,13 +727,16 @@ def test_the_version_that_is_served_is_named(tmp_path: Path, releases, extra, pu
     if extra:
         (tmp_path / "model" / str(extra)).mkdir(parents=True)
     (tmp_path / "model" / ".19.part").mkdir(parents=True)
-    done = {"pushed": int(pushed is not None), **({"pushed_version": str(pushed)} if pushed else {})}
+    done = {"pushed": int(pushed is not None)}
+    done |= {"pushed_version": str(pushed), "pushed_destination": f"model/{pushed}"} if pushed else {}
     destinations = {"edge_destination": places.edge, "saved_model_destination": places.saved_model}
     recorder.node("ReleasePusher", outputs={"pushed_model": ("PushedModel", "uri", done)}, properties=destinations)
     outcome = read_outcome(tmp_path / "metadata.db", "trees")
     lines, page = summary(outcome, report=None), written(outcome, tmp_path / "report")[0].text
     for sentence in sentences:
         assert sentence in lines and f"{sentence}." in page
+    if pushed:  # the line with the folder says the same
+        assert ("not served model/12" if "12 is not" in sentences[0] else "pushed to  model/12") in lines
 
 
 def test_importing_the_report_is_cheap(root: Path) -> None:

@@ -19,6 +19,12 @@ from edgetune.modules.core import bounds
 _BITS_PER_SAMPLE = next(number for number, tag in TiffTags.TAGS_V2.items() if tag.name == "BitsPerSample")
 _SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 _MODES_16 = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+DARKEST_WHITE = 1 << 14
+"""Of 16 bits: if no value of a picture is as large, it is taken for one of 10, 12 or 14 bits whose white is unknown."""
+UNKNOWN_WHITE = (
+    f"its values of 16 bits are all below {DARKEST_WHITE}, as those of 10, 12 or 14 bits are, so that its white is "
+    "unknown: save it with 8 bits, or with the full range of 16"
+)
 _SUPPORTED = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", *_MODES_16)
 # A profile that differs from sRGB by at most this many of 255 levels counts as sRGB: such differences are rounding.
 _ROUNDING = 2
@@ -41,17 +47,24 @@ def check_mode(mode: str) -> None:
         raise UnknownColours(f"pixels of mode {mode} are not supported; save it as RGB")
 
 
-def to_8_bits(image: Image.Image) -> Image.Image:
+def to_8_bits(image: Image.Image, is_white_zero: bool = False, is_deep: bool = False) -> Image.Image:
     """Convert an opened image to 8 bits a channel without a palette: mode L, LA, RGB, RGBA, CMYK, YCbCr or LAB.
 
     16-bit values are scaled by their full range, not by the range that the image uses, because brightness carries
     meaning.
 
+    Args:
+        image: The image.
+        is_white_zero: Whether the lowest value of 16-bit grey is white.
+        is_deep: Whether the file has 16 bits a channel, of which Pillow keeps 8 if it has color.
+
     Raises:
-        UnknownColours: 32-bit integers beyond 16 bits.
+        UnknownColours: 32-bit integers beyond 16 bits, or 16 bits of which only the lower ones are used.
     """
     if image.mode in _MODES_16:
-        return _from_16_bits(image)
+        return _from_16_bits(image, is_white_zero)
+    if is_deep and max(most for _, most in _extrema(image)) < DARKEST_WHITE >> 8:
+        raise UnknownColours(UNKNOWN_WHITE)
     if "transparency" in image.info or image.mode in ("PA", "RGBa"):
         return image.convert("RGBA")
     if image.mode in ("P", "RGBX"):
@@ -90,7 +103,13 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image.getchannel("L") if image.mode == "LA" else image.convert("RGB")
 
 
-def _from_16_bits(image: Image.Image) -> Image.Image:
+def _extrema(image: Image.Image) -> list[tuple[int, int]]:
+    """Return the lowest and the highest value of each channel but alpha."""
+    bands = [image.getchannel(band) for band in image.getbands() if band not in "Aa"]
+    return [band.getextrema() for band in bands]
+
+
+def _from_16_bits(image: Image.Image, is_white_zero: bool) -> Image.Image:
     white = 65535
     tags = getattr(image, "tag_v2", None)
     if tags is not None and image.mode != "I" and tags.get(_BITS_PER_SAMPLE, (16,))[0] == 12:
@@ -98,9 +117,12 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     deep = np.asarray(image)
     if image.mode == "I" and (deep.min() < 0 or deep.max() > white):
         raise UnknownColours("32-bit integers have no defined white; save it with 8 or 16 bits a channel")
+    if white == 65535 and 0 < deep.max() < DARKEST_WHITE:
+        raise UnknownColours(UNKNOWN_WHITE)
     scaled = np.empty(deep.shape, np.uint8)
     for row in range(0, len(deep), _ROWS_PER_STEP):  # in steps, to avoid a wider copy of the whole image
         part = np.minimum(deep[row : row + _ROWS_PER_STEP].astype(np.uint32), white)
+        part = white - part if is_white_zero else part
         scaled[row : row + _ROWS_PER_STEP] = (part * 255 + white // 2) // white
     grey = Image.fromarray(scaled)
     key = image.info.get("transparency")

@@ -15,6 +15,8 @@ import tensorflow as tf
 
 from edgetune.modules.images import graph_bytes, graph_kinds
 from edgetune.modules.images.headers import MAX_SCANS
+from edgetune.modules.images.jpeg_scans import CUT, UNKNOWN_INKS
+from edgetune.modules.images.png_chunks import OTHER_COLORS, SRGB_CODE, SRGB_VALUES, SRGB_WITHIN
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 """Beginnings of files."""
@@ -48,13 +50,15 @@ _STEP_FROM = np.array([255 * 256, 2, 12], np.int32)
 
 # What a part is. The first three have bodies that are read.
 _EXIF, _XMP, _PROFILE, _WHOLE_PROFILE, _FRAME, _DATA, _PROGRESSIVE, _TRANSPARENT, _TEXT_PROFILE, _PACKED_XMP = range(10)
-_MEANINGS, _BODIES = 10, 3
+_GAMMA, _PRIMARIES, _CODE, _SRGB, _ADOBE = range(10, 15)
+_MEANINGS, _BODIES = 15, 3
 # By format: bytes at offsets in a part, and what the part then is.
 _BEGINNINGS: Mapping[int, list[tuple[Mapping[int, bytes], tuple[int, ...]]]] = {
     IS_JPEG: [
         *(({0: bytes((0xFF, frame))}, (_FRAME,)) for frame in FRAMES if frame not in PROGRESSIVE),
         *(({0: bytes((0xFF, frame))}, (_FRAME, _PROGRESSIVE)) for frame in PROGRESSIVE),
         ({0: bytes((0xFF, _SCAN))}, (_DATA,)),
+        ({0: b"\xff\xee", 4: b"Adobe"}, (_ADOBE,)),
         ({0: b"\xff\xe1", 4: EXIF_IN_JPEG}, (_EXIF,)),
         ({0: b"\xff\xe1", 4: XMP_IN_JPEG}, (_XMP,)),
         ({0: b"\xff\xe2", 4: ICC_IN_JPEG}, (_PROFILE,)),
@@ -69,6 +73,10 @@ _BEGINNINGS: Mapping[int, list[tuple[Mapping[int, bytes], tuple[int, ...]]]] = {
         ({4: b"iTXt" + XMP_IN_PNG + b"\x01"}, (_PACKED_XMP,)),
         ({4: b"iCCP"}, (_PROFILE, _WHOLE_PROFILE)),
         *(({4: kind + TEXT_PROFILE_IN_PNG}, (_TEXT_PROFILE,)) for kind in (b"tEXt", b"zTXt", b"iTXt")),
+        ({4: b"gAMA"}, (_GAMMA,)),
+        ({4: b"cHRM"}, (_PRIMARIES,)),
+        ({4: b"cICP"}, (_CODE,)),
+        ({4: b"sRGB"}, (_SRGB,)),
     ],
 }
 _HEAD = 36  # bytes of a part that are looked at
@@ -90,6 +98,15 @@ _NUMBERS = {
 _BEGIN, _LESS = np.zeros((2, 3, _MEANINGS), np.int32)
 _BEGIN[IS_JPEG, :_BODIES] = 4 + len(EXIF_IN_JPEG), 4 + len(XMP_IN_JPEG), 6 + len(ICC_IN_JPEG)
 _BEGIN[IS_PNG, :_BODIES] = 8
+_COEFFICIENTS = np.arange(64, dtype=np.int32)
+_CHANNELS = np.arange(4, dtype=np.int32)
+_SCAN_HEAD = 5 + 2 * len(_CHANNELS) + 3
+# The words that state colors: gAMA, cHRM, the lengths of both, the length of cICP, cICP.
+_OF_COLOR = np.array([_GAMMA, *[_PRIMARIES] * 8, _GAMMA, _PRIMARIES, _CODE, _CODE], np.int32)
+_OFFSETS = np.array([8, *range(8, 40, 4), 0, 0, 0, 8], np.int32)
+_MEANT = np.array([*SRGB_VALUES, 4, 32, len(SRGB_CODE), int.from_bytes(SRGB_CODE, "big")], np.int32)
+_LOWEST, _HIGHEST = (_MEANT + sign * np.array([*SRGB_WITHIN, 0, 0, 0, 0], np.int32) for sign in (-1, 1))
+_HIGH_LOW = np.array([[256], [1]], np.int32)
 _LESS[IS_JPEG, :_BODIES] = _BEGIN[IS_JPEG, :_BODIES] - 2
 
 
@@ -130,6 +147,12 @@ class Header(NamedTuple):
     """bool: 16 bits a channel."""
     has_alpha: tf.Tensor
     """bool: an alpha channel, or transparent colors."""
+    key: tf.Tensor
+    """int32 `[3]`: the transparent color of a PNG without a palette, as decoded to 8 or 16 bits; -1 if it has none."""
+    scan: tf.Tensor
+    """int32: where the first scan of a JPEG begins."""
+    has_more_scans: tf.Tensor
+    """bool: a JPEG of several scans."""
     exif: tf.Tensor
     """string: a TIFF header with its directories; else empty."""
     xmp: tf.Tensor
@@ -162,7 +185,13 @@ def header(content: tf.Tensor) -> Header:
 
     # Otherwise a decoder reads one scan, whatever follows.
     has_more_scans = (count[_PROGRESSIVE] > 0) | (~is_png & (tf.unstack(scan_channels)[_DATA] < channels))
-    too_many = tf.cond(has_more_scans, lambda: _scans(data[at[_DATA] :]) > MAX_SCANS, lambda: tf.constant(False))
+    ids = tf.gather(data, at[_FRAME] + 10 + 3 * _CHANNELS)
+    is_progressive = count[_PROGRESSIVE] > 0
+    too_many, is_cut = tf.cond(
+        ~is_png & has_more_scans,
+        lambda: _scans(data[at[_DATA] :], tf.cast(ids, tf.int32), channels, is_progressive),
+        lambda: (tf.constant(False), tf.constant(False)),
+    )
     is_damaged = (tf.reduce_min([count[_FRAME], count[_DATA], height, width]) < 1) | (is_png & (at[_FRAME] != len(PNG)))
     is_too_long = tf.size(parts) > tf.gather(_MOST_PARTS, form)
     is_large = (count[_PROFILE] > 1) | (count[_PROFILE] != count[_WHOLE_PROFILE])
@@ -175,9 +204,12 @@ def header(content: tf.Tensor) -> Header:
         (tf.reduce_all(channels != [1, 3, 4]), "is a JPEG that is not grey, RGB or CMYK: send RGB"),
         (too_many, f"is a JPEG of more than {MAX_SCANS} scans: send one with fewer"),
         ((count[_PROFILE] > 0) & (channels == 4), "is CMYK with a color profile: send it as sRGB"),
+        (~is_png & (channels == 4) & (count[_ADOBE] < 1), f"{UNKNOWN_INKS}: send RGB"),
         (is_large, "has a large color profile: send it as sRGB"),
         (count[_PACKED_XMP] > 0, "is a PNG with compressed XMP: send it without"),
         (count[_TEXT_PROFILE] > 0, "is a PNG with EXIF or another profile as text: send it without"),
+        (is_cut, CUT),
+        (is_png & ~_is_srgb(data, positions, counts), OTHER_COLORS.replace("save", "send")),
     )
     return Header(
         fault=tf.cond(form == NEITHER, lambda: graph_kinds.fault(content), lambda: fault),
@@ -187,6 +219,9 @@ def header(content: tf.Tensor) -> Header:
         is_png=is_png,
         is_deep=is_png & (depth == 16),
         has_alpha=is_png & ((color >= 4) | (count[_TRANSPARENT] > 0)),
+        key=_key(data, at[_TRANSPARENT] + 8, color, depth, is_png & (count[_TRANSPARENT] > 0)),
+        scan=at[_DATA],
+        has_more_scans=~is_png & has_more_scans,
         exif=exif,
         xmp=xmp,
         profile=profile,
@@ -213,13 +248,54 @@ def _parts(data: tf.Tensor, form: tf.Tensor) -> tf.Tensor:
     return tf.squeeze(found.stack(), 1)
 
 
-def _scans(data: tf.Tensor) -> tf.Tensor:
-    """Return how often two bytes look like the beginning of a scan: int32 scalar, at least the number of scans.
+def _scans(
+    data: tf.Tensor, ids: tf.Tensor, channels: tf.Tensor, is_progressive: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return whether a JPEG has too many scans, and whether they leave out coefficients: bool scalars.
 
-    Comments and images behind the end of this one may have the same bytes, but data of scans never has them.
+    Args:
+        data: uint8 `[N]`, from the first scan on.
+        ids: int32 `[4]`: numbers of the channels.
+        channels: int32: how many there are.
+        is_progressive: bool.
     """
+    is_start = (data[:-1] == 0xFF) & (data[1:] == _SCAN)
+    # Comments and images behind the end of this one may have the same bytes, but data of scans never has them.
     # `tf.math.count_nonzero` would take 8 bytes for each.
-    return tf.reduce_sum(tf.cast((data[:-1] == 0xFF) & (data[1:] == _SCAN), tf.int32))
+    is_many = tf.reduce_sum(tf.cast(is_start, tf.int32)) > MAX_SCANS
+    starts = tf.cast(tf.where(is_start)[:MAX_SCANS, 0], tf.int32)
+    stated, *named = tf.unstack(graph_bytes.rows(data, starts + 4, 2 * len(_CHANNELS)), axis=1)
+    has = (tf.stack(named[::2], 1)[:, :, tf.newaxis] == ids) & (stated[:, tf.newaxis] > _CHANNELS)[:, :, tf.newaxis]
+    first, last, precision = tf.split(graph_bytes.rows(data, starts + 5 + 2 * tf.minimum(stated, 4), 3), 3, 1)
+    covers = (first <= _COEFFICIENTS) & (last >= _COEFFICIENTS) & (precision % 16 == 0) | ~is_progressive
+    covers &= (starts < end_of_scans(data))[:, tf.newaxis]
+    done = tf.matmul(tf.cast(tf.reduce_any(has, 1), tf.int32), tf.cast(covers, tf.int32), transpose_a=True)
+    return is_many, tf.reduce_any((done == 0) & (channels > _CHANNELS)[:, tf.newaxis])
+
+
+def end_of_scans(data: tf.Tensor) -> tf.Tensor:
+    """Return where in uint8 `[N]`, behind the header of a JPEG, the marker of its end is: int32; N - 1 if none."""
+    is_end = (data[:-1] == 0xFF) & (data[1:] == _END)
+    return tf.argmax(tf.concat([is_end, [True]], 0), output_type=tf.int32)
+
+
+def _is_srgb(data: tf.Tensor, positions: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """Return what `png_chunks.is_srgb` does, as a bool scalar; positions and counts are those of the meanings."""
+    values = graph_bytes.words(data, tf.gather(positions, _OF_COLOR) + _OFFSETS)
+    is_near = (values >= _LOWEST) & (values <= _HIGHEST) | (tf.gather(counts, _OF_COLOR) == 0)
+    by_values, by_code = (tf.reduce_all(part) for part in tf.split(is_near, [len(_OF_COLOR) - 2, 2]))
+    is_tagged = counts[_PROFILE] > 0
+    return tf.where(counts[_CODE] > 0, by_code & ~is_tagged, by_values | is_tagged | (counts[_SRGB] > 0))
+
+
+def _key(data: tf.Tensor, at: tf.Tensor, color: tf.Tensor, depth: tf.Tensor, is_there: tf.Tensor) -> tf.Tensor:
+    """Return the color that a tRNS chunk, whose body is `at`, makes transparent: int32 `[3]`, -1 if it is none."""
+    stated = tf.reshape(graph_bytes.rows(data, at, 6), [3, 2])
+    values = tf.matmul(stated, _HIGH_LOW)[:, 0]
+    most = tf.bitwise.left_shift(1, tf.clip_by_value(depth, 1, 16)) - 1
+    grey = tf.bitwise.bitwise_and(values[0], most) * tf.where(depth < 8, 255 // most, 1)
+    key = tf.where(color == 0, tf.fill([3], grey), tf.bitwise.bitwise_and(values, most))
+    return tf.where(is_there & ((color == 0) | (color == 2)), key, -1)
 
 
 def unpacked(profile: tf.Tensor) -> tf.Tensor:

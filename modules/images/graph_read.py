@@ -13,10 +13,12 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.images import graph_colour, graph_header, plain
+from edgetune.modules.images import graph_colour, graph_header, jpeg_scans, plain
+from edgetune.modules.images.colour import DARKEST_WHITE
 from edgetune.modules.images.graph_colour import Conversion
 from edgetune.modules.images.graph_header import Header
 from edgetune.modules.images.graph_orientation import orientation, turn
+from edgetune.modules.images.jpeg_scans import CUT
 from edgetune.modules.images.reading import Reading
 
 CHANNELS = 3
@@ -25,6 +27,12 @@ CHANNELS = 3
 _RATIOS, _GAP = (2, 4, 8), 1.5
 # Colours and transparency are computed for so many pixels at a time: they take several times the memory of the image.
 _AT_A_TIME = 1 << 20
+# Of a sample of 128 in each channel: grey, and CMYK with and without Adobe's inversion.
+_OF_NOTHING = np.array([127, 128, 129, 62, 63, 64, 65], np.uint8)
+_UNKNOWN_WHITE = f"has 16 bits a channel, all below {DARKEST_WHITE}, so that its white is unknown: send it with 8"
+# TensorFlow's default overflows where edges are sharp and the quality is high: white becomes black. This one is that of
+# all other decoders, and as fast (benchmarks/ingest/decoders.py compares the pixels).
+_DCT = "INTEGER_ACCURATE"
 _tracing = threading.Lock()
 DAMAGED = "cannot be decoded: its data is damaged or cut off"
 DAMAGED_PROFILE = "has a damaged color profile: send it with an sRGB profile or none"
@@ -52,7 +60,10 @@ def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
     header = plain.inspect(content.numpy()) if tf.executing_eagerly() else None
     if header is None or header.height * header.width > reading.max_pixels or not _is_srgb(header):
         return read_by_graph(content, reading)
-    return tf.constant(""), _plain(content, header, reading.side)
+    pixels = _plain(content, header, reading.side)
+    if pixels is None:
+        return tf.constant(CUT), tf.zeros([0, 0, CHANNELS], tf.uint8)
+    return tf.constant(""), pixels
 
 
 def attempt(content: bytes, reading: Reading) -> tuple[str, np.ndarray]:
@@ -94,14 +105,20 @@ def _changes_nothing(profile: bytes, channels: int) -> bool:
     return not how.fault.numpy() and not how.is_needed.numpy()
 
 
-def _plain(content: tf.Tensor, header: plain.Plain, max_side: int) -> tf.Tensor:
+def _plain(content: tf.Tensor, header: plain.Plain, max_side: int) -> tf.Tensor | None:
+    """Return the pixels of a plain file; None if it is a JPEG that was cut off."""
     height, width, *_ = header
     is_large = max(height, width) > max_side
-    if content.numpy().startswith(graph_header.PNG):
+    data = content.numpy()
+    if data.startswith(graph_header.PNG):
         pixels = tf.io.decode_png(content, CHANNELS)
     else:
         ratio = (1, *_RATIOS)[halvings(height, width, max_side)] if is_large else 1
-        pixels = tf.io.decode_jpeg(content, CHANNELS, ratio=ratio)
+        pixels = tf.io.decode_jpeg(content, CHANNELS, ratio=ratio, dct_method=_DCT)
+        if jpeg_scans.may_be_cut(pixels[-1, -1].numpy(), header.scans):
+            noisy = jpeg_scans.with_noise(data, jpeg_scans.scans(data).end)
+            if not np.array_equal(tf.io.decode_jpeg(noisy, CHANNELS, ratio=ratio, dct_method=_DCT), pixels):
+                return None
     return within(pixels, height, width, max_side) if is_large else pixels
 
 
@@ -129,12 +146,11 @@ def _traced() -> tf.types.experimental.ConcreteFunction:
 def _read(content: tf.Tensor, *options: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     reading = Reading(*options)
     header, how = _header(content, reading)
-    pixels = tf.cond(
-        header.fault == "",
-        lambda: _upright(content, header, how, reading),
-        lambda: tf.zeros([0, 0, CHANNELS], tf.uint8),
+    nothing = tf.zeros([0, 0, CHANNELS], tf.uint8)
+    fault, pixels = tf.cond(
+        header.fault == "", lambda: _decoded(content, header, how, reading), lambda: (header.fault, nothing)
     )
-    return header.fault, tf.ensure_shape(pixels, [None, None, CHANNELS])
+    return fault, tf.ensure_shape(pixels, [None, None, CHANNELS])
 
 
 def _header(content: tf.Tensor, reading: Reading) -> tuple[Header, Conversion]:
@@ -152,21 +168,77 @@ def _conversion(header: Header) -> Conversion:
     return graph_colour.conversion(profile, header.channels)
 
 
-def _upright(content: tf.Tensor, header: Header, how: Conversion, reading: Reading) -> tf.Tensor:
-    # In this order, so that the index is the number of halvings of a JPEG, or the last ones for PNGs.
+def _decoded(content: tf.Tensor, header: Header, how: Conversion, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
+    size = halvings(header.height, header.width, reading.max_side)
+
+    def jpeg() -> tuple[tf.Tensor, tf.Tensor]:
+        pixels = _decoded_jpeg(content, size)
+        noisy = tf.cond(
+            header.has_more_scans | _is_nothing(pixels[-1, -1]),
+            lambda: _decoded_jpeg(_with_noise(content, header.scan), size),
+            lambda: pixels,
+        )
+        return tf.where(tf.reduce_all(noisy == pixels), "", CUT), pixels
+
+    def png() -> tuple[tf.Tensor, tf.Tensor]:
+        decoder = tf.where(header.is_deep, 2, tf.where(header.has_alpha, 1, 0))
+        shallow = [lambda: ("", tf.io.decode_png(content, CHANNELS)), lambda: ("", _keyed(content, header, tf.uint8))]
+        return tf.switch_case(decoder, [*shallow, lambda: _of_16_bits(_keyed(content, header, tf.uint16))])
+
+    fault, pixels = tf.cond(header.is_png, png, jpeg)
+    pixels = tf.cond(
+        fault == "",
+        lambda: _upright(pixels, header, how, reading),
+        lambda: tf.zeros([0, 0, CHANNELS], tf.uint8),
+    )
+    return fault, pixels
+
+
+@tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)])
+def _decoded_jpeg(content: tf.Tensor, halvings: tf.Tensor) -> tf.Tensor:
+    """Return a JPEG as the decoder scales it down: uint8 `[height, width, 3]`."""
     decoders = [
-        *(lambda ratio=ratio: tf.io.decode_jpeg(content, CHANNELS, ratio=ratio) for ratio in (1, *_RATIOS)),
-        lambda: tf.io.decode_png(content, CHANNELS),
-        lambda: tf.io.decode_png(content, CHANNELS + 1),
-        lambda: _to_8_bits(tf.io.decode_png(content, CHANNELS + 1, tf.uint16)),
+        lambda ratio=ratio: tf.io.decode_jpeg(content, CHANNELS, ratio=ratio, dct_method=_DCT)
+        for ratio in (1, *_RATIOS)
     ]
-    decoder = tf.where(header.is_deep, 6, tf.where(header.has_alpha, 5, 4))
-    decoder = tf.where(header.is_png, decoder, halvings(header.height, header.width, reading.max_side))
-    decoded = tf.switch_case(decoder, decoders)
+    return tf.switch_case(halvings, decoders)
+
+
+def _is_nothing(last: tf.Tensor) -> tf.Tensor:
+    """Return whether a pixel, uint8 `[3]`, may be what a JPEG decoder makes of no data; CMYK becomes a dark grey."""
+    return tf.reduce_all(last == last[0]) & tf.reduce_any(last[0] == _OF_NOTHING)
+
+
+def _with_noise(content: tf.Tensor, scan: tf.Tensor) -> tf.Tensor:
+    """Return what `jpeg_scans.with_noise` does."""
+    end = scan + graph_header.end_of_scans(tf.io.decode_raw(tf.strings.substr(content, scan, -1), tf.uint8))
+    return tf.strings.join([tf.strings.substr(content, 0, end), jpeg_scans.NOISE, tf.strings.substr(content, end, -1)])
+
+
+def _keyed(content: tf.Tensor, header: Header, depth: tf.DType) -> tf.Tensor:
+    """Decode a PNG with an alpha channel to `[height, width, 4]`; libpng is not asked for a transparent color."""
+    pixels = tf.io.decode_png(content, CHANNELS + 1, depth)
+
+    def keyed() -> tf.Tensor:
+        colours = pixels[..., :CHANNELS]
+        is_seen = tf.reduce_any(colours != tf.cast(header.key, depth), axis=2, keepdims=True)
+        return tf.concat([colours, tf.cast(is_seen, depth) * depth.max], axis=2)
+
+    return tf.cond(header.key[0] >= 0, keyed, lambda: pixels)
+
+
+def _of_16_bits(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return a fault if white is unknown, and uint16 `[height, width, 4]` as uint8."""
+    brightest = tf.reduce_max(tf.cast(tf.reduce_max(pixels, axis=[0, 1]), tf.int32)[:CHANNELS])
+    fault = tf.where((brightest > 0) & (brightest < DARKEST_WHITE), _UNKNOWN_WHITE, "")
+    return fault, _to_8_bits(pixels)
+
+
+def _upright(pixels: tf.Tensor, header: Header, how: Conversion, reading: Reading) -> tf.Tensor:
     is_mixed = header.is_deep | header.has_alpha | how.is_needed
-    pixels = tf.cond(is_mixed, lambda: _opaque(decoded, how, reading), lambda: decoded)
-    pixels = within(pixels, header.height, header.width, reading.max_side)
-    return turn(pixels, orientation(header.exif, header.xmp))
+    opaque = tf.cond(is_mixed, lambda: _opaque(pixels, how, reading), lambda: pixels)
+    small = within(opaque, header.height, header.width, reading.max_side)
+    return turn(small, orientation(header.exif, header.xmp))
 
 
 def _to_8_bits(pixels: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,7 @@ import struct
 
 # Optimisers write a dozen. Each scan costs a pass over the whole image, however few bytes it has.
 MAX_SCANS = 100
+_META = 1 << 16  # bytes at the beginning of an AVIF or HEIC in which its properties are
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 
 _SIGNATURES = (
@@ -60,6 +61,21 @@ def too_many_scans(content: bytes) -> bool:
 def is_heif(content: bytes) -> bool:
     """Return whether a file is a HEIC or HEIF image, as recent phones write."""
     return content[4:8] == b"ftyp" and content[8:12] in _BRANDS
+
+
+def other_colors(content: bytes) -> str | None:
+    """Return why an AVIF or HEIC is refused that states other colors than those of sRGB; None if it does not.
+
+    Its box `colr` has a profile, which counts, or codes of ITU-T H.273. Codes 5 and 6 are those of analogue television,
+    whose primaries differ little, and 1, 6, 14 and 15 are one curve, which viewers take for that of sRGB.
+    """
+    start = content.find(b"colrnclx", 0, _META)
+    if start < 0 or content.find(b"colrprof", 0, _META) >= 0 or content.find(b"colrrICC", 0, _META) >= 0:
+        return None
+    primaries, curve = struct.unpack_from(">HH", content.ljust(start + 12, b"\0"), start + 8)
+    if primaries in (1, 2, 5, 6) and curve in (1, 2, 6, 13, 14, 15):
+        return None
+    return f"its colors are not those of sRGB (primaries {primaries}, curve {curve} of H.273): save it as sRGB"
 
 
 def recognise(content: bytes) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -17,7 +18,7 @@ from PIL import Image, TiffTags, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from edgetune.modules.core.threads import SharedContext, without_warnings
-from edgetune.modules.images import headers
+from edgetune.modules.images import headers, jpeg_scans, png_chunks, tiff_pages
 from edgetune.modules.images.colour import UnknownColours, check_mode, to_8_bits, to_srgb
 from edgetune.modules.images.reading import Reading
 
@@ -27,6 +28,8 @@ HEIF_INSTALL = "pip install pillow-heif"
 # Pillow's name for a JPEG with further images after the first, as phones write, is MPO.
 _JPEG = ("JPEG", "MPO")
 _ORIENTATION = 0x0112
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_RLE8, _RLE4 = 1, 2
 _TILE = tuple(n for n, tag in TiffTags.TAGS_V2.items() if tag.name in ("TileWidth", "TileLength"))
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -162,22 +165,92 @@ def _opened(image: Image.Image, content: bytes, reading: Reading) -> np.ndarray:
         check_size(tuple(image.tag_v2.get(tag, 1) for tag in _TILE), reading.max_pixels)
     if image.format in _JPEG and headers.too_many_scans(content):
         raise Unusable(f"a JPEG of more than {headers.MAX_SCANS} scans, which takes minutes to decode")
+    if (reason := _refusal(image, content)) is not None:
+        raise Unusable(reason)
     check_mode(image.mode)
-    return np.asarray(_upright_srgb(image, _orientation(image, content), reading))
+    return np.asarray(_upright_srgb(image, content, reading))
 
 
-def _upright_srgb(image: Image.Image, orientation: int, reading: Reading) -> Image.Image:
+def _refusal(image: Image.Image, content: bytes) -> str | None:
+    """Return why a file is refused whose pixels Pillow would read wrongly; None if it reads them right."""
+    if image.format == "TIFF":
+        return tiff_pages.refusal(content)
+    if image.format == "PNG":
+        return png_chunks.refusal(content)
+    if image.format == "BMP":
+        return _bmp_refusal(image, content)
+    if image.format in _JPEG and image.mode == "CMYK" and "adobe" not in image.info:
+        return f"it {jpeg_scans.UNKNOWN_INKS}: save it as RGB"
+    return headers.other_colors(content) if image.format in ("AVIF", "HEIF") else None
+
+
+def _bmp_refusal(image: Image.Image, content: bytes) -> str | None:
+    compression = image.info.get("compression")
+    (start,) = struct.unpack_from("<I", content, 10)
+    # Pillow reads pairs of an odd number of pixels wrongly, and aligns to the beginning of the file.
+    if compression == _RLE4 or (compression == _RLE8 and start % 2):
+        return "a BMP compressed with RLE of 4 bits is not supported: save it as PNG"
+    return None
+
+
+def _upright_srgb(image: Image.Image, content: bytes, reading: Reading) -> Image.Image:
+    orientation = _orientation(image, content)
     size = _size_within(image.size, reading.side)
+    drafted = None
     if size != image.size and image.format in _JPEG:
         # libjpeg can decode to an eighth, a quarter or a half of the size, at a proportional cost.
-        image.draft(image.mode, (int(size[0] * _DRAFT_GAP), int(size[1] * _DRAFT_GAP)))
+        drafted = int(size[0] * _DRAFT_GAP), int(size[1] * _DRAFT_GAP)
+        image.draft(image.mode, drafted)
     profile = image.info.get("icc_profile")
-    converted = to_8_bits(image)
+    if image.format in _JPEG:
+        _check_whole(image, content, drafted)
+    converted = to_8_bits(*_meant(image, content))
     if converted.size != size:
         # As good as bicubic for scaling down, in half the time of Lanczos; the model's input is scaled down once more.
         converted = converted.resize(size, Image.Resampling.HAMMING, reducing_gap=_GAP)
     converted = to_srgb(converted, profile, "#{:02x}{:02x}{:02x}".format(*reading.background))
     return converted.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else converted
+
+
+def _check_whole(image: Image.Image, content: bytes, drafted: tuple[int, int] | None) -> None:
+    """Check that a JPEG was not cut off, as `jpeg_scans` says.
+
+    Raises:
+        Unusable: It was.
+    """
+    found = jpeg_scans.scans(content)
+    pixels = np.asarray(image)
+    is_cut = not found.is_complete
+    if not is_cut and jpeg_scans.may_be_cut(np.atleast_1d(pixels[-1, -1]), found.count):
+        with Image.open(io.BytesIO(jpeg_scans.with_noise(content, found.end)), formats=("JPEG",)) as noisy:
+            if drafted:
+                noisy.draft(image.mode, drafted)
+            is_cut = not np.array_equal(np.asarray(noisy), pixels)
+    if is_cut:
+        raise Unusable(f"damaged: it {jpeg_scans.CUT}")
+
+
+def _meant(image: Image.Image, content: bytes) -> tuple[Image.Image, bool, bool]:
+    """Return the picture that a file means where Pillow has another one, and the options of `to_8_bits`."""
+    if image.format == "TIFF":
+        page = tiff_pages.pages(content)[0]
+        return image, tiff_pages.is_white_zero(page), tiff_pages.bits(page) == 16
+    if image.format == "PNG":
+        bits, color = content[24], content[25]
+        key = image.info.get("transparency")
+        if color == 0 and bits < 8 and isinstance(key, int):  # Pillow scales the pixels and not the key
+            image = image.convert("L")
+            image.info["transparency"] = (key & (1 << bits) - 1) * 255 // ((1 << bits) - 1)
+        return image, False, bits == 16
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        return image.convert("RGB"), False, False  # no picture is meant to be invisible: the fourth byte is not used
+    if image.format == "GIF" and image.tile:
+        box = image.tile[0][1]
+        if box is not None and box != (0, 0, *image.size):  # what the first frame leaves out is transparent
+            canvas = Image.new("RGBA", image.size)
+            canvas.paste(image.convert("RGBA").crop(box), box[:2])
+            return canvas, False, False
+    return image, False, False
 
 
 def _size_within(size: tuple[int, int], max_side: int) -> tuple[int, int]:
@@ -203,4 +276,6 @@ def _orientation(image: Image.Image, content: bytes) -> int:
 def _unidentified(content: bytes) -> str:
     if headers.is_heif(content) and not extra_formats():
         return f"a HEIC image, which needs an extra: {HEIF_INSTALL}"
+    if content.startswith(_TIFF):
+        return tiff_pages.refusal(content) or "a TIFF of a kind that is not supported: save it as RGB of 8 bits"
     return headers.recognise(content) or f"not an image of a known format ({', '.join((*FORMATS, *extra_formats()))})"

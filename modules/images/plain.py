@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from edgetune.modules.images import jpeg_scans, png_chunks
 from edgetune.modules.images.graph_header import (
     EXIF_IN_JPEG,
     ICC_IN_JPEG,
@@ -27,6 +28,7 @@ _FRAMES = (0xFFC0, 0xFFC1, 0xFFC2)  # baseline, extended and progressive, with H
 # Huffman and quantization tables, restart interval, comment, and what programs add.
 _SEGMENTS = (*_FRAMES, 0xFFC4, 0xFFDB, 0xFFDD, 0xFFFE, *range(0xFFE0, 0xFFF0))
 _CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"sRGB", b"gAMA", b"cHRM", b"sBIT", b"bKGD", b"hIST", b"pHYs", b"tIME")
+_COLORS = (b"sRGB", b"gAMA", b"cHRM")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _ORIENTATION, _SHORT = 0x0112, 3
@@ -43,6 +45,8 @@ class Plain(NamedTuple):
     """1 for grey, 3 for color."""
     profile: bytes = b""
     """An ICC profile: the file is plain if it does not change the colors. Empty if there is none."""
+    scans: int = 1
+    """Number of scans of a JPEG."""
 
 
 def inspect(content: bytes) -> Plain | None:
@@ -60,7 +64,7 @@ def inspect(content: bytes) -> Plain | None:
 
 
 def _jpeg(content: bytes) -> Plain | None:
-    at, frames, exifs, profiles, xmp = 2, [], [], [], b""
+    at, frames, exifs, profiles, xmp, is_progressive = 2, [], [], [], b"", False
     for _ in range(_MOST_SEGMENTS):
         marker, length = struct.unpack_from(">HH", content, at)
         if marker == _SCAN:
@@ -70,6 +74,7 @@ def _jpeg(content: bytes) -> Plain | None:
         body = content[at + 4 : at + 2 + length]
         if marker in _FRAMES:
             frames.append(struct.unpack_from(">BHHB", body))
+            is_progressive = marker == _FRAMES[-1]
         elif marker == _EXIF_OR_XMP and body.startswith(EXIF_IN_JPEG):
             exifs.append(body.removeprefix(EXIF_IN_JPEG))
         elif marker == _EXIF_OR_XMP and body.startswith(XMP_IN_JPEG):
@@ -87,7 +92,13 @@ def _jpeg(content: bytes) -> Plain | None:
     is_upright = states == [True] or (None not in states and b"Orientation" not in xmp)
     if bits != 8 or channels not in (1, 3) or not height or not width or not is_upright:
         return None
-    return Plain(height, width, channels, profiles[0][2:] if profiles else b"")
+    scans = 1
+    if is_progressive or content[at + 4] != channels or content.count(b"\xff\xda", at) > 1:
+        found = jpeg_scans.scans(content)
+        scans = found.count
+        if not found.is_complete:
+            return None
+    return Plain(height, width, channels, profiles[0][2:] if profiles else b"", scans)
 
 
 def _states_upright(exif: bytes) -> bool | None:
@@ -108,17 +119,17 @@ def _png(content: bytes) -> Plain | None:
     length, name, width, height, bits, color = struct.unpack_from(">I4sIIBB", content, len(PNG))
     if (length, name) != (13, b"IHDR") or bits > 8 or color not in (0, 2, 3) or not width or not height:
         return None
-    at, names = len(PNG), set()
+    at, found = len(PNG), {}
     for _ in range(MOST_CHUNKS):
         length, name = struct.unpack_from(">I4s", content, at)
-        names.add(name)
         body = at + 8
         at = body + length + 4
+        found.setdefault(name, content[body : body + length] if name in _COLORS else b"")
         if name == b"IEND":
             break
         is_harmless = name in _TEXTS and not content.startswith((TEXT_PROFILE_IN_PNG, XMP_IN_PNG), body)
         if name not in _CHUNKS and not is_harmless:
             return None
     # The graph looks behind the end, too.
-    is_whole = b"IDAT" in names and b"IEND" in names and at == len(content)
-    return Plain(height, width, 1 if color == 0 else 3) if is_whole else None
+    is_whole = b"IDAT" in found and b"IEND" in found and at == len(content)
+    return Plain(height, width, 1 if color == 0 else 3) if is_whole and png_chunks.is_srgb(found) else None

@@ -90,7 +90,8 @@ def _read_by_graph(content: bytes, reading: Reading) -> ReadImage | None:
             pixels = _by_graph(content, reading)
             if pixels is None:
                 return None
-            return _describe(content if max(image.size) <= reading.side else _as_png(pixels), pixels)
+            keeps = max(image.size) <= reading.side and not _is_keyed(content)
+            return _describe(content if keeps else _as_png(pixels), pixels)
 
 
 def _by_graph(content: bytes, reading: Reading) -> np.ndarray | None:
@@ -103,6 +104,14 @@ def _by_graph(content: bytes, reading: Reading) -> np.ndarray | None:
     except tf.errors.InvalidArgumentError as error:  # Pillow would hide that no server can read such photographs
         raise Unusable("the exported graph fails on it, though TensorFlow decodes it: a bug in edgetune") from error
     return None if fault else pixels
+
+
+def _is_keyed(content: bytes) -> bool:
+    """Return whether a file may be a PNG with one transparent color, which other readers of examples do not know.
+
+    TensorFlow's own decoder leaves the color opaque, so such a PNG is stored as the graph shows it.
+    """
+    return content.startswith(PNG) and content[25] in (0, 2) and b"tRNS" in content
 
 
 def _as_png(pixels: np.ndarray) -> bytes:

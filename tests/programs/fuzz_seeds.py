@@ -86,7 +86,7 @@ def generated() -> dict[str, bytes]:
 
 def _deep_png() -> bytes:
     """Return an RGB PNG with 16 bits per channel, which Pillow does not write."""
-    rows = b"".join(b"\0" + struct.pack(">12H", *range(row * 5000, row * 5000 + 12)) for row in range(3))
+    rows = b"".join(b"\0" + struct.pack(">12H", *range(row * 15000, row * 15000 + 12)) for row in range(3))
     return (
         _PNG
         + _chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 3, 16, 2, 0, 0, 0))

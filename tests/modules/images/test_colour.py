@@ -46,6 +46,11 @@ def colour(content: bytes, **options: object) -> tuple[int, ...]:
     return tuple(pixels[0])
 
 
+def first_colour(content: bytes) -> tuple[int, ...]:
+    """Return the colour of the first pixel after reading."""
+    return tuple(pixels_of(content)[0, 0])
+
+
 def near(found: tuple[int, ...], expected: tuple[int, ...], by: int = 3) -> bool:
     return max(abs(one - other) for one, other in zip(found, expected, strict=True)) <= by
 
@@ -138,9 +143,9 @@ def test_sixteen_bits_a_channel_are_scaled_by_their_full_range():
     assert read_image(content, LIMIT).encoded == content
     assert colour(content) == (255, 90, 0)
     for level, expected in ((0, 0), (128, 0), (129, 1), (257 * 90, 90), (32768, 128), (65535, 255)):
-        grey = Image.fromarray(np.full((3, 4), level, np.uint16))
+        grey = Image.fromarray(np.array([[level, 65535]], np.uint16).repeat(4, 0))
         for kind in ("PNG", "TIFF"):
-            assert colour(encoded(grey, kind)) == (expected,) * 3, (level, kind)
+            assert first_colour(encoded(grey, kind)) == (expected,) * 3, (level, kind)
 
 
 def test_twelve_bits_are_scaled_by_their_full_range():
@@ -155,20 +160,18 @@ def test_twelve_bits_are_scaled_by_their_full_range():
     assert colour(content + rows) == (255, 255, 255)
 
 
-def test_32_bit_integers_are_accepted_within_16_bits_and_floats_never():
-    fits = Image.fromarray(np.full((3, 4), 257 * 90, np.int32))
-    assert colour(encoded(fits, "TIFF")) == (90, 90, 90)
-    for level in (-1, 65536):
-        with pytest.raises(Unusable, match=r"^32-bit integers have no defined white"):
+def test_32_bit_integers_and_floats_are_refused():
+    for level in (-1, 257 * 90, 65536):
+        with pytest.raises(Unusable, match=r"^(32-bit integers have no defined white|its samples are signed)"):
             read_image(encoded(Image.fromarray(np.full((3, 4), level, np.int32)), "TIFF"), LIMIT)
     with pytest.raises(Unusable, match=r"^floating-point pixels have no defined white"):
         read_image(encoded(Image.fromarray(np.full((3, 4), 0.5, np.float32)), "TIFF"), LIMIT)
 
 
 def test_the_level_that_a_deep_png_declares_transparent_shows_the_background():
-    deep = Image.fromarray(np.full((3, 4), 1000, np.uint16))
-    assert colour(encoded(deep, "PNG", transparency=1000)) == (255, 255, 255)
-    assert colour(encoded(deep, "PNG", transparency=1001)) == (4, 4, 4)
+    deep = Image.fromarray(np.array([[1000, 65535]], np.uint16).repeat(4, 0))
+    assert first_colour(encoded(deep, "PNG", transparency=1000)) == (255, 255, 255)
+    assert first_colour(encoded(deep, "PNG", transparency=1001)) == (4, 4, 4)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P"])

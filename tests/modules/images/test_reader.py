@@ -27,11 +27,14 @@ ORIENTATION = 0x0112
 # Of EDGETUNE_TEST_DATA/nasty: everything that is no photograph in a known format, or is damaged or far too large.
 REFUSED = {
     "10ct_32bit_128.tiff": "floating-point pixels",
+    "16bit.cropped.tif": "its values of 16 bits are all below 16384",
     "README.md": "not an image",
     "broken_data_stream.png": "damaged",
     "cloudy1.jpg": "a Git LFS pointer, not the image itself: run `git lfs pull`",
     "decompression_bomb.gif": "more pixels",
     "empty.heic": "the file is empty",
+    "i_trns.png": "its values of 16 bits are all below 16384",
+    "pil123p.png": "it states other colors than those of sRGB",
     "png_decompression_dos.png": "damaged",
     "reallybig.bmp": "more pixels",
     "test-card-lossless.jp2": "JPEG 2000, which is not supported: save it as JPEG or PNG",

@@ -30,6 +30,7 @@ from edgetune.components.edge_exporter import EdgeExporter
 from edgetune.components.evaluator import Evaluator
 from edgetune.components.image_example_gen import ImageExampleGen
 from edgetune.components.infra_validator import InfraValidator
+from edgetune.components.label_reviewer import LabelReviewer
 from edgetune.components.release_pusher import ReleasePusher
 from edgetune.components.transform import Transform
 from edgetune.components.two_phase_trainer import TwoPhaseTrainer
@@ -129,6 +130,20 @@ def create_pipeline(
         training=settings.training,
     )
     model = trainer.outputs[MODEL_KEY]
+    reviewer = (
+        LabelReviewer(
+            examples=examples,
+            report=example_gen.outputs[REPORT_KEY],
+            model=settings.model,
+            data=settings.data,
+            seed=settings.training.seed,
+        )
+        if settings.data.review_labels
+        else None
+    )
+    if reviewer:
+        reviewer.add_upstream_node(gate)
+        trainer.add_upstream_node(reviewer)  # which may stop the run
 
     cross_validator = (
         CrossValidator(
@@ -197,7 +212,7 @@ def create_pipeline(
         card=settings.card,
     )
     nodes: list[BaseNode | None] = [example_gen, schema_gen, statistics_gen, validator, baseline_statistics, gate]
-    nodes += [transform, trainer, cross_validator, baseline, evaluator, infra_validator, edge_exporter, edge_evaluator]
+    nodes += [reviewer, transform, trainer, cross_validator, baseline, evaluator, infra_validator, edge_exporter, edge_evaluator]
     nodes += [release_pusher]
     return Pipeline(
         pipeline_name=settings.name,

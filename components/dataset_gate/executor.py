@@ -16,10 +16,10 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 
 from edgetune.components.common.examples import check_examples
+from edgetune.components.common.findings import write_findings
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import (
     EXAMPLES_KEY,
-    FINDINGS_FILE,
     FINDINGS_KEY,
     INGEST_FILE,
     REPORT_KEY,
@@ -32,10 +32,8 @@ from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.findings import (
     Copy,
     Finding,
-    FindingsError,
     anomalies,
     imbalance,
-    is_allowed,
     same_images,
     small_classes,
     small_images,
@@ -81,16 +79,7 @@ class Executor(BaseBeamExecutor):
             inputs[EXAMPLES_KEY].uri, f"{output.uri}/images", exec_properties, of_classes
         )
         found = [*with_files(of_classes, by_class), *found, *of_images]
-        allowed = json.loads(exec_properties["allow"])
-        listed = [{**asdict(finding), "allowed": is_allowed(finding, allowed)} for finding in found]
-        with tf.io.gfile.GFile(f"{output.uri}/{FINDINGS_FILE}", "w") as file:
-            file.write(json.dumps({"findings": listed}, indent=2) + "\n")
-        if refused := [finding for finding in found if not is_allowed(finding, allowed)]:
-            raise FindingsError(refused)
-        output.set_int_custom_property("findings", len(found))
-        if found:
-            output.set_string_custom_property("allowed", exec_properties["allow"])
-            output.set_string_custom_property("allowed_by", exec_properties["allowed_by"])
+        write_findings(output, found, json.loads(exec_properties["allow"]), exec_properties["allowed_by"])
 
     def _images(
         self, examples_uri: str, prefix: str, exec_properties: dict[str, Any], of_classes: Iterable[Finding]
@@ -139,7 +128,7 @@ class Executor(BaseBeamExecutor):
         [count], [first] = (
             [json.loads(line) for line in _pop_lines(f"{prefix}-{what}*")] for what in ("count", "first")
         )
-        found = [Finding(**{**finding, "files": tuple(finding["files"])}) for finding in same]
+        found = [Finding.of(finding) for finding in same]
         return found + small_images(count, first, smallest), dict(map(json.loads, _pop_lines(f"{prefix}-classes*")))
 
 

@@ -9,8 +9,11 @@ from pydantic import Field, model_validator
 from edgetune.modules.core import bounds
 from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Settings
 
-FINDINGS = ("anomaly", "drift", "duplicates", "imbalance", "leakage", "small_class", "small_images", "two_labels")
-"""All kinds of findings that DatasetGate and ImageExampleGen report."""
+FINDINGS = (
+    "anomaly", "drift", "duplicates", "imbalance", "label_errors", "leakage", "outliers", "small_class", "small_images",
+    "two_labels",
+)  # fmt: skip
+"""All kinds of findings that DatasetGate and LabelReviewer report."""
 Level = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -72,6 +75,12 @@ class DataSettings(Settings):
     """Maximum change in any class's share since the data of the last blessed model (L-infinity distance)."""
     max_image_drift: Fraction = 0.3
     """Maximum change in sizes and colours since those data (Jensen-Shannon divergence of each statistic)."""
+    review_labels: bool = True
+    """Whether to look for labels that are probably wrong, and for images that resemble no other, before training. It
+    takes one pass of all images through the pretrained backbone."""
+    max_label_errors: Fraction = 1.0
+    """Maximum share of labels that are probably wrong; with more, the run stops. By default none stops it: how many
+    are found depends on how hard the classes are to distinguish."""
     unknown: str | None = None
     """Folder of images that show none of the classes, to measure how often they reach the threshold of one; null if
     there is none. Folders inside it are read too."""

@@ -29,7 +29,7 @@ ROOMS = {
         "release": ["core", "storage", "contracts"],
         "serving": ["core", "images", "contracts"],
         "litert": ["core", "contracts"],
-        "training": ["core", "images", "settings", "contracts", "examples", "models"],
+        "training": ["core", "images", "settings", "contracts", "data", "examples", "models"],
         "conversion": ["core", "storage", "contracts", "litert"],
         "bundle": ["core", "storage", "images", "settings", "data", "contracts", "litert"],
         "evaluation": [
@@ -48,6 +48,7 @@ ROOMS = {
         "evaluator": ["common"],
         "image_example_gen": ["common"],
         "infra_validator": ["common"],
+        "label_reviewer": ["common"],
         "release_pusher": ["common"],
         "transform": ["common"],
         "two_phase_trainer": ["common"],

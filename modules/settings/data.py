@@ -9,7 +9,10 @@ from pydantic import Field, model_validator
 from edgetune.modules.core import bounds
 from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Settings
 
-FINDINGS = ("anomaly", "drift", "duplicates", "imbalance", "leakage", "small_class", "small_images", "two_labels")
+FINDINGS = (
+    "anomaly", "drift", "duplicates", "imbalance", "leakage", "similar_classes", "small_class", "small_images",
+    "two_labels",
+)  # fmt: skip
 """All kinds of findings that DatasetGate and ImageExampleGen report."""
 Level = Annotated[int, Field(ge=0, le=255)]
 

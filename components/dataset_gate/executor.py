@@ -29,6 +29,7 @@ from edgetune.components.common.outputs import empty
 from edgetune.components.dataset_gate.drift import drifted
 from edgetune.modules.contracts import example_features
 from edgetune.modules.core.errors import DataError
+from edgetune.modules.data.class_names import similar_classes
 from edgetune.modules.data.findings import (
     Copy,
     Finding,
@@ -67,7 +68,8 @@ class Executor(BaseBeamExecutor):
         output = artifact_utils.get_single_instance(output_dict[FINDINGS_KEY])
         with tf.io.gfile.GFile(f"{inputs[REPORT_KEY].uri}/{INGEST_FILE}") as file:
             ingest = json.load(file)
-        of_classes = small_classes(ingest["splits"], exec_properties["min_examples_per_class"])
+        of_classes = similar_classes(set().union(*ingest["splits"].values()))
+        of_classes += small_classes(ingest["splits"], exec_properties["min_examples_per_class"])
         of_classes += imbalance(ingest["splits"], exec_properties["max_imbalance"])
         found: list[Finding] = []
         for split in example_features.SPLITS:

@@ -96,9 +96,9 @@ class ImageExampleGen(FileBasedExampleGen):
         """
         deferred = {PATTERN_KEY: settings.tfrecord_pattern, SMALLEST_KEY: settings.min_examples_per_class}
         output = example_gen_pb2.Output()
-        if source is None or not source.has_splits:
+        if made := type(settings.splits).model_fields if source is None else source.made_splits:
             output.split_config.partition_feature_name = SPLIT_GROUP
-            for name in type(settings.splits).model_fields:
+            for name in made:
                 output.split_config.splits.add(name=name, hash_buckets=getattr(settings.splits, name))
         spec = ImageExampleGenSpec(
             input_base=source.base if source else settings.path,

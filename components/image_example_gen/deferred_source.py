@@ -7,7 +7,6 @@ the properties that a local run sets from the start.
 from __future__ import annotations
 
 import atexit
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -48,10 +47,15 @@ def resolve_source(exec_properties: dict[str, Any]) -> None:
     exec_properties[KIND_KEY] = source.kind
     exec_properties[keys.INPUT_BASE_KEY] = source.base
     exec_properties[keys.INPUT_CONFIG_KEY] = proto_utils.proto_to_json(input_config(source))
-    if source.has_splits:
-        output = json.loads(exec_properties[keys.OUTPUT_CONFIG_KEY])
-        output.pop("split_config", None)
-        exec_properties[keys.OUTPUT_CONFIG_KEY] = json.dumps(output)
+    output = example_gen_pb2.Output()
+    proto_utils.json_to_proto(exec_properties[keys.OUTPUT_CONFIG_KEY], output)
+    made = [split for split in output.split_config.splits if split.name in source.made_splits]
+    if made:
+        del output.split_config.splits[:]
+        output.split_config.splits.extend(made)
+    else:
+        output.ClearField("split_config")
+    exec_properties[keys.OUTPUT_CONFIG_KEY] = proto_utils.proto_to_json(output)
 
 
 def input_config(source: Source) -> example_gen_pb2.Input:

@@ -50,7 +50,11 @@ def fingerprint(exec_properties: dict[str, Any]) -> str:
     """
     config = json.loads(exec_properties[standard_component_specs.INPUT_CONFIG_KEY])
     base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
-    paths = (path for split in config["splits"] for path in _files(exec_properties, split["pattern"]))
+    patterns = [split["pattern"] for split in config["splits"]]
+    if exec_properties["source_kind"] == "images":
+        paths = class_folders.all_entries(base, patterns)
+    else:
+        paths = (path for pattern in patterns for path in _files(exec_properties, pattern))
     try:
         return class_folders.fingerprint(base, paths)
     except OSError as error:
@@ -60,9 +64,7 @@ def fingerprint(exec_properties: dict[str, Any]) -> str:
 
 def _files(exec_properties: dict[str, Any], pattern: str) -> Iterator[str]:
     kind, base = exec_properties["source_kind"], exec_properties[standard_component_specs.INPUT_BASE_KEY]
-    if kind == "images":
-        yield from class_folders.all_entries(f"{base}/{pattern}".removesuffix("/*/*"))
-    elif kind == "tfrecords":
+    if kind == "tfrecords":
         yield from filesystem.matching(base, pattern)
         yield tfds.labels_file(base, exec_properties["label_feature"])
     else:

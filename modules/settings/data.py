@@ -10,8 +10,8 @@ from edgetune.modules.core import bounds
 from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Settings
 
 FINDINGS = (
-    "anomaly", "drift", "duplicates", "imbalance", "label_errors", "leakage", "outliers", "small_class", "small_images",
-    "two_labels",
+    "anomaly", "drift", "duplicates", "imbalance", "label_errors", "leakage", "outliers", "similar_classes",
+    "small_class", "small_images", "two_labels",
 )  # fmt: skip
 """All kinds of findings that DatasetGate and LabelReviewer report."""
 Level = Annotated[int, Field(ge=0, le=255)]

@@ -67,8 +67,9 @@ ROOMS = {
         "local": ["pipeline.py", "preflight", "beam", "metadata", "report", "terminal"],
         "kubeflow": ["pipeline.py", "config", "beam"],
         "history": ["local", "metadata", "report"],
+        "inspect": ["report", "terminal"],
         "api.py": ["config", "local"],
-        "commands": ["api.py", "config", "history", "local", "report", "kubeflow", "submit", "demo"],
+        "commands": ["api.py", "config", "history", "inspect", "local", "report", "kubeflow", "submit", "demo"],
         "cli.py": ["commands", "local", "terminal"],
     },
 }  # fmt: skip

@@ -275,8 +275,8 @@ def test_a_list_with_too_few_images_classes_or_splits_is_an_error(tmp_path):
     assert cause(write(tmp_path, "path,label\na.jpg,oak\n")) == " has only one class: oak"
     path = write(tmp_path, "path,label\na.jpg,oak\nb.jpg,elm\nc.jpg,elm\n")
     assert cause(path, 2) == " has 1 class with fewer than 2 images: oak (1)"
-    path = write(tmp_path, "path,label,split\na.jpg,oak,train\nb.jpg,elm,train\n")
-    assert cause(path) == " has no line with the split eval and none with test"
+    path = write(tmp_path, "path,label,split\na.jpg,oak,eval\nb.jpg,elm,test\n")
+    assert cause(path) == " has no line with the split train"
     lines = [f"{label}{split}.jpg,{label},{split}\n" for label in ("oak", "elm") for split in ("eval", "test", "train")]
     path = write(tmp_path, "path,label,split\n" + "".join(lines[:-1]))
     assert cause(path) == f"the split train of {path} lacks the classes elm, which other splits have"

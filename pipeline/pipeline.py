@@ -102,6 +102,7 @@ def create_pipeline(
         report=example_gen.outputs[REPORT_KEY],
         statistics=statistics,
         settings=settings.data,
+        image_size=settings.model.image_size,
         baseline_statistics=baseline_statistics.outputs[STATISTICS_KEY] if baseline_statistics else None,
     )
 

@@ -1,16 +1,45 @@
-"""Write the findings of a component, and stop the run if one of them is not allowed."""
+"""Write the findings of a component with thumbnails, and stop the run if one of them is not allowed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from tfx import types
 
 from edgetune.components.common.names import FINDINGS_FILE
-from edgetune.modules.data.findings import Finding, FindingsError, is_allowed, refused
+from edgetune.modules.data.findings import Finding, FindingsError, Picture, is_allowed, refused
+from edgetune.modules.examples.thumbnails import thumbnails
 from edgetune.modules.storage import filesystem
+
+
+MOST_THUMBNAILS = 200
+"""Files whose thumbnails DatasetGate makes, a part of what the report shows."""
+
+
+def with_thumbnails(found: Sequence[Finding], examples_uri: str) -> list[Finding]:
+    """Return findings with thumbnails of their pictures, or of their files if they have none.
+
+    Args:
+        found: The findings; files that are not among the examples, such as features, have no picture.
+        examples_uri: Artifact of raw examples, which is read once more if there is a finding.
+    """
+    listed = [
+        replace(finding, pictures=finding.pictures or tuple(Picture(file) for file in finding.files))
+        for finding in found
+    ]
+    wanted = set(list(dict.fromkeys(picture.file for one in listed for picture in one.pictures))[:MOST_THUMBNAILS])
+    if not wanted:
+        return listed
+    made = thumbnails(examples_uri, lambda _, file: file in wanted).values()
+    seen = {thumbnail.file: thumbnail for thumbnail in made}
+
+    def shown(picture: Picture) -> Picture:
+        known = seen.get(picture.file)
+        return replace(picture, jpeg=known.jpeg, given=known.label) if known else picture
+
+    return [replace(finding, pictures=tuple(map(shown, finding.pictures))) for finding in listed]
 
 
 def write_findings(made: types.Artifact, found: Sequence[Finding], allowed: Sequence[str], allowed_by: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import tensorflow as tf
 from apache_beam.pvalue import TaggedOutput
@@ -61,8 +61,9 @@ def from_image(content: bytes, label: str, source: str, options: Reading) -> Tag
     channels = zip(
         (example_features.RED, example_features.GREEN, example_features.BLUE), image.appearance.means, strict=True
     )
-    for key, mean in ((example_features.ASPECT, image.width / image.height), *channels):
-        features[key] = tf.train.Feature(float_list=tf.train.FloatList(value=[mean]))
+    facts = asdict(image.appearance.facts)  # whose names are those of the features
+    for key, value in ((example_features.ASPECT, image.width / image.height), *channels, *facts.items()):
+        features[key] = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
     example = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
     return TaggedOutput(ACCEPTED, RawExample(example, image.digest, source, name, image.appearance.signature))
 

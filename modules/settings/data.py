@@ -10,8 +10,9 @@ from edgetune.modules.core import bounds
 from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Settings
 
 FINDINGS = (
-    "anomaly", "drift", "duplicates", "imbalance", "label_errors", "leakage", "outliers", "similar_classes",
-    "small_class", "small_images", "two_labels",
+    "anomaly", "blank", "blurred", "bright", "cut_off", "dark", "distorted", "drift", "duplicates", "enlarged",
+    "imbalance", "label_errors", "leakage", "outliers", "similar_classes", "small_class", "small_images", "two_labels",
+    "uniform",
 )  # fmt: skip
 """All kinds of findings that DatasetGate and LabelReviewer report."""
 Level = Annotated[int, Field(ge=0, le=255)]

@@ -187,7 +187,7 @@ def changed(**changes: Any) -> set[str]:
         ({"training": {"calibrate": False}}, {"TwoPhaseTrainer"}),
         ({"evaluation": {"folds": 10}}, {"Evaluator"}),
         ({"training": {"seed": 5}}, {"TwoPhaseTrainer", "LabelReviewer"}),  # of the weights `none`
-        ({"model": {"weights": "none", "image_size": 96}}, {"Transform", "TwoPhaseTrainer", "LabelReviewer"}),
+        ({"model": {"weights": "none", "image_size": 96}}, {"DatasetGate", "LabelReviewer", "Transform", "TwoPhaseTrainer"}),
         ({"data": {"path": "/photos", "max_rejected": 0.5}}, {"ImageExampleGen"}),
         ({"data": {"path": "/photos", "background": (0, 0, 0)}}, {"ImageExampleGen", "Transform", "LabelReviewer"}),
         ({"data": {"path": "/photos", "max_side": 800}}, {"ImageExampleGen", "Transform", "LabelReviewer"}),

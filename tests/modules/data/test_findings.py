@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from edgetune.modules.data.class_names import similar_classes
 from edgetune.modules.data.findings import (
     Copy,
     Finding,
@@ -21,6 +22,7 @@ from edgetune.modules.data.findings import (
     with_files,
 )
 from edgetune.modules.data.label_findings import label_errors, outliers
+from edgetune.modules.data.picture_findings import KINDS, all_pictures
 from edgetune.modules.settings.data import FINDINGS as NAMES
 
 
@@ -118,7 +120,8 @@ def test_the_listed_names_are_those_of_all_findings():
     every += same_images([Copy("train", "a", "1"), Copy("test", "b", "2")])
     every += same_images([Copy("train", "a", "1"), Copy("train", "a", "2")], one_only=True)
     every += [*small_images(1, ["1"], 9), drift("label", "distance", 0.5, 0.3, "data.max_label_drift")]
-    every += [*label_errors([], 1, 9, 0.8, 1.0), *outliers([], 1)]
+    every += similar_classes(["cat", "Cat"])
+    every += [*label_errors([], 1, 9, 0.8, 1.0), *outliers([], 1), *all_pictures(dict.fromkeys(KINDS, (1, [])), 9)]
     assert {finding.name for finding in every} == set(NAMES)
 
 

@@ -11,6 +11,7 @@ from tfx.components.example_gen.driver import FileBasedDriver
 from tfx.orchestration import data_types
 from tfx.types import standard_component_specs
 
+from edgetune.components.image_example_gen.deferred_source import list_options
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data import class_folders, tfds
 from edgetune.modules.data.manifests import read_manifest
@@ -70,6 +71,6 @@ def _files(exec_properties: dict[str, Any], pattern: str) -> Iterator[str]:
     else:
         name, _, split = pattern.rpartition("#")
         yield f"{base}/{name}"
-        most = exec_properties["max_list_bytes"], exec_properties["max_records"]
+        most = list_options(exec_properties)
         entries = read_manifest(f"{base}/{name}", SPLIT_OF, *most)
         yield from (f"{base}/{entry.path}" for entry in entries if (entry.split or ALL) == split)

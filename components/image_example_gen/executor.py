@@ -19,7 +19,7 @@ from edgetune.components.common.names import EXAMPLES_KEY, INGEST_DIGEST, REPORT
 from edgetune.components.common.outputs import empty
 from edgetune.components.common.record_writer import WriteRecords, record_shards, uncompressed
 from edgetune.components.image_example_gen import grouping, ingest_report, split_memory, staging
-from edgetune.components.image_example_gen.deferred_source import resolve_source
+from edgetune.components.image_example_gen.deferred_source import list_options, resolve_source
 from edgetune.components.image_example_gen.raw_example import ACCEPTED, REJECTED, RecordFeatures
 from edgetune.components.image_example_gen.read_images import ReadFolders, ReadManifest, ReadRecords
 from edgetune.components.image_example_gen.row_kinds import LEFT_OUT, other_rows
@@ -196,7 +196,7 @@ def _read(
     if exec_properties["source_kind"] == "images":
         read = ReadFolders(base, options, seen)
     elif exec_properties["source_kind"] == "manifest":
-        read = ReadManifest(base, options, seen, exec_properties["max_list_bytes"], exec_properties["max_records"])
+        read = ReadManifest(base, options, seen, list_options(exec_properties))
     else:
         features = RecordFeatures(exec_properties["image_feature"], exec_properties["label_feature"])
         read = ReadRecords(base, options, seen, features, most)

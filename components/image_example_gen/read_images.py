@@ -69,15 +69,15 @@ class ReadFolders(beam.PTransform):
 class ReadManifest(beam.PTransform):
     """Read the images that a list has for a split, from patterns `<list>#<split>`."""
 
-    def __init__(self, base: str, options: Reading, seen: SharedCount, max_bytes: int, max_records: int) -> None:
+    def __init__(self, base: str, options: Reading, seen: SharedCount, most: tuple[int, int, dict[str, str]]) -> None:
         super().__init__()
         self._base, self._read = base, _ReadFiles(base, options, seen)
-        self._most = max_bytes, max_records
+        self._most = most
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         return (
             input_or_inputs
-            | "Lines" >> beam.FlatMap(_listed_files, self._base, *self._most)
+            | "Lines" >> beam.FlatMap(_listed_files, self._base, self._most)
             | "Spread" >> beam.Reshuffle()
             | "Decode" >> beam.ParDo(self._read).with_outputs(ACCEPTED, REJECTED)
         )
@@ -114,9 +114,9 @@ def _labelled_files(path: bytes) -> Iterator[tuple[bytes, bytes]]:
     yield from ((os.fsencode(file), label) for file in class_folders.files(os.fsdecode(path)))
 
 
-def _listed_files(pattern: str, base: str, max_bytes: int, max_records: int) -> Iterator[tuple[bytes, bytes]]:
+def _listed_files(pattern: str, base: str, most: tuple[int, int, dict[str, str]]) -> Iterator[tuple[bytes, bytes]]:
     manifest, _, split = pattern.rpartition("#")
-    for entry in read_manifest(manifest, SPLIT_OF, max_bytes, max_records):
+    for entry in read_manifest(manifest, SPLIT_OF, *most):
         if (entry.split or ALL) == split:
             yield os.fsencode(f"{base}/{entry.path}"), os.fsencode(entry.label)
 

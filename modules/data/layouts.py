@@ -10,6 +10,7 @@ command, and never guessed.
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,8 +70,11 @@ class Layout:
 _KEPT = 1000
 
 
-def tree(path: str, depth: int = 0) -> Folder:
+def tree(path: str, depth: int = 0, in_link: bool = False) -> Folder:
     """Return what is in a folder and all folders inside.
+
+    A link to a folder is followed, such as one of a class or a split, unless it leads to a folder above or is itself
+    behind a link.
 
     Raises:
         OSError: A folder cannot be listed.
@@ -80,8 +84,9 @@ def tree(path: str, depth: int = 0) -> Folder:
         if ignored(name):
             continue
         below = f"{path}/{name}"
-        if is_folder and depth < MAX_DEPTH:
-            folders.append(tree(below, depth + 1))
+        link = is_folder and not filesystem.is_remote(below) and os.path.islink(below)  # noqa: PTH114
+        if is_folder and depth < MAX_DEPTH and not (link and (in_link or _leads_up(below))):
+            folders.append(tree(below, depth + 1, in_link or link))
             continue
         count += 1
         if may_be_image(name):
@@ -89,6 +94,11 @@ def tree(path: str, depth: int = 0) -> Folder:
         elif len(others) < _KEPT:
             others.append(name)
     return Folder(path.rpartition("/")[2], path, tuple(others), count, images, tuple(folders))
+
+
+def _leads_up(link: str) -> bool:
+    target, place = os.path.realpath(link), os.path.realpath(os.path.dirname(link))  # noqa: PTH120
+    return os.path.commonpath([target, place]) == target
 
 
 def find(root: Folder) -> Layout | None:

@@ -147,7 +147,7 @@ def _with_missing_splits(patterns: Mapping[str, str]) -> tuple[dict[str, str], t
 
 
 def _listed(path: str, settings: DataSettings) -> Source:
-    entries = read_manifest(path, SPLIT_OF, settings.max_list_bytes, settings.max_records)
+    entries = read_manifest(path, SPLIT_OF, settings.max_list_bytes, settings.max_records, settings.columns.given)
     base, _, name = path.rpartition("/")
     counts: dict[str, Counter[str]] = {}
     for entry in entries:

@@ -29,6 +29,22 @@ class Splits(Settings):
     """Share for the final evaluation, which decides the blessing; not used before."""
 
 
+class Columns(Settings):
+    """Names of the columns of a list, where they are not the usual ones; null for these."""
+
+    path: str | None = None
+    """Column with the path of the image, relative to the folder of the list."""
+    label: str | None = None
+    """Column with the class."""
+    split: str | None = None
+    """Column with the split; empty if edgetune is to divide the images, whatever columns there are."""
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The columns that are named, by role."""
+        return self.model_dump(exclude_none=True)
+
+
 class DataSettings(Settings):
     """The images: where they are, how they are read, and when they are rejected."""
 
@@ -39,6 +55,8 @@ class DataSettings(Settings):
     """Relative sizes of the splits; images keep the split that an earlier run of the same name gave them."""
     tfrecord_pattern: str = "*.tfrecord*"
     """Glob pattern of the files to read in a folder of TFRecords."""
+    columns: Columns = Columns()
+    """Names of the columns of a list; the usual ones, such as `filename`, `class` and `ML_USE`, are found."""
     image_feature: str = "image"
     """Feature with the encoded image, in each tf.Example of a TFRecord."""
     label_feature: str = "label"

@@ -36,7 +36,7 @@ def labelled(source: Source, settings: DataSettings) -> Iterator[File]:
         OSError: A folder cannot be listed.
     """
     if source.kind == "manifest":
-        most = settings.max_list_bytes, settings.max_records
+        most = settings.max_list_bytes, settings.max_records, settings.columns.given
         for key, pattern in source.patterns.items():
             name, _, split = pattern.rpartition("#")
             for entry in read_manifest(f"{source.base}/{name}", SPLIT_OF, *most):

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
-from edgetune.modules.core.errors import DataError
+from edgetune.modules.core.errors import ConfigError, DataError
 from edgetune.pipeline import api, cli
 from edgetune.pipeline.inspect.inspection import Inspection, inspect
 from edgetune.pipeline.inspect.text import as_text
@@ -108,6 +109,44 @@ def test_a_list_is_inspected_line_by_line(tmp_path):
     assert (found.files, len(found.images), len(found.rejected)) == (23, 22, 1)
     assert found.as_json()["classes"]["dog"]["splits"] == {"all": 9, "test": 2}
     assert any("eval of what is to divide" in line for line in as_text(found))
+
+
+def test_fix_writes_a_list_with_the_same_classes_and_splits_and_touches_nothing_else(tmp_path, capsys):
+    for split in ("train", "test"):
+        for name in ("cat", "dog, brown"):
+            fill(tmp_path / "data" / split / name, first=50 * (split == "test"))
+    put(tmp_path / "data" / "train" / "cat" / "cut.png", picture(902)[:200])
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")}
+    out = tmp_path / "list.csv"
+    assert cli.main(["inspect", str(tmp_path / "data"), "--fix", str(out)]) == 0
+    assert f"edgetune run --data {out}" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")} == before
+    folder, written = inspected(tmp_path / "data").as_json(), inspected(out)
+    assert [written.files, written.rejected] == [48, ()]
+    assert {name: row["splits"] for name, row in written.as_json()["classes"].items()} == {
+        name: row["splits"] for name, row in folder["classes"].items()
+    }
+    assert cli.main(["inspect", str(tmp_path / "data"), "--fix", str(out)]) == ConfigError.exit_code  # it exists
+    (tmp_path / "elsewhere").mkdir()
+    assert cli.main(["inspect", str(out), "--fix", str(tmp_path / "elsewhere" / "list.csv")]) == ConfigError.exit_code
+
+
+def test_records_are_inspected_one_by_one(tmp_path):
+    def example(content: bytes, label: bytes) -> bytes:
+        features = {"image": content, "label": label}
+        kinds = {k: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v])) for k, v in features.items()}
+        return tf.train.Example(features=tf.train.Features(feature=kinds)).SerializeToString()
+
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        for number in range(24):
+            writer.write(example(picture(number), b"cat" if number % 2 else b"dog"))
+        for label in (b"caf\xe9", b"caf\xe8"):
+            writer.write(example(picture(50), label))
+    found = inspected(tmp_path)
+    assert {image.label for image in found.images} == {"cat", "dog"} and len(found.images) == 24
+    reasons = {row["path"]: row["reason"] for row in found.rejected}
+    assert set(reasons) == {"a.tfrecord#25", "a.tfrecord#26"}
+    assert r"the label b'caf\xe9' is not UTF-8: write the records again" in reasons["a.tfrecord#25"]
 
 
 def test_neither_tensorflow_nor_tfx_is_imported_for_images(tmp_path):

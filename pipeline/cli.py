@@ -24,6 +24,7 @@ from edgetune.pipeline.commands.config import config
 from edgetune.pipeline.commands.demo import demo
 from edgetune.pipeline.commands.gc import gc
 from edgetune.pipeline.commands.history import lineage, rollback, runs
+from edgetune.pipeline.commands.inspect import inspect
 from edgetune.pipeline.commands.run import run
 from edgetune.pipeline.commands.submit import submit
 from edgetune.pipeline.terminal.output import Output, OutputError, ReaderGone, discard, open_closed_descriptors
@@ -45,7 +46,7 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    commands=[run, runs, rollback, lineage, gc, config, verify, predict, demo, compile_command, submit],
+    commands=[run, inspect, runs, rollback, lineage, gc, config, verify, predict, demo, compile_command, submit],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="edgetune", message="edgetune %(version)s")

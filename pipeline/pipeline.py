@@ -32,6 +32,7 @@ from edgetune.components.edge_exporter import EdgeExporter
 from edgetune.components.evaluator import Evaluator
 from edgetune.components.image_example_gen import ImageExampleGen
 from edgetune.components.infra_validator import InfraValidator
+from edgetune.components.label_reviewer import LabelReviewer
 from edgetune.components.release_pusher import ReleasePusher
 from edgetune.components.transform import Transform
 from edgetune.components.two_phase_trainer import TwoPhaseTrainer
@@ -103,6 +104,7 @@ def create_pipeline(
         report=example_gen.outputs[REPORT_KEY],
         statistics=statistics,
         settings=settings.data,
+        image_size=settings.model.image_size,
         baseline_statistics=baseline_statistics.outputs[STATISTICS_KEY] if baseline_statistics else None,
     )
 
@@ -131,6 +133,20 @@ def create_pipeline(
         training=settings.training,
     )
     model = trainer.outputs[MODEL_KEY]
+    reviewer = (
+        LabelReviewer(
+            examples=examples,
+            report=example_gen.outputs[REPORT_KEY],
+            model=settings.model,
+            data=settings.data,
+            seed=settings.training.seed,
+        )
+        if settings.data.review_labels
+        else None
+    )
+    if reviewer:
+        reviewer.add_upstream_node(gate)
+        trainer.add_upstream_node(reviewer)  # which may stop the run
 
     cross_validator = (
         CrossValidator(
@@ -202,7 +218,7 @@ def create_pipeline(
         card=settings.card,
     )
     nodes: list[BaseNode | None] = [example_gen, schema_gen, statistics_gen, validator, baseline_statistics, gate]
-    nodes += [transform, trainer, cross_validator, baseline, evaluator, infra_validator]
+    nodes += [reviewer, transform, trainer, cross_validator, baseline, evaluator, infra_validator]
     nodes += [edge_exporter, edge_describer, edge_evaluator, release_pusher]
     return Pipeline(
         pipeline_name=settings.name,

@@ -16,7 +16,7 @@ class IngestReport(Artifact):
 
 
 class DatasetFindings(Artifact):
-    """DatasetGate's findings: `findings.json`."""
+    """Findings of DatasetGate or LabelReviewer: `findings.json`."""
 
     TYPE_NAME = "edgetune.DatasetFindings"
 

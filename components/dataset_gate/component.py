@@ -26,6 +26,7 @@ class DatasetGateSpec(ComponentSpec):
         "min_examples_per_class": ExecutionParameter(type=int),
         "max_imbalance": ExecutionParameter(type=float),
         "min_side": ExecutionParameter(type=int),
+        "image_size": ExecutionParameter(type=int),
         "max_label_drift": ExecutionParameter(type=float),
         "max_image_drift": ExecutionParameter(type=float),
         "on_duplicates": ExecutionParameter(type=str),
@@ -50,6 +51,7 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
     It fails on anomalies that ExampleValidator found, on classes with too few usable images or far fewer than others,
     on small images, on near-duplicates with two labels or in two splits, and on drift from the data of the last blessed
     model. A finding is allowed if `data.allow` names it; the artifact then records the user who ran the pipeline.
+    Pictures that show little, such as dark or blurred ones, are findings that only inform.
     No component reads its output, so later components must name it as an upstream node.
 
     ## Example
@@ -60,12 +62,13 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
         report=example_gen.outputs["report"],
         statistics=statistics_gen.outputs["statistics"],
         settings=DataSettings(path="/photos"),
+        image_size=224,
     )
     transform.add_upstream_node(gate)
     ```
 
     Component `outputs` contains:
-     - `findings`: Channel of type `DatasetFindings`: `findings.json`, the list of allowed findings. Custom properties:
+     - `findings`: Channel of type `DatasetFindings`: `findings.json`, the findings that are allowed or only inform. Custom properties:
                    `findings`, their number; if there are any, `allowed` and `allowed_by`.
     """
 
@@ -79,6 +82,7 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
         report: types.BaseChannel,
         statistics: types.BaseChannel,
         settings: DataSettings,
+        image_size: int,
         baseline_statistics: types.BaseChannel | None = None,
     ) -> None:
         """Construct a DatasetGate component.
@@ -89,6 +93,7 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
             report: From ImageExampleGen, of type `IngestReport`.
             statistics: From StatisticsGen, of type `standard_artifacts.ExampleStatistics`.
             settings: The bounds, `on_duplicates` and `allow` are used.
+            image_size: `model.image_size`, by which pictures are small.
             baseline_statistics: Statistics to measure drift from; without them, drift is not measured.
         """
         super().__init__(
@@ -101,6 +106,7 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
                 min_examples_per_class=settings.min_examples_per_class,
                 max_imbalance=settings.max_imbalance,
                 min_side=settings.min_side,
+                image_size=image_size,
                 max_label_drift=settings.max_label_drift,
                 max_image_drift=settings.max_image_drift,
                 on_duplicates=settings.on_duplicates,

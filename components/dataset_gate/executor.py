@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import apache_beam as beam
@@ -16,10 +16,10 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 
 from edgetune.components.common.examples import check_examples
+from edgetune.components.common.findings import with_thumbnails, write_findings
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import (
     EXAMPLES_KEY,
-    FINDINGS_FILE,
     FINDINGS_KEY,
     INGEST_FILE,
     REPORT_KEY,
@@ -29,18 +29,20 @@ from edgetune.components.common.outputs import empty
 from edgetune.components.dataset_gate.drift import drifted
 from edgetune.modules.contracts import example_features
 from edgetune.modules.core.errors import DataError
+from edgetune.modules.data import picture_findings
+from edgetune.modules.data.class_names import similar_classes
 from edgetune.modules.data.findings import (
     Copy,
     Finding,
-    FindingsError,
+    Picture,
     anomalies,
     imbalance,
-    is_allowed,
     same_images,
     small_classes,
     small_images,
     with_files,
 )
+from edgetune.modules.images.picture_facts import PictureFacts
 
 ANOMALIES_KEY, BASELINE_KEY = "anomalies", "baseline_statistics"
 LIBRARIES = ("tensorflow-data-validation",)  # measures drift; the other findings only need counting
@@ -69,7 +71,8 @@ class Executor(BaseBeamExecutor):
         output = artifact_utils.get_single_instance(output_dict[FINDINGS_KEY])
         with tf.io.gfile.GFile(f"{inputs[REPORT_KEY].uri}/{INGEST_FILE}") as file:
             ingest = json.load(file)
-        of_classes = small_classes(ingest["splits"], exec_properties["min_examples_per_class"])
+        of_classes = similar_classes(set().union(*ingest["splits"].values()))
+        of_classes += small_classes(ingest["splits"], exec_properties["min_examples_per_class"])
         of_classes += imbalance(ingest["splits"], exec_properties["max_imbalance"])
         found: list[Finding] = []
         for split in example_features.SPLITS:
@@ -78,22 +81,18 @@ class Executor(BaseBeamExecutor):
             bounds = exec_properties["max_label_drift"], exec_properties["max_image_drift"]
             found += drifted(inputs[STATISTICS_KEY].uri, inputs[BASELINE_KEY].uri, *bounds)
         of_images, by_class = self._images(
-            inputs[EXAMPLES_KEY].uri, f"{output.uri}/images", exec_properties, of_classes
+            inputs[EXAMPLES_KEY].uri, f"{output.uri}/images", exec_properties, of_classes, _number(ingest)
         )
         found = [*with_files(of_classes, by_class), *found, *of_images]
-        allowed = json.loads(exec_properties["allow"])
-        listed = [{**asdict(finding), "allowed": is_allowed(finding, allowed)} for finding in found]
-        with tf.io.gfile.GFile(f"{output.uri}/{FINDINGS_FILE}", "w") as file:
-            file.write(json.dumps({"findings": listed}, indent=2) + "\n")
-        if refused := [finding for finding in found if not is_allowed(finding, allowed)]:
-            raise FindingsError(refused)
-        output.set_int_custom_property("findings", len(found))
-        if found:
-            output.set_string_custom_property("allowed", exec_properties["allow"])
-            output.set_string_custom_property("allowed_by", exec_properties["allowed_by"])
+        write_findings(output, found, json.loads(exec_properties["allow"]), exec_properties["allowed_by"])
 
     def _images(
-        self, examples_uri: str, prefix: str, exec_properties: dict[str, Any], of_classes: Iterable[Finding]
+        self,
+        examples_uri: str,
+        prefix: str,
+        exec_properties: dict[str, Any],
+        of_classes: Iterable[Finding],
+        number_of_images: int,
     ) -> tuple[list[Finding], dict[str, list[str]]]:
         """Return the findings about images and groups of images, and the first files of each class in `of_classes`."""
         smallest, classes = exec_properties["min_side"], {finding.subject for finding in of_classes}
@@ -101,29 +100,36 @@ class Executor(BaseBeamExecutor):
             by_split = [
                 pipeline
                 | f"Read[{split}]" >> beam.io.ReadFromTFRecord(f"{examples_uri}/Split-{split}/*")
-                | f"Describe[{split}]" >> beam.Map(_describe, split)
+                | f"Describe[{split}]" >> beam.Map(_describe, split, exec_properties["image_size"])
                 for split in example_features.SPLITS
             ]
             images = by_split | beam.Flatten()
             (
                 images
-                | "Copy" >> beam.MapTuple(lambda group, copy, _: (group, copy))
+                | "Copy" >> beam.Map(lambda image: (image.group, image.copy))
                 | "ByGroup" >> beam.GroupByKey()
                 | "Findings" >> beam.FlatMap(_duplicate_findings, exec_properties["on_duplicates"] == "fail")
                 | "Write" >> beam.io.WriteToText(f"{prefix}-same", skip_if_empty=True)
             )
             (
                 images
-                | "WithFinding" >> beam.Filter(lambda image: image[1].label in classes)
-                | "OfClass" >> beam.MapTuple(lambda _, copy, side: (copy.label, os.fsencode(copy.source)))
+                | "WithFinding" >> beam.Filter(lambda image: image.copy.label in classes)
+                | "OfClass" >> beam.Map(lambda image: (image.copy.label, os.fsencode(image.copy.source)))
                 | "FirstOfClass" >> beam.CombinePerKey(beam.combiners.TopCombineFn(_NAMED, reverse=True))
                 | "JsonOfClass" >> beam.MapTuple(lambda label, first: json.dumps([label, _as_text(first)]))
                 | "WriteOfClass" >> beam.io.WriteToText(f"{prefix}-classes", skip_if_empty=True)
             )
+            (
+                images
+                | "Flaws" >> beam.FlatMap(_flaws)
+                | "OfKind" >> beam.CombinePerKey(_count_and_first(picture_findings.MOST_PICTURES))
+                | "JsonOfKind" >> beam.MapTuple(_kind_as_json)
+                | "WriteOfKind" >> beam.io.WriteToText(f"{prefix}-pictures", skip_if_empty=True)
+            )
             small = (
                 images
-                | "Small" >> beam.Filter(lambda image: image[2] < smallest)
-                | "Source" >> beam.MapTuple(lambda _, copy, side: os.fsencode(copy.source))
+                | "Small" >> beam.Filter(lambda image: image.side < smallest)
+                | "Source" >> beam.Map(lambda image: os.fsencode(image.copy.source))
             )
             for what, combine in (
                 ("count", beam.combiners.CountCombineFn()),
@@ -139,12 +145,28 @@ class Executor(BaseBeamExecutor):
         [count], [first] = (
             [json.loads(line) for line in _pop_lines(f"{prefix}-{what}*")] for what in ("count", "first")
         )
-        found = [Finding(**{**finding, "files": tuple(finding["files"])}) for finding in same]
-        return found + small_images(count, first, smallest), dict(map(json.loads, _pop_lines(f"{prefix}-classes*")))
+        found = [Finding.of(finding) for finding in same] + small_images(count, first, smallest)
+        flawed = {
+            kind: (number, [Picture(file, score=score) for score, file in first])
+            for kind, number, first in map(json.loads, _pop_lines(f"{prefix}-pictures*"))
+        }
+        found += picture_findings.all_pictures(flawed, number_of_images)
+        return with_thumbnails(found, examples_uri), dict(map(json.loads, _pop_lines(f"{prefix}-classes*")))
 
 
-def _describe(record: bytes, split: str) -> tuple[bytes, Copy, int]:
-    """Return an image's group, its split, label, file and id, and its shorter side in pixels."""
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """What the findings need of an image."""
+
+    group: bytes
+    copy: Copy
+    side: int
+    """Shorter side in pixels."""
+    flaws: tuple[tuple[str, float], ...]
+    """As of `picture_findings.flaws`."""
+
+
+def _describe(record: bytes, split: str, image_size: int) -> _Image:
     features = tf.train.Example.FromString(record).features.feature
     label, source, image_id, group = (
         features[key].bytes_list.value[0]
@@ -155,13 +177,38 @@ def _describe(record: bytes, split: str) -> tuple[bytes, Copy, int]:
             example_features.SPLIT_GROUP,
         )
     )
-    side = min(features[key].int64_list.value[0] for key in (example_features.WIDTH, example_features.HEIGHT))
-    return group, Copy(split, label.decode("utf-8"), os.fsdecode(source), image_id.decode()), side
+    width, height = (
+        features[key].int64_list.value[0] for key in (example_features.WIDTH, example_features.HEIGHT)
+    )
+    facts = PictureFacts(**{field.name: features[field.name].float_list.value[0] for field in fields(PictureFacts)})
+    copy = Copy(split, label.decode("utf-8"), os.fsdecode(source), image_id.decode())
+    flaws = tuple(picture_findings.flaws(facts, width, height, image_size))
+    return _Image(group, copy, min(width, height), flaws)
+
+
+def _flaws(image: _Image) -> Iterator[tuple[str, tuple[float, bytes]]]:
+    for kind, score in image.flaws:
+        yield kind, (score, os.fsencode(image.copy.source))
+
+
+def _count_and_first(most: int) -> beam.CombineFn:
+    """Combine scores and files to their number and the files with the lowest scores."""
+    first = beam.combiners.TopCombineFn(most, reverse=True)
+    return beam.combiners.SingleInputTupleCombineFn(beam.combiners.CountCombineFn(), first)
+
+
+def _kind_as_json(kind: str, found: tuple[int, list[tuple[float, bytes]]]) -> str:
+    number, first = found
+    return json.dumps([kind, number, [(score, os.fsdecode(source)) for score, source in first]])
 
 
 def _duplicate_findings(group: tuple[bytes, Iterable[Copy]], one_only: bool) -> Iterator[str]:
     for finding in same_images(group[1], one_only):
         yield json.dumps(asdict(finding))
+
+
+def _number(ingest: dict[str, Any]) -> int:
+    return sum(sum(counts.values()) for counts in ingest["splits"].values())
 
 
 def _as_json(value: int | list[bytes]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.proto import example_gen_pb2
@@ -13,6 +15,7 @@ from edgetune.components.common.artifacts import IngestReport
 from edgetune.components.common.names import REPORT_KEY
 from edgetune.components.image_example_gen.deferred_source import (
     BOUNDS_KEYS,
+    COLUMNS_KEY,
     DEFERRED,
     KIND_KEY,
     PATTERN_KEY,
@@ -36,6 +39,7 @@ class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
         KIND_KEY: ExecutionParameter(type=str),
         PATTERN_KEY: ExecutionParameter(type=str, optional=True),
         SMALLEST_KEY: ExecutionParameter(type=int, optional=True),
+        COLUMNS_KEY: ExecutionParameter(type=str),
         "image_feature": ExecutionParameter(type=str),
         "label_feature": ExecutionParameter(type=str),
         "max_rejected": ExecutionParameter(type=float),
@@ -88,7 +92,7 @@ class ImageExampleGen(FileBasedExampleGen):
 
         Args:
             source: The result of `modules.data.sources.discover`; None if the component is to call it at run time.
-            settings: `splits` (if the source has none), `image_feature`, `label_feature`, `max_rejected`,
+            settings: `splits` (if the source lacks some), `columns`, `image_feature`, `label_feature`, `max_rejected`,
                 `max_pixels`, `verify_images`, `max_list_bytes`, `max_records`, `max_unpack_ratio`, `on_duplicates` and
                 `duplicate_distance` are used; without a source, also `path`, `tfrecord_pattern` and
                 `min_examples_per_class`.
@@ -96,9 +100,9 @@ class ImageExampleGen(FileBasedExampleGen):
         """
         deferred = {PATTERN_KEY: settings.tfrecord_pattern, SMALLEST_KEY: settings.min_examples_per_class}
         output = example_gen_pb2.Output()
-        if source is None or not source.has_splits:
+        if made := type(settings.splits).model_fields if source is None else source.made_splits:
             output.split_config.partition_feature_name = SPLIT_GROUP
-            for name in type(settings.splits).model_fields:
+            for name in made:
                 output.split_config.splits.add(name=name, hash_buckets=getattr(settings.splits, name))
         spec = ImageExampleGenSpec(
             input_base=source.base if source else settings.path,
@@ -108,6 +112,7 @@ class ImageExampleGen(FileBasedExampleGen):
             output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
             source_kind=source.kind if source else DEFERRED,
             **({} if source else deferred),
+            columns=json.dumps(settings.columns.given),
             image_feature=settings.image_feature,
             label_feature=settings.label_feature,
             max_rejected=settings.max_rejected,

@@ -19,11 +19,14 @@ from tfx.utils import proto_utils
 
 from edgetune.modules.data.digits import EMBEDDED, write_digits
 from edgetune.modules.data.sources import Source, discover
+from edgetune.modules.settings.data import Columns
 from edgetune.modules.settings.run import DataSettings
 
 DEFERRED = "later"
 """Value of the property `source_kind` if the source is discovered at run time."""
 KIND_KEY, PATTERN_KEY, SMALLEST_KEY = "source_kind", "tfrecord_pattern", "min_examples_per_class"
+COLUMNS_KEY = "columns"
+"""The setting `data.columns`, as JSON."""
 BOUNDS_KEYS = ("max_list_bytes", "max_records", "max_unpack_ratio")
 """Settings that bound what is read of lists and TFRecord files."""
 
@@ -42,16 +45,28 @@ def resolve_source(exec_properties: dict[str, Any]) -> None:
             path=_write_digits() if path == EMBEDDED else path,
             tfrecord_pattern=exec_properties[PATTERN_KEY],
             min_examples_per_class=exec_properties[SMALLEST_KEY],
+            columns=Columns(**json.loads(exec_properties[COLUMNS_KEY])),
             **{name: exec_properties[name] for name in BOUNDS_KEYS},
         )
     )
     exec_properties[KIND_KEY] = source.kind
     exec_properties[keys.INPUT_BASE_KEY] = source.base
     exec_properties[keys.INPUT_CONFIG_KEY] = proto_utils.proto_to_json(input_config(source))
-    if source.has_splits:
-        output = json.loads(exec_properties[keys.OUTPUT_CONFIG_KEY])
-        output.pop("split_config", None)
-        exec_properties[keys.OUTPUT_CONFIG_KEY] = json.dumps(output)
+    output = example_gen_pb2.Output()
+    proto_utils.json_to_proto(exec_properties[keys.OUTPUT_CONFIG_KEY], output)
+    made = [split for split in output.split_config.splits if split.name in source.made_splits]
+    if made:
+        del output.split_config.splits[:]
+        output.split_config.splits.extend(made)
+    else:
+        output.ClearField("split_config")
+    exec_properties[keys.OUTPUT_CONFIG_KEY] = proto_utils.proto_to_json(output)
+
+
+def list_options(exec_properties: dict[str, Any]) -> tuple[int, int, dict[str, str]]:
+    """Return the last arguments of `modules.data.manifests.read_manifest`: two bounds, and names of columns."""
+    columns = json.loads(exec_properties[COLUMNS_KEY])
+    return exec_properties["max_list_bytes"], exec_properties["max_records"], columns
 
 
 def input_config(source: Source) -> example_gen_pb2.Input:

@@ -11,6 +11,7 @@ from tfx.components.example_gen.driver import FileBasedDriver
 from tfx.orchestration import data_types
 from tfx.types import standard_component_specs
 
+from edgetune.components.image_example_gen.deferred_source import list_options
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data import class_folders, tfds
 from edgetune.modules.data.manifests import read_manifest
@@ -50,7 +51,11 @@ def fingerprint(exec_properties: dict[str, Any]) -> str:
     """
     config = json.loads(exec_properties[standard_component_specs.INPUT_CONFIG_KEY])
     base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
-    paths = (path for split in config["splits"] for path in _files(exec_properties, split["pattern"]))
+    patterns = [split["pattern"] for split in config["splits"]]
+    if exec_properties["source_kind"] == "images":
+        paths = class_folders.all_entries(base, patterns)
+    else:
+        paths = (path for pattern in patterns for path in _files(exec_properties, pattern))
     try:
         return class_folders.fingerprint(base, paths)
     except OSError as error:
@@ -60,14 +65,12 @@ def fingerprint(exec_properties: dict[str, Any]) -> str:
 
 def _files(exec_properties: dict[str, Any], pattern: str) -> Iterator[str]:
     kind, base = exec_properties["source_kind"], exec_properties[standard_component_specs.INPUT_BASE_KEY]
-    if kind == "images":
-        yield from class_folders.all_entries(f"{base}/{pattern}".removesuffix("/*/*"))
-    elif kind == "tfrecords":
+    if kind == "tfrecords":
         yield from filesystem.matching(base, pattern)
         yield tfds.labels_file(base, exec_properties["label_feature"])
     else:
         name, _, split = pattern.rpartition("#")
         yield f"{base}/{name}"
-        most = exec_properties["max_list_bytes"], exec_properties["max_records"]
+        most = list_options(exec_properties)
         entries = read_manifest(f"{base}/{name}", SPLIT_OF, *most)
         yield from (f"{base}/{entry.path}" for entry in entries if (entry.split or ALL) == split)

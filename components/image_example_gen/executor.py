@@ -19,9 +19,10 @@ from edgetune.components.common.names import EXAMPLES_KEY, INGEST_DIGEST, REPORT
 from edgetune.components.common.outputs import empty
 from edgetune.components.common.record_writer import WriteRecords, record_shards, uncompressed
 from edgetune.components.image_example_gen import grouping, ingest_report, split_memory, staging
-from edgetune.components.image_example_gen.deferred_source import resolve_source
+from edgetune.components.image_example_gen.deferred_source import list_options, resolve_source
 from edgetune.components.image_example_gen.raw_example import ACCEPTED, REJECTED, RecordFeatures
 from edgetune.components.image_example_gen.read_images import ReadFolders, ReadManifest, ReadRecords
+from edgetune.components.image_example_gen.row_kinds import LEFT_OUT, other_rows
 from edgetune.components.image_example_gen.split_counts import SplitCounts
 from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.core import bounds
@@ -110,6 +111,10 @@ class Executor(BaseBeamExecutor):
                 read = pipeline | f"Input[{split}]" >> _read(exec_properties, pattern, seen)
                 facts.append(read[ACCEPTED] | f"Stage[{split}]" >> beam.ParDo(staging.StageImages(prefix, given)))
                 rejected.append(read[REJECTED])
+            if exec_properties["source_kind"] == "images":
+                patterns = list(_inputs(exec_properties).values())
+                base = pipeline | "Base" >> beam.Create([exec_properties["input_base"]])
+                rejected.append(base | "Others" >> beam.FlatMap(other_rows, patterns))
             memory = split_memory.read(pipeline, memory_folder)
             drop = exec_properties["on_duplicates"] == "drop"
             grouped = {
@@ -191,7 +196,7 @@ def _read(
     if exec_properties["source_kind"] == "images":
         read = ReadFolders(base, options, seen)
     elif exec_properties["source_kind"] == "manifest":
-        read = ReadManifest(base, options, seen, exec_properties["max_list_bytes"], exec_properties["max_records"])
+        read = ReadManifest(base, options, seen, list_options(exec_properties))
     else:
         features = RecordFeatures(exec_properties["image_feature"], exec_properties["label_feature"])
         read = ReadRecords(base, options, seen, features, most)
@@ -199,7 +204,7 @@ def _read(
 
 
 def _left_out_row(left: grouping.LeftOut) -> dict[str, Any]:
-    return {"path": left.file.source, "reason": left.reason, "left_out": True}
+    return {"path": left.file.source, "reason": left.reason, LEFT_OUT: True}
 
 
 def _write_counts(counted: tuple[str, dict[str, Any]], uri: str) -> None:

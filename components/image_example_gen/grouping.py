@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,8 @@ from edgetune.modules.data.near_duplicates import Member
 GROUPS_TOGETHER = 100_000
 """Approximate number of groups of one class that one process assigns to splits: 20 MB. Each such part of a class is
 divided as exactly by the shares as a whole class."""
-_ORDER = {"test": 0, "eval": 1, "train": 2}
-"""When copies span user-defined splits, keep the test copy, then eval, then train."""
+_ORDER = {"test": 0, "eval": 1, "train": 2, "": 2}
+"""When copies span user-defined splits, keep the test copy, then eval, then train or what is divided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class AssignedImage:
     id: bytes
     group: bytes
     split: str
-    """Empty if the data have their own splits."""
+    """Of the files without a split of their own; empty if there are none."""
     files: tuple[File, ...] = ()
     """All files with these pixels, including those left out."""
 
@@ -58,7 +58,8 @@ class GroupDuplicates(beam.PTransform):
 
     Args:
         distance: Largest number of differing bits between hashes of near-duplicates; 0 for equal pixels only.
-        shares: Relative sizes of the splits; None if the data have their own.
+        shares: Relative sizes of the splits to make, between which the files without one are divided; None if all
+            files have one. A group may then have files with a split and others, and is reported as leakage.
         drop: Whether to keep only one of several copies.
     """
 
@@ -67,7 +68,11 @@ class GroupDuplicates(beam.PTransform):
         self._distance, self._shares, self._drop = distance, shares, drop
 
     def expand(self, input_or_inputs: dict[str, beam.PCollection]) -> dict[str, beam.PCollection]:
-        items = input_or_inputs | "ByPixels" >> beam.CoGroupByKey() | "Item" >> beam.FlatMap(_item)
+        items = (
+            input_or_inputs
+            | "ByPixels" >> beam.CoGroupByKey()
+            | "Item" >> beam.FlatMap(_item, tuple(self._shares or ()))
+        )
         members: list[beam.PCollection] = []
         if self._distance:
             edges = items | "Edges" >> NearDuplicates(self._distance)
@@ -94,13 +99,17 @@ class GroupDuplicates(beam.PTransform):
         return {ASSIGNED: assigned, LEFT_OUT: left_out | "LeftOut" >> beam.Flatten()}
 
 
-def _item(element: tuple[bytes, dict[str, Iterable[Any]]]) -> Iterator[Item]:
-    """Yield the image if it is in today's data; an image that is only remembered yields nothing."""
+def _item(element: tuple[bytes, dict[str, Iterable[Any]]], made: Sequence[str]) -> Iterator[Item]:
+    """Yield the image if it is in today's data; an image that is only remembered yields nothing.
+
+    A remembered split counts if it is one of those that are made, and not one that the data have of their own.
+    """
     identifier, found = element
     facts = list(found["facts"])
     if facts:
         files = tuple(sorted((file for file, _ in facts), key=lambda file: file.source))
-        yield Item(identifier, files, facts[0][1], next(iter(found.get("memory", ())), ""))
+        remembered = next(iter(found.get("memory", ())), "")
+        yield Item(identifier, files, facts[0][1], remembered if remembered in made else "")
 
 
 class _KeyByGroup(beam.DoFn):
@@ -130,7 +139,7 @@ def _extra_copies(group: bytes, items: Iterable[Item]) -> Iterator[LeftOut]:
             by_label[file.label].append((item, file))
     for copies in by_label.values():
         # Files of earlier runs are kept first, so that adding a copy whose name sorts before them replaces nothing.
-        copies.sort(key=lambda copy: (_ORDER.get(copy[1].split, 0), not copy[0].split, copy[1].source))
+        copies.sort(key=lambda copy: (_ORDER[copy[1].split], not copy[0].split, copy[1].source))
         (_, kept), *others = copies
         for _, file in others:
             yield LeftOut(file, f"a near-duplicate of {kept.source} (data.on_duplicates: drop)")
@@ -145,7 +154,7 @@ class _Split(beam.PTransform):
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.PCollection:
         shares, drop = self._shares, self._drop
-        by_class = input_or_inputs | "ByClass" >> beam.MapTuple(lambda group, items: _summary(group, items, drop))
+        by_class = input_or_inputs | "ByClass" >> beam.FlatMapTuple(lambda group, items: _summary(group, items, drop))
         counts = by_class | "GroupsOfClass" >> beam.combiners.Count.PerKey()
         split_of = (
             by_class
@@ -160,13 +169,18 @@ class _Split(beam.PTransform):
         )
 
 
-def _summary(group: bytes, items: Iterable[Item], drop: bool) -> tuple[str, splits.SplitGroup]:
-    """Return the commonest class of a group, and what determines the group's split."""
+def _summary(group: bytes, items: Iterable[Item], drop: bool) -> Iterator[tuple[str, splits.SplitGroup]]:
+    """Yield the commonest class of a group, and what determines the group's split.
+
+    Files that have a split do not count, and a group of nothing else yields nothing.
+    """
     listed = list(items)
-    labels = Counter(file.label for item in listed for file in item.files)
+    labels = Counter(file.label for item in listed for file in item.files if not file.split)
+    if not labels:
+        return
     label = min(labels, key=lambda name: (-labels[name], name))
     size = len(labels) if drop else sum(labels.values())
-    return label, splits.SplitGroup(group, size, next((item.split for item in listed if item.split), ""))
+    yield label, splits.SplitGroup(group, size, next((item.split for item in listed if item.split), ""))
 
 
 def _in_parts(
@@ -178,7 +192,7 @@ def _in_parts(
 
 
 def _assign_images(group: bytes, found: dict[str, Iterable[Any]]) -> Iterator[AssignedImage]:
-    [items], [split] = found["items"], found["split"]
+    [items], split = found["items"], next(iter(found["split"]), "")
     for item in items:
         # An image that had a split keeps it, even if its group has two: see `modules.data.near_duplicates.groups`.
         yield AssignedImage(item.id, group, item.split or split, item.files)

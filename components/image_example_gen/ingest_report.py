@@ -1,7 +1,7 @@
 """Assemble ImageExampleGen's report from the parts that Beam's workers wrote, and check it.
 
-ingest.json     counts of files, accepted and rejected; images of each class in each split, and deviations from the
-                shares; digest of the data; read options
+ingest.json     counts of files, accepted, rejected and not images; images of each class in each split, and
+                deviations from the shares; digest of the data; read options
 rejected.csv    path and reason of every rejected file
 """
 
@@ -12,6 +12,7 @@ import hashlib
 import io
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import tensorflow as tf
 
 from edgetune.components.common.names import INGEST_FILE, REJECTED_FILE
+from edgetune.components.image_example_gen.row_kinds import LEFT_OUT, NOT_IMAGE
 from edgetune.components.image_example_gen.split_counts import SplitCounts
 from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.core.errors import DataError
@@ -31,7 +33,7 @@ _NAMED = 10
 
 @dataclass(frozen=True)
 class Ingest:
-    """Result of reading the data; `files == accepted + rejected`."""
+    """Result of reading the data; `files == accepted + rejected + not_images`."""
 
     files: int
     accepted: int
@@ -47,7 +49,11 @@ class Ingest:
     damaged: tuple[tuple[str, str], ...] = ()
     """Path and reason of damaged TFRecord files, which have lost an unknown number of records."""
     left_out: int = 0
-    """Number of rejected files that are usable, and were left out as near-duplicates."""
+    """Number of rejected files that are usable, and were left out: near-duplicates, and folders without a label."""
+    not_images: int = 0
+    """Number of files that are no images by name and content, which `data.max_rejected` does not count."""
+    not_images_by_kind: Mapping[str, int] = field(default_factory=dict)
+    """Their number by ending, or that they are hidden."""
     deviations: Mapping[str, Mapping[str, tuple[int, float]]] = field(default_factory=dict)
     """Actual and expected number of images, by split and class, if they differ by more than one image."""
     reading: Mapping[str, Any] = field(default_factory=dict)
@@ -65,7 +71,7 @@ def counts_path(report_uri: str, split: str) -> str:
 
 
 def rejected_prefix(report_uri: str) -> str:
-    """Return the path prefix of the JSON lines about rejected files; a row has `left_out` for a near-duplicate."""
+    """Return the path prefix of the JSON lines about files that were not accepted, as in `row_kinds`."""
     return f"{report_uri}/parts/rejected"
 
 
@@ -88,14 +94,16 @@ def assemble(
     rejected: list[dict[str, Any]] = []
     for path in tf.io.gfile.glob(f"{rejected_prefix(report_uri)}*"):
         rejected += [json.loads(line) for line in _read(path).splitlines()]
+    others = Counter(row[NOT_IMAGE] for row in rejected if row.get(NOT_IMAGE))
+    rejected = [row for row in rejected if not row.get(NOT_IMAGE)]
     rejected.sort(key=lambda row: row["path"])
-    unusable = [row for row in rejected if not row.get("left_out")]
+    unusable = [row for row in rejected if not row.get(LEFT_OUT)]
     splits = {split: found["classes"] for split, found in counts.items()}
     accepted = sum(sum(classes.values()) for classes in splits.values())
     labels = {row["label"] for row in unusable if row["label"]}
     digests = "".join(f"{split}:{found['digest']}\n" for split, found in counts.items())
     ingest = Ingest(
-        files=accepted + len(rejected),
+        files=accepted + len(rejected) + others.total(),
         accepted=accepted,
         rejected=len(rejected),
         splits=splits,
@@ -104,6 +112,8 @@ def assemble(
         first_rejected=tuple((row["path"], row["reason"]) for row in unusable[:_NAMED]),
         damaged=tuple((row["path"], row["reason"]) for row in unusable if row["damaged"]),
         left_out=len(rejected) - len(unusable),
+        not_images=others.total(),
+        not_images_by_kind=dict(sorted(others.items())),
         deviations=deviations(splits, shares) if shares else {},
         reading=dict(reading or {}),
     )
@@ -165,12 +175,12 @@ def check(ingest: Ingest, max_rejected: float) -> None:
             f"{printable(path)}: {printable(reason)}{more}",
             "write or copy the file again, or remove it; the number of images that it has lost is unknown",
         )
-    unusable = ingest.rejected - ingest.left_out
-    share = unusable / max(ingest.files, 1)
+    unusable, files = ingest.rejected - ingest.left_out, ingest.files - ingest.not_images
+    share = unusable / max(files, 1)
     if share > max_rejected or not ingest.accepted:
         named = "".join(f"\n    {printable(path)}: {printable(reason)}" for path, reason in ingest.first_rejected)
         raise DataError(
-            f"{unusable} of {ingest.files} files ({share:.1%}) cannot be used as images, more than "
+            f"{unusable} of {files} files ({share:.1%}) cannot be used as images, more than "
             f"data.max_rejected {max_rejected:.1%} allows. The first ones:{named}",
             "repair or remove the files, or raise data.max_rejected",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import tensorflow as tf
 from apache_beam.pvalue import TaggedOutput
@@ -61,8 +61,9 @@ def from_image(content: bytes, label: str, source: str, options: Reading) -> Tag
     channels = zip(
         (example_features.RED, example_features.GREEN, example_features.BLUE), image.appearance.means, strict=True
     )
-    for key, mean in ((example_features.ASPECT, image.width / image.height), *channels):
-        features[key] = tf.train.Feature(float_list=tf.train.FloatList(value=[mean]))
+    facts = asdict(image.appearance.facts)  # whose names are those of the features
+    for key, value in ((example_features.ASPECT, image.width / image.height), *channels, *facts.items()):
+        features[key] = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
     example = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
     return TaggedOutput(ACCEPTED, RawExample(example, image.digest, source, name, image.appearance.signature))
 
@@ -77,19 +78,40 @@ def from_record(record: bytes, source: str, features: RecordFeatures, options: R
         options: Options for reading the image.
     """
     try:
-        found = tf.train.Example.FromString(record).features.feature
-        content, label = (_only(found, name) for name in (features.image, features.label))
+        content, label = image_and_label(record, features)
     except Unusable as error:
         return rejected(source, str(error))
-    except Exception as error:  # noqa: BLE001 - protobuf's own error type differs between its implementations
-        return rejected(source, f"not a tf.Example: {error}")
+    return from_image(content, label, source, options)
+
+
+def image_and_label(record: bytes, features: RecordFeatures) -> tuple[bytes, str]:
+    """Return the encoded image and the class of a record.
+
+    Args:
+        record: A serialized tf.Example.
+        features: Names of the features with image and label.
+
+    Raises:
+        Unusable: It is not a tf.Example, or has no such image and label; a label that is not UTF-8 is refused, because
+            replacing its bytes could merge two classes.
+    """
+    try:
+        found = tf.train.Example.FromString(record).features.feature
+        content, label = (_only(found, name) for name in (features.image, features.label))
+    except Unusable:
+        raise
+    except Exception as error:  # protobuf's own error type differs between its implementations
+        raise Unusable(f"not a tf.Example: {error}") from error
     if not isinstance(content, bytes):
-        return rejected(source, f"the feature {features.image} does not hold bytes (data.image_feature)")
+        raise Unusable(f"the feature {features.image} does not hold bytes (data.image_feature)")
     if isinstance(label, bytes):
-        return from_image(content, label.decode("utf-8", "replace"), source, options)
+        try:
+            return content, label.decode()
+        except UnicodeDecodeError as error:
+            raise Unusable(f"the label {label!r} is not UTF-8: write the records again with it in UTF-8") from error
     if features.classes and not 0 <= label < len(features.classes):
-        return rejected(source, f"the label {label} is not one of the {len(features.classes)} that have a name")
-    return from_image(content, features.classes[label] if features.classes else str(label), source, options)
+        raise Unusable(f"the label {label} is not one of the {len(features.classes)} that have a name")
+    return content, features.classes[label] if features.classes else str(label)
 
 
 def _only(features: dict[str, tf.train.Feature], name: str) -> bytes | int:

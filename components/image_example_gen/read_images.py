@@ -20,6 +20,7 @@ from edgetune.components.image_example_gen.raw_example import (
     from_record,
     rejected,
 )
+from edgetune.components.image_example_gen.row_kinds import file_row
 from edgetune.modules.core import bounds
 from edgetune.modules.core.threads import Budget, InOrder
 from edgetune.modules.core.worker_progress import SharedCount
@@ -43,14 +44,17 @@ _seen = itertools.count(1)
 
 
 class ReadFolders(beam.PTransform):
-    """Read the class folders of patterns `.../*/*`; the label of a file is the name of its folder."""
+    """Read the class folders of patterns `.../*/*`; the label of a file is the name of its folder.
+
+    A file that cannot be read, and has the name and the content of no image, has a row that says so.
+    """
 
     def __init__(self, base: str, options: Reading, seen: SharedCount) -> None:
         super().__init__()
         self._read = _ReadFiles(base, options, seen)
 
-    def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
-        return (
+    def expand(self, input_or_inputs: beam.PCollection) -> dict[str, beam.PCollection]:
+        read = (
             input_or_inputs
             | "Folders" >> beam.FlatMap(_class_folders)
             | "SpreadFolders" >> beam.Reshuffle()
@@ -59,20 +63,21 @@ class ReadFolders(beam.PTransform):
             | "Spread" >> beam.Reshuffle()
             | "Decode" >> beam.ParDo(self._read).with_outputs(ACCEPTED, REJECTED)
         )
+        return {ACCEPTED: read[ACCEPTED], REJECTED: read[REJECTED] | "NotImages" >> beam.Map(file_row)}
 
 
 class ReadManifest(beam.PTransform):
     """Read the images that a list has for a split, from patterns `<list>#<split>`."""
 
-    def __init__(self, base: str, options: Reading, seen: SharedCount, max_bytes: int, max_records: int) -> None:
+    def __init__(self, base: str, options: Reading, seen: SharedCount, most: tuple[int, int, dict[str, str]]) -> None:
         super().__init__()
         self._base, self._read = base, _ReadFiles(base, options, seen)
-        self._most = max_bytes, max_records
+        self._most = most
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.pvalue.DoOutputsTuple:
         return (
             input_or_inputs
-            | "Lines" >> beam.FlatMap(_listed_files, self._base, *self._most)
+            | "Lines" >> beam.FlatMap(_listed_files, self._base, self._most)
             | "Spread" >> beam.Reshuffle()
             | "Decode" >> beam.ParDo(self._read).with_outputs(ACCEPTED, REJECTED)
         )
@@ -100,26 +105,18 @@ class ReadRecords(beam.PTransform):
 # File names can hold any bytes but zero and slash. They travel between workers as bytes: Beam's text coder is UTF-8.
 
 
-def _class_folders(pattern: str) -> Iterator[tuple[bytes, bool]]:
-    """Yield paths, each with True for a class folder and False for an image outside the class folders."""
-    folder = pattern.removesuffix("/*/*")
-    yield from ((os.fsencode(path), True) for path in class_folders.class_folders(folder))
-    yield from ((os.fsencode(path), False) for path in class_folders.without_class(folder))
+def _class_folders(pattern: str) -> Iterator[bytes]:
+    yield from map(os.fsencode, class_folders.class_folders(pattern.removesuffix("/*/*")))
 
 
-def _labelled_files(element: tuple[bytes, bool]) -> Iterator[tuple[bytes, bytes | None]]:
-    """Yield paths and labels; the label is None for a file outside the class folders."""
-    path, is_class = element
-    if not is_class:
-        yield path, None
-        return
+def _labelled_files(path: bytes) -> Iterator[tuple[bytes, bytes]]:
     label = path.rpartition(b"/")[2]
-    yield from ((os.fsencode(file), label) for file in class_folders.entries(os.fsdecode(path)))
+    yield from ((os.fsencode(file), label) for file in class_folders.files(os.fsdecode(path)))
 
 
-def _listed_files(pattern: str, base: str, max_bytes: int, max_records: int) -> Iterator[tuple[bytes, bytes | None]]:
+def _listed_files(pattern: str, base: str, most: tuple[int, int, dict[str, str]]) -> Iterator[tuple[bytes, bytes]]:
     manifest, _, split = pattern.rpartition("#")
-    for entry in read_manifest(manifest, SPLIT_OF, max_bytes, max_records):
+    for entry in read_manifest(manifest, SPLIT_OF, *most):
         if (entry.split or ALL) == split:
             yield os.fsencode(f"{base}/{entry.path}"), os.fsencode(entry.label)
 
@@ -155,14 +152,12 @@ class _InThreads(beam.DoFn):
 class _ReadFiles(_InThreads):
     """Turn paths and labels into the outputs of `raw_example.from_image`."""
 
-    def process(self, element: tuple[bytes, bytes | None]) -> Iterator[TaggedOutput]:
+    def process(self, element: tuple[bytes, bytes]) -> Iterator[TaggedOutput]:
         yield from self._counted(self._calls.call(*element))
 
-    def _read(self, name: bytes, label: bytes | None) -> TaggedOutput:
+    def _read(self, name: bytes, label: bytes) -> TaggedOutput:
         path = os.fsdecode(name)
         source = path.removeprefix(self._base).lstrip("/")
-        if label is None:
-            return rejected(source, "outside the class folders, so it has no label")
         most = bounds.max_file_bytes(self._options.max_pixels)
         size, _ = (None if filesystem.is_remote(path) else filesystem.size_and_time(path)) or (0, 0)
         with _contents.spend(min(size, most), most):

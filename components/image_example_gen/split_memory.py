@@ -65,5 +65,5 @@ def _pair(line: str) -> tuple[bytes, str]:
 
 def _line(identifier: bytes, found: dict[str, Iterable]) -> Iterator[str]:
     assigned: list[AssignedImage] = list(found["assigned"])
-    split = assigned[0].split if assigned else next(iter(found["memory"]))
-    yield f"{identifier.hex()} {split}"
+    if split := assigned[0].split if assigned else next(iter(found["memory"])):
+        yield f"{identifier.hex()} {split}"

@@ -100,7 +100,7 @@ class UnstageImages(beam.PTransform):
 
 def _targets(image: AssignedImage) -> Iterator[tuple[str, Target]]:
     for file in image.files:
-        yield file.staged, Target(file.row, image.split or file.split, image.group)
+        yield file.staged, Target(file.row, file.split or image.split, image.group)
 
 
 def _unstage(path: str, found: dict[str, Iterable]) -> Iterator[TaggedOutput]:

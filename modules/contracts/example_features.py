@@ -3,7 +3,8 @@
 There are two kinds of examples:
 
     raw          image bytes (JPEG or PNG) · label bytes (class name) · source · image_id · split_group, and values for
-                 statistics: width · height · aspect · bytes · red · green · blue
+                 statistics: width · height · aspect · bytes · red · green · blue · contrast · sharpness · brightest ·
+                 darkest · grey_below
     transformed  image bytes (pixels, as `modules.examples.pixel_packing` packs them) · label_index int64
                  (index into labels.txt)
 
@@ -17,4 +18,6 @@ SOURCE, IMAGE_ID, SPLIT_GROUP = "source", "image_id", "split_group"
 WIDTH, HEIGHT, BYTES = "width", "height", "bytes"
 ASPECT, RED, GREEN, BLUE = "aspect", "red", "green", "blue"
 """Width divided by height; means of the channels, 0..255."""
+CONTRAST, SHARPNESS, BRIGHTEST, DARKEST, GREY_BELOW = "contrast", "sharpness", "brightest", "darkest", "grey_below"
+"""Facts about the picture (`modules.images.picture_facts.PictureFacts`)."""
 SPLITS = ("train", "eval", "test")

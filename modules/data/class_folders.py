@@ -1,12 +1,17 @@
-"""List class folders and fingerprint them to detect changes.
+"""Every file under a folder of images: of which class it is, or why of none.
 
-Nothing is skipped silently: files that are not images are listed too, so that reading them reports what they are.
+Nothing is skipped silently. Each file is in exactly one of two iterations, which ImageExampleGen, its fingerprint and
+`edgetune inspect` share: `files` of one of the class folders, or `others`. A class folder may have folders inside, at
+any depth up to `MAX_DEPTH`, whose images are of the same class, as for torchvision's ImageFolder and Keras'
+image_dataset_from_directory.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 
 from edgetune.modules.core import bounds
 from edgetune.modules.core.threads import InOrder
@@ -15,14 +20,55 @@ from edgetune.modules.storage.digests import DataDigest
 from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
 IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
-_IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
+MAX_DEPTH = 16
+"""Folders inside a class folder; links to folders inside it are not followed, and so cannot lead in a circle."""
+_READ = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp"),
+    *(".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
+)
+_NOT_READ = (
+    *(".jxl", ".svg", ".svgz", ".psd", ".eps", ".ico", ".jp2", ".j2k", ".jpx", ".exr", ".hdr", ".dcm", ".nii", ".tga"),
+    *(".pbm", ".pgm", ".ppm", ".pnm", ".xcf", ".dds", ".qoi", ".pcx"),
+    *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".raf", ".rw2", ".pef", ".raw"),
+)
+IMAGE_ENDINGS = frozenset((*_READ, *_NOT_READ))
+"""Endings of files that are meant as images, also of formats that are not read: such a file is rejected."""
 # Over a network, one request takes longer than a thousand on a local disk.
 _SIMULTANEOUS_REQUESTS = 16
+_HIDDEN = "hidden, or of an operating system"
 
 
 def ignored(name: str) -> bool:
     """Return whether a file or folder of this name is not data: hidden, or created by an operating system."""
     return name.startswith(".") or name in IGNORED
+
+
+def ending(path: str) -> str:
+    """Return the ending of a file name in lower case, with its dot; empty if it has none."""
+    return os.path.splitext(path.rpartition("/")[2])[1].lower()  # noqa: PTH122 - it may be a URL
+
+
+def may_be_image(path: str) -> bool:
+    """Return whether a file is meant as an image by its name: it ends as one, or has no ending."""
+    return ending(path) in ("", *IMAGE_ENDINGS)
+
+
+def to_convert(path: str) -> str:
+    """Return a hint for a file whose ending is of a format that is not read; empty for any other."""
+    return f"; a {ending(path)} file: convert it to JPEG or PNG" if ending(path) in _NOT_READ else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A file of no class."""
+
+    path: str
+    kind: str
+    """What it is instead of an image: `hidden, or of an operating system`, its ending, or empty for an image."""
+    reason: str = ""
+    """Why an image has no class."""
+    set_aside: bool = False
+    """Whether it is an image in a folder that is left out as a whole, so that it does not count as unreadable."""
 
 
 def class_folders(folder: str) -> list[str]:
@@ -31,21 +77,58 @@ def class_folders(folder: str) -> list[str]:
     Raises:
         OSError: The folder cannot be listed.
     """
-    return [path for path in _paths(folder) if filesystem.is_folder(path)]
+    return [f"{folder}/{name}" for name, is_folder in filesystem.entries(folder) if is_folder and not ignored(name)]
 
 
-def without_class(folder: str) -> list[str]:
-    """Return the paths of images, by file name, that are beside the class folders instead of inside."""
-    return [path for path in _paths(folder) if path.lower().endswith(_IMAGES) and not filesystem.is_folder(path)]
+def files(class_folder: str) -> Iterator[str]:
+    """Yield the paths of everything in a class folder and in the folders inside, except for hidden names.
 
-
-def entries(class_folder: str) -> list[str]:
-    """Return the paths of everything in a class folder, not only of files.
+    A link to a folder, and a folder at `MAX_DEPTH`, is yielded as it is: read as a file, it is reported.
 
     Raises:
-        OSError: The folder cannot be listed.
+        OSError: A folder cannot be listed.
     """
-    return _paths(class_folder)
+    yield from (path for path, hidden in _walk(class_folder) if not hidden)
+
+
+def others(base: str, patterns: Collection[str]) -> Iterator[Other]:
+    """Yield every file under `base` that is not one of `files` of the class folders of the patterns.
+
+    Args:
+        base: The folder of all data.
+        patterns: Such as `*/*` or `train/*/*`, relative to `base`: of class folders and of what is in them.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+    parents = {pattern.removesuffix("*/*").rstrip("/") for pattern in patterns}
+    yield from _others(base, "", parents)
+
+
+def _others(base: str, inside: str, parents: Collection[str]) -> Iterator[Other]:
+    folder = f"{base}/{inside}".rstrip("/")
+    for name, is_folder in filesystem.entries(folder):
+        path, below = f"{folder}/{name}", f"{inside}/{name}".lstrip("/")
+        if not is_folder:
+            yield _other(path, inside, parents, ignored(name))
+        elif ignored(name):
+            yield from (Other(file, _HIDDEN) for file, _ in _walk(path))
+        elif inside in parents:
+            yield from (Other(file, _HIDDEN) for file, hidden in _walk(path) if hidden)
+        elif any(parent == below or parent.startswith(f"{below}/") for parent in parents):
+            yield from _others(base, below, parents)
+        else:
+            yield from (_other(file, below, parents, hidden) for file, hidden in _walk(path))
+
+
+def _other(path: str, folder: str, parents: Collection[str], hidden: bool) -> Other:
+    if hidden:
+        return Other(path, _HIDDEN)
+    if ending(path) not in IMAGE_ENDINGS:
+        return Other(path, ending(path) or "no ending")
+    if folder in parents or not folder:
+        return Other(path, "", "outside the class folders, so it has no label")
+    return Other(path, "", f"in {folder}, which is not one of the class folders, so it has no label", set_aside=True)
 
 
 def fingerprint(base: str, paths: Iterable[str]) -> str:
@@ -98,12 +181,26 @@ def _with_sizes_and_times(base: str, paths: Iterable[str]) -> Iterator[tuple[str
     yield from calls.rest()
 
 
-def all_entries(folder: str) -> Iterator[str]:
-    """Yield the paths of everything that is or looks like data in all class folders of `folder`."""
-    yield from without_class(folder)
-    for class_folder in class_folders(folder):
-        yield from entries(class_folder)
+def all_entries(base: str, patterns: Collection[str]) -> Iterator[str]:
+    """Yield the paths of all files that are read, and of images that could be: by these, a run is as an earlier one.
+
+    What else is under `base`, such as notes or the workdir of a run, is counted and makes no difference.
+    """
+    for pattern in patterns:
+        for class_folder in class_folders(f"{base}/{pattern}".removesuffix("/*/*")):
+            yield from files(class_folder)
+    yield from (other.path for other in others(base, patterns) if not other.kind and not other.set_aside)
 
 
-def _paths(folder: str) -> list[str]:
-    return [f"{folder}/{name}" for name in filesystem.names(folder) if name and not ignored(name)]
+def _walk(folder: str, depth: int = 0, hidden: bool = False) -> Iterator[tuple[str, bool]]:
+    """Yield the path of each file in a folder and those inside it, and whether it or one of the folders is hidden."""
+    for name, is_folder in filesystem.entries(folder):
+        path, is_hidden = f"{folder}/{name}", hidden or ignored(name)
+        if is_folder and depth < MAX_DEPTH and not _is_link(path):
+            yield from _walk(path, depth + 1, is_hidden)
+        else:
+            yield path, is_hidden
+
+
+def _is_link(path: str) -> bool:
+    return not filesystem.is_remote(path) and os.path.islink(path)  # noqa: PTH114

@@ -15,8 +15,24 @@ _EXAMPLES = 3
 
 
 @dataclass(frozen=True)
+class Picture:
+    """An image that a finding is about, as the report shows it."""
+
+    file: str
+    """Relative to the data's folder."""
+    jpeg: str = ""
+    """A thumbnail: JPEG in Base64; empty if there is none."""
+    given: str = ""
+    """Class that it is labelled with."""
+    looks_like: str = ""
+    """Class that it looks like, if the finding is about labels."""
+    score: float | None = None
+    """By which the finding is ordered; its `cause` says what it is."""
+
+
+@dataclass(frozen=True)
 class Finding:
-    """One problem that stops a run unless it is allowed."""
+    """One problem, which stops a run unless it only informs or is allowed."""
 
     name: str
     """Kind of finding, one of `modules.settings.data.FINDINGS`."""
@@ -28,6 +44,16 @@ class Finding:
     """Affected files, relative to the data's folder."""
     subject: str = ""
     """Affected class or feature."""
+    informs: bool = False
+    """Whether it only informs: it is in the report, and does not stop a run."""
+    pictures: tuple[Picture, ...] = field(default=())
+    """The first of the affected images, with thumbnails."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Finding:
+        """Return the finding of which `values` are `dataclasses.asdict`, as JSON has them."""
+        pictures = tuple(Picture(**picture) for picture in values["pictures"])
+        return cls(**{**values, "files": tuple(values["files"]), "pictures": pictures})
 
 
 class FindingsError(DataError):
@@ -35,14 +61,16 @@ class FindingsError(DataError):
 
     Args:
         found: All such findings, at least one.
+        others: Findings of the same component that do not stop the run, for the report: TFX removes the outputs of a
+            component that fails.
     """
 
     exit_code = DataError.exit_code
 
-    def __init__(self, found: Sequence[Finding]) -> None:
+    def __init__(self, found: Sequence[Finding], others: Sequence[Finding] = ()) -> None:
         remedy = found[0].remedy if len(found) == 1 else "see the remedy of each"
         super().__init__(_sentence(found), f"{remedy}; or tolerate it with --allow {_narrowest(found[0])}")
-        self.found = tuple(found)
+        self.found, self.others = tuple(found), tuple(others)
 
 
 @dataclass(frozen=True)
@@ -68,6 +96,17 @@ def is_allowed(finding: Finding, allowed: Iterable[str]) -> bool:
         name == finding.name and (not what or what in about)
         for name, _, what in (entry.partition(":") for entry in allowed)
     )
+
+
+def refused(found: Iterable[Finding], allowed: Iterable[str]) -> list[Finding]:
+    """Return the findings that stop a run.
+
+    Args:
+        found: All findings.
+        allowed: `data.allow`.
+    """
+    names = list(allowed)
+    return [finding for finding in found if not finding.informs and not is_allowed(finding, names)]
 
 
 def small_classes(splits: Mapping[str, Mapping[str, int]], smallest: int) -> list[Finding]:

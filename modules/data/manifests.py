@@ -4,28 +4,40 @@
     2024/0001.jpg,oak,train
     2024/0002.jpg,elm,test
 
-Paths are relative to the folder of the list and must stay inside it. Whether the files exist is not checked here: a
-missing file is rejected when the images are read, like any unreadable file, and counts towards `data.max_rejected`.
+Columns may have other names (`modules.data.columns`) or, as in the import files of Vertex AI, none; a CSV may have
+semicolons or tabs, be in UTF-8 or UTF-16, and have a column with 0 and 1 for each class. Paths are relative to the
+folder of the list and must stay inside it; those of Windows are taken as such. Whether the files exist is not checked
+here: a missing file is rejected when the images are read, like any unreadable file, and counts towards
+`data.max_rejected`.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import itertools
+import os
 import posixpath
-from collections.abc import Iterable, Iterator
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import DataError
+from edgetune.modules.data import columns as of_lists
+from edgetune.modules.data.columns import LABEL, PATH, SPLIT
 from edgetune.modules.data.parquet import read_parquet
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
-COLUMNS = ("path", "label")
-SPLIT_COLUMN = "split"
-_CSV, _PARQUET = (".csv",), (".parquet", ".pq")
+_CSV, _PARQUET = (".csv", ".tsv"), (".parquet", ".pq")
+_SEPARATORS = (",", ";", "\t", "|")
+_UNASSIGNED = "unassigned"
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_SAMPLE = 1000
 _Row = tuple[str, dict[str, Any]]
 
 
@@ -50,6 +62,7 @@ def read_manifest(
     split_names: dict[str, str],
     max_bytes: int = bounds.MAX_LIST,
     max_records: int = bounds.MAX_RECORDS,
+    columns: Mapping[str, str] | None = None,
 ) -> list[Entry]:
     """Return all entries of a list.
 
@@ -58,6 +71,7 @@ def read_manifest(
         split_names: Maps each name that a split may have in the list to the split.
         max_bytes: Size of the largest list that is read into memory; the setting `data.max_list_bytes`.
         max_records: Number of lines; the setting `data.max_records`.
+        columns: Names of the columns of `path`, `label` and `split`; the setting `data.columns`.
 
     Raises:
         DataError: The list cannot be read, exceeds a bound, lacks a column or has it twice, or has a line without path
@@ -68,67 +82,141 @@ def read_manifest(
         content = read_file(path, None, max_bytes, "a list of images (data.max_list_bytes)")
     except UnreadableFile as error:
         raise DataError(f"{path}: {error}", "check the file and its permissions, or raise the setting") from error
+    given = dict(columns or {})
     if path.lower().endswith(_PARQUET):
-        columns, rows = read_parquet(path, content, (*COLUMNS, SPLIT_COLUMN))
+        names, rows = read_parquet(path, content, given)
     else:
-        columns, rows = _csv(path, content)
-    if twice := [name for name in (*COLUMNS, SPLIT_COLUMN) if columns.count(name) > 1]:
-        raise DataError(f"{path} has the column {twice[0]} more than once", "keep one of them")
-    if missing := [name for name in COLUMNS if name not in columns]:
+        names, rows = _csv(path, content, given, split_names)
+    try:
+        found = of_lists.roles(names, given)
+    except DataError as error:
+        raise DataError(f"{path} {error.cause}", error.remedy) from None
+    classes: list[str] = []
+    if LABEL not in found and PATH in found:
+        first = list(itertools.islice(rows, _SAMPLE))
+        classes = of_lists.one_hot(names, found.values(), [row for _, row in first])
+        rows = itertools.chain(first, rows)
+    if missing := [name for name in (PATH, LABEL) if name not in found and not (name == LABEL and classes)]:
         raise DataError(
-            f"{path} has no column {' and no column '.join(missing)}; it has {', '.join(columns) or 'none'}",
-            "name the columns path, label and, if the data has its own splits, split",
+            f"{path} has no column {' and no column '.join(missing)}; it has {', '.join(names) or 'none'}",
+            "name the columns path, label and, if the data has its own splits, split; or say which they are, such as "
+            f"--set data.columns.{missing[0]}={shlex.quote((names or ['NAME'])[0])}",
         )
     base = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
-    splits = split_names if SPLIT_COLUMN in columns else None
     entries: list[Entry] = []
-    first: dict[str, str] = {}
+    first_of: dict[str, str] = {}
     for where, row in rows:
         if len(entries) >= max_records:
             cause = f"{path}, {where}: is beyond the {max_records} images that a list may have (data.max_records)"
             raise DataError(cause, "raise data.max_records if the list is yours")
-        entry = _entry(f"{path}, {where}", row, base, splits)
-        if entry.path in first:
-            raise DataError(f"{path}, {where}: {entry.path} is already in {first[entry.path]}", "keep one of them")
-        first[entry.path] = where
+        entry = _entry(f"{path}, {where}", _values(f"{path}, {where}", row, found, classes), base, split_names)
+        if entry.path in first_of:
+            raise DataError(f"{path}, {where}: {entry.path} is already in {first_of[entry.path]}", "keep one of them")
+        first_of[entry.path] = where
         entries.append(entry)
     return entries
 
 
-def _entry(where: str, row: dict[str, Any], base: str, splits: dict[str, str] | None) -> Entry:
-    for name in COLUMNS:
-        if not str(row[name] if row[name] is not None else "").strip():
+def _values(where: str, row: Mapping[str, Any], found: Mapping[str, str], classes: list[str]) -> dict[str, str]:
+    """Return the values of a line by role."""
+    values = {role: "" if row[name] is None else str(row[name]) for role, name in found.items()}
+    if classes:
+        named = of_lists.hot(row, classes)
+        if len(named) != 1:
+            raise DataError(
+                f"{where}: {len(named)} of the columns {', '.join(classes[:5])}{', ...' * (len(classes) > 5)} are 1",
+                "an image has one class: remove the line, or leave one of them",
+            )
+        values[LABEL] = named[0]
+    return values
+
+
+def _entry(where: str, values: Mapping[str, str], base: str, splits: dict[str, str]) -> Entry:
+    for name in (PATH, LABEL):
+        if not values[name].strip():
             raise DataError(f"{where}: the {name} is empty", "fill it in, or remove the line")
     split = None
-    if splits is not None:
-        named = str(row[SPLIT_COLUMN] or "").strip()
+    if SPLIT in values and (named := values[SPLIT].strip()).lower() != _UNASSIGNED:
         split = splits.get(named.lower())
         if split is None:
-            raise DataError(f"{where}: the split {named!r} is not known", f"name it one of {', '.join(splits)}")
-    return Entry(_inside(where, str(row["path"]), base), str(row["label"]).strip(), split)
+            raise DataError(
+                f"{where}: the split {named!r} is not known",
+                f"name it one of {', '.join(splits)}; if the column is not of splits, --set data.columns.split=",
+            )
+    return Entry(_inside(where, values[PATH], base), values[LABEL].strip(), split)
 
 
 def _inside(where: str, path: str, base: str) -> str:
-    relative = path.removeprefix(f"{base.rstrip('/')}/")
+    relative = _with_slashes(path.removeprefix(f"{base.rstrip('/')}/"), base)
     normal = posixpath.normpath(relative)
     if normal.startswith(("/", "../")) or normal in (".", "..") or filesystem.is_remote(relative):
+        remedy = "put the list into a folder that contains all its images"
+        if filesystem.is_remote(relative) and not filesystem.is_remote(base):
+            bucket = "/".join(relative.split("/")[:3])
+            remedy = (
+                f"copy the list to {bucket}/list.csv and run edgetune with --data {bucket}/list.csv; or, if the images "
+                f"are here, remove {bucket}/ from all lines"
+            )
+        raise DataError(f"{where}: the path {path} leaves the folder {base} of the list", remedy)
+    if _DRIVE.match(relative):
         raise DataError(
-            f"{where}: the path {path} leaves the folder {base} of the list",
-            "put the list into a folder that contains all its images",
+            f"{where}: the path {path} is of a drive of Windows", "write it relative to the folder of the list"
         )
     return normal
 
 
-def _csv(path: str, content: bytes) -> tuple[list[str], Iterator[_Row]]:
+def _with_slashes(path: str, base: str) -> str:
+    """Return a path of Windows with slashes; one whose backslash is part of a name on this disk stays as it is."""
+    if "\\" not in path or _DRIVE.match(path):
+        return path
+    if not filesystem.is_remote(base) and os.path.lexists(f"{base}/{path}"):
+        return path
+    return path.replace("\\", "/")
+
+
+def _csv(
+    path: str, content: bytes, given: Mapping[str, str], split_names: Iterable[str]
+) -> tuple[list[str], Iterator[_Row]]:
+    text = _decoded(path, content)
+    separator = _separator(text, given)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+    records = _records(path, reader)
+    first = next(records, ("", []))
     try:
-        text = content.decode("utf-8-sig")
+        roles = None if given else of_lists.without_header(first[1], split_names)
+    except DataError as error:
+        raise DataError(f"{path} {error.cause}", error.remedy) from None
+    if roles:
+        return roles, _csv_rows(path, roles, itertools.chain([first], records))
+    columns = [name.strip() for name in first[1]]
+    return columns, _csv_rows(path, columns, records)
+
+
+def _decoded(path: str, content: bytes) -> str:
+    """Return the text of a CSV, in UTF-8 or, as some programs write it, in UTF-16."""
+    encoding = "utf-8-sig"
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif b"\0" in content[:2]:
+        encoding = "utf-16-be" if content[:1] == b"\0" else "utf-16-le"
+    try:
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, line {line}: not UTF-8", "save the list as CSV in UTF-8") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    records = _records(path, reader)
-    columns = [name.strip() for name in next(records, ("", []))[1]]
-    return columns, _csv_rows(path, columns, records)
+        what = "UTF-8" if encoding == "utf-8-sig" else "UTF-16"
+        raise DataError(f"{path}, line {line}: not {what}", "save the list as CSV in UTF-8") from error
+
+
+def _separator(text: str, given: Mapping[str, str]) -> str:
+    """Return the separator that makes most columns with a known name, or most columns, of the first line."""
+    line = next((line for line in text.splitlines() if line.strip()), "")
+
+    def worth(separator: str) -> tuple[int, int]:
+        names = [name.strip() for name in next(csv.reader([line], delimiter=separator))]
+        known = sum(bool(found) for found in of_lists.candidates(names, given).values())
+        return known, len(names)
+
+    return max(_SEPARATORS, key=worth)
 
 
 def _records(path: str, reader: Any) -> Iterator[tuple[str, list[str]]]:
@@ -150,6 +238,6 @@ def _csv_rows(path: str, columns: list[str], records: Iterable[tuple[str, list[s
         if len(record) != len(columns):
             raise DataError(
                 f"{path}, {where}: {len(record)} values, but the first line names {len(columns)} columns",
-                "put values that contain a comma or a line break into double quotes",
+                "put values that contain a separator or a line break into double quotes",
             )
         yield where, dict(zip(columns, record, strict=True))

@@ -3,7 +3,9 @@
 pyarrow's C++ reader trusts the file: in TFX 1.16, a few altered bytes make it read outside its memory, and a file of
 some kB can unpack to any size. So it runs in a child process, which may crash and whose memory is limited.
 
-    python -m edgetune.modules.data.parquet COLUMN...    reads the file from stdin, writes JSON lines to stdout
+    python -m edgetune.modules.data.parquet COLUMNS    reads the file from stdin, writes JSON lines to stdout
+
+COLUMNS is `data.columns` as JSON.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgetune.modules.core import bounds, child_process
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.generation import guard_arrow
+from edgetune.modules.data.columns import candidates
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,13 +30,13 @@ _ROWS = 1024
 _WRITE_AGAIN = "write it again"
 
 
-def read_parquet(path: str, content: bytes, wanted: Collection[str]) -> tuple[list[str], Iterator[tuple[str, Any]]]:
+def read_parquet(path: str, content: bytes, given: Mapping[str, str]) -> tuple[list[str], Iterator[tuple[str, Any]]]:
     """Read a Parquet file without running any code embedded in it.
 
     Args:
         path: The file's name, for errors.
         content: The file's content.
-        wanted: The columns to read, if they exist.
+        given: `data.columns`. The columns that may be of path, label or split are read.
 
     Returns:
         The names of all columns, and for each row its position (`row 1`) and its values by column. Rows are decoded
@@ -43,20 +46,29 @@ def read_parquet(path: str, content: bytes, wanted: Collection[str]) -> tuple[li
         DataError: The file is damaged, not Parquet, or unpacks to more than the memory limit, or a wanted column is
             neither text nor numbers. Damage may be detected only when its row is reached.
     """
-    answers = _answers(path, content, wanted)
+    answers = _answers(path, content, given)
     names = next(answers)["names"]
-    columns = [name for name in names if name in wanted]
+    columns = _wanted(names, given)
     rows = (answer["row"] for answer in answers)
     return names, ((f"row {number}", dict(zip(columns, row, strict=True))) for number, row in enumerate(rows, start=1))
 
 
-def _answers(path: str, content: bytes, wanted: Collection[str]) -> Iterator[dict[str, Any]]:
+def _wanted(names: list[str], given: Mapping[str, str]) -> list[str]:
+    wanted = {name for found in candidates(names, given).values() for name in found}
+    return [name for name in names if name in wanted]
+
+
+def _answers(path: str, content: bytes, given: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Yield the child's answers, up to the one that marks the end."""
     with tempfile.TemporaryFile(prefix="edgetune-") as file:
         file.write(content)
         file.seek(0)
         process = child_process.start(
-            "edgetune.modules.data.parquet", *wanted, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            "edgetune.modules.data.parquet",
+            json.dumps(dict(given)),
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
     assert process.stdout is not None
     try:
@@ -83,7 +95,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (bounds.PARQUET_CPU_SECONDS, bounds.PARQUET_CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        for answer in _read(content, sys.argv[1:]):
+        for answer in _read(content, json.loads(sys.argv[1])):
             print(json.dumps(answer))
     except DataError as error:
         print(json.dumps({"cause": error.cause, "remedy": error.remedy}))
@@ -91,7 +103,7 @@ def main() -> None:
         print(json.dumps({"end": True}))
 
 
-def _read(content: bytes, wanted: list[str]) -> Iterator[dict[str, Any]]:
+def _read(content: bytes, given: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet
 
@@ -101,12 +113,13 @@ def _read(content: bytes, wanted: list[str]) -> Iterator[dict[str, Any]]:
         # (apache/arrow#34314). A list would not be read faster with them.
         file = pyarrow.parquet.ParquetFile(pa.BufferReader(content), pre_buffer=False)
         yield {"names": list(file.schema_arrow.names)}
+        wanted = _wanted(list(file.schema_arrow.names), given)
         for field in file.schema_arrow:
             if field.name in wanted and not _is_plain(field.type):
                 raise DataError(f"has a column {field.name} of type {field.type}", "write it as text")
-        columns = [name for name in file.schema_arrow.names if name in wanted]
-        for batch in file.iter_batches(_ROWS, columns=columns, use_threads=False):
-            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+        for batch in file.iter_batches(_ROWS, columns=wanted, use_threads=False):
+            for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                row = [value.decode() if isinstance(value, bytes) else value for value in values]
                 if any(isinstance(value, str) and len(value) > bounds.MAX_VALUE_CHARACTERS for value in row):
                     raise DataError(
                         f"has a value of more than {bounds.MAX_VALUE_CHARACTERS} characters",
@@ -130,7 +143,8 @@ def _is_plain(kind: pa.DataType) -> bool:
     from pyarrow import types
 
     kind = kind.value_type if types.is_dictionary(kind) else kind
-    tests = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
+    texts = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    tests = (*texts, types.is_integer, types.is_floating, types.is_boolean)
     return any(test(kind) for test in (*tests, types.is_null))
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from PIL import Image
 from scipy import fft
 
+from edgetune.modules.images.picture_facts import PictureFacts, picture_facts
+
 BITS = 256
 GRID = 4 * 4 * 3
 SIGNATURE = BITS // 8 + GRID
@@ -42,17 +44,20 @@ class Appearance:
     """`SIGNATURE` bytes; empty if the image is so plain that only its exact pixels distinguish it."""
     means: tuple[float, float, float]
     """Mean of red, green and blue, 0..255."""
+    facts: PictureFacts
+    """What there is to see."""
 
 
 def appearance(pixels: np.ndarray) -> Appearance:
-    """Compute the signature and the means of an upright image, from 64 x 64 pixels.
+    """Compute the signature, the means and the facts of an upright image, from 64 x 64 pixels.
 
     Args:
         pixels: RGB, uint8 `[height, width, 3]`.
     """
     small = Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    red, green, blue = np.asarray(small, np.float64).mean(axis=(0, 1)).tolist()
-    return Appearance(_signature(np.asarray(small.convert("YCbCr"), np.float32)), (red, green, blue))
+    rgb, ycbcr = np.asarray(small), np.asarray(small.convert("YCbCr"), np.float32)
+    red, green, blue = rgb.mean(axis=(0, 1)).tolist()
+    return Appearance(_signature(ycbcr), (red, green, blue), picture_facts(rgb, ycbcr))
 
 
 def _signature(pixels: np.ndarray) -> bytes:

@@ -25,8 +25,16 @@ from edgetune.modules.images.reading import Reading
 # A decoder that is never called cannot be attacked: Pillow knows dozens of formats that are not used for photographs.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 HEIF_INSTALL = "pip install pillow-heif"
+NO_IMAGE = "not an image of a known format"
+"""Beginning of the reason for content that does not begin as an image of any format does."""
 # Pillow's name for a JPEG with further images after the first, as phones write, is MPO.
 _JPEG = ("JPEG", "MPO")
+_BEGINNINGS = {
+    b"\xff\xd8\xff": "a JPEG",
+    b"\x89PNG\r\n": "a PNG",
+    b"GIF8": "a GIF",
+    b"RIFF": "a WebP",
+}
 _ORIENTATION = 0x0112
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _RLE8, _RLE4 = 1, 2
@@ -278,4 +286,8 @@ def _unidentified(content: bytes) -> str:
         return f"a HEIC image, which needs an extra: {HEIF_INSTALL}"
     if content.startswith(_TIFF):
         return tiff_pages.refusal(content) or "a TIFF of a kind that is not supported: save it as RGB of 8 bits"
-    return headers.recognise(content) or f"not an image of a known format ({', '.join((*FORMATS, *extra_formats()))})"
+    if named := headers.recognise(content):
+        return named
+    if begun := next((name for start, name in _BEGINNINGS.items() if content.startswith(start)), None):
+        return f"damaged: it begins as {begun}, and its header cannot be read"
+    return f"{NO_IMAGE} ({', '.join((*FORMATS, *extra_formats()))})"

@@ -9,8 +9,12 @@ from pydantic import Field, model_validator
 from edgetune.modules.core import bounds
 from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Settings
 
-FINDINGS = ("anomaly", "drift", "duplicates", "imbalance", "leakage", "small_class", "small_images", "two_labels")
-"""All kinds of findings that DatasetGate and ImageExampleGen report."""
+FINDINGS = (
+    "anomaly", "blank", "blurred", "bright", "cut_off", "dark", "distorted", "drift", "duplicates", "enlarged",
+    "imbalance", "label_errors", "leakage", "outliers", "similar_classes", "small_class", "small_images", "two_labels",
+    "uniform",
+)  # fmt: skip
+"""All kinds of findings that DatasetGate and LabelReviewer report."""
 Level = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -25,6 +29,22 @@ class Splits(Settings):
     """Share for the final evaluation, which decides the blessing; not used before."""
 
 
+class Columns(Settings):
+    """Names of the columns of a list, where they are not the usual ones; null for these."""
+
+    path: str | None = None
+    """Column with the path of the image, relative to the folder of the list."""
+    label: str | None = None
+    """Column with the class."""
+    split: str | None = None
+    """Column with the split; empty if edgetune is to divide the images, whatever columns there are."""
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The columns that are named, by role."""
+        return self.model_dump(exclude_none=True)
+
+
 class DataSettings(Settings):
     """The images: where they are, how they are read, and when they are rejected."""
 
@@ -35,6 +55,8 @@ class DataSettings(Settings):
     """Relative sizes of the splits; images keep the split that an earlier run of the same name gave them."""
     tfrecord_pattern: str = "*.tfrecord*"
     """Glob pattern of the files to read in a folder of TFRecords."""
+    columns: Columns = Columns()
+    """Names of the columns of a list; the usual ones, such as `filename`, `class` and `ML_USE`, are found."""
     image_feature: str = "image"
     """Feature with the encoded image, in each tf.Example of a TFRecord."""
     label_feature: str = "label"
@@ -72,6 +94,12 @@ class DataSettings(Settings):
     """Maximum change in any class's share since the data of the last blessed model (L-infinity distance)."""
     max_image_drift: Fraction = 0.3
     """Maximum change in sizes and colours since those data (Jensen-Shannon divergence of each statistic)."""
+    review_labels: bool = True
+    """Whether to look for labels that are probably wrong, and for images that resemble no other, before training. It
+    takes one pass of all images through the pretrained backbone."""
+    max_label_errors: Fraction = 1.0
+    """Maximum share of labels that are probably wrong; with more, the run stops. By default none stops it: how many
+    are found depends on how hard the classes are to distinguish."""
     unknown: str | None = None
     """Folder of images that show none of the classes, to measure how often they reach the threshold of one; null if
     there is none. Folders inside it are read too."""

@@ -164,6 +164,8 @@ class ComponentResources(Settings):
     """Compares the statistics with the schema."""
     DatasetGate: Resources = Resources()
     """Checks the data for findings."""
+    LabelReviewer: Resources = Resources()
+    """Judges labels on features of the pretrained backbone, if `data.review_labels` is set."""
     Transform: Resources = Resources()
     """Decodes and resizes the images."""
     TwoPhaseTrainer: Resources = Resources()

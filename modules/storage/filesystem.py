@@ -41,6 +41,25 @@ def names(folder: str) -> list[str]:
     return sorted(name.rstrip("/") for name in _local_or_remote(folder, os.listdir, "listdir"))
 
 
+def entries(folder: str) -> list[tuple[str, bool]]:
+    """Return name, and whether it is a folder, of everything in a folder, sorted; links are followed.
+
+    Behind a URL each name that may be that of a folder costs a request: one without an ending, unless the store ends
+    the names of folders with a slash, as Google's does.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    if not is_remote(folder):
+        with os.scandir(folder) as found:
+            # A link in a circle has an `is_dir` that raises, and `isdir` is false for it.
+            return sorted((e.name, os.path.isdir(e.path) if e.is_symlink() else e.is_dir()) for e in found)  # noqa: PTH112
+    listed = [name for name in _local_or_remote(folder, os.listdir, "listdir") if name.strip("/")]
+    return sorted(
+        (name.rstrip("/"), name.endswith("/") or "." not in name and is_folder(f"{folder}/{name}")) for name in listed
+    )
+
+
 def versions(folder: str) -> list[int]:
     """Return the numbers of the versions in a folder, which need not exist, sorted; servers take the last.
 

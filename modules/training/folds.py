@@ -7,16 +7,14 @@ folds these are the shares of the default splits.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
-from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.keras_defaults import set_keras_defaults
+from edgetune.modules.data.folds import divide
 from edgetune.modules.models.classifier import build_head
 from edgetune.modules.settings.run import FEWEST_FOLDS, HeadSettings, TrainingSettings
 from edgetune.modules.training.cached_features import epochs, in_order
@@ -45,39 +43,6 @@ class Fold:
             rows = self.held_out[start : start + _BATCH]
             # Called directly: tracing a function for each head would take longer than the few batches that there are.
             yield rows, np.asarray(self.head(features.pooled[rows], training=False), np.float32)
-
-
-def divide(label: np.ndarray, group: np.ndarray, folds: int) -> np.ndarray:
-    """Divide images into folds: whole groups, with as equal shares of each class as groups allow.
-
-    The method is scikit-learn's `StratifiedGroupKFold`. It takes the groups in the order of their ids, so the result
-    depends neither on the order of the images nor on a seed.
-
-    Args:
-        label: int `[N]`.
-        group: bytes or str `[N]`.
-        folds: Number of folds.
-
-    Returns:
-        int `[N]`, the fold of each image, from 0.
-
-    Raises:
-        DataError: There are too few groups to give each fold one.
-    """
-    order = np.lexsort((label, group))
-    found = np.full(len(label), -1)
-    try:
-        with warnings.catch_warnings():
-            # Some folds lack a class that has fewer images than there are folds; that is unavoidable.
-            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-            parts = StratifiedGroupKFold(folds).split(order, label[order], group[order])
-            for number, (_, rows) in enumerate(parts):
-                found[order[rows]] = number
-    except ValueError as error:
-        raise _too_few(len(np.unique(group)), folds) from error
-    if len(np.unique(found)) != folds or found.min() < 0:
-        raise _too_few(len(np.unique(group)), folds)
-    return found
 
 
 def train_folds(
@@ -119,10 +84,3 @@ def train_folds(
             f"{logs}/fold-{number}",
         )
         yield Fold(network, np.flatnonzero(fold_of == number), len(train), phase)
-
-
-def _too_few(groups: int, folds: int) -> DataError:
-    return DataError(
-        f"the images, {groups} groups of near-duplicates, are too few or too unequal for {folds} folds",
-        f"add images, or set evaluation.folds to {FEWEST_FOLDS} or more, but fewer than {folds}, or to 0",
-    )

@@ -1,7 +1,8 @@
-"""Pooled features of the frozen backbone for the raw examples of all splits, in one pass, cached on disk.
+"""Pooled features of the frozen backbone for the raw examples of all splits, cached on disk.
 
-TwoPhaseTrainer caches those of transformed examples (`modules.training.cached_features`). A cross-validation needs to
-know which image, and which group of near-duplicates, a row is of, and transformed examples do not say it.
+TwoPhaseTrainer caches those of transformed examples (`modules.training.cached_features`). A cross-validation and the
+review of labels need to know which image, and which group of near-duplicates, a row is of, and transformed examples do
+not say it. Both use the same features of the images as the model sees them; they are computed by whichever runs first.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -54,6 +56,34 @@ class RawFeatures:
     """bytes `[N]`: 64 hexadecimal digits, the same for all near-duplicates of an image."""
 
 
+def clean_features(
+    folder: Path, examples_uri: str, labels: Sequence[str], model: ModelSettings, seed: int, reading: Reading
+) -> RawFeatures:
+    """Return the features of all raw examples without augmentation; they are computed if the cache does not have them.
+
+    The backbone is the pretrained one. The fine-tuned one has learned from the images of the train split, so its
+    features of an image that is held out of a head's training would still know that image.
+
+    Args:
+        folder: Folder of all caches, on a local disk. An image takes `4 c` bytes.
+        examples_uri: Artifact of raw examples.
+        labels: Names of the classes, in the order of their indices.
+        model: The backbone, its weights and the image size.
+        seed: Of the weights `none`.
+        reading: The options of reading that Transform has.
+
+    Raises:
+        DataError: An image has no group, or a class that is not in `labels`.
+        WeightsError: The weights are unavailable or do not match the architecture.
+        TrainingError: The disk is full.
+    """
+    key = _key(examples_uri, labels, model, seed, reading)
+    build = functools.partial(_extract, examples_uri, labels, model, seed, reading)
+    arrays = open_or_build(folder, _digest(key), "clean", build)
+    pooled = arrays[POOLED]
+    return RawFeatures(pooled, (pooled,), arrays[LABEL], _texts(arrays[IMAGE_ID]), _texts(arrays[SPLIT_GROUP]))
+
+
 def raw_features(
     folder: Path,
     examples_uri: str,
@@ -62,10 +92,7 @@ def raw_features(
     settings: TrainingSettings,
     reading: Reading,
 ) -> RawFeatures:
-    """Return the features of all raw examples; they are computed if the cache does not have them.
-
-    The backbone is the pretrained one. The fine-tuned one has learned from the images of the train split, so its
-    features of an image that is held out of a head's training would still know that image.
+    """Return the features of all raw examples, with augmented views; what the cache does not have is computed.
 
     Args:
         folder: Folder of all caches, on a local disk. An image takes `4 c` bytes for each view and one more.
@@ -76,81 +103,119 @@ def raw_features(
         reading: The options of reading that Transform has.
 
     Raises:
-        DataError: An image has no group, or a class that is not in `labels`.
-        WeightsError: The weights are unavailable or do not match the architecture.
+        DataError: As of `clean_features`.
+        WeightsError: As of `clean_features`.
         TrainingError: The disk is full.
     """
+    clean = clean_features(folder, examples_uri, labels, model, settings.seed, reading)
     cache = settings.activation_cache
     views = min(cache.views, cache.head_views) if changes(settings.augmentation) else 0
+    if not views:
+        return clean
     key = {
+        **_key(examples_uri, labels, model, settings.seed, reading),
+        "augmentation": settings.augmentation.model_dump(mode="json"),
+        "augmentation_seed": settings.seed,
+        "views": views,
+    }
+    build = functools.partial(_extract_views, examples_uri, model, settings, views, reading)
+    arrays = open_or_build(folder, _digest(key), "views", build)
+    return replace(clean, views=tuple(arrays[view(number)] for number in range(views)))
+
+
+def pooled_function(model: ModelSettings, seed: int) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Return the pretrained backbone with global pooling: float32 `[N, S, S, 3]` to `POOLED`, float32 `[N, c]`.
+
+    Args:
+        model: The backbone, its weights and the image size.
+        seed: Of the weights `none`.
+
+    Raises:
+        WeightsError: The weights are unavailable or do not match the architecture.
+    """
+    keras.utils.set_random_seed(seed)
+    backbone = build_backbone(model)
+    return frozen_function(keras.Model(backbone.input, {POOLED: pool(backbone.output)}))
+
+
+def _key(
+    examples_uri: str, labels: Sequence[str], model: ModelSettings, seed: int, reading: Reading
+) -> dict[str, Any]:
+    return {
         "backbone": model.model_dump(mode="json", exclude={"head", "weights"}),
         "weights": weights_digest(model),
         "code": code_digest(__name__),
         "records": {split: records.digests(examples_uri, split) for split in SPLITS},
         "labels": list(labels),
         "reading": asdict(reading),
-        "augmentation": settings.augmentation.model_dump(mode="json"),
-        "views": views,
-        "seed": settings.seed,
+        "seed": seed if model.weights == "none" else None,
         "versions": [tf.__version__, keras.__version__],
         "device": devices.default_device(),
     }
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    build = functools.partial(_extract, examples_uri, labels, model, settings, views, reading)
-    arrays = open_or_build(folder, digest, "raw", build)
-    return RawFeatures(
-        pooled=arrays[POOLED],
-        views=tuple(arrays[view(number)] for number in range(views)) or (arrays[POOLED],),
-        label=arrays[LABEL],
-        image_id=_texts(arrays[IMAGE_ID]),
-        group=_texts(arrays[SPLIT_GROUP]),
-    )
+
+
+def _digest(key: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
 def _extract(
-    examples_uri: str,
-    labels: Sequence[str],
-    model: ModelSettings,
-    settings: TrainingSettings,
-    views: int,
-    reading: Reading,
-    writer: Writer,
+    examples_uri: str, labels: Sequence[str], model: ModelSettings, seed: int, reading: Reading, writer: Writer
 ) -> None:
-    keras.utils.set_random_seed(settings.seed)  # for weights `none`
-    backbone = build_backbone(model)
-    function = frozen_function(keras.Model(backbone.input, {POOLED: pool(backbone.output)}))
+    function = pooled_function(model, seed)
     index = {label.encode(): number for number, label in enumerate(labels)}
-    seen = 0
-    for images, example in _images(examples_uri, model.image_size, settings, views, reading):
-        count = len(example[LABEL])
-        # All views of an image pass through the network together: [n, 1 + V, S, S, 3] as [n (1 + V), S, S, 3].
-        pooled = function(tf.reshape(images, [-1, *images.shape[2:]]))[POOLED].numpy().reshape(count, 1 + views, -1)
-        for number, name in enumerate([POOLED, *(view(number) for number in range(views))]):
-            writer.append(name, np.ascontiguousarray(pooled[:, number]))
+
+    def read(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        image = tf.cast(decode(example[IMAGE], model.image_size, reading), tf.float32)
+        return image, {name: example[name] for name in (LABEL, IMAGE_ID, SPLIT_GROUP)}
+
+    examples = _examples(examples_uri).map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    counted = _Counted("frozen backbone")
+    for images, example in examples.batch(BATCH).prefetch(2):
+        writer.append(POOLED, function(images)[POOLED].numpy())
         writer.append(LABEL, np.array([_index(index, label) for label in example[LABEL].numpy()], np.int64))
         for name in (IMAGE_ID, SPLIT_GROUP):
             writer.append(name, _characters(example[name].numpy(), name))
-        if seen // _REPORT_EVERY != (seen + count) // _REPORT_EVERY or not seen:
-            progress.report(f"frozen backbone: {seen + count} images")
-        seen += count
+        counted.add(len(example[LABEL]))
 
 
-def _images(
-    examples_uri: str, image_size: int, settings: TrainingSettings, views: int, reading: Reading
-) -> tf.data.Dataset:
-    """Return batches of float32 `[n, 1 + V, S, S, 3]`, the image itself first, and of what names the images."""
+def _extract_views(
+    examples_uri: str, model: ModelSettings, settings: TrainingSettings, views: int, reading: Reading, writer: Writer
+) -> None:
+    function = pooled_function(model, settings.seed)
 
-    def change(number: tf.Tensor, example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        image = decode(example[IMAGE], image_size, reading)
+    def change(number: tf.Tensor, example: dict[str, tf.Tensor]) -> tf.Tensor:
+        image = decode(example[IMAGE], model.image_size, reading)
         seeds = [tf.stack([tf.constant(settings.seed, tf.int64), number * MAX_VIEWS + v]) for v in range(views)]
-        changed = [augment(image, seed, settings.augmentation) for seed in seeds]
-        named = {name: example[name] for name in (LABEL, IMAGE_ID, SPLIT_GROUP)}
-        return tf.stack([tf.cast(image, tf.float32), *changed]), named
+        return tf.stack([augment(image, seed, settings.augmentation) for seed in seeds])
 
-    splits = [records.identified(examples_uri, split) for split in SPLITS]
-    examples = functools.reduce(lambda one, other: one.concatenate(other), splits).enumerate()
+    examples = _examples(examples_uri).enumerate()
     examples = examples.map(change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return examples.batch(max(1, BATCH // (1 + views))).prefetch(2)
+    counted = _Counted("frozen backbone, augmented")
+    for images in examples.batch(max(1, BATCH // views)).prefetch(2):
+        count = len(images)
+        # All views of an image pass through the network together: [n, V, S, S, 3] as [n V, S, S, 3].
+        pooled = function(tf.reshape(images, [-1, *images.shape[2:]]))[POOLED].numpy().reshape(count, views, -1)
+        for number in range(views):
+            writer.append(view(number), np.ascontiguousarray(pooled[:, number]))
+        counted.add(count)
+
+
+class _Counted:
+    """Report the number of images that have passed through the network."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._seen = what, 0
+
+    def add(self, count: int) -> None:
+        before, self._seen = self._seen, self._seen + count
+        if before // _REPORT_EVERY != self._seen // _REPORT_EVERY or not before:
+            progress.report(f"{self._what}: {self._seen} images")
+
+
+def _examples(examples_uri: str) -> tf.data.Dataset:
+    """Return the raw examples of all splits, in the order of the features' rows."""
+    splits = [records.identified(examples_uri, split) for split in SPLITS]
+    return functools.reduce(lambda one, other: one.concatenate(other), splits)
 
 
 def _index(index: dict[bytes, int], label: bytes) -> int:

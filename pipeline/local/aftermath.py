@@ -52,7 +52,7 @@ def report_of(
         settings=settings,
         log=log,
         error=said(error) if error is not None else None,
-        findings=error.found if isinstance(error, FindingsError) else None,
+        findings=[*error.found, *error.others] if isinstance(error, FindingsError) else None,
         rejected=error if isinstance(error, UnusableFiles) else None,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgetune.components.common.names import (
@@ -29,8 +29,8 @@ from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.artifacts import Absent, folder, number, read_json
 from edgetune.pipeline.report.calibration import calibration, temperature
-from edgetune.pipeline.report.data import counted, data, listed
-from edgetune.pipeline.report.data import findings as found_by_the_gate
+from edgetune.pipeline.report.data import counted, data
+from edgetune.pipeline.report.data import findings as found_in
 from edgetune.pipeline.report.evaluation import classes, confusion, results
 from edgetune.pipeline.report.verdicts import gates, row, serving
 
@@ -61,7 +61,7 @@ def collect(
     Args:
         outcome: The run.
         settings: Its configuration, for the order of the edge variants and the configured baselines.
-        findings: The findings with which DatasetGate failed, if it did.
+        findings: The findings with which DatasetGate or LabelReviewer failed, if one did.
         rejected: The error with which ImageExampleGen failed because of rejected files, if it did.
     """
     readers: dict[str, Callable[[], Any]] = {
@@ -73,9 +73,7 @@ def collect(
         "calibration": lambda: _calibration(outcome, settings),
         "data": lambda: data(outcome, rejected),
         "statistics": lambda: counted(outcome),
-        "findings": lambda: (
-            found_by_the_gate(outcome) if findings is None else listed(asdict(found) for found in findings)
-        ),
+        "findings": lambda: found_in(outcome, findings),
         "training": lambda: _training(outcome),
         "classes": lambda: _classes(outcome),
         "confusion": lambda: _confusion(outcome),

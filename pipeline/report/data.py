@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from edgetune.components.common.names import (
@@ -14,20 +15,23 @@ from edgetune.components.common.names import (
     FINDINGS_KEY,
     IMAGE_EXAMPLE_GEN,
     INGEST_FILE,
+    LABEL_REVIEWER,
     REJECTED_FILE,
     REPORT_KEY,
     STATISTICS_GEN,
     STATISTICS_KEY,
 )
 from edgetune.modules.core.untrusted_text import of_cell
-from edgetune.modules.data.findings import UnusableFiles
+from edgetune.modules.data.findings import Finding, UnusableFiles
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import Outcome
-from edgetune.pipeline.report.artifacts import Absent, folder, read_json, read_text
+from edgetune.pipeline.report.artifacts import Absent, folder, number, read_json, read_text
 from edgetune.pipeline.report.statistics import statistics
 
 MAX_REJECTED = 50
 """Number of rejected files that the report names; it counts all."""
+MAX_PICTURES = 300
+"""Number of thumbnails in a report. One takes some 4 KB, of noise 10 KB, and a report stays below 5 MB."""
 
 
 def data(outcome: Outcome, rejected: UnusableFiles | None = None) -> dict[str, Any]:
@@ -66,27 +70,49 @@ def _rejected(path: str) -> Iterable[Mapping[str, str]]:
     return ({key: of_cell(value or "") for key, value in row.items() if key} for row in rows)
 
 
-def findings(outcome: Outcome) -> list[dict[str, Any]]:
-    """Return the findings that DatasetGate allowed."""
-    node = outcome.node(DATASET_GATE)
-    found = read_json(f"{folder(node, FINDINGS_KEY, FINDINGS_FILE)}/{FINDINGS_FILE}")["findings"]
-    artifact = node.artifact(FINDINGS_KEY)
-    who = str(artifact.custom_properties.get("allowed_by", "")) if artifact else ""
-    return [{**item, "allowed_by": who or None} for item in listed(found)]
+def findings(outcome: Outcome, stopped: Sequence[Finding] | None = None) -> list[dict[str, Any]]:
+    """Return the findings of DatasetGate and LabelReviewer.
+
+    Args:
+        outcome: The run.
+        stopped: The findings with which one of them failed, if it did: TFX has removed its artifact.
+    """
+    found = [_finding(asdict(finding), None) for finding in stopped or ()]
+    for name in (DATASET_GATE, LABEL_REVIEWER):
+        node = outcome.node(name)
+        try:
+            uri = folder(node, FINDINGS_KEY, FINDINGS_FILE)
+        except Absent:
+            if name == DATASET_GATE and stopped is None:
+                raise
+            continue
+        artifact = node.artifact(FINDINGS_KEY)
+        who = str(artifact.custom_properties.get("allowed_by", "")) if artifact else ""
+        listed = read_json(f"{uri}/{FINDINGS_FILE}")["findings"]
+        found += [_finding(item, who if item.get("allowed") else None) for item in listed]
+    room = MAX_PICTURES
+    for finding in found:
+        finding["pictures"], room = finding["pictures"][:room], max(0, room - len(finding["pictures"]))
+    return found
 
 
-def listed(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the fields of findings that the report shows."""
-    return [
-        {
-            "name": str(item["name"]),
-            "cause": str(item.get("cause", "")),
-            "remedy": str(item.get("remedy", "")),
-            "files": [str(name) for name in item.get("files", [])],
-            "allowed_by": None,
-        }
-        for item in found
-    ]
+def _finding(item: Mapping[str, Any], allowed_by: str | None) -> dict[str, Any]:
+    """Return the fields of a finding that the report shows."""
+    return {
+        "name": str(item["name"]),
+        "cause": str(item.get("cause", "")),
+        "remedy": str(item.get("remedy", "")),
+        "files": [str(name) for name in item.get("files", [])],
+        "informs": item.get("informs") is True,
+        "allowed_by": allowed_by or None,
+        "pictures": [
+            {
+                **{name: str(picture.get(name, "")) for name in ("file", "jpeg", "given", "looks_like")},
+                "score": number(picture.get("score")),
+            }
+            for picture in item.get("pictures", [])
+        ],
+    }
 
 
 def counted(outcome: Outcome) -> dict[str, dict[str, Any]]:

@@ -48,7 +48,7 @@ def write_report(
         settings: The configuration of the run.
         log: The log of the run, whose path the report names.
         error: The error that stopped the run, as shown to the user; ML Metadata does not keep it.
-        findings: The findings with which DatasetGate failed, if it did: TFX has removed its artifact.
+        findings: The findings with which DatasetGate or LabelReviewer failed, if one did: TFX has removed its artifact.
         rejected: The error with which ImageExampleGen failed because of rejected files, if it did: likewise.
 
     Returns:
@@ -66,9 +66,17 @@ def write_report(
     }
     page = _render({**facts, "feature_names": FEATURES, "plots": _plots(collected), "yaml": to_yaml(settings)})
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / NUMBERS, json.dumps(facts, allow_nan=False) + "\n")
+    _write(folder / NUMBERS, json.dumps(_without_thumbnails(facts), allow_nan=False) + "\n")
     _write(folder / PAGE, page)
     return folder / PAGE
+
+
+def _without_thumbnails(facts: dict[str, Any]) -> dict[str, Any]:
+    found = [
+        {**finding, "pictures": [{**picture, "jpeg": None} for picture in finding["pictures"]]}
+        for finding in facts["findings"] or ()
+    ]
+    return {**facts, "findings": found if facts["findings"] is not None else None}
 
 
 def _verdict(outcome: Outcome, error: str | None) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from edgetune.pipeline.pipeline import Destinations, create_pipeline
 FOLDERS = Source("images", "/photos", {"all": "*/*"})
 BEFORE_THE_GATE = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "BaselineStatistics"}
 AFTER_THE_GATE = {
+    "LabelReviewer",
     "Transform",
     "TwoPhaseTrainer",
     "Baseline",
@@ -83,7 +84,7 @@ def test_the_pipeline_has_exactly_these_nodes(birds):
 def test_transform_and_everything_after_it_waits_for_the_gate(birds):
     for name in AFTER_THE_GATE:
         assert "DatasetGate" in came_before(birds[name]), name
-    for name in AFTER_THE_GATE - {"Transform"}:
+    for name in AFTER_THE_GATE - {"Transform", "LabelReviewer"}:
         assert "Transform" in came_before(birds[name]), name
     assert came_before(birds["DatasetGate"]) == BEFORE_THE_GATE
 
@@ -115,6 +116,14 @@ def test_a_cross_validation_is_in_the_pipeline_only_if_it_is_wanted():
     assert set(json.loads(validator.exec_properties["library_versions"])) == {
         "tensorflow", "keras", "numpy", "scikit-learn",
     }  # fmt: skip
+
+
+def test_labels_are_reviewed_before_the_training_unless_that_is_not_wanted(birds):
+    assert "LabelReviewer" in came_before(birds["TwoPhaseTrainer"])
+    assert source_of(birds["LabelReviewer"], "examples") == ("ImageExampleGen", "examples")
+    assert source_of(birds["LabelReviewer"], "report") == ("ImageExampleGen", "report")
+    without = nodes(build(data={"path": "/photos", "review_labels": False}))
+    assert set(without) == set(birds) - {"LabelReviewer"}
 
 
 def test_models_are_delivered_to_the_given_destinations(birds):
@@ -180,11 +189,13 @@ def changed(**changes: Any) -> set[str]:
         ({"data": {"path": "/photos", "unknown": str(Path(__file__).parent)}}, {"EdgeEvaluator"}),
         ({"training": {"calibrate": False}}, {"TwoPhaseTrainer"}),
         ({"evaluation": {"folds": 10}}, {"Evaluator"}),
-        ({"training": {"seed": 5}}, {"TwoPhaseTrainer"}),
-        ({"model": {"weights": "none", "image_size": 96}}, {"Transform", "TwoPhaseTrainer"}),
+        ({"training": {"seed": 5}}, {"TwoPhaseTrainer", "LabelReviewer"}),  # of the weights `none`
+        ({"model": {"weights": "none", "image_size": 96}}, {"DatasetGate", "LabelReviewer", "Transform", "TwoPhaseTrainer"}),
         ({"data": {"path": "/photos", "max_rejected": 0.5}}, {"ImageExampleGen"}),
-        ({"data": {"path": "/photos", "background": (0, 0, 0)}}, {"ImageExampleGen", "Transform"}),
-        ({"data": {"path": "/photos", "max_side": 800}}, {"ImageExampleGen", "Transform"}),
+        ({"data": {"path": "/photos", "background": (0, 0, 0)}}, {"ImageExampleGen", "Transform", "LabelReviewer"}),
+        ({"data": {"path": "/photos", "max_side": 800}}, {"ImageExampleGen", "Transform", "LabelReviewer"}),
+        ({"data": {"path": "/photos", "max_label_errors": 0.2}}, {"LabelReviewer"}),
+        ({"data": {"path": "/photos", "allow": ["leakage"]}}, {"DatasetGate"}),
         ({"data": {"path": "/photos", "min_examples_per_class": 3}}, {"DatasetGate"}),
     ],
 )
@@ -229,9 +240,18 @@ LIBRARIES = {
     "pillow": {"ImageExampleGen", "InfraValidator", "EdgeEvaluator"},
     "pillow-heif": {"ImageExampleGen", "InfraValidator", "EdgeEvaluator"},
     "scipy": {"ImageExampleGen", "TwoPhaseTrainer", "Evaluator", "EdgeEvaluator"},
-    "numpy": {"ImageExampleGen", "TwoPhaseTrainer", "CrossValidator", "Evaluator", "EdgeExporter", "EdgeEvaluator"},
+    "numpy": {
+        "ImageExampleGen",
+        "LabelReviewer",
+        "TwoPhaseTrainer",
+        "CrossValidator",
+        "Evaluator",
+        "EdgeExporter",
+        "EdgeEvaluator",
+    },
     "tensorflow": {
         "ImageExampleGen",
+        "LabelReviewer",
         "Transform",
         "TwoPhaseTrainer",
         "CrossValidator",
@@ -243,8 +263,9 @@ LIBRARIES = {
     "tensorflow-metadata": {"ImportSchemaGen"},
     "tensorflow-data-validation": {"StatisticsGen", "ExampleValidator", "DatasetGate"},
     "tensorflow-transform": {"Transform", "TwoPhaseTrainer"},
-    "keras": {"TwoPhaseTrainer", "CrossValidator"},
-    "scikit-learn": {"CrossValidator"},
+    "keras": {"LabelReviewer", "TwoPhaseTrainer", "CrossValidator"},
+    "scikit-learn": {"LabelReviewer", "CrossValidator"},
+    "cleanlab": {"LabelReviewer"},
     "tensorflow-model-analysis": {"Evaluator"},
     "ai-edge-litert": {"EdgeExporter", "EdgeDescriber", "EdgeEvaluator"},
     "tfx": {"ImportSchemaGen", "StatisticsGen", "ExampleValidator", "Transform", "Evaluator"},

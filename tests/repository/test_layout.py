@@ -29,7 +29,7 @@ ROOMS = {
         "release": ["core", "storage", "contracts"],
         "serving": ["core", "storage", "images", "contracts"],
         "litert": ["core", "contracts"],
-        "training": ["core", "images", "settings", "contracts", "examples", "models"],
+        "training": ["core", "images", "settings", "contracts", "data", "examples", "models"],
         "conversion": ["core", "storage", "contracts", "litert"],
         "bundle": ["core", "storage", "images", "settings", "data", "contracts", "litert"],
         "evaluation": [
@@ -49,6 +49,7 @@ ROOMS = {
         "evaluator": ["common"],
         "image_example_gen": ["common"],
         "infra_validator": ["common"],
+        "label_reviewer": ["common"],
         "release_pusher": ["common"],
         "transform": ["common"],
         "two_phase_trainer": ["common"],
@@ -67,8 +68,9 @@ ROOMS = {
         "local": ["pipeline.py", "preflight", "beam", "metadata", "report", "terminal"],
         "kubeflow": ["pipeline.py", "config", "beam"],
         "history": ["local", "metadata", "report"],
+        "inspect": ["report", "terminal"],
         "api.py": ["config", "local"],
-        "commands": ["api.py", "config", "history", "local", "report", "kubeflow", "submit", "demo"],
+        "commands": ["api.py", "config", "history", "inspect", "local", "report", "kubeflow", "submit", "demo"],
         "cli.py": ["commands", "local", "terminal"],
     },
 }  # fmt: skip

@@ -149,7 +149,8 @@ def examples(each: int, labels: Iterable[str] = LABELS, size: int = SIZE) -> Ite
 def write_raw(uri: Path, split: str, pairs: Iterable[tuple[bytes, str]], groups: Iterable[str] | None = None) -> None:
     """Write raw examples, pairs of an encoded image and its class name, as a split of an `Examples` artifact.
 
-    An image's id is the digest of its bytes, and its group, if there are names of groups, that of the group's name.
+    An image's id is the digest of its bytes, and its group, if there are names of groups, that of the group's name. Its
+    file is `<class>/<split>-<number>.png`.
     """
     named = [{example_features.SPLIT_GROUP: _digest(name.encode())} for name in groups] if groups else repeat({})
     _write(
@@ -160,9 +161,10 @@ def write_raw(uri: Path, split: str, pairs: Iterable[tuple[bytes, str]], groups:
                 example_features.IMAGE: encoded,
                 example_features.LABEL: label.encode(),
                 example_features.IMAGE_ID: _digest(encoded),
+                example_features.SOURCE: f"{label}/{split}-{number}.png".encode(),
                 **group,
             }
-            for (encoded, label), group in zip(pairs, named, strict=False)
+            for number, ((encoded, label), group) in enumerate(zip(pairs, named, strict=False))
         ),
     )
 

@@ -17,6 +17,7 @@ from edgetune.components.edge_exporter import EdgeExporter
 from edgetune.components.evaluator import Evaluator
 from edgetune.components.image_example_gen import ImageExampleGen
 from edgetune.components.infra_validator import InfraValidator
+from edgetune.components.label_reviewer import LabelReviewer
 from edgetune.components.release_pusher import ReleasePusher
 from edgetune.components.two_phase_trainer import TwoPhaseTrainer
 
@@ -24,6 +25,7 @@ OUTPUTS = {
     ImageExampleGen: (names.EXAMPLES_KEY, names.REPORT_KEY),
     StatisticsGen: (names.STATISTICS_KEY,),
     DatasetGate: (names.FINDINGS_KEY,),
+    LabelReviewer: (names.FINDINGS_KEY,),
     TwoPhaseTrainer: (names.MODEL_KEY, names.MODEL_RUN_KEY),
     CrossValidator: (names.CROSS_VALIDATION_KEY,),
     Evaluator: (names.EVALUATION_KEY, names.BLESSING_KEY),
@@ -37,6 +39,7 @@ IDS = {
     ImageExampleGen: names.IMAGE_EXAMPLE_GEN,
     StatisticsGen: names.STATISTICS_GEN,
     DatasetGate: names.DATASET_GATE,
+    LabelReviewer: names.LABEL_REVIEWER,
     TwoPhaseTrainer: names.TWO_PHASE_TRAINER,
     CrossValidator: names.CROSS_VALIDATOR,
     Evaluator: names.EVALUATOR,

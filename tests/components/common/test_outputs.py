@@ -17,6 +17,7 @@ from edgetune.components.edge_evaluator.executor import Executor as EdgeEvaluato
 from edgetune.components.edge_exporter.executor import Executor as EdgeExporter
 from edgetune.components.evaluator.executor import Executor as Evaluator
 from edgetune.components.infra_validator.executor import Executor as InfraValidator
+from edgetune.components.label_reviewer.executor import Executor as LabelReviewer
 from edgetune.components.transform.executor import Executor as Transform
 from edgetune.components.two_phase_trainer.executor import Executor as TwoPhaseTrainer
 from edgetune.modules.core.errors import DataError
@@ -27,6 +28,7 @@ from tests.tiny import model
 RAW = {
     "StatisticsGen": StatisticsExecutor,
     "DatasetGate": DatasetGate,
+    "LabelReviewer": LabelReviewer,
     "Transform": Transform,
     "CrossValidator": CrossValidator,
     "Evaluator": Evaluator,

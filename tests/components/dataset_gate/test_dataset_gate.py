@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import getpass
+import io
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
+from PIL import Image, ImageFilter
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
 from tfx.types import standard_artifacts
@@ -19,12 +23,14 @@ from tfx.types import standard_artifacts
 from edgetune.components.common.artifacts import DatasetFindings, IngestReport
 from edgetune.components.dataset_gate import DatasetGate
 from edgetune.components.dataset_gate.executor import Executor
+from edgetune.components.image_example_gen import raw_example
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.findings import FindingsError
 from edgetune.modules.images.reader import read_image
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import DataSettings
 from tests.helpers import beam_context, photographs, recorded_shards
+from tests.tiny import model
 
 SPLITS = ("train", "eval", "test")
 Row = tuple[str, str, str] | tuple[str, str, str, str] | tuple[str, str, str, str, int]
@@ -43,7 +49,12 @@ def component(smallest: int = 3, **changes: object) -> DatasetGate:
         report=types.Channel(type=IngestReport),
         statistics=types.Channel(type=standard_artifacts.ExampleStatistics),
         settings=DataSettings(path="x", **{"min_examples_per_class": smallest, **changes}),
+        image_size=8,
     )
+
+
+FACTS = {"contrast": 50.0, "sharpness": 0.4, "brightest": 0.9, "darkest": 0.1, "grey_below": 0.0}
+"""Of a picture without a finding."""
 
 
 @dataclass
@@ -65,11 +76,13 @@ class Gate:
                 for label, source, digest, *rest in rows:
                     group, side = (*rest, *(digest, 64)[len(rest) :])
                     example = tf.train.Example()
-                    texts = (("label", label), ("source", source), ("image_id", digest), ("split_group", group))
-                    for name, value in texts:
+                    texts = {"label": label, "source": source, "image_id": digest, "split_group": group, "image": "x"}
+                    for name, value in texts.items():
                         example.features.feature[name].bytes_list.value.append(value.encode())
-                    for name, pixels in (("width", 90), ("height", side)):
+                    for name, pixels in (("width", side + side // 2), ("height", side)):
                         example.features.feature[name].int64_list.value.append(pixels)
+                    for name, fact in FACTS.items():
+                        example.features.feature[name].float_list.value.append(fact)
                     writer.write(example.SerializeToString())
         (self.folder / "report").mkdir()
         (self.folder / "report" / "ingest.json").write_text(json.dumps({"splits": counts}))
@@ -329,3 +342,49 @@ def test_a_finding_allowed_for_another_file_does_not_pass(gate):
     ]
     assert [finding.name for finding in error.found] == ["two_labels"]
     assert "or tolerate it with --allow 'two_labels:a/train1.jpg'" in error.remedy
+
+
+def test_pictures_that_show_little_are_found_with_thumbnails_and_stop_nothing(gate):
+    scene = np.asarray(photographs.scene(1, 96, 72))
+    cut = scene.copy()
+    cut[50:] = 128
+    drawn = {
+        "a/blank.png": np.full((72, 96, 3), 90, np.uint8),
+        "a/dark.png": scene // 4,
+        "a/bright.png": np.pad(np.zeros((8, 20, 3), np.uint8), ((32, 32), (38, 38), (0, 0)), constant_values=255),
+        "a/blurred.png": np.asarray(Image.fromarray(scene).filter(ImageFilter.GaussianBlur(9))),
+        "b/cut.png": cut,
+        "b/long.png": np.ascontiguousarray(np.concatenate([scene[:20]] * 3, axis=1)),
+        "b/tiny.png": np.ascontiguousarray(scene[30:33, 30:33]),
+        "b/good.png": scene,
+    }
+    gate.write(CLEAN)
+    records = []
+    for source, pixels in drawn.items():
+        made = raw_example.from_image(model.png(pixels), source[0], source, Reading()).value
+        example = tf.train.Example.FromString(made.example)
+        example.features.feature["split_group"].bytes_list.value.append(made.image_id.encode())
+        records.append(example.SerializeToString())
+    path = gate.folder / "examples" / "Split-train" / "data-00000-of-00001.gz"
+    rows = [record.numpy() for record in tf.data.TFRecordDataset(str(path), "GZIP")]
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for record in rows + records:
+            writer.write(record)
+    artifact = gate.execute(min_side=2)
+    found = {finding["name"]: finding for finding in gate.written()}
+    named = {kind: finding["files"] for kind, finding in found.items()}
+    assert named == {
+        "blank": ["a/blank.png"],
+        "dark": ["a/dark.png"],
+        "bright": ["a/bright.png"],
+        "blurred": ["a/blurred.png"],
+        "cut_off": ["b/cut.png"],
+        "distorted": ["b/long.png"],
+        "enlarged": ["b/tiny.png"],
+    }
+    assert all(finding["informs"] for finding in found.values()) and artifact.get_int_custom_property("findings") == 7
+    [picture] = found["cut_off"]["pictures"]
+    assert (picture["given"], picture["score"]) == ("b", pytest.approx(50 / 72, abs=0.02))
+    thumbnail = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["jpeg"]))), int)
+    assert np.abs(thumbnail - cut).mean() < 8  # as large as the image
+    assert found["blank"]["cause"] == "1 picture of 12 is of one colour"  # of the number in ingest.json

@@ -159,9 +159,22 @@ def test_a_group_belongs_to_its_commonest_class_and_its_size_is_the_number_of_fi
         return Item(name.encode(), files, b"", split)
 
     items = [item("1", "b", "a"), item("2", "b", split="test")]
-    assert _summary(b"1", items, False) == ("b", splits.SplitGroup(b"1", 3, "test"))
-    assert _summary(b"1", items, True) == ("b", splits.SplitGroup(b"1", 2, "test"))  # one file of each label stays
-    assert _summary(b"1", [item("1", "b", "a")], False) == ("a", splits.SplitGroup(b"1", 2))
+    assert list(_summary(b"1", items, False)) == [("b", splits.SplitGroup(b"1", 3, "test"))]
+    assert list(_summary(b"1", items, True)) == [("b", splits.SplitGroup(b"1", 2, "test"))]  # one of each label stays
+    assert list(_summary(b"1", [item("1", "b", "a")], False)) == [("a", splits.SplitGroup(b"1", 2))]
+
+
+def test_only_files_without_a_split_are_divided_and_only_between_the_splits_that_are_made():
+    def given(name: str, split: str, seed: int) -> Fact:
+        return name.encode(), (File(name, "a", split), signature(seed))
+
+    facts = [given(f"{number}", "", number) for number in range(18)] + [given("t", "test", 100), given("u", "test", 3)]
+    memory = {"0": "test", "1": "eval"}  # of a run before there was a test split
+    placed, _ = run(facts, memory, shares={"train": 8, "eval": 1})
+    splits_of = {name: image.split for name, image in placed.items()}
+    assert Counter(splits_of[f"{number}"] for number in range(18)) == {"train": 16, "eval": 2}
+    assert (splits_of["1"], splits_of["t"]) == ("eval", "")
+    assert placed["u"].group == placed["3"].group  # so that the gate reports it as leakage
 
 
 def test_a_large_class_is_assigned_in_parts_and_known_images_keep_their_split(monkeypatch):

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
+from edgetune.modules.data.class_names import similar_classes
 from edgetune.modules.data.findings import (
     Copy,
     Finding,
     FindingsError,
+    Picture,
     anomalies,
     drift,
     imbalance,
     is_allowed,
+    refused,
     same_images,
     small_classes,
     small_images,
     with_files,
 )
+from edgetune.modules.data.label_findings import label_errors, outliers
+from edgetune.modules.data.picture_findings import KINDS, all_pictures
 from edgetune.modules.settings.data import FINDINGS as NAMES
 
 
@@ -112,6 +120,8 @@ def test_the_listed_names_are_those_of_all_findings():
     every += same_images([Copy("train", "a", "1"), Copy("test", "b", "2")])
     every += same_images([Copy("train", "a", "1"), Copy("train", "a", "2")], one_only=True)
     every += [*small_images(1, ["1"], 9), drift("label", "distance", 0.5, 0.3, "data.max_label_drift")]
+    every += similar_classes(["cat", "Cat"])
+    every += [*label_errors([], 1, 9, 0.8, 1.0), *outliers([], 1), *all_pictures(dict.fromkeys(KINDS, (1, [])), 9)]
     assert {finding.name for finding in every} == set(NAMES)
 
 
@@ -130,3 +140,28 @@ def test_a_finding_about_a_class_names_some_files_and_is_allowed_by_class():
     assert [finding.subject for finding in named] == ["a", "b", "a"]
     assert FindingsError(named).remedy.endswith("tolerate it with --allow 'small_class:a'")
     assert with_files(found, {}) == found
+
+
+def test_findings_that_only_inform_or_are_allowed_refuse_nothing():
+    stops, informs = Finding("leakage", "a", "b", ("1.jpg",)), Finding("outliers", "a", "b", informs=True)
+    assert refused([stops, informs], []) == [stops]
+    assert refused([stops, informs], ["leakage:1.jpg"]) == []
+
+
+def test_a_finding_comes_back_from_json():
+    finding = Finding("label_errors", "a", "b", ("1.jpg",), pictures=(Picture("1.jpg", "abc", "cat", "dog", 0.25),))
+    assert Finding.of(json.loads(json.dumps(asdict(finding)))) == finding
+
+
+def test_label_errors_inform_up_to_the_bound_and_say_how_the_number_was_found():
+    pictures = [Picture("cat/1.jpg", given="cat", looks_like="dog", score=0.01)]
+    assert label_errors(pictures, 0, 50, 0.9, 0.0) == []
+    [informs] = label_errors(pictures, 2, 50, 0.9, 0.04)
+    assert informs.informs and informs.files == ("cat/1.jpg",)
+    assert informs.cause == (
+        "2 labels of 50 (4.0%) are probably wrong, by a classifier that did not see the image and agrees with 90.0% of "
+        "all labels"
+    )
+    [stops] = label_errors(pictures, 2, 50, 0.9, 0.039)
+    assert not stops.informs and "(4.0%, more than data.max_label_errors 3.9%)" in stops.cause
+    assert stops.remedy.endswith("or raise data.max_label_errors")

@@ -109,14 +109,16 @@ def test_a_file_instead_of_a_folder_is_an_error(tmp_path):
 @pytest.mark.parametrize("name", ["", "/cat"])
 def test_a_folder_without_read_permission_is_an_error(tmp_path, monkeypatch, name):
     put(tmp_path / "cat")
-    listed = filesystem.names
+    listed = filesystem.entries
 
-    def names(path: str) -> list[str]:
+    def entries(path: str) -> list[tuple[str, bool]]:
         if path == f"{tmp_path}{name}":
             raise PermissionError(errno.EACCES, "Permission denied", path)
         return listed(path)
 
-    monkeypatch.setattr(filesystem, "names", names)  # instead of by the folder's mode, because root may read everything
+    monkeypatch.setattr(
+        filesystem, "entries", entries
+    )  # instead of by the folder's mode, because root may read everything
     assert refused(tmp_path) == f"{tmp_path}{name} cannot be read: Permission denied"
 
 
@@ -170,12 +172,18 @@ def test_at_most_ten_small_classes_are_named(tmp_path):
     assert "12 classes" in cause and "c09 (1)" in cause and "c10" not in cause
 
 
-@pytest.mark.parametrize("names", [("train",), ("train", "test"), ("train", "eval", "val", "test")])
-def test_anything_but_three_splits_is_an_error(tmp_path, names):
+@pytest.mark.parametrize(
+    ("names", "cause"),
+    [
+        (("train", "eval", "val"), " has the splits eval, train, val: one of them twice"),
+        (("eval", "test"), " has the splits eval, test and no train"),
+    ],
+)
+def test_splits_that_do_not_fit_together_are_an_error(tmp_path, names, cause):
     for name in names:
         put(tmp_path / name / "cat")
-    listed = ", ".join(sorted(names))
-    assert refused(tmp_path) == f"{tmp_path} has the splits {listed}, but train, eval and test are needed, each once"
+        put(tmp_path / name / "dog")
+    assert refused(tmp_path) == f"{tmp_path}{cause}"
 
 
 def test_the_error_for_a_split_without_a_class_names_both(tmp_path):
@@ -201,11 +209,14 @@ def test_a_single_class_in_ready_splits_is_an_error(tmp_path):
     assert "only one class: cat" in refused(tmp_path)
 
 
-def test_a_split_without_classes_and_without_records_is_an_error(tmp_path):
+def test_a_missing_split_of_records_is_made_from_train_which_must_be_there(tmp_path):
     for name in ("train", "eval", "test"):
         (tmp_path / name).mkdir()
     (tmp_path / "train" / "a.tfrecord").touch()
-    assert refused(tmp_path).startswith(f"{tmp_path}/eval has no class folders, and no file that matches ")
+    (tmp_path / "test" / "a.tfrecord").touch()
+    assert discover(settings(tmp_path)).patterns == {"all": "train/*.tfrecord*", "test": "test/*.tfrecord*"}
+    (tmp_path / "train" / "a.tfrecord").unlink()
+    assert refused(tmp_path).startswith(f"{tmp_path} has no class folders (nothing inside, and none that matches")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import subprocess
@@ -15,8 +17,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from edgetune.modules.data.findings import Finding, UnusableFiles
+from edgetune.modules.data.findings import Finding, Picture, UnusableFiles
 from edgetune.modules.evaluation.confidence import SAVED_MODEL, Confidence
 from edgetune.modules.evaluation.gates import FILE, Gate, as_json, file_of
 from edgetune.modules.evaluation.intervals import wilson
@@ -318,10 +321,13 @@ def written(outcome: Outcome, folder: Path, error: str | None = None, **groups: 
     styles = "".join(" ".join(str(value) for value in attributes.values()) for _, attributes in page.tags)
     assert set(re.findall(r"url\(#(.*?)\)", styles)) <= ids
     for tag, attributes in page.tags:
-        assert tag not in ("script", "link", "img", "iframe", "object", "base")
-        assert not [name for name in attributes if name == "src" or name.startswith("on")]
+        assert tag not in ("script", "link", "iframe", "object", "base")
+        assert not [name for name in attributes if name.startswith("on")]
+        if "src" in attributes:
+            assert tag == "img" and attributes["src"].startswith("data:image/jpeg;base64,")
         assert str(attributes.get("href", "#")).startswith("#")
-    assert ("meta", "default-src 'none'; style-src 'unsafe-inline'") in [(t, a.get("content")) for t, a in page.tags]
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert ("meta", policy) in [(t, a.get("content")) for t, a in page.tags]
     assert not re.search(r"https?://|@import|url\((?!#)", source)
     return page, json.loads((folder / "report.json").read_text())
 
@@ -515,6 +521,47 @@ def test_the_user_who_allowed_a_finding_is_named(tmp_path: Path) -> None:
     page, numbers = written(read_outcome(tmp_path / "metadata.db", "trees"), tmp_path / "report")
     assert "Allowed by ada" in page.text and "Remedy" not in page.text
     assert numbers["findings"][0]["allowed_by"] == "ada"
+
+
+def test_pictures_of_findings_are_shown_with_both_classes_and_nothing_of_them_becomes_markup(tmp_path: Path) -> None:
+    jpeg = base64.b64encode(b"\xff\xd8 a picture").decode()
+    pictures = (
+        Picture("a/<b>1</b>.jpg", jpeg, "<i>cat</i>", "dog", 0.0123),
+        Picture('a/2.jpg" onerror="x', '"><script>x</script>', "cat", "eel", 0.25),
+    )
+    errors = Finding("label_errors", "2 labels are wrong", "correct them", informs=True, pictures=pictures)
+    recorder = Recorder(tmp_path / "metadata.db", "trees")
+    recorder.run("run-1")
+    for name, found in (("DatasetGate", []), ("LabelReviewer", [{**asdict(errors), "allowed": False}])):
+        recorder.node(
+            name, outputs={"findings": record_files(tmp_path / name, "DatasetFindings", findings__json={"findings": found})}
+        )
+    page, numbers = written(read_outcome(tmp_path / "metadata.db", "trees"), tmp_path / "report")
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert [image["src"] for image in images] == [
+        f"data:image/jpeg;base64,{jpeg}", 'data:image/jpeg;base64,"><script>x</script>'
+    ]  # fmt: skip
+    assert [set(image) for image in images] == [{"src", "alt"}] * 2 and "script" not in dict(page.tags)
+    text = " ".join(page.text.split())
+    assert "a/<b>1</b>.jpg <i>cat</i>, looks like dog 0.0123" in text and "correct them" in text
+    assert "Stops no run" in text and "Remedy" not in text
+    assert numbers["findings"][0]["pictures"][0] == {
+        "file": "a/<b>1</b>.jpg", "jpeg": None, "given": "<i>cat</i>", "looks_like": "dog", "score": 0.0123,
+    }  # fmt: skip
+
+
+def test_a_report_of_many_pictures_of_noise_stays_small(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "metadata.db", "trees")
+    recorder.run("run-1")
+    recorder.node("DatasetGate", state="FAILED")
+    noise = np.random.default_rng(1).integers(0, 256, (96, 96, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG", quality=75)
+    picture = Picture("a.jpg", base64.b64encode(buffer.getvalue()).decode())
+    found = [Finding("two_labels", "two labels", "choose one", pictures=(picture,) * 7) for _ in range(100)]
+    outcome = read_outcome(tmp_path / "metadata.db", "trees")
+    path = write_report(outcome, tmp_path / "report", settings=settings(), log=None, error="e", findings=found)
+    assert sum(tag == "img" for tag, _ in Page(path).tags) == 300 and path.stat().st_size < 5_000_000
 
 
 def test_classes_that_deviate_from_their_shares_are_listed(tmp_path: Path) -> None:

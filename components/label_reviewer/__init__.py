@@ -1,0 +1,3 @@
+"""LabelReviewer: finds labels that are probably wrong."""
+
+from edgetune.components.label_reviewer.component import LabelReviewer as LabelReviewer

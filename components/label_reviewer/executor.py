@@ -1,0 +1,110 @@
+"""Executor of the LabelReviewer component."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tfx import types
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.types import artifact_utils
+
+from edgetune.components.common.examples import check_examples
+from edgetune.components.common.findings import write_findings
+from edgetune.components.common.lineage import stamp
+from edgetune.components.common.names import CROSS_VALIDATOR, EXAMPLES_KEY, FINDINGS_KEY, INGEST_FILE, REPORT_KEY
+from edgetune.components.common.outputs import empty
+from edgetune.modules.core import progress
+from edgetune.modules.core.package_paths import located
+from edgetune.modules.data import label_errors, label_findings
+from edgetune.modules.data.findings import Finding, Picture
+from edgetune.modules.examples.thumbnails import thumbnails
+from edgetune.modules.images.reading import Reading
+from edgetune.modules.settings.run import ModelSettings, unflatten
+from edgetune.modules.storage import filesystem
+from edgetune.modules.training import devices
+from edgetune.modules.training.raw_features import RawFeatures, clean_features
+
+SEED = "training_seed"
+MODEL_PREFIX = "model_"
+LIBRARIES = (
+    "tensorflow",  # decodes, computes features
+    "keras",  # networks
+    "numpy",  # order of cached features
+    "scikit-learn",  # divides the images, judges labels, measures distances
+    "cleanlab",  # estimates how many labels are wrong
+)
+
+
+class Executor(BaseExecutor):
+    """Judges every label by a classifier that did not see its image."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Write the findings, and fail if too many labels are probably wrong.
+
+        Raises:
+            FindingsError: More labels than `max_label_errors` are probably wrong, and `allow` does not name it.
+            DataError: The examples are not those that were written.
+            WeightsError: The weights are unavailable, or do not match the architecture.
+            TrainingError: The disk is full.
+        """
+        stamp(output_dict, LIBRARIES)
+        check_examples(input_dict[EXAMPLES_KEY])
+        devices.prepare()  # must be the first use of TensorFlow in this process
+        empty(output_dict)
+        model = unflatten(ModelSettings, exec_properties, MODEL_PREFIX)
+        model = model.model_copy(update={"weights": located(model.weights)})
+        examples = artifact_utils.get_single_uri(input_dict[EXAMPLES_KEY])
+        labels = _labels(artifact_utils.get_single_uri(input_dict[REPORT_KEY]))
+        made = artifact_utils.get_single_instance(output_dict[FINDINGS_KEY])
+        tf.io.gfile.makedirs(made.uri)
+        with tempfile.TemporaryDirectory(prefix="edgetune-") as temporary:
+            # CrossValidator's, beside the artifacts: whichever of both runs later finds the features there.
+            remote = filesystem.is_remote(made.uri)
+            cache = Path(temporary) if remote else Path(made.uri).parents[2] / CROSS_VALIDATOR / "activation_cache"
+            seed, reading = exec_properties[SEED], Reading.of(exec_properties)
+            features = clean_features(cache, examples, labels, model, seed, reading)
+            found, wrong = _findings(features, labels, examples, exec_properties["max_label_errors"])
+        made.set_int_custom_property("label_errors", wrong)
+        write_findings(made, found, json.loads(exec_properties["allow"]), exec_properties["allowed_by"])
+
+
+def _labels(report: str) -> list[str]:
+    """Return the names of all classes, in the order of Transform's vocabulary."""
+    splits = json.loads(filesystem.read(f"{report}/{INGEST_FILE}"))["splits"]
+    return sorted(set().union(*splits.values()), key=str.encode)
+
+
+def _findings(
+    features: RawFeatures, labels: Sequence[str], examples: str, max_share: float
+) -> tuple[list[Finding], int]:
+    """Return the findings, and the number of labels that are probably wrong."""
+    progress.report(f"judging {len(features.label)} labels")
+    probabilities = label_errors.out_of_fold(features.pooled, features.label, features.group, len(labels))
+    wrong = label_errors.suspects(probabilities, features.label)
+    strange = label_errors.outliers(features.pooled)
+    shown = [one.row for one in [*wrong[: label_findings.MOST_PICTURES], *strange[: label_findings.MOST_PICTURES]]]
+    rows = set(shown)
+    seen = thumbnails(examples, lambda row, _: row in rows) if rows else {}
+
+    def picture(row: int, score: float, looks_like: str = "") -> Picture:
+        return Picture(seen[row].file, seen[row].jpeg, seen[row].label, looks_like, score)
+
+    suspects = [picture(one.row, one.score, labels[one.looks_like]) for one in wrong if one.row in rows]
+    others = [picture(one.row, one.score) for one in strange if one.row in rows]
+    judged = int((~np.isnan(probabilities).any(axis=1)).sum())
+    agreed = label_errors.accuracy(probabilities, features.label)
+    of_labels = label_findings.label_errors(
+        suspects[: label_findings.MOST_PICTURES], len(wrong), judged, agreed, max_share
+    )
+    return of_labels + label_findings.outliers(others[: label_findings.MOST_PICTURES], len(strange)), len(wrong)

@@ -1,0 +1,117 @@
+"""Find the columns of a list that have path, label and split, by the names that people and other programs give them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.data.class_folders import IMAGE_ENDINGS, ending
+
+PATH, LABEL, SPLIT = "path", "label", "split"
+ROLES = (PATH, LABEL, SPLIT)
+_NAMES = {
+    PATH: (
+        *("file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "imagepath", "image_name"),
+        *("image_file", "image_filename", "image_uri", "img", "img_path", "gcs_uri", "uri"),
+    ),
+    LABEL: ("class", "class_name", "classname", "category", "category_name", "label_name", "target"),
+    SPLIT: ("set", "subset", "ml_use", "partition", "data_set"),
+}
+"""Other names of the columns, as of pandas' users, Kaggle, Hugging Face (`file_name`) and Vertex AI (`ML_USE`)."""
+_ONES, _ZEROS = ("1", "1.0", "true"), ("0", "0.0", "false", "")
+
+
+def candidates(names: Iterable[str], given: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the columns that may be of each role: those that the user gave, else those of its name, or of another.
+
+    Args:
+        names: Of all columns.
+        given: Column by role, `data.columns`; empty for none.
+    """
+    named = list(names)
+    found = {}
+    for role in ROLES:
+        if role in given:
+            found[role] = [name for name in named if name == given[role]]
+            continue
+        own = [name for name in named if name == role] or [name for name in named if _plain(name) == role]
+        found[role] = own or [name for name in named if _plain(name) in _NAMES[role]]
+    return found
+
+
+def roles(names: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the column of each role that there is.
+
+    Raises:
+        DataError: A column that the user gave does not exist, or several may be of one role. Its cause is to follow the
+            name of the list.
+    """
+    chosen = {}
+    for role, found in candidates(names, given).items():
+        if (wanted := given.get(role)) and not found:
+            raise DataError(
+                f"has no column {wanted}, which data.columns.{role} names; it has {', '.join(names) or 'none'}",
+                f"correct data.columns.{role}",
+            )
+        if len(found) > 1 and len(set(found)) == 1:
+            raise DataError(f"has the column {found[0]} more than once", "keep one of them")
+        if len(found) > 1:
+            raise DataError(
+                f"has the columns {' and '.join(found)}, each of which may be the {role}",
+                f"say which with --set data.columns.{role}={found[0]}",
+            )
+        if found:
+            chosen[role] = found[0]
+    return chosen
+
+
+def without_header(first: Sequence[str], split_names: Iterable[str]) -> list[str] | None:
+    """Return the roles of the columns of a list whose first line is that of an image; None if it is a header.
+
+    Such are `path,label` and the import files of Vertex AI, `ML_USE,uri,label`.
+
+    Args:
+        first: Values of the first line.
+        split_names: Names of splits, in lower case.
+
+    Raises:
+        DataError: There are more columns. Its cause is to follow the name of the list.
+    """
+    paths = [place for place, value in enumerate(first) if ending(value.strip().replace("\\", "/")) in IMAGE_ENDINGS]
+    if not paths:
+        return None
+    known = {*split_names, "unassigned"}
+    splits = [place for place, value in enumerate(first) if value.strip().lower() in known and place not in paths]
+    rest = [place for place in range(len(first)) if place != paths[0] and place not in splits[:1]]
+    if len(paths) == 1 and len(rest) == 1:
+        found = dict.fromkeys(splits[:1], SPLIT) | {paths[0]: PATH, rest[0]: LABEL}
+        return [found[place] for place in range(len(first))]
+    if len(paths) == 1 and len(first) == 2 and len(splits) == 1:  # a class that is called as a split is
+        return [PATH, LABEL] if paths == [0] else [LABEL, PATH]
+    raise DataError(
+        f"has no line that names its columns, and {len(first)} columns that begin with {', '.join(first[:3])}",
+        "write a first line such as path,label,split; an image has one label",
+    )
+
+
+def one_hot(names: Sequence[str], others: Iterable[str], rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the columns that together say the class of each line by a single 1, or none.
+
+    Args:
+        names: Of all columns.
+        others: Of columns that are not of a class.
+        rows: Some lines.
+    """
+    rest = [name for name in names if name not in set(others)]
+    plain = all(str(row[name]).strip().lower() in (*_ONES, *_ZEROS) for row in rows for name in rest)
+    return rest if len(rest) > 1 and rows and plain else []
+
+
+def hot(row: Mapping[str, str], names: Iterable[str]) -> list[str]:
+    """Return the names of the columns of a line that have a 1."""
+    return [name for name in names if str(row[name]).strip().lower() in _ONES]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())

@@ -1,0 +1,55 @@
+"""Findings about labels that are probably wrong, and about images that resemble no other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgetune.modules.core.wording import counted
+from edgetune.modules.data.findings import Finding, Picture
+
+MOST_PICTURES = 50
+"""Images that a finding about labels shows."""
+
+
+def label_errors(
+    pictures: Sequence[Picture], number: int, judged: int, accuracy: float, max_share: float
+) -> list[Finding]:
+    """Report labels that are probably wrong.
+
+    It informs, and stops no run by default: the number depends on how well a simple classifier separates the classes,
+    and of a list on photographs of waste, three in five are only hard.
+
+    Args:
+        pictures: The first of them, the most likely ones first; `score` is the probability of the given class.
+        number: Number of such labels.
+        judged: Number of all labels that were judged.
+        accuracy: Share of these that the classifier agrees with, 0..1.
+        max_share: `data.max_label_errors`: a larger share of `judged` stops the run.
+    """
+    if not number:
+        return []
+    share = number / judged
+    stops = share > max_share
+    bound = f", more than data.max_label_errors {max_share:.1%}" if stops else ""
+    cause = (
+        f"{counted(number, 'label')} of {judged:,} ({share:.1%}{bound}) {'is' if number == 1 else 'are'} probably "
+        f"wrong, by a classifier that did not see the image and agrees with {accuracy:.1%} of all labels"
+    )
+    remedy = "look at them, and correct the labels that are wrong" + (", or raise data.max_label_errors" if stops else "")
+    files = tuple(picture.file for picture in pictures)
+    return [Finding("label_errors", cause, remedy, files, informs=not stops, pictures=tuple(pictures))]
+
+
+def outliers(pictures: Sequence[Picture], number: int) -> list[Finding]:
+    """Report images that resemble no other.
+
+    Args:
+        pictures: The first of them, the most distant first; `score` is their distance, in medians of all distances.
+        number: Number of such images.
+    """
+    if not number:
+        return []
+    cause = f"{counted(number, 'image')} {'resembles' if number == 1 else 'resemble'} no other"
+    files = tuple(picture.file for picture in pictures)
+    remedy = "look at them, and remove those that show none of the classes"
+    return [Finding("outliers", cause, remedy, files, informs=True, pictures=tuple(pictures))]

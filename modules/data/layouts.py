@@ -1,0 +1,268 @@
+"""Find class folders and splits in a folder as people have it, by the names and the places of its files alone.
+
+    DIR/<class>/**                       class folders, with any folders inside
+    DIR/{Train,Valid,Test}/<class>/**    splits, in any capitals; one of eval and test may be missing
+    DIR/images/<class>/**                either of them in a single folder, up to `MAX_PREFIX` deep
+
+Other folders beside the splits are set aside, and said. What could mean two things is refused with the exact next
+command, and never guessed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.core.wording import counted
+from edgetune.modules.data.class_folders import MAX_DEPTH, ending, ignored, may_be_image
+from edgetune.modules.storage import filesystem
+
+SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "eval": ("eval", "val", "valid", "validation", "validate", "dev"),
+    "test": ("test", "testing"),
+}
+SPLIT_OF = {alias: split for split, aliases in SPLIT_FOLDERS.items() for alias in aliases}
+"""Maps each name that a split may have, in lower case, to the split."""
+ALL = "all"
+"""Key of the images that edgetune divides: all, or those of the train folder if it has to make eval or test."""
+MAX_PREFIX = 4
+_NAMED = 5
+_SIDE = ("annotations", "checkpoints", "docs", "imagesets", "labels", "logs", "metadata", "models", "runs", "scripts")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What is in a folder, without hidden names."""
+
+    name: str
+    path: str
+    files: tuple[str, ...] = ()
+    """Names of the files directly inside that are no images by their names; the first `_KEPT` of them."""
+    count: int = 0
+    """Number of files directly inside."""
+    images: int = 0
+    """Number of files directly inside that may be images by their names."""
+    folders: tuple[Folder, ...] = ()
+
+    @property
+    def total_images(self) -> int:
+        """Number of files at any depth that may be images by their names."""
+        return self.images + sum(folder.total_images for folder in self.folders)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Class folders of each split."""
+
+    patterns: dict[str, str]
+    """Glob pattern of the files by split, relative to the folder; `all` for what edgetune divides."""
+    counts: dict[str, Counter[str]]
+    """Number of files that may be images, by split and class."""
+    notes: tuple[str, ...] = field(default=())
+    """What was set aside or assumed, one sentence each."""
+
+
+_KEPT = 1000
+
+
+def tree(path: str, depth: int = 0, in_link: bool = False) -> Folder:
+    """Return what is in a folder and all folders inside.
+
+    A link to a folder is followed, such as one of a class or a split, unless it leads to a folder above or is itself
+    behind a link.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+    folders, others, count, images = [], [], 0, 0
+    for name, is_folder in filesystem.entries(path):
+        if ignored(name):
+            continue
+        below = f"{path}/{name}"
+        link = is_folder and not filesystem.is_remote(below) and os.path.islink(below)  # noqa: PTH114
+        if is_folder and depth < MAX_DEPTH and not (link and (in_link or _leads_up(below))):
+            folders.append(tree(below, depth + 1, in_link or link))
+            continue
+        count += 1
+        if may_be_image(name):
+            images += 1
+        elif len(others) < _KEPT:
+            others.append(name)
+    return Folder(path.rpartition("/")[2], path, tuple(others), count, images, tuple(folders))
+
+
+def _leads_up(link: str) -> bool:
+    target, place = os.path.realpath(link), os.path.realpath(os.path.dirname(link))  # noqa: PTH120
+    return os.path.commonpath([target, place]) == target
+
+
+def find(root: Folder) -> Layout | None:
+    """Return the class folders in a folder; None if it has no folder with images.
+
+    Raises:
+        DataError: What is there could mean two things, or lacks labels.
+    """
+    prefix, folder, notes = _descend(root)
+    with_images = [inside for inside in folder.folders if inside.total_images]
+    if not with_images:
+        return None
+    splits = [inside for inside in with_images if split_named(inside.name)]
+    labelled = [split for split in splits if _has_classes(split)]
+    labelled = _without_one_made_up_class(labelled)
+    beside = [inside for inside in folder.folders if inside not in splits]
+    if not labelled:
+        if len(splits) > 1 and len(splits) == len(with_images):
+            raise DataError(
+                f"{folder.path} has the splits {_names(splits)}, with images directly inside and no class folders: "
+                "nothing says of which class an image is",
+                _list_remedy(root, "put the images of each class into a folder of its own: DIR/train/<class>/*.jpg"),
+            )
+        return _classes(root, folder, prefix, notes)
+    if len(labelled) == 1 and (rivals := [inside for inside in beside if inside.total_images]):
+        raise DataError(
+            f"{folder.path}/{labelled[0].name} has class folders, so it may be a split, and beside it are folders of "
+            f"images, {_names(rivals)}, so it may be a class",
+            f"if it is the split, run edgetune with --data {shlex.quote(labelled[0].path)}; if it is a class, rename "
+            "it, or move its images out of the folders inside it",
+        )
+    return _splits(folder, prefix, notes, labelled, [s for s in splits if s not in labelled], beside)
+
+
+def _descend(root: Folder) -> tuple[str, Folder, list[str]]:
+    """Go into the only folder with images, as long as it has folders of images itself."""
+    folder, prefix, notes = root, "", []
+    for _ in range(MAX_PREFIX):
+        inside = [below for below in folder.folders if below.total_images]
+        # With images directly inside too, it is one class that has folders inside.
+        if len(inside) != 1 or folder.images or inside[0].images:
+            break
+        folder, prefix = inside[0], f"{prefix}{inside[0].name}/"
+    if prefix:
+        notes.append(f"the class folders are in {prefix.rstrip('/')}, the only folder with images")
+    return prefix, folder, notes
+
+
+def _has_classes(split: Folder) -> bool:
+    return any(inside.total_images for inside in split.folders) and not split.images > split.total_images / 2
+
+
+def _without_one_made_up_class(splits: Sequence[Folder]) -> list[Folder]:
+    """Return the splits without those whose only folder no other split has: test/unknown/*, test/test/*."""
+    names = {split.path: _class_names(split) for split in splits}
+    return [
+        split
+        for split in splits
+        if len(names[split.path]) > 1
+        or len(splits) == 1
+        or any(names[split.path] & names[other.path] for other in splits if other is not split)
+    ]
+
+
+def _class_names(split: Folder) -> set[str]:
+    return {inside.name for inside in split.folders if inside.total_images}
+
+
+def _classes(root: Folder, folder: Folder, prefix: str, notes: list[str]) -> Layout:
+    by_class = {
+        inside.name: {below.name for below in inside.folders if below.total_images} for inside in folder.folders
+    }
+    own = [{name.lower() for name in names} for names in by_class.values() if names]
+    if len(own) > 1 and len(own) == len(by_class) and all(names <= set(SPLIT_OF) for names in own):
+        first = next(iter(by_class))
+        raise DataError(
+            f"{folder.path} has the splits inside of the class folders, such as {first}/{min(by_class[first])}",
+            f"move them: {folder.path}/{min(by_class[first])}/{first}/*.jpg; "
+            + _list_remedy(root, "or write a list with the columns path, label and split"),
+        )
+    if nested := [f"{name}/{below}" for name, names in by_class.items() for below in sorted(names)]:
+        named = ", ".join(nested[:_NAMED]) + (f" and {len(nested) - _NAMED} more" if len(nested) > _NAMED else "")
+        notes.append(f"images in folders inside a class folder are of that class: {named}")
+    aside = [inside.name for inside in folder.folders if inside.name.lower() in _SIDE and not inside.total_images]
+    if aside:
+        notes.append(f"{', '.join(aside)}, without images, {'is' if len(aside) == 1 else 'are'} left out")
+    counts = Counter({inside.name: inside.total_images for inside in folder.folders if inside.name not in aside})
+    return Layout({ALL: f"{prefix}*/*"}, {ALL: counts}, tuple(notes))
+
+
+def _splits(
+    folder: Folder,
+    prefix: str,
+    notes: list[str],
+    labelled: Sequence[Folder],
+    unlabelled: Sequence[Folder],
+    beside: Sequence[Folder],
+) -> Layout:
+    found = {name: split for split in labelled if (name := split_named(split.name))}
+    if len(found) != len(labelled):
+        raise DataError(
+            f"{folder.path} has the splits {_names(labelled)}: one of them twice",
+            "keep each of train, eval and test once",
+        )
+    for split in unlabelled:
+        kind = split_named(split.name)
+        if kind in found or kind == "train":
+            raise DataError(
+                f"{split.path} has images and no class folders, beside {_names(labelled)}",
+                "put its images into class folders, or move it to another place",
+            )
+        notes.append(
+            f"{counted(split.total_images, 'image')} in {prefix}{split.name} are left out: no class folders say of "
+            "which class they are"
+        )
+    if "train" not in found:
+        raise DataError(
+            f"{folder.path} has the splits {_names(labelled)} and no train",
+            f"add {folder.path}/train/<class>/*, or arrange all images as DIR/<class>/* and let edgetune split them",
+        )
+    if aside := [inside.name for inside in beside]:
+        notes.append(f"{', '.join(sorted(aside))} beside the splits {'is' if len(aside) == 1 else 'are'} left out")
+    missing = [split for split in SPLIT_FOLDERS if split not in found]
+    if missing:
+        notes.append(made_from_train(missing, found["train"].name))
+    keys = {split: ALL if split == "train" and missing else split for split in SPLIT_FOLDERS if split in found}
+    patterns = {key: f"{prefix}{found[split].name}/*/*" for split, key in keys.items()}
+    counts = {key: Counter({c.name: c.total_images for c in found[split].folders}) for split, key in keys.items()}
+    return Layout(patterns, counts, tuple(notes))
+
+
+def made_from_train(missing: Sequence[str], train: str) -> str:
+    """Return the note that splits are missing and are made from another one."""
+    them = "it is" if len(missing) == 1 else "they are"
+    return f"there is no split {' and no '.join(missing)}: {them} made from {train}, by data.splits"
+
+
+def split_named(name: str) -> str | None:
+    """Return the split that a folder has by its name, such as `Training`, `val` or `test2017`; None if it has none."""
+    return SPLIT_OF.get(name.lower().rstrip("0123456789"))
+
+
+def walk(folder: Folder) -> Iterator[Folder]:
+    """Yield a folder and all folders inside."""
+    yield folder
+    for inside in folder.folders:
+        yield from walk(inside)
+
+
+def lists(root: Folder) -> list[str]:
+    """Return the paths of files directly in a folder that may be lists of images."""
+    return [f"{root.path}/{name}" for name in root.files if ending(name) in (".csv", ".tsv", ".parquet", ".pq")]
+
+
+def _list_remedy(root: Folder, otherwise: str) -> str:
+    if found := lists(root):
+        return f"if a list has the classes, run edgetune with --data {shlex.quote(found[0])}; or {otherwise}"
+    return otherwise
+
+
+def _names(folders: Sequence[Folder]) -> str:
+    return ", ".join(folder.name for folder in folders)
+
+
+def splits_of(counts: Mapping[str, object]) -> list[str]:
+    """Return the splits that edgetune makes, if `counts` has these keys: of all images, or of those of `all`."""
+    return [split for split in SPLIT_FOLDERS if split not in counts] if ALL in counts else []

@@ -1,0 +1,41 @@
+"""`edgetune inspect`: say what a run would read, before any run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import click
+
+from edgetune.pipeline import api
+
+
+@click.command(short_help="Say what a run would read: classes, splits, findings, rejected files.")
+@click.argument("data", metavar="DATA")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Configuration in YAML.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting, such as data.min_side=32; repeatable."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
+@click.option(
+    "--fix",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="OUT.csv",
+    help="Write a list of the images that can be read, to edit and to run with; no other file is touched.",
+)
+def inspect(data: str, config: Path | None, overrides: tuple[str, ...], as_json: bool, fix: Path | None) -> None:
+    """Say what a run would read from DATA, a folder or a list, without a run and without TFX.
+
+    The files in DATA are not touched. Exit code 0, also with findings; 3 if no run could use the data.
+    """
+    from edgetune.pipeline.inspect.fix import write_list
+    from edgetune.pipeline.inspect.inspection import inspect as look_at
+    from edgetune.pipeline.inspect.text import as_text
+
+    found = look_at(api.load_settings(config, data=data, overrides=overrides))
+    if fix is not None:
+        write_list(found, fix)
+    click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(as_text(found)))
+    if fix is not None:
+        click.echo(f"wrote {fix}; edit it, then: edgetune run --data {shlex.quote(str(fix))}", err=as_json)

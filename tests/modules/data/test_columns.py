@@ -1,0 +1,134 @@
+"""Lists as people and other programs write them: names of columns, separators, encodings, paths, classes as columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.data.manifests import Entry, read_manifest
+from edgetune.modules.data.sources import SPLIT_OF, discover
+from edgetune.modules.settings.run import DataSettings
+
+ROWS = [("img/a.jpg", "oak"), ("img/b.jpg", "elm")]
+EXPECTED = [Entry(path, label, None) for path, label in ROWS]
+
+
+def write(folder: Path, text: str | bytes, name: str = "list.csv") -> str:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return str(path)
+
+
+def lines(separator: str = ",", header: str = "path,label") -> str:
+    return "".join(separator.join(row) + "\n" for row in [header.split(","), *ROWS])
+
+
+def refused(path: str, columns: dict[str, str] | None = None) -> DataError:
+    with pytest.raises(DataError) as caught:
+        read_manifest(path, SPLIT_OF, columns=columns)
+    assert caught.value.cause.startswith(path) and caught.value.remedy
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["filename,label", "image,class", "file_name,label", "Image Path,Class Name", "FILENAME,CATEGORY", "Path,Label"],
+)
+def test_columns_are_found_by_their_usual_names_in_any_capitals(tmp_path, header):
+    assert read_manifest(write(tmp_path, lines(header=header)), SPLIT_OF) == EXPECTED
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_other_separators_are_found(tmp_path, separator):
+    assert read_manifest(write(tmp_path, lines(separator)), SPLIT_OF) == EXPECTED
+    assert read_manifest(write(tmp_path, lines(separator), "list.tsv"), SPLIT_OF) == EXPECTED
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_the_encodings_of_office_programs_are_read(tmp_path, encoding):
+    text = lines().replace("oak", "chêne")
+    assert read_manifest(write(tmp_path, text.encode(encoding)), SPLIT_OF)[0].label == "chêne"
+
+
+def test_another_encoding_is_an_error(tmp_path):
+    assert refused(write(tmp_path, lines().replace("oak", "chêne").encode("latin-1"))).cause.endswith(
+        "line 2: not UTF-8"
+    )
+
+
+@pytest.mark.parametrize("name", ["Split", "SPLIT", "set", "subset", "ML_USE"])
+def test_a_column_of_splits_is_found_by_its_usual_names_in_any_capitals(tmp_path, name):
+    splits = ("TRAIN", "Val", "TEST")
+    text = f"path,label,{name}\n" + "".join(f"{s}.jpg,oak,{s}\n" for s in splits)
+    assert [entry.split for entry in read_manifest(write(tmp_path, text), SPLIT_OF)] == ["train", "eval", "test"]
+
+
+def test_import_files_of_vertex_ai_need_no_header(tmp_path):
+    text = "TRAIN,a.jpg,oak\nVALIDATION,b.jpg,elm\nTEST,c.jpg,oak\nUNASSIGNED,d.jpg,elm\n"
+    assert read_manifest(write(tmp_path, text), SPLIT_OF) == [
+        Entry("a.jpg", "oak", "train"),
+        Entry("b.jpg", "elm", "eval"),
+        Entry("c.jpg", "oak", "test"),
+        Entry("d.jpg", "elm", None),
+    ]
+    assert read_manifest(write(tmp_path, "a.jpg,oak\nb.jpg,elm\n"), SPLIT_OF)[0] == Entry("a.jpg", "oak", None)
+    assert "has no line that names its columns" in refused(write(tmp_path, "a.jpg,oak,elm\n")).cause
+    error = refused(write(tmp_path, "TRAIN,gs://bucket/x/a.jpg,oak\n"))
+    assert "copy the list to gs://bucket/list.csv and run edgetune with --data gs://bucket/list.csv" in error.remedy
+
+
+def test_some_lines_with_a_split_and_some_without_are_an_error(tmp_path):
+    path = write(tmp_path, "TRAIN,a.jpg,oak\nTRAIN,b.jpg,elm\nUNASSIGNED,c.jpg,elm\n")
+    with pytest.raises(DataError, match="1 line without a split beside lines with one"):
+        discover(DataSettings(path=path, min_examples_per_class=1))
+
+
+def test_paths_of_windows_are_read(tmp_path):
+    text = lines().replace("/", "\\")
+    assert read_manifest(write(tmp_path, text), SPLIT_OF) == EXPECTED
+    (tmp_path / "img\\a.jpg").touch()  # a name of Linux
+    assert read_manifest(write(tmp_path, text), SPLIT_OF)[0].path == "img\\a.jpg"
+    assert "is of a drive of Windows" in refused(write(tmp_path, "path,label\nC:\\photos\\a.jpg,oak\n")).cause
+    assert "leaves the folder" in refused(write(tmp_path, "path,label\n..\\a.jpg,oak\n")).cause
+
+
+def test_a_column_for_each_class_is_read(tmp_path):
+    text = "filename, oak, elm, ash\na.jpg,0,1,0\nb.jpg,1.0,0.0,0.0\n"
+    assert read_manifest(write(tmp_path, text), SPLIT_OF) == [Entry("a.jpg", "elm", None), Entry("b.jpg", "oak", None)]
+    error = refused(write(tmp_path, text + "c.jpg,1,1,0\n"))
+    assert error.cause.endswith("line 4: 2 of the columns oak, elm, ash are 1")
+    assert "has no column label" in refused(write(tmp_path, "path,height,width\na.jpg,20,30\n")).cause
+
+
+def test_columns_with_any_other_name_are_given_by_the_setting(tmp_path):
+    path = write(tmp_path, lines(header="foto,art"))
+    error = refused(path)
+    assert error.cause.endswith("has no column path and no column label; it has foto, art")
+    assert "--set data.columns.path=foto" in error.remedy
+    given = {"path": "foto", "label": "art"}
+    assert read_manifest(path, SPLIT_OF, columns=given) == EXPECTED
+    settings = DataSettings(path=path, min_examples_per_class=1, columns=given)
+    assert discover(settings).images == 2
+    assert "has no column bild, which data.columns.path names" in refused(path, {"path": "bild"}).cause
+    unsplit = write(tmp_path, "path,label,set\na.jpg,oak,7\nb.jpg,elm,8\n")
+    assert "--set data.columns.split=" in refused(unsplit).remedy
+    assert [entry.split for entry in read_manifest(unsplit, SPLIT_OF, columns={"split": ""})] == [None, None]
+
+
+def test_two_columns_that_may_be_the_same_are_an_error_that_names_the_setting(tmp_path):
+    error = refused(write(tmp_path, "filename,image,label\na.jpg,b.jpg,oak\n"))
+    assert error.cause.endswith("has the columns filename and image, each of which may be the path")
+    assert error.remedy == "say which with --set data.columns.path=filename"
+    text = "path,image,label\na.jpg,b.jpg,oak\n"  # the name itself goes before others
+    assert read_manifest(write(tmp_path, text), SPLIT_OF) == [Entry("a.jpg", "oak", None)]
+
+
+def test_parquet_columns_are_found_in_the_same_way_and_bytes_are_text(tmp_path):
+    table = pa.table({"image": ["a.jpg", "b.jpg"], "class": [b"oak", "chêne".encode()], "Split": ["train", "test"]})
+    pyarrow.parquet.write_table(table, tmp_path / "list.parquet")
+    found = read_manifest(str(tmp_path / "list.parquet"), SPLIT_OF)
+    assert found == [Entry("a.jpg", "oak", "train"), Entry("b.jpg", "chêne", "test")]

@@ -1,0 +1,245 @@
+"""Folders as people have them: read, or refused with one sentence and the exact next command; no file is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgetune.modules.core.errors import DataError
+from edgetune.modules.data import class_folders
+from edgetune.modules.data.class_names import similar_classes
+from edgetune.modules.data.not_images import not_image, with_hint
+from edgetune.modules.data.sources import Source, discover
+from edgetune.modules.images.pillow_read import NO_IMAGE
+from edgetune.modules.settings.run import DataSettings
+
+
+def put(base: Path, *folders: str, count: int = 3, kind: str = ".jpg") -> None:
+    """Create files of which only names and number matter."""
+    for folder in folders:
+        (base / folder).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            (base / folder / f"{number}{kind}").touch()
+
+
+def found(base: Path) -> Source:
+    return discover(DataSettings(path=str(base), min_examples_per_class=2))
+
+
+def refused(base: Path) -> DataError:
+    with pytest.raises(DataError) as caught:
+        found(base)
+    assert caught.value.remedy
+    return caught.value
+
+
+def capitals(base: Path) -> None:
+    put(base, "Training/a", "Training/b", "Testing/a", "Testing/b")
+
+
+def with_other_things(base: Path) -> None:
+    put(base, "train/a", "train/b", "valid/a", "valid/b", "test/a", "test/b")
+    put(base, "runs/detect")
+    put(base, "labels", kind=".txt")
+    put(base, "models", kind=".h5")
+    (base / "README.roboflow.txt").touch()
+    (base / "sample.jpg").touch()
+
+
+def one_too_deep(base: Path) -> None:
+    put(base, "archive/images/a", "archive/images/b")
+    put(base, "archive", kind=".md")
+
+
+def recursive(base: Path) -> None:
+    put(base, "a/2023", "a/2024/may", "b/2023", "b")
+    put(base, "a/2023", kind=".xml")
+
+
+def unlabelled_test(base: Path) -> None:
+    put(base, "train/a", "train/b", "test")
+
+
+def one_made_up_class(base: Path) -> None:
+    put(base, "train/a", "train/b", "val/a", "val/b", "test/unknown")
+
+
+def all_kinds(base: Path) -> None:
+    put(base, "a", "b", "a/.ipynb_checkpoints")
+    for kind in (".jfif", ".jpe", ".jxl", ".dng", ".svg", ".txt", ""):
+        put(base, ".", "a", count=1, kind=kind)
+    put(base, ".git/objects", count=2, kind="")
+    (base / "labels").mkdir()
+
+
+LAYOUTS: dict[Callable[[Path], None], tuple[dict[str, str], str]] = {
+    capitals: ({"all": "Training/*/*", "test": "Testing/*/*"}, "there is no split eval: it is made from Training"),
+    with_other_things: (
+        {"train": "train/*/*", "eval": "valid/*/*", "test": "test/*/*"},
+        "labels, models, runs beside the splits are left out",
+    ),
+    one_too_deep: ({"all": "archive/images/*/*"}, "the class folders are in archive/images"),
+    recursive: ({"all": "*/*"}, "images in folders inside a class folder are of that class: a/2023, a/2024, b/2023"),
+    unlabelled_test: ({"all": "train/*/*"}, "3 images in test are left out"),
+    one_made_up_class: ({"all": "train/*/*", "eval": "val/*/*"}, "3 images in test are left out"),
+    all_kinds: ({"all": "*/*"}, "labels, without images, is left out"),
+}
+
+
+@pytest.mark.parametrize("make", LAYOUTS)
+def test_a_layout_is_read_and_what_was_assumed_is_said(tmp_path, make):
+    make(tmp_path)
+    patterns, note = LAYOUTS[make]
+    source = found(tmp_path)
+    assert source.patterns == patterns
+    assert any(said.startswith(note) for said in source.notes), source.notes
+
+
+@pytest.mark.parametrize("make", LAYOUTS)
+def test_every_file_under_the_folder_is_in_exactly_one_class_folder_or_one_of_the_others(tmp_path, make):
+    make(tmp_path)
+    patterns = found(tmp_path).patterns.values()
+    paths = [other.path for other in class_folders.others(str(tmp_path), patterns)]
+    for pattern in patterns:
+        for folder in class_folders.class_folders(f"{tmp_path}/{pattern}".removesuffix("/*/*")):
+            paths += class_folders.files(folder)
+    assert sorted(paths) == sorted(f"{at}/{name}" for at, _, names in os.walk(tmp_path) for name in names)
+
+
+def test_what_is_beside_the_splits_is_left_out_and_an_image_without_a_class_is_rejected(tmp_path):
+    with_other_things(tmp_path)
+    others = list(class_folders.others(str(tmp_path), found(tmp_path).patterns.values()))
+    aside = {other.path for other in others if other.set_aside}
+    assert aside == {f"{tmp_path}/runs/detect/{number}.jpg" for number in range(3)}
+    assert [o.path for o in others if not o.kind and not o.set_aside] == [f"{tmp_path}/sample.jpg"]
+
+
+def test_a_missing_split_needs_every_class_in_the_others(tmp_path):
+    put(tmp_path, "train/a", "train/b", "test/a", "test/c")
+    assert "lacks the classes" in refused(tmp_path).cause
+
+
+def test_links_to_folders_inside_a_class_folder_are_files_that_cannot_be_read(tmp_path):
+    put(tmp_path, "a", "b")
+    (tmp_path / "a" / "round").symlink_to(tmp_path)
+    assert f"{tmp_path}/a/round" in set(class_folders.files(f"{tmp_path}/a"))
+    assert found(tmp_path).images == 7
+
+
+def flat_splits(base: Path) -> None:
+    put(base, "train", "test")
+
+
+def split_or_class(base: Path) -> None:
+    put(base, "train/steam", "train/diesel", "car")
+
+
+def splits_in_classes(base: Path) -> None:
+    put(base, "a/train", "a/test", "b/train", "b/test")
+
+
+def coco(base: Path) -> None:
+    put(base, "train2017", "val2017")
+    (base / "annotations").mkdir()
+    document = json.dumps({"images": [{"file_name": "0.jpg"}], "annotations": [], "categories": []})
+    (base / "annotations" / "instances_train2017.json").write_text(document)
+
+
+def coco_of_roboflow(base: Path) -> None:
+    put(base, "train", "valid", "test")
+    (base / "train" / "_annotations.coco.json").write_text('{"images": [], "annotations": [], "categories": []}')
+
+
+def voc(base: Path) -> None:
+    put(base, "VOC2012/JPEGImages")
+    put(base, "VOC2012/Annotations", kind=".xml")
+    put(base, "VOC2012/ImageSets/Main", kind=".txt")
+
+
+def yolo(base: Path) -> None:
+    put(base, "images/train", "images/val")
+    put(base, "labels/train", "labels/val", kind=".txt")
+
+
+def labelme(base: Path) -> None:
+    put(base, ".")
+    (base / "0.json").write_text('{"version": "5.0", "shapes": [], "imagePath": "0.jpg"}')
+
+
+def zipped(base: Path) -> None:
+    (base / "my photos.zip").touch()
+
+
+def with_a_list(base: Path) -> None:
+    put(base, ".")
+    (base / "metadata.csv").write_text("file_name,label\n0.jpg,oak\n")
+
+
+@pytest.mark.parametrize(
+    ("make", "cause", "remedy"),
+    [
+        (flat_splits, "nothing says of which class an image is", "DIR/train/<class>/*.jpg"),
+        (split_or_class, "so it may be a split", "--data {base}/train"),
+        (splits_in_classes, "has the splits inside of the class folders, such as a/test", "a list with the columns"),
+        (coco, "in the form of COCO", "--data {base}/list.csv"),
+        (coco_of_roboflow, "in the form of COCO", "--data {base}/list.csv"),
+        (voc, "in the form of Pascal VOC", "--data {base}/list.csv"),
+        (yolo, "in the form of YOLO", "--data {base}/list.csv"),
+        (labelme, "in the form of LabelMe", "--data {base}/list.csv"),
+        (zipped, "has 1 archive, such as my photos.zip", "unzip -q '{base}/my photos.zip' -d '{base}/my photos'"),
+        (with_a_list, "metadata.csv may be a list of its images", "--data {base}/metadata.csv"),
+    ],
+)
+def test_what_is_not_read_is_called_by_its_name_with_the_next_command(tmp_path, make, cause, remedy):
+    make(tmp_path)
+    error = refused(tmp_path)
+    assert cause in error.cause
+    assert remedy.format(base=tmp_path) in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("photos.zip", "unzip -q {path} -d {folder} && edgetune run --data {folder}"),
+        ("photos.tar.gz", "mkdir -p {folder} && tar -xf {path} -C {folder} && edgetune run --data {folder}"),
+    ],
+)
+def test_an_archive_is_refused_with_the_command_that_unpacks_it(tmp_path, name, command):
+    (tmp_path / name).touch()
+    assert command.format(path=tmp_path / name, folder=tmp_path / "photos") in refused(tmp_path / name).remedy
+
+
+def test_a_folder_too_deep_names_the_one_above(tmp_path):
+    put(tmp_path, "cat", "dog")
+    error = refused(tmp_path / "cat")
+    assert "the folder above has folders of images" in error.cause and error.remedy.endswith(f"--data {tmp_path}")
+
+
+def test_json_and_spreadsheets_are_called_by_their_name(tmp_path):
+    (tmp_path / "labels.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    assert "is COCO, which is not read" in refused(tmp_path / "labels.json").cause
+    (tmp_path / "labels.xlsx").touch()
+    assert refused(tmp_path / "labels.xlsx").remedy.startswith("save it as CSV")
+
+
+def test_class_names_that_differ_by_capitals_blanks_or_encoding_are_a_finding():
+    accented = [unicodedata.normalize(form, "café") for form in ("NFC", "NFD")]
+    findings = similar_classes(["Cat", "cat", "cat ", "dog", *accented])
+    assert [finding.name for finding in findings] == ["similar_classes"] * 2
+    assert "'Cat' and 'cat' and 'cat '" in findings[0].cause and r"'caf\xe9'" in findings[1].cause
+    assert similar_classes(["cat", "cats", "dog"]) == []
+
+
+def test_only_a_file_with_neither_the_name_nor_the_content_of_an_image_is_not_an_image():
+    unknown = f"{NO_IMAGE} (JPEG)"
+    assert not_image("a/notes.TXT", unknown) == ".txt" and not_image("a/label.txt", "the file is empty") == ".txt"
+    assert not_image("a/film.mp4", "a video, not an image") == ".mp4"
+    assert not_image("a/photo.dat", "damaged: cut short") is None
+    assert all(not_image(name, unknown) is None for name in ("a/1.JPG", "a/1.jxl", "a/0001", "a/1.dng"))
+    assert with_hint("a/1.nef", unknown).endswith("; a .nef file: convert it to JPEG or PNG")
+    assert with_hint("a/1.jpg", unknown) == unknown

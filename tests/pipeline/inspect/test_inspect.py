@@ -1,0 +1,161 @@
+"""`edgetune inspect`: every file under a folder is counted once, as a run would, and nothing heavy is imported."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from edgetune.modules.core.errors import ConfigError, DataError
+from edgetune.pipeline import api, cli
+from edgetune.pipeline.inspect.inspection import Inspection, inspect
+from edgetune.pipeline.inspect.text import as_text
+
+
+def picture(seed: int, kind: str = "PNG", size: tuple[int, int] = (24, 20)) -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def put(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def fill(folder: Path, count: int = 12, first: int = 0) -> None:
+    for number in range(count):
+        put(
+            folder / f"{number}.jpg",
+            picture(1000 * int.from_bytes(folder.name.encode(), "big") + first + number, "JPEG"),
+        )
+
+
+def inspected(data: Path, **changes: object) -> Inspection:
+    return inspect(api.load_settings(data=data, overrides={f"data.{key}": value for key, value in changes.items()}))
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Return a folder of two classes with a part of what people have in theirs."""
+    base = tmp_path / "photos"
+    fill(base / "cat")
+    fill(base / "dog", first=100)
+    put(base / "dog" / "2024" / "deep.gif", picture(900, "GIF"))
+    put(base / "dog" / "small.png", picture(901, size=(5, 30)))
+    put(base / "cat" / "cut.png", picture(902)[:200])
+    put(base / "cat" / "notes.txt", b"text")
+    put(base / "cat" / "drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    put(base / "README.md", b"text")
+    put(base / ".git" / "config", b"text")
+    for name in ("x.jfif", "y.jpe", "z.dng", "v.jxl"):
+        put(base / name, picture(903))
+    put(base / "dog" / "again.jpg", (base / "cat" / "0.jpg").read_bytes())
+    return base
+
+
+def test_every_file_is_an_image_rejected_or_not_an_image(mixed):
+    found = inspected(mixed)
+    assert found.files == sum(len(files) for _, _, files in os.walk(mixed)) == 36
+    assert (len(found.images), len(found.rejected), found.left_out) == (27, 6, 0)
+    assert found.not_images == {".txt": 1, ".md": 1, "hidden, or of an operating system": 1}
+    reasons = {row["path"]: row["reason"] for row in found.rejected}
+    assert reasons["cat/cut.png"].startswith("damaged: ") and "SVG" in reasons["cat/drawing.svg"]
+    assert {reasons[name] for name in ("x.jfif", "y.jpe", "z.dng", "v.jxl")} == {
+        "outside the class folders, so it has no label"
+    }
+
+
+def test_classes_formats_sizes_and_findings_are_told(mixed):
+    found = inspected(mixed).as_json()
+    assert found["classes"]["cat"] == {"images": 12, "rejected": 2, "splits": {"all": 12}}
+    assert found["classes"]["dog"]["images"] == 15
+    assert found["formats"] == {"JPEG": 25, "GIF": 1, "PNG": 1}
+    assert (found["shorter_side"], found["longer_side"]["max"]) == ({"min": 5, "median": 20, "max": 20}, 30)
+    named = {item["name"]: item["files"] for item in found["findings"]}
+    assert set(named["two_labels"]) == {"cat/0.jpg", "dog/again.jpg"} and named["small_images"] == ["dog/small.png"]
+    [note] = found["notes"]
+    assert "dog/2024" in note
+    assert found["estimate"]["seconds"] > found["estimate"]["read_seconds"] > 0
+    assert found["problems"] == [
+        "6 of 33 files (18.2%) cannot be used as images, more than data.max_rejected 5.0% allows"
+    ]
+
+
+def test_the_command_prints_text_or_json_and_names_what_would_stop_a_run(mixed, capsys):
+    assert cli.main(["inspect", str(mixed), "--set", "data.max_rejected=1"]) == 0
+    text = capsys.readouterr().out
+    assert "36 files = 27 images + 6 rejected + 3 that are not images" in text
+    assert "finding: two_labels: " in text and "an estimate" in text
+    assert cli.main(["inspect", str(mixed), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accepted"] == 27
+    assert cli.main(["inspect", str(mixed / "absent")]) == DataError.exit_code
+
+
+def test_a_list_is_inspected_line_by_line(tmp_path):
+    fill(tmp_path / "img", 22)
+    lines = [f"img/{n}.jpg,{'cat' if n % 2 else 'dog'},{'train' if n < 18 else 'test'}" for n in range(22)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,split", *lines, "img/gone.jpg,cat,train"]))
+    found = inspected(tmp_path / "list.csv")
+    assert (found.files, len(found.images), len(found.rejected)) == (23, 22, 1)
+    assert found.as_json()["classes"]["dog"]["splits"] == {"all": 9, "test": 2}
+    assert any("eval of what is to divide" in line for line in as_text(found))
+
+
+def test_fix_writes_a_list_with_the_same_classes_and_splits_and_touches_nothing_else(tmp_path, capsys):
+    for split in ("train", "test"):
+        for name in ("cat", "dog, brown"):
+            fill(tmp_path / "data" / split / name, first=50 * (split == "test"))
+    put(tmp_path / "data" / "train" / "cat" / "cut.png", picture(902)[:200])
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")}
+    out = tmp_path / "list.csv"
+    assert cli.main(["inspect", str(tmp_path / "data"), "--fix", str(out)]) == 0
+    assert f"edgetune run --data {out}" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")} == before
+    folder, written = inspected(tmp_path / "data").as_json(), inspected(out)
+    assert [written.files, written.rejected] == [48, ()]
+    assert {name: row["splits"] for name, row in written.as_json()["classes"].items()} == {
+        name: row["splits"] for name, row in folder["classes"].items()
+    }
+    assert cli.main(["inspect", str(tmp_path / "data"), "--fix", str(out)]) == ConfigError.exit_code  # it exists
+    (tmp_path / "elsewhere").mkdir()
+    assert cli.main(["inspect", str(out), "--fix", str(tmp_path / "elsewhere" / "list.csv")]) == ConfigError.exit_code
+
+
+def test_records_are_inspected_one_by_one(tmp_path):
+    def example(content: bytes, label: bytes) -> bytes:
+        features = {"image": content, "label": label}
+        kinds = {k: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v])) for k, v in features.items()}
+        return tf.train.Example(features=tf.train.Features(feature=kinds)).SerializeToString()
+
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        for number in range(24):
+            writer.write(example(picture(number), b"cat" if number % 2 else b"dog"))
+        for label in (b"caf\xe9", b"caf\xe8"):
+            writer.write(example(picture(50), label))
+    found = inspected(tmp_path)
+    assert {image.label for image in found.images} == {"cat", "dog"} and len(found.images) == 24
+    reasons = {row["path"]: row["reason"] for row in found.rejected}
+    assert set(reasons) == {"a.tfrecord#25", "a.tfrecord#26"}
+    assert r"the label b'caf\xe9' is not UTF-8: write the records again" in reasons["a.tfrecord#25"]
+
+
+def test_neither_tensorflow_nor_tfx_is_imported_for_images(tmp_path):
+    for name in ("cat", "dog"):
+        fill(tmp_path / name)
+    program = (
+        "import sys\nfrom edgetune.pipeline import cli\n"
+        f"assert cli.main(['inspect', {str(tmp_path)!r}]) == 0\n"
+        "sys.exit(bool({'tensorflow', 'tfx', 'apache_beam'} & set(sys.modules)))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr

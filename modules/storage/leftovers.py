@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -19,8 +20,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 QUIET_SECONDS = 3600
-# With the name of the machine: on NFS without locks between machines, those of others would look dead.
-_RUN = f"edgetune-run-{re.sub('[^A-Za-z0-9.]', '_', socket.gethostname())}-"
+# With the machine: on NFS without locks between machines, those of others would look dead. Its name may be long, and
+# the path of a socket in the folder has at most 107 bytes (unix(7)).
+_RUN = f"edgetune-run-{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]}-"
 _PART = re.compile(r"\.(\d+)\.part")
 _FILE = re.compile(r"\.\d+\.[0-9a-f]{32}\.part")
 

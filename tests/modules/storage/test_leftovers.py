@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -98,12 +98,14 @@ def test_a_link_in_the_place_of_a_temporary_folder_is_left_alone(tmp_path, monke
 
 def test_a_folder_of_another_machine_is_left_alone_where_locks_hold_for_each_machine_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    others = tmp_path / "edgetune-run-another.example.com-abcdefgh"
-    dead = tmp_path / f"edgetune-run-{re.sub('[^A-Za-z0-9.]', '_', socket.gethostname())}-abcdefgh"
+    with temporary_folder() as own:
+        machine = own.name[len("edgetune-run-") : -len("-abcdefgh")]
+    others, dead = (tmp_path / f"edgetune-run-{name}-abcdefgh" for name in (machine[::-1], machine))
     for folder in (others, dead):
         folder.mkdir()
     with temporary_folder():
         assert others.exists() and not dead.exists()
+    assert machine == hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8] != machine[::-1]
 
 
 def test_a_part_of_a_dead_push_is_swept(part):

@@ -70,6 +70,8 @@ def _supervised(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:  # before there is a run
         _say("edgetune: interrupted")
         return INTERRUPTED
+    except EdgetuneError as error:
+        return _failed(error)
     except OSError as error:
         remedy = "free space there, or name another folder in the environment variable TMPDIR"
         return _failed(MachineError(f"no temporary files can be written: {error.strerror or error}", remedy))

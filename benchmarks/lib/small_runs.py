@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -44,6 +45,7 @@ SETTINGS = (
     "edge.max_class_drop=1.0",
     "edge.min_agreement=0.3",
 )
+_SET_PDEATHSIG = 1  # linux/prctl.h
 _PUBLISHERS = ("publish_succeeded_execution", "publish_internal_execution")
 
 
@@ -154,6 +156,7 @@ class Workdir:
         code: object = 1
         try:
             os.setsid()
+            ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL)  # a benchmark that is killed leaves no run behind
             for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore Ctrl-C
                 signal.signal(number, signal.SIG_DFL)
             os.environ["TMPDIR"], tempfile.tempdir = str(self.temporary), None

@@ -8,7 +8,9 @@ that was changed within `QUIET_SECONDS` is swept where other machines may write.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -18,9 +20,13 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from edgetune.modules.core.errors import MachineError
+
 QUIET_SECONDS = 3600
-# With the name of the machine: on NFS without locks between machines, those of others would look dead.
-_RUN = f"edgetune-run-{re.sub('[^A-Za-z0-9.]', '_', socket.gethostname())}-"
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
+# With the machine: on NFS without locks between machines, those of others would look dead. Its name may be long, and
+# the path of a socket in the folder has at most 107 bytes (unix(7)).
+_RUN = f"edgetune-run-{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]}-"
 _PART = re.compile(r"\.(\d+)\.part")
 _FILE = re.compile(r"\.\d+\.[0-9a-f]{32}\.part")
 
@@ -33,6 +39,20 @@ def mark(folder: Path) -> int:
     return lock
 
 
+def _check_locks(folder: Path) -> None:
+    """Check that the file system has locks at all: where files cannot be locked either, nothing would ever be swept."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise MachineError(
+            f"{folder.parent}: files there cannot be locked: {error.strerror}",
+            "name a folder on a local disk in the environment variable TMPDIR",
+        ) from None
+
+
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
     """Make a folder for all temporary files of this process, mark it, and remove it with all that is in it at the end.
@@ -40,6 +60,7 @@ def temporary_folder() -> Iterator[Path]:
     Those of dead processes of this user on this machine, beside it, are removed first.
 
     Raises:
+        MachineError: The file system of temporary files has no locks.
         OSError: No folder for temporary files can be written.
     """
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{_RUN}*")):
@@ -51,6 +72,7 @@ def temporary_folder() -> Iterator[Path]:
             break
         os.close(lock)  # swept before it was marked
     try:
+        _check_locks(made)
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)

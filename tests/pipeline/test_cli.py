@@ -152,6 +152,16 @@ def test_config_prints_what_a_run_would_have(capsys):
     assert printed["evaluation"] == {**EvaluationSettings().model_dump(), "min_accuracy": 0.5}
 
 
+def test_temporary_files_without_locks_are_the_machines_fault(monkeypatch, capsys):
+    def without_locks(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("edgetune.modules.storage.leftovers.fcntl.flock", without_locks)
+    assert cli._supervised(["run"]) == errors.MachineError.exit_code
+    said = capsys.readouterr().err
+    assert "files there cannot be locked: No locks available\n  remedy: name a folder on a local disk" in said
+
+
 def test_a_full_disk_is_the_machines_fault(runner, capsys):
     runner.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/model.pb")
     assert cli.main(["run"]) == errors.MachineError.exit_code

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from edgetune.modules.core.errors import MachineError
 from edgetune.modules.storage import leftovers
 from edgetune.modules.storage.leftovers import mark, sweep_parts, temporary_folder
 
@@ -98,12 +100,27 @@ def test_a_link_in_the_place_of_a_temporary_folder_is_left_alone(tmp_path, monke
 
 def test_a_folder_of_another_machine_is_left_alone_where_locks_hold_for_each_machine_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    others = tmp_path / "edgetune-run-another.example.com-abcdefgh"
-    dead = tmp_path / f"edgetune-run-{re.sub('[^A-Za-z0-9.]', '_', socket.gethostname())}-abcdefgh"
+    with temporary_folder() as own:
+        machine = own.name[len("edgetune-run-") : -len("-abcdefgh")]
+    others, dead = (tmp_path / f"edgetune-run-{name}-abcdefgh" for name in (machine[::-1], machine))
     for folder in (others, dead):
         folder.mkdir()
     with temporary_folder():
         assert others.exists() and not dead.exists()
+    assert machine == hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8] != machine[::-1]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_place_for_temporary_files_without_locks_is_told_as_such_and_nothing_stays(tmp_path, monkeypatch, number):
+    def without_locks(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(leftovers.fcntl, "flock", without_locks)
+    with pytest.raises(MachineError, match=f"{tmp_path}: files there cannot be locked") as caught, temporary_folder():
+        pytest.fail("it began")
+    assert "TMPDIR" in caught.value.remedy
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_part_of_a_dead_push_is_swept(part):

@@ -40,6 +40,7 @@ from edgetune.modules.data.findings import (
     same_images,
     small_classes,
     small_images,
+    torn_group,
     with_files,
 )
 from edgetune.modules.images.picture_facts import PictureFacts
@@ -106,11 +107,19 @@ class Executor(BaseBeamExecutor):
             images = by_split | beam.Flatten()
             (
                 images
-                | "Copy" >> beam.Map(lambda image: (image.group, image.copy))
+                | "Copy" >> beam.Map(lambda image: (image.alike, image.copy))
                 | "ByGroup" >> beam.GroupByKey()
                 | "Findings" >> beam.FlatMap(_duplicate_findings, exec_properties["on_duplicates"] == "fail")
                 | "Write" >> beam.io.WriteToText(f"{prefix}-same", skip_if_empty=True)
             )
+            if exec_properties["group"]:
+                (
+                    images
+                    | "OfSplitGroup" >> beam.Map(lambda image: (image.group, (image.alike, image.copy)))
+                    | "BySplitGroup" >> beam.GroupByKey()
+                    | "GroupFindings" >> beam.FlatMap(_group_findings)
+                    | "WriteGroups" >> beam.io.WriteToText(f"{prefix}-same-groups", skip_if_empty=True)
+                )
             (
                 images
                 | "WithFinding" >> beam.Filter(lambda image: image.copy.label in classes)
@@ -159,6 +168,9 @@ class _Image:
     """What the findings need of an image."""
 
     group: bytes
+    """Of images that no split may separate."""
+    alike: bytes
+    """Of its near-duplicates."""
     copy: Copy
     side: int
     """Shorter side in pixels."""
@@ -168,13 +180,14 @@ class _Image:
 
 def _describe(record: bytes, split: str, image_size: int) -> _Image:
     features = tf.train.Example.FromString(record).features.feature
-    label, source, image_id, group = (
+    label, source, image_id, group, alike = (
         features[key].bytes_list.value[0]
         for key in (
             example_features.LABEL,
             example_features.SOURCE,
             example_features.IMAGE_ID,
             example_features.SPLIT_GROUP,
+            example_features.DUPLICATE_GROUP,
         )
     )
     width, height = (
@@ -183,7 +196,7 @@ def _describe(record: bytes, split: str, image_size: int) -> _Image:
     facts = PictureFacts(**{field.name: features[field.name].float_list.value[0] for field in fields(PictureFacts)})
     copy = Copy(split, label.decode("utf-8"), os.fsdecode(source), image_id.decode())
     flaws = tuple(picture_findings.flaws(facts, width, height, image_size))
-    return _Image(group, copy, min(width, height), flaws)
+    return _Image(group, alike, copy, min(width, height), flaws)
 
 
 def _flaws(image: _Image) -> Iterator[tuple[str, tuple[float, bytes]]]:
@@ -209,6 +222,13 @@ def _duplicate_findings(group: tuple[bytes, Iterable[Copy]], one_only: bool) -> 
 
 def _number(ingest: dict[str, Any]) -> int:
     return sum(sum(counts.values()) for counts in ingest["splits"].values())
+
+
+def _group_findings(group: tuple[bytes, Iterable[tuple[bytes, Copy]]]) -> Iterator[str]:
+    listed = list(group[1])
+    if len({alike for alike, _ in listed}) > 1:  # near-duplicates alone are found as such
+        for finding in torn_group(copy for _, copy in listed):
+            yield json.dumps(asdict(finding))
 
 
 def _as_json(value: int | list[bytes]) -> str:

@@ -254,6 +254,25 @@ def same_images(copies: Iterable[Copy], one_only: bool = False) -> list[Finding]
     return found
 
 
+def torn_group(copies: Iterable[Copy]) -> list[Finding]:
+    """Report a group of `data.group` whose images are in different splits: those of the data, or of earlier runs.
+
+    Args:
+        copies: All images of the group.
+    """
+    ordered = sorted(copies, key=lambda copy: (copy.split, copy.label, copy.source))
+    splits = sorted({copy.split for copy in ordered})
+    if len(splits) < 2:
+        return []
+    files = _representative(ordered)
+    cause = f"one group of data.group is in the splits {' and '.join(splits)}: {', '.join(files[:_EXAMPLES])}"
+    remedy = (
+        "move it into one split; if an earlier run of this name made the splits before data.group was set, change name "
+        "to divide all images anew"
+    )
+    return [Finding("leakage", cause, remedy, files)]
+
+
 def _representative(copies: Sequence[Copy]) -> tuple[str, ...]:
     """Return up to `_MAX_FILES` files, beginning with the first of each label and split."""
     first = {(copy.label, copy.split): copy.source for copy in reversed(copies)}

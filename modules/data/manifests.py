@@ -28,7 +28,7 @@ from typing import Any
 from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data import columns as of_lists
-from edgetune.modules.data.columns import LABEL, PATH, SPLIT
+from edgetune.modules.data.columns import GROUP, LABEL, PATH, SPLIT
 from edgetune.modules.data.parquet import read_parquet
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.safe_read import UnreadableFile, read_file
@@ -50,6 +50,8 @@ class Entry:
     label: str
     split: str | None
     """`train`, `eval` or `test`; None if the list has no such column."""
+    group: str = ""
+    """Of images that no split may separate; empty if `data.group` names no column."""
 
 
 def is_manifest(path: str) -> bool:
@@ -71,11 +73,11 @@ def read_manifest(
         split_names: Maps each name that a split may have in the list to the split.
         max_bytes: Size of the largest list that is read into memory; the setting `data.max_list_bytes`.
         max_records: Number of lines; the setting `data.max_records`.
-        columns: Names of the columns of `path`, `label` and `split`; the setting `data.columns`.
+        columns: Names of the columns of `path`, `label` and `split`, the setting `data.columns`, and of `group`.
 
     Raises:
-        DataError: The list cannot be read, exceeds a bound, lacks a column or has it twice, or has a line without path
-            or label, with an unknown split, with a path outside the folder, or with another line's path. The error
+        DataError: The list cannot be read, exceeds a bound, lacks a column or has it twice, or has a line without path,
+            label or group, with an unknown split, with a path outside the folder, or with another line's path. The error
             names file and line.
     """
     try:
@@ -132,7 +134,7 @@ def _values(where: str, row: Mapping[str, Any], found: Mapping[str, str], classe
 
 
 def _entry(where: str, values: Mapping[str, str], base: str, splits: dict[str, str]) -> Entry:
-    for name in (PATH, LABEL):
+    for name in (PATH, LABEL, *({GROUP} & set(values))):
         if not values[name].strip():
             raise DataError(f"{where}: the {name} is empty", "fill it in, or remove the line")
     split = None
@@ -143,7 +145,7 @@ def _entry(where: str, values: Mapping[str, str], base: str, splits: dict[str, s
                 f"{where}: the split {named!r} is not known",
                 f"name it one of {', '.join(splits)}; if the column is not of splits, --set data.columns.split=",
             )
-    return Entry(_inside(where, values[PATH], base), values[LABEL].strip(), split)
+    return Entry(_inside(where, values[PATH], base), values[LABEL].strip(), split, values.get(GROUP, "").strip())
 
 
 def _inside(where: str, path: str, base: str) -> str:

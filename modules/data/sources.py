@@ -21,6 +21,7 @@ from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.wording import counted
 from edgetune.modules.data import layouts, other_forms
 from edgetune.modules.data.layouts import ALL, SPLIT_FOLDERS, SPLIT_OF
+from edgetune.modules.data.groups import check_kind, list_columns
 from edgetune.modules.data.manifests import is_manifest, read_manifest
 from edgetune.modules.data.record_count import count_records
 from edgetune.modules.data.tfds import class_names, split_patterns
@@ -100,6 +101,7 @@ def discover(settings: DataSettings) -> Source:
         _check_layout(layout, base, settings)
     except DataError as error:
         raise other_forms.of_annotations(root) or error from None
+    check_kind(settings.group, "images")
     images = sum(counts.total() for counts in layout.counts.values())
     return Source("images", base, layout.patterns, images, layout.notes)
 
@@ -147,7 +149,7 @@ def _with_missing_splits(patterns: Mapping[str, str]) -> tuple[dict[str, str], t
 
 
 def _listed(path: str, settings: DataSettings) -> Source:
-    entries = read_manifest(path, SPLIT_OF, settings.max_list_bytes, settings.max_records, settings.columns.given)
+    entries = read_manifest(path, SPLIT_OF, settings.max_list_bytes, settings.max_records, list_columns(settings))
     base, _, name = path.rpartition("/")
     counts: dict[str, Counter[str]] = {}
     for entry in entries:

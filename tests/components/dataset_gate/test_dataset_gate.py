@@ -77,6 +77,7 @@ class Gate:
                     group, side = (*rest, *(digest, 64)[len(rest) :])
                     example = tf.train.Example()
                     texts = {"label": label, "source": source, "image_id": digest, "split_group": group, "image": "x"}
+                    texts["duplicate_group"] = digest if group.startswith("patient") else group
                     for name, value in texts.items():
                         example.features.feature[name].bytes_list.value.append(value.encode())
                     for name, pixels in (("width", side + side // 2), ("height", side)):
@@ -363,7 +364,8 @@ def test_pictures_that_show_little_are_found_with_thumbnails_and_stop_nothing(ga
     for source, pixels in drawn.items():
         made = raw_example.from_image(model.png(pixels), source[0], source, Reading()).value
         example = tf.train.Example.FromString(made.example)
-        example.features.feature["split_group"].bytes_list.value.append(made.image_id.encode())
+        for name in ("split_group", "duplicate_group"):
+            example.features.feature[name].bytes_list.value.append(made.image_id.encode())
         records.append(example.SerializeToString())
     path = gate.folder / "examples" / "Split-train" / "data-00000-of-00001.gz"
     rows = [record.numpy() for record in tf.data.TFRecordDataset(str(path), "GZIP")]
@@ -388,3 +390,16 @@ def test_pictures_that_show_little_are_found_with_thumbnails_and_stop_nothing(ga
     thumbnail = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["jpeg"]))), int)
     assert np.abs(thumbnail - cut).mean() < 8  # as large as the image
     assert found["blank"]["cause"] == "1 picture of 12 is of one colour"  # of the number in ingest.json
+
+
+def test_a_named_group_may_have_several_classes_but_not_several_splits(gate):
+    rows = {split: [*CLEAN[split]] for split in SPLITS}
+    rows["train"] += [("a", "a/p1.jpg", "p1", "patient"), ("b", "b/p2.jpg", "p2", "patient")]
+    rows["test"] += [("a", "a/p3.jpg", "p3", "patient 2"), ("b", "b/p4.jpg", "p4", "patient 2")]
+    rows["eval"] += [("a", "a/p5.jpg", "p5", "patient 2")]
+    gate.write(rows)
+    found, error = gate.refuse(group="(p)")
+    assert [(finding["name"], finding["files"]) for finding in found] == [
+        ("leakage", ["a/p5.jpg", "a/p3.jpg", "b/p4.jpg"])
+    ]
+    assert "one group of data.group is in the splits eval and test" in str(error)

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +161,8 @@ def test_rejected_files_are_listed_with_path_and_reason(made):
 def test_an_example_has_the_documented_features(made, folder):
     [row] = [row for rows in made.examples.values() for row in rows if row["source"] == b"cat/20.png"]
     content = (folder / "cat" / "20.png").read_bytes()
+    facts = asdict(read_image(content, Reading(10_000)).appearance.facts)
+    assert {name: row.pop(name) for name in facts} == pytest.approx(facts)
     means = [row.pop(channel) for channel in ("red", "green", "blue")]
     assert means == pytest.approx(pixels(20).mean(axis=(0, 1)), abs=3)
     digest = read_image(content, Reading(10_000)).digest.encode()
@@ -170,6 +172,7 @@ def test_an_example_has_the_documented_features(made, folder):
         "source": b"cat/20.png",
         "image_id": digest,
         "split_group": digest,
+        "duplicate_group": digest,
         "width": 9,
         "height": 8,
         "aspect": 1.125,

@@ -19,6 +19,7 @@ from edgetune.modules.data.findings import (
     same_images,
     small_classes,
     small_images,
+    torn_group,
     with_files,
 )
 from edgetune.modules.data.label_findings import label_errors, outliers
@@ -165,3 +166,11 @@ def test_label_errors_inform_up_to_the_bound_and_say_how_the_number_was_found():
     [stops] = label_errors(pictures, 2, 50, 0.9, 0.039)
     assert not stops.informs and "(4.0%, more than data.max_label_errors 3.9%)" in stops.cause
     assert stops.remedy.endswith("or raise data.max_label_errors")
+
+
+def test_a_named_group_in_two_splits_is_leakage_whatever_its_classes():
+    copies = [Copy("train", "cat", "p1/1.jpg"), Copy("train", "dog", "p1/2.jpg"), Copy("test", "cat", "p1/3.jpg")]
+    assert torn_group(copies[:2]) == []
+    [found] = torn_group(copies)
+    assert found.name == "leakage" and found.files == ("p1/3.jpg", "p1/1.jpg", "p1/2.jpg")
+    assert found.cause == "one group of data.group is in the splits test and train: p1/3.jpg, p1/1.jpg, p1/2.jpg"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +18,7 @@ from tfx.types import artifact_utils
 from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import (
+    DATA_BASE,
     EXAMPLES_KEY,
     FINDINGS_FILE,
     FINDINGS_KEY,
@@ -35,8 +36,10 @@ from edgetune.modules.data.findings import (
     Finding,
     FindingsError,
     anomalies,
+    another_data_set,
     imbalance,
     is_allowed,
+    near_duplicates,
     same_images,
     small_classes,
     small_images,
@@ -78,17 +81,20 @@ class Executor(BaseBeamExecutor):
             found += anomalies(split, _anomaly_descriptions(f"{inputs[ANOMALIES_KEY].uri}/Split-{split}/SchemaDiff.pb"))
         if BASELINE_KEY in inputs:
             bounds = exec_properties["max_label_drift"], exec_properties["max_image_drift"]
-            found += drifted(inputs[STATISTICS_KEY].uri, inputs[BASELINE_KEY].uri, *bounds)
-        of_images, by_class = self._images(
+            of_drift = drifted(inputs[STATISTICS_KEY].uri, inputs[BASELINE_KEY].uri, *bounds)
+            places = (inputs[key].get_string_custom_property(DATA_BASE) for key in (STATISTICS_KEY, BASELINE_KEY))
+            found += another_data_set(of_drift, *places)
+        of_images, by_class, (groups, images) = self._images(
             inputs[EXAMPLES_KEY].uri, f"{output.uri}/images", exec_properties, of_classes
         )
         found = [*with_files(of_classes, by_class), *found, *of_images]
         allowed = json.loads(exec_properties["allow"])
         listed = [{**asdict(finding), "allowed": is_allowed(finding, allowed)} for finding in found]
         with tf.io.gfile.GFile(f"{output.uri}/{FINDINGS_FILE}", "w") as file:
-            file.write(json.dumps({"findings": listed}, indent=2) + "\n")
+            notes = near_duplicates(groups, images, _total(ingest["splits"]), exec_properties["on_duplicates"])
+            file.write(json.dumps({"findings": listed, "notes": [asdict(note) for note in notes]}, indent=2) + "\n")
         if refused := [finding for finding in found if not is_allowed(finding, allowed)]:
-            raise FindingsError(refused)
+            raise FindingsError(refused, allowed)
         output.set_int_custom_property("findings", len(found))
         if found:
             output.set_string_custom_property("allowed", exec_properties["allow"])
@@ -96,8 +102,11 @@ class Executor(BaseBeamExecutor):
 
     def _images(
         self, examples_uri: str, prefix: str, exec_properties: dict[str, Any], of_classes: Iterable[Finding]
-    ) -> tuple[list[Finding], dict[str, list[str]]]:
-        """Return the findings about images and groups of images, and the first files of each class in `of_classes`."""
+    ) -> tuple[list[Finding], dict[str, list[str]], tuple[int, int]]:
+        """Return findings about images and groups of images, and the first files of each class in `of_classes`.
+
+        The third is the number of groups of near-duplicates, and of the images in them.
+        """
         smallest, classes = exec_properties["min_side"], {finding.subject for finding in of_classes}
         with self._make_beam_pipeline() as pipeline:
             by_split = [
@@ -122,6 +131,16 @@ class Executor(BaseBeamExecutor):
                 | "JsonOfClass" >> beam.MapTuple(lambda label, first: json.dumps([label, _as_text(first)]))
                 | "WriteOfClass" >> beam.io.WriteToText(f"{prefix}-classes", skip_if_empty=True)
             )
+            (
+                images
+                | "Group" >> beam.MapTuple(lambda group, copy, side: group)
+                | "Sizes" >> beam.combiners.Count.PerElement()
+                | "OfSeveral" >> beam.Filter(lambda counted: counted[1] > 1)
+                | "Twice" >> beam.MapTuple(lambda group, size: (size, size))
+                | "Sum" >> beam.CombineGlobally(beam.combiners.TupleCombineFn(beam.combiners.CountCombineFn(), sum))
+                | "JsonOfGroups" >> beam.Map(json.dumps)
+                | "WriteGroups" >> beam.io.WriteToText(f"{prefix}-groups")
+            )
             small = (
                 images
                 | "Small" >> beam.Filter(lambda image: image[2] < smallest)
@@ -142,7 +161,13 @@ class Executor(BaseBeamExecutor):
             [json.loads(line) for line in _pop_lines(f"{prefix}-{what}*")] for what in ("count", "first")
         )
         found = [Finding(**{**finding, "files": tuple(finding["files"])}) for finding in same]
-        return found + small_images(count, first, smallest), dict(map(json.loads, _pop_lines(f"{prefix}-classes*")))
+        [(groups, alike)] = map(json.loads, _pop_lines(f"{prefix}-groups*"))
+        by_class = dict(map(json.loads, _pop_lines(f"{prefix}-classes*")))
+        return found + small_images(count, first, smallest), by_class, (groups, alike)
+
+
+def _total(splits: Mapping[str, Mapping[str, int]]) -> int:
+    return sum(sum(classes.values()) for classes in splits.values())
 
 
 def _describe(record: bytes, split: str) -> tuple[bytes, Copy, int]:

@@ -43,6 +43,8 @@ def _data(ingest: Mapping[str, Any], rejected: Iterable[Mapping[str, str]]) -> d
         "files": int(ingest["files"]),
         "accepted": int(ingest["accepted"]),
         "rejected": int(ingest["rejected"]),
+        "not_images": int(ingest.get("not_images", 0)),
+        "not_images_by_kind": {str(kind): int(n) for kind, n in ingest.get("not_images_by_kind", {}).items()},
         "splits": {
             split: {str(name): int(count) for name, count in counts.items()}
             for split, counts in ingest["splits"].items()
@@ -67,12 +69,14 @@ def _rejected(path: str) -> Iterable[Mapping[str, str]]:
 
 
 def findings(outcome: Outcome) -> list[dict[str, Any]]:
-    """Return the findings that DatasetGate allowed."""
+    """Return the findings that DatasetGate allowed, and what it noted."""
     node = outcome.node(DATASET_GATE)
-    found = read_json(f"{folder(node, FINDINGS_KEY, FINDINGS_FILE)}/{FINDINGS_FILE}")["findings"]
+    content = read_json(f"{folder(node, FINDINGS_KEY, FINDINGS_FILE)}/{FINDINGS_FILE}")
+    found = content["findings"]
     artifact = node.artifact(FINDINGS_KEY)
     who = str(artifact.custom_properties.get("allowed_by", "")) if artifact else ""
-    return [{**item, "allowed_by": who or None} for item in listed(found)]
+    notes = listed(content.get("notes", []))  # missing in those of older versions
+    return [{**item, "allowed_by": who or None} for item in listed(found)] + notes
 
 
 def listed(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

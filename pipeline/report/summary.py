@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.modules.core.wording import counted
+from edgetune.modules.data.findings import NOTED
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.collect import collect
 from edgetune.pipeline.report.verdicts import headline, notes
@@ -30,6 +31,7 @@ def summary(outcome: Outcome, *, report: Path | None) -> list[str]:
     lines += notes(outcome)
     lines += _table([_transfer(row) for row in collected.get("transfer") or []])
     lines += _table([_variant(variant) for variant in (collected.get("edge") or {"variants": []})["variants"]])
+    lines += _data(collected.get("data"), collected.get("findings"))
     lines += [f"pushed to  {path}" for path in outcome.pushed]
     if not outcome.pushed and outcome.nodes:
         lines.append("nothing was pushed")
@@ -37,6 +39,16 @@ def summary(outcome: Outcome, *, report: Path | None) -> list[str]:
     if report is not None:
         lines.append(f"report     {report}")
     return lines
+
+
+def _data(data: dict[str, Any] | None, findings: Sequence[dict[str, Any]] | None) -> list[str]:
+    """Return a line on what was read of the data, and one on each thing that the gate noted."""
+    if data is None:
+        return []
+    line = f"read {counted(data['files'], 'file')}: {counted(data['accepted'], 'image')}, {data['rejected']:,} rejected"
+    if data["not_images"]:
+        line += f", {data['not_images']:,} not images"
+    return [line, *(note["cause"].partition(":")[0] for note in findings or [] if note["name"] == NOTED)]
 
 
 def _accuracy(results: dict[str, Any]) -> str:

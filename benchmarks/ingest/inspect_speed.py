@@ -63,9 +63,10 @@ def main() -> None:
             now = resource.getrusage(resource.RUSAGE_CHILDREN)
             processor.append(now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime)
     print(f"{cpu_name()}, {len(os.sched_getaffinity(0))} cores, small decode {decode_ms():.2f} ms")
+    rounds = [round(wall, 1) for wall in walls]
     print(
         f"{options.images:,} files of {options.side} pixels: {min(walls):.1f} s, {min(processor):.1f} s of processor "
-        f"({1000 * min(processor) / options.images:.2f} ms a file with the start); rounds {[round(w, 1) for w in walls]}"
+        f"({1000 * min(processor) / options.images:.2f} ms a file with the start); rounds {rounds}"
     )
 
 

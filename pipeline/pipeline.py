@@ -213,7 +213,17 @@ def create_pipeline(
         card=settings.card,
     )
     nodes: list[BaseNode | None] = [example_gen, schema_gen, statistics_gen, validator, baseline_statistics, gate]
-    nodes += [reviewer, transform, trainer, cross_validator, baseline, evaluator, infra_validator, edge_exporter, edge_evaluator]
+    nodes += [
+        reviewer,
+        transform,
+        trainer,
+        cross_validator,
+        baseline,
+        evaluator,
+        infra_validator,
+        edge_exporter,
+        edge_evaluator,
+    ]
     nodes += [release_pusher]
     return Pipeline(
         pipeline_name=settings.name,

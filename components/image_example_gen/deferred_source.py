@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -51,6 +52,8 @@ def resolve_source(exec_properties: dict[str, Any]) -> None:
             **{name: exec_properties[name] for name in BOUNDS_KEYS},
         )
     )
+    for note in source.notes:
+        logging.info("data: %s", note)
     exec_properties[KIND_KEY] = source.kind
     exec_properties[keys.INPUT_BASE_KEY] = source.base
     exec_properties[keys.INPUT_CONFIG_KEY] = proto_utils.proto_to_json(input_config(source))

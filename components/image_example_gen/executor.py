@@ -15,7 +15,7 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.names import EXAMPLES_KEY, INGEST_DIGEST, REPORT_KEY, SOURCE_FILE
+from edgetune.components.common.names import DATA_BASE, EXAMPLES_KEY, INGEST_DIGEST, REPORT_KEY, SOURCE_FILE
 from edgetune.components.common.outputs import empty
 from edgetune.components.common.record_writer import WriteRecords, record_shards, uncompressed
 from edgetune.components.image_example_gen import grouping, ingest_report, named_groups, split_memory, staging
@@ -25,7 +25,7 @@ from edgetune.components.image_example_gen.read_images import ReadFolders, ReadM
 from edgetune.components.image_example_gen.row_kinds import LEFT_OUT, other_rows
 from edgetune.components.image_example_gen.split_counts import SplitCounts
 from edgetune.modules.contracts.example_features import SPLITS
-from edgetune.modules.core import bounds
+from edgetune.modules.core import bounds, progress
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.worker_progress import SharedCount, counting
 from edgetune.modules.data.findings import UnusableFiles
@@ -91,6 +91,8 @@ class Executor(BaseBeamExecutor):
         if remembered:
             split_memory.commit(exec_properties["split_memory"], remembered)
         examples.set_string_custom_property("data_digest", ingest.data_digest)
+        examples.set_string_custom_property(DATA_BASE, _source(exec_properties)["base"])
+        progress.report(f"{ingest.files:,} files read")  # the counter of the workers reports hundreds
         for name in ("accepted", "rejected"):
             report.set_int_custom_property(name, getattr(ingest, name))
         report.set_string_custom_property(INGEST_DIGEST, ingest_report.digest(report.uri))

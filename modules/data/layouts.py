@@ -79,7 +79,9 @@ def tree(path: str, depth: int = 0, in_link: bool = False) -> Folder:
     Raises:
         OSError: A folder cannot be listed.
     """
-    folders, others, count, images = [], [], 0, 0
+    folders: list[Folder] = []
+    others: list[str] = []
+    count = images = 0
     for name, is_folder in filesystem.entries(path):
         if ignored(name):
             continue

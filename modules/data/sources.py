@@ -20,8 +20,9 @@ from typing import Literal
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.wording import counted
 from edgetune.modules.data import layouts, other_forms
-from edgetune.modules.data.layouts import ALL, SPLIT_FOLDERS, SPLIT_OF
+from edgetune.modules.data.class_names import similar_classes
 from edgetune.modules.data.groups import check_kind, list_columns
+from edgetune.modules.data.layouts import ALL, SPLIT_FOLDERS, SPLIT_OF
 from edgetune.modules.data.manifests import is_manifest, read_manifest
 from edgetune.modules.data.record_count import count_records
 from edgetune.modules.data.tfds import class_names, split_patterns
@@ -95,8 +96,8 @@ def discover(settings: DataSettings) -> Source:
     if layout is None:
         return _records(base, root, settings)
     named = set(layout.counts.get(ALL, ())) if len(layout.counts) == 1 else set()
-    if any(name.lower() in _OF_IMAGES for name in named) and (error := other_forms.of_annotations(root)):
-        raise error
+    if any(name.lower() in _OF_IMAGES for name in named) and (annotated := other_forms.of_annotations(root)):
+        raise annotated
     try:
         _check_layout(layout, base, settings)
     except DataError as error:
@@ -183,8 +184,9 @@ def _check_splits(
         totals.update(found)
     for split, found in counts.items():
         if missing := sorted(name for name, count in totals.items() if count and not found[name]):
+            alike = "".join(f"; {finding.cause}" for finding in similar_classes(totals))
             raise DataError(
-                f"{names[split]} lacks the classes {', '.join(missing)}, which other splits have",
+                f"{names[split]} lacks the classes {', '.join(missing)}, which other splits have{alike}",
                 "every class needs images in train, eval and test; or let edgetune split them",
             )
     _check_classes(totals, base, settings)

@@ -50,7 +50,7 @@ class DataSettings(Settings):
     """The images: where they are, how they are read, and when they are rejected."""
 
     path: str
-    """Folder with `<class>/*` or `{train,eval,test}/<class>/*`, folder of TFRecords, list of images
+    """Folder with `<class>/**` or `{train,eval,test}/<class>/**`, folder of TFRecords, list of images
     (`path,label[,split]` as CSV or Parquet), or `embedded:digits`."""
     splits: Splits = Splits()
     """Relative sizes of the splits; images keep the split that an earlier run of the same name gave them."""
@@ -67,7 +67,7 @@ class DataSettings(Settings):
     feature of the records, or, if it has parentheses, a regular expression that is searched for in each path below
     `data.path`, of which the one group is taken: `patient(\\d+)_`. Near-duplicates stay together in any case."""
     max_rejected: Fraction = 0.05
-    """Maximum fraction of unreadable files; with more, the run stops."""
+    """Maximum fraction of unreadable files among those that are images by name or content; with more, the run stops."""
     max_pixels: Positive = bounds.MAX_PIXELS
     """Images with more pixels are rejected (the default is Pillow's own limit against decompression bombs)."""
     verify_images: bool = False

@@ -7,7 +7,7 @@ import getpass
 import io
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,8 @@ class Gate:
     """Inputs of one execution, in its own folder."""
 
     folder: Path
+    bases: dict[str, str] = field(default_factory=dict)
+    """Folder of the data of statistics, by input."""
 
     def write(self, splits: dict[str, list[Row]]) -> None:
         counts = {}
@@ -120,6 +122,8 @@ class Gate:
             artifacts["baseline_statistics"] = standard_artifacts.ExampleStatistics()
         for name, artifact in artifacts.items():
             artifact.uri = str(self.folder / name)
+            if base := self.bases.get(name):
+                artifact.set_string_custom_property("data_base", base)
         recorded_shards.stamp(artifacts["examples"])
         (self.folder / "findings").mkdir()
         inputs = {name: [artifact] for name, artifact in artifacts.items() if name != "findings"}
@@ -200,7 +204,7 @@ def test_the_message_of_a_single_finding_is_the_finding(gate):
     gate.anomaly("test", label="Unexpected value")
     [finding], error = gate.refuse()
     assert error.cause == finding["cause"]
-    assert error.remedy == f"{finding['remedy']}; or tolerate it with --allow 'anomaly:label'"
+    assert error.remedy == f"{finding['remedy']}; or tolerate it with --allow anomaly:label"
     assert error.cause == "label in the split test: Unexpected value"
 
 
@@ -307,6 +311,23 @@ def test_drift_is_measured_against_the_data_of_the_last_blessed_model(gate):
     assert [finding["subject"] for finding in findings] == ["red"]
 
 
+def test_drift_from_the_data_of_another_folder_is_one_finding_about_both_folders(gate):
+    gate.write(CLEAN)
+    gate.statistics("statistics", ["a", "b"] * 50, [200.0 + n % 9 for n in range(100)])
+    gate.statistics("baseline_statistics", ["a", "a"] * 50, [20.0 + n % 9 for n in range(100)])
+    gate.bases |= {"statistics": "/b/photos", "baseline_statistics": "/a/photos"}
+    [finding], error = gate.refuse()
+    assert (finding["name"], finding["subject"]) == ("drift", "source")
+    assert "data in /a/photos, and these are in /b/photos: they differ in label, red" in error.cause
+
+
+def test_groups_of_near_duplicates_in_one_split_are_noted_and_pass(gate):
+    gate.write({**CLEAN, "train": [*CLEAN["train"], ("a", "a/x.jpg", "x", "g"), ("a", "a/y.jpg", "y", "g")]})
+    assert gate.execute().get_int_custom_property("findings") == 0
+    [note] = json.loads((gate.folder / "findings" / "findings.json").read_text())["notes"]
+    assert note["cause"].startswith("2 of ") and "in 1 group" in note["cause"]
+
+
 def test_a_lost_baseline_is_a_finding_that_says_how_to_continue_without_it(gate):
     gate.write(CLEAN)
     gate.statistics("statistics", ["a", "b"] * 50, [20.0 + n % 9 for n in range(100)])
@@ -317,7 +338,7 @@ def test_a_lost_baseline_is_a_finding_that_says_how_to_continue_without_it(gate)
         findings, error = gate.refuse()
         assert [(finding["name"], finding["subject"]) for finding in findings] == [("drift", "statistics")]
         assert f"{gate.folder}/baseline_statistics, cannot be read: " in error.cause
-        assert error.remedy == "restore that folder from a copy; or tolerate it with --allow 'drift:statistics'"
+        assert error.remedy == "restore that folder from a copy; or tolerate it with --allow drift:statistics"
         shutil.rmtree(gate.folder / "findings")
     gate.execute(allow=["drift:statistics"])
 
@@ -342,7 +363,8 @@ def test_a_finding_allowed_for_another_file_does_not_pass(gate):
         ("two_labels", False),
     ]
     assert [finding.name for finding in error.found] == ["two_labels"]
-    assert "or tolerate it with --allow 'two_labels:a/train1.jpg'" in error.remedy
+    allowed = "--allow small_class --allow two_labels:b/other.jpg"  # what `--allow` would otherwise replace
+    assert f"or tolerate it with {allowed} --allow two_labels:a/train1.jpg" in error.remedy
 
 
 def test_pictures_that_show_little_are_found_with_thumbnails_and_stop_nothing(gate):

@@ -209,7 +209,10 @@ def patients(number: int, images: int) -> list[Fact]:
 def test_named_groups_and_near_duplicates_that_connect_them_are_in_one_split():
     facts = patients(20, 5)
     # Patients 0 and 1 have nearly the same image, 1 and 2 have equal pixels.
-    facts += [fact("near-0", "a", signature(7), group="patient 0"), fact("near-1", "a", signature(7, 5), group="patient 1")]
+    facts += [
+        fact("near-0", "a", signature(7), group="patient 0"),
+        fact("near-1", "a", signature(7, 5), group="patient 1"),
+    ]
     facts += [
         fact("same-1", "b", signature(9), pixels="same", group="patient 1"),
         fact("same-2", "b", signature(9), pixels="same", group="patient 2"),

@@ -257,6 +257,29 @@ def test_a_class_name_with_a_control_character_is_an_error(tmp_path):
         execute(tmp_path / "data", tmp_path / "made")
 
 
+def test_a_split_that_the_data_lack_is_made_from_train_and_the_others_are_kept(tmp_path):
+    base = tmp_path / "data"
+    for number, label in enumerate(("cat", "dog")):
+        for image in range(12):
+            save(base / "Training" / label / "2023" / f"{image}.png", 100 * number + image)
+        for image in range(3):
+            save(base / "Testing" / label / f"{image}.png", 50 + 100 * number + image)
+    (base / "README.md").write_text("text")
+    save(base / "runs" / "plot.png", 999)
+    made = execute(base, tmp_path / "made")
+    assert made.ingest["splits"] == {
+        "train": {"cat": 11, "dog": 11},
+        "eval": {"cat": 1, "dog": 1},
+        "test": {"cat": 3, "dog": 3},
+    }
+    assert {source for source, split in made.split_of.items() if split == "test"} == {
+        f"Testing/{label}/{image}.png" for label in ("cat", "dog") for image in range(3)
+    }
+    assert made.ingest["files"] == sum(path.is_file() for path in base.rglob("*")) == 32
+    assert (made.ingest["not_images"], made.ingest["left_out"]) == (1, 1)
+    assert made.rejected == {"runs/plot.png": "in runs, which is not one of the class folders, so it has no label"}
+
+
 def test_user_defined_splits_are_kept(tmp_path):
     base = tmp_path / "data"
     for number, split in enumerate(("train", "val", "test")):

@@ -121,7 +121,9 @@ def test_what_is_beside_the_splits_is_left_out_and_an_image_without_a_class_is_r
 
 def test_a_missing_split_needs_every_class_in_the_others(tmp_path):
     put(tmp_path, "train/a", "train/b", "test/a", "test/c")
-    assert "lacks the classes" in refused(tmp_path).cause
+    assert refused(tmp_path).cause.endswith("/train lacks the classes c, which other splits have")
+    put(tmp_path, "train/C")
+    assert "the classes 'C' and 'c' have names that differ only by capitals" in refused(tmp_path).cause
 
 
 def test_links_to_folders_inside_a_class_folder_are_files_that_cannot_be_read(tmp_path):

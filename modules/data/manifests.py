@@ -77,8 +77,8 @@ def read_manifest(
 
     Raises:
         DataError: The list cannot be read, exceeds a bound, lacks a column or has it twice, or has a line without path,
-            label or group, with an unknown split, with a path outside the folder, or with another line's path. The error
-            names file and line.
+            label or group, with an unknown split, with a path outside the folder, or with another line's path. The
+            error names file and line.
     """
     try:
         content = read_file(path, None, max_bytes, "a list of images (data.max_list_bytes)")

@@ -248,8 +248,8 @@ def test_an_image_of_a_group_that_earlier_runs_tore_is_left_out_and_the_old_ones
     placed, left_out = run(facts, {"old1": "train", "old2": "test"}, distance=0, named=True)
     assert {name: image.split for name, image in placed.items()} == {"old1": "train", "old2": "test"}
     assert left_out == {
-        "new": "in a group of images that earlier runs put into different splits, so it would leak from one split to the "
-        "other (data.group)"
+        "new": "in a group of images that earlier runs put into different splits, so it would leak from one split to "
+        "the other (data.group)"
     }
 
 

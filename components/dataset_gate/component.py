@@ -69,8 +69,8 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
     ```
 
     Component `outputs` contains:
-     - `findings`: Channel of type `DatasetFindings`: `findings.json`, the findings that are allowed or only inform. Custom
-                   properties: `findings`, their number; if there are any, `allowed` and `allowed_by`.
+     - `findings`: Channel of type `DatasetFindings`: `findings.json`, the findings that are allowed or only
+                   inform. Custom properties: `findings`, their number; if there are any, `allowed` and `allowed_by`.
     """
 
     SPEC_CLASS = DatasetGateSpec

@@ -95,8 +95,8 @@ class ImageExampleGen(FileBasedExampleGen):
         Args:
             source: The result of `modules.data.sources.discover`; None if the component is to call it at run time.
             settings: `splits` (if the source lacks some), `columns`, `group`, `image_feature`, `label_feature`,
-                `max_rejected`, `max_pixels`, `verify_images`, `max_list_bytes`, `max_records`, `max_unpack_ratio`, `on_duplicates` and
-                `duplicate_distance` are used; without a source, also `path`, `tfrecord_pattern` and
+                `max_rejected`, `max_pixels`, `verify_images`, `max_list_bytes`, `max_records`, `max_unpack_ratio`,
+                `on_duplicates` and `duplicate_distance` are used; without a source, also `path`, `tfrecord_pattern` and
                 `min_examples_per_class`.
             split_memory: Folder in which runs of the pipeline remember the split of each image; empty for none.
         """

@@ -74,7 +74,9 @@ def _classes(found: dict[str, Any]) -> Iterator[str]:
 def _pictures(listed: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Yield a line on each of the first pictures of a finding: its class, the one that it looks like, its score."""
     for picture in listed[:_SHOWN]:
-        labels = f"{picture['given']}, looks like {picture['looks_like']}" if picture["looks_like"] else picture["given"]
+        labels = (
+            f"{picture['given']}, looks like {picture['looks_like']}" if picture["looks_like"] else picture["given"]
+        )
         score = "" if picture["score"] is None else f"{picture['score']:.3g}"
         yield printable("    " + "  ".join(filter(None, [picture["file"], labels, score])))
     if len(listed) > _SHOWN:

@@ -56,7 +56,7 @@ def main() -> None:
 def _read(folder: Path, model: ModelSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return features, labels and groups of near-duplicates of all images in the class folders."""
     data = DataSettings(path=str(folder))
-    reading = Reading(data.max_pixels, data.max_side, data.background)
+    reading = Reading.of(data.model_dump(include={"max_pixels", "max_side", "background"}))
     images: list[ReadImage] = []
     names: list[str] = []
     for path in sorted(path for path in folder.glob("*/*") if path.is_file()):

@@ -193,12 +193,12 @@ def alike(ids: Sequence[str], signatures: Sequence[bytes], distance: int) -> np.
     for row, (identifier, signature) in enumerate(zip(ids, signatures, strict=True)):
         for key in (identifier, signature) if distance and signature else (identifier,):
             sets.union(first.setdefault(key, row), row)
-    rows = np.array([first[key] for key in dict.fromkeys(signatures) if key], np.int64) if distance else []
-    if len(rows):
+    rows = [first[key] for key in dict.fromkeys(signatures) if key] if distance else []
+    if rows:
         distinct = perceptual_hash.as_array([signatures[row] for row in rows])
         for band in range(distance + 1):
             for left, right in near_pairs(distinct, np.zeros(len(rows), bool), distance, band).tolist():
-                sets.union(int(rows[left]), int(rows[right]))
+                sets.union(rows[left], rows[right])
     return np.array([sets.find(row) for row in range(len(ids))], np.int64)
 
 

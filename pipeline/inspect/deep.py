@@ -54,7 +54,7 @@ def deep(images: Sequence[Image], settings: RunSettings) -> list[Finding]:
     from edgetune.modules.training.clean_features import features_of
 
     data = settings.data
-    reading = Reading(data.max_pixels, data.max_side, data.background)
+    reading = Reading.of(data.model_dump(include={"max_pixels", "max_side", "background", "verify_images"}))
     read = _Read([], [], [], defaultdict(list))
     features = features_of(_encoded(images, settings, reading, read), settings.model, reading, settings.training.seed)
     found = picture_findings.all_pictures(

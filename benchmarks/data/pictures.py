@@ -56,9 +56,8 @@ def main() -> None:
             print(f"| {folder.name}, {number} | {blur:.0%} | {ours / number:.1%} | {theirs / number:.1%} |")
     for name, of_folder in kinds.items():
         contrast, entropy = lowest[name]
-        print(
-            f"\n{name}, as they are: {dict(of_folder) or 'nothing'}; lowest contrast {contrast:.1f}, entropy {entropy:.1f}"
-        )
+        print(f"\n{name}, as they are: {dict(of_folder) or 'nothing'}; ", end="")
+        print(f"lowest contrast {contrast:.1f}, entropy {entropy:.1f}")
     _cost()
 
 

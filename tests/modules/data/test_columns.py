@@ -46,6 +46,9 @@ def test_columns_are_found_by_their_usual_names_in_any_capitals(tmp_path, header
 def test_other_separators_are_found(tmp_path, separator):
     assert read_manifest(write(tmp_path, lines(separator)), SPLIT_OF) == EXPECTED
     assert read_manifest(write(tmp_path, lines(separator), "list.tsv"), SPLIT_OF) == EXPECTED
+    told = f"sep={separator}\r\n{lines(separator)}"  # as Excel does
+    assert read_manifest(write(tmp_path, told), SPLIT_OF) == EXPECTED
+    assert refused(write(tmp_path, told + f"x.jpg{separator}\n")).cause.endswith("line 5: the label is empty")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
@@ -128,6 +131,9 @@ def test_two_columns_that_may_be_the_same_are_an_error_that_names_the_setting(tm
 
 
 def test_parquet_columns_are_found_in_the_same_way_and_bytes_are_text(tmp_path):
+    missing = pa.table({"path": ["a.jpg"], "label": [float("nan")]})
+    pyarrow.parquet.write_table(missing, tmp_path / "list.parquet")
+    assert refused(str(tmp_path / "list.parquet")).cause.endswith("row 1: the label is empty")
     table = pa.table({"image": ["a.jpg", "b.jpg"], "class": [b"oak", "chêne".encode()], "Split": ["train", "test"]})
     pyarrow.parquet.write_table(table, tmp_path / "list.parquet")
     found = read_manifest(str(tmp_path / "list.parquet"), SPLIT_OF)

@@ -120,10 +120,7 @@ def read_manifest(
 
 def _values(where: str, row: Mapping[str, Any], found: Mapping[str, str], classes: list[str]) -> dict[str, str]:
     """Return the values of a line by role."""
-    # What pandas writes for a missing value among numbers is not equal to itself.
-    values = {
-        role: "" if (value := row[name]) is None or value != value else str(value) for role, name in found.items()
-    }
+    values = {role: _text(row[name]) for role, name in found.items()}
     if classes:
         named = of_lists.hot(row, classes)
         if len(named) != 1:
@@ -133,6 +130,11 @@ def _values(where: str, row: Mapping[str, Any], found: Mapping[str, str], classe
             )
         values[LABEL] = named[0]
     return values
+
+
+def _text(value: Any) -> str:
+    """Return a value as text; nothing for a missing one, which among numbers is NaN, not equal to itself."""
+    return "" if value is None or value != value else str(value)
 
 
 def _entry(where: str, values: Mapping[str, str], base: str, splits: dict[str, str]) -> Entry:

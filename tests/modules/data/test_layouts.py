@@ -133,6 +133,15 @@ def test_what_is_beside_the_splits_is_left_out_and_an_image_without_a_class_is_r
     assert [o.path for o in others if not o.kind and not o.set_aside] == [f"{tmp_path}/sample.jpg"]
 
 
+def test_only_what_is_read_or_could_be_makes_a_run_another_one(tmp_path):
+    with_other_things(tmp_path)
+    put(tmp_path, ".git", "train/a/.cache", count=1)
+    patterns = found(tmp_path).patterns.values()
+    paths = {path.removeprefix(f"{tmp_path}/") for path in class_folders.all_entries(str(tmp_path), patterns)}
+    classes = {f"{split}/{name}" for split in ("train", "valid", "test") for name in "ab"}
+    assert paths == {"sample.jpg", *(f"{folder}/{number}.jpg" for folder in classes for number in range(3))}
+
+
 def test_a_missing_split_needs_every_class_in_the_others(tmp_path):
     put(tmp_path, "train/a", "train/b", "test/a", "test/c")
     assert refused(tmp_path).cause.endswith("/train lacks the classes c, which other splits have")

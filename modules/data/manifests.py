@@ -35,6 +35,7 @@ from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
 _CSV, _PARQUET = (".csv", ".tsv"), (".parquet", ".pq")
 _SEPARATORS = (",", ";", "\t", "|")
+_SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _UNASSIGNED = "unassigned"
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _SAMPLE = 1000
@@ -121,7 +122,7 @@ def read_manifest(
 
 def _values(where: str, row: Mapping[str, Any], found: Mapping[str, str], classes: list[str]) -> dict[str, str]:
     """Return the values of a line by role."""
-    values = {role: "" if row[name] is None else str(row[name]) for role, name in found.items()}
+    values = {role: _text(row[name]) for role, name in found.items()}
     if classes:
         named = of_lists.hot(row, classes)
         if len(named) != 1:
@@ -131,6 +132,11 @@ def _values(where: str, row: Mapping[str, Any], found: Mapping[str, str], classe
             )
         values[LABEL] = named[0]
     return values
+
+
+def _text(value: Any) -> str:
+    """Return a value as text; nothing for a missing one, which among numbers is NaN, not equal to itself."""
+    return "" if value is None or value != value else str(value)
 
 
 def _entry(where: str, values: Mapping[str, str], base: str, splits: dict[str, str]) -> Entry:
@@ -180,7 +186,9 @@ def _csv(
     path: str, content: bytes, given: Mapping[str, str], split_names: Iterable[str]
 ) -> tuple[list[str], Iterator[_Row]]:
     text = _decoded(path, content)
-    separator = _separator(text, given)
+    if told := _SEPARATOR_LINE.match(text):  # of Excel; the empty line keeps the numbers of the others
+        text = "\n" + text[told.end() :]
+    separator = told[1] if told else _separator(text, given)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     records = _records(path, reader)
     first = next(records, ("", []))

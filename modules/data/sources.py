@@ -11,8 +11,10 @@ Of splits, one of eval and test, or both, may be missing: they are made from tra
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Literal
@@ -32,6 +34,8 @@ from edgetune.modules.storage import filesystem as fs
 __all__ = ["ALL", "SPLIT_FOLDERS", "SPLIT_OF", "Source", "discover"]
 
 
+_TRIED = 20
+"""Number of images of a list that are looked for."""
 _OF_IMAGES = ("images", "jpegimages")
 """Names of folders of images in data sets whose labels are elsewhere."""
 
@@ -152,6 +156,7 @@ def _with_missing_splits(patterns: Mapping[str, str]) -> tuple[dict[str, str], t
 def _listed(path: str, settings: DataSettings) -> Source:
     entries = read_manifest(path, SPLIT_OF, settings.max_list_bytes, settings.max_records, list_columns(settings))
     base, _, name = path.rpartition("/")
+    _check_places([entry.path for entry in entries[:_TRIED]], path)
     counts: dict[str, Counter[str]] = {}
     for entry in entries:
         counts.setdefault(entry.split or ALL, Counter())[entry.label] += 1
@@ -173,6 +178,28 @@ def _listed(path: str, settings: DataSettings) -> Source:
         _check_splits(counts, path, {split: f"the split {split} of {path}" for split in counts}, settings)
         patterns, notes = _with_missing_splits(patterns)
     return Source("manifest", base or ".", patterns, len(entries), notes)
+
+
+def _check_places(paths: Sequence[str], path: str) -> None:
+    """Reject a list whose first images are all missing and are in a folder beside it, or have an ending more."""
+    base = path.rpartition("/")[0] or "."
+    if fs.is_remote(path) or not paths or any(os.path.lexists(f"{base}/{image}") for image in paths):
+        return
+    for kind in (".jpg", ".jpeg", ".png"):
+        if all(os.path.isfile(f"{base}/{image}{kind}") for image in paths):  # noqa: PTH113
+            raise DataError(
+                f"{path}: the file {paths[0]} does not exist, and {paths[0]}{kind} does", f"add {kind} to the paths"
+            )
+    for folder, is_folder in fs.entries(base):
+        inside = f"{base}/{folder}"
+        for kind in ("", ".jpg", ".jpeg", ".png") if is_folder else ():
+            if all(os.path.isfile(f"{inside}/{image}{kind}") for image in paths):  # noqa: PTH113
+                copy = f"cp {shlex.quote(path)} {shlex.quote(inside)}/"
+                new = shlex.quote(f"{inside}/{path.rpartition('/')[2]}")
+                raise DataError(
+                    f"{path}: the file {paths[0]} does not exist, and {folder}/{paths[0]}{kind} does",
+                    f"{copy} && edgetune run --data {new}" + (f", with {kind} added to the paths" if kind else ""),
+                )
 
 
 def _check_splits(

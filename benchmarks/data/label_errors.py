@@ -24,8 +24,7 @@ import numpy as np
 
 from benchmarks.lib.measure import cpu_name
 from edgetune.modules.data.label_errors import accuracy, out_of_fold, outliers, suspects
-from edgetune.modules.data.near_duplicates import DisjointSets, near_pairs
-from edgetune.modules.images import perceptual_hash
+from edgetune.modules.data.near_duplicates import alike
 from edgetune.modules.images.reader import ReadImage, Unusable, read_image
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import DataSettings, ModelSettings
@@ -57,7 +56,7 @@ def main() -> None:
 def _read(folder: Path, model: ModelSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return features, labels and groups of near-duplicates of all images in the class folders."""
     data = DataSettings(path=str(folder))
-    reading = Reading(data.max_pixels, data.max_side, data.background)
+    reading = Reading.of(data.model_dump(include={"max_pixels", "max_side", "background"}))
     images: list[ReadImage] = []
     names: list[str] = []
     for path in sorted(path for path in folder.glob("*/*") if path.is_file()):
@@ -66,18 +65,10 @@ def _read(folder: Path, model: ModelSettings) -> tuple[np.ndarray, np.ndarray, n
         except Unusable:
             continue
         names.append(path.parent.name)
+    signatures = [image.appearance.signature for image in images]
+    groups = alike([image.digest for image in images], signatures, data.duplicate_distance)
     pooled = features_of((image.encoded for image in images), model, reading)
-    return pooled, np.unique(names, return_inverse=True)[1], _groups(images, data.duplicate_distance)
-
-
-def _groups(images: list[ReadImage], distance: int) -> np.ndarray:
-    sets = DisjointSets()
-    rows = [row for row, image in enumerate(images) if image.appearance.signature]
-    signatures = perceptual_hash.as_array([images[row].appearance.signature for row in rows])
-    for band in range(distance + 1):
-        for left, right in near_pairs(signatures, np.zeros(len(rows), bool), distance, band).tolist():
-            sets.union(rows[left], rows[right])
-    return np.array([sets.find(row) for row in range(len(images))])
+    return pooled, np.unique(names, return_inverse=True)[1], groups
 
 
 def _flips(name: str, pooled: np.ndarray, label: np.ndarray, group: np.ndarray, share: float, seeds: int) -> None:

@@ -13,7 +13,6 @@ from edgetune.modules.data.findings import Finding, FindingsError, Picture, is_a
 from edgetune.modules.examples.thumbnails import thumbnails
 from edgetune.modules.storage import filesystem
 
-
 MOST_THUMBNAILS = 200
 """Files whose thumbnails DatasetGate makes, a part of what the report shows."""
 
@@ -42,7 +41,13 @@ def with_thumbnails(found: Sequence[Finding], examples_uri: str) -> list[Finding
     return [replace(finding, pictures=tuple(map(shown, finding.pictures))) for finding in listed]
 
 
-def write_findings(made: types.Artifact, found: Sequence[Finding], allowed: Sequence[str], allowed_by: str) -> None:
+def write_findings(
+    made: types.Artifact,
+    found: Sequence[Finding],
+    allowed: Sequence[str],
+    allowed_by: str,
+    notes: Sequence[Finding] = (),
+) -> None:
     """Write `findings.json` and record on the artifact who allowed what.
 
     Args:
@@ -50,14 +55,16 @@ def write_findings(made: types.Artifact, found: Sequence[Finding], allowed: Sequ
         found: All findings.
         allowed: `data.allow`.
         allowed_by: The user, if anything is allowed.
+        notes: What is noted beside; it does not count as a finding.
 
     Raises:
         FindingsError: A finding is neither allowed nor does it only inform; up to ten are named.
     """
     listed = [{**asdict(finding), "allowed": is_allowed(finding, allowed)} for finding in found]
-    filesystem.write(f"{made.uri}/{FINDINGS_FILE}", (json.dumps({"findings": listed}, indent=2) + "\n").encode())
+    content = {"findings": listed, "notes": [asdict(note) for note in notes]}
+    filesystem.write(f"{made.uri}/{FINDINGS_FILE}", (json.dumps(content, indent=2) + "\n").encode())
     if stops := refused(found, allowed):
-        raise FindingsError(stops, [finding for finding in found if finding not in stops])
+        raise FindingsError(stops, allowed, [*(finding for finding in found if finding not in stops), *notes])
     made.set_int_custom_property("findings", len(found))
     if found:
         made.set_string_custom_property("allowed", json.dumps(list(allowed)))

@@ -12,6 +12,7 @@ from tfx.types import standard_component_specs
 
 from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
+from edgetune.components.common.names import DATA_BASE
 from edgetune.components.common.outputs import empty
 
 LIBRARIES = (
@@ -37,6 +38,10 @@ class StatisticsExecutor(statistics_gen_executor.Executor):
         stamp(output_dict, LIBRARIES)
         empty(output_dict)
         check_examples(input_dict[standard_component_specs.EXAMPLES_KEY])
+        [examples] = input_dict[standard_component_specs.EXAMPLES_KEY]
+        if base := examples.get_string_custom_property(DATA_BASE):
+            for statistics in output_dict[standard_component_specs.STATISTICS_KEY]:
+                statistics.set_string_custom_property(DATA_BASE, base)
         super().Do(input_dict, output_dict, exec_properties)
 
 

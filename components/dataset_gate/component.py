@@ -30,6 +30,7 @@ class DatasetGateSpec(ComponentSpec):
         "max_label_drift": ExecutionParameter(type=float),
         "max_image_drift": ExecutionParameter(type=float),
         "on_duplicates": ExecutionParameter(type=str),
+        "group": ExecutionParameter(type=str),
         "allow": ExecutionParameter(type=str),
         "allowed_by": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
@@ -68,8 +69,8 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
     ```
 
     Component `outputs` contains:
-     - `findings`: Channel of type `DatasetFindings`: `findings.json`, the findings that are allowed or only inform. Custom properties:
-                   `findings`, their number; if there are any, `allowed` and `allowed_by`.
+     - `findings`: Channel of type `DatasetFindings`: `findings.json`, the findings that are allowed or only
+                   inform. Custom properties: `findings`, their number; if there are any, `allowed` and `allowed_by`.
     """
 
     SPEC_CLASS = DatasetGateSpec
@@ -92,7 +93,7 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
             anomalies: From ExampleValidator, of type `standard_artifacts.ExampleAnomalies`.
             report: From ImageExampleGen, of type `IngestReport`.
             statistics: From StatisticsGen, of type `standard_artifacts.ExampleStatistics`.
-            settings: The bounds, `on_duplicates` and `allow` are used.
+            settings: The bounds, `on_duplicates`, `group` and `allow` are used.
             image_size: `model.image_size`, by which pictures are small.
             baseline_statistics: Statistics to measure drift from; without them, drift is not measured.
         """
@@ -110,6 +111,7 @@ class DatasetGate(base_beam_component.BaseBeamComponent):
                 max_label_drift=settings.max_label_drift,
                 max_image_drift=settings.max_image_drift,
                 on_duplicates=settings.on_duplicates,
+                group=settings.group or "",
                 allow=json.dumps(sorted(settings.allow)),
                 # Empty unless something is allowed, so that the user name does not change the cache key.
                 allowed_by=getpass.getuser() if settings.allow else "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -19,6 +19,7 @@ from edgetune.components.common.examples import check_examples
 from edgetune.components.common.findings import with_thumbnails, write_findings
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import (
+    DATA_BASE,
     EXAMPLES_KEY,
     FINDINGS_KEY,
     INGEST_FILE,
@@ -36,10 +37,13 @@ from edgetune.modules.data.findings import (
     Finding,
     Picture,
     anomalies,
+    another_data_set,
     imbalance,
+    near_duplicates,
     same_images,
     small_classes,
     small_images,
+    torn_group,
     with_files,
 )
 from edgetune.modules.images.picture_facts import PictureFacts
@@ -79,12 +83,17 @@ class Executor(BaseBeamExecutor):
             found += anomalies(split, _anomaly_descriptions(f"{inputs[ANOMALIES_KEY].uri}/Split-{split}/SchemaDiff.pb"))
         if BASELINE_KEY in inputs:
             bounds = exec_properties["max_label_drift"], exec_properties["max_image_drift"]
-            found += drifted(inputs[STATISTICS_KEY].uri, inputs[BASELINE_KEY].uri, *bounds)
-        of_images, by_class = self._images(
-            inputs[EXAMPLES_KEY].uri, f"{output.uri}/images", exec_properties, of_classes, _number(ingest)
+            of_drift = drifted(inputs[STATISTICS_KEY].uri, inputs[BASELINE_KEY].uri, *bounds)
+            places = (inputs[key].get_string_custom_property(DATA_BASE) for key in (STATISTICS_KEY, BASELINE_KEY))
+            found += another_data_set(of_drift, *places)
+        total = _total(ingest["splits"])
+        of_images, by_class, (groups, images) = self._images(
+            inputs[EXAMPLES_KEY].uri, f"{output.uri}/images", exec_properties, of_classes, total
         )
         found = [*with_files(of_classes, by_class), *found, *of_images]
-        write_findings(output, found, json.loads(exec_properties["allow"]), exec_properties["allowed_by"])
+        notes = near_duplicates(groups, images, total, exec_properties["on_duplicates"])
+        allowed = json.loads(exec_properties["allow"])
+        write_findings(output, found, allowed, exec_properties["allowed_by"], notes)
 
     def _images(
         self,
@@ -92,9 +101,12 @@ class Executor(BaseBeamExecutor):
         prefix: str,
         exec_properties: dict[str, Any],
         of_classes: Iterable[Finding],
-        number_of_images: int,
-    ) -> tuple[list[Finding], dict[str, list[str]]]:
-        """Return the findings about images and groups of images, and the first files of each class in `of_classes`."""
+        total: int,
+    ) -> tuple[list[Finding], dict[str, list[str]], tuple[int, int]]:
+        """Return findings about images and groups of images, and the first files of each class in `of_classes`.
+
+        The third is the number of groups of near-duplicates, and of the images in them.
+        """
         smallest, classes = exec_properties["min_side"], {finding.subject for finding in of_classes}
         with self._make_beam_pipeline() as pipeline:
             by_split = [
@@ -106,11 +118,19 @@ class Executor(BaseBeamExecutor):
             images = by_split | beam.Flatten()
             (
                 images
-                | "Copy" >> beam.Map(lambda image: (image.group, image.copy))
+                | "Copy" >> beam.Map(lambda image: (image.alike, image.copy))
                 | "ByGroup" >> beam.GroupByKey()
                 | "Findings" >> beam.FlatMap(_duplicate_findings, exec_properties["on_duplicates"] == "fail")
                 | "Write" >> beam.io.WriteToText(f"{prefix}-same", skip_if_empty=True)
             )
+            if exec_properties["group"]:
+                (
+                    images
+                    | "OfSplitGroup" >> beam.Map(lambda image: (image.group, (image.alike, image.copy)))
+                    | "BySplitGroup" >> beam.GroupByKey()
+                    | "GroupFindings" >> beam.FlatMap(_group_findings)
+                    | "WriteGroups" >> beam.io.WriteToText(f"{prefix}-same-groups", skip_if_empty=True)
+                )
             (
                 images
                 | "WithFinding" >> beam.Filter(lambda image: image.copy.label in classes)
@@ -118,6 +138,16 @@ class Executor(BaseBeamExecutor):
                 | "FirstOfClass" >> beam.CombinePerKey(beam.combiners.TopCombineFn(_NAMED, reverse=True))
                 | "JsonOfClass" >> beam.MapTuple(lambda label, first: json.dumps([label, _as_text(first)]))
                 | "WriteOfClass" >> beam.io.WriteToText(f"{prefix}-classes", skip_if_empty=True)
+            )
+            (
+                images
+                | "Group" >> beam.Map(lambda image: image.alike)
+                | "Sizes" >> beam.combiners.Count.PerElement()
+                | "OfSeveral" >> beam.Filter(lambda counted: counted[1] > 1)
+                | "Twice" >> beam.MapTuple(lambda group, size: (size, size))
+                | "Sum" >> beam.CombineGlobally(beam.combiners.TupleCombineFn(beam.combiners.CountCombineFn(), sum))
+                | "JsonOfGroups" >> beam.Map(json.dumps)
+                | "WriteSizes" >> beam.io.WriteToText(f"{prefix}-groups")
             )
             (
                 images
@@ -150,8 +180,14 @@ class Executor(BaseBeamExecutor):
             kind: (number, [Picture(file, score=score) for score, file in first])
             for kind, number, first in map(json.loads, _pop_lines(f"{prefix}-pictures*"))
         }
-        found += picture_findings.all_pictures(flawed, number_of_images)
-        return with_thumbnails(found, examples_uri), dict(map(json.loads, _pop_lines(f"{prefix}-classes*")))
+        found += picture_findings.all_pictures(flawed, total)
+        [(groups, alike)] = map(json.loads, _pop_lines(f"{prefix}-groups*"))
+        by_class = dict(map(json.loads, _pop_lines(f"{prefix}-classes*")))
+        return with_thumbnails(found, examples_uri), by_class, (groups, alike)
+
+
+def _total(splits: Mapping[str, Mapping[str, int]]) -> int:
+    return sum(sum(classes.values()) for classes in splits.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +195,9 @@ class _Image:
     """What the findings need of an image."""
 
     group: bytes
+    """Of images that no split may separate."""
+    alike: bytes
+    """Of its near-duplicates."""
     copy: Copy
     side: int
     """Shorter side in pixels."""
@@ -168,22 +207,21 @@ class _Image:
 
 def _describe(record: bytes, split: str, image_size: int) -> _Image:
     features = tf.train.Example.FromString(record).features.feature
-    label, source, image_id, group = (
+    label, source, image_id, group, alike = (
         features[key].bytes_list.value[0]
         for key in (
             example_features.LABEL,
             example_features.SOURCE,
             example_features.IMAGE_ID,
             example_features.SPLIT_GROUP,
+            example_features.DUPLICATE_GROUP,
         )
     )
-    width, height = (
-        features[key].int64_list.value[0] for key in (example_features.WIDTH, example_features.HEIGHT)
-    )
+    width, height = (features[key].int64_list.value[0] for key in (example_features.WIDTH, example_features.HEIGHT))
     facts = PictureFacts(**{field.name: features[field.name].float_list.value[0] for field in fields(PictureFacts)})
     copy = Copy(split, label.decode("utf-8"), os.fsdecode(source), image_id.decode())
     flaws = tuple(picture_findings.flaws(facts, width, height, image_size))
-    return _Image(group, copy, min(width, height), flaws)
+    return _Image(group, alike, copy, min(width, height), flaws)
 
 
 def _flaws(image: _Image) -> Iterator[tuple[str, tuple[float, bytes]]]:
@@ -207,8 +245,11 @@ def _duplicate_findings(group: tuple[bytes, Iterable[Copy]], one_only: bool) -> 
         yield json.dumps(asdict(finding))
 
 
-def _number(ingest: dict[str, Any]) -> int:
-    return sum(sum(counts.values()) for counts in ingest["splits"].values())
+def _group_findings(group: tuple[bytes, Iterable[tuple[bytes, Copy]]]) -> Iterator[str]:
+    listed = list(group[1])
+    if len({alike for alike, _ in listed}) > 1:  # near-duplicates alone are found as such
+        for finding in torn_group(copy for _, copy in listed):
+            yield json.dumps(asdict(finding))
 
 
 def _as_json(value: int | list[bytes]) -> str:

@@ -27,6 +27,7 @@ from edgetune.components.image_example_gen.executor import LIBRARIES, Executor
 from edgetune.modules.contracts.example_features import SPLIT_GROUP
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
+from edgetune.modules.data.groups import list_columns
 from edgetune.modules.data.sources import Source
 from edgetune.modules.settings.run import DataSettings
 
@@ -42,6 +43,7 @@ class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
         COLUMNS_KEY: ExecutionParameter(type=str),
         "image_feature": ExecutionParameter(type=str),
         "label_feature": ExecutionParameter(type=str),
+        "group": ExecutionParameter(type=str),
         "max_rejected": ExecutionParameter(type=float),
         "max_pixels": ExecutionParameter(type=int),
         "verify_images": ExecutionParameter(type=int),
@@ -92,9 +94,9 @@ class ImageExampleGen(FileBasedExampleGen):
 
         Args:
             source: The result of `modules.data.sources.discover`; None if the component is to call it at run time.
-            settings: `splits` (if the source lacks some), `columns`, `image_feature`, `label_feature`, `max_rejected`,
-                `max_pixels`, `verify_images`, `max_list_bytes`, `max_records`, `max_unpack_ratio`, `on_duplicates` and
-                `duplicate_distance` are used; without a source, also `path`, `tfrecord_pattern` and
+            settings: `splits` (if the source lacks some), `columns`, `group`, `image_feature`, `label_feature`,
+                `max_rejected`, `max_pixels`, `verify_images`, `max_list_bytes`, `max_records`, `max_unpack_ratio`,
+                `on_duplicates` and `duplicate_distance` are used; without a source, also `path`, `tfrecord_pattern` and
                 `min_examples_per_class`.
             split_memory: Folder in which runs of the pipeline remember the split of each image; empty for none.
         """
@@ -112,7 +114,8 @@ class ImageExampleGen(FileBasedExampleGen):
             output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
             source_kind=source.kind if source else DEFERRED,
             **({} if source else deferred),
-            columns=json.dumps(settings.columns.given),
+            columns=json.dumps(list_columns(settings)),
+            group=settings.group or "",
             image_feature=settings.image_feature,
             label_feature=settings.label_feature,
             max_rejected=settings.max_rejected,

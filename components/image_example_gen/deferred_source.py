@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_component_specs as keys
 from tfx.utils import proto_utils
 
+from edgetune.modules.data.columns import GROUP
 from edgetune.modules.data.digits import EMBEDDED, write_digits
 from edgetune.modules.data.sources import Source, discover
 from edgetune.modules.settings.data import Columns
@@ -26,7 +28,7 @@ DEFERRED = "later"
 """Value of the property `source_kind` if the source is discovered at run time."""
 KIND_KEY, PATTERN_KEY, SMALLEST_KEY = "source_kind", "tfrecord_pattern", "min_examples_per_class"
 COLUMNS_KEY = "columns"
-"""The setting `data.columns`, as JSON."""
+"""The settings `data.columns` and `data.group`, if it names a column, as JSON."""
 BOUNDS_KEYS = ("max_list_bytes", "max_records", "max_unpack_ratio")
 """Settings that bound what is read of lists and TFRecord files."""
 
@@ -45,10 +47,13 @@ def resolve_source(exec_properties: dict[str, Any]) -> None:
             path=_write_digits() if path == EMBEDDED else path,
             tfrecord_pattern=exec_properties[PATTERN_KEY],
             min_examples_per_class=exec_properties[SMALLEST_KEY],
-            columns=Columns(**json.loads(exec_properties[COLUMNS_KEY])),
+            columns=Columns(**_without_group(json.loads(exec_properties[COLUMNS_KEY]))),
+            group=exec_properties["group"] or None,
             **{name: exec_properties[name] for name in BOUNDS_KEYS},
         )
     )
+    for note in source.notes:
+        logging.info("data: %s", note)
     exec_properties[KIND_KEY] = source.kind
     exec_properties[keys.INPUT_BASE_KEY] = source.base
     exec_properties[keys.INPUT_CONFIG_KEY] = proto_utils.proto_to_json(input_config(source))
@@ -61,6 +66,10 @@ def resolve_source(exec_properties: dict[str, Any]) -> None:
     else:
         output.ClearField("split_config")
     exec_properties[keys.OUTPUT_CONFIG_KEY] = proto_utils.proto_to_json(output)
+
+
+def _without_group(columns: dict[str, str]) -> dict[str, str]:
+    return {role: name for role, name in columns.items() if role != GROUP}
 
 
 def list_options(exec_properties: dict[str, Any]) -> tuple[int, int, dict[str, str]]:

@@ -15,20 +15,21 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from edgetune.components.common.lineage import stamp
-from edgetune.components.common.names import EXAMPLES_KEY, INGEST_DIGEST, REPORT_KEY, SOURCE_FILE
+from edgetune.components.common.names import DATA_BASE, EXAMPLES_KEY, INGEST_DIGEST, REPORT_KEY, SOURCE_FILE
 from edgetune.components.common.outputs import empty
 from edgetune.components.common.record_writer import WriteRecords, record_shards, uncompressed
-from edgetune.components.image_example_gen import grouping, ingest_report, split_memory, staging
+from edgetune.components.image_example_gen import grouping, ingest_report, named_groups, split_memory, staging
 from edgetune.components.image_example_gen.deferred_source import list_options, resolve_source
 from edgetune.components.image_example_gen.raw_example import ACCEPTED, REJECTED, RecordFeatures
 from edgetune.components.image_example_gen.read_images import ReadFolders, ReadManifest, ReadRecords
 from edgetune.components.image_example_gen.row_kinds import LEFT_OUT, other_rows
 from edgetune.components.image_example_gen.split_counts import SplitCounts
 from edgetune.modules.contracts.example_features import SPLITS
-from edgetune.modules.core import bounds
+from edgetune.modules.core import bounds, progress
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.worker_progress import SharedCount, counting
 from edgetune.modules.data.findings import UnusableFiles
+from edgetune.modules.data.groups import check_kind, is_pattern
 from edgetune.modules.data.tfrecords import Bounds
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.storage import filesystem
@@ -90,6 +91,8 @@ class Executor(BaseBeamExecutor):
         if remembered:
             split_memory.commit(exec_properties["split_memory"], remembered)
         examples.set_string_custom_property("data_digest", ingest.data_digest)
+        examples.set_string_custom_property(DATA_BASE, _source(exec_properties)["base"])
+        progress.report(f"{ingest.files:,} files read")  # the counter of the workers reports hundreds
         for name in ("accepted", "rejected"):
             report.set_int_custom_property(name, getattr(ingest, name))
         report.set_string_custom_property(INGEST_DIGEST, ingest_report.digest(report.uri))
@@ -109,7 +112,11 @@ class Executor(BaseBeamExecutor):
             for split, pattern in _inputs(exec_properties).items():
                 prefix, given = ingest_report.images_prefix(uri, split), split if split in SPLITS else ""
                 read = pipeline | f"Input[{split}]" >> _read(exec_properties, pattern, seen)
-                facts.append(read[ACCEPTED] | f"Stage[{split}]" >> beam.ParDo(staging.StageImages(prefix, given)))
+                accepted = read[ACCEPTED]
+                if exec_properties["group"]:
+                    accepted, without = _with_groups(accepted, exec_properties, split, pattern)
+                    rejected += without
+                facts.append(accepted | f"Stage[{split}]" >> beam.ParDo(staging.StageImages(prefix, given)))
                 rejected.append(read[REJECTED])
             if exec_properties["source_kind"] == "images":
                 patterns = list(_inputs(exec_properties).values())
@@ -120,7 +127,9 @@ class Executor(BaseBeamExecutor):
             grouped = {
                 "facts": facts | "Facts" >> beam.Flatten(),
                 "memory": memory,
-            } | "Group" >> grouping.GroupDuplicates(exec_properties["duplicate_distance"], shares, drop)
+            } | "Group" >> grouping.GroupDuplicates(
+                exec_properties["duplicate_distance"], shares, drop, bool(exec_properties["group"])
+            )
             assigned, left_out = grouped[grouping.ASSIGNED], grouped[grouping.LEFT_OUT]
             (
                 [*rejected, left_out | "Row" >> beam.Map(_left_out_row)]
@@ -128,6 +137,9 @@ class Executor(BaseBeamExecutor):
                 | "AsJson" >> beam.Map(json.dumps)
                 | "WriteRejected" >> beam.io.WriteToText(ingest_report.rejected_prefix(uri), skip_if_empty=True)
             )
+            if exec_properties["group"]:
+                size = assigned | "LargestGroup" >> beam.ptransform_fn(named_groups.largest)()
+                size | "WriteLargest" >> beam.Map(_write_largest, uri)
             images = (assigned, left_out) | "Unstage" >> staging.UnstageImages(SPLITS)
             (
                 [images[split] | f"Of[{split}]" >> beam.WithKeys(split) for split in SPLITS]
@@ -198,9 +210,30 @@ def _read(
     elif exec_properties["source_kind"] == "manifest":
         read = ReadManifest(base, options, seen, list_options(exec_properties))
     else:
-        features = RecordFeatures(exec_properties["image_feature"], exec_properties["label_feature"])
+        group = exec_properties["group"]
+        names = exec_properties["image_feature"], exec_properties["label_feature"]
+        features = RecordFeatures(*names, group="" if is_pattern(group) else group)
         read = ReadRecords(base, options, seen, features, most)
     return pipeline | "Pattern" >> beam.Create([f"{base}/{pattern}"]) | "Read" >> read
+
+
+def _with_groups(
+    accepted: beam.PCollection, exec_properties: dict[str, Any], split: str, pattern: str
+) -> tuple[beam.PCollection, list[beam.PCollection]]:
+    """Return accepted images with their groups, and rows about those without one; records have theirs already."""
+    group, kind = exec_properties["group"], exec_properties["source_kind"]
+    if is_pattern(group):
+        found = accepted | f"Groups[{split}]" >> named_groups.ByPath(group)
+        return found[ACCEPTED], [found[REJECTED]]
+    check_kind(group, kind)
+    if kind == "manifest":
+        path = f"{exec_properties['input_base']}/{pattern.rpartition('#')[0]}"
+        accepted = accepted | f"Groups[{split}]" >> beam.ParDo(named_groups.ByList(path, list_options(exec_properties)))
+    return accepted, []
+
+
+def _write_largest(largest: tuple[int, str], uri: str) -> None:
+    filesystem.write(ingest_report.largest_path(uri), json.dumps(largest).encode())
 
 
 def _left_out_row(left: grouping.LeftOut) -> dict[str, Any]:

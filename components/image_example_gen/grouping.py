@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
@@ -21,7 +21,7 @@ from apache_beam.pvalue import AsDict
 
 from edgetune.components.image_example_gen.near_duplicates import File, Item, NearDuplicates
 from edgetune.modules.data import near_duplicates, splits
-from edgetune.modules.data.near_duplicates import Member
+from edgetune.modules.data.near_duplicates import Edge, Image, Member
 
 GROUPS_TOGETHER = 100_000
 """Approximate number of groups of one class that one process assigns to splits: 20 MB. Each such part of a class is
@@ -40,6 +40,8 @@ class AssignedImage:
     """Of the files without a split of their own; empty if there are none."""
     files: tuple[File, ...] = ()
     """All files with these pixels, including those left out."""
+    alike: bytes = b""
+    """Group of its near-duplicates, which is the whole `group` or a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class LeftOut:
 
 
 ASSIGNED, LEFT_OUT = "assigned", "left_out"
+_OF_GROUP = "in a group", "group"
 
 
 class GroupDuplicates(beam.PTransform):
@@ -61,11 +64,13 @@ class GroupDuplicates(beam.PTransform):
         shares: Relative sizes of the splits to make, between which the files without one are divided; None if all
             files have one. A group may then have files with a split and others, and is reported as leakage.
         drop: Whether to keep only one of several copies.
+        named: Whether files have groups of their own (`data.group`), which no split separates either. Near-duplicates
+            connect them. The edges in one process are then as many as there are images.
     """
 
-    def __init__(self, distance: int, shares: Mapping[str, int] | None, drop: bool) -> None:
+    def __init__(self, distance: int, shares: Mapping[str, int] | None, drop: bool, named: bool = False) -> None:
         super().__init__()
-        self._distance, self._shares, self._drop = distance, shares, drop
+        self._distance, self._shares, self._drop, self._named = distance, shares, drop, named
 
     def expand(self, input_or_inputs: dict[str, beam.PCollection]) -> dict[str, beam.PCollection]:
         items = (
@@ -73,14 +78,21 @@ class GroupDuplicates(beam.PTransform):
             | "ByPixels" >> beam.CoGroupByKey()
             | "Item" >> beam.FlatMap(_item, tuple(self._shares or ()))
         )
-        members: list[beam.PCollection] = []
-        if self._distance:
-            edges = items | "Edges" >> NearDuplicates(self._distance)
-            members = [edges | "Groups" >> beam.FlatMapTuple(lambda _, found: near_duplicates.groups(found))]
-        keyed = items | "ById" >> beam.Map(lambda item: (item.id, item))
-        inputs = {"item": keyed}
-        if members:
-            inputs["member"] = members[0] | "MemberById" >> beam.Map(lambda member: (member.id, member))
+        edges = [items | "Edges" >> NearDuplicates(self._distance)] if self._distance else []
+        inputs = {"item": items | "ById" >> beam.Map(lambda item: (item.id, item))}
+        if edges:
+            inputs["alike"] = edges[0] | "Groups" >> beam.FlatMapTuple(_members)
+        if self._named:
+            of_names = items | "OfNames" >> beam.FlatMap(_named) | "ByName" >> beam.GroupByKey()
+            all_edges = [*(found | "Near" >> beam.FlatMapTuple(lambda _, near: near) for found in edges)]
+            all_edges.append(of_names | "Star" >> beam.FlatMapTuple(_star))
+            inputs["together"] = (
+                all_edges
+                | "Both" >> beam.Flatten()
+                | "Together" >> beam.WithKeys(None)
+                | "AllEdges" >> beam.GroupByKey()
+                | "AllGroups" >> beam.FlatMapTuple(_members)
+            )
         grouped = (
             inputs
             | "Join" >> beam.CoGroupByKey()
@@ -92,7 +104,7 @@ class GroupDuplicates(beam.PTransform):
             left_out.append(whole | "Copies" >> beam.FlatMapTuple(_extra_copies))
         if self._shares is None:
             assigned = whole | "Given" >> beam.FlatMapTuple(
-                lambda group, found: [AssignedImage(item.id, group, "", item.files) for item in found]
+                lambda group, found: [AssignedImage(item.id, group, "", item.files, item.alike) for item in found]
             )
         else:
             assigned = whole | "Split" >> _Split(self._shares, self._drop)
@@ -112,31 +124,51 @@ def _item(element: tuple[bytes, dict[str, Iterable[Any]]], made: Sequence[str]) 
         yield Item(identifier, files, facts[0][1], remembered if remembered in made else "")
 
 
+def _members(key: None, edges: Iterable[Edge]) -> Iterator[tuple[bytes, Member]]:
+    del key
+    yield from ((member.id, member) for member in near_duplicates.groups(edges))
+
+
+def _named(item: Item) -> Iterator[tuple[str, Image]]:
+    """Yield the image under each group that `data.group` gives its files."""
+    yield from ((name, Image(item.id, item.split)) for name in sorted({file.group for file in item.files}))
+
+
+def _star(name: str, images: Iterable[Image]) -> Iterator[Edge]:
+    """Yield edges that connect all images of a name: old ones among each other, so that they stay connected alone."""
+    del name
+    first, *others = sorted(images, key=lambda image: (not image.split, image.id))
+    yield from (Edge(first, other) for other in others)
+
+
 class _KeyByGroup(beam.DoFn):
     """Key each item by its group, and leave out the files of torn images."""
 
     def process(self, element: tuple[bytes, dict[str, Iterable[Any]]]) -> Iterator[Any]:
         identifier, found = element
         [item] = found["item"]
-        member: Member | None = next(iter(found.get("member", ())), None)
-        if member is not None and member.conflicting:
+        alike: Member | None = next(iter(found.get("alike", ())), None)
+        together: Member | None = next(iter(found.get("together", ())), None) if "together" in found else alike
+        if together is not None and together.conflicting:
+            what, key = ("a near-duplicate", "duplicate_distance") if alike and alike.conflicting else _OF_GROUP
             reason = (
-                "a near-duplicate of images that earlier runs put into different splits, so it would leak from one "
-                "split to the other (data.duplicate_distance)"
+                f"{what} of images that earlier runs put into different splits, so it would leak from one "
+                f"split to the other (data.{key})"
             )
             for file in item.files:
                 yield beam.pvalue.TaggedOutput(LEFT_OUT, LeftOut(file, reason))
         else:
-            yield (member.group if member else identifier), item
+            kept = replace(item, alike=alike.group if alike and not alike.conflicting else identifier)
+            yield (together.group if together else identifier), kept
 
 
 def _extra_copies(group: bytes, items: Iterable[Item]) -> Iterator[LeftOut]:
-    """Yield all but one of the files of a group, for each label in it, since the right label is unknown here."""
+    """Yield all but one of near-duplicates, for each label that they have, since the right label is unknown here."""
     del group
-    by_label: dict[str, list[tuple[Item, File]]] = defaultdict(list)
+    by_label: dict[tuple[bytes, str], list[tuple[Item, File]]] = defaultdict(list)
     for item in items:
         for file in item.files:
-            by_label[file.label].append((item, file))
+            by_label[item.alike, file.label].append((item, file))
     for copies in by_label.values():
         # Files of earlier runs are kept first, so that adding a copy whose name sorts before them replaces nothing.
         copies.sort(key=lambda copy: (_ORDER[copy[1].split], not copy[0].split, copy[1].source))
@@ -179,7 +211,8 @@ def _summary(group: bytes, items: Iterable[Item], drop: bool) -> Iterator[tuple[
     if not labels:
         return
     label = min(labels, key=lambda name: (-labels[name], name))
-    size = len(labels) if drop else sum(labels.values())
+    kept = {(item.alike, file.label) for item in listed for file in item.files if not file.split}
+    size = len(kept) if drop else sum(labels.values())
     yield label, splits.SplitGroup(group, size, next((item.split for item in listed if item.split), ""))
 
 
@@ -195,4 +228,4 @@ def _assign_images(group: bytes, found: dict[str, Iterable[Any]]) -> Iterator[As
     [items], split = found["items"], next(iter(found["split"]), "")
     for item in items:
         # An image that had a split keeps it, even if its group has two: see `modules.data.near_duplicates.groups`.
-        yield AssignedImage(item.id, group, item.split or split, item.files)
+        yield AssignedImage(item.id, group, item.split or split, item.files, item.alike)

@@ -25,6 +25,7 @@ from edgetune.components.image_example_gen.split_counts import SplitCounts
 from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.untrusted_text import as_cell, is_printable, of_cell, printable
+from edgetune.modules.data.groups import UNMATCHED, check_largest
 from edgetune.modules.data.splits import deviations
 from edgetune.modules.storage import filesystem
 
@@ -56,6 +57,8 @@ class Ingest:
     """Their number by ending, or that they are hidden."""
     deviations: Mapping[str, Mapping[str, tuple[int, float]]] = field(default_factory=dict)
     """Actual and expected number of images, by split and class, if they differ by more than one image."""
+    largest_group: tuple[int, str] | None = None
+    """Number of images in the largest group of `data.group`, and one of its files; None if it is not set."""
     reading: Mapping[str, Any] = field(default_factory=dict)
     """Read options `max_pixels`, `max_side` and `background`, named as the settings; empty if not recorded."""
 
@@ -68,6 +71,11 @@ def create_parts_folder(report_uri: str) -> None:
 def counts_path(report_uri: str, split: str) -> str:
     """Return the path for the counts of a split."""
     return f"{report_uri}/parts/counts-{split}.json"
+
+
+def largest_path(report_uri: str) -> str:
+    """Return the path for the size of the largest group of `data.group`."""
+    return f"{report_uri}/parts/largest-group.json"
 
 
 def rejected_prefix(report_uri: str) -> str:
@@ -91,6 +99,7 @@ def assemble(
         reading: Read options to record.
     """
     counts = {split: _counts(counts_path(report_uri, split)) for split in SPLITS}
+    largest = largest_path(report_uri)
     rejected: list[dict[str, Any]] = []
     for path in tf.io.gfile.glob(f"{rejected_prefix(report_uri)}*"):
         rejected += [json.loads(line) for line in _read(path).splitlines()]
@@ -115,6 +124,7 @@ def assemble(
         not_images=others.total(),
         not_images_by_kind=dict(sorted(others.items())),
         deviations=deviations(splits, shares) if shares else {},
+        largest_group=tuple(json.loads(filesystem.read(largest))) if filesystem.exists(largest) else None,
         reading=dict(reading or {}),
     )
     with tf.io.gfile.GFile(f"{report_uri}/{REJECTED_FILE}", "wb") as file:
@@ -165,8 +175,8 @@ def check(ingest: Ingest, max_rejected: float) -> None:
 
     Raises:
         DataError: A TFRecord file is damaged; no file is usable; more than `max_rejected` of the files are not usable;
-            a class has no usable file; a class is missing from a split; or a class name does not fit into one line of
-            text.
+            a class has no usable file; a class is missing from a split; a class name does not fit into one line of
+            text; or `data.group` matches nothing, or puts more than half of the images into one group.
     """
     if ingest.damaged:
         path, reason = ingest.damaged[0]
@@ -175,6 +185,16 @@ def check(ingest: Ingest, max_rejected: float) -> None:
             f"{printable(path)}: {printable(reason)}{more}",
             "write or copy the file again, or remove it; the number of images that it has lost is unknown",
         )
+    reasons = [reason for _, reason in ingest.first_rejected]
+    if not ingest.accepted and reasons and all(reason.startswith(UNMATCHED) for reason in reasons):
+        path, reason = ingest.first_rejected[0]
+        raise DataError(
+            f"data.group matches the path of no image, such as {printable(path)}: {printable(reason)}",
+            "correct the regular expression; it is searched for in the path below data.path",
+        )
+    if ingest.largest_group:
+        size, file = ingest.largest_group
+        check_largest(size, ingest.accepted, printable(file))
     unusable, files = ingest.rejected - ingest.left_out, ingest.files - ingest.not_images
     share = unusable / max(files, 1)
     if share > max_rejected or not ingest.accepted:

@@ -37,6 +37,8 @@ class File:
     """Path of the staging file with its image."""
     row: int = 0
     """Index of the image in the staging file."""
+    group: str = ""
+    """Of images that no split may separate; empty if `data.group` is not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Item:
     signature: bytes
     split: str
     """Split from an earlier run; empty for a new image."""
+    alike: bytes = b""
+    """Group of its near-duplicates, once that is known."""
 
 
 class NearDuplicates(beam.PTransform):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import tensorflow as tf
 from apache_beam.pvalue import TaggedOutput
@@ -22,6 +22,8 @@ class RecordFeatures:
     label: str
     classes: tuple[str, ...] = ()
     """Class names of numeric labels; empty if the numbers themselves are the names."""
+    group: str = ""
+    """Name of the feature that `data.group` names; empty if it names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class RawExample:
     label: str
     signature: bytes
     """Perceptual hash for finding near-duplicates; not part of the example."""
+    group: str = ""
+    """Of images that no split may separate (`data.group`); not part of the example."""
 
 
 def from_image(content: bytes, label: str, source: str, options: Reading) -> TaggedOutput:
@@ -79,9 +83,23 @@ def from_record(record: bytes, source: str, features: RecordFeatures, options: R
     """
     try:
         content, label = image_and_label(record, features)
+        group = _text_of(record, features.group) if features.group else ""
     except Unusable as error:
         return rejected(source, str(error))
-    return from_image(content, label, source, options)
+    made = from_image(content, label, source, options)
+    return TaggedOutput(ACCEPTED, replace(made.value, group=group)) if made.tag == ACCEPTED else made
+
+
+def _text_of(record: bytes, name: str) -> str:
+    """Return the value of a feature of text or an integer."""
+    try:
+        value = _only(tf.train.Example.FromString(record).features.feature, name, "data.group")
+        text = value.decode() if isinstance(value, bytes) else str(value)
+    except UnicodeDecodeError as error:
+        raise Unusable(f"the feature {name} is not UTF-8 (data.group)") from error
+    if not text.strip():
+        raise Unusable(f"the feature {name} is empty (data.group)")
+    return text.strip()
 
 
 def image_and_label(record: bytes, features: RecordFeatures) -> tuple[bytes, str]:
@@ -114,14 +132,16 @@ def image_and_label(record: bytes, features: RecordFeatures) -> tuple[bytes, str
     return content, features.classes[label] if features.classes else str(label)
 
 
-def _only(features: dict[str, tf.train.Feature], name: str) -> bytes | int:
-    """Return the single value of a feature of bytes or integers."""
+def _only(
+    features: dict[str, tf.train.Feature], name: str, keys: str = "data.image_feature, data.label_feature"
+) -> bytes | int:
+    """Return the single value of a feature of bytes or integers; `keys` are the settings that name it."""
     feature = features[name] if name in features else tf.train.Feature()
     values = [*feature.bytes_list.value, *feature.int64_list.value]
     if len(values) != 1:
         raise Unusable(
             f"the feature {name} has {len(values)} values of bytes or integers instead of one "
-            f"(data.image_feature, data.label_feature; the record has {', '.join(sorted(features)) or 'no features'})"
+            f"({keys}; the record has {', '.join(sorted(features)) or 'no features'})"
         )
     return values[0]
 

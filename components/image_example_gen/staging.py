@@ -37,6 +37,8 @@ class Target:
     split: str
     """Empty if the image is left out."""
     group: bytes = b""
+    alike: bytes = b""
+    """Group of its near-duplicates."""
 
 
 class StageImages(beam.DoFn):
@@ -59,7 +61,7 @@ class StageImages(beam.DoFn):
             self._path = f"{self._prefix}-{uuid.uuid4().hex}"
             self._file = tf.io.TFRecordWriter(self._path)
         self._file.write(element.example)
-        file = File(element.source, element.label, self._split, self._path, len(self._waiting))
+        file = File(element.source, element.label, self._split, self._path, len(self._waiting), element.group)
         self._waiting.append((bytes.fromhex(element.image_id), (file, element.signature)))
         if len(self._waiting) == IMAGES_IN_A_FILE:
             yield from self._close()
@@ -100,7 +102,7 @@ class UnstageImages(beam.PTransform):
 
 def _targets(image: AssignedImage) -> Iterator[tuple[str, Target]]:
     for file in image.files:
-        yield file.staged, Target(file.row, file.split or image.split, image.group)
+        yield file.staged, Target(file.row, file.split or image.split, image.group, image.alike)
 
 
 def _unstage(path: str, found: dict[str, Iterable]) -> Iterator[TaggedOutput]:
@@ -113,7 +115,9 @@ def _unstage(path: str, found: dict[str, Iterable]) -> Iterator[TaggedOutput]:
         target, staged = targets[row], row + 1
         if target.split:
             example = tf.train.Example.FromString(record)
-            example.features.feature[example_features.SPLIT_GROUP].bytes_list.value.append(target.group.hex().encode())
+            groups = {example_features.SPLIT_GROUP: target.group, example_features.DUPLICATE_GROUP: target.alike}
+            for name, group in groups.items():
+                example.features.feature[name].bytes_list.value.append(group.hex().encode())
             yield TaggedOutput(target.split, example)
     if staged != len(targets):
         raise RuntimeError(f"{path}: {len(targets)} images have a target split, but the file holds {staged}")

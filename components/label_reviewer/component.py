@@ -22,7 +22,6 @@ from edgetune.modules.models.weights import weights_digest
 from edgetune.modules.settings.run import DataSettings, ModelSettings, flatten
 
 _UNUSED = f"{MODEL_PREFIX}head"
-_OF_LABELS = ("label_errors", "outliers")
 
 
 class LabelReviewerSpec(ComponentSpec):
@@ -102,15 +101,14 @@ class LabelReviewer(base_component.BaseComponent):
             WeightsError: The weights file is missing.
         """
         of_model = flatten(model.model_copy(update={"weights": portable(model.weights)}), MODEL_PREFIX)
-        allow = [entry for entry in sorted(data.allow) if entry.partition(":")[0] in _OF_LABELS]
         super().__init__(
             spec=LabelReviewerSpec(
                 **{name: value for name, value in of_model.items() if not name.startswith(_UNUSED)},
                 **{SEED: seed if model.weights == "none" else 0},  # so that another seed does not run it again
                 max_label_errors=data.max_label_errors,
-                allow=json.dumps(allow),
+                allow=json.dumps(sorted(data.allow)),
                 # Empty unless something is allowed, so that the user name does not change the cache key.
-                allowed_by=getpass.getuser() if allow else "",
+                allowed_by=getpass.getuser() if data.allow else "",
                 max_pixels=data.max_pixels,
                 max_side=data.max_side or 0,
                 background=f"#{bytes(data.background).hex()}",

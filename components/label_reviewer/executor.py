@@ -93,18 +93,16 @@ def _findings(
     probabilities = label_errors.out_of_fold(features.pooled, features.label, features.group, len(labels))
     wrong = label_errors.suspects(probabilities, features.label)
     strange = label_errors.outliers(features.pooled)
-    shown = [one.row for one in [*wrong[: label_findings.MOST_PICTURES], *strange[: label_findings.MOST_PICTURES]]]
-    rows = set(shown)
+    most = label_findings.MOST_PICTURES
+    rows = {one.row for one in wrong[:most]} | {one.row for one in strange[:most]}
     seen = thumbnails(examples, lambda row, _: row in rows) if rows else {}
 
     def picture(row: int, score: float, looks_like: str = "") -> Picture:
         return Picture(seen[row].file, seen[row].jpeg, seen[row].label, looks_like, score)
 
-    suspects = [picture(one.row, one.score, labels[one.looks_like]) for one in wrong if one.row in rows]
-    others = [picture(one.row, one.score) for one in strange if one.row in rows]
+    suspects = [picture(one.row, one.score, labels[one.looks_like]) for one in wrong[:most]]
+    others = [picture(one.row, one.score) for one in strange[:most]]
     judged = int((~np.isnan(probabilities).any(axis=1)).sum())
     agreed = label_errors.accuracy(probabilities, features.label)
-    of_labels = label_findings.label_errors(
-        suspects[: label_findings.MOST_PICTURES], len(wrong), judged, agreed, max_share
-    )
-    return of_labels + label_findings.outliers(others[: label_findings.MOST_PICTURES], len(strange)), len(wrong)
+    found = label_findings.label_errors(suspects, len(wrong), judged, agreed, max_share)
+    return found + label_findings.outliers(others, len(strange)), len(wrong)

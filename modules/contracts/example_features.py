@@ -2,9 +2,9 @@
 
 There are two kinds of examples:
 
-    raw          image bytes (JPEG or PNG) · label bytes (class name) · source · image_id · split_group, and values for
-                 statistics: width · height · aspect · bytes · red · green · blue · contrast · sharpness · brightest ·
-                 darkest · grey_below
+    raw          image bytes (JPEG or PNG) · label bytes (class name) · source · image_id · split_group ·
+                 duplicate_group, and values for statistics: width · height · aspect · bytes · red · green · blue ·
+                 contrast · sharpness · brightest · darkest · grey_below
     transformed  image bytes (pixels, as `modules.examples.pixel_packing` packs them) · label_index int64
                  (index into labels.txt)
 
@@ -14,7 +14,8 @@ The transformed label has its own name: if it were `label` too, TFMA would slice
 from __future__ import annotations
 
 IMAGE, LABEL, LABEL_INDEX = "image", "label", "label_index"
-SOURCE, IMAGE_ID, SPLIT_GROUP = "source", "image_id", "split_group"
+SOURCE, IMAGE_ID, SPLIT_GROUP, DUPLICATE_GROUP = "source", "image_id", "split_group", "duplicate_group"
+"""File; digest of the pixels; smallest digest of the images that no split may separate, and of the near-duplicates."""
 WIDTH, HEIGHT, BYTES = "width", "height", "bytes"
 ASPECT, RED, GREEN, BLUE = "aspect", "red", "green", "blue"
 """Width divided by height; means of the channels, 0..255."""

@@ -19,7 +19,10 @@ from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.digests import DataDigest
 from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
-IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
+IGNORED = (
+    *("__MACOSX", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "System Volume Information", "lost+found"),
+    "@eaDir",  # thumbnails of a Synology
+)
 MAX_DEPTH = 16
 """Folders inside a class folder; links to folders inside it are not followed, and so cannot lead in a circle."""
 _READ = (
@@ -112,13 +115,21 @@ def _others(base: str, inside: str, parents: Collection[str]) -> Iterator[Other]
         if not is_folder:
             yield _other(path, inside, parents, ignored(name))
         elif ignored(name):
-            yield from (Other(file, _HIDDEN) for file, _ in _walk(path))
+            yield from (Other(file, _HIDDEN) for file in _hidden(path))
         elif inside in parents:
             yield from (Other(file, _HIDDEN) for file, hidden in _walk(path) if hidden)
         elif any(parent == below or parent.startswith(f"{below}/") for parent in parents):
             yield from _others(base, below, parents)
         else:
             yield from (_other(file, below, parents, hidden) for file, hidden in _walk(path))
+
+
+def _hidden(folder: str) -> Iterator[str]:
+    """Yield the files of a hidden folder; the folder itself if it may not be read, which is no concern of a user's."""
+    try:
+        yield from (path for path, _ in _walk(folder))
+    except PermissionError:
+        yield folder
 
 
 def _other(path: str, folder: str, parents: Collection[str], hidden: bool) -> Other:

@@ -10,6 +10,8 @@ from edgetune.modules.data.class_folders import IMAGE_ENDINGS, ending
 
 PATH, LABEL, SPLIT = "path", "label", "split"
 ROLES = (PATH, LABEL, SPLIT)
+GROUP = "group"
+"""Role of the column that `data.group` names; no column has it by its own name."""
 _NAMES = {
     PATH: (
         *("file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "imagepath", "image_name"),
@@ -27,11 +29,11 @@ def candidates(names: Iterable[str], given: Mapping[str, str]) -> dict[str, list
 
     Args:
         names: Of all columns.
-        given: Column by role, `data.columns`; empty for none.
+        given: Column by role, `data.columns` and `data.group`; empty for none.
     """
     named = list(names)
     found = {}
-    for role in ROLES:
+    for role in (*ROLES, *({GROUP} & set(given))):
         if role in given:
             found[role] = [name for name in named if name == given[role]]
             continue
@@ -50,9 +52,9 @@ def roles(names: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
     chosen = {}
     for role, found in candidates(names, given).items():
         if (wanted := given.get(role)) and not found:
+            key = "data.group" if role == GROUP else f"data.columns.{role}"
             raise DataError(
-                f"has no column {wanted}, which data.columns.{role} names; it has {', '.join(names) or 'none'}",
-                f"correct data.columns.{role}",
+                f"has no column {wanted}, which {key} names; it has {', '.join(names) or 'none'}", f"correct {key}"
             )
         if len(found) > 1 and len(set(found)) == 1:
             raise DataError(f"has the column {found[0]} more than once", "keep one of them")

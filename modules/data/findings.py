@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,9 @@ from typing import Any
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.wording import counted
 
+_LOST = "statistics"
+NOTED = "near_duplicates"
+"""Name of what DatasetGate notes, and what never stops a run."""
 _MAX_FILES = 10
 _EXAMPLES = 3
 
@@ -61,15 +65,17 @@ class FindingsError(DataError):
 
     Args:
         found: All such findings, at least one.
+        allowed: `data.allow`, which `--allow` replaces.
         others: Findings of the same component that do not stop the run, for the report: TFX removes the outputs of a
             component that fails.
     """
 
     exit_code = DataError.exit_code
 
-    def __init__(self, found: Sequence[Finding], others: Sequence[Finding] = ()) -> None:
+    def __init__(self, found: Sequence[Finding], allowed: Iterable[str] = (), others: Sequence[Finding] = ()) -> None:
         remedy = found[0].remedy if len(found) == 1 else "see the remedy of each"
-        super().__init__(_sentence(found), f"{remedy}; or tolerate it with --allow {_narrowest(found[0])}")
+        them = "it" if len(found) == 1 else "all of them"
+        super().__init__(_sentence(found), f"{remedy}; or tolerate {them} with {_options(found, allowed)}")
         self.found, self.others = tuple(found), tuple(others)
 
 
@@ -196,6 +202,52 @@ def drift(feature: str, measure: str, value: float, bound: float, key: str) -> F
     return Finding("drift", cause, f"check what was added or removed; if it is intended, raise {key}", subject=feature)
 
 
+def another_data_set(found: Sequence[Finding], now: str, before: str) -> list[Finding]:
+    """Replace findings of drift by a single one if the data are in another place than before.
+
+    Args:
+        found: Findings of drift.
+        now: Folder of these data; empty if it is unknown.
+        before: Folder of the data of the last blessed model; empty if it is unknown.
+    """
+    lost = any(finding.subject == _LOST for finding in found)
+    if not found or lost or not now or not before or now == before:
+        return list(found)
+    features = ", ".join(finding.subject for finding in found)
+    return [
+        Finding(
+            "drift",
+            f"the last blessed model is of the data in {before}, and these are in {now}: they differ in {features}",
+            "if they are two data sets, give this one a name of its own, such as --set name=NAME: one name has one "
+            "series of models; if they are one that was moved, check what was added or removed",
+            subject="source",
+        )
+    ]
+
+
+def near_duplicates(groups: int, images: int, total: int, kept: str) -> list[Finding]:
+    """Note near-duplicates that are in one split and of one class; this never stops a run.
+
+    Args:
+        groups: Number of groups of at least two images that look alike.
+        images: Number of images in them.
+        total: Number of all images.
+        kept: `data.on_duplicates`.
+    """
+    if not groups:
+        return []
+    return [
+        Finding(
+            NOTED,
+            f"{images:,} of {counted(total, 'image')} are near-duplicates, in {counted(groups, 'group')}: each group "
+            "is in one split where edgetune makes the splits, and counts as often as it has images",
+            f"data.on_duplicates is {kept}; drop keeps one of each group, and data.duplicate_distance says what is "
+            "near",
+            informs=True,
+        )
+    ]
+
+
 def no_baseline(uri: str, why: str) -> Finding:
     """Report that drift cannot be measured, because the statistics of all blessed models' data are gone.
 
@@ -207,7 +259,7 @@ def no_baseline(uri: str, why: str) -> Finding:
         "drift",
         f"drift cannot be measured: the statistics of the last blessed model's data, {uri}, cannot be read: {why}",
         "restore that folder from a copy",
-        subject="statistics",
+        subject=_LOST,
     )
 
 
@@ -254,6 +306,25 @@ def same_images(copies: Iterable[Copy], one_only: bool = False) -> list[Finding]
     return found
 
 
+def torn_group(copies: Iterable[Copy]) -> list[Finding]:
+    """Report a group of `data.group` whose images are in different splits: those of the data, or of earlier runs.
+
+    Args:
+        copies: All images of the group.
+    """
+    ordered = sorted(copies, key=lambda copy: (copy.split, copy.label, copy.source))
+    splits = sorted({copy.split for copy in ordered})
+    if len(splits) < 2:
+        return []
+    files = _representative(ordered)
+    cause = f"one group of data.group is in the splits {' and '.join(splits)}: {', '.join(files[:_EXAMPLES])}"
+    remedy = (
+        "move it into one split; if an earlier run of this name made the splits before data.group was set, change name "
+        "to divide all images anew"
+    )
+    return [Finding("leakage", cause, remedy, files)]
+
+
 def _representative(copies: Sequence[Copy]) -> tuple[str, ...]:
     """Return up to `_MAX_FILES` files, beginning with the first of each label and split."""
     first = {(copy.label, copy.split): copy.source for copy in reversed(copies)}
@@ -268,9 +339,16 @@ def _totals(splits: Mapping[str, Mapping[str, int]]) -> Counter[str]:
     return totals
 
 
+def _options(found: Sequence[Finding], allowed: Iterable[str]) -> str:
+    """Return the options that allow all findings and what is allowed already: by kind if there are many."""
+    narrow = [_narrowest(finding) for finding in found]
+    names = narrow if len(narrow) <= _MAX_FILES else [finding.name for finding in found]
+    return " ".join(f"--allow {shlex.quote(name)}" for name in dict.fromkeys([*allowed, *names]))
+
+
 def _narrowest(finding: Finding) -> str:
     what = finding.subject or next(iter(finding.files), "")
-    return f"'{finding.name}:{what}'" if what else finding.name
+    return f"{finding.name}:{what}" if what else finding.name
 
 
 def _sentence(found: Sequence[Finding]) -> str:

@@ -35,7 +35,9 @@ def label_errors(
         f"{counted(number, 'label')} of {judged:,} ({share:.1%}{bound}) {'is' if number == 1 else 'are'} probably "
         f"wrong, by a classifier that did not see the image and agrees with {accuracy:.1%} of all labels"
     )
-    remedy = "look at them, and correct the labels that are wrong" + (", or raise data.max_label_errors" if stops else "")
+    remedy = "look at them, and correct the labels that are wrong" + (
+        ", or raise data.max_label_errors" if stops else ""
+    )
     files = tuple(picture.file for picture in pictures)
     return [Finding("label_errors", cause, remedy, files, informs=not stops, pictures=tuple(pictures))]
 

@@ -11,10 +11,11 @@ command, and never guessed.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.wording import counted
@@ -32,6 +33,8 @@ ALL = "all"
 """Key of the images that edgetune divides: all, or those of the train folder if it has to make eval or test."""
 MAX_PREFIX = 4
 _NAMED = 5
+_FILLERS = ("data", "dataset", "images", "img", "imgs", "seg", "set", "split")
+"""What is put before or after the name of a split: `seg_train`, `test_images`, `training_set`."""
 _SIDE = ("annotations", "checkpoints", "docs", "imagesets", "labels", "logs", "metadata", "models", "runs", "scripts")
 
 
@@ -79,7 +82,9 @@ def tree(path: str, depth: int = 0, in_link: bool = False) -> Folder:
     Raises:
         OSError: A folder cannot be listed.
     """
-    folders, others, count, images = [], [], 0, 0
+    folders: list[Folder] = []
+    others: list[str] = []
+    count = images = 0
     for name, is_folder in filesystem.entries(path):
         if ignored(name):
             continue
@@ -112,9 +117,9 @@ def find(root: Folder) -> Layout | None:
     if not with_images:
         return None
     splits = [inside for inside in with_images if split_named(inside.name)]
-    labelled = [split for split in splits if _has_classes(split)]
-    labelled = _without_one_made_up_class(labelled)
-    beside = [inside for inside in folder.folders if inside not in splits]
+    splits = [_down(split) for split in splits]
+    labelled = _without_one_made_up_class([split for split in splits if _has_classes(split)])
+    beside = [inside for inside in folder.folders if inside not in with_images or not split_named(inside.name)]
     if not labelled:
         if len(splits) > 1 and len(splits) == len(with_images):
             raise DataError(
@@ -145,6 +150,21 @@ def _descend(root: Folder) -> tuple[str, Folder, list[str]]:
     if prefix:
         notes.append(f"the class folders are in {prefix.rstrip('/')}, the only folder with images")
     return prefix, folder, notes
+
+
+def _down(split: Folder) -> Folder:
+    """Return the folder inside a split that has its class folders, as in `train/train/<class>`, named by its path."""
+    inside = split
+    for _ in range(MAX_PREFIX):
+        below = [folder for folder in inside.folders if folder.total_images]
+        if len(below) != 1 or inside.images or below[0].images or len(below[0].folders) < 2:
+            break
+        inside = replace(below[0], name=f"{inside.name}/{below[0].name}")
+    return inside
+
+
+def _split(folder: Folder) -> str | None:
+    return split_named(folder.name.partition("/")[0])
 
 
 def _has_classes(split: Folder) -> bool:
@@ -184,7 +204,7 @@ def _classes(root: Folder, folder: Folder, prefix: str, notes: list[str]) -> Lay
         notes.append(f"images in folders inside a class folder are of that class: {named}")
     aside = [inside.name for inside in folder.folders if inside.name.lower() in _SIDE and not inside.total_images]
     if aside:
-        notes.append(f"{', '.join(aside)}, without images, {'is' if len(aside) == 1 else 'are'} left out")
+        notes.append(f"left out, without images: {', '.join(aside)}")
     counts = Counter({inside.name: inside.total_images for inside in folder.folders if inside.name not in aside})
     return Layout({ALL: f"{prefix}*/*"}, {ALL: counts}, tuple(notes))
 
@@ -197,14 +217,14 @@ def _splits(
     unlabelled: Sequence[Folder],
     beside: Sequence[Folder],
 ) -> Layout:
-    found = {name: split for split in labelled if (name := split_named(split.name))}
+    found = {name: split for split in labelled if (name := _split(split))}
     if len(found) != len(labelled):
         raise DataError(
             f"{folder.path} has the splits {_names(labelled)}: one of them twice",
             "keep each of train, eval and test once",
         )
     for split in unlabelled:
-        kind = split_named(split.name)
+        kind = _split(split)
         if kind in found or kind == "train":
             raise DataError(
                 f"{split.path} has images and no class folders, beside {_names(labelled)}",
@@ -220,7 +240,7 @@ def _splits(
             f"add {folder.path}/train/<class>/*, or arrange all images as DIR/<class>/* and let edgetune split them",
         )
     if aside := [inside.name for inside in beside]:
-        notes.append(f"{', '.join(sorted(aside))} beside the splits {'is' if len(aside) == 1 else 'are'} left out")
+        notes.append(f"left out beside the splits: {', '.join(sorted(aside))}")
     missing = [split for split in SPLIT_FOLDERS if split not in found]
     if missing:
         notes.append(made_from_train(missing, found["train"].name))
@@ -237,8 +257,10 @@ def made_from_train(missing: Sequence[str], train: str) -> str:
 
 
 def split_named(name: str) -> str | None:
-    """Return the split that a folder has by its name, such as `Training`, `val` or `test2017`; None if it has none."""
-    return SPLIT_OF.get(name.lower().rstrip("0123456789"))
+    """Return the split that a folder has by its name, such as `Training`, `val2017` or `test_set`; None if of none."""
+    words = [word for word in re.split(r"[\W_\d]+", name.lower()) if word and word not in _FILLERS]
+    whole = words[0].removesuffix("set") if len(words) == 1 else ""
+    return SPLIT_OF.get(whole)
 
 
 def walk(folder: Folder) -> Iterator[Folder]:

@@ -28,13 +28,14 @@ from typing import Any
 from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data import columns as of_lists
-from edgetune.modules.data.columns import LABEL, PATH, SPLIT
+from edgetune.modules.data.columns import GROUP, LABEL, PATH, SPLIT
 from edgetune.modules.data.parquet import read_parquet
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
 _CSV, _PARQUET = (".csv", ".tsv"), (".parquet", ".pq")
 _SEPARATORS = (",", ";", "\t", "|")
+_SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _UNASSIGNED = "unassigned"
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _SAMPLE = 1000
@@ -50,6 +51,8 @@ class Entry:
     label: str
     split: str | None
     """`train`, `eval` or `test`; None if the list has no such column."""
+    group: str = ""
+    """Of images that no split may separate; empty if `data.group` names no column."""
 
 
 def is_manifest(path: str) -> bool:
@@ -71,12 +74,12 @@ def read_manifest(
         split_names: Maps each name that a split may have in the list to the split.
         max_bytes: Size of the largest list that is read into memory; the setting `data.max_list_bytes`.
         max_records: Number of lines; the setting `data.max_records`.
-        columns: Names of the columns of `path`, `label` and `split`; the setting `data.columns`.
+        columns: Names of the columns of `path`, `label` and `split`, the setting `data.columns`, and of `group`.
 
     Raises:
-        DataError: The list cannot be read, exceeds a bound, lacks a column or has it twice, or has a line without path
-            or label, with an unknown split, with a path outside the folder, or with another line's path. The error
-            names file and line.
+        DataError: The list cannot be read, exceeds a bound, lacks a column or has it twice, or has a line without path,
+            label or group, with an unknown split, with a path outside the folder, or with another line's path. The
+            error names file and line.
     """
     try:
         content = read_file(path, None, max_bytes, "a list of images (data.max_list_bytes)")
@@ -119,7 +122,7 @@ def read_manifest(
 
 def _values(where: str, row: Mapping[str, Any], found: Mapping[str, str], classes: list[str]) -> dict[str, str]:
     """Return the values of a line by role."""
-    values = {role: "" if row[name] is None else str(row[name]) for role, name in found.items()}
+    values = {role: _text(row[name]) for role, name in found.items()}
     if classes:
         named = of_lists.hot(row, classes)
         if len(named) != 1:
@@ -131,8 +134,13 @@ def _values(where: str, row: Mapping[str, Any], found: Mapping[str, str], classe
     return values
 
 
+def _text(value: Any) -> str:
+    """Return a value as text; nothing for a missing one, which among numbers is NaN, not equal to itself."""
+    return "" if value is None or value != value else str(value)
+
+
 def _entry(where: str, values: Mapping[str, str], base: str, splits: dict[str, str]) -> Entry:
-    for name in (PATH, LABEL):
+    for name in (PATH, LABEL, *({GROUP} & set(values))):
         if not values[name].strip():
             raise DataError(f"{where}: the {name} is empty", "fill it in, or remove the line")
     split = None
@@ -143,7 +151,7 @@ def _entry(where: str, values: Mapping[str, str], base: str, splits: dict[str, s
                 f"{where}: the split {named!r} is not known",
                 f"name it one of {', '.join(splits)}; if the column is not of splits, --set data.columns.split=",
             )
-    return Entry(_inside(where, values[PATH], base), values[LABEL].strip(), split)
+    return Entry(_inside(where, values[PATH], base), values[LABEL].strip(), split, values.get(GROUP, "").strip())
 
 
 def _inside(where: str, path: str, base: str) -> str:
@@ -178,7 +186,9 @@ def _csv(
     path: str, content: bytes, given: Mapping[str, str], split_names: Iterable[str]
 ) -> tuple[list[str], Iterator[_Row]]:
     text = _decoded(path, content)
-    separator = _separator(text, given)
+    if told := _SEPARATOR_LINE.match(text):  # of Excel; the empty line keeps the numbers of the others
+        text = "\n" + text[told.end() :]
+    separator = told[1] if told else _separator(text, given)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     records = _records(path, reader)
     first = next(records, ("", []))

@@ -177,6 +177,31 @@ def groups(edges: Iterable[Edge]) -> Iterator[Member]:
                 yield Member(identifier, identifier, True)
 
 
+def alike(ids: Sequence[str], signatures: Sequence[bytes], distance: int) -> np.ndarray:
+    """Return the group of near-duplicates of each of N images that fit into one process.
+
+    Args:
+        ids: Digest of the pixels of each image.
+        signatures: Of each, as `modules.images.perceptual_hash` computes them; empty for a plain image.
+        distance: Largest number of different bits, `data.duplicate_distance`; 0 for equal pixels only.
+
+    Returns:
+        int64 `[N]`: the first row of the group.
+    """
+    sets = DisjointSets()
+    first: dict[Any, int] = {}
+    for row, (identifier, signature) in enumerate(zip(ids, signatures, strict=True)):
+        for key in (identifier, signature) if distance and signature else (identifier,):
+            sets.union(first.setdefault(key, row), row)
+    rows = [first[key] for key in dict.fromkeys(signatures) if key] if distance else []
+    if rows:
+        distinct = perceptual_hash.as_array([signatures[row] for row in rows])
+        for band in range(distance + 1):
+            for left, right in near_pairs(distinct, np.zeros(len(rows), bool), distance, band).tolist():
+                sets.union(rows[left], rows[right])
+    return np.array([sets.find(row) for row in range(len(ids))], np.int64)
+
+
 class DisjointSets:
     """Union-find over hashable items, each of which is initially in a set of its own."""
 

@@ -11,8 +11,10 @@ Of splits, one of eval and test, or both, may be missing: they are made from tra
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Literal
@@ -20,6 +22,8 @@ from typing import Literal
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.wording import counted
 from edgetune.modules.data import layouts, other_forms
+from edgetune.modules.data.class_names import similar_classes
+from edgetune.modules.data.groups import check_kind, list_columns
 from edgetune.modules.data.layouts import ALL, SPLIT_FOLDERS, SPLIT_OF
 from edgetune.modules.data.manifests import is_manifest, read_manifest
 from edgetune.modules.data.record_count import count_records
@@ -30,6 +34,8 @@ from edgetune.modules.storage import filesystem as fs
 __all__ = ["ALL", "SPLIT_FOLDERS", "SPLIT_OF", "Source", "discover"]
 
 
+_TRIED = 20
+"""Number of images of a list that are looked for."""
 _OF_IMAGES = ("images", "jpegimages")
 """Names of folders of images in data sets whose labels are elsewhere."""
 
@@ -94,12 +100,13 @@ def discover(settings: DataSettings) -> Source:
     if layout is None:
         return _records(base, root, settings)
     named = set(layout.counts.get(ALL, ())) if len(layout.counts) == 1 else set()
-    if any(name.lower() in _OF_IMAGES for name in named) and (error := other_forms.of_annotations(root)):
-        raise error
+    if any(name.lower() in _OF_IMAGES for name in named) and (annotated := other_forms.of_annotations(root)):
+        raise annotated
     try:
         _check_layout(layout, base, settings)
     except DataError as error:
         raise other_forms.of_annotations(root) or error from None
+    check_kind(settings.group, "images")
     images = sum(counts.total() for counts in layout.counts.values())
     return Source("images", base, layout.patterns, images, layout.notes)
 
@@ -147,8 +154,9 @@ def _with_missing_splits(patterns: Mapping[str, str]) -> tuple[dict[str, str], t
 
 
 def _listed(path: str, settings: DataSettings) -> Source:
-    entries = read_manifest(path, SPLIT_OF, settings.max_list_bytes, settings.max_records, settings.columns.given)
+    entries = read_manifest(path, SPLIT_OF, settings.max_list_bytes, settings.max_records, list_columns(settings))
     base, _, name = path.rpartition("/")
+    _check_places([entry.path for entry in entries[:_TRIED]], path)
     counts: dict[str, Counter[str]] = {}
     for entry in entries:
         counts.setdefault(entry.split or ALL, Counter())[entry.label] += 1
@@ -172,6 +180,28 @@ def _listed(path: str, settings: DataSettings) -> Source:
     return Source("manifest", base or ".", patterns, len(entries), notes)
 
 
+def _check_places(paths: Sequence[str], path: str) -> None:
+    """Reject a list whose first images are all missing and are in a folder beside it, or have an ending more."""
+    base = path.rpartition("/")[0] or "."
+    if fs.is_remote(path) or not paths or any(os.path.lexists(f"{base}/{image}") for image in paths):
+        return
+    for kind in (".jpg", ".jpeg", ".png"):
+        if all(os.path.isfile(f"{base}/{image}{kind}") for image in paths):  # noqa: PTH113
+            raise DataError(
+                f"{path}: the file {paths[0]} does not exist, and {paths[0]}{kind} does", f"add {kind} to the paths"
+            )
+    for folder, is_folder in fs.entries(base):
+        inside = f"{base}/{folder}"
+        for kind in ("", ".jpg", ".jpeg", ".png") if is_folder else ():
+            if all(os.path.isfile(f"{inside}/{image}{kind}") for image in paths):  # noqa: PTH113
+                copy = f"cp {shlex.quote(path)} {shlex.quote(inside)}/"
+                new = shlex.quote(f"{inside}/{path.rpartition('/')[2]}")
+                raise DataError(
+                    f"{path}: the file {paths[0]} does not exist, and {folder}/{paths[0]}{kind} does",
+                    f"{copy} && edgetune run --data {new}" + (f", with {kind} added to the paths" if kind else ""),
+                )
+
+
 def _check_splits(
     counts: Mapping[str, Counter[str]], base: str, names: Mapping[str, str], settings: DataSettings
 ) -> None:
@@ -181,8 +211,9 @@ def _check_splits(
         totals.update(found)
     for split, found in counts.items():
         if missing := sorted(name for name, count in totals.items() if count and not found[name]):
+            alike = "".join(f"; {finding.cause}" for finding in similar_classes(totals))
             raise DataError(
-                f"{names[split]} lacks the classes {', '.join(missing)}, which other splits have",
+                f"{names[split]} lacks the classes {', '.join(missing)}, which other splits have{alike}",
                 "every class needs images in train, eval and test; or let edgetune split them",
             )
     _check_classes(totals, base, settings)

@@ -47,7 +47,8 @@ def class_names(base: str, label_feature: str) -> tuple[str, ...]:
     """Return the class names in the order of their numbers, or an empty tuple if the folder has no file of them.
 
     Raises:
-        DataError: The file cannot be read: not an ordinary file, a link out of the folder, not permitted, or too large.
+        DataError: The file cannot be read: not an ordinary file, a link out of the folder, not permitted, too large, or
+            not UTF-8, where replaced bytes could merge two classes.
     """
     path = labels_file(base, label_feature)
     if not filesystem.exists(path):
@@ -56,4 +57,8 @@ def class_names(base: str, label_feature: str) -> tuple[str, ...]:
         content = read_file(path, base, bounds.MAX_TEXT, "a file of class names")
     except UnreadableFile as error:
         raise DataError(f"{path}: {error}", "replace it by an ordinary file, or remove it") from error
-    return tuple(content.decode("utf-8", "replace").rstrip("\n").split("\n"))
+    try:
+        return tuple(content.decode().rstrip("\n").split("\n"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {line}: not UTF-8", "save the file of class names in UTF-8") from error

@@ -22,6 +22,7 @@ from edgetune.modules.settings.run import EvaluationSettings
 GROUPS = 3
 """Groups, by age, that the earlier models are divided into. One alone would hide a decline after a rise in its mean."""
 _NAMED = 10
+_SIZES = (50, 100, 150, 200, 300, 400, 500, 750, 1000, 1500, 2000, 3000, 5000, 10_000)
 _MORE_IMAGES = "add images, or move a larger share of them to the test split (data.splits)"
 _BETTER = "add images or train longer; the report shows what is confused with what"
 
@@ -158,7 +159,7 @@ def _share_gate(name: str, what: str, right: int, total: int, needed: float, set
     low, high = wilson(right, total) or (0.0, 1.0)
     value = low if settings.gate_on == LOWER_BOUND else right / total
     passed = value >= needed - ROUNDING
-    remedy = _BETTER if right / total < needed else _MORE_IMAGES
+    remedy = _remedy(name, right, total, needed, high)
     return Gate(
         name=name,
         subject=SAVED_MODEL,
@@ -172,6 +173,17 @@ def _share_gate(name: str, what: str, right: int, total: int, needed: float, set
         passed=passed,
         remedy="" if passed else remedy,
     )
+
+
+def _remedy(name: str, right: int, total: int, needed: float, high: float) -> str:
+    """Return what helps: more test images if they could show it, else a better model or a smaller demand."""
+    share = right / total
+    if share >= needed:
+        enough = next((n for n in _SIZES if n > total and (wilson(round(share * n), n) or (0, 0))[0] >= needed), None)
+        about = f": about {enough:,} of this accuracy would do" if enough else ""
+        return f"{_MORE_IMAGES}{about}; or judge by the estimate with evaluation.gate_on: {ESTIMATE}"
+    possible = f"the interval includes {needed:.1%}, so more test images may show it; " if high >= needed else ""
+    return f"{possible}{_BETTER}; or lower {name}, if {share:.1%} is good enough"
 
 
 def _comparisons(answers: Answers, settings: EvaluationSettings, earlier: Earlier) -> list[Gate]:

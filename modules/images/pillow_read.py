@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -30,10 +31,10 @@ NO_IMAGE = "not an image of a known format"
 # Pillow's name for a JPEG with further images after the first, as phones write, is MPO.
 _JPEG = ("JPEG", "MPO")
 _BEGINNINGS = {
-    b"\xff\xd8\xff": "a JPEG",
-    b"\x89PNG\r\n": "a PNG",
-    b"GIF8": "a GIF",
-    b"RIFF": "a WebP",
+    rb"\xff\xd8\xff": "a JPEG",
+    rb"\x89PNG": "a PNG",
+    rb"GIF8": "a GIF",
+    rb"RIFF....WEBP": "a WebP",
 }
 _ORIENTATION = 0x0112
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -288,6 +289,6 @@ def _unidentified(content: bytes) -> str:
         return tiff_pages.refusal(content) or "a TIFF of a kind that is not supported: save it as RGB of 8 bits"
     if named := headers.recognise(content):
         return named
-    if begun := next((name for start, name in _BEGINNINGS.items() if content.startswith(start)), None):
+    if begun := next((name for start, name in _BEGINNINGS.items() if re.match(start, content, re.DOTALL)), None):
         return f"damaged: it begins as {begun}, and its header cannot be read"
     return f"{NO_IMAGE} ({', '.join((*FORMATS, *extra_formats()))})"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edgetune.modules.core import bounds
 from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Settings
@@ -49,7 +50,7 @@ class DataSettings(Settings):
     """The images: where they are, how they are read, and when they are rejected."""
 
     path: str
-    """Folder with `<class>/*` or `{train,eval,test}/<class>/*`, folder of TFRecords, list of images
+    """Folder with `<class>/**` or `{train,eval,test}/<class>/**`, folder of TFRecords, list of images
     (`path,label[,split]` as CSV or Parquet), or `embedded:digits`."""
     splits: Splits = Splits()
     """Relative sizes of the splits; images keep the split that an earlier run of the same name gave them."""
@@ -61,8 +62,12 @@ class DataSettings(Settings):
     """Feature with the encoded image, in each tf.Example of a TFRecord."""
     label_feature: str = "label"
     """Feature with the label, as bytes or as an integer, in each tf.Example of a TFRecord."""
+    group: Annotated[str, Field(min_length=1)] | None = None
+    """What says which images no split may separate, such as those of one patient, site or video: a column of the list,
+    a feature of the records, or, if it has parentheses, a regular expression that is searched for in each path below
+    `data.path`, of which the one group is taken: `patient([0-9]+)_`. Near-duplicates stay together in any case."""
     max_rejected: Fraction = 0.05
-    """Maximum fraction of unreadable files; with more, the run stops."""
+    """Maximum fraction of unreadable files among those that are images by name or content; with more, the run stops."""
     max_pixels: Positive = bounds.MAX_PIXELS
     """Images with more pixels are rejected (the default is Pillow's own limit against decompression bombs)."""
     verify_images: bool = False
@@ -105,6 +110,18 @@ class DataSettings(Settings):
     there is none. Folders inside it are read too."""
     allow: tuple[Annotated[str, Field(pattern=f"^({'|'.join(FINDINGS)})(:.+)?$")], ...] = ()
     """Findings to tolerate, each by its name alone or with a file, class or feature: `two_labels:cats/1.jpg`."""
+
+    @field_validator("group")
+    @classmethod
+    def _one_group(cls, value: str | None) -> str | None:
+        if value is not None and "(" in value:
+            try:
+                number = re.compile(value).groups
+            except re.error as error:
+                raise ValueError(f"group {value!r} is not a regular expression: {error}") from error
+            if number != 1:
+                raise ValueError(f"group {value!r} has {number} groups in parentheses instead of one")
+        return value
 
     @model_validator(mode="after")
     def _some_images_can_pass(self) -> DataSettings:

@@ -138,9 +138,7 @@ def pooled_function(model: ModelSettings, seed: int) -> Callable[[tf.Tensor], di
     return frozen_function(keras.Model(backbone.input, {POOLED: pool(backbone.output)}))
 
 
-def _key(
-    examples_uri: str, labels: Sequence[str], model: ModelSettings, seed: int, reading: Reading
-) -> dict[str, Any]:
+def _key(examples_uri: str, labels: Sequence[str], model: ModelSettings, seed: int, reading: Reading) -> dict[str, Any]:
     return {
         "backbone": model.model_dump(mode="json", exclude={"head", "weights"}),
         "weights": weights_digest(model),

@@ -24,7 +24,15 @@ from edgetune.pipeline import api
     metavar="OUT.csv",
     help="Write a list of the images that can be read, to edit and to run with; no other file is touched.",
 )
-def inspect(data: str, config: Path | None, overrides: tuple[str, ...], as_json: bool, fix: Path | None) -> None:
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Decode every image and ask the pretrained backbone: pictures that show little, near-duplicates, labels that "
+    "are probably wrong.",
+)
+def inspect(
+    data: str, config: Path | None, overrides: tuple[str, ...], as_json: bool, fix: Path | None, deep: bool
+) -> None:
     """Say what a run would read from DATA, a folder or a list, without a run and without TFX.
 
     The files in DATA are not touched. Exit code 0, also with findings; 3 if no run could use the data.
@@ -33,7 +41,12 @@ def inspect(data: str, config: Path | None, overrides: tuple[str, ...], as_json:
     from edgetune.pipeline.inspect.inspection import inspect as look_at
     from edgetune.pipeline.inspect.text import as_text
 
-    found = look_at(api.load_settings(config, data=data, overrides=overrides))
+    further = []
+    if deep:  # which imports TensorFlow
+        from edgetune.pipeline.inspect import deep as deep_findings
+
+        further.append(deep_findings.deep)
+    found = look_at(api.load_settings(config, data=data, overrides=overrides), further)
     if fix is not None:
         write_list(found, fix)
     click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(as_text(found)))

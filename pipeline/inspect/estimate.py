@@ -19,7 +19,7 @@ from edgetune.modules.settings.run import RunSettings
 
 _CORES = 2
 _DECODE_MS = 0.55
-"""Of `_decode_ms` on the recorded machine (benchmarks/ingest/inspect_speed.py)."""
+"""Of `decode_ms` on the recorded machine (benchmarks/ingest/inspect_speed.py)."""
 _FIXED_S = 80.0
 """Of a run, whatever its number of images: 341 - 4,000 x 0.065 s."""
 _READ_MS, _MEASURE_MS = 2.3, 6.9
@@ -70,7 +70,7 @@ def estimate(images: int, mean_pixels: float, settings: RunSettings) -> Estimate
     size = (model.image_size or published) / published
     network = _MULTIPLY_ADDS[model.backbone] / _MULTIPLY_ADDS["mobilenet_v2"] * size**2 * model.alpha**1.5
     views = training.activation_cache.views if training.activation_cache.enabled else training.head.epochs
-    speed = _DECODE_MS / _decode_ms()
+    speed = _DECODE_MS / decode_ms()
     parallel = speed * cores() / _CORES
     read = _READ_MS * max(1.0, (mean_pixels / (320 * 240)) ** 0.8)
     rest = _MEASURE_MS + network * (_VIEW_MS * views + _TUNE_MS * training.fine_tune.epochs)
@@ -78,7 +78,7 @@ def estimate(images: int, mean_pixels: float, settings: RunSettings) -> Estimate
     return Estimate(_FIXED_S / speed + milliseconds / 1000, images * read / parallel / 1000, speed, cores())
 
 
-def _decode_ms() -> float:
+def decode_ms() -> float:
     """Return the milliseconds that Pillow takes for a made photograph of 320 x 240 pixels, the best of several."""
     waves = np.sin(np.arange(320 * 240 * 3).reshape(240, 320, 3) / 7.0) * 60
     noise = np.random.default_rng(1).normal(128, 20, (240, 320, 3))

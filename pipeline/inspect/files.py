@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgetune.modules.core import bounds
 from edgetune.modules.data import class_folders
+from edgetune.modules.data.groups import list_columns
 from edgetune.modules.data.manifests import read_manifest
 from edgetune.modules.data.sources import ALL, SPLIT_OF, Source
 from edgetune.modules.settings.run import DataSettings
@@ -36,7 +37,7 @@ def labelled(source: Source, settings: DataSettings) -> Iterator[File]:
         OSError: A folder cannot be listed.
     """
     if source.kind == "manifest":
-        most = settings.max_list_bytes, settings.max_records, settings.columns.given
+        most = settings.max_list_bytes, settings.max_records, list_columns(settings)
         for key, pattern in source.patterns.items():
             name, _, split = pattern.rpartition("#")
             for entry in read_manifest(f"{source.base}/{name}", SPLIT_OF, *most):

@@ -30,8 +30,10 @@ def as_text(inspection: Inspection) -> Iterator[str]:
         yield f"{formats}; {size(found['bytes'])}; shorter side {next(sides)} pixels, longer side {next(sides)}"
     yield from _rejected(found["rejected_files"])
     for item in found["findings"]:
-        yield f"finding{' (allowed)' if item['allowed'] else ''}: {item['name']}: {printable(item['cause'])}"
-        yield f"  remedy: {item['remedy']}"
+        kind = " (allowed)" if item["allowed"] else " (informs)" if item["informs"] else ""
+        yield f"finding{kind}: {item['name']}: {printable(item['cause'])}"
+        yield f"  {'what to do' if item['informs'] else 'remedy'}: {item['remedy']}"
+        yield from _pictures(item["pictures"])
     yield from (f"a run would stop: {printable(problem)}" for problem in found["problems"])
     if not found["findings"] and not found["problems"]:
         yield "no findings; near-duplicates are searched for in a run"
@@ -67,6 +69,18 @@ def _classes(found: dict[str, Any]) -> Iterator[str]:
         yield "  ".join([f"  {first:<{widths[0]}}", *(f"{n:>{w}}" for n, w in zip(numbers, widths[1:], strict=True))])
     if found["splits_made"]:
         yield f"  edgetune makes {', '.join(found['splits_made'])} of what is to divide, by data.splits"
+
+
+def _pictures(listed: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line on each of the first pictures of a finding: its class, the one that it looks like, its score."""
+    for picture in listed[:_SHOWN]:
+        labels = (
+            f"{picture['given']}, looks like {picture['looks_like']}" if picture["looks_like"] else picture["given"]
+        )
+        score = "" if picture["score"] is None else f"{picture['score']:.3g}"
+        yield printable("    " + "  ".join(filter(None, [picture["file"], labels, score])))
+    if len(listed) > _SHOWN:
+        yield f"    and {len(listed) - _SHOWN:,} more; --json lists them"
 
 
 def _rejected(rows: Sequence[dict[str, str]]) -> Iterator[str]:

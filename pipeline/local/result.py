@@ -41,7 +41,10 @@ class Run:
             NotBlessed: A gate refused the model.
         """
         if not self.blessed:
-            raise NotBlessed("; ".join(self.reasons), f"nothing was pushed; {self.report} shows the measurements")
+            refused = [gate for gate in self.metrics.get("gates", ()) if gate["passed"] is False]
+            remedies = dict.fromkeys(gate["remedy"] for gate in refused if gate["remedy"])
+            hints = "; ".join(["nothing was pushed", *remedies])
+            raise NotBlessed("; ".join(self.reasons), f"{hints}; {self.report} shows the measurements")
         return self
 
 

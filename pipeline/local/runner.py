@@ -110,6 +110,8 @@ def _run(settings: RunSettings, workdir: Path, verbose: bool, cache: bool) -> Ru
             source = find_source(settings, workdir)
             begin()
             console.line(f"edgetune: {settings.name}, log in {log}")
+            for note in source.notes:
+                console.line(f"edgetune: data: {note}")
             device = check_run(settings, source, places.root(settings, workdir), flags, console.detail)
             if (processes := ingest_processes(settings.beam, source.images)) > 1:
                 console.line(f"edgetune: {source.size}, which {processes} processes read")

@@ -47,6 +47,8 @@ def _data(ingest: Mapping[str, Any], rejected: Iterable[Mapping[str, str]]) -> d
         "files": int(ingest["files"]),
         "accepted": int(ingest["accepted"]),
         "rejected": int(ingest["rejected"]),
+        "not_images": int(ingest.get("not_images", 0)),
+        "not_images_by_kind": {str(kind): int(n) for kind, n in ingest.get("not_images_by_kind", {}).items()},
         "splits": {
             split: {str(name): int(count) for name, count in counts.items()}
             for split, counts in ingest["splits"].items()
@@ -88,8 +90,9 @@ def findings(outcome: Outcome, stopped: Sequence[Finding] | None = None) -> list
             continue
         artifact = node.artifact(FINDINGS_KEY)
         who = str(artifact.custom_properties.get("allowed_by", "")) if artifact else ""
-        listed = read_json(f"{uri}/{FINDINGS_FILE}")["findings"]
-        found += [_finding(item, who if item.get("allowed") else None) for item in listed]
+        content = read_json(f"{uri}/{FINDINGS_FILE}")
+        found += [_finding(item, who if item.get("allowed") else None) for item in content["findings"]]
+        found += [_finding(item, None) for item in content.get("notes", [])]  # missing in those of older versions
     room = MAX_PICTURES
     for finding in found:
         finding["pictures"], room = finding["pictures"][:room], max(0, room - len(finding["pictures"]))

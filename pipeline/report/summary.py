@@ -30,6 +30,7 @@ def summary(outcome: Outcome, *, report: Path | None) -> list[str]:
     lines += notes(outcome)
     lines += _table([_transfer(row) for row in collected.get("transfer") or []])
     lines += _table([_variant(variant) for variant in (collected.get("edge") or {"variants": []})["variants"]])
+    lines += _data(collected.get("data"), collected.get("findings"))
     where = "not served" if replaced(outcome) else "pushed to "
     lines += [f"{where} {path}" for path in outcome.pushed]
     if not outcome.pushed and outcome.nodes:
@@ -38,6 +39,16 @@ def summary(outcome: Outcome, *, report: Path | None) -> list[str]:
     if report is not None:
         lines.append(f"report     {report}")
     return lines
+
+
+def _data(data: dict[str, Any] | None, findings: Sequence[dict[str, Any]] | None) -> list[str]:
+    """Return a line on what was read of the data, and one on each finding that informs."""
+    if data is None:
+        return []
+    line = f"read {counted(data['files'], 'file')}: {counted(data['accepted'], 'image')}, {data['rejected']:,} rejected"
+    if data["not_images"]:
+        line += f", {data['not_images']:,} not images"
+    return [line, *(note["cause"].partition(":")[0] for note in findings or [] if note["informs"])]
 
 
 def _accuracy(results: dict[str, Any]) -> str:

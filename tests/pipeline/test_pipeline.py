@@ -190,12 +190,16 @@ def changed(**changes: Any) -> set[str]:
         ({"training": {"calibrate": False}}, {"TwoPhaseTrainer"}),
         ({"evaluation": {"folds": 10}}, {"Evaluator"}),
         ({"training": {"seed": 5}}, {"TwoPhaseTrainer", "LabelReviewer"}),  # of the weights `none`
-        ({"model": {"weights": "none", "image_size": 96}}, {"DatasetGate", "LabelReviewer", "Transform", "TwoPhaseTrainer"}),
+        (
+            {"model": {"weights": "none", "image_size": 96}},
+            {"DatasetGate", "LabelReviewer", "Transform", "TwoPhaseTrainer"},
+        ),
         ({"data": {"path": "/photos", "max_rejected": 0.5}}, {"ImageExampleGen"}),
         ({"data": {"path": "/photos", "background": (0, 0, 0)}}, {"ImageExampleGen", "Transform", "LabelReviewer"}),
         ({"data": {"path": "/photos", "max_side": 800}}, {"ImageExampleGen", "Transform", "LabelReviewer"}),
         ({"data": {"path": "/photos", "max_label_errors": 0.2}}, {"LabelReviewer"}),
-        ({"data": {"path": "/photos", "allow": ["leakage"]}}, {"DatasetGate"}),
+        ({"data": {"path": "/photos", "allow": ["leakage"]}}, {"DatasetGate", "LabelReviewer"}),
+        ({"data": {"path": "/photos", "group": "p(.)"}}, {"ImageExampleGen", "DatasetGate"}),
         ({"data": {"path": "/photos", "min_examples_per_class": 3}}, {"DatasetGate"}),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -11,6 +13,7 @@ from tfx.types import standard_artifacts
 from edgetune.components.curated_schema.component import CuratedSchema
 from edgetune.components.curated_schema.executor import Executor
 from edgetune.modules.contracts import example_features
+from edgetune.modules.images.picture_facts import PictureFacts
 
 
 @pytest.fixture
@@ -54,6 +57,7 @@ def test_the_schema_of_this_repository_has_every_feature_of_a_raw_example(root):
         example_features.SOURCE,
         example_features.IMAGE_ID,
         example_features.SPLIT_GROUP,
+        example_features.DUPLICATE_GROUP,
     }
     wholes = {example_features.WIDTH, example_features.HEIGHT, example_features.BYTES}
     assert set(features) == texts | wholes | {
@@ -61,6 +65,7 @@ def test_the_schema_of_this_repository_has_every_feature_of_a_raw_example(root):
         example_features.RED,
         example_features.GREEN,
         example_features.BLUE,
+        *(field.name for field in fields(PictureFacts)),
     }
     for name, feature in features.items():
         kind = schema_pb2.INT if name in wholes else schema_pb2.FLOAT

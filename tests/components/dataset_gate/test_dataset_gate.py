@@ -7,7 +7,7 @@ import getpass
 import io
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,8 @@ class Gate:
     """Inputs of one execution, in its own folder."""
 
     folder: Path
+    bases: dict[str, str] = field(default_factory=dict)
+    """Folder of the data of statistics, by input."""
 
     def write(self, splits: dict[str, list[Row]]) -> None:
         counts = {}
@@ -77,6 +79,7 @@ class Gate:
                     group, side = (*rest, *(digest, 64)[len(rest) :])
                     example = tf.train.Example()
                     texts = {"label": label, "source": source, "image_id": digest, "split_group": group, "image": "x"}
+                    texts["duplicate_group"] = digest if group.startswith("patient") else group
                     for name, value in texts.items():
                         example.features.feature[name].bytes_list.value.append(value.encode())
                     for name, pixels in (("width", side + side // 2), ("height", side)):
@@ -119,6 +122,8 @@ class Gate:
             artifacts["baseline_statistics"] = standard_artifacts.ExampleStatistics()
         for name, artifact in artifacts.items():
             artifact.uri = str(self.folder / name)
+            if base := self.bases.get(name):
+                artifact.set_string_custom_property("data_base", base)
         recorded_shards.stamp(artifacts["examples"])
         (self.folder / "findings").mkdir()
         inputs = {name: [artifact] for name, artifact in artifacts.items() if name != "findings"}
@@ -199,7 +204,7 @@ def test_the_message_of_a_single_finding_is_the_finding(gate):
     gate.anomaly("test", label="Unexpected value")
     [finding], error = gate.refuse()
     assert error.cause == finding["cause"]
-    assert error.remedy == f"{finding['remedy']}; or tolerate it with --allow 'anomaly:label'"
+    assert error.remedy == f"{finding['remedy']}; or tolerate it with --allow anomaly:label"
     assert error.cause == "label in the split test: Unexpected value"
 
 
@@ -306,6 +311,23 @@ def test_drift_is_measured_against_the_data_of_the_last_blessed_model(gate):
     assert [finding["subject"] for finding in findings] == ["red"]
 
 
+def test_drift_from_the_data_of_another_folder_is_one_finding_about_both_folders(gate):
+    gate.write(CLEAN)
+    gate.statistics("statistics", ["a", "b"] * 50, [200.0 + n % 9 for n in range(100)])
+    gate.statistics("baseline_statistics", ["a", "a"] * 50, [20.0 + n % 9 for n in range(100)])
+    gate.bases |= {"statistics": "/b/photos", "baseline_statistics": "/a/photos"}
+    [finding], error = gate.refuse()
+    assert (finding["name"], finding["subject"]) == ("drift", "source")
+    assert "data in /a/photos, and these are in /b/photos: they differ in label, red" in error.cause
+
+
+def test_groups_of_near_duplicates_in_one_split_are_noted_and_pass(gate):
+    gate.write({**CLEAN, "train": [*CLEAN["train"], ("a", "a/x.jpg", "x", "g"), ("a", "a/y.jpg", "y", "g")]})
+    assert gate.execute().get_int_custom_property("findings") == 0
+    [note] = json.loads((gate.folder / "findings" / "findings.json").read_text())["notes"]
+    assert note["cause"].startswith("2 of ") and "in 1 group" in note["cause"]
+
+
 def test_a_lost_baseline_is_a_finding_that_says_how_to_continue_without_it(gate):
     gate.write(CLEAN)
     gate.statistics("statistics", ["a", "b"] * 50, [20.0 + n % 9 for n in range(100)])
@@ -316,7 +338,7 @@ def test_a_lost_baseline_is_a_finding_that_says_how_to_continue_without_it(gate)
         findings, error = gate.refuse()
         assert [(finding["name"], finding["subject"]) for finding in findings] == [("drift", "statistics")]
         assert f"{gate.folder}/baseline_statistics, cannot be read: " in error.cause
-        assert error.remedy == "restore that folder from a copy; or tolerate it with --allow 'drift:statistics'"
+        assert error.remedy == "restore that folder from a copy; or tolerate it with --allow drift:statistics"
         shutil.rmtree(gate.folder / "findings")
     gate.execute(allow=["drift:statistics"])
 
@@ -341,7 +363,8 @@ def test_a_finding_allowed_for_another_file_does_not_pass(gate):
         ("two_labels", False),
     ]
     assert [finding.name for finding in error.found] == ["two_labels"]
-    assert "or tolerate it with --allow 'two_labels:a/train1.jpg'" in error.remedy
+    allowed = "--allow small_class --allow two_labels:b/other.jpg"  # what `--allow` would otherwise replace
+    assert f"or tolerate it with {allowed} --allow two_labels:a/train1.jpg" in error.remedy
 
 
 def test_pictures_that_show_little_are_found_with_thumbnails_and_stop_nothing(gate):
@@ -363,7 +386,8 @@ def test_pictures_that_show_little_are_found_with_thumbnails_and_stop_nothing(ga
     for source, pixels in drawn.items():
         made = raw_example.from_image(model.png(pixels), source[0], source, Reading()).value
         example = tf.train.Example.FromString(made.example)
-        example.features.feature["split_group"].bytes_list.value.append(made.image_id.encode())
+        for name in ("split_group", "duplicate_group"):
+            example.features.feature[name].bytes_list.value.append(made.image_id.encode())
         records.append(example.SerializeToString())
     path = gate.folder / "examples" / "Split-train" / "data-00000-of-00001.gz"
     rows = [record.numpy() for record in tf.data.TFRecordDataset(str(path), "GZIP")]
@@ -388,3 +412,16 @@ def test_pictures_that_show_little_are_found_with_thumbnails_and_stop_nothing(ga
     thumbnail = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["jpeg"]))), int)
     assert np.abs(thumbnail - cut).mean() < 8  # as large as the image
     assert found["blank"]["cause"] == "1 picture of 12 is of one colour"  # of the number in ingest.json
+
+
+def test_a_named_group_may_have_several_classes_but_not_several_splits(gate):
+    rows = {split: [*CLEAN[split]] for split in SPLITS}
+    rows["train"] += [("a", "a/p1.jpg", "p1", "patient"), ("b", "b/p2.jpg", "p2", "patient")]
+    rows["test"] += [("a", "a/p3.jpg", "p3", "patient 2"), ("b", "b/p4.jpg", "p4", "patient 2")]
+    rows["eval"] += [("a", "a/p5.jpg", "p5", "patient 2")]
+    gate.write(rows)
+    found, error = gate.refuse(group="(p)")
+    assert [(finding["name"], finding["files"]) for finding in found] == [
+        ("leakage", ["a/p5.jpg", "a/p3.jpg", "b/p4.jpg"])
+    ]
+    assert "one group of data.group is in the splits eval and test" in str(error)

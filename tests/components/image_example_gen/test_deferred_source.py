@@ -35,7 +35,7 @@ def properties(path: str, known: bool = False, **changes: object) -> dict:
     return dict(ImageExampleGen(discover(settings) if known else None, settings).exec_properties)
 
 
-@pytest.mark.parametrize("splits", [(), ("train", "val", "test")])
+@pytest.mark.parametrize("splits", [(), ("train", "val", "test"), ("Training", "Testing")])
 def test_a_deferred_source_gets_the_same_properties_as_a_known_one(tmp_path, splits):
     path = str(photos(tmp_path, *splits))
     deferred, known = properties(path), properties(path, known=True)

@@ -27,8 +27,8 @@ def signature(number: int, flips: int = 0) -> bytes:
     return np.packbits(bits).tobytes() + bytes([128]) * (SIGNATURE - BITS // 8)
 
 
-def fact(name: str, label: str, looks: bytes = b"", split: str = "", pixels: str = "") -> Fact:
-    return (pixels or name).encode(), (File(name, label, split), looks)
+def fact(name: str, label: str, looks: bytes = b"", split: str = "", pixels: str = "", group: str = "") -> Fact:
+    return (pixels or name).encode(), (File(name, label, split, group=group), looks)
 
 
 def run(
@@ -37,6 +37,7 @@ def run(
     distance: int = 12,
     shares: dict[str, int] | None = SHARES,
     drop: bool = False,
+    named: bool = False,
 ) -> tuple[dict[str, AssignedImage], dict[str, str]]:
     """Return the assigned images by name, and the reason for each path that was left out."""
     with tempfile.TemporaryDirectory() as folder:
@@ -46,7 +47,7 @@ def run(
                 "facts": pipeline | "Facts" >> beam.Create(facts),
                 "memory": pipeline | "Memory" >> beam.Create(remembered),
             }
-            for name, found in (inputs | GroupDuplicates(distance, shares, drop)).items():
+            for name, found in (inputs | GroupDuplicates(distance, shares, drop, named)).items():
                 (
                     found
                     | f"Pickle[{name}]" >> beam.Map(lambda item: pickle.dumps(item).hex())
@@ -194,3 +195,69 @@ def test_a_large_class_is_assigned_in_parts_and_known_images_keep_their_split(mo
     assert {name: image.split for name, image in again.items() if name[0] != "c"} == splits_of
     parts = {grouping._in_parts(("a", splits.SplitGroup(bytes([n]), 1)), {"a": 400})[0] for n in range(100)}
     assert len(parts) == 7 and {label for label, _ in parts} == {"a"}
+
+
+def patients(number: int, images: int) -> list[Fact]:
+    """Return images of two classes that look different, `images` of each patient."""
+    return [
+        fact(f"{patient}-{n}", "ab"[n % 2], signature(hash_of(f"p{patient}-", n)), group=f"patient {patient}")
+        for patient in range(number)
+        for n in range(images)
+    ]
+
+
+def test_named_groups_and_near_duplicates_that_connect_them_are_in_one_split():
+    facts = patients(20, 5)
+    # Patients 0 and 1 have nearly the same image, 1 and 2 have equal pixels.
+    facts += [
+        fact("near-0", "a", signature(7), group="patient 0"),
+        fact("near-1", "a", signature(7, 5), group="patient 1"),
+    ]
+    facts += [
+        fact("same-1", "b", signature(9), pixels="same", group="patient 1"),
+        fact("same-2", "b", signature(9), pixels="same", group="patient 2"),
+    ]
+    placed, left_out = run(facts, named=True)
+    assert not left_out
+    of: dict[str, set[tuple[bytes, str]]] = {}
+    for name, (file, _) in facts:
+        image = placed[name.decode()]
+        of.setdefault(file.group, set()).add((image.group, image.split))
+    assert all(len(found) == 1 for found in of.values())
+    connected = of["patient 0"] | of["patient 1"] | of["patient 2"]
+    assert len(connected) == 1 and len(set().union(*of.values())) == 18
+    assert {split for _, split in set().union(*of.values())} == set(SHARES)
+    # Near-duplicates are known apart: other images of a patient are none.
+    alike = [placed[name].alike for name in ("near-0", "near-1", "same", "0-0", "0-1")]
+    assert len(set(alike)) == 4 and alike[0] == alike[1]
+
+
+def test_named_groups_hold_without_a_search_for_near_duplicates_and_over_nights():
+    facts = patients(10, 4)
+    first, _ = run(facts, distance=0, named=True)
+    memory = {name: image.split for name, image in first.items()}
+    more = [fact(f"{patient}-new", "a", group=f"patient {patient}") for patient in range(12)]
+    second, left_out = run([*facts, *more], memory, distance=0, named=True)
+    assert not left_out and {name: second[name].split for name in first} == memory
+    for patient in range(10):
+        assert second[f"{patient}-new"].split == memory[f"{patient}-0"]
+
+
+def test_an_image_of_a_group_that_earlier_runs_tore_is_left_out_and_the_old_ones_stay():
+    facts = [fact(name, "a", group="one") for name in ("old1", "old2", "new")]
+    placed, left_out = run(facts, {"old1": "train", "old2": "test"}, distance=0, named=True)
+    assert {name: image.split for name, image in placed.items()} == {"old1": "train", "old2": "test"}
+    assert left_out == {
+        "new": "in a group of images that earlier runs put into different splits, so it would leak from one split to "
+        "the other (data.group)"
+    }
+
+
+def test_only_near_duplicates_in_a_named_group_are_dropped():
+    facts = [
+        fact("1", "a", signature(1), group="one"),
+        fact("2", "a", signature(1, 3), group="one"),
+        fact("3", "a", signature(2), group="one"),
+    ]
+    _, left_out = run(facts, drop=True, named=True)
+    assert left_out == {"2": "a near-duplicate of 1 (data.on_duplicates: drop)"}

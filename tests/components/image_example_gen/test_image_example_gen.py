@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +161,8 @@ def test_rejected_files_are_listed_with_path_and_reason(made):
 def test_an_example_has_the_documented_features(made, folder):
     [row] = [row for rows in made.examples.values() for row in rows if row["source"] == b"cat/20.png"]
     content = (folder / "cat" / "20.png").read_bytes()
+    facts = asdict(read_image(content, Reading(10_000)).appearance.facts)
+    assert {name: row.pop(name) for name in facts} == pytest.approx(facts)
     means = [row.pop(channel) for channel in ("red", "green", "blue")]
     assert means == pytest.approx(pixels(20).mean(axis=(0, 1)), abs=3)
     digest = read_image(content, Reading(10_000)).digest.encode()
@@ -170,6 +172,7 @@ def test_an_example_has_the_documented_features(made, folder):
         "source": b"cat/20.png",
         "image_id": digest,
         "split_group": digest,
+        "duplicate_group": digest,
         "width": 9,
         "height": 8,
         "aspect": 1.125,
@@ -252,6 +255,29 @@ def test_a_class_name_with_a_control_character_is_an_error(tmp_path):
         save(tmp_path / "data" / "dog" / f"{number}.png", 10 + number)
     with pytest.raises(DataError, match=r"^the class name 'cat\\nfood' is empty or has characters"):
         execute(tmp_path / "data", tmp_path / "made")
+
+
+def test_a_split_that_the_data_lack_is_made_from_train_and_the_others_are_kept(tmp_path):
+    base = tmp_path / "data"
+    for number, label in enumerate(("cat", "dog")):
+        for image in range(12):
+            save(base / "Training" / label / "2023" / f"{image}.png", 100 * number + image)
+        for image in range(3):
+            save(base / "Testing" / label / f"{image}.png", 50 + 100 * number + image)
+    (base / "README.md").write_text("text")
+    save(base / "runs" / "plot.png", 999)
+    made = execute(base, tmp_path / "made")
+    assert made.ingest["splits"] == {
+        "train": {"cat": 11, "dog": 11},
+        "eval": {"cat": 1, "dog": 1},
+        "test": {"cat": 3, "dog": 3},
+    }
+    assert {source for source, split in made.split_of.items() if split == "test"} == {
+        f"Testing/{label}/{image}.png" for label in ("cat", "dog") for image in range(3)
+    }
+    assert made.ingest["files"] == sum(path.is_file() for path in base.rglob("*")) == 32
+    assert (made.ingest["not_images"], made.ingest["left_out"]) == (1, 1)
+    assert made.rejected == {"runs/plot.png": "in runs, which is not one of the class folders, so it has no label"}
 
 
 def test_user_defined_splits_are_kept(tmp_path):

@@ -94,11 +94,10 @@ def test_wrong_labels_are_named_with_their_pictures_and_stop_a_run_only_beyond_t
     [stopped] = caught.value.found
     assert stopped.pictures == errors.pictures and not stopped.informs
     allowed, _ = run(written, tmp_path, max_label_errors=0.01, allow=("label_errors", "leakage"))
-    assert allowed.get_string_custom_property("allowed") == '["label_errors"]'
+    assert allowed.get_string_custom_property("allowed") == '["label_errors", "leakage"]'
     assert allowed.get_string_custom_property("allowed_by")
 
 
 def test_only_what_it_depends_on_is_in_its_key():
     assert component().exec_properties["max_side"] == 0 and component().exec_properties["training_seed"] == 2
     assert not [name for name in component().exec_properties if "head" in name]
-    assert dict(component(allow=("leakage",)).exec_properties) == dict(component().exec_properties)

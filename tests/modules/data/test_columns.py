@@ -46,6 +46,9 @@ def test_columns_are_found_by_their_usual_names_in_any_capitals(tmp_path, header
 def test_other_separators_are_found(tmp_path, separator):
     assert read_manifest(write(tmp_path, lines(separator)), SPLIT_OF) == EXPECTED
     assert read_manifest(write(tmp_path, lines(separator), "list.tsv"), SPLIT_OF) == EXPECTED
+    told = f"sep={separator}\r\n{lines(separator)}"  # as Excel does
+    assert read_manifest(write(tmp_path, told), SPLIT_OF) == EXPECTED
+    assert refused(write(tmp_path, told + f"x.jpg{separator}\n")).cause.endswith("line 5: the label is empty")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
@@ -96,6 +99,25 @@ def test_paths_of_windows_are_read(tmp_path):
     assert "leaves the folder" in refused(write(tmp_path, "path,label\n..\\a.jpg,oak\n")).cause
 
 
+def test_a_list_beside_the_folder_of_its_images_is_refused_with_the_next_command(tmp_path):
+    (tmp_path / "train_images").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "train_images" / f"{name}.jpg").touch()
+    path = write(tmp_path, "image_id,label\na.jpg,oak\nb.jpg,elm\n")
+    settings = DataSettings(path=path, min_examples_per_class=1, columns={"path": "image_id"})
+    with pytest.raises(DataError, match="a.jpg does not exist, and train_images/a.jpg does") as caught:
+        discover(settings)
+    inside = tmp_path / "train_images"
+    assert caught.value.remedy == f"cp {path} {inside}/ && edgetune run --data {inside}/list.csv"
+    Path(path).rename(inside / "list.csv")
+    settings = DataSettings(path=f"{inside}/list.csv", min_examples_per_class=1, columns={"path": "image_id"})
+    assert discover(settings).images == 2
+    write(inside, "path,label\na,oak\nb,elm\n")
+    with pytest.raises(DataError, match="the file a does not exist, and a.jpg does") as caught:
+        discover(settings.model_copy(update={"columns": DataSettings(path="x").columns}))
+    assert caught.value.remedy == "add .jpg to the paths"
+
+
 def test_a_column_for_each_class_is_read(tmp_path):
     text = "filename, oak, elm, ash\na.jpg,0,1,0\nb.jpg,1.0,0.0,0.0\n"
     assert read_manifest(write(tmp_path, text), SPLIT_OF) == [Entry("a.jpg", "elm", None), Entry("b.jpg", "oak", None)]
@@ -128,6 +150,9 @@ def test_two_columns_that_may_be_the_same_are_an_error_that_names_the_setting(tm
 
 
 def test_parquet_columns_are_found_in_the_same_way_and_bytes_are_text(tmp_path):
+    missing = pa.table({"path": ["a.jpg"], "label": [float("nan")]})
+    pyarrow.parquet.write_table(missing, tmp_path / "list.parquet")
+    assert refused(str(tmp_path / "list.parquet")).cause.endswith("row 1: the label is empty")
     table = pa.table({"image": ["a.jpg", "b.jpg"], "class": [b"oak", "chêne".encode()], "Split": ["train", "test"]})
     pyarrow.parquet.write_table(table, tmp_path / "list.parquet")
     found = read_manifest(str(tmp_path / "list.parquet"), SPLIT_OF)

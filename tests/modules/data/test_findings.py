@@ -12,13 +12,16 @@ from edgetune.modules.data.findings import (
     FindingsError,
     Picture,
     anomalies,
+    another_data_set,
     drift,
     imbalance,
     is_allowed,
+    near_duplicates,
     refused,
     same_images,
     small_classes,
     small_images,
+    torn_group,
     with_files,
 )
 from edgetune.modules.data.label_findings import label_errors, outliers
@@ -127,8 +130,34 @@ def test_the_listed_names_are_those_of_all_findings():
 
 def test_the_error_tells_how_to_allow_the_finding():
     [finding] = same_images([Copy("train", "a", "a/1.jpg"), Copy("train", "b", "b/1.jpg")])
-    assert FindingsError([finding]).remedy.endswith("; or tolerate it with --allow 'two_labels:a/1.jpg'")
+    assert FindingsError([finding]).remedy.endswith("; or tolerate it with --allow two_labels:a/1.jpg")
     assert FindingsError([finding]).exit_code == 3
+
+
+def test_the_error_tells_how_to_allow_all_findings_at_once_beside_what_is_allowed():
+    found = [Finding("two_labels", "c", "r", files=("a b.jpg",)), Finding("imbalance", "c", "r", subject="cat")]
+    error = FindingsError(found, ["leakage"])
+    assert error.remedy.endswith(
+        "tolerate all of them with --allow leakage --allow 'two_labels:a b.jpg' --allow imbalance:cat"
+    )
+    many = [Finding("two_labels", "c", "r", files=(f"{number}.jpg",)) for number in range(30)]
+    assert FindingsError([*many, found[1]]).remedy.endswith("with --allow two_labels --allow imbalance")
+
+
+def test_drift_between_two_places_is_one_finding_about_them():
+    found = [drift("label", "m", 1.0, 0.3, "k"), drift("red", "m", 1.0, 0.3, "k")]
+    [finding] = another_data_set(found, "/b/photos", "/a/photos")
+    assert finding.name == "drift" and "/a/photos" in finding.cause and "they differ in label, red" in finding.cause
+    assert "--set name=NAME" in finding.remedy
+    for now, before in (("/a", "/a"), ("", "/a"), ("/a", "")):
+        assert another_data_set(found, now, before) == found
+    assert another_data_set([], "/b", "/a") == []
+
+
+def test_near_duplicates_are_noted_with_their_number():
+    assert near_duplicates(0, 0, 9, "group") == []
+    [note] = near_duplicates(30, 75, 253, "group")
+    assert note.cause.startswith("75 of 253 images are near-duplicates, in 30 groups")
 
 
 def test_a_finding_about_a_class_names_some_files_and_is_allowed_by_class():
@@ -138,7 +167,7 @@ def test_a_finding_about_a_class_names_some_files_and_is_allowed_by_class():
     assert [finding.files for finding in named] == [("a/1.jpg",), tuple(by_class["b"][:10]), ("a/1.jpg",)]
     assert named[1].cause.endswith("min_examples_per_class 20, such as b/00.jpg, b/01.jpg, b/02.jpg")
     assert [finding.subject for finding in named] == ["a", "b", "a"]
-    assert FindingsError(named).remedy.endswith("tolerate it with --allow 'small_class:a'")
+    assert FindingsError(named[:1]).remedy.endswith("tolerate it with --allow small_class:a")
     assert with_files(found, {}) == found
 
 
@@ -165,3 +194,11 @@ def test_label_errors_inform_up_to_the_bound_and_say_how_the_number_was_found():
     [stops] = label_errors(pictures, 2, 50, 0.9, 0.039)
     assert not stops.informs and "(4.0%, more than data.max_label_errors 3.9%)" in stops.cause
     assert stops.remedy.endswith("or raise data.max_label_errors")
+
+
+def test_a_named_group_in_two_splits_is_leakage_whatever_its_classes():
+    copies = [Copy("train", "cat", "p1/1.jpg"), Copy("train", "dog", "p1/2.jpg"), Copy("test", "cat", "p1/3.jpg")]
+    assert torn_group(copies[:2]) == []
+    [found] = torn_group(copies)
+    assert found.name == "leakage" and found.files == ("p1/3.jpg", "p1/1.jpg", "p1/2.jpg")
+    assert found.cause == "one group of data.group is in the splits test and train: p1/3.jpg, p1/1.jpg, p1/2.jpg"

@@ -62,8 +62,10 @@ def test_an_image_whose_class_is_in_its_fold_alone_is_not_judged(photographs):
 def test_too_few_groups_give_no_answers(photographs):
     features, label, _ = photographs
     probabilities = out_of_fold(features, label, np.full(len(label), b"x"), CLASSES)
-    assert np.isnan(probabilities).all() and suspects(probabilities, label) == [] and np.isnan(
-        accuracy(probabilities, label)
+    assert (
+        np.isnan(probabilities).all()
+        and suspects(probabilities, label) == []
+        and np.isnan(accuracy(probabilities, label))
     )
 
 

@@ -77,17 +77,31 @@ def all_kinds(base: Path) -> None:
     (base / "labels").mkdir()
 
 
+def of_kaggle(base: Path) -> None:
+    put(base, "seg_train/seg_train/a", "seg_train/seg_train/b", "seg_test/seg_test/a", "seg_test/seg_test/b")
+    put(base, "seg_pred/seg_pred")
+
+
+def sets(base: Path) -> None:
+    put(base, "training_set/a", "training_set/b", "test_set/a", "test_set/b", "valid-data/a", "valid-data/b")
+
+
 LAYOUTS: dict[Callable[[Path], None], tuple[dict[str, str], str]] = {
     capitals: ({"all": "Training/*/*", "test": "Testing/*/*"}, "there is no split eval: it is made from Training"),
     with_other_things: (
         {"train": "train/*/*", "eval": "valid/*/*", "test": "test/*/*"},
-        "labels, models, runs beside the splits are left out",
+        "left out beside the splits: labels, models, runs",
     ),
     one_too_deep: ({"all": "archive/images/*/*"}, "the class folders are in archive/images"),
     recursive: ({"all": "*/*"}, "images in folders inside a class folder are of that class: a/2023, a/2024, b/2023"),
+    of_kaggle: (
+        {"all": "seg_train/seg_train/*/*", "test": "seg_test/seg_test/*/*"},
+        "left out beside the splits: seg_pred",
+    ),
+    sets: ({"train": "training_set/*/*", "eval": "valid-data/*/*", "test": "test_set/*/*"}, ""),
     unlabelled_test: ({"all": "train/*/*"}, "3 images in test are left out"),
     one_made_up_class: ({"all": "train/*/*", "eval": "val/*/*"}, "3 images in test are left out"),
-    all_kinds: ({"all": "*/*"}, "labels, without images, is left out"),
+    all_kinds: ({"all": "*/*"}, "left out, without images: labels"),
 }
 
 
@@ -97,7 +111,7 @@ def test_a_layout_is_read_and_what_was_assumed_is_said(tmp_path, make):
     patterns, note = LAYOUTS[make]
     source = found(tmp_path)
     assert source.patterns == patterns
-    assert any(said.startswith(note) for said in source.notes), source.notes
+    assert any(said.startswith(note) for said in source.notes) if note else not source.notes
 
 
 @pytest.mark.parametrize("make", LAYOUTS)
@@ -119,9 +133,20 @@ def test_what_is_beside_the_splits_is_left_out_and_an_image_without_a_class_is_r
     assert [o.path for o in others if not o.kind and not o.set_aside] == [f"{tmp_path}/sample.jpg"]
 
 
+def test_only_what_is_read_or_could_be_makes_a_run_another_one(tmp_path):
+    with_other_things(tmp_path)
+    put(tmp_path, ".git", "train/a/.cache", count=1)
+    patterns = found(tmp_path).patterns.values()
+    paths = {path.removeprefix(f"{tmp_path}/") for path in class_folders.all_entries(str(tmp_path), patterns)}
+    classes = {f"{split}/{name}" for split in ("train", "valid", "test") for name in "ab"}
+    assert paths == {"sample.jpg", *(f"{folder}/{number}.jpg" for folder in classes for number in range(3))}
+
+
 def test_a_missing_split_needs_every_class_in_the_others(tmp_path):
     put(tmp_path, "train/a", "train/b", "test/a", "test/c")
-    assert "lacks the classes" in refused(tmp_path).cause
+    assert refused(tmp_path).cause.endswith("/train lacks the classes c, which other splits have")
+    put(tmp_path, "train/C")
+    assert "the classes 'C' and 'c' have names that differ only by capitals" in refused(tmp_path).cause
 
 
 def test_links_to_folders_inside_a_class_folder_are_files_that_cannot_be_read(tmp_path):

@@ -69,3 +69,9 @@ def test_class_names_are_read_only_from_an_ordinary_file_in_the_folder(tmp_path)
 
 def found(folder: Path) -> Source:
     return discover(DataSettings(path=str(folder)))
+
+
+def test_class_names_that_are_not_utf_8_are_an_error_and_do_not_merge(tmp_path):
+    (tmp_path / "label.labels.txt").write_bytes(b"caf\xe8\ncaf\xe9\n")
+    with pytest.raises(DataError, match="line 1: not UTF-8"):
+        class_names(str(tmp_path), "label")

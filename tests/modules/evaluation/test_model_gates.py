@@ -170,3 +170,23 @@ def test_two_files_with_the_same_pixels_are_compared_once():
     gate = judged(twice, [answers()])["last"]
     assert gate.images == 100 and gate.measured == pytest.approx(0.01)
     assert judged(twice)["min_test_images"].measured == 101
+
+
+@pytest.mark.parametrize(
+    ("wrong", "settings", "remedies"),
+    [
+        (
+            5,
+            {"min_accuracy": 0.92, "gate_on": "lower_bound"},
+            ["about 400 of this accuracy would", "gate_on: estimate"],
+        ),
+        (5, {"min_accuracy": 0.97}, ["interval includes 97.0%", "or lower evaluation.min_accuracy, if 95.0% is good"]),
+        (40, {"min_accuracy": 0.9}, ["add images or train longer", "lower evaluation.min_accuracy, if 60.0% is good"]),
+    ],
+)
+def test_the_remedy_for_an_accuracy_is_more_test_images_only_if_they_can_help(wrong, settings, remedies):
+    chosen = EvaluationSettings(min_test_images=1, min_test_images_per_class=0, **settings)
+    gate = judged(answers(range(wrong), images=100), settings=chosen)["min_accuracy"]
+    assert gate.passed is False
+    assert all(remedy in gate.remedy for remedy in remedies), gate.remedy
+    assert ("interval includes" in gate.remedy) == (wrong == 5 and "gate_on" not in settings)

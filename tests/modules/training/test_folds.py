@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edgetune.modules.core.errors import DataError
+from edgetune.modules.data.folds import divide
 from edgetune.modules.settings.run import HeadSettings, TrainingSettings
 from edgetune.modules.training import folds
-from edgetune.modules.data.folds import divide
 from edgetune.modules.training.folds import train_folds
 from edgetune.modules.training.phase import Phase
 from edgetune.modules.training.raw_features import RawFeatures

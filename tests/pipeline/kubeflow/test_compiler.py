@@ -33,6 +33,7 @@ CONTAINERS = {
     "StatisticsGen",
     "ExampleValidator",
     "DatasetGate",
+    "LabelReviewer",
     "Transform",
     "TwoPhaseTrainer",
     "Evaluator",

@@ -534,7 +534,8 @@ def test_pictures_of_findings_are_shown_with_both_classes_and_nothing_of_them_be
     recorder.run("run-1")
     for name, found in (("DatasetGate", []), ("LabelReviewer", [{**asdict(errors), "allowed": False}])):
         recorder.node(
-            name, outputs={"findings": record_files(tmp_path / name, "DatasetFindings", findings__json={"findings": found})}
+            name,
+            outputs={"findings": record_files(tmp_path / name, "DatasetFindings", findings__json={"findings": found})},
         )
     page, numbers = written(read_outcome(tmp_path / "metadata.db", "trees"), tmp_path / "report")
     images = [attributes for tag, attributes in page.tags if tag == "img"]
@@ -664,6 +665,7 @@ def test_summary_of_a_blessed_run(tmp_path: Path) -> None:
         "  from scratch    61.2%  trained in 2:10 min",
         "  int8     95.0%   612 kB  3.21 ms  blessed",
         "  float32  95.0%  2.34 MB  3.21 ms  blessed",
+        "read 477 files: 417 images, 60 rejected",
         "pushed to  /pushed/pushed_model/7",
         "pushed to  /pushed/pushed_bundle/7",
         "report     /r/index.html",
@@ -673,7 +675,15 @@ def test_summary_of_a_blessed_run(tmp_path: Path) -> None:
 def test_summary_of_a_refused_run_names_the_reason_in_one_line(tmp_path: Path) -> None:
     variants = {"int8": variant(0.9, 999, ["too\nlarge", "too slow"])}
     lines = summary(record_run(tmp_path, variants=variants, transfer=None), report=None)
-    assert lines[3:] == ["  int8  90.0%  999 B  3.21 ms  refused: too large; too slow", "nothing was pushed"]
+    read = "read 477 files: 417 images, 60 rejected"
+    assert lines[3:] == ["  int8  90.0%  999 B  3.21 ms  refused: too large; too slow", read, "nothing was pushed"]
+
+
+def test_the_number_of_near_duplicates_is_in_the_summary_and_in_the_report(tmp_path: Path) -> None:
+    note = {"name": "near_duplicates", "cause": "75 of 253 images are near-duplicates, in 30 groups: each", "files": []}
+    outcome = record_run(tmp_path, findings=[note])
+    assert "75 of 253 images are near-duplicates, in 30 groups" in summary(outcome, report=None)
+    assert note["cause"] in written(outcome, tmp_path / "report")[0].text
 
 
 def refuse(folder: Path) -> None:

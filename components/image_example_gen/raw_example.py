@@ -8,7 +8,7 @@ import tensorflow as tf
 from apache_beam.pvalue import TaggedOutput
 
 from edgetune.modules.contracts import example_features
-from edgetune.modules.images.reader import Unusable, read_image
+from edgetune.modules.images.reader import ReadImage, Unusable, read_image
 from edgetune.modules.images.reading import Reading
 
 ACCEPTED, REJECTED = "accepted", "rejected"
@@ -47,29 +47,38 @@ def from_image(content: bytes, label: str, source: str, options: Reading) -> Tag
         image = read_image(content, options)
     except Unusable as error:
         return rejected(source, str(error), label)
+    return accepted(image, label, source)
+
+
+def accepted(image: ReadImage, label: str, source: str) -> TaggedOutput:
+    """Return the `RawExample` of an image."""
     name = _as_text(label)
-    texts = {
-        example_features.LABEL: name.encode(),
-        example_features.SOURCE: source.encode("utf-8", "surrogateescape"),
-        example_features.IMAGE: image.encoded,
-        example_features.IMAGE_ID: image.digest.encode(),
-    }
-    features = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text])) for key, text in texts.items()}
-    sizes = {
-        example_features.WIDTH: image.width,
-        example_features.HEIGHT: image.height,
-        example_features.BYTES: len(image.encoded),
-    }
-    for key, number in sizes.items():
-        features[key] = tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
-    channels = zip(
-        (example_features.RED, example_features.GREEN, example_features.BLUE), image.appearance.means, strict=True
-    )
-    facts = asdict(image.appearance.facts)  # whose names are those of the features
-    for key, value in ((example_features.ASPECT, image.width / image.height), *channels, *facts.items()):
-        features[key] = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-    example = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-    return TaggedOutput(ACCEPTED, RawExample(example, image.digest, source, name, image.appearance.signature))
+    example = tf.train.Example()
+    feature = example.features.feature
+    for key, text in (
+        (example_features.LABEL, name.encode()),
+        (example_features.SOURCE, source.encode("utf-8", "surrogateescape")),
+        (example_features.IMAGE, image.encoded),
+        (example_features.IMAGE_ID, image.digest.encode()),
+    ):
+        feature[key].bytes_list.value.append(text)
+    for key, number in (
+        (example_features.WIDTH, image.width),
+        (example_features.HEIGHT, image.height),
+        (example_features.BYTES, len(image.encoded)),
+    ):
+        feature[key].int64_list.value.append(number)
+    red, green, blue = image.appearance.means
+    for key, mean in (
+        (example_features.ASPECT, image.width / image.height),
+        (example_features.RED, red),
+        (example_features.GREEN, green),
+        (example_features.BLUE, blue),
+        *asdict(image.appearance.facts).items(),  # whose names are those of the features
+    ):
+        feature[key].float_list.value.append(mean)
+    row = RawExample(example.SerializeToString(), image.digest, source, name, image.appearance.signature)
+    return TaggedOutput(ACCEPTED, row)
 
 
 def from_record(record: bytes, source: str, features: RecordFeatures, options: Reading) -> TaggedOutput:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from edgetune.components.image_example_gen.raw_example import (
     ACCEPTED,
     REJECTED,
     RecordFeatures,
-    from_image,
+    accepted,
     from_record,
     rejected,
 )
@@ -29,12 +29,15 @@ from edgetune.modules.data.manifests import read_manifest
 from edgetune.modules.data.sources import ALL, SPLIT_OF
 from edgetune.modules.data.tfds import class_names
 from edgetune.modules.data.tfrecords import Bounds, Damaged, read_records
+from edgetune.modules.images.reader import ReadImage, Unusable, read_images
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.storage import filesystem
 from edgetune.modules.storage.safe_read import UnreadableFile, check_file, read_file
 
 _REPORT_EVERY = 100
 
+# Files of one call: the time of calls on few numbers, and of changing threads, is shared by them.
+_FILES_TOGETHER = 16
 # Reading over a network is mostly waiting.
 _REMOTE_THREADS = 16
 # All reading threads together hold at most as many bytes as the largest file that is read.
@@ -139,33 +142,62 @@ class _InThreads(beam.DoFn):
         for output in self._counted(self._calls.rest()):
             yield TaggedOutput(output.tag, GlobalWindows.windowed_value(output.value))
 
-    def _counted(self, outputs: Iterable[TaggedOutput]) -> Iterator[TaggedOutput]:
-        for output in outputs:
+    def _counted(self, calls: Iterable[list[TaggedOutput]]) -> Iterator[TaggedOutput]:
+        for output in itertools.chain.from_iterable(calls):
             if next(_seen) % _REPORT_EVERY == 0:
                 self._seen.add(_REPORT_EVERY)
             yield output
 
-    def _read(self, *element: Any) -> TaggedOutput:
+    def _read(self, *element: Any) -> list[TaggedOutput]:
         raise NotImplementedError
 
 
 class _ReadFiles(_InThreads):
-    """Turn paths and labels into the outputs of `raw_example.from_image`."""
+    """Turn paths and labels into accepted `RawExample` elements or rejected rows, several files in each call."""
+
+    def start_bundle(self) -> None:
+        super().start_bundle()
+        self._files: list[tuple[bytes, bytes]] = []
+        self._together = 1 if filesystem.is_remote(self._base) else _FILES_TOGETHER
 
     def process(self, element: tuple[bytes, bytes]) -> Iterator[TaggedOutput]:
-        yield from self._counted(self._calls.call(*element))
+        self._files.append(element)
+        if len(self._files) >= self._together:
+            files, self._files = self._files, []
+            yield from self._counted(self._calls.call(files))
 
-    def _read(self, name: bytes, label: bytes) -> TaggedOutput:
-        path = os.fsdecode(name)
-        source = path.removeprefix(self._base).lstrip("/")
-        most = bounds.max_file_bytes(self._options.max_pixels)
-        size, _ = (None if filesystem.is_remote(path) else filesystem.size_and_time(path)) or (0, 0)
-        with _contents.spend(min(size, most), most):
-            try:
-                content = read_file(path, self._base, most)
-            except UnreadableFile as error:
-                return rejected(source, str(error), os.fsdecode(label))
-            return from_image(content, os.fsdecode(label), source, self._options)
+    def finish_bundle(self) -> Iterator[TaggedOutput]:
+        files, self._files = self._files, []
+        for output in self._counted(itertools.chain(self._calls.call(files), self._calls.rest())):
+            yield TaggedOutput(output.tag, GlobalWindows.windowed_value(output.value))
+
+    def _read(self, files: Sequence[tuple[bytes, bytes]]) -> list[TaggedOutput]:
+        outputs: list[TaggedOutput | None] = []
+        readable: list[tuple[str, str]] = []
+
+        def contents() -> Iterator[bytes]:
+            for name, label in files:
+                path = os.fsdecode(name)
+                source = path.removeprefix(self._base).lstrip("/")
+                most = bounds.max_file_bytes(self._options.max_pixels)
+                size, _ = (None if filesystem.is_remote(path) else filesystem.size_and_time(path)) or (0, 0)
+                with _contents.spend(min(size, most), most):  # until the next file is asked for
+                    try:
+                        content = read_file(path, self._base, most)
+                    except UnreadableFile as error:
+                        outputs.append(rejected(source, str(error), os.fsdecode(label)))
+                        continue
+                    outputs.append(None)
+                    readable.append((os.fsdecode(label), source))
+                    yield content
+
+        read = iter(zip(read_images(contents(), self._options), readable, strict=True))
+        return [self._described(*next(read)) if output is None else output for output in outputs]
+
+    @staticmethod
+    def _described(image: ReadImage | Unusable, of: tuple[str, str]) -> TaggedOutput:
+        label, source = of
+        return rejected(source, str(image), label) if isinstance(image, Unusable) else accepted(image, label, source)
 
 
 class _ReadRecords(_InThreads):
@@ -191,8 +223,8 @@ class _ReadRecords(_InThreads):
             # The number of lost records is unknown, so data.max_rejected cannot allow this.
             yield rejected(file, str(error), damaged=True)
 
-    def _read(self, record: bytes, source: str) -> TaggedOutput:
+    def _read(self, record: bytes, source: str) -> list[TaggedOutput]:
         try:
-            return from_record(record, source, self._features, self._options)
+            return [from_record(record, source, self._features, self._options)]
         finally:
             _contents.give(len(record))

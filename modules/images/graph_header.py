@@ -14,23 +14,28 @@ import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.images import graph_bytes, graph_kinds
-from edgetune.modules.images.headers import MAX_SCANS
+from edgetune.modules.images.headers import (
+    EXIF_IN_JPEG,
+    ICC_IN_JPEG,
+    JPEG,
+    MAX_SCANS,
+    MOST_CHUNKS,
+    MOST_SEGMENTS,
+    PNG,
+    TEXT_PROFILE_IN_PNG,
+    XMP_IN_JPEG,
+    XMP_IN_PNG,
+)
 from edgetune.modules.images.jpeg_scans import CUT, UNKNOWN_INKS
 from edgetune.modules.images.png_chunks import OTHER_COLORS, SRGB_CODE, SRGB_VALUES, SRGB_WITHIN
 
-JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-"""Beginnings of files."""
 NEITHER, IS_JPEG, IS_PNG = 0, 1, 2
-EXIF_IN_JPEG, XMP_IN_JPEG, ICC_IN_JPEG = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
-XMP_IN_PNG, TEXT_PROFILE_IN_PNG = b"XML:com.adobe.xmp\0", b"Raw profile type "
 FRAMES, PROGRESSIVE = (
     (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), 0xCD, 0xCE, 0xCF),
     range(0xC2, 0xCF, 4),
 )
 """Markers of a JPEG that begin its frame, and those of frames with several scans."""
 
-MOST_SEGMENTS, MOST_CHUNKS = 1000, 9999
-"""Most parts of a file: phones write a few dozen segments, and extended XMP takes one for each 64 kB."""
 # zlib packs at most 1032 : 1, so unpacking takes at most 16 MiB.
 _MAX_PROFILE = 16 << 10
 # By format; behind the last chunk of a PNG one more part is found, which is empty.

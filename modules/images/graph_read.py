@@ -13,7 +13,7 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.images import graph_colour, graph_header, jpeg_scans, plain
+from edgetune.modules.images import graph_colour, graph_header, headers, jpeg_scans, plain
 from edgetune.modules.images.colour import DARKEST_WHITE
 from edgetune.modules.images.graph_colour import Conversion
 from edgetune.modules.images.graph_header import Header
@@ -57,17 +57,23 @@ def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
         tf.errors.DataLossError: On execution: the packed color profile of a PNG is damaged.
     """
     content = tf.convert_to_tensor(content)
-    header = plain.inspect(content.numpy()) if tf.executing_eagerly() else None
-    if header is None or header.height * header.width > reading.max_pixels or not _is_srgb(header):
+    data = content.numpy() if tf.executing_eagerly() else b""
+    header = plain.inspect(data)
+    if header is None or not _is_as_decoded(header, reading):
         return read_by_graph(content, reading)
-    pixels = _plain(content, header, reading.side)
+    pixels = _plain_pixels(data, header, reading)
     if pixels is None:
         return tf.constant(CUT), tf.zeros([0, 0, CHANNELS], tf.uint8)
-    return tf.constant(""), pixels
+    return tf.constant(""), tf.constant(pixels)
 
 
-def attempt(content: bytes, reading: Reading) -> tuple[str, np.ndarray]:
+def attempt(content: bytes, reading: Reading, header: plain.Plain | None = None) -> tuple[str, np.ndarray]:
     """Read one image outside of a graph, and name damage as a fault.
+
+    Args:
+        content: The bytes of the file.
+        reading: Options.
+        header: What `plain.inspect` returns for it, if it was called already.
 
     Returns:
         Fault and pixels, as `read` returns them.
@@ -77,7 +83,11 @@ def attempt(content: bytes, reading: Reading) -> tuple[str, np.ndarray]:
     """
     nothing = np.zeros((0, 0, CHANNELS), np.uint8)
     try:
-        fault, pixels = read(tf.constant(content), reading)
+        header = header or plain.inspect(content)
+        if header is not None and _is_as_decoded(header, reading):
+            found = _plain_pixels(content, header, reading)
+            return ("", found) if found is not None else (CUT, nothing)
+        fault, pixels = read_by_graph(tf.constant(content), reading)
     except tf.errors.DataLossError:
         return DAMAGED_PROFILE, nothing
     except tf.errors.InvalidArgumentError:
@@ -105,21 +115,38 @@ def _changes_nothing(profile: bytes, channels: int) -> bool:
     return not how.fault.numpy() and not how.is_needed.numpy()
 
 
-def _plain(content: tf.Tensor, header: plain.Plain, max_side: int) -> tf.Tensor | None:
-    """Return the pixels of a plain file; None if it is a JPEG that was cut off."""
-    height, width, *_ = header
+def _is_as_decoded(header: plain.Plain, reading: Reading) -> bool:
+    """Return whether `_plain_pixels` reads the file of a header."""
+    return header.height * header.width <= reading.max_pixels and _is_srgb(header)
+
+
+def _plain_pixels(content: bytes, header: plain.Plain, reading: Reading) -> np.ndarray | None:
+    """Return the pixels of a plain file, uint8 `[height, width, 3]`; None if it is a JPEG that was cut off.
+
+    Raises:
+        tf.errors.InvalidArgumentError: The image's data is damaged or cut off.
+    """
+    height, width, max_side = header.height, header.width, reading.side
     is_large = max(height, width) > max_side
-    data = content.numpy()
-    if data.startswith(graph_header.PNG):
-        pixels = tf.io.decode_png(content, CHANNELS)
+    if content.startswith(headers.PNG):
+        decoded = tf.raw_ops.DecodePng(contents=content, channels=CHANNELS)
     else:
         ratio = (1, *_RATIOS)[halvings(height, width, max_side)] if is_large else 1
-        pixels = tf.io.decode_jpeg(content, CHANNELS, ratio=ratio, dct_method=_DCT)
-        if jpeg_scans.may_be_cut(pixels[-1, -1].numpy(), header.scans):
-            noisy = jpeg_scans.with_noise(data, jpeg_scans.scans(data).end)
-            if not np.array_equal(tf.io.decode_jpeg(noisy, CHANNELS, ratio=ratio, dct_method=_DCT), pixels):
+        decoded = _jpeg(content, ratio)
+        if jpeg_scans.may_be_cut(_array(decoded)[-1, -1], header.scans):
+            noisy = jpeg_scans.with_noise(content, jpeg_scans.scans(content).end)
+            if not np.array_equal(_array(_jpeg(noisy, ratio)), _array(decoded)):
                 return None
-    return within(pixels, height, width, max_side) if is_large else pixels
+    return _array(within(decoded, height, width, max_side) if is_large else decoded)
+
+
+def _jpeg(content: bytes, ratio: int) -> tf.Tensor:
+    return tf.raw_ops.DecodeJpeg(contents=content, channels=CHANNELS, ratio=ratio, dct_method=_DCT)
+
+
+def _array(pixels: tf.Tensor) -> np.ndarray:
+    """Return the pixels of a tensor without a copy of them."""
+    return np.asarray(memoryview(pixels))
 
 
 def read_by_graph(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:

@@ -8,6 +8,12 @@ from __future__ import annotations
 import re
 import struct
 
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+"""Beginnings of files."""
+EXIF_IN_JPEG, XMP_IN_JPEG, ICC_IN_JPEG = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+XMP_IN_PNG, TEXT_PROFILE_IN_PNG = b"XML:com.adobe.xmp\0", b"Raw profile type "
+MOST_SEGMENTS, MOST_CHUNKS = 1000, 9999
+"""Most parts of a file: phones write a few dozen segments, and extended XMP takes one for each 64 kB."""
 # Optimisers write a dozen. Each scan costs a pass over the whole image, however few bytes it has.
 MAX_SCANS = 100
 _META = 1 << 16  # bytes at the beginning of an AVIF or HEIC in which its properties are

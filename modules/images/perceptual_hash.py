@@ -11,6 +11,7 @@ makes two different images.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,18 +55,37 @@ def appearance(pixels: np.ndarray) -> Appearance:
     Args:
         pixels: RGB, uint8 `[height, width, 3]`.
     """
-    small = Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    rgb, ycbcr = np.asarray(small), np.asarray(small.convert("YCbCr"), np.float32)
-    red, green, blue = rgb.mean(axis=(0, 1)).tolist()
-    return Appearance(_signature(ycbcr), (red, green, blue), picture_facts(rgb, ycbcr))
+    return appearances([small(pixels)])[0]
 
 
-def _signature(pixels: np.ndarray) -> bytes:
-    low = fft.dctn(pixels[..., 0], norm="ortho")[1 : _FREQUENCIES + 1, 1 : _FREQUENCIES + 1].ravel()
-    if np.count_nonzero(np.abs(low) >= _MIN_COEFFICIENT) < _MIN_FREQUENCIES:
-        return b""
-    grid = pixels.reshape(4, _SIDE // 4, 4, _SIDE // 4, 3).mean(axis=(1, 3))
-    return np.packbits(low > np.median(low)).tobytes() + np.rint(grid).astype(np.uint8).tobytes()
+def small(pixels: np.ndarray) -> Image.Image:
+    """Scale uint8 `[height, width, 3]` to the 64 x 64 pixels that `appearances` takes."""
+    return Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def appearances(images: Sequence[Image.Image]) -> list[Appearance]:
+    """Compute the appearances of images that `small` returned, which do not depend on each other.
+
+    Together they take half the time, most of which is calls of functions on few numbers.
+    """
+    if not images:
+        return []
+    rgb = np.stack([np.asarray(image) for image in images])
+    means = rgb.mean(axis=(1, 2), dtype=np.float64)
+    pixels = np.stack([np.asarray(image.convert("YCbCr")) for image in images]).astype(np.float32)
+    low = fft.dctn(pixels[..., 0], axes=(1, 2), norm="ortho")[:, 1 : _FREQUENCIES + 1, 1 : _FREQUENCIES + 1]
+    low = np.ascontiguousarray(low).reshape(len(images), -1)
+    is_plain = np.count_nonzero(np.abs(low) >= _MIN_COEFFICIENT, axis=1) < _MIN_FREQUENCIES
+    hashes = np.packbits(low > np.median(low, axis=1, keepdims=True), axis=1)
+    # Sums of so few levels are exact in any order.
+    grids = np.rint(pixels.reshape(-1, 4, _SIDE // 4, 4, _SIDE // 4, 3).mean(axis=(2, 4))).astype(np.uint8)
+    signatures = np.concatenate([hashes, grids.reshape(len(images), -1)], axis=1)
+    return [
+        Appearance(b"" if plain else signature.tobytes(), tuple(colors), picture_facts(*seen))
+        for plain, signature, colors, *seen in zip(
+            is_plain.tolist(), signatures, means.tolist(), rgb, pixels, strict=True
+        )
+    ]
 
 
 def as_array(signatures: list[bytes]) -> np.ndarray:

@@ -10,17 +10,17 @@ import struct
 from typing import NamedTuple
 
 from edgetune.modules.images import jpeg_scans, png_chunks
-from edgetune.modules.images.graph_header import (
+from edgetune.modules.images.headers import (
     EXIF_IN_JPEG,
     ICC_IN_JPEG,
     JPEG,
+    MAX_SCANS,
     MOST_CHUNKS,
     PNG,
     TEXT_PROFILE_IN_PNG,
     XMP_IN_JPEG,
     XMP_IN_PNG,
 )
-from edgetune.modules.images.headers import MAX_SCANS
 
 _MOST_SEGMENTS, _MOST_ENTRIES = 100, 100
 _SCAN, _EXIF_OR_XMP, _ICC = 0xFFDA, 0xFFE1, 0xFFE2

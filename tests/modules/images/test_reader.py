@@ -188,6 +188,24 @@ def test_a_truncated_file_is_refused(kind):
     assert refusal(content[:5]) == f"damaged: it begins as a {kind}, and its header cannot be read"
 
 
+def test_several_files_together_are_read_as_each_alone():
+    """Whatever is beside them: hashes are computed for all at once, and must not change by a bit."""
+    contents = [encoded(photographs.scene(number, 90 + number, 70), "JPEG") for number in range(20)]
+    contents += [encoded(photographs.scene(20, 64, 64), kind) for kind in ("PNG", "WEBP")]
+    contents += [encoded(Image.new("RGB", (30, 20), "red"), "PNG"), b"notes", b""]
+    alone: list[object] = []
+    for content in contents:
+        try:
+            alone.append(read_image(content, LIMIT, max_side=80))
+        except Unusable as error:
+            alone.append(str(error))
+    for order in (contents, contents[::-1]):
+        found = reader.read_images(iter(order), Reading(LIMIT, 80))
+        together = [str(one) if isinstance(one, Unusable) else one for one in found]
+        assert together == (alone if order is contents else alone[::-1])
+    assert reader.read_images([], Reading()) == []
+
+
 def test_an_empty_file_and_text_are_refused():
     assert refusal(b"") == "the file is empty"
     assert refusal(b"some notes\n").startswith("not an image of a known format (JPEG")
@@ -445,13 +463,13 @@ def test_all_threads_together_decode_at_most_max_pixels(monkeypatch):
     content, now, highest = encoded(Image.new("RGB", (200, 100)), "PNG"), 0, 0
     real, lock = reader._by_graph, threading.Lock()
 
-    def counting(content: bytes, reading: Reading) -> np.ndarray | None:
+    def counting(*of: object) -> np.ndarray | None:
         nonlocal now, highest
         with lock:
             now += 1
             highest = max(highest, now)
         time.sleep(0.02)
-        read = real(content, reading)
+        read = real(*of)
         with lock:
             now -= 1
         return read

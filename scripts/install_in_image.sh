@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 lock=requirements/tfx121.txt
 # Those of the lock that only build, test or check. uv is last: it takes itself away.
-tools=(mypy pytest pytest-xdist ruff types-pyyaml uv)
+tools=(mypy pytest pyvips pyvips-binary pytest-xdist ruff types-pyyaml uv)
 
 packages() {
   local venv=$1 site

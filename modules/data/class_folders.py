@@ -120,6 +120,8 @@ def _others(base: str, inside: str, parents: Collection[str]) -> Iterator[Other]
             yield from (Other(file, _HIDDEN) for file, hidden in _walk(path) if hidden)
         elif any(parent == below or parent.startswith(f"{below}/") for parent in parents):
             yield from _others(base, below, parents)
+        elif _is_link(path):
+            yield Other(path, "a link to a folder")
         else:
             yield from (_other(file, below, parents, hidden) for file, hidden in _walk(path))
 

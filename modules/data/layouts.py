@@ -94,7 +94,7 @@ def tree(path: str, depth: int = 0, in_link: bool = False) -> Folder:
             folders.append(tree(below, depth + 1, in_link or link))
             continue
         count += 1
-        if may_be_image(name):
+        if may_be_image(name) and not is_folder:
             images += 1
         elif len(others) < _KEPT:
             others.append(name)

@@ -70,6 +70,7 @@ def estimate(images: int, mean_pixels: float, settings: RunSettings) -> Estimate
     size = (model.image_size or published) / published
     network = _MULTIPLY_ADDS[model.backbone] / _MULTIPLY_ADDS["mobilenet_v2"] * size**2 * model.alpha**1.5
     views = training.activation_cache.views if training.activation_cache.enabled else training.head.epochs
+    views += settings.data.review_labels  # LabelReviewer passes all images through the network once
     speed = _DECODE_MS / decode_ms()
     parallel = speed * cores() / _CORES
     read = _READ_MS * max(1.0, (mean_pixels / (320 * 240)) ** 0.8)

@@ -43,12 +43,9 @@ from tests.helpers.fork_server import ForkServer
 from tests.helpers.wheel import build_wheel, colliding_project, install
 
 AFTER_TRAINING = {"Evaluator", "InfraValidator", "EdgeExporter", "EdgeDescriber", "EdgeEvaluator", "ReleasePusher"}
-DATA = {
-    "ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "DatasetGate", "LabelReviewer",
-    "Transform",
-}  # fmt: skip
+DATA = {"ImageExampleGen", "ImportSchemaGen", "StatisticsGen", "ExampleValidator", "DatasetGate", "Transform"}
 RESOLVERS = {"Baseline", "BaselineStatistics"}
-NODES = DATA | RESOLVERS | {"TwoPhaseTrainer"} | AFTER_TRAINING
+NODES = DATA | RESOLVERS | {"LabelReviewer", "TwoPhaseTrainer"} | AFTER_TRAINING
 # Resolvers are never cached: they query ML Metadata in every run.
 CACHEABLE = NODES - RESOLVERS
 SETTINGS = (

@@ -479,3 +479,16 @@ def test_counts_do_not_depend_on_order_or_number_of_parts():
     assert of([one, two])["digest"] != found["digest"]  # a copy counts
     assert of([example(b"1", b"dog"), two, three])["digest"] != found["digest"]
     assert of([example(b"2", b"cat"), example(b"1", b"dog"), three])["digest"] != found["digest"]
+
+
+def test_groups_that_leave_nothing_to_divide_stop_the_run():
+    unmatched = {
+        "accepted": 0,
+        "splits": {},
+        "first_rejected": (("cat/1.jpg", "data.group does not match its path: p"),),
+    }
+    with pytest.raises(DataError, match="data.group matches the path of no image, such as cat/1.jpg"):
+        ingest_report.check(ingest(**unmatched), 1.0)
+    ingest_report.check(ingest(largest_group=(7, "cat/1.jpg")), 0.1)
+    with pytest.raises(DataError, match="one group of data.group has 8 of 15 images, among them cat/1.jpg"):
+        ingest_report.check(ingest(largest_group=(8, "cat/1.jpg")), 0.1)

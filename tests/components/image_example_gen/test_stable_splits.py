@@ -22,7 +22,6 @@ from edgetune.components.image_example_gen import ImageExampleGen, split_memory
 from edgetune.components.image_example_gen.executor import Executor
 from edgetune.components.image_example_gen.grouping import AssignedImage
 from edgetune.modules.contracts import example_features
-from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.sources import discover
 from edgetune.modules.examples import records
 from edgetune.modules.settings.run import DataSettings
@@ -188,7 +187,7 @@ def test_removed_images_are_remembered_and_a_changed_split_replaces_the_old_one(
     assert sorted(lines) == [f"{'01' * 32} train", f"{'02' * 32} eval", f"{'03' * 32} test"]
 
 
-def test_images_of_a_named_group_are_in_one_split_over_nights_and_a_wrong_expression_is_refused(tmp_path):
+def test_images_of_a_named_group_are_in_one_split_over_nights(tmp_path):
     base, memory = tmp_path / "photos", tmp_path / "memory"
     for label in ("cat", "dog"):
         for number in range(24):
@@ -210,7 +209,3 @@ def test_images_of_a_named_group_are_in_one_split_over_nights_and_a_wrong_expres
     assert all(len(found) == 1 for found in splits(second).values())
     assert splits(second)["3"] == splits(first)["3"]
     assert second.rejected == {"cat/nobody.png": r"data.group does not match its path: /p(\d+)_"}
-    with pytest.raises(DataError, match="data.group matches the path of no image, such as cat/nobody.png"):
-        execute(base, tmp_path / "third", memory, group="patient([0-9])")
-    with pytest.raises(DataError, match="one group of data.group has 50 of 50 images"):
-        execute(base, tmp_path / "fourth", memory, group="([.])png")

@@ -153,7 +153,14 @@ def test_links_to_folders_inside_a_class_folder_are_files_that_cannot_be_read(tm
     put(tmp_path, "a", "b")
     (tmp_path / "a" / "round").symlink_to(tmp_path)
     assert f"{tmp_path}/a/round" in set(class_folders.files(f"{tmp_path}/a"))
-    assert found(tmp_path).images == 7
+    assert found(tmp_path).images == 6
+
+
+def test_a_link_to_a_folder_beside_the_splits_is_one_thing_that_is_not_an_image(tmp_path):
+    capitals(tmp_path)
+    (tmp_path / "all").symlink_to(tmp_path)
+    others = list(class_folders.others(str(tmp_path), found(tmp_path).patterns.values()))
+    assert [(other.path, other.kind) for other in others] == [(f"{tmp_path}/all", "a link to a folder")]
 
 
 def flat_splits(base: Path) -> None:

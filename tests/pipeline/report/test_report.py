@@ -680,7 +680,8 @@ def test_summary_of_a_refused_run_names_the_reason_in_one_line(tmp_path: Path) -
 
 
 def test_the_number_of_near_duplicates_is_in_the_summary_and_in_the_report(tmp_path: Path) -> None:
-    note = {"name": "near_duplicates", "cause": "75 of 253 images are near-duplicates, in 30 groups: each", "files": []}
+    cause = "75 of 253 images are near-duplicates, in 30 groups: each"
+    note = {"name": "near_duplicates", "cause": cause, "files": [], "informs": True}
     outcome = record_run(tmp_path, findings=[note])
     assert "75 of 253 images are near-duplicates, in 30 groups" in summary(outcome, report=None)
     assert note["cause"] in written(outcome, tmp_path / "report")[0].text

@@ -63,7 +63,7 @@ def to_8_bits(image: Image.Image, is_white_zero: bool = False, is_deep: bool = F
     """
     if image.mode in _MODES_16:
         return _from_16_bits(image, is_white_zero)
-    if is_deep and max(most for _, most in _extrema(image)) < DARKEST_WHITE >> 8:
+    if is_deep and _brightest(image) < DARKEST_WHITE >> 8:
         raise UnknownColours(UNKNOWN_WHITE)
     if "transparency" in image.info or image.mode in ("PA", "RGBa"):
         return image.convert("RGBA")
@@ -103,10 +103,10 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image.getchannel("L") if image.mode == "LA" else image.convert("RGB")
 
 
-def _extrema(image: Image.Image) -> list[tuple[int, int]]:
-    """Return the lowest and the highest value of each channel but alpha."""
+def _brightest(image: Image.Image) -> int:
+    """Return the highest value of all channels but alpha."""
     bands = [image.getchannel(band) for band in image.getbands() if band not in "Aa"]
-    return [band.getextrema() for band in bands]
+    return max(int(np.asarray(band).max()) for band in bands)
 
 
 def _from_16_bits(image: Image.Image, is_white_zero: bool) -> Image.Image:

@@ -105,7 +105,8 @@ def _of_container(content: bytes) -> Facts:
 
 
 def _all(content: bytes, word: bytes) -> list[int]:
-    places, at = [], content.find(word, 0, 1 << 16)
+    places: list[int] = []
+    at = content.find(word, 0, 1 << 16)
     while at >= 0 and len(places) < 100:
         places.append(at)
         at = content.find(word, at + 1, 1 << 16)

@@ -35,7 +35,7 @@ _COEFFICIENTS = 64
 class Scans(NamedTuple):
     """What the scans of a JPEG say."""
 
-    count: int
+    number: int
     """Number of scans of the first image."""
     is_complete: bool
     """Whether they cover all coefficients of all channels."""
@@ -45,7 +45,8 @@ class Scans(NamedTuple):
 
 def scans(content: bytes) -> Scans:
     """Return the scans of the first image of a JPEG, whose header need not be valid."""
-    at, count, channels, is_progressive, end = 2, 0, (), False, len(content)
+    at, count, is_progressive, end = 2, 0, False, len(content)
+    channels: tuple[int, ...] = ()
     covered: dict[int, set[int]] = {}
     while found := _MARKER.search(content, at):
         marker, at = content[found.start() + 1], found.end()

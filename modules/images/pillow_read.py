@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 from PIL import Image, TiffTags, UnidentifiedImageError
+from PIL.GifImagePlugin import GifImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from edgetune.modules.core.threads import SharedContext, without_warnings
@@ -230,7 +231,7 @@ def _check_whole(image: Image.Image, content: bytes, drafted: tuple[int, int] | 
     found = jpeg_scans.scans(content)
     pixels = np.asarray(image)
     is_cut = not found.is_complete
-    if not is_cut and jpeg_scans.may_be_cut(np.atleast_1d(pixels[-1, -1]), found.count):
+    if not is_cut and jpeg_scans.may_be_cut(np.atleast_1d(pixels[-1, -1]), found.number):
         with Image.open(io.BytesIO(jpeg_scans.with_noise(content, found.end)), formats=("JPEG",)) as noisy:
             if drafted:
                 noisy.draft(image.mode, drafted)
@@ -253,7 +254,7 @@ def _meant(image: Image.Image, content: bytes) -> tuple[Image.Image, bool, bool]
         return image, False, bits == 16
     if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         return image.convert("RGB"), False, False  # no picture is meant to be invisible: the fourth byte is not used
-    if image.format == "GIF" and image.tile:
+    if isinstance(image, GifImageFile) and image.tile:
         box = image.tile[0][1]
         if box is not None and box != (0, 0, *image.size):  # what the first frame leaves out is transparent
             canvas = Image.new("RGBA", image.size)

@@ -95,7 +95,7 @@ def _jpeg(content: bytes) -> Plain | None:
     scans = 1
     if is_progressive or content[at + 4] != channels or content.count(b"\xff\xda", at) > 1:
         found = jpeg_scans.scans(content)
-        scans = found.count
+        scans = found.number
         if not found.is_complete:
             return None
     return Plain(height, width, channels, profiles[0][2:] if profiles else b"", scans)
@@ -119,7 +119,8 @@ def _png(content: bytes) -> Plain | None:
     length, name, width, height, bits, color = struct.unpack_from(">I4sIIBB", content, len(PNG))
     if (length, name) != (13, b"IHDR") or bits > 8 or color not in (0, 2, 3) or not width or not height:
         return None
-    at, found = len(PNG), {}
+    at = len(PNG)
+    found: dict[bytes, bytes] = {}
     for _ in range(MOST_CHUNKS):
         length, name = struct.unpack_from(">I4s", content, at)
         body = at + 8

@@ -51,7 +51,8 @@ def pages(content: bytes) -> list[Page]:
     is_big = struct.unpack_from(f"{order}H", content, 2)[0] == 43
     try:
         (at,) = struct.unpack_from(f"{order}{'Q' if is_big else 'I'}", content, 8 if is_big else 4)
-        found, seen = [], set()
+        found: list[Page] = []
+        seen: set[int] = set()
         while at:
             if at in seen or len(found) >= _MOST_PAGES:
                 raise ValueError("its pages refer to each other, or are too many")

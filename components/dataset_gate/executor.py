@@ -18,6 +18,7 @@ from tfx.types import artifact_utils
 from edgetune.components.common.examples import check_examples
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import (
+    BASELINE_STATISTICS_KEY,
     EXAMPLES_KEY,
     FINDINGS_FILE,
     FINDINGS_KEY,
@@ -42,7 +43,7 @@ from edgetune.modules.data.findings import (
     with_files,
 )
 
-ANOMALIES_KEY, BASELINE_KEY = "anomalies", "baseline_statistics"
+ANOMALIES_KEY, BASELINE_KEY = "anomalies", BASELINE_STATISTICS_KEY
 LIBRARIES = ("tensorflow-data-validation",)  # measures drift; the other findings only need counting
 _NAMED = 10
 

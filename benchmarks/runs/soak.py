@@ -231,7 +231,7 @@ class Soak:
             wrong.append(f"a good night ended with {night.code}: {' '.join(said.split())[-300:]}")
         if night.code == 0 and not night.released and f"version {night.served} " not in said:
             wrong.append("it ended with 0, released nothing and does not say which version is served")
-        if night.code == _REFUSED and "refused" not in said:
+        if night.code == _REFUSED and "not blessed: " not in said:
             wrong.append("it was refused, and does not say why")
         if night.code != 0 and night.released:
             wrong.append(f"it ended with {night.code} and released {night.served}")

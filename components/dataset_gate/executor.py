@@ -19,6 +19,7 @@ from edgetune.components.common.examples import check_examples
 from edgetune.components.common.findings import with_thumbnails, write_findings
 from edgetune.components.common.lineage import stamp
 from edgetune.components.common.names import (
+    BASELINE_STATISTICS_KEY,
     DATA_BASE,
     EXAMPLES_KEY,
     FINDINGS_KEY,
@@ -48,7 +49,7 @@ from edgetune.modules.data.findings import (
 )
 from edgetune.modules.images.picture_facts import PictureFacts
 
-ANOMALIES_KEY, BASELINE_KEY = "anomalies", "baseline_statistics"
+ANOMALIES_KEY, BASELINE_KEY = "anomalies", BASELINE_STATISTICS_KEY
 LIBRARIES = ("tensorflow-data-validation",)  # measures drift; the other findings only need counting
 _NAMED = 10
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _BLESSING_TYPE, _EXAMPLES_TYPE, _STATISTICS_TYPE = "ModelBlessing", "Examples", "ExampleStatistics"
 _MODEL_TYPE = "Model"
+_COMPARED = {names.EARLIER_KEY, names.BASELINE_STATISTICS_KEY}
+"""Input keys of earlier models and data, which a gate compares with."""
 _DAY = 24 * 60 * 60 * 1000
 """Milliseconds."""
 
@@ -47,6 +49,9 @@ class _Records:
         self.artifacts = {one.id: one for one in sorted(self.store.get_artifacts(), key=lambda one: one.id)}
         self.types = {number: kinds[artifact.type_id] for number, artifact in self.artifacts.items()}
         self.inputs: dict[int, set[int]] = {}
+        self.made_of: dict[int, set[int]] = {}
+        """Inputs of each execution, without what it only compared with: each model with the one before, back to the
+        first."""
         self.outputs: dict[int, set[int]] = {}
         self.makers: dict[int, set[int]] = {number: set() for number in self.artifacts}
         events = self.store.get_events_by_artifact_ids(list(self.artifacts)) if self.artifacts else []
@@ -56,6 +61,8 @@ class _Records:
                 self.makers[event.artifact_id].add(event.execution_id)
             elif event.type in (pb.Event.INPUT, pb.Event.DECLARED_INPUT):
                 self.inputs.setdefault(event.execution_id, set()).add(event.artifact_id)
+                if not _COMPARED & {step.key for step in event.path.steps}:
+                    self.made_of.setdefault(event.execution_id, set()).add(event.artifact_id)
 
     def text(self, artifact: int, name: str) -> str:
         return str(self.artifacts[artifact].custom_properties[name].string_value)
@@ -75,7 +82,7 @@ class _Records:
         while waiting:
             found |= waiting
             made_by = {execution for artifact in waiting for execution in self.makers[artifact]}
-            waiting = {artifact for execution in made_by for artifact in self.inputs.get(execution, ())} - found
+            waiting = {artifact for execution in made_by for artifact in self.made_of.get(execution, ())} - found
         return found
 
     def with_siblings(self, artifacts: set[int]) -> set[int]:

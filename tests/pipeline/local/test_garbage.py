@@ -222,6 +222,26 @@ def test_a_release_that_cannot_be_completed_goes_with_those_before_the_kept_ones
     assert nights.versions() == ([2], [2], [2]) and not intent.exists() and not part.exists()
 
 
+def test_models_that_were_only_compared_with_go_and_what_the_served_one_was_made_of_stays(nights):
+    """Each model is compared with the one before it: their lineage would reach back to the first."""
+    node = nights.node
+
+    def comparing(name, outputs, inputs=None):
+        earlier = {
+            "Evaluator": {"earlier_blessings": ("Evaluator", "blessing")},
+            "TwoPhaseTrainer": {"baseline_statistics": ("StatisticsGen", "statistics")},
+        }.get(name, {})
+        there = {key: source for key, source in earlier.items() if source in nights.recorder.artifacts}
+        node(name, outputs, inputs={**(inputs or {}), **there})
+
+    nights.node = comparing
+    for _ in range(4):
+        nights.run()
+    collect(nights.workdir, keep=1, delete=True)
+    for key in ("TwoPhaseTrainer/model/", "ImageExampleGen/examples/"):
+        assert len([name for name in nights.files() if name.startswith(key)]) == 1, key
+
+
 def test_the_report_of_an_older_run_that_took_all_from_the_cache_goes(nights):
     nights.run()
     for count in (2, 3, 4):  # nothing is new: what is served was made by the first run

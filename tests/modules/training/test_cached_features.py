@@ -161,6 +161,13 @@ def test_the_same_training_reuses_the_cache_and_another_fills_its_own(tmp_path, 
     content[9] ^= 1  # gzip's note of the operating system: other bytes of the same length that are still readable
     shard.write_bytes(content)
     assert len(open_all(settings(), uri=str(copy))) == VIEWS + 1
+    shutil.rmtree(copy)
+    shutil.copytree(examples, copy)
+    shard = next(copy.glob("Split-eval/*.gz"))
+    content = bytearray(shard.read_bytes())
+    content[9] ^= 1
+    shard.write_bytes(content)
+    assert len(open_all(settings(), uri=str(copy))) == VIEWS + 1
     monkeypatch.setattr(devices, "default_device", lambda: "GPU NVIDIA L4")
     assert len(open_all(settings())) == VIEWS + 1
 

@@ -66,7 +66,7 @@ def test_colours_over_a_background_are_rounded_to_the_nearest_level():
             (background,) * 3,
         )
         expected = (colours * alpha + background * (255 - alpha)) / 255
-        assert np.abs(over[..., 0] - expected).max() <= 0.5
+        assert np.abs(over.numpy()[..., 0] - expected).max() <= 0.5
 
 
 def test_resizing_is_antialiased_bilinear_and_rounds():

@@ -43,16 +43,14 @@ def test_the_environment_and_keras_json_change_nothing(root, home):
     assert done.stdout.strip() == EXPECTED, done.stderr
 
 
-def test_a_mixed_precision_policy_of_a_notebook_changes_nothing(root, tmp_path):
-    policy = "import os; os.environ['KERAS_BACKEND'] = 'tensorflow'\nimport keras\n"
-    policy += "keras.mixed_precision.set_global_policy('mixed_float16'); keras.config.set_floatx('float16')\n"
-    done = python(policy + BUILD, root, tmp_path)
-    assert done.stdout.strip() == EXPECTED, done.stderr
-
-
-def test_another_backend_that_is_in_use_already_is_refused_with_a_remedy(root, tmp_path):
-    stand_in = "import sys, keras; keras.config.backend = lambda: 'jax'\n"
-    code = "try:\n    exec(BUILD)\nexcept Exception as error:\n    print(type(error).__name__, error)\n"
-    done = python(f"{stand_in}BUILD = {BUILD!r}\n{code}", root, tmp_path)
-    assert "ConfigError Keras runs on jax in this process" in done.stdout, done.stderr
-    assert "KERAS_BACKEND=tensorflow" in done.stdout
+def test_a_notebook_s_policy_changes_nothing_and_its_other_backend_is_refused_with_a_remedy(root, tmp_path):
+    code = "import os; os.environ['KERAS_BACKEND'] = 'tensorflow'\nimport keras\n"
+    code += "keras.mixed_precision.set_global_policy('mixed_float16'); keras.config.set_floatx('float16')\n"
+    code += f"{BUILD}keras.config.backend = lambda: 'jax'\n"
+    code += "try:\n    assemble(ModelSettings(alpha=0.35, image_size=32, weights='none'))\n"
+    code += "except Exception as error:\n    print(type(error).__name__, error)\n"
+    done = python(code, root, tmp_path)
+    built, *refused = done.stdout.splitlines()
+    assert built == EXPECTED, done.stderr
+    assert "ConfigError Keras runs on jax in this process" in refused[0]
+    assert "KERAS_BACKEND=tensorflow" in " ".join(refused)

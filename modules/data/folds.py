@@ -29,15 +29,14 @@ def divide(label: np.ndarray, group: np.ndarray, folds: int) -> np.ndarray:
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    order = np.lexsort((label, group))
     found = np.full(len(label), -1)
     try:
         with warnings.catch_warnings():
             # Some folds lack a class that has fewer images than there are folds; that is unavoidable.
             warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-            parts = StratifiedGroupKFold(folds).split(order, label[order], group[order])
+            parts = StratifiedGroupKFold(folds).split(label, label, group)
             for number, (_, rows) in enumerate(parts):
-                found[order[rows]] = number
+                found[rows] = number
     except ValueError as error:
         raise _too_few(len(np.unique(group)), folds) from error
     if len(np.unique(found)) != folds or found.min() < 0:

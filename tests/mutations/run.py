@@ -146,8 +146,7 @@ def _failures(chosen: Sequence[Mutation], workers: int) -> Iterator[str]:
         try:
             code, said = pool.submit(_unchanged, sorted({mutation.test for mutation in chosen})).result()
             if code != _PASSED:
-                yield f"the tests do not pass without a change (pytest ended with {code}):\n{said}"
-                return
+                raise SystemExit(f"the tests do not pass without a change (pytest ended with {code}):\n{said}")
             for number, (mutation, (code, said)) in enumerate(zip(chosen, pool.map(_check, chosen), strict=True), 1):
                 killed = code == _FAILED
                 print(f"{number:3}/{len(chosen)}  {'killed' if killed else 'ALIVE '}  {mutation.promise}", flush=True)

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections import Counter
 from pathlib import Path
 
 from tests.mutations.run import mutations
 
 
+@functools.cache
 def functions(path: Path) -> set[str]:
     return {
         node.name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)

@@ -101,3 +101,26 @@ def test_small_ids_stay_numbers():
     assert json.loads(json_format.MessageToJson(blessing.mlmd_artifact))["customProperties"]["model_id"] == {
         "intValue": "12"
     }
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("model_blessing", "the Evaluator refused the model"),
+        ("edge_blessing", "the EdgeEvaluator refused the edge models"),
+        ("infra_blessing", "the InfraValidator refused the model"),
+    ],
+)
+def test_each_gate_can_refuse(inputs, key, reason):
+    inputs[key][0].set_int_custom_property("blessed", 0)
+    assert refusal(inputs) == reason
+
+
+def test_an_edge_evaluation_of_another_edge_model_does_not_count(inputs):
+    record_judged(inputs["edge_evaluation"][0], "edge_model_id", inputs["model"][0])
+    assert refusal(inputs) == "there is no edge evaluation of this edge model"
+
+
+def test_two_blessings_are_none(inputs):
+    inputs["infra_blessing"] *= 2
+    assert refusal(inputs) == "the InfraValidator gave no blessing"

@@ -20,7 +20,7 @@ from tfx_bsl.coders import batch_util
 
 from edgetune.components.common.artifacts import CrossValidation
 from edgetune.components.evaluator import Evaluator
-from edgetune.components.evaluator.executor import Executor
+from edgetune.components.evaluator.executor import Executor, _evaluations
 from edgetune.components.evaluator.extractors import BATCH, small_batches
 from edgetune.modules.core.errors import ConfigError, DataError
 from edgetune.modules.evaluation.answers import SCHEMA, read_answers
@@ -68,6 +68,16 @@ def test_a_threshold_out_of_range_is_an_error_before_the_evaluation(monkeypatch,
     monkeypatch.setattr(tfx_executor.Executor, "Do", lambda *_: pytest.fail("was evaluated"))
     with pytest.raises(ConfigError, match="min_accuracy is "):
         Executor().Do({}, {}, {**component().exec_properties, "min_accuracy": wrong})
+
+
+def test_earlier_models_are_compared_with_from_the_oldest_to_the_newest():
+    earlier = []
+    for number in (3, 1, 2):
+        blessing = standard_artifacts.ModelBlessing()
+        blessing.id = number
+        blessing.set_string_custom_property("evaluation_uri", f"e{number}")
+        earlier.append(blessing)
+    assert _evaluations({"earlier_blessings": earlier}, None, SETTINGS) == ["e1", "e2", "e3"]
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(0, []), (1, [1]), (BATCH, [BATCH]), (70, [32, 32, 6])])

@@ -11,7 +11,14 @@ import apache_beam as beam
 import numpy as np
 
 from edgetune.components.image_example_gen import grouping
-from edgetune.components.image_example_gen.grouping import ASSIGNED, LEFT_OUT, AssignedImage, GroupDuplicates, _summary
+from edgetune.components.image_example_gen.grouping import (
+    ASSIGNED,
+    LEFT_OUT,
+    AssignedImage,
+    GroupDuplicates,
+    _assign_images,
+    _summary,
+)
 from edgetune.components.image_example_gen.near_duplicates import File, Item
 from edgetune.modules.data import splits
 from edgetune.modules.images.perceptual_hash import BITS, SIGNATURE
@@ -176,6 +183,18 @@ def test_only_files_without_a_split_are_divided_and_only_between_the_splits_that
     assert Counter(splits_of[f"{number}"] for number in range(18)) == {"train": 16, "eval": 2}
     assert (splits_of["1"], splits_of["t"]) == ("eval", "")
     assert placed["u"].group == placed["3"].group  # so that the gate reports it as leakage
+
+
+def test_the_size_of_a_group_with_drop_is_that_of_its_labels():
+    items = [Item(name.encode(), (File(name, "a", ""),), b"", "") for name in "123"]
+    assert _summary(b"1", items, True) == ("a", splits.SplitGroup(b"1", 1))
+    assert _summary(b"1", items, False) == ("a", splits.SplitGroup(b"1", 3))
+
+
+def test_an_image_that_had_a_split_keeps_it():
+    items = [Item(name.encode(), (), b"", split) for name, split in (("old", "test"), ("new", ""))]
+    found = {image.id: image.split for image in _assign_images(b"g", {"items": [items], "split": ["train"]})}
+    assert found == {b"old": "test", b"new": "train"}
 
 
 def test_a_large_class_is_assigned_in_parts_and_known_images_keep_their_split(monkeypatch):

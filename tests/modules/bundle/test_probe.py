@@ -131,3 +131,8 @@ def test_a_model_that_never_ends_is_stopped_and_reported():
     assert len(content) < 200_000
     [found] = probe(replace(task(), model=content), seconds=2).file
     assert found == "ends the process that reads or runs it: it was stopped by SIGXCPU (after 2 seconds)"
+
+
+def test_variants_with_weights_of_8_bits_have_the_larger_tolerance():
+    found = {variant: tolerance(variant) for variant in ("float32", "float16", "int8", "dynamic")}
+    assert found == {"float32": 0.001, "float16": 0.001, "int8": 0.05, "dynamic": 0.05}

@@ -143,3 +143,36 @@ def test_an_incomplete_installation_is_distinguished_from_a_bad_key(keys, tmp_pa
     with pytest.raises(ConfigError, match="does not work: No module named x") as caught:
         signing.check_signer(keys[0], str(broken))
     assert signing.INSTALL in caught.value.remedy
+
+
+def calling(folder: Path, code: int = 0) -> tuple[str, Path]:
+    """Return a command that writes its arguments, one a line, and ends with a code; and the file that it writes."""
+    command, said = folder / "tool", folder / "said"
+    command.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {said}\necho 'error: no' >&2\nexit {code}\n")
+    command.chmod(0o755)
+    return str(command), said
+
+
+def test_the_tool_is_called_for_all_files_of_the_folder(keys, tmp_path):
+    tool, said = calling(tmp_path)
+    folder = tmp_path / "bundle"
+    where = ["--signature", f"{folder}/model.sig", "--no-ignore-git-paths", str(folder)]
+    signing.sign(folder, keys[0], tool)
+    assert said.read_text().splitlines() == ["sign", "key", "--private_key", keys[0], *where]
+    signing.check_signature(folder, keys[1], tool)
+    assert said.read_text().splitlines() == ["verify", "key", "--public_key", str(keys[1]), *where]
+
+
+def test_a_tool_that_fails_has_neither_signed_nor_verified(keys, tmp_path):
+    tool, _ = calling(tmp_path, 1)
+    with pytest.raises(PushError, match="could not be signed with .*: no"):
+        signing.sign(tmp_path, keys[0], tool)
+    with pytest.raises(BundleError, match="is not a signature of these files with this key: no"):
+        signing.check_signature(tmp_path, keys[1], tool)
+
+
+def test_a_signed_bundle_fails_without_its_key(tmp_path):
+    signed = shutil.copytree(bundle.bundle(), tmp_path / "bundle")
+    (signed / "model.sig").write_text("{}")
+    found = {check.text: check.outcome for check in verify(signed) if check.file == "model.sig"}
+    assert found == {"the bundle is signed, and its signature was not checked": "failed"}

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.bundle.model_card import model_card
-from edgetune.modules.bundle.write import Lineage, write_bundle
+from edgetune.modules.bundle.write import Lineage, _copy_golden, write_bundle, write_checksums
 from edgetune.modules.contracts.bundle import parse_bundle
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.evaluation.edge import evaluate
@@ -198,3 +198,33 @@ def test_a_model_that_is_not_blessed_is_not_bundled(measured, tmp_path):
 def test_without_metrics_nothing_is_bundled(measured, tmp_path):
     with pytest.raises(ExportError, match=r"metrics.json: cannot be read"):
         write_bundle(tmp_path / "bundle", str(measured / "edge_model"), str(tmp_path), LINEAGE)
+
+
+def test_golden_answers_are_those_of_the_variants_in_the_bundle(tmp_path):
+    (tmp_path / "from").mkdir()
+    answers = {name: [0.5] for name in ("saved_model", "float32", "int8")}
+    expected = {"labels": ["a"], "images": [{"file": "00.png", "label": "a", "probabilities": answers}]}
+    (tmp_path / "from" / "expected.json").write_text(json.dumps(expected))
+    (tmp_path / "from" / "00.png").write_bytes(b"png")
+    _copy_golden(str(tmp_path / "from"), tmp_path / "to", {"int8"})
+    [image] = json.loads((tmp_path / "to" / "expected.json").read_text())["images"]
+    assert set(image["probabilities"]) == {"saved_model", "int8"}
+    assert (tmp_path / "to" / "00.png").read_bytes() == b"png"
+
+
+def test_a_file_is_compared_with_its_measured_digest(tmp_path):
+    facts = {"blessed": True, "file": "model_int8.tflite", "sha256": hashlib.sha256(b"measured").hexdigest()}
+    (tmp_path / "metrics.json").write_text(json.dumps({"blessed": True, "variants": {"int8": facts}}))
+    (tmp_path / "model_int8.tflite").write_bytes(b"exchanged")
+    with pytest.raises(ExportError, match="is not the file that was measured"):
+        write_bundle(tmp_path / "bundle", str(tmp_path), str(tmp_path), LINEAGE)
+
+
+def test_the_list_of_digests_has_the_files_of_all_folders(tmp_path):
+    (tmp_path / "golden").mkdir()
+    for name in ("labels.txt", "golden/00.png"):
+        (tmp_path / name).write_text(name)
+    write_checksums(tmp_path)
+    write_checksums(tmp_path)  # its own old content does not count
+    found = dict(line.split("  ")[::-1] for line in (tmp_path / "SHA256SUMS").read_text().splitlines())
+    assert found == {name: hashlib.sha256(name.encode()).hexdigest() for name in ("labels.txt", "golden/00.png")}

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from edgetune.modules.conversion.equalization import Equalized, _factor, equalize
 from edgetune.modules.conversion.quantization import channel_ranges
-from edgetune.modules.litert.graph import CONV, DEPTHWISE, Network
+from edgetune.modules.litert.graph import CONV, DEPTHWISE, WEIGHTED, Network
 from tests.tiny import hard_swish
 
 IMAGES = hard_swish.images()
@@ -37,6 +37,17 @@ def first_of(network: Network) -> int:
 def test_equalization_does_not_change_the_answers():
     before, after = probabilities(hard_swish.network()), probabilities(equalized().network)
     np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+def test_biases_are_scaled_with_their_channels():
+    network, random = hard_swish.network(), np.random.default_rng(1)
+    for operation in network.operations:
+        if operation.kind in WEIGHTED:
+            bias = network.constants[operation.inputs[2]]
+            network.constants[operation.inputs[2]] = random.normal(0, 0.5, bias.shape).astype(np.float32)
+    made = equalize(network, channel_ranges(network, IMAGES))
+    assert made.factors
+    np.testing.assert_allclose(probabilities(made.network), probabilities(network), atol=1e-5)
 
 
 def test_ranges_of_channels_become_similar():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.conversion.equalization import equalize
+from edgetune.modules.conversion.equalization import Equalized, equalize
 from edgetune.modules.conversion.quantization import (
     Quantized,
     _rounded,
@@ -116,3 +116,21 @@ def test_quantization_is_reproducible(prepared):
     assert set(again.network.constants) == set(prepared.network.constants)
     for number, value in prepared.network.constants.items():
         np.testing.assert_array_equal(again.network.constants[number], value)
+
+
+def test_a_range_contains_0_and_spans_all_channels():
+    network = hard_swish.network()
+    operation = next(each for each in network.operations if each.kind == CONV)
+    of_ranges = {each.output: (np.float32([0, -1]), np.float32([1, 2])) for each in network.operations}
+    of_ranges[operation.output] = np.float32([1, 2]), np.float32([3, 9])
+    assert bounds_of(Equalized(network, {}, {}), of_ranges)[operation.output] == (0.0, 9.0)
+    of_ranges[operation.output] = np.float32([-4, -2]), np.float32([-3, -1])
+    assert bounds_of(Equalized(network, {}, {}), of_ranges)[operation.output] == (-4.0, 0.0)
+
+
+def test_a_kernel_is_rounded_with_a_scale_for_each_output_channel():
+    network = hard_swish.network()
+    operation = next(each for each in network.operations if each.kind == CONV)
+    kernel = np.float32([[[[1.0, 0.3]]], [[[0.001, 0.0003]]]])  # one channel is a thousandth of the other
+    found = _rounded(operation, operation.inputs[1], kernel)
+    np.testing.assert_allclose(found, np.round(kernel / kernel[..., :1] * 127) / 127 * kernel[..., :1], rtol=1e-5)

@@ -111,3 +111,9 @@ def test_the_answers_in_probabilities():
     found = TopAnswers.of(np.float32([[0.2, 0.8], [0.6, 0.4]]), np.array([1, 1]))
     assert found.best.tolist() == [1, 0] and found.correct.tolist() == [True, False]
     assert found.confidence == pytest.approx([0.8, 0.6])
+
+
+def test_equal_probabilities_are_accepted_together_or_not_at_all():
+    answers = TopAnswers(np.zeros(7, int), np.full(7, 0.9), np.array([0] * 5 + [1] * 2))  # the first five are right
+    assert class_thresholds(answers, 2, 0.8) == [None, None]
+    assert class_thresholds(answers, 2, 0.7) == [0.9, None]

@@ -108,6 +108,22 @@ def test_unknown_images_are_accepted_at_the_threshold_of_the_class_that_they_get
     assert confidence.of_saved_model()["unknown"] == {"images": 3, "unusable": 0, "accepted": 1}
 
 
+def test_thresholds_are_those_of_eval_whatever_the_answers_on_test_are():
+    confidence = Confidence(2, 0.5)
+    confidence.add_eval(np.zeros(5, int), np.tile(np.float32([0.9, 0.1]), (5, 1)))
+    confidence.add_test(SAVED_MODEL, np.zeros(9, int), np.tile(np.float32([0.6, 0.4]), (9, 1)))
+    assert confidence.thresholds() == [0.899999, None]
+    assert confidence.of_saved_model()["selection"]["accepted"] == 0
+
+
+def test_before_the_temperature_the_probabilities_are_those_of_the_undivided_logits():
+    confidence = Confidence(2, 0.5, temperature=2.0)
+    confidence.add_test(SAVED_MODEL, np.array([0]), np.float32([[0.75, 0.25]]))  # the odds are 3 : 1, and were 9 : 1
+    found = confidence.of_saved_model()
+    assert found["before"]["cross_entropy"] == pytest.approx(-np.log(0.9), rel=1e-5)
+    assert found["after"]["cross_entropy"] == pytest.approx(-np.log(0.75), rel=1e-5)
+
+
 def test_without_eval_images_no_class_has_a_threshold(tmp_path):
     metrics = evaluate(
         edge.saved_model(),

@@ -109,3 +109,11 @@ def test_files_with_the_same_pixels_have_an_answer_each():
     gate = judge(answers([0, *range(40)]), everywhere, 401, SETTINGS)
     assert gate.passed and gate.measured == pytest.approx(361 / 401)
     assert judge(answers(range(40)), everywhere, 401, SETTINGS).measured == pytest.approx(361 / 401)
+
+
+def test_an_interval_that_reaches_the_bound_does_not_refuse():
+    # Heads that are right on every other image tell little: 75 % on 40 images may well be 80 %.
+    everywhere = answers(range(400), wrong=range(0, 400, 2))
+    gate = judge(answers(range(40), wrong=range(0, 40, 4)), everywhere, 400, SETTINGS)
+    assert gate.measured == pytest.approx(0.75) and gate.low < 0.75 < 0.8 < gate.high
+    assert gate.passed

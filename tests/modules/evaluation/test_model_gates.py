@@ -93,6 +93,12 @@ def test_a_weak_class_is_refused_and_named_if_there_is_a_floor():
     ].passed
 
 
+def test_the_gate_of_the_classes_shows_the_weakest_one_also_if_it_passes():
+    floor = ENOUGH.model_copy(update={"min_class_accuracy": 0.5})
+    gate = judged(answers(wrong=[0, 2, 4, 1]), settings=floor)["min_class_accuracy"]
+    assert (gate.passed, gate.measured, gate.reason) == (True, 0.97, "the weakest class is ash")
+
+
 # --- against earlier models
 
 

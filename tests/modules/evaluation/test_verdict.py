@@ -125,3 +125,22 @@ def test_a_push_needs_all_required_variants_and_at_least_one_blessed():
     assert overall({"float32": [], "int8": ["bad"]}, ["int8"]) == ["required edge variant int8: bad"]
     assert overall({"int8": ["bad"]}, []) == ["edge variant int8: bad"]
     assert overall({}, []) == ["no edge variant was exported"]
+
+
+def test_agreement_is_with_the_saved_model_and_not_with_the_labels():
+    counts = counted(np.array([0, 1, 1, 0]), np.array([0, 1, 1, 1]), np.zeros(4, int))
+    assert counts.metrics()["accuracy"] == 0.5 and counts.comparison()["agreement"] == 0.75
+
+
+def test_images_that_only_the_variant_gets_right_make_up_for_lost_ones():
+    truth, server, variant = np.zeros((3, 100), int)
+    server[:3], variant[-4:] = 1, 1
+    judged = gate(counted(variant, server, truth), "max_accuracy_drop", Thresholds(max_accuracy_drop=0.01))
+    assert judged.measured == pytest.approx(0.01) and judged.passed
+
+
+def test_the_largest_difference_is_that_over_all_batches():
+    counts = ClassifierCounts(["a", "b"])
+    for first in (0.9, 0.6, 0.8):
+        counts.add(np.array([0]), np.float32([[first, 1 - first]]), np.float32([[1, 0]]))
+    assert counts.comparison()["max_difference"] == pytest.approx(0.4)

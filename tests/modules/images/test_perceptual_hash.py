@@ -123,3 +123,16 @@ def _alike_files(files: Iterable[Path]) -> list[tuple[str, str]]:
 
 def _signature(path: Path) -> bytes:
     return appearance(np.asarray(Image.open(path).convert("RGB"))).signature
+
+
+def test_alike_is_up_to_the_number_of_bits_and_the_tolerance_of_each_mean():
+    one = np.full((1, SIGNATURE), 100, np.uint8)
+    of_bits = one.copy()
+    of_bits[0, :3] ^= 0x0F  # 12 bits
+    assert near(one, of_bits, 12).tolist() == [True] and near(one, of_bits, 11).tolist() == [False]
+    for channel, tolerance in enumerate((64, 24, 24)):  # luma and both chromas, of each cell
+        for sign in (1, -1):
+            for more, expected in ((0, True), (1, False)):
+                other = one.astype(int)
+                other[0, -3 + channel] += sign * (tolerance + more)
+                assert near(one, other.astype(np.uint8), 0).tolist() == [expected]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import flatbuffers
 import keras
 import numpy as np
@@ -124,3 +126,39 @@ def test_a_flex_operation_is_rejected():
 def test_a_file_that_is_not_a_model_is_an_error(content):
     with pytest.raises(ExportError, match="this is not a LiteRT model"):
         inspect(content)
+
+
+PHOTO = inspection.Tensor("image", (1, 32, 32, 3), "uint8", 1.0, 0)
+ANSWER = inspection.Tensor("probabilities", (1, 3), "float32")
+SOUND = inspection.Facts(1, (PHOTO,), (ANSWER,), {"CONV_2D": 3}, (), "2.3.0")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, []),
+        ({"subgraphs": 2}, ["has 2 subgraphs, but clients expect one"]),
+        ({"ops": {"CUSTOM:Erf": 1}}, ["needs operations that are not built in: CUSTOM:Erf"]),
+        (
+            {"inputs": (replace(PHOTO, scale=0.5),)},
+            ["input is uint8 [1, 32, 32, 3] with scale 0.5 and zero point 0, but must be "
+             "uint8 [1, 32, 32, 3] with scale 1 and zero point 0"],
+        ),
+        (
+            {"inputs": (replace(PHOTO, zero_point=-128),)},
+            ["input is uint8 [1, 32, 32, 3] with scale 1 and zero point -128, but must be "
+             "uint8 [1, 32, 32, 3] with scale 1 and zero point 0"],
+        ),
+        (
+            {"outputs": (replace(ANSWER, shape=(1, 4)),)},
+            ["output is float32 [1, 4], but must be float32 [1, 3]"],
+        ),
+        ({"outputs": (ANSWER, ANSWER)}, ["has 2 outputs, but clients expect one"]),
+        (
+            {"float_ops": ("QUANTIZE (a)", "MEAN (b)")},
+            ["computes in floating point in 1 operations, first MEAN (b)"],
+        ),
+    ],
+)  # fmt: skip
+def test_each_problem_of_a_file_is_found(change, said):
+    assert problems(replace(SOUND, **change), "int8", 32, 3) == said

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from edgetune.modules.core.errors import PushError
 from edgetune.modules.release import marker
-from edgetune.modules.release.release import EDGE, SAVED_MODEL, Places, complete, newest, release, replaced
+from edgetune.modules.release.release import EDGE, SAVED_MODEL, Places, altered, complete, newest, release, replaced
 from edgetune.modules.storage import filesystem, versions
 from edgetune.modules.storage.digests import file_digests
 
@@ -243,6 +243,16 @@ def test_nothing_of_a_release_is_seen_before_both_models_are_complete(sources, p
         assert not model or bundle == set(BUNDLE_FILES)
 
 
+def test_altered_files_are_changed_lost_and_added_ones(tmp_path):
+    folder = models(tmp_path, "first")[SAVED_MODEL]
+    files = file_digests(folder)
+    assert altered(folder, files) == []
+    Path(folder, "saved_model.pb").write_text("changed")
+    Path(folder, "assets", "labels.txt").unlink()
+    Path(folder, "assets", "hook.py").write_text("print()")
+    assert altered(folder, files) == ["assets/hook.py", "assets/labels.txt", "saved_model.pb"]
+
+
 # --- failures
 
 
@@ -298,6 +308,29 @@ def test_a_release_that_fails_between_or_after_the_switches_leaves_nothing(
         assert caught.value.remedy == "allow this user to write there, or push elsewhere"
     assert everything(places) == before
     assert complete(places) == []
+
+
+def test_a_file_that_is_changed_while_it_is_copied_is_not_released(sources, places, monkeypatch):
+    copy = versions.Copy._copy
+
+    def changing(self, one: str, target: str) -> None:
+        if one.endswith("bundle.json"):
+            filesystem.write(one, b"changed")
+        copy(self, one, target)
+
+    monkeypatch.setattr(versions.Copy, "_copy", changing)
+    with pytest.raises(PushError, match="bundle: was changed while it was copied"):
+        release(sources, places, "birds")
+    assert everything(places) == []
+
+
+def test_a_failed_release_takes_the_saved_model_back_before_its_bundle(sources, disk, monkeypatch):
+    removed, remove = [], versions.Copy.remove
+    monkeypatch.setattr(versions.Copy, "remove", lambda copy: removed.append(copy.destination) or remove(copy))
+    failing_after(monkeypatch, marker, "write", 1, OSError(errno.EACCES, "Permission denied"))
+    with pytest.raises(PushError):
+        release(sources, disk, "birds")
+    assert removed == [disk.saved_model, disk.edge]
 
 
 def test_a_release_that_has_its_marker_is_not_taken_back(sources, places, monkeypatch):

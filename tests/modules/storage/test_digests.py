@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from edgetune.modules.storage.digests import DataDigest
+from edgetune.modules.storage.digests import DataDigest, digest_of
 
 
 def digest(*items: bytes) -> str:
@@ -27,3 +27,10 @@ def test_order_and_merging_do_not_change_the_digest():
 def test_other_items_or_counts_change_the_digest():
     found = [digest(), digest(b""), digest(b"a"), digest(b"a", b"a"), digest(b"a", b"b"), digest(b"ab")]
     assert len(set(found)) == len(found)
+
+
+def test_the_digest_of_files_depends_on_names_and_contents():
+    files = {"a": "1" * 64, "b": "2" * 64}
+    assert digest_of(files) == digest_of(dict(reversed(files.items())))
+    others = [{"a": "2" * 64, "b": "1" * 64}, {"a": "1" * 64, "c": "2" * 64}, {"a": "1" * 64}]
+    assert len({digest_of(each) for each in (files, *others)}) == 4

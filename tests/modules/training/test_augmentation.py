@@ -209,6 +209,15 @@ def test_hue_rotates_chroma_within_its_bound_and_keeps_luma(muted):
     assert min(turns) < -0.07 and max(turns) > 0.07
 
 
+def test_hue_and_saturation_are_drawn_independently(muted):
+    settings = AugmentationSettings(flip_horizontal=False, brightness=0.0, hue=0.1, saturation=0.5)
+    found = [
+        (chroma(augment(muted, tf.constant([3, number]), settings).numpy()) / chroma(muted)).mean()
+        for number in range(40)
+    ]
+    assert abs(np.corrcoef(np.abs(found), np.angle(found))[0, 1]) < 0.5
+
+
 def test_grey_stays_grey_under_every_change_of_colour():
     grey = np.repeat(np.random.default_rng(3).integers(0, 256, (12, 12, 1), dtype=np.uint8), 3, axis=-1)
     for found in augmented(grey, hue=0.5, saturation=1.0):

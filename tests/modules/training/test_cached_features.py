@@ -150,17 +150,25 @@ def test_the_same_training_reuses_the_cache_and_another_fills_its_own(tmp_path, 
     copy = shutil.copytree(examples, tmp_path / "copy")
     assert open_all(settings(), uri=str(copy)) == []
     assert open_all(settings(activation_cache={"views": VIEWS + 1})) == [view(VIEWS)]
+
+    def fills_its_own(training: TrainingSettings, key: str = "net", uri: str = examples) -> bool:
+        open_all(settings())  # only the last two caches are kept
+        return len(open_all(training, key, uri)) == VIEWS + 1
+
     for changes, key in (
         ({"seed": 6}, "net"),
         ({"augmentation": {"brightness": 0.3}}, "net"),
         ({}, "another net"),
     ):
-        assert len(open_all(settings(**changes), key)) == VIEWS + 1, (changes, key)
-    shard = next(copy.glob("Split-train/*.gz"))
-    content = bytearray(shard.read_bytes())
-    content[9] ^= 1  # gzip's note of the operating system: other bytes of the same length that are still readable
-    shard.write_bytes(content)
-    assert len(open_all(settings(), uri=str(copy))) == VIEWS + 1
+        assert fills_its_own(settings(**changes), key), (changes, key)
+    for split in ("train", "eval"):
+        copy = shutil.copytree(examples, tmp_path / split)
+        shard = next(copy.glob(f"Split-{split}/*.gz"))
+        content = bytearray(shard.read_bytes())
+        content[9] ^= 1  # gzip's note of the operating system: other bytes of the same length, still readable
+        shard.write_bytes(content)
+        assert fills_its_own(settings(), uri=str(copy)), split
+    open_all(settings())
     monkeypatch.setattr(devices, "default_device", lambda: "GPU NVIDIA L4")
     assert len(open_all(settings())) == VIEWS + 1
 

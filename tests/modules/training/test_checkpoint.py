@@ -7,10 +7,15 @@ import json
 import os
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from edgetune.modules.settings.run import PhaseSettings
 from edgetune.modules.training import checkpoint as resume
+from edgetune.modules.training.epochs import Epochs
+from edgetune.modules.training.losses import WeightedCrossentropy
 
 ARRAYS = {
     "model/0": np.arange(6, dtype=np.float32).reshape(2, 3).T,  # not in C order
@@ -129,3 +134,25 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_does_not_end_the_training(tmp
     assert "cannot save the checkpoint after epoch 2 of head" in caplog.text and "No space left" in caplog.text
     assert number(tmp_path) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["head-0001.safetensors", "head.json"]
+
+
+def test_the_key_of_a_checkpoint_depends_on_all_that_the_training_does():
+    def key(name: str = "head", weight: float = 1.0, steps: int = 2, smoothing: float = 0.1, **settings: object) -> str:
+        network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+        network.set_weights([np.float32([[weight]])])
+        batches = tf.data.Dataset.from_tensors((np.zeros((4, 1), np.float32), np.zeros(4, np.int64)))
+        train = Epochs(lambda epoch: batches, lambda: steps)
+        loss = WeightedCrossentropy(2, smoothing, None)
+        return resume.training_key(name, network, train, batches, loss, PhaseSettings(**settings))
+
+    keys = [
+        key(),
+        key(name="fine_tune"),
+        key(weight=2.0),
+        key(steps=3),
+        key(smoothing=0.2),
+        key(epochs=7),
+        key(learning_rate=0.5),
+        key(patience=9),
+    ]
+    assert key() == keys[0] and len(set(keys)) == len(keys)

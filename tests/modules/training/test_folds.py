@@ -64,6 +64,11 @@ def test_folds_have_equal_shares_of_each_class_as_far_as_groups_allow():
     assert np.ptp(counts, axis=0).max() <= 2 and counts.sum(axis=0).tolist() == [100, 50, 20]
 
 
+def test_a_class_at_every_fifth_place_is_in_all_of_five_folds():
+    label = (np.arange(100) % 5 == 0).astype(int)
+    assert np.bincount(divide(label, np.arange(100), 5)[label == 1]).tolist() == [4] * 5
+
+
 def test_the_order_of_the_images_changes_nothing():
     label, group, _ = random_groups(2)
     fold_of = divide(label, group, 4)

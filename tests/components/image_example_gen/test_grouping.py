@@ -187,8 +187,8 @@ def test_only_files_without_a_split_are_divided_and_only_between_the_splits_that
 
 def test_the_size_of_a_group_with_drop_is_that_of_its_labels():
     items = [Item(name.encode(), (File(name, "a", ""),), b"", "") for name in "123"]
-    assert _summary(b"1", items, True) == ("a", splits.SplitGroup(b"1", 1))
-    assert _summary(b"1", items, False) == ("a", splits.SplitGroup(b"1", 3))
+    assert list(_summary(b"1", items, True)) == [("a", splits.SplitGroup(b"1", 1))]
+    assert list(_summary(b"1", items, False)) == [("a", splits.SplitGroup(b"1", 3))]
 
 
 def test_an_image_that_had_a_split_keeps_it():

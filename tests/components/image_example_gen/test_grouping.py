@@ -21,6 +21,7 @@ from edgetune.components.image_example_gen.grouping import (
 )
 from edgetune.components.image_example_gen.near_duplicates import File, Item
 from edgetune.modules.data import splits
+from edgetune.modules.data.together import name_id
 from edgetune.modules.images.perceptual_hash import BITS, SIGNATURE
 
 SHARES = {"train": 8, "eval": 1, "test": 1}
@@ -40,7 +41,7 @@ def fact(name: str, label: str, looks: bytes = b"", split: str = "", pixels: str
 
 def run(
     facts: list[Fact],
-    memory: dict[str, str] | None = None,
+    memory: dict[str | bytes, str] | None = None,
     distance: int = 12,
     shares: dict[str, int] | None = SHARES,
     drop: bool = False,
@@ -49,7 +50,9 @@ def run(
     """Return the assigned images by name, and the reason for each path that was left out."""
     with tempfile.TemporaryDirectory() as folder:
         with beam.Pipeline("FnApiRunner") as pipeline:
-            remembered = [(name.encode(), split) for name, split in (memory or {}).items()]
+            remembered = [
+                (name.encode() if isinstance(name, str) else name, split) for name, split in (memory or {}).items()
+            ]
             inputs = {
                 "facts": pipeline | "Facts" >> beam.Create(facts),
                 "memory": pipeline | "Memory" >> beam.Create(remembered),
@@ -267,8 +270,8 @@ def test_an_image_of_a_group_that_earlier_runs_tore_is_left_out_and_the_old_ones
     placed, left_out = run(facts, {"old1": "train", "old2": "test"}, distance=0, named=True)
     assert {name: image.split for name, image in placed.items()} == {"old1": "train", "old2": "test"}
     assert left_out == {
-        "new": "in a group of images that earlier runs put into different splits, so it would leak from one split to "
-        "the other (data.group)"
+        "new": "in a group, or with its near-duplicates in groups, that earlier runs put into different splits, so it "
+        "would leak from one split to the other (data.group)"
     }
 
 
@@ -280,3 +283,15 @@ def test_only_near_duplicates_in_a_named_group_are_dropped():
     ]
     _, left_out = run(facts, drop=True, named=True)
     assert left_out == {"2": "a near-duplicate of 1 (data.on_duplicates: drop)"}
+
+
+def test_a_picture_of_two_patients_is_left_out_alone_and_rotated_images_join_the_split_of_their_patient():
+    facts = [fact(f"p{patient}-new{n}", "a", group=f"p{patient}") for patient in (7, 11) for n in range(3)]
+    facts += [fact("in 7", "a", pixels="shared", group="p7"), fact("in 11", "a", pixels="shared", group="p11")]
+    # All images of p11's earlier runs are gone; p7 has one.
+    memory = {"p7-new0": "test", name_id("p7"): "test", name_id("p11"): "eval", name_id("gone"): "train"}
+    placed, left_out = run(facts, memory, distance=0, named=True)
+    assert {name: image.split for name, image in placed.items()} == {
+        f"p{patient}-new{n}": split for patient, split in ((7, "test"), (11, "eval")) for n in range(3)
+    }
+    assert set(left_out) == {"in 7", "in 11"} and all("(data.group)" in why for why in left_out.values())

@@ -59,7 +59,9 @@ _OF_GROUP = "in a group, or with its near-duplicates in groups,", "group"
 
 
 class GroupDuplicates(beam.PTransform):
-    """Turn facts `(id, (File, signature))` and memory `(id of an image or name, split)` into `AssignedImage` and `LeftOut` elements.
+    """Turn facts `(id, (File, signature))` and memory `(id, split)` into `AssignedImage` and `LeftOut` elements.
+
+    The memory's ids are those of images and of named groups.
 
     Args:
         distance: Largest number of differing bits between hashes of near-duplicates; 0 for equal pixels only.
@@ -224,7 +226,8 @@ class _Split(beam.PTransform):
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.PCollection:
         shares, drop = self._shares, self._drop
-        by_class = input_or_inputs | "ByClass" >> beam.FlatMapTuple(lambda group, items: _summary(group, items, drop))
+        images = input_or_inputs | "Labels" >> beam.FlatMap(_labels) | "ImagesOfClass" >> beam.combiners.Count.PerElement()
+        by_class = input_or_inputs | "ByClass" >> beam.FlatMap(_summary, drop, AsDict(images))
         counts = by_class | "GroupsOfClass" >> beam.combiners.Count.PerKey()
         split_of = (
             by_class
@@ -239,16 +242,30 @@ class _Split(beam.PTransform):
         )
 
 
-def _summary(group: bytes, items: Iterable[Item], drop: bool) -> Iterator[tuple[str, splits.SplitGroup]]:
-    """Yield the commonest class of a group, and what determines the group's split.
+def _labels(element: tuple[bytes, Iterable[Item]]) -> Iterator[str]:
+    """Yield the class of each file that is divided."""
+    yield from (file.label for item in element[1] for file in item.files if not file.split)
 
-    Files that have a split do not count, and a group of nothing else yields nothing.
+
+def _summary(
+    element: tuple[bytes, Iterable[Item]], drop: bool, images: Mapping[str, int]
+) -> Iterator[tuple[str, splits.SplitGroup]]:
+    """Yield the class of a group that is rarest in the data, and what determines the group's split.
+
+    Each class is divided on its own, so one that is a minority in all of its groups is divided like others. Files that
+    have a split do not count, and a group of nothing else yields nothing.
+
+    Args:
+        element: A group and its items.
+        drop: Whether to keep only one of several copies.
+        images: Number of files by class.
     """
+    group, items = element
     listed = list(items)
-    labels = Counter(file.label for item in listed for file in item.files if not file.split)
+    labels = Counter(_labels((group, listed)))
     if not labels:
         return
-    label = min(labels, key=lambda name: (-labels[name], name))
+    label = min(labels, key=lambda name: (images[name], name))
     kept = {(item.alike, file.label) for item in listed for file in item.files if not file.split}
     size = len(kept) if drop else sum(labels.values())
     yield (

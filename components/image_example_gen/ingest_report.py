@@ -219,7 +219,8 @@ def check(ingest: Ingest, max_rejected: float) -> None:
         if missing := [name for name in classes if name not in counts]:
             raise DataError(
                 f"the split {split} has no image of class {', '.join(missing[:_NAMED])}",
-                "add images of the class; if edgetune makes the splits, data.splits can give this one a larger share",
+                "add images of the class; if edgetune makes the splits, data.splits can give this one a larger share"
+                + ("; with data.group, each class must be in at least three groups" if ingest.largest_group else ""),
             )
 
 

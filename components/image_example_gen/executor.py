@@ -137,8 +137,8 @@ class Executor(BaseBeamExecutor):
                 | "AsJson" >> beam.Map(json.dumps)
                 | "WriteRejected" >> beam.io.WriteToText(ingest_report.rejected_prefix(uri), skip_if_empty=True)
             )
-            if exec_properties["group"]:
-                size = assigned | "LargestGroup" >> beam.ptransform_fn(named_groups.largest)()
+            if exec_properties["group"] and shares:
+                size = assigned | "LargestGroup" >> beam.ptransform_fn(named_groups.largest)(drop)
                 size | "WriteLargest" >> beam.Map(_write_largest, uri)
             images = (assigned, left_out) | "Unstage" >> staging.UnstageImages(SPLITS)
             (

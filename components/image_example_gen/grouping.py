@@ -226,7 +226,9 @@ class _Split(beam.PTransform):
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.PCollection:
         shares, drop = self._shares, self._drop
-        images = input_or_inputs | "Labels" >> beam.FlatMap(_labels) | "ImagesOfClass" >> beam.combiners.Count.PerElement()
+        images = (
+            input_or_inputs | "Labels" >> beam.FlatMap(_labels) | "ImagesOfClass" >> beam.combiners.Count.PerElement()
+        )
         by_class = input_or_inputs | "ByClass" >> beam.FlatMap(_summary, drop, AsDict(images))
         counts = by_class | "GroupsOfClass" >> beam.combiners.Count.PerKey()
         split_of = (

@@ -215,3 +215,19 @@ def test_images_of_a_named_group_are_in_one_split_over_nights(tmp_path):
     assert all(len(found) == 1 for found in splits(second).values())
     assert splits(second)["3"] == splits(first)["3"]
     assert second.rejected == {"cat/nobody.png": r"data.group does not match its path: /p(\d+)_"}
+
+
+def test_a_group_may_have_most_images_of_ready_splits(tmp_path):
+    base = tmp_path / "photos"
+    for split, patient, images in (("train", 1, 6), ("eval", 2, 1), ("test", 3, 1)):
+        for label in ("cat", "dog"):
+            for number in range(images):
+                save(base / split, label, 10 * patient + number, f"p{patient}_{number}.png")
+    settings = DataSettings(path=str(base), min_examples_per_class=1, group=r"/p(\d+)_")
+    component = ImageExampleGen(discover(settings), settings)
+    examples, report = standard_artifacts.Examples(), IngestReport()
+    examples.uri, report.uri = str(tmp_path / "examples"), str(tmp_path / "report")
+    outputs = {"examples": [examples], "report": [report]}
+    Executor(beam_context.context(tmp_path)).Do({}, outputs, dict(component.exec_properties))
+    ingest = json.loads((tmp_path / "report" / "ingest.json").read_text())
+    assert ingest["accepted"] == 16 and ingest["largest_group"] is None

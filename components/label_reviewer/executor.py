@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tfx import types
 from tfx.dsl.components.base.base_executor import BaseExecutor
@@ -102,7 +101,10 @@ def _findings(
 
     suspects = [picture(one.row, one.score, labels[one.looks_like]) for one in wrong[:most]]
     others = [picture(one.row, one.score) for one in strange[:most]]
-    judged = int((~np.isnan(probabilities).any(axis=1)).sum())
+    judged = int(label_errors.judged(probabilities).sum())
+    if not judged:
+        progress.report(f"0 of {len(features.label)} labels could be judged")
     agreed = label_errors.accuracy(probabilities, features.label)
-    found = label_findings.label_errors(suspects, len(wrong), judged, agreed, max_share)
+    of = len(features.label), len(labels)
+    found = label_findings.label_errors(suspects, len(wrong), judged, agreed, max_share, of)
     return found + label_findings.outliers(others, len(strange)), len(wrong)

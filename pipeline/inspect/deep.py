@@ -158,7 +158,8 @@ def _labels(read: _Read, features: np.ndarray, groups: np.ndarray, max_share: fl
         Picture(read.images[one.row].source, given=read.images[one.row].label, score=one.score)
         for one in strange[:most]
     ]
-    judged = int((~np.isnan(probabilities).any(axis=1)).sum())
+    judged = int(label_errors.judged(probabilities).sum())
     agreed = label_errors.accuracy(probabilities, label)
-    of_labels = label_findings.label_errors(suspects, len(wrong), judged, agreed, max_share)
+    of = len(label), len(names)
+    of_labels = label_findings.label_errors(suspects, len(wrong), judged, agreed, max_share, of)
     return of_labels + label_findings.outliers(others, len(strange))

@@ -124,7 +124,11 @@ def test_the_listed_names_are_those_of_all_findings():
     every += same_images([Copy("train", "a", "1"), Copy("train", "a", "2")], one_only=True)
     every += [*small_images(1, ["1"], 9), drift("label", "distance", 0.5, 0.3, "data.max_label_drift")]
     every += similar_classes(["cat", "Cat"])
-    every += [*label_errors([], 1, 9, 0.8, 1.0), *outliers([], 1), *all_pictures(dict.fromkeys(KINDS, (1, [])), 9)]
+    every += [
+        *label_errors([], 1, 9, 0.8, 1.0, (9, 2)),
+        *outliers([], 1),
+        *all_pictures(dict.fromkeys(KINDS, (1, [])), 9),
+    ]
     assert {finding.name for finding in every} == set(NAMES)
 
 
@@ -184,16 +188,23 @@ def test_a_finding_comes_back_from_json():
 
 def test_label_errors_inform_up_to_the_bound_and_say_how_the_number_was_found():
     pictures = [Picture("cat/1.jpg", given="cat", looks_like="dog", score=0.01)]
-    assert label_errors(pictures, 0, 50, 0.9, 0.0) == []
-    [informs] = label_errors(pictures, 2, 50, 0.9, 0.04)
+    assert label_errors(pictures, 0, 50, 0.9, 0.0, (50, 2)) == []
+    [informs] = label_errors(pictures, 2, 50, 0.9, 0.04, (50, 2))
     assert informs.informs and informs.files == ("cat/1.jpg",)
     assert informs.cause == (
         "2 labels of 50 (4.0%) are probably wrong, by a classifier that did not see the image and agrees with 90.0% of "
         "all labels"
     )
-    [stops] = label_errors(pictures, 2, 50, 0.9, 0.039)
+    [stops] = label_errors(pictures, 2, 50, 0.9, 0.039, (50, 2))
     assert not stops.informs and "(4.0%, more than data.max_label_errors 3.9%)" in stops.cause
     assert stops.remedy.endswith("or raise data.max_label_errors")
+
+
+def test_if_no_label_could_be_judged_a_bound_stops_the_run():
+    [informs] = label_errors([], 0, 0, float("nan"), 1.0, (40, 12))
+    assert informs.informs and informs.cause.startswith("0 of 40 labels could be judged: each class needs images in")
+    [stops] = label_errors([], 0, 0, float("nan"), 0.99, (1_300_000, 1000))
+    assert not stops.informs and "1,300,000 images times 1,000 classes are more than 20,000,000" in stops.cause
 
 
 def test_a_named_group_in_two_splits_is_leakage_whatever_its_classes():

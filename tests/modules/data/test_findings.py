@@ -114,6 +114,16 @@ def test_a_finding_is_allowed_by_its_name_alone_or_with_its_subject():
         assert not is_allowed(of_files, allowed) and not is_allowed(of_class, allowed)
 
 
+def test_one_file_of_a_list_does_not_allow_it():
+    files = ("a.jpg", "b.jpg")
+    for name in ("label_errors", "small_images"):
+        listed = Finding(name, "c", "r", files)
+        assert not is_allowed(listed, [f"{name}:a.jpg"]) and is_allowed(listed, [name])
+        assert FindingsError([listed]).remedy.endswith(f"with --allow {name}")
+        one = Finding(name, "c", "r", files[:1])
+        assert is_allowed(one, [f"{name}:a.jpg"]) and FindingsError([one]).remedy.endswith(f"--allow {name}:a.jpg")
+
+
 def test_the_listed_names_are_those_of_all_findings():
     every = [
         *small_classes({"train": {"a": 1}}, 2),

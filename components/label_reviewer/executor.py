@@ -75,7 +75,8 @@ class Executor(BaseExecutor):
             features = clean_features(cache, examples, labels, model, seed, reading)
             found, wrong = _findings(features, labels, examples, exec_properties["max_label_errors"])
         made.set_int_custom_property("label_errors", wrong)
-        write_findings(made, found, json.loads(exec_properties["allow"]), exec_properties["allowed_by"])
+        allowed = json.loads(exec_properties["allow"])
+        write_findings(made, found, allowed, exec_properties["allowed_by"], beside=" beside all else that you allow")
 
 
 def _labels(report: str) -> list[str]:

@@ -57,8 +57,9 @@ class LabelReviewer(base_component.BaseComponent):
     """A TFX component that finds labels that are probably wrong, and images that resemble no other.
 
     Each image is judged by a classifier on features of the pretrained backbone that has seen neither it nor an image of
-    its group (`modules.data.label_errors`). The features are those of CrossValidator, if both are in the pipeline: they
-    are computed once. It informs; it fails only if more labels than `data.max_label_errors` are probably wrong and
+    its group (`modules.data.label_errors`). The features are those of CrossValidator, if both are in the pipeline: on
+    a local disk they are computed once; if the artifacts are behind a URL, each computes them in a temporary folder,
+    whenever it runs. It informs; it fails only if more labels than `data.max_label_errors` are probably wrong and
     `data.allow` does not name it. No component reads its output, so the trainer must name it as an upstream node.
 
     ## Example

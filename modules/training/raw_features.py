@@ -2,7 +2,8 @@
 
 TwoPhaseTrainer caches those of transformed examples (`modules.training.cached_features`). A cross-validation and the
 review of labels need to know which image, and which group of near-duplicates, a row is of, and transformed examples do
-not say it. Both use the same features of the images as the model sees them; they are computed by whichever runs first.
+not say it. Both use the same features of the images as the model sees them; they are computed by whichever runs first,
+if the artifacts are on a local disk.
 """
 
 from __future__ import annotations

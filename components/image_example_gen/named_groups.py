@@ -16,7 +16,7 @@ from edgetune.modules.data.sources import SPLIT_OF
 
 
 class ByPath(beam.PTransform):
-    """Turn accepted images into those with a group, and rows about those whose path has none.
+    """Turn accepted images into those with a group, and rows about those that have none and whose path has none.
 
     Args:
         pattern: `data.group`.
@@ -31,14 +31,16 @@ class ByPath(beam.PTransform):
 
 
 def _match(image: RawExample, pattern: str) -> Iterator[Any]:
-    if group := matched(pattern, image.source):
+    if image.group:  # by a column or feature, whose name looks like an expression
+        yield image
+    elif group := matched(pattern, image.source):
         yield replace(image, group=group)
     else:
         yield rejected(image.source, f"{UNMATCHED}: {pattern}", image.label)
 
 
 class ByList(beam.DoFn):
-    """Give each image the group that its line has.
+    """Give each image the group that its line has; none if `data.group` is an expression and not a column.
 
     Args:
         path: The list, which every worker reads.

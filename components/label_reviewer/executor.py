@@ -68,8 +68,8 @@ class Executor(BaseExecutor):
         made = artifact_utils.get_single_instance(output_dict[FINDINGS_KEY])
         tf.io.gfile.makedirs(made.uri)
         with tempfile.TemporaryDirectory(prefix="edgetune-") as temporary:
-            # CrossValidator's, beside the artifacts: whichever of both runs later finds the features there. If these are
-            # behind a URL, each computes them, since the cache is memory-mapped.
+            # CrossValidator's, beside the artifacts: whichever of both runs later finds the features there. If
+            # these are behind a URL, each computes them, since the cache is memory-mapped.
             remote = filesystem.is_remote(made.uri)
             cache = Path(temporary) if remote else Path(made.uri).parents[2] / CROSS_VALIDATOR / "activation_cache"
             seed, reading = exec_properties[SEED], Reading.of(exec_properties)

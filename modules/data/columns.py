@@ -11,7 +11,7 @@ from edgetune.modules.data.class_folders import IMAGE_ENDINGS, ending
 PATH, LABEL, SPLIT = "path", "label", "split"
 ROLES = (PATH, LABEL, SPLIT)
 GROUP = "group"
-"""Role of the column that `data.group` names; no column has it by its own name."""
+"""Role of the column that `data.group` names; no column has it by its own name, and none if it is an expression."""
 _NAMES = {
     PATH: (
         *("file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "imagepath", "image_name"),
@@ -22,6 +22,11 @@ _NAMES = {
 }
 """Other names of the columns, as of pandas' users, Kaggle, Hugging Face (`file_name`) and Vertex AI (`ML_USE`)."""
 _ONES, _ZEROS = ("1", "1.0", "true"), ("0", "0.0", "false", "")
+
+
+def is_pattern(group: str) -> bool:
+    """Return whether `data.group` is a regular expression unless a column or feature has this name."""
+    return "(" in group
 
 
 def candidates(names: Iterable[str], given: Mapping[str, str]) -> dict[str, list[str]]:
@@ -51,7 +56,7 @@ def roles(names: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
     """
     chosen = {}
     for role, found in candidates(names, given).items():
-        if (wanted := given.get(role)) and not found:
+        if (wanted := given.get(role)) and not found and not (role == GROUP and is_pattern(wanted)):
             key = "data.group" if role == GROUP else f"data.columns.{role}"
             raise DataError(
                 f"has no column {wanted}, which {key} names; it has {', '.join(names) or 'none'}", f"correct {key}"

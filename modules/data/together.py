@@ -47,7 +47,7 @@ def split_of_name(splits: Iterable[tuple[bool, str]]) -> str | None:
 
 
 def connect(images: Iterable[Named], remembered: Mapping[bytes, str]) -> Iterator[Member]:
-    """Group images in one process, in some 500 bytes of memory for each.
+    """Group images in one process, in some 700 bytes of memory for each.
 
     A name has the split that earlier runs remember, else that of its old images; one whose old images are in two splits
     is torn. Near-duplicates are one unit, and units with a single name come first. The new images of a unit join its

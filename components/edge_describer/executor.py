@@ -8,7 +8,7 @@ from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from edgetune.components.common.lineage import stamp
+from edgetune.components.common.lineage import record_recipe, stamp
 from edgetune.components.common.names import CONVERTED_MODEL_KEY, EDGE_MODEL_KEY
 from edgetune.components.common.outputs import empty
 from edgetune.modules.contracts.bundle import model_file
@@ -39,6 +39,7 @@ class Executor(base_executor.BaseExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
+        record_recipe(input_dict, output_dict, exec_properties)
         empty(output_dict)
         converted = artifact_utils.get_single_instance(input_dict[CONVERTED_MODEL_KEY])
         edge_model = artifact_utils.get_single_instance(output_dict[EDGE_MODEL_KEY])

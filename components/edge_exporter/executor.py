@@ -11,7 +11,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from edgetune.components.common.examples import check_examples
-from edgetune.components.common.lineage import stamp
+from edgetune.components.common.lineage import record_recipe, stamp
 from edgetune.components.common.names import CONVERTED_MODEL_KEY, MODEL_KEY
 from edgetune.components.common.outputs import empty
 from edgetune.modules.contracts.bundle import model_file
@@ -47,6 +47,7 @@ class Executor(base_executor.BaseExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
+        record_recipe(input_dict, output_dict, exec_properties)
         empty(output_dict)
         check_examples(input_dict["transformed_examples"])
         saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))

@@ -178,6 +178,25 @@ def test_a_rollback_lasts_if_the_replaced_model_was_trained_or_exported_again(tm
     assert newest(places) == (third.version, third.version)
 
 
+@pytest.mark.parametrize("repaired", ["serving", "edge"])
+def test_a_repaired_model_is_released_after_a_rollback_although_its_weights_are_those_of_the_replaced_one(
+    tmp_path, disk, repaired
+):
+    """Weights leave out the graph that reads images, and the edge models: another recipe makes another model."""
+    weights, old, bad, new = (digit * 64 for digit in "0123")
+    known = {"weights_sha256": weights}
+    first = release(models(tmp_path, "first"), disk, "birds", **known, recipe_sha256=old)
+    second = release(models(tmp_path, "second"), disk, "birds", **known, recipe_sha256=bad)
+    back = release(models(tmp_path, "first"), disk, "birds", rollback_to=first.version, **known, recipe_sha256=old)
+    assert marker.read(disk.edge, back.version).recipe_sha256 == old
+    # Trained again as the replaced one was; its weights are also those of the model that is served.
+    assert release(models(tmp_path, "again"), disk, "birds", **known, recipe_sha256=bad) == second
+    made = models(tmp_path, "second" if repaired == "edge" else "another")
+    Path(made[EDGE], "model_float32.tflite").write_text("repaired")
+    third = release(made, disk, "birds", **known, recipe_sha256=new)
+    assert newest(disk) == (third.version, third.version) and third.recipe_sha256 == new
+
+
 def test_a_model_that_a_rollback_replaced_is_not_released_again(tmp_path, places):
     first, second = (release(models(tmp_path, text), places, "birds") for text in ("first", "second"))
     back = release(models(tmp_path, "first"), places, "birds", rollback_to=first.version)

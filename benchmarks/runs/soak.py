@@ -38,12 +38,12 @@ from pathlib import Path
 
 from benchmarks.lib.measure import cpu_name
 from benchmarks.lib.nights import BROKEN, ENDS, LABELS, MISSING, Night, lost_by_gc, over_all, wrong_end, wrong_night
+from benchmarks.lib.pushed import half_pushed
 from benchmarks.lib.small_runs import CLASSES, MOMENTS, NAME, SETTINGS, Kill, Workdir
 from edgetune.components.common.names import EXAMPLES_KEY, IMAGE_EXAMPLE_GEN
-from edgetune.modules.core.errors import PushError
 from edgetune.modules.data.digits import write_digits
 from edgetune.modules.release import marker
-from edgetune.modules.release.release import Places, altered, newest
+from edgetune.modules.release.release import newest
 from edgetune.pipeline.metadata.outcome import read_outcome
 from edgetune.pipeline.metadata.store import connection, open_store
 
@@ -114,7 +114,7 @@ class Soak:
         self._resumed = self._record.exists()
         self._all, self._data = write_digits(folder / "all"), folder / "images"
         self._workdir = Workdir(folder, self._data, _SETTINGS)
-        self._places = Places(str(self._workdir.pushed / "edge"), str(self._workdir.pushed / "saved_model"))
+        self._places = self._workdir.places
 
     def night(self) -> Night:
         """Run the next night."""
@@ -195,20 +195,8 @@ class Soak:
 
     def _half_pushed(self) -> list[str]:
         """Return what is not whole among all that readers may take."""
-        wrong = []
+        wrong = half_pushed(self._places)
         released = marker.released(self._places.edge)
-        for version in released:
-            try:
-                made = marker.read(self._places.edge, version)
-                changed = {name: altered(part.path, part.files) for name, part in made.parts().items()}
-            except (OSError, PushError) as error:
-                wrong.append(f"version {version}: {error}")
-                continue
-            wrong += [f"{name} {version}: {files[0]} is not as delivered" for name, files in changed.items() if files]
-        for folder in self._places.of().values():
-            present = [int(path.name) for path in Path(folder).glob("[0-9]*")]
-            wrong += [f"{folder}/{version} has no marker" for version in sorted(set(present) - set(released))]
-        wrong += [f"{path} is left" for path in self._workdir.pushed.rglob(".*") if ".claims" not in path.parts]
         if released:
             bundle = f"{self._places.edge}/{released[-1]}"
             if (code := self._workdir.command("verify", bundle).code) != 0:

@@ -60,8 +60,8 @@ def _check_locks(folder: Path) -> None:
 def temporary_folder() -> Iterator[Path]:
     """Make a folder for all temporary files of this process, mark it, and remove it with all that is in it at the end.
 
-    Those of dead processes of this user on this machine, beside it, are removed first; of other names of machines, those
-    that nobody has marked and that have not changed for `FOREIGN_QUIET_SECONDS`.
+    Those of dead processes of this user on this machine, beside it, are removed first; of other names of machines,
+    those that nobody has marked and that have not changed for `FOREIGN_QUIET_SECONDS`.
 
     Raises:
         MachineError: The file system of temporary files has no locks.

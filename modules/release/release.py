@@ -248,13 +248,13 @@ def _rolled_back(folders: Mapping[str, str], files: Mapping[str, str], weights: 
     last = _newest_marker(bundles)
     if last is None or last.rollback_to is None or not _is_newest(folders, last.version):
         return None
-    if _has_model(last, files, weights, recipe):
+    if _has_model(folders[SAVED_MODEL], last, files, weights, recipe):
         return None
     for version in reversed(marker.released(bundles)):
         if last.rollback_to < version < last.version:
             with contextlib.suppress(PushError):
                 found = marker.read(bundles, version)
-                if _has_model(found, files, weights, recipe):
+                if _has_model(folders[SAVED_MODEL], found, files, weights, recipe):
                     return found
     return None
 
@@ -271,15 +271,30 @@ def _is_newest(folders: Mapping[str, str], version: int) -> bool:
     return all(filesystem.versions(folder)[-1:] == [version] for folder in folders.values())
 
 
-def _has_model(made: Release, files: Mapping[str, str], weights: str, recipe: str) -> bool:
+def _has_model(folder: str, made: Release, files: Mapping[str, str], weights: str, recipe: str) -> bool:
     """Return whether a release is of this model: the same files, signatures aside, or weights, by the same recipe.
 
-    Of a release before recipes were recorded, files or weights alone tell.
+    Of a release before recipes were recorded, files or weights alone tell; of one before weights were, those of the
+    version in its folder of versions.
     """
     if made.recipe_sha256 and recipe and made.recipe_sha256 != recipe:
         return False
-    same_weights = bool(weights) and made.weights_sha256 == weights
-    return same_weights or _unsigned(made.saved_model.files) == _unsigned(files)
+    if _unsigned(made.saved_model.files) == _unsigned(files):
+        return True
+    return bool(weights) and (made.weights_sha256 or _weights_of(f"{folder}/{made.version}")) == weights
+
+
+def _weights_of(saved_model: str) -> str:
+    """Return the digest of a version's weights; empty if they are not there any more, so that nobody can go back."""
+    import tensorflow as tf
+
+    from edgetune.modules.serving.saved_model import weights_sha256
+
+    try:
+        return weights_sha256(saved_model)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        logging.warning("%s: its weights cannot be compared: %s", saved_model, error)
+        return ""
 
 
 def _unsigned(files: Mapping[str, str]) -> dict[str, str]:

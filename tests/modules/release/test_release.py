@@ -19,6 +19,7 @@ import tensorflow as tf
 from edgetune.modules.core.errors import PushError
 from edgetune.modules.release import marker
 from edgetune.modules.release.release import EDGE, SAVED_MODEL, Places, altered, complete, newest, release, replaced
+from edgetune.modules.serving.saved_model import weights_sha256
 from edgetune.modules.storage import filesystem, versions
 from edgetune.modules.storage.digests import file_digests
 
@@ -176,6 +177,24 @@ def test_a_rollback_lasts_if_the_replaced_model_was_trained_or_exported_again(tm
     assert newest(places) == (back.version, back.version)
     third = release(models(tmp_path, "another"), places, "birds", weights_sha256="2" * 64)
     assert newest(places) == (third.version, third.version)
+
+
+def test_a_rollback_lasts_although_the_marker_of_the_replaced_model_is_from_before_weights_were_in_it(tmp_path, disk):
+    def trained(name: str, values: list[float]) -> tuple[dict[str, str], str]:
+        made = models(tmp_path, name)
+        Path(made[SAVED_MODEL], "assets", "labels.txt").write_text("class names")
+        tf.train.Checkpoint(kernel=tf.Variable(values)).write(f"{made[SAVED_MODEL]}/variables/variables")
+        return made, weights_sha256(made[SAVED_MODEL])
+
+    (old, _), (bad, _) = trained("first", [1.0, 2.0]), trained("second", [3.0, 4.0])
+    first, second = release(old, disk, "birds"), release(bad, disk, "birds")
+    back = release(old, disk, "birds", rollback_to=first.version)
+    assert {made.weights_sha256 for made in (first, second, back)} == {""}
+    again, weights = trained("trained again", [3.0, 4.0])
+    assert release(again, disk, "birds", weights_sha256=weights, recipe_sha256="0" * 64) == second
+    assert newest(disk) == (back.version, back.version)
+    shutil.rmtree(second.saved_model.path)  # nobody can tell any more, nor roll back to it
+    assert release(again, disk, "birds", weights_sha256=weights).version > back.version
 
 
 @pytest.mark.parametrize("repaired", ["serving", "edge"])

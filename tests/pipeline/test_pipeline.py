@@ -251,8 +251,10 @@ LIBRARIES = {
         "CrossValidator",
         "Evaluator",
         "EdgeExporter",
+        "EdgeDescriber",
         "EdgeEvaluator",
     },
+    "flatbuffers": {"EdgeDescriber"},
     "tensorflow": {
         "ImageExampleGen",
         "LabelReviewer",

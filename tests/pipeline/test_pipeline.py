@@ -252,8 +252,10 @@ LIBRARIES = {
         "CrossValidator",
         "Evaluator",
         "EdgeExporter",
+        "EdgeDescriber",
         "EdgeEvaluator",
     },
+    "flatbuffers": {"EdgeDescriber"},
     "tensorflow": {
         "ImageExampleGen",
         "LabelReviewer",

@@ -35,7 +35,7 @@ __all__ = ["ALL", "SPLIT_FOLDERS", "SPLIT_OF", "Source", "discover"]
 
 
 _TRIED = 20
-"""Number of images of a list that are looked for."""
+"""Number of images of a list that are looked for, before all are if several folders have these."""
 _OF_IMAGES = ("images", "jpegimages")
 """Names of folders of images in data sets whose labels are elsewhere."""
 
@@ -156,7 +156,7 @@ def _with_missing_splits(patterns: Mapping[str, str]) -> tuple[dict[str, str], t
 def _listed(path: str, settings: DataSettings) -> Source:
     entries = read_manifest(path, SPLIT_OF, settings.max_list_bytes, settings.max_records, list_columns(settings))
     base, _, name = path.rpartition("/")
-    _check_places([entry.path for entry in entries[:_TRIED]], path)
+    _check_places([entry.path for entry in entries], path)
     counts: dict[str, Counter[str]] = {}
     for entry in entries:
         counts.setdefault(entry.split or ALL, Counter())[entry.label] += 1
@@ -183,23 +183,62 @@ def _listed(path: str, settings: DataSettings) -> Source:
 def _check_places(paths: Sequence[str], path: str) -> None:
     """Reject a list whose first images are all missing and are in a folder beside it, or have an ending more."""
     base = path.rpartition("/")[0] or "."
-    if fs.is_remote(path) or not paths or any(os.path.lexists(f"{base}/{image}") for image in paths):
+    if fs.is_remote(path) or not paths or any(os.path.lexists(f"{base}/{image}") for image in paths[:_TRIED]):
         return
     for kind in (".jpg", ".jpeg", ".png"):
-        if all(os.path.isfile(f"{base}/{image}{kind}") for image in paths):  # noqa: PTH113
+        if all(os.path.isfile(f"{base}/{image}{kind}") for image in paths[:_TRIED]):  # noqa: PTH113
             raise DataError(
                 f"{path}: the file {paths[0]} does not exist, and {paths[0]}{kind} does", f"add {kind} to the paths"
             )
-    for folder, is_folder in fs.entries(base):
-        inside = f"{base}/{folder}"
-        for kind in ("", ".jpg", ".jpeg", ".png") if is_folder else ():
-            if all(os.path.isfile(f"{inside}/{image}{kind}") for image in paths):  # noqa: PTH113
-                copy = f"cp {shlex.quote(path)} {shlex.quote(inside)}/"
-                new = shlex.quote(f"{inside}/{path.rpartition('/')[2]}")
-                raise DataError(
-                    f"{path}: the file {paths[0]} does not exist, and {folder}/{paths[0]}{kind} does",
-                    f"{copy} && edgetune run --data {new}" + (f", with {kind} added to the paths" if kind else ""),
-                )
+    found = [
+        (folder, kind)
+        for folder, is_folder in fs.entries(base)
+        for kind in (("", ".jpg", ".jpeg", ".png") if is_folder else ())
+        if all(os.path.isfile(f"{base}/{folder}/{image}{kind}") for image in paths[:_TRIED])  # noqa: PTH113
+    ]
+    if len(found) > 1:  # of a folder that has only the first names, too
+        found = [
+            (folder, kind)
+            for folder, kind in found
+            if all(os.path.isfile(f"{base}/{folder}/{image}{kind}") for image in paths)  # noqa: PTH113
+        ] or found
+    if found:
+        raise _elsewhere(path, paths[0], found)
+
+
+def _elsewhere(path: str, image: str, found: Sequence[tuple[str, str]]) -> DataError:
+    """Return the error for a list whose images are in a folder beside it, with the command if it is certain.
+
+    It is certain if the folder is the only one, or the only one that is named as the list, and not as another split.
+
+    Args:
+        path: The list.
+        image: A path in it.
+        found: Each folder that has all the images, and the ending that the paths in the list lack.
+    """
+    base, _, name = path.rpartition("/")
+    stem = name.rpartition(".")[0].lower()
+    split = layouts.split_of_words(stem)
+    own = [(folder, kind) for folder, kind in found if folder.lower() == stem] or [
+        (folder, kind) for folder, kind in found if split and layouts.split_of_words(folder) == split
+    ]
+    others = {layouts.split_of_words(folder) for folder, _ in found} - {split, None}
+    certain = own if len(own) == 1 else found if len(found) == 1 and not (split and others) else []
+    if not certain:
+        named = " and ".join(f"{folder}/{image}{kind}" for folder, kind in found)
+        return DataError(
+            f"{path}: the file {image} does not exist, and {named} "
+            + ("does, in a folder that is named as another split" if len(found) == 1 else "do"),
+            f"put the list into the folder of its images yourself: only you know whether {name} has the classes of the "
+            f"images in {' or in '.join(folder for folder, _ in found)}; or write the folder before each path of it",
+        )
+    [(folder, kind)] = certain
+    inside = f"{base or '.'}/{folder}"
+    return DataError(
+        f"{path}: the file {image} does not exist, and {folder}/{image}{kind} does",
+        f"cp {shlex.quote(path)} {shlex.quote(inside)}/ && edgetune run --data {shlex.quote(f'{inside}/{name}')}"
+        + (f", with {kind} added to the paths" if kind else ""),
+    )
 
 
 def _check_splits(

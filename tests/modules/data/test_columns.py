@@ -118,6 +118,49 @@ def test_a_list_beside_the_folder_of_its_images_is_refused_with_the_next_command
     assert caught.value.remedy == "add .jpg to the paths"
 
 
+def of_kaggle(base: Path, name: str = "train.csv", folders: tuple[str, ...] = ("test", "train")) -> DataError:
+    """Return the error for a list whose names are in several folders beside it."""
+    for folder in folders:
+        (base / folder).mkdir(exist_ok=True)
+        for image in ("0.png", "1.png"):
+            (base / folder / image).touch()
+    path = write(base, "file,label\n0.png,oak\n1.png,elm\n", name)
+    with pytest.raises(DataError) as caught:
+        discover(DataSettings(path=path, min_examples_per_class=1))
+    return caught.value
+
+
+@pytest.mark.parametrize("name", ["train.csv", "Train_labels.csv", "labels-training.csv"])
+def test_a_list_is_of_the_folder_that_is_named_as_it_is(tmp_path, name):
+    expected = f"cp {tmp_path}/{name} {tmp_path}/train/ && edgetune run --data {tmp_path}/train/{name}"
+    assert of_kaggle(tmp_path, name).remedy == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "folders", "cause"),
+    [
+        ("list.csv", ("test", "train"), "test/0.png and train/0.png do"),
+        ("train.csv", ("train_a", "train_b"), "train_a/0.png and train_b/0.png do"),
+        ("train.csv", ("test",), "test/0.png does, in a folder that is named as another split"),
+    ],
+)
+def test_a_list_whose_folder_is_not_certain_is_refused_without_a_command(tmp_path, name, folders, cause):
+    error = of_kaggle(tmp_path, name, folders)
+    assert error.cause.endswith(f"the file 0.png does not exist, and {cause}")
+    assert "cp " not in error.remedy and " or in ".join(folders) in error.remedy
+
+
+def test_a_folder_with_only_the_first_names_of_a_list_does_not_count(tmp_path):
+    for folder, count in (("a", 25), ("b", 30)):
+        (tmp_path / folder).mkdir()
+        for number in range(count):
+            (tmp_path / folder / f"{number}.png").touch()
+    path = write(tmp_path, "path,label\n" + "".join(f"{n}.png,{'oak' if n % 2 else 'elm'}\n" for n in range(30)))
+    with pytest.raises(DataError, match="b/0.png does") as caught:
+        discover(DataSettings(path=path))
+    assert caught.value.remedy == f"cp {path} {tmp_path}/b/ && edgetune run --data {tmp_path}/b/list.csv"
+
+
 def test_a_column_for_each_class_is_read(tmp_path):
     text = "filename, oak, elm, ash\na.jpg,0,1,0\nb.jpg,1.0,0.0,0.0\n"
     assert read_manifest(write(tmp_path, text), SPLIT_OF) == [Entry("a.jpg", "elm", None), Entry("b.jpg", "oak", None)]

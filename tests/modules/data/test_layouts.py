@@ -234,6 +234,18 @@ def test_what_is_not_read_is_called_by_its_name_with_the_next_command(tmp_path, 
     assert remedy.format(base=tmp_path) in error.remedy
 
 
+def test_the_list_of_train_is_proposed_and_never_a_sample_of_what_to_hand_in(tmp_path):
+    put(tmp_path, "train", "test")
+    for name in ("a_sample_submission.csv", "test.csv", "other.csv", "train.csv"):
+        (tmp_path / name).touch()
+    assert f"--data {tmp_path}/train.csv; or" in refused(tmp_path).remedy
+    (tmp_path / "train.csv").unlink()
+    assert f"--data {tmp_path}/other.csv; or" in refused(tmp_path).remedy
+    for name in ("test.csv", "other.csv"):
+        (tmp_path / name).unlink()
+    assert ".csv" not in refused(tmp_path).remedy
+
+
 @pytest.mark.parametrize(
     ("name", "command"),
     [

@@ -66,6 +66,8 @@ class Layout:
     """Glob pattern of the files by split, relative to the folder; `all` for what edgetune divides."""
     counts: dict[str, Counter[str]]
     """Number of files that may be images, by split and class."""
+    parents: tuple[Folder, ...]
+    """The folders that have the class folders inside: one, or one of each split."""
     notes: tuple[str, ...] = field(default=())
     """What was set aside or assumed, one sentence each."""
 
@@ -117,7 +119,7 @@ def find(root: Folder) -> Layout | None:
     if not with_images:
         return None
     splits = [inside for inside in with_images if split_named(inside.name)]
-    splits = [_down(split) for split in splits]
+    splits = [down(split) for split in splits]
     labelled = _without_one_made_up_class([split for split in splits if _has_classes(split)])
     beside = [inside for inside in folder.folders if inside not in with_images or not split_named(inside.name)]
     if not labelled:
@@ -152,7 +154,7 @@ def _descend(root: Folder) -> tuple[str, Folder, list[str]]:
     return prefix, folder, notes
 
 
-def _down(split: Folder) -> Folder:
+def down(split: Folder) -> Folder:
     """Return the folder inside a split that has its class folders, as in `train/train/<class>`, named by its path."""
     inside = split
     for _ in range(MAX_PREFIX):
@@ -206,7 +208,7 @@ def _classes(root: Folder, folder: Folder, prefix: str, notes: list[str]) -> Lay
     if aside:
         notes.append(f"left out, without images: {', '.join(aside)}")
     counts = Counter({inside.name: inside.total_images for inside in folder.folders if inside.name not in aside})
-    return Layout({ALL: f"{prefix}*/*"}, {ALL: counts}, tuple(notes))
+    return Layout({ALL: f"{prefix}*/*"}, {ALL: counts}, (folder,), tuple(notes))
 
 
 def _splits(
@@ -247,7 +249,7 @@ def _splits(
     keys = {split: ALL if split == "train" and missing else split for split in SPLIT_FOLDERS if split in found}
     patterns = {key: f"{prefix}{found[split].name}/*/*" for split, key in keys.items()}
     counts = {key: Counter({c.name: c.total_images for c in found[split].folders}) for split, key in keys.items()}
-    return Layout(patterns, counts, tuple(notes))
+    return Layout(patterns, counts, tuple(found[split] for split in keys), tuple(notes))
 
 
 def made_from_train(missing: Sequence[str], train: str) -> str:

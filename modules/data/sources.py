@@ -21,7 +21,7 @@ from typing import Literal
 
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.wording import counted
-from edgetune.modules.data import layouts, other_forms
+from edgetune.modules.data import layouts, other_forms, two_levels
 from edgetune.modules.data.class_names import similar_classes
 from edgetune.modules.data.groups import check_kind, list_columns
 from edgetune.modules.data.layouts import ALL, SPLIT_FOLDERS, SPLIT_OF
@@ -102,6 +102,8 @@ def discover(settings: DataSettings) -> Source:
     named = set(layout.counts.get(ALL, ())) if len(layout.counts) == 1 else set()
     if any(name.lower() in _OF_IMAGES for name in named) and (annotated := other_forms.of_annotations(root)):
         raise annotated
+    if two_levels.ALLOWED not in settings.allow:
+        two_levels.check(base, layout.parents)
     try:
         _check_layout(layout, base, settings)
     except DataError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +31,19 @@ def put(base: Path, *folders: str, count: int = 3, kind: str = ".jpg") -> None:
 
 def found(base: Path) -> Source:
     return discover(DataSettings(path=str(base), min_examples_per_class=2))
+
+
+def allowed(base: Path) -> Source:
+    return discover(DataSettings(path=str(base), min_examples_per_class=2, allow=("nested_classes",)))
+
+
+def joined(error: DataError) -> Path:
+    """Run the command that joins two levels of folders, and return the new folder."""
+    command, _, run = error.remedy.rpartition("read together, ")[2].rpartition(" && edgetune run --data ")
+    subprocess.run(["sh", "-c", command], check=True)
+    new, *options = shlex.split(run)
+    assert options == ["--allow", "nested_classes"]
+    return Path(new)
 
 
 def refused(base: Path) -> DataError:
@@ -232,6 +247,65 @@ def test_what_is_not_read_is_called_by_its_name_with_the_next_command(tmp_path, 
     error = refused(tmp_path)
     assert cause in error.cause
     assert remedy.format(base=tmp_path) in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("folders", "above", "inside", "rename"),
+    [
+        (
+            "flowers_train/a flowers_train/b flowers_test/a flowers_test/b",
+            "flowers_test",
+            "a",
+            "mv {}/flowers_train {}/train",
+        ),
+        ("my_train/my_train/A my_train/my_train/B my_test/my_test", "my_test", "A", "mv {}/my_test {}/test"),
+        ("training_samples/a training_samples/b evaluation/a evaluation/b", "evaluation", "a", "mv {}/FOLDER {}/test"),
+        ("tr/a tr/b te/a te/b", "te", "a", "mv {}/FOLDER {}/train"),
+        ("fold0/a fold0/b fold1/a fold1/b fold2/a fold2/b", "fold0", "a", "mv {}/FOLDER {}/eval"),
+        ("2020/a 2020/b 2021/a 2021/b 2022/b", "2020", "a", "mv {}/FOLDER {}/train"),
+        ("original/a original/b augmented/a augmented/b", "augmented", "a", "mv {}/FOLDER {}/train"),
+        ("rgb/a rgb/b masks/a masks/b", "masks", "a", "mv {}/FOLDER {}/train"),
+        ("x/data/rgb/a x/data/rgb/b x/data/masks/a x/data/masks/b", "x/data/masks", "a", "mv {}/x/data/FOLDER"),
+    ],
+)
+def test_two_levels_that_may_be_the_classes_are_refused_with_a_command_for_each(
+    tmp_path, folders, above, inside, rename
+):
+    put(tmp_path, *folders.split())
+    error = refused(tmp_path)
+    assert "could mean two things" in error.cause and f"{inside}, " in error.cause
+    assert rename.format(tmp_path, tmp_path) in error.remedy
+    assert f"edgetune run --data {tmp_path}/{above};" in error.remedy
+    assert "--allow nested_classes" in error.remedy
+    assert allowed(tmp_path).images == sum(len(files) for _, _, files in os.walk(tmp_path))
+
+
+def test_the_command_that_joins_two_levels_gives_the_classes_of_the_inner_one(tmp_path):
+    base = tmp_path / "it's"
+    put(base, "fold 0/a", "fold 0/b", "fold1/a", "fold1/b")
+    new = joined(refused(base))
+    assert (allowed(new).patterns, allowed(new).images) == ({"all": "*/*"}, 12)
+    assert {str(path.relative_to(new)) for path in new.glob("*/*")} == {"a/fold 0", "a/fold1", "b/fold 0", "b/fold1"}
+
+
+def test_two_levels_inside_of_splits_are_refused_too(tmp_path):
+    put(
+        tmp_path,
+        *(f"{split}/{time}/{kind}" for split in ("train", "test") for time in ("day", "night") for kind in "ab"),
+    )
+    error = refused(tmp_path)
+    assert "/train could mean two things: that day, night are the classes" in error.cause
+    source = allowed(joined(error))
+    assert (source.patterns, source.images) == ({"all": "train/*/*", "test": "test/*/*"}, 24)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    ["a/images b/images", "a/x a/y b/z b/w", "a/x a/y b", "train_station/x test_tube", "a/2023 a/2024 b/2023 c d"],
+)
+def test_class_folders_with_other_folders_inside_are_classes(tmp_path, folders):
+    put(tmp_path, *folders.split())
+    assert found(tmp_path).patterns == {"all": "*/*"}
 
 
 def test_the_list_of_train_is_proposed_and_never_a_sample_of_what_to_hand_in(tmp_path):

@@ -25,7 +25,7 @@ from edgetune.modules.data import layouts, other_forms, two_levels
 from edgetune.modules.data.class_names import similar_classes
 from edgetune.modules.data.groups import check_kind, list_columns
 from edgetune.modules.data.layouts import ALL, SPLIT_FOLDERS, SPLIT_OF
-from edgetune.modules.data.manifests import is_manifest, read_manifest
+from edgetune.modules.data.manifests import is_manifest, read_list
 from edgetune.modules.data.record_count import count_records
 from edgetune.modules.data.tfds import class_names, split_patterns
 from edgetune.modules.settings.run import DataSettings
@@ -156,7 +156,8 @@ def _with_missing_splits(patterns: Mapping[str, str]) -> tuple[dict[str, str], t
 
 
 def _listed(path: str, settings: DataSettings) -> Source:
-    entries = read_manifest(path, SPLIT_OF, settings.max_list_bytes, settings.max_records, list_columns(settings))
+    listed = read_list(path, SPLIT_OF, settings.max_list_bytes, settings.max_records, list_columns(settings))
+    entries = listed.entries
     base, _, name = path.rpartition("/")
     _check_places([entry.path for entry in entries], path)
     counts: dict[str, Counter[str]] = {}
@@ -174,12 +175,12 @@ def _listed(path: str, settings: DataSettings) -> Source:
     elif "train" not in counts:
         raise DataError(
             f"{path} has no line with the split train",
-            "add lines for train, or remove the column of splits to let edgetune split the images",
+            "add lines for train, or let edgetune split the images with --set data.columns.split=",
         )
     else:
         _check_splits(counts, path, {split: f"the split {split} of {path}" for split in counts}, settings)
         patterns, notes = _with_missing_splits(patterns)
-    return Source("manifest", base or ".", patterns, len(entries), notes)
+    return Source("manifest", base or ".", patterns, len(entries), (*listed.notes, *notes))
 
 
 def _check_places(paths: Sequence[str], path: str) -> None:

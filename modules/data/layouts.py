@@ -10,7 +10,6 @@ command, and never guessed.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections import Counter
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.wording import counted
-from edgetune.modules.data.class_folders import MAX_DEPTH, ending, ignored, may_be_image
+from edgetune.modules.data.class_folders import MAX_DEPTH, ending, ignored, is_followed, is_link, may_be_image
 from edgetune.modules.storage import filesystem
 
 SPLIT_FOLDERS = {
@@ -75,15 +74,15 @@ class Layout:
 _KEPT = 1000
 
 
-def tree(path: str, depth: int = 0, in_link: bool = False) -> Folder:
-    """Return what is in a folder and all folders inside.
-
-    A link to a folder is followed, such as one of a class or a split, unless it leads to a folder above or is itself
-    behind a link.
+def tree(path: str, depth: int = 0, behind: bool = False) -> Folder:
+    """Return what is in a folder and all folders inside; links are followed as `class_folders.is_followed` says.
 
     Raises:
         OSError: A folder cannot be listed.
+        DataError: Folders are nested deeper than `MAX_DEPTH`.
     """
+    if depth > MAX_DEPTH:
+        raise DataError(f"{path} is more than {MAX_DEPTH} folders deep", "move it up, or out of the data's folder")
     folders: list[Folder] = []
     others: list[str] = []
     count = images = 0
@@ -91,9 +90,8 @@ def tree(path: str, depth: int = 0, in_link: bool = False) -> Folder:
         if ignored(name):
             continue
         below = f"{path}/{name}"
-        link = is_folder and not filesystem.is_remote(below) and os.path.islink(below)  # noqa: PTH114
-        if is_folder and depth < MAX_DEPTH and not (link and (in_link or _leads_up(below))):
-            folders.append(tree(below, depth + 1, in_link or link))
+        if is_folder and is_followed(below, behind):
+            folders.append(tree(below, depth + 1, behind or is_link(below)))
             continue
         count += 1
         if may_be_image(name) and not is_folder:
@@ -101,11 +99,6 @@ def tree(path: str, depth: int = 0, in_link: bool = False) -> Folder:
         elif len(others) < _KEPT:
             others.append(name)
     return Folder(path.rpartition("/")[2], path, tuple(others), count, images, tuple(folders))
-
-
-def _leads_up(link: str) -> bool:
-    target, place = os.path.realpath(link), os.path.realpath(os.path.dirname(link))  # noqa: PTH120
-    return os.path.commonpath([target, place]) == target
 
 
 def find(root: Folder) -> Layout | None:

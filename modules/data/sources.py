@@ -91,10 +91,11 @@ def discover(settings: DataSettings) -> Source:
         raise other_forms.of_file(base)
     try:
         root = layouts.tree(base)
-        layout = layouts.find(root)
     except OSError as error:
         cause = f"{error.filename or base} cannot be read: {error.strerror}"
         raise DataError(cause, "check the folder and its permissions") from error
+    try:
+        layout = layouts.find(root)
     except DataError as error:
         raise other_forms.of_annotations(root) or error from None
     if layout is None:

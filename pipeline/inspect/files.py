@@ -48,9 +48,9 @@ def labelled(source: Source, settings: DataSettings) -> Iterator[File]:
         yield from _records(source, settings)
         return
     for key, pattern in source.patterns.items():
-        for folder in class_folders.class_folders(f"{source.base}/{pattern}".removesuffix("/*/*")):
+        for folder in class_folders.class_folders(f"{source.base}/{pattern}".removesuffix("/*/*"), source.base):
             label = folder.rpartition("/")[2]
-            for path in class_folders.files(folder):
+            for path in class_folders.files(folder, source.base):
                 yield File(path, label, "" if key == ALL else key)
 
 

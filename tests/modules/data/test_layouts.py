@@ -129,15 +129,21 @@ def test_a_layout_is_read_and_what_was_assumed_is_said(tmp_path, make):
     assert any(said.startswith(note) for said in source.notes) if note else not source.notes
 
 
+def every_file(base: Path) -> tuple[list[str], list[str]]:
+    """Return the paths of the files of classes, and of the others."""
+    patterns = found(base).patterns.values()
+    paths: list[str] = []
+    for pattern in patterns:
+        for folder in class_folders.class_folders(f"{base}/{pattern}".removesuffix("/*/*"), str(base)):
+            paths += class_folders.files(folder, str(base))
+    return paths, [other.path for other in class_folders.others(str(base), patterns)]
+
+
 @pytest.mark.parametrize("make", LAYOUTS)
 def test_every_file_under_the_folder_is_in_exactly_one_class_folder_or_one_of_the_others(tmp_path, make):
     make(tmp_path)
-    patterns = found(tmp_path).patterns.values()
-    paths = [other.path for other in class_folders.others(str(tmp_path), patterns)]
-    for pattern in patterns:
-        for folder in class_folders.class_folders(f"{tmp_path}/{pattern}".removesuffix("/*/*")):
-            paths += class_folders.files(folder)
-    assert sorted(paths) == sorted(f"{at}/{name}" for at, _, names in os.walk(tmp_path) for name in names)
+    of_classes, others = every_file(tmp_path)
+    assert sorted(of_classes + others) == sorted(f"{at}/{name}" for at, _, names in os.walk(tmp_path) for name in names)
 
 
 def test_what_is_beside_the_splits_is_left_out_and_an_image_without_a_class_is_rejected(tmp_path):
@@ -164,18 +170,59 @@ def test_a_missing_split_needs_every_class_in_the_others(tmp_path):
     assert "the classes 'C' and 'c' have names that differ only by capitals" in refused(tmp_path).cause
 
 
-def test_links_to_folders_inside_a_class_folder_are_files_that_cannot_be_read(tmp_path):
-    put(tmp_path, "a", "b")
-    (tmp_path / "a" / "round").symlink_to(tmp_path)
-    assert f"{tmp_path}/a/round" in set(class_folders.files(f"{tmp_path}/a"))
-    assert found(tmp_path).images == 6
+def linked(link: Path, to: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(to)
 
 
-def test_a_link_to_a_folder_beside_the_splits_is_one_thing_that_is_not_an_image(tmp_path):
-    capitals(tmp_path)
-    (tmp_path / "all").symlink_to(tmp_path)
-    others = list(class_folders.others(str(tmp_path), found(tmp_path).patterns.values()))
-    assert [(other.path, other.kind) for other in others] == [(f"{tmp_path}/all", "a link to a folder")]
+def test_links_to_folders_are_followed_by_all_that_count_files_unless_they_lead_up_or_are_behind_a_link(tmp_path):
+    base, store = tmp_path / "data", tmp_path / "store"
+    put(base, "a", "b")
+    put(store, "more", "more/deep", "class")
+    linked(store / "more" / "behind", store / "class")
+    linked(base / "a" / "more", store / "more")
+    linked(base / "c", store / "class")
+    linked(base / "a" / "up", base)
+    linked(base / "a" / "self", base / "a")
+    linked(base / "b" / ".hidden" / "more", store / "more")
+    of_classes, others = every_file(base)
+    names = {path.removeprefix(f"{base}/") for path in of_classes}
+    folders = ("a", "b", "c", "a/more", "a/more/deep")
+    images = {f"{folder}/{number}.jpg" for folder in folders for number in range(3)}
+    assert names == images | {"a/more/behind", "a/up", "a/self"}
+    assert others == [f"{base}/b/.hidden/more"]
+    assert found(base).images == len(images)
+
+
+def test_behind_a_linked_split_no_link_is_a_class(tmp_path):
+    put(tmp_path, "v1/train/a", "v1/train/b", "extra/c")
+    linked(tmp_path / "v1" / "train" / "c", tmp_path / "extra" / "c")
+    put(tmp_path / "data", "test/a", "test/b")
+    linked(tmp_path / "data" / "train", tmp_path / "v1" / "train")
+    of_classes, others = every_file(tmp_path / "data")
+    assert found(tmp_path / "data").images == len(of_classes) == 12
+    assert others == [f"{tmp_path}/data/train/c"]
+
+
+def test_folders_deeper_than_the_bound_are_refused_by_name_and_none_is_left_out(tmp_path):
+    put(tmp_path, "b", "a/" + "/".join("d" * 40))
+    assert found(tmp_path).images == len(every_file(tmp_path)[0]) == 6
+    put(tmp_path, "a/" + "/".join("d" * class_folders.MAX_DEPTH), count=1)
+    error = refused(tmp_path)
+    assert error.cause == f"{tmp_path}/a/{'/'.join('d' * class_folders.MAX_DEPTH)} is more than 64 folders deep"
+
+
+def test_links_beside_the_splits_are_followed_by_the_same_rule(tmp_path):
+    capitals(tmp_path / "data")
+    put(tmp_path / "store", ".", count=2)
+    linked(tmp_path / "data" / "all", tmp_path)
+    linked(tmp_path / "data" / "raw", tmp_path / "store")
+    others = list(class_folders.others(f"{tmp_path}/data", found(tmp_path / "data").patterns.values()))
+    assert [(other.path.rpartition("data/")[2], other.kind, other.set_aside) for other in others] == [
+        ("all", "a link to a folder", False),
+        ("raw/0.jpg", "", True),
+        ("raw/1.jpg", "", True),
+    ]
 
 
 def flat_splits(base: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,42 @@ def test_fix_writes_a_list_with_the_same_classes_and_splits_and_touches_nothing_
     assert cli.main(["inspect", str(tmp_path / "data"), "--fix", str(out)]) == ConfigError.exit_code  # it exists
     (tmp_path / "elsewhere").mkdir()
     assert cli.main(["inspect", str(out), "--fix", str(tmp_path / "elsewhere" / "list.csv")]) == ConfigError.exit_code
+
+
+def patients(folder: Path, *names: str) -> None:
+    """Create images whose names begin with that of a patient."""
+    for number, name in enumerate(names):
+        put(folder / f"{name}_{number}.png", picture(7000 + zlib.crc32(f"{folder}{number}".encode()) % 90_000))
+
+
+def test_groups_are_checked_as_a_run_does(tmp_path):
+    data = tmp_path / "data"
+    for kind in ("cat", "dog"):
+        patients(data / kind, *("p1", "p2", "p3", "p4") * 3)
+    assert inspected(data, group="(p[0-9])_").problems == ()
+    nothing = inspected(data, group="patient([0-9])_")
+    assert (len(nothing.images), len(nothing.rejected)) == (0, 24)
+    assert nothing.rejected[0]["reason"] == "data.group does not match its path: patient([0-9])_"
+    assert nothing.problems[0] == "data.group matches the path of no image, such as cat/p1_0.png: patient([0-9])_"
+    [problem] = inspected(data, group="(png)").problems
+    assert problem.startswith("one group of data.group has 24 of 24 images, among them cat/p1_0.png")
+    some = inspected(data, group="(p[12])_")
+    assert (len(some.images), len(some.rejected)) == (12, 12)
+    assert any("12 of 24 files (50.0%) cannot be used" in problem for problem in some.problems)
+
+
+def test_a_group_in_two_splits_of_the_data_is_a_finding(tmp_path):
+    for split, names in {"train": ("p1", "p2") * 6, "eval": ("p3",) * 12, "test": ("p2", "p4") * 6}.items():
+        for kind in ("cat", "dog"):
+            patients(tmp_path / "data" / split / kind, *names)
+    found = inspected(tmp_path / "data", group="(p[0-9])_")
+    [finding] = [finding for finding in found.findings if finding.name == "leakage"]
+    assert finding.cause.startswith("one group of data.group is in the splits test and train: test/cat/p2_0.png")
+    assert found.problems == ()  # a group may be large if the splits are ready
+    lines = [f"{image.source},{image.label},{image.split},{image.group}" for image in found.images]
+    (tmp_path / "data" / "list.csv").write_text("\n".join(["path,label,split,patient", *lines]))
+    listed = inspected(tmp_path / "data" / "list.csv", group="patient")
+    assert [f.cause for f in listed.findings if f.name == "leakage"] == [finding.cause]
 
 
 NAMES = (

@@ -34,7 +34,6 @@ MAX_PREFIX = 4
 _NAMED = 5
 _FILLERS = ("data", "dataset", "images", "img", "imgs", "seg", "set", "split")
 """What is put before or after the name of a split: `seg_train`, `test_images`, `training_set`."""
-_SIDE = ("annotations", "checkpoints", "docs", "imagesets", "labels", "logs", "metadata", "models", "runs", "scripts")
 
 
 @dataclass(frozen=True)
@@ -197,10 +196,8 @@ def _classes(root: Folder, folder: Folder, prefix: str, notes: list[str]) -> Lay
     if nested := [f"{name}/{below}" for name, names in by_class.items() for below in sorted(names)]:
         named = ", ".join(nested[:_NAMED]) + (f" and {len(nested) - _NAMED} more" if len(nested) > _NAMED else "")
         notes.append(f"images in folders inside a class folder are of that class: {named}")
-    aside = [inside.name for inside in folder.folders if inside.name.lower() in _SIDE and not inside.total_images]
-    if aside:
-        notes.append(f"left out, without images: {', '.join(aside)}")
-    counts = Counter({inside.name: inside.total_images for inside in folder.folders if inside.name not in aside})
+    counts = Counter({inside.name: inside.total_images for inside in folder.folders})
+    notes += _without_images([counts])
     return Layout({ALL: f"{prefix}*/*"}, {ALL: counts}, (folder,), tuple(notes))
 
 
@@ -242,7 +239,18 @@ def _splits(
     keys = {split: ALL if split == "train" and missing else split for split in SPLIT_FOLDERS if split in found}
     patterns = {key: f"{prefix}{found[split].name}/*/*" for split, key in keys.items()}
     counts = {key: Counter({c.name: c.total_images for c in found[split].folders}) for split, key in keys.items()}
+    notes += _without_images(list(counts.values()))
     return Layout(patterns, counts, tuple(found[split] for split in keys), tuple(notes))
+
+
+def _without_images(counts: Sequence[Counter[str]]) -> Iterator[str]:
+    """Remove folders that have no image in any split, which are not classes, and yield a note about them."""
+    empty = sorted(name for name in set().union(*counts) if not any(found[name] for found in counts))
+    for found in counts:
+        for name in empty:
+            del found[name]
+    if empty:
+        yield f"left out, without images: {', '.join(empty)}"
 
 
 def made_from_train(missing: Sequence[str], train: str) -> str:

@@ -111,7 +111,7 @@ def discover(settings: DataSettings) -> Source:
         raise other_forms.of_annotations(root) or error from None
     check_kind(settings.group, "images")
     images = sum(counts.total() for counts in layout.counts.values())
-    return Source("images", base, layout.patterns, images, layout.notes)
+    return Source("images", base, layout.patterns, images, (*layout.notes, *other_forms.archives(root)))
 
 
 def _check_exists(base: str) -> None:

@@ -170,6 +170,33 @@ def test_a_missing_split_needs_every_class_in_the_others(tmp_path):
     assert "the classes 'C' and 'c' have names that differ only by capitals" in refused(tmp_path).cause
 
 
+def test_folders_without_images_are_no_classes_whatever_their_names_unless_another_split_has_them(tmp_path):
+    flat, split = tmp_path / "flat", tmp_path / "split"
+    for base in (flat, split / "train", split / "test"):
+        put(base, "a", "b")
+        put(base, "output", kind=".tflite")
+        put(base, "notes", count=1, kind=".txt")
+        (base / "unlabelled").mkdir()
+    for base in (flat, split):
+        source = found(base)
+        assert "left out, without images: notes, output, unlabelled" in source.notes
+        assert source.images == (6 if base == flat else 12)
+        of_classes, others = every_file(base)
+        assert len(of_classes + others) == sum(len(names) for _, _, names in os.walk(base))
+    put(split, "train/unlabelled")
+    assert refused(split).cause.endswith("/test lacks the classes unlabelled, which other splits have")
+
+
+def test_archives_that_may_have_images_are_said(tmp_path):
+    put(tmp_path, "a", "b")
+    (tmp_path / "a" / "more.zip").touch()
+    assert found(tmp_path).notes == ("images may be in a/more.zip, which are not read: unpack them",)
+    (tmp_path / "all.tar.gz").touch()
+    assert found(tmp_path).notes == (
+        "images may be in all.tar.gz and 1 other archive, which are not read: unpack them",
+    )
+
+
 def linked(link: Path, to: Path) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(to)

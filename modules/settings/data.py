@@ -12,10 +12,10 @@ from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Se
 
 FINDINGS = (
     "anomaly", "blank", "blurred", "bright", "cut_off", "dark", "distorted", "drift", "duplicates", "enlarged",
-    "imbalance", "label_errors", "leakage", "outliers", "similar_classes", "small_class", "small_images", "two_labels",
-    "uniform",
+    "imbalance", "label_errors", "leakage", "nested_classes", "outliers", "similar_classes", "small_class",
+    "small_images", "two_labels", "uniform",
 )  # fmt: skip
-"""All kinds of findings that DatasetGate and LabelReviewer report."""
+"""All kinds of findings that DatasetGate and LabelReviewer report; `nested_classes` is of the layout of folders."""
 Level = Annotated[int, Field(ge=0, le=255)]
 
 

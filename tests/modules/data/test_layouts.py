@@ -412,6 +412,35 @@ def test_a_folder_too_deep_names_the_one_above(tmp_path):
     assert "the folder above has folders of images" in error.cause and error.remedy.endswith(f"--data {tmp_path}")
 
 
+def test_a_list_beside_one_folder_of_images_is_named(tmp_path):
+    put(tmp_path, "images")
+    (tmp_path / "list.csv").touch()
+    error = refused(tmp_path)
+    assert error.cause.endswith("has only one class: images")
+    assert error.remedy.endswith(f"run edgetune with --data {tmp_path}/list.csv")
+
+
+def test_files_that_are_not_called_as_images_are_counted(tmp_path):
+    put(tmp_path, "cat", "dog", kind=".xyz")
+    assert "(6 files in folders (.xyz), none called as an image, and none that" in refused(tmp_path).cause
+    put(tmp_path, ".", count=1, kind=".txt")
+    assert "(1 file directly inside and 6 files in folders (.xyz), none called" in refused(tmp_path).cause
+
+
+def test_images_whose_names_begin_with_their_class_are_sorted_by_the_command(tmp_path):
+    base, other = tmp_path / "it's flat", tmp_path / "other"
+    put(other, ".")
+    base.mkdir()
+    for number in range(3):
+        for name in ("cat", "dog"):
+            (base / f"{name}.{number}.jpg").touch()
+    command, _, run = refused(base).remedy.partition("into a folder: ")[2].partition(" && edgetune run ")
+    subprocess.run(["sh", "-c", command], check=True)
+    assert shlex.split(run) == ["--data", str(base)]
+    assert found(base).images == 6
+    assert "begin with their class" not in refused(other).cause
+
+
 def test_json_and_spreadsheets_are_called_by_their_name(tmp_path):
     (tmp_path / "labels.json").write_text('{"images": [], "annotations": [], "categories": []}')
     assert "is COCO, which is not read" in refused(tmp_path / "labels.json").cause

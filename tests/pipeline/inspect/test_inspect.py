@@ -16,8 +16,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from edgetune.modules.core.errors import ConfigError, DataError
+from edgetune.modules.core.errors import ConfigError, DataError, WeightsError
+from edgetune.modules.data.findings import Finding
 from edgetune.pipeline import api, cli
+from edgetune.pipeline.inspect import deep
 from edgetune.pipeline.inspect.fix import write_list
 from edgetune.pipeline.inspect.inspection import Inspection, inspect
 from edgetune.pipeline.inspect.text import as_text
@@ -102,6 +104,17 @@ def test_the_command_prints_text_or_json_and_names_what_would_stop_a_run(mixed, 
     assert cli.main(["inspect", str(mixed), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["accepted"] == 27
     assert cli.main(["inspect", str(mixed / "absent")]) == DataError.exit_code
+
+
+def test_deep_without_weights_loses_nothing_of_the_first_look(mixed, capsys, monkeypatch):
+    def fails(images: object, settings: object) -> list[Finding]:
+        raise WeightsError("the weights cannot be downloaded", "set model.weights")
+
+    monkeypatch.setattr(deep, "deep", fails)
+    assert cli.main(["inspect", str(mixed), "--deep", "--json"]) == WeightsError.exit_code
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["accepted"] == 27
+    assert "the weights cannot be downloaded" in printed.err
 
 
 def test_a_list_is_inspected_line_by_line(tmp_path):

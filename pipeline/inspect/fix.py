@@ -45,10 +45,10 @@ def write_list(inspection: Inspection, path: Path) -> None:
         _check_names(path, name, image)
         rows.append([name, image.label, *([image.split or "train"] if splits else [])])
     # Python before 3.13 does not quote a carriage return by itself.
-    quoting = csv.QUOTE_ALL if any("\r" in name or "\r" in label for name, label, *_ in rows) else csv.QUOTE_MINIMAL
+    returns = any("\r" in name or "\r" in label for name, label, *_ in rows)
     try:
         with path.open("x", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
             writer.writerow(["path", "label", *(["split"] if splits else [])])
             writer.writerows(rows)
     except FileExistsError as error:

@@ -56,13 +56,10 @@ def _other_capitals(path: str) -> str:
     """Return a hint if there is a file whose name differs only by capitals of the name or of the ending."""
     folder, name = os.path.split(path)
     stem, ending = os.path.splitext(name)  # noqa: PTH122
-    names = [start + end for start in (stem, stem.lower(), stem.upper(), stem.capitalize()) for end in _cases(ending)]
+    starts = dict.fromkeys((stem, stem.lower(), stem.upper(), stem.capitalize()))
+    names = [start + end for start in starts for end in dict.fromkeys((ending, ending.lower(), ending.upper()))]
     found = [other for other in names if other != name and os.path.lexists(os.path.join(folder, other))]  # noqa: PTH118
     return f", but {found[0]} does: capitals count" if found else ""
-
-
-def _cases(ending: str) -> tuple[str, str, str]:
-    return ending, ending.lower(), ending.upper()
 
 
 def check_file(path: str, base: str | None) -> None:

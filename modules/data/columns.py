@@ -16,7 +16,7 @@ from edgetune.modules.data.layouts import SPLIT_OF
 PATH, LABEL, SPLIT = "path", "label", "split"
 ROLES = (PATH, LABEL, SPLIT)
 GROUP = "group"
-"""Role of the column that `data.group` names; no column has it by its own name."""
+"""Role of the column that `data.group` names; no column has it by its own name, and none if it is an expression."""
 _NAMES = {
     PATH: (
         *("file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "imagepath", "image_name"),
@@ -39,6 +39,11 @@ _FLAGS = {
 SAMPLE = 1000
 """Number of lines by whose values columns are found."""
 _ONES, _ZEROS = ("1", "1.0", "true"), ("0", "0.0", "false", "")
+
+
+def is_pattern(group: str) -> bool:
+    """Return whether `data.group` is a regular expression unless a column or feature has this name."""
+    return "(" in group
 
 
 def candidates(names: Iterable[str], given: Mapping[str, str]) -> dict[str, list[str]]:
@@ -121,7 +126,7 @@ def roles(names: Sequence[str], given: Mapping[str, str], rows: Sequence[Mapping
     """
     chosen = {}
     for role, found in {**candidates(names, given), **(told(names, given, rows) if rows else {})}.items():
-        if (wanted := given.get(role)) and not found:
+        if (wanted := given.get(role)) and not found and not (role == GROUP and is_pattern(wanted)):
             key = "data.group" if role == GROUP else f"data.columns.{role}"
             raise DataError(
                 f"has no column {wanted}, which {key} names; it has {', '.join(names) or 'none'}", f"correct {key}"

@@ -26,11 +26,13 @@ def write_list(inspection: Inspection, path: Path) -> None:
         path: The new file, in the data's folder or in one above it, so that it can name them. It must not exist.
 
     Raises:
-        ConfigError: The file exists, cannot be written, or is elsewhere; the data are records or behind a URL; or a
+        ConfigError: The file exists, cannot be written, or is elsewhere; the data are records or behind a URL; none can be read; or a
             class or file has a name that a list cannot hold: bytes that are not UTF-8, or blanks around a class.
     """
     source = inspection.source
     base = _check(source, path)
+    if not inspection.images:
+        raise ConfigError(f"--fix {path}: no image of {inspection.path} can be read", "see the rejected files")
     inside = os.path.relpath(base, path.resolve().parent)
     if inside.startswith(".."):
         raise ConfigError(

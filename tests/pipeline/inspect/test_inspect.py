@@ -161,6 +161,8 @@ def test_groups_are_checked_as_a_run_does(tmp_path):
     nothing = inspected(data, group="patient([0-9])_")
     assert (len(nothing.images), len(nothing.rejected)) == (0, 24)
     assert nothing.rejected[0]["reason"] == "data.group does not match its path: patient([0-9])_"
+    with pytest.raises(ConfigError, match="no image of .* can be read"):
+        write_list(nothing, data / "list.csv")
     assert nothing.problems[0] == "data.group matches the path of no image, such as cat/p1_0.png: patient([0-9])_"
     [problem] = inspected(data, group="(png)").problems
     assert problem.startswith("one group of data.group has 24 of 24 images, among them cat/p1_0.png")

@@ -26,8 +26,9 @@ def write_list(inspection: Inspection, path: Path) -> None:
         path: The new file, in the data's folder or in one above it, so that it can name them. It must not exist.
 
     Raises:
-        ConfigError: The file exists, cannot be written, or is elsewhere; the data are records or behind a URL; none can be read; or a
-            class or file has a name that a list cannot hold: bytes that are not UTF-8, or blanks around a class.
+        ConfigError: The file exists, cannot be written, or is elsewhere; the data are records or behind a URL; no image
+            can be read; or a class or file has a name that a list cannot hold: bytes that are not UTF-8, or blanks
+            around a class.
     """
     source = inspection.source
     base = _check(source, path)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.modules.core import bounds
-from edgetune.modules.core.errors import DataError
+from edgetune.modules.core.errors import DataError, EdgetuneError
 from edgetune.modules.core.threads import InOrder
 from edgetune.modules.data.class_names import similar_classes
 from edgetune.modules.data.digits import EMBEDDED, write_digits
@@ -81,6 +81,8 @@ class Inspection:
     seconds: Estimate | None
     problems: tuple[str, ...] = field(default=())
     """What would stop a run beside findings."""
+    failed: EdgetuneError | None = None
+    """Why further findings are missing."""
 
     @property
     def files(self) -> int:
@@ -128,7 +130,7 @@ def inspect(
 
     Args:
         settings: Of the run.
-        further: Functions for further findings, called with all images.
+        further: Functions for further findings, called with all images. An error of one of them is in the result.
         report: Called with what is being done.
 
     Raises:
@@ -174,8 +176,12 @@ def _inspected(
             rejected.append({"path": _relative(other.path, source), "reason": other.reason, "label": ""})
     rejected.sort(key=lambda row: row["path"])
     findings = _findings(images, data)
-    for find in further:
-        findings += find(images, settings)
+    failed: EdgetuneError | None = None
+    try:
+        for find in further:
+            findings += find(images, settings)
+    except EdgetuneError as error:  # what was seen so far is worth to be shown
+        failed = error
     pixels = statistics.fmean([i.look.width * i.look.height for i in images]) if images else 0.0
     return Inspection(
         settings.data.path,
@@ -193,6 +199,7 @@ def _inspected(
             ),
             *_problems(images, rejected, left_out, data),
         ),
+        failed,
     )
 
 

@@ -13,7 +13,7 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.images import graph_colour, graph_header, headers, jpeg_scans, plain
+from edgetune.modules.images import graph_colour, graph_header, graph_scans, headers, jpeg_scans, plain
 from edgetune.modules.images.colour import DARKEST_WHITE
 from edgetune.modules.images.graph_colour import Conversion
 from edgetune.modules.images.graph_header import Header
@@ -133,10 +133,13 @@ def _plain_pixels(content: bytes, header: plain.Plain, reading: Reading) -> np.n
     else:
         ratio = (1, *_RATIOS)[halvings(height, width, max_side)] if is_large else 1
         decoded = _jpeg(content, ratio)
-        if jpeg_scans.may_be_cut(_array(decoded)[-1, -1], header.scans):
-            noisy = jpeg_scans.with_noise(content, jpeg_scans.scans(content).end)
-            if not np.array_equal(_array(_jpeg(noisy, ratio)), _array(decoded)):
-                return None
+        found = jpeg_scans.scans(content)
+
+        def decode(other: bytes, is_full: bool) -> np.ndarray:
+            return _array(_jpeg(other, 1 if is_full else ratio))
+
+        if not jpeg_scans.is_whole(content, found, _array(decoded), decode):
+            return None
     return _array(within(decoded, height, width, max_side) if is_large else decoded)
 
 
@@ -201,11 +204,14 @@ def _decoded(content: tf.Tensor, header: Header, how: Conversion, reading: Readi
     def jpeg() -> tuple[tf.Tensor, tf.Tensor]:
         pixels = _decoded_jpeg(content, size)
         noisy = tf.cond(
-            header.has_more_scans | _is_nothing(pixels[-1, -1]),
-            lambda: _decoded_jpeg(_with_noise(content, header.scan), size),
+            header.has_more_scans | header.has_restarts | _is_nothing(pixels[-1, -1]),
+            lambda: _decoded_jpeg(graph_scans.with_noise(content, header.scan), size),
             lambda: pixels,
         )
-        return tf.where(tf.reduce_all(noisy == pixels), "", CUT), pixels
+        # The scans of others have ends whose pixels are not known here.
+        is_seen = ~(header.has_more_scans | header.has_restarts)
+        is_reached = tf.cond(is_seen, lambda: _reaches_end(content, header, pixels, size), lambda: tf.constant(True))
+        return tf.where(tf.reduce_all(noisy == pixels) & is_reached, "", CUT), pixels
 
     def png() -> tuple[tf.Tensor, tf.Tensor]:
         decoder = tf.where(header.is_deep, 2, tf.where(header.has_alpha, 1, 0))
@@ -236,10 +242,16 @@ def _is_nothing(last: tf.Tensor) -> tf.Tensor:
     return tf.reduce_all(last == last[0]) & tf.reduce_any(last[0] == _OF_NOTHING)
 
 
-def _with_noise(content: tf.Tensor, scan: tf.Tensor) -> tf.Tensor:
-    """Return what `jpeg_scans.with_noise` does."""
-    end = scan + graph_header.end_of_scans(tf.io.decode_raw(tf.strings.substr(content, scan, -1), tf.uint8))
-    return tf.strings.join([tf.strings.substr(content, 0, end), jpeg_scans.NOISE, tf.strings.substr(content, end, -1)])
+def _reaches_end(content: tf.Tensor, header: Header, pixels: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Return whether other bytes at the end of a JPEG of one scan change its pixels, as in `jpeg_scans`: bool."""
+
+    def follow(number: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        other = graph_scans.with_other_end(content, header.scan, tf.gather(list(jpeg_scans.LONG_ENDS), number))
+        return number + 1, tf.reduce_any(_decoded_jpeg(other, size) != pixels)
+
+    most = len(jpeg_scans.LONG_ENDS)
+    start = tf.constant(0), tf.constant(False)
+    return tf.while_loop(lambda number, is_found: ~is_found & (number < most), follow, start)[1]
 
 
 def _keyed(content: tf.Tensor, header: Header, depth: tf.DType) -> tf.Tensor:

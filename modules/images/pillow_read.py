@@ -228,15 +228,14 @@ def _check_whole(image: Image.Image, content: bytes, drafted: tuple[int, int] | 
     Raises:
         Unusable: It was.
     """
-    found = jpeg_scans.scans(content)
-    pixels = np.asarray(image)
-    is_cut = not found.is_complete
-    if not is_cut and jpeg_scans.may_be_cut(np.atleast_1d(pixels[-1, -1]), found.number):
-        with Image.open(io.BytesIO(jpeg_scans.with_noise(content, found.end)), formats=("JPEG",)) as noisy:
-            if drafted:
-                noisy.draft(image.mode, drafted)
-            is_cut = not np.array_equal(np.asarray(noisy), pixels)
-    if is_cut:
+
+    def decode(other: bytes, is_full: bool) -> np.ndarray:
+        with Image.open(io.BytesIO(other), formats=("JPEG",)) as opened:
+            if drafted and not is_full:
+                opened.draft(image.mode, drafted)
+            return np.asarray(opened)
+
+    if not jpeg_scans.is_whole(content, jpeg_scans.scans(content), np.asarray(image), decode):
         raise Unusable(f"damaged: it {jpeg_scans.CUT}")
 
 

@@ -19,6 +19,8 @@ SRGB_WITHIN = (2273, *[1000] * 8)
 .01 as most files have them."""
 OTHER_COLORS = "states other colors than those of sRGB (gAMA, cHRM or cICP): save it as sRGB"
 """Fault, as the end of a sentence that begins with the image."""
+NO_PALETTE = "has no palette for its indices of colors"
+"""The same."""
 
 _COLORS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Of interlaced PNGs, seven passes: first column, first row, distance of columns, of rows.
@@ -55,8 +57,14 @@ def refusal(content: bytes) -> str | None:
         return f"it {OTHER_COLORS}"
     if bits == 16 and color == 2 and b"tRNS" in chunks:
         return "a PNG of 16 bits with a transparent color is not supported in this form: save it with an alpha channel"
+    if color == 3 and not _is_palette(chunks.get(b"PLTE", b""), bits):
+        return f"damaged: it {NO_PALETTE}"
     depth = bits * _COLORS.get(color, 4)
-    return None if _has(packed, _needed(width, height, depth, bool(interlaced))) else "damaged: its pixels are cut off"
+    return _fault(packed, _needed(width, height, depth, bool(interlaced)))
+
+
+def _is_palette(body: bytes, bits: int) -> bool:
+    return len(body) >= 3 and len(body) % 3 == 0 and len(body) // 3 <= 1 << bits
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -77,8 +85,8 @@ def _needed(width: int, height: int, depth: int, interlaced: bool) -> int:
     return sum(rows * (1 + -(-columns * depth // 8)) for columns, rows in sizes)
 
 
-def _has(packed: list[bytes], needed: int) -> bool:
-    """Return whether packed bytes unpack to as many as are needed, without holding them."""
+def _fault(packed: list[bytes], needed: int) -> str | None:
+    """Return what is wrong with packed bytes that should unpack to as many as are needed, without holding them."""
     unpack = zlib.decompressobj()
     count = 0
     try:
@@ -86,6 +94,9 @@ def _has(packed: list[bytes], needed: int) -> bool:
             while part:
                 count += len(unpack.decompress(part, 1 << 20))
                 part = unpack.unconsumed_tail
-        return count + len(unpack.flush()) >= needed
+        count += len(unpack.flush())
     except zlib.error:
-        return count >= needed
+        if count >= needed:
+            return "damaged: the checksum of its pixels is wrong"
+        return "damaged: its pixels cannot be unpacked"
+    return None if count >= needed else "damaged: its pixels are cut off"

@@ -27,7 +27,7 @@ from edgetune.modules.images.headers import (
     XMP_IN_PNG,
 )
 from edgetune.modules.images.jpeg_scans import CUT, UNKNOWN_INKS
-from edgetune.modules.images.png_chunks import OTHER_COLORS, SRGB_CODE, SRGB_VALUES, SRGB_WITHIN
+from edgetune.modules.images.png_chunks import NO_PALETTE, OTHER_COLORS, SRGB_CODE, SRGB_VALUES, SRGB_WITHIN
 
 NEITHER, IS_JPEG, IS_PNG = 0, 1, 2
 FRAMES, PROGRESSIVE = (
@@ -55,8 +55,8 @@ _STEP_FROM = np.array([255 * 256, 2, 12], np.int32)
 
 # What a part is. The first three have bodies that are read.
 _EXIF, _XMP, _PROFILE, _WHOLE_PROFILE, _FRAME, _DATA, _PROGRESSIVE, _TRANSPARENT, _TEXT_PROFILE, _PACKED_XMP = range(10)
-_GAMMA, _PRIMARIES, _CODE, _SRGB, _ADOBE, _INTERVAL = range(10, 16)
-_MEANINGS, _BODIES = 16, 3
+_GAMMA, _PRIMARIES, _CODE, _SRGB, _ADOBE, _INTERVAL, _PALETTE = range(10, 17)
+_MEANINGS, _BODIES = 17, 3
 # By format: bytes at offsets in a part, and what the part then is.
 _BEGINNINGS: Mapping[int, list[tuple[Mapping[int, bytes], tuple[int, ...]]]] = {
     IS_JPEG: [
@@ -83,6 +83,7 @@ _BEGINNINGS: Mapping[int, list[tuple[Mapping[int, bytes], tuple[int, ...]]]] = {
         ({4: b"cHRM"}, (_PRIMARIES,)),
         ({4: b"cICP"}, (_CODE,)),
         ({4: b"sRGB"}, (_SRGB,)),
+        ({4: b"PLTE"}, (_PALETTE,)),
     ],
 }
 _HEAD = 36  # bytes of a part that are looked at
@@ -153,6 +154,8 @@ class Header(NamedTuple):
     """bool: 16 bits a channel."""
     has_alpha: tf.Tensor
     """bool: an alpha channel, or transparent colors."""
+    has_channel: tf.Tensor
+    """bool: an alpha channel."""
     key: tf.Tensor
     """int32 `[3]`: the transparent color of a PNG without a palette, as decoded to 8 or 16 bits; -1 if it has none."""
     scan: tf.Tensor
@@ -226,6 +229,7 @@ def header(content: tf.Tensor) -> Header:
         (count[_PACKED_XMP] > 0, "is a PNG with compressed XMP: send it without"),
         (count[_TEXT_PROFILE] > 0, "is a PNG with EXIF or another profile as text: send it without"),
         (is_cut, CUT),
+        (is_png & (color == 3) & (count[_PALETTE] < 1), NO_PALETTE),
         (is_png & ~_is_srgb(data, positions, counts), OTHER_COLORS.replace("save", "send")),
     )
     return Header(
@@ -236,6 +240,7 @@ def header(content: tf.Tensor) -> Header:
         is_png=is_png,
         is_deep=is_png & (depth == 16),
         has_alpha=is_png & ((color >= 4) | (count[_TRANSPARENT] > 0)),
+        has_channel=is_png & (color >= 4),
         key=_key(data, at[_TRANSPARENT] + 8, color, depth, is_png & (count[_TRANSPARENT] > 0)),
         scan=at[_DATA],
         has_more_scans=~is_png & has_more_scans,

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.images import graph_colour, graph_header, graph_scans, headers, jpeg_scans, plain
-from edgetune.modules.images.colour import DARKEST_WHITE
+from edgetune.modules.images.colour import DARKEST_WHITE, FEW, INVISIBLE
 from edgetune.modules.images.graph_colour import Conversion
 from edgetune.modules.images.graph_header import Header
 from edgetune.modules.images.graph_orientation import orientation, turn
@@ -29,7 +29,9 @@ _RATIOS, _GAP = (2, 4, 8), 1.5
 _AT_A_TIME = 1 << 20
 # Of a sample of 128 in each channel: grey, and CMYK with and without Adobe's inversion.
 _OF_NOTHING = np.array([127, 128, 129, 62, 63, 64, 65], np.uint8)
-_UNKNOWN_WHITE = f"has 16 bits a channel, all below {DARKEST_WHITE}, so that its white is unknown: send it with 8"
+_UNKNOWN_WHITE = (
+    f"has 16 bits a channel, nearly all below {DARKEST_WHITE}, so that its white is unknown: send it with 8"
+)
 # TensorFlow's default overflows where edges are sharp and the quality is high: white becomes black. This one is that of
 # all other decoders, and as fast (benchmarks/ingest/decoders.py compares the pixels).
 _DCT = "INTEGER_ACCURATE"
@@ -215,8 +217,11 @@ def _decoded(content: tf.Tensor, header: Header, how: Conversion, reading: Readi
 
     def png() -> tuple[tf.Tensor, tf.Tensor]:
         decoder = tf.where(header.is_deep, 2, tf.where(header.has_alpha, 1, 0))
-        shallow = [lambda: ("", tf.io.decode_png(content, CHANNELS)), lambda: ("", _keyed(content, header, tf.uint8))]
-        return tf.switch_case(decoder, [*shallow, lambda: _of_16_bits(_keyed(content, header, tf.uint16))])
+        shallow = [
+            lambda: ("", tf.io.decode_png(content, CHANNELS)),
+            lambda: _seen(_keyed(content, header, tf.uint8), header),
+        ]
+        return tf.switch_case(decoder, [*shallow, lambda: _of_16_bits(_keyed(content, header, tf.uint16), header)])
 
     fault, pixels = tf.cond(header.is_png, png, jpeg)
     pixels = tf.cond(
@@ -266,11 +271,18 @@ def _keyed(content: tf.Tensor, header: Header, depth: tf.DType) -> tf.Tensor:
     return tf.cond(header.key[0] >= 0, keyed, lambda: pixels)
 
 
-def _of_16_bits(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _of_16_bits(pixels: tf.Tensor, header: Header) -> tuple[tf.Tensor, tf.Tensor]:
     """Return a fault if white is unknown, and uint16 `[height, width, 4]` as uint8."""
-    brightest = tf.reduce_max(tf.cast(tf.reduce_max(pixels, axis=[0, 1]), tf.int32)[:CHANNELS])
-    fault = tf.where((brightest > 0) & (brightest < DARKEST_WHITE), _UNKNOWN_WHITE, "")
-    return fault, _to_8_bits(pixels)
+    brightest = tf.reduce_max(tf.cast(pixels[..., :CHANNELS], tf.int32), axis=2)
+    bright = tf.reduce_sum(tf.cast(brightest >= DARKEST_WHITE, tf.int32))
+    is_unknown = (tf.reduce_max(brightest) > 0) & (bright <= tf.size(brightest) // FEW)
+    fault, pixels = _seen(_to_8_bits(pixels), header)
+    return tf.where(is_unknown, _UNKNOWN_WHITE, fault), pixels
+
+
+def _seen(pixels: tf.Tensor, header: Header) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return a fault if an alpha channel hides all of uint8 `[height, width, 4]`, and the pixels."""
+    return tf.where(header.has_channel & (tf.reduce_max(pixels[..., CHANNELS]) < 1), INVISIBLE, ""), pixels
 
 
 def _upright(pixels: tf.Tensor, header: Header, how: Conversion, reading: Reading) -> tf.Tensor:

@@ -126,4 +126,5 @@ def _png(content: bytes) -> Plain | None:
             return None
     # The graph looks behind the end, too.
     is_whole = b"IDAT" in found and b"IEND" in found and at == len(content)
+    is_whole &= color != 3 or b"PLTE" in found
     return Plain(height, width, 1 if color == 0 else 3) if is_whole and png_chunks.is_srgb(found) else None

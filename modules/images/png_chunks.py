@@ -50,6 +50,8 @@ def refusal(content: bytes) -> str | None:
             packed.append(body)
         else:
             chunks.setdefault(name, body)
+    if b"CgBI" in chunks:
+        return "a PNG in Apple's own form (CgBI), which is not supported: save it as PNG"
     if len(chunks.get(b"IHDR", b"")) != 13:
         return "damaged: its header is missing"
     width, height, bits, color, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
@@ -95,8 +97,10 @@ def _fault(packed: list[bytes], needed: int) -> str | None:
                 count += len(unpack.decompress(part, 1 << 20))
                 part = unpack.unconsumed_tail
         count += len(unpack.flush())
-    except zlib.error:
+    except zlib.error as error:
+        if "data check" in str(error):
+            return "damaged: the checksum (Adler-32) of its pixels is wrong"
         if count >= needed:
-            return "damaged: the checksum of its pixels is wrong"
+            return None
         return "damaged: its pixels cannot be unpacked"
     return None if count >= needed else "damaged: its pixels are cut off"

@@ -18,7 +18,7 @@ from PIL import Image
 
 from benchmarks.ingest.decoders import ours
 from benchmarks.lib import libvips
-from edgetune.modules.images import graph_read
+from edgetune.modules.images import graph_read, tiff_pages
 from edgetune.modules.images.reader import Unusable
 from edgetune.modules.images.reading import Reading
 from tests.helpers.image_kinds import (
@@ -29,6 +29,7 @@ from tests.helpers.image_kinds import (
     WIDTH,
     Kind,
     bmp,
+    chunk,
     cut_jpeg,
     gif,
     gif_colors,
@@ -57,6 +58,12 @@ def _twelve(levels: np.ndarray) -> bytes:
     pairs = levels.reshape(-1, 2).astype(np.uint16)
     first, second = pairs[:, 0], pairs[:, 1]
     return np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], 1).astype(np.uint8).tobytes()
+
+
+def _with_bright_pixel(levels: np.ndarray) -> np.ndarray:
+    changed = levels.copy()
+    changed[3, 4] = 65535
+    return changed
 
 
 def _tiffs() -> dict[str, Kind]:
@@ -134,6 +141,14 @@ def _tiffs() -> dict[str, Kind]:
         "a strip missing": Kind(tiff([raw[: len(raw) // 2]], 8, 2, 3, rows=16), "lacks"),
         "deflate cut": Kind(tiff([zlib.compress(raw)], 8, 2, 3, DEFLATE)[:-300], CUT),
         "deflate too short": Kind(tiff([zlib.compress(raw[:1500])], 8, 2, 3, DEFLATE), "damaged"),
+        "14 of 16, stated": Kind(tiff([(GREY_16 >> 2).tobytes()], 16, 1, 1, (281, 3, [16000])), "said to end"),
+        "7 of 8, stated": Kind(tiff([(GREY >> 1).tobytes()], 8, 1, 1, (281, 3, [120])), "said to end"),
+        "highest value, stated": Kind(tiff([GREY.tobytes()], 8, 1, 1, (281, 3, [235])), rgb),
+        "12 of 16 and a bright pixel": Kind(tiff([_with_bright_pixel(GREY_16 >> 4).tobytes()], 16, 1), UNKNOWN_WHITE),
+        "12 of 16 rgb and a bright pixel": Kind(
+            tiff([_with_bright_pixel(RGB_16 >> 4).tobytes()], 16, 2, 3), UNKNOWN_WHITE
+        ),
+        "alpha 0": Kind(tiff([np.dstack([RGB, ALPHA * 0]).tobytes()], 8, 2, 4, (338, 3, [2])), "fully transparent"),
         "rgba": Kind(tiff([rgba.tobytes()], 8, 2, 4, (338, 3, [2])), over_white(RGB, ALPHA)),
         "premultiplied": Kind(
             tiff([np.dstack([premultiplied, ALPHA]).tobytes()], 8, 2, 4, (338, 3, [1])),
@@ -187,6 +202,13 @@ def _pngs() -> dict[str, Kind]:
     def with_chunks(*chunks):
         return png(RGB, 8, 2, *chunks)
 
+    ramp = bytes(value for level in range(256) for value in (level, level, level))
+    whole, packed = png(RGB, 8, 2), zlib.compress(b"".join(b"\0" + row.tobytes() for row in RGB))
+
+    def png_of(data: bytes) -> bytes:
+        at = whole.index(b"IDAT") - 4
+        return whole[:at] + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
     gamma = {
         name: (b"gAMA", struct.pack(">I", value)) for name, value in (("2.2", 45455), ("1.0", 100000), ("1.8", 55556))
     }
@@ -204,6 +226,15 @@ def _pngs() -> dict[str, Kind]:
         "cicp of PQ": Kind(with_chunks((b"cICP", bytes((9, 16, 0, 1))), (b"sRGB", b"\0")), other),
         "12 of 16 grey": Kind(png(GREY[..., np.newaxis].astype(int) * 16, 16, 0), UNKNOWN_WHITE),
         "12 of 16 rgb, sBIT": Kind(png(RGB.astype(int) * 16, 16, 2, (b"sBIT", b"\x0c\x0c\x0c")), UNKNOWN_WHITE),
+        "12 of 16 grey and a bright pixel": Kind(
+            png(_with_bright_pixel(GREY.astype(int) * 16)[..., np.newaxis], 16, 0), UNKNOWN_WHITE
+        ),
+        "alpha 0": Kind(png(np.dstack([RGB, GREY * 0]), 8, 6), "fully transparent"),
+        "alpha 0, 16 bits": Kind(png(np.dstack([RGB, GREY * 0]).astype(int) * 257, 16, 6), "fully transparent"),
+        "no palette": Kind(png(GREY[..., np.newaxis], 8, 3), "no palette"),
+        "palette": Kind(png(GREY[..., np.newaxis], 8, 3, (b"PLTE", ramp)), three(GREY)),
+        "of Apple": Kind(whole[:8] + chunk(b"CgBI", bytes(4)) + whole[8:], "CgBI"),
+        "wrong checksum of the pixels": Kind(png_of(packed[:-1] + bytes([packed[-1] ^ 1])), "checksum"),
         "16 with sBIT": Kind(png(RGB.astype(int) * 257 & 0xFFF0, 16, 2, (b"sBIT", b"\x0c\x0c\x0c")), RGB),
         "16 all black": Kind(png(RGB.astype(int) * 0, 16, 2), RGB * 0),
         "rows missing": Kind(png(RGB, 8, 2, rows=20), CUT),
@@ -285,6 +316,11 @@ def _holed_jpegs() -> dict[str, Kind]:
     return whole | {name: Kind(content, CUT) for name, content in cut.items()}
 
 
+def _hole(content: bytes) -> bytes:
+    middle = len(content) * 2 // 3
+    return content[:middle] + bytes(100) + content[middle + 100 :]
+
+
 def _others() -> dict[str, Kind]:
     alpha_0 = np.dstack([RGB[..., ::-1], GREY * 0])
     masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
@@ -307,6 +343,18 @@ def _others() -> dict[str, Kind]:
     avif = saved(photograph(), "AVIF")
     at = avif.index(b"colrnclx") + 8
     wide = avif[:at] + struct.pack(">HH", 12, 13) + avif[at + 4 :]
+    noise = np.random.default_rng(7).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    lossy, large_avif = (saved(Image.fromarray(noise), kind, quality=90) for kind in ("WEBP", "AVIF"))
+    large_webp = saved(Image.fromarray(noise), "WEBP", lossless=True)
+    flat = saved(Image.new("RGB", (800, 800), "white"), "WEBP")
+    first = Image.new("RGBA", (WIDTH, HEIGHT))
+    first.paste(Image.fromarray(RGB[:12, :16]), (20, 10))
+    small_first = saved(
+        first, "WEBP", lossless=True, save_all=True, append_images=[Image.fromarray(RGB).convert("RGBA")]
+    )
+    small_first = small_first[:20] + bytes([small_first[20] & ~0x10]) + small_first[21:]
+    placed = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
+    placed[10:22, 20:36] = RGB[:12, :16]
     turned = Image.Exif()
     turned[0x0112] = 6
     return {
@@ -328,6 +376,18 @@ def _others() -> dict[str, Kind]:
         "webp, cut": Kind(webp[: len(webp) * 2 // 3], "damaged"),
         "png, animated": Kind(apng, RGB),
         "avif, P3": Kind(wide, "primaries 12"),
+        "webp, alpha 0": Kind(
+            saved(Image.fromarray(np.dstack([RGB, GREY * 0])), "WEBP", lossless=True, exact=True), "fully transparent"
+        ),
+        "avif, alpha 0": Kind(saved(Image.fromarray(np.dstack([RGB, GREY * 0])), "AVIF"), "fully transparent"),
+        "webp, small first frame": Kind(small_first, placed, by_libvips=None),  # which shows black there
+        "webp, lossy": Kind(lossy, np.asarray(Image.open(io.BytesIO(lossy)).convert("RGB")), by_libvips=None),
+        "webp, flat": Kind(flat, np.full((800, 800, 3), 255, np.uint8), 2),
+        **{
+            f"{name}, the end is zeros": Kind(content[: len(content) * 3 // 5] + bytes(len(content) * 2 // 5), "zeros")
+            for name, content in (("webp", lossy), ("webp lossless", large_webp), ("avif", large_avif))
+        },
+        "avif, a hole": Kind(_hole(large_avif), "zeros"),
         "avif, cut": Kind(avif[: len(avif) * 2 // 3], ""),
     }
 
@@ -422,3 +482,20 @@ def test_whole_jpegs_without_detail_are_accepted(color, options):
     for quality, side in ((50, None), (100, 20)):
         content = saved(image, "JPEG", quality=quality, **options)
         assert not graph_read.attempt(content, Reading(max_side=side))[0]
+
+
+@pytest.mark.parametrize(
+    "options", [{"compression": "jpeg"}, {"compression": "jpeg", "tile": True}, {"compression": "ccittfax4"}]
+)
+def test_compressed_strips_that_lack_a_part_are_refused(options):
+    noise = np.random.default_rng(8).integers(0, 255, (128, 256, 3), dtype=np.uint8)
+    is_fax = options["compression"] == "ccittfax4"
+    pixels = (noise[..., 0] > 250).astype(np.uint8) * 255 if is_fax else noise // 4 + 90
+    content = written("", pixels, **options, **({"bitdepth": 1} if is_fax else {}))
+    assert off(ours(content), libvips.read(content)) <= 2
+    page = tiff_pages.pages(content)[0]
+    start, length = page.get(273, page.get(324))[0], page.get(279, page.get(325))[0]
+    middle = start + length // 2
+    lacking = content[:middle] + bytes(start + length - middle) + content[start + length :]
+    with pytest.raises(Unusable, match="cut off|damaged"):
+        ours(lacking)

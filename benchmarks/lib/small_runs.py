@@ -18,10 +18,12 @@ from typing import Any, NoReturn
 # The runs are forks of this process, which imports all that they need and uses none of it.
 import tensorflow_model_analysis as tfma
 import tensorflow_transform as tft
+from ml_metadata import metadata_store
 from tfx.orchestration.portable import execution_publish_utils
 
 from edgetune.modules.core.package_paths import ROOT
 from edgetune.modules.data.digits import write_digits
+from edgetune.modules.release.release import Places
 from edgetune.pipeline import cli
 from edgetune.pipeline.terminal.console import Console
 
@@ -62,6 +64,7 @@ class Kill:
     def __init__(self, node: str, moment: str, number: int, seconds: float) -> None:
         self.node, self.moment, self.number, self.seconds = node, moment, number, seconds
         self.running = ""
+        self.publishing = False
 
     def __str__(self) -> str:
         return f"{signal.Signals(self.number).name.removeprefix('SIG')} {self.moment} {self.node}"
@@ -85,6 +88,9 @@ class Kill:
             setattr(Console, name, hook)
         for name in _PUBLISHERS:
             setattr(execution_publish_utils, name, self._publishing(getattr(execution_publish_utils, name)))
+        if self.moment == "during":
+            put = metadata_store.MetadataStore.put_execution
+            metadata_store.MetadataStore.put_execution = self._storing(put)
 
     def _publishing(self, publish: Callable[..., Any]) -> Callable[..., Any]:
         def hooked(*arguments: Any, **named: Any) -> Any:
@@ -92,11 +98,20 @@ class Kill:
                 return publish(*arguments, **named)
             if self.moment == "before":
                 time.sleep(600)  # until the timer
-            if self.moment == "during":
-                self.send()
+            self.publishing = True
             published = publish(*arguments, **named)
             self.send(wait=True)
             return published
+
+        return hooked
+
+    def _storing(self, put: Callable[..., Any]) -> Callable[..., Any]:
+        def hooked(*arguments: Any, **named: Any) -> Any:
+            if not self.publishing:
+                return put(*arguments, **named)
+            # The record is being written while the signal is handled, and this call never returns.
+            threading.Thread(target=put, args=arguments, kwargs=named, daemon=True).start()
+            return self.send(wait=True)
 
         return hooked
 
@@ -133,6 +148,7 @@ class Workdir:
         self.temporary, self.said = folder / "temporary", folder / "said"
         self.database = self.folder / "tfx_metadata" / NAME / "metadata.db"
         self.pushed = self.folder / "pushed" / NAME
+        self.places = Places(str(self.pushed / "edge"), str(self.pushed / "saved_model"))
         self.session = 0
         self.temporary.mkdir(parents=True, exist_ok=True)
 

@@ -2,18 +2,23 @@
 
     python -m benchmarks.runs.soak FOLDER [--nights 30] [--seed 1] [--keep 5] [--resume]
 
-Every night the small pipeline on the embedded digits runs on other images: the data grow and shrink in waves of ten
+Every night the small pipeline on the embedded digits runs on other images: the data grow and shrink in waves of seven
 nights, and most images of a night were there the night before. One night in five is bad: labels are shuffled, files
 are broken, or the folder of a class is missing. One run in four is killed, at a component, a moment and with a signal
 chosen by chance (KILL, TERM, INT), and then run again, as a supervisor would. Every seventh night `edgetune gc` removes
 what it may. Checked are:
 
-- a good night ends with 0 and its version is served, or with 7, a reason and the version from before;
-- a bad night ends with an error or a refusal, and nothing new is released;
+- a good night ends with 0 and a model of this night's images is served, by their digest, or with 7, the gate's name and
+  the version from before, which may happen in one good night of five;
+- a bad night ends with the error or the refusal that is due, and nothing new is released; no night ends as a defect;
+- a run that is to be killed is killed, unless it ends before that as it may;
 - after each night, every version is as its marker says, what is served has a marker, and `edgetune verify` accepts it;
   no part of a push, no process and no temporary file is left;
-- over all nights, the seconds of processor of an undisturbed good night stay as they were (median of the last ten
-  against the first ten), and so does the size of the workdir after `gc`.
+- after `gc`, the last versions that it keeps are there, and all that the last released model was made of and is
+  compared by;
+- over all nights, seconds and processor seconds of an undisturbed good night stay as they were (medians of the last ten
+  against the first ten), and so does the size of the workdir after `gc`, which is always at the same point of a wave
+  (line of least squares); of eight nights or more, one was killed.
 
 A row for each night is printed and kept in FOLDER/soak.jsonl; `--resume` goes on after the last one. It exits with 1 if
 anything is not as it should be. Nights are minutes apart, so evaluations are compared and kept for no days.
@@ -27,19 +32,20 @@ import os
 import random
 import shutil
 import signal
-import statistics
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.lib.measure import cpu_name
+from benchmarks.lib.nights import BROKEN, ENDS, LABELS, MISSING, Night, lost_by_gc, over_all, wrong_end, wrong_night
+from benchmarks.lib.pushed import half_pushed
 from benchmarks.lib.small_runs import CLASSES, MOMENTS, NAME, SETTINGS, Kill, Workdir
-from edgetune.modules.core.errors import PushError
+from edgetune.components.common.names import EXAMPLES_KEY, IMAGE_EXAMPLE_GEN
 from edgetune.modules.data.digits import write_digits
 from edgetune.modules.release import marker
-from edgetune.modules.release.release import Places, altered, newest
+from edgetune.modules.release.release import newest
 from edgetune.pipeline.metadata.outcome import read_outcome
+from edgetune.pipeline.metadata.store import connection, open_store
 
 _SETTINGS = (
     *SETTINGS,
@@ -50,38 +56,12 @@ _SETTINGS = (
     "edge.variants=[float32]",
     "infra.originals=4",
 )
-BAD = ("labels", "broken", "missing")
-_FEWEST, _MOST, _WAVE = 30, 50, 10
+BAD = (LABELS, BROKEN, MISSING)
+_FEWEST, _MOST, _WAVE = 30, 50, 7
 """Images of a class, at least and at most, and nights from one low to the next."""
 _BAD_IN, _KILLED_IN, _WEEK = 5, 4, 7
 _BROKEN = 0.2
 """Share of files that are broken in a night of broken files; `data.max_rejected` is 0.05."""
-_ENDS = {"KILL": -signal.SIGKILL, "TERM": 143, "INT": 130}
-_REFUSED = 7
-_SLOWER, _LARGER = 1.3, 1.5
-"""Greatest ratio of the medians of processor seconds, and of the sizes after the last and after the first `gc`."""
-
-
-@dataclass
-class Night:
-    """What happened in a night: a line of soak.jsonl."""
-
-    number: int
-    images: int
-    bad: str
-    """One of `BAD`; empty for a good night."""
-    killed: str = ""
-    code: int = 0
-    """How the last run of the night ended."""
-    seconds: float = 0.0
-    processor: float = 0.0
-    """Seconds, of the last run alone."""
-    served: int | None = None
-    released: bool = False
-    megabytes: float = 0.0
-    """Size of the workdir at the end, after `gc` if there was one."""
-    collected: bool = False
-    wrong: list[str] = field(default_factory=list)
 
 
 def main() -> None:
@@ -117,28 +97,6 @@ def main() -> None:
     sys.exit(bool(wrong))
 
 
-def over_all(nights: Sequence[Night]) -> list[str]:
-    """Print what must stay as it was, and return what did not."""
-    wrong = []
-    quiet = [night.processor for night in nights if not night.bad and not night.killed]
-    part = min(10, len(quiet) // 2)
-    if part:
-        first, last = statistics.median(quiet[:part]), statistics.median(quiet[-part:])
-        print(
-            f"\nprocessor seconds of undisturbed good nights, medians: first {part} {first:.1f}, last {part} {last:.1f}"
-        )
-        if last > _SLOWER * first:
-            wrong.append(f"nights become slower: {first:.1f} s, then {last:.1f} s of processor")
-    sizes = [night.megabytes for night in nights if night.collected]
-    if sizes:
-        print(f"MB after gc: {', '.join(f'{size:.0f}' for size in sizes)}")
-        if sizes[-1] > _LARGER * sizes[0]:
-            wrong.append(f"the workdir grows: {sizes[0]:.0f} MB after the first gc, {sizes[-1]:.0f} MB after the last")
-    if nights and not any(night.released for night in nights):
-        wrong.append("nothing was ever released")
-    return wrong
-
-
 class Soak:
     """The nights in one folder.
 
@@ -153,24 +111,26 @@ class Soak:
         self._record = folder / "soak.jsonl"
         lines = self._record.read_text().splitlines() if self._record.exists() else []
         self.nights = [Night(**json.loads(line)) for line in lines]
+        self._resumed = self._record.exists()
         self._all, self._data = write_digits(folder / "all"), folder / "images"
         self._workdir = Workdir(folder, self._data, _SETTINGS)
-        self._places = Places(str(self._workdir.pushed / "edge"), str(self._workdir.pushed / "saved_model"))
+        self._places = self._workdir.places
 
     def night(self) -> Night:
         """Run the next night."""
         number = len(self.nights) + 1
         chance = random.Random(f"{self._seed}/{number}")  # noqa: S311 - no secret
         bad = BAD[number // _BAD_IN % len(BAD)] if number % _BAD_IN == 0 else ""
-        night = Night(number, self._write_images(number, bad, chance), bad)
+        night = Night(number, self._write_images(number, bad, chance), bad, repeated=self._resumed)
+        self._resumed = False
         before = newest(self._places)
         kill = self._kill(chance) if number > 1 and chance.random() < 1 / _KILLED_IN else None
         ended = self._workdir.run(kill)
-        if kill and ended.code in _ENDS.values():  # a bad night may end before it comes to that component
+        if kill and (what := wrong_end(signal.Signals(kill.number).name.removeprefix("SIG"), bad, ended.code)):
+            night.wrong.append(what)
+        if kill and ended.code in ENDS.values():
             night.killed = str(kill)
             night.wrong += [f"killed: {what}" for what in self._left(most_temporary=1)]
-            if ended.code != _ENDS[signal.Signals(kill.number).name.removeprefix("SIG")]:
-                night.wrong.append(f"killed, it ended with {ended.code}")
             ended = self._workdir.run()
         night.code, night.seconds, night.processor = (
             ended.code,
@@ -212,7 +172,7 @@ class Soak:
     def _kill(self, chance: random.Random) -> Kill:
         """Choose a component by chance, with the seconds that it took when it last ran."""
         node = chance.choice(read_outcome(self._workdir.database, NAME).nodes)
-        name = chance.choice(sorted(_ENDS))
+        name = chance.choice(sorted(ENDS))
         return Kill(node.id, chance.choice(MOMENTS), signal.Signals[f"SIG{name}"], node.computed_seconds)
 
     def _wrong(self, night: Night, before: tuple[int | None, int | None]) -> list[str]:
@@ -222,37 +182,21 @@ class Soak:
         if model != night.served:
             wrong.append(f"SavedModel {model} is served, and the newest release is {night.served}")
         night.released = night.served != before[1]
-        said = self._workdir.last_said()
-        if night.bad and night.code == 0:
-            wrong.append("a bad night ended with 0")
-        if night.bad and night.released:
-            wrong.append(f"a bad night was released as {night.served}")
-        if not night.bad and night.code not in (0, _REFUSED):
-            wrong.append(f"a good night ended with {night.code}: {' '.join(said.split())[-300:]}")
-        if night.code == 0 and not night.released and f"version {night.served} " not in said:
-            wrong.append("it ended with 0, released nothing and does not say which version is served")
-        if night.code == _REFUSED and "not blessed: " not in said:
-            wrong.append("it was refused, and does not say why")
-        if night.code != 0 and night.released:
-            wrong.append(f"it ended with {night.code} and released {night.served}")
+        examples = read_outcome(self._workdir.database, NAME).node(IMAGE_EXAMPLE_GEN).artifact(EXAMPLES_KEY)
+        night.data = str(examples.custom_properties.get("data_digest", "")) if examples else ""
+        if night.served is not None:
+            bundle = json.loads(Path(self._places.edge, str(night.served), "bundle.json").read_text())
+            night.served_data = bundle["lineage"]["data_digest"]
+        earlier = [other.number for other in self.nights if not other.bad and other.data == night.data]
+        if night.data and earlier:
+            wrong.append(f"its images have the digest of those of night {earlier[0]}")
+        wrong += wrong_night(night, self._workdir.last_said())
         return wrong + self._half_pushed()
 
     def _half_pushed(self) -> list[str]:
         """Return what is not whole among all that readers may take."""
-        wrong = []
+        wrong = half_pushed(self._places)
         released = marker.released(self._places.edge)
-        for version in released:
-            try:
-                made = marker.read(self._places.edge, version)
-                changed = {name: altered(part.path, part.files) for name, part in made.parts().items()}
-            except (OSError, PushError) as error:
-                wrong.append(f"version {version}: {error}")
-                continue
-            wrong += [f"{name} {version}: {files[0]} is not as delivered" for name, files in changed.items() if files]
-        for folder in self._places.of().values():
-            present = [int(path.name) for path in Path(folder).glob("[0-9]*")]
-            wrong += [f"{folder}/{version} has no marker" for version in sorted(set(present) - set(released))]
-        wrong += [f"{path} is left" for path in self._workdir.pushed.rglob(".*") if ".claims" not in path.parts]
         if released:
             bundle = f"{self._places.edge}/{released[-1]}"
             if (code := self._workdir.command("verify", bundle).code) != 0:
@@ -270,13 +214,25 @@ class Soak:
 
     def _collect(self, night: Night) -> None:
         where = ["--workdir", str(self._workdir.folder), "--keep", str(self._keep), "--days", "0"]
+        before = marker.released(self._places.edge)
         ended = self._workdir.command("gc", *where, "--delete")
         night.collected = True
+        night.wrong += lost_by_gc(before, marker.released(self._places.edge), self._keep)
         if ended.code != 0:
             night.wrong.append(f"`edgetune gc` ended with {ended.code}")
         if newest(self._places)[1] != night.served:
             night.wrong.append("`edgetune gc` changed what is served")
-        night.wrong += [f"after gc: {what}" for what in self._half_pushed()]
+        night.wrong += [f"after gc: {what}" for what in [*self._half_pushed(), *self._lost_of_last_release()]]
+
+    def _lost_of_last_release(self) -> list[str]:
+        """Return the folders of the last released model, and of all that it was released with, that are empty."""
+        released = marker.released(self._places.edge)
+        if not released:
+            return []
+        made = marker.read(self._places.edge, released[-1])
+        store = open_store(connection(None, self._workdir.database))
+        folders = [artifact.uri for artifact in store.get_artifacts_by_id([int(one) for one in made.inputs.values()])]
+        return [f"{folder} is gone" for folder in [*folders, made.evaluation] if not any(Path(folder).rglob("*"))]
 
 
 def _row(night: Night) -> str:

@@ -47,15 +47,17 @@ def write_findings(
     allowed: Sequence[str],
     allowed_by: str,
     notes: Sequence[Finding] = (),
+    beside: str = "",
 ) -> None:
     """Write `findings.json` and record on the artifact who allowed what.
 
     Args:
         made: The component's artifact, of type `DatasetFindings`; its folder exists.
         found: All findings.
-        allowed: `data.allow`.
+        allowed: `data.allow`, or what of it is about the component's findings.
         allowed_by: The user, if anything is allowed.
         notes: What is noted beside; it does not count as a finding.
+        beside: As of `FindingsError`.
 
     Raises:
         FindingsError: A finding is neither allowed nor does it only inform; up to ten are named.
@@ -64,7 +66,7 @@ def write_findings(
     content = {"findings": listed, "notes": [asdict(note) for note in notes]}
     filesystem.write(f"{made.uri}/{FINDINGS_FILE}", (json.dumps(content, indent=2) + "\n").encode())
     if stops := refused(found, allowed):
-        raise FindingsError(stops, allowed, [*(finding for finding in found if finding not in stops), *notes])
+        raise FindingsError(stops, allowed, [*(finding for finding in found if finding not in stops), *notes], beside)
     made.set_int_custom_property("findings", len(found))
     if found:
         made.set_string_custom_property("allowed", json.dumps(list(allowed)))

@@ -1,12 +1,15 @@
-"""Record library versions on artifacts, and read them back."""
+"""Record on artifacts what made them: library versions and the recipe; and read them back."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from tfx import types
 
+from edgetune.components.common.names import RECIPE_SHA256
 from edgetune.modules.core.library_versions import KEY, record
 
 
@@ -23,6 +26,27 @@ def stamp(outputs: Mapping[str, Sequence[types.Artifact]], libraries: Iterable[s
     for artifacts in outputs.values():
         for artifact in artifacts:
             artifact.set_string_custom_property(KEY, versions)
+
+
+def record_recipe(
+    inputs: Mapping[str, Sequence[types.Artifact]],
+    outputs: Mapping[str, Sequence[types.Artifact]],
+    exec_properties: Mapping[str, Any],
+) -> None:
+    """Record on all outputs of an executor the SHA-256 of what it makes them by: settings, code and library versions.
+
+    The recipes of the inputs count, so that of the last component in a row stands for all of them. Data do not.
+
+    Args:
+        inputs: The executor's inputs, by key; those without a recipe are data.
+        outputs: Its outputs, by key.
+        exec_properties: All that it was given, with `code_digest` and `library_versions`.
+    """
+    recipes = {key: [one.get_string_custom_property(RECIPE_SHA256) for one in ones] for key, ones in inputs.items()}
+    found = json.dumps([recipes, dict(exec_properties)], sort_keys=True, default=str)
+    for artifacts in outputs.values():
+        for artifact in artifacts:
+            artifact.set_string_custom_property(RECIPE_SHA256, hashlib.sha256(found.encode()).hexdigest())
 
 
 def versions_of(artifact: types.Artifact) -> dict[str, str | None] | None:

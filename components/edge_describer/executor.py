@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from edgetune.components.common.lineage import stamp
-from edgetune.components.common.names import CONVERTED_MODEL_KEY, EDGE_MODEL_KEY
+from edgetune.components.common.lineage import record_recipe, stamp
+from edgetune.components.common.names import CONVERTED_MODEL_KEY, EDGE_EXPORTER, EDGE_MODEL_KEY, FILES_SHA256
 from edgetune.components.common.outputs import empty
 from edgetune.modules.contracts.bundle import model_file
 from edgetune.modules.contracts.signatures import LABELS_FILE
@@ -20,7 +23,11 @@ from edgetune.modules.storage import filesystem
 NAME = "image_classifier"
 TEXTS = ("description", "author", "license")
 """Settings in `modules.settings.run.EdgeSettings` that become metadata."""
-LIBRARIES = ("ai-edge-litert",)  # has the schema of the files
+LIBRARIES = (
+    "ai-edge-litert",  # has the schema of the files
+    "flatbuffers",  # writes them
+    "numpy",  # by which it writes their vectors
+)
 
 
 class Executor(base_executor.BaseExecutor):
@@ -35,19 +42,22 @@ class Executor(base_executor.BaseExecutor):
         """Write every variant with its metadata.
 
         Raises:
-            ExportError: A variant cannot be read, is not a LiteRT model, or a class name is not one line.
+            ExportError: A file cannot be read, is not the one that EdgeExporter wrote or is not a LiteRT model, or a
+                class name is not one line.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
+        record_recipe(input_dict, output_dict, exec_properties)
         empty(output_dict)
         converted = artifact_utils.get_single_instance(input_dict[CONVERTED_MODEL_KEY])
         edge_model = artifact_utils.get_single_instance(output_dict[EDGE_MODEL_KEY])
         variants = converted.get_string_custom_property("variants")
         about = Description(NAME, *(exec_properties[name] for name in TEXTS))
-        listed = _read(f"{converted.uri}/{LABELS_FILE}")
+        digests = _digests(converted)
+        listed = _read(converted.uri, LABELS_FILE, digests)
         filesystem.make_folder(edge_model.uri)
         for variant in variants.split(", "):
-            content = _read(f"{converted.uri}/{model_file(variant)}")
+            content = _read(converted.uri, model_file(variant), digests)
             described = add_metadata(content, listed.decode().splitlines(), about)
             filesystem.write(f"{edge_model.uri}/{model_file(variant)}", described)
         filesystem.write(f"{edge_model.uri}/{LABELS_FILE}", listed)
@@ -55,9 +65,25 @@ class Executor(base_executor.BaseExecutor):
         edge_model.set_string_custom_property("code_digest", exec_properties["code_digest"])
 
 
-def _read(path: str) -> bytes:
+def _digests(converted: types.Artifact) -> Mapping[str, str]:
+    """Return the SHA-256 of each file as it was written, by name; empty if there is no readable record."""
     try:
-        return filesystem.read(path)
+        digests = json.loads(converted.get_string_custom_property(FILES_SHA256))
+    except ValueError:
+        return {}
+    return digests if isinstance(digests, dict) else {}
+
+
+def _read(folder: str, name: str, digests: Mapping[str, str]) -> bytes:
+    """Read a file once, so that what is compared is what is described."""
+    path, again = f"{folder}/{name}", f"run {EDGE_EXPORTER} and all that follows again, without the cache, which "
+    again += "would give these files: `edgetune run --no-cache`"
+    try:
+        content = filesystem.read(path)
     except OSError as error:
-        cause = f"{path}: {filesystem.error_line(error)}"
-        raise ExportError(cause, "convert again, without the cache: `edgetune run --no-cache`") from error
+        raise ExportError(f"{path}: {filesystem.error_line(error)}", again) from error
+    if hashlib.sha256(content).hexdigest() != digests.get(name):
+        raise ExportError(
+            f"{path}: is not the file that {EDGE_EXPORTER} wrote", f"find out what changed it, then {again}"
+        )
+    return content

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import tensorflow as tf
@@ -11,8 +13,8 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from edgetune.components.common.examples import check_examples
-from edgetune.components.common.lineage import stamp
-from edgetune.components.common.names import CONVERTED_MODEL_KEY, MODEL_KEY
+from edgetune.components.common.lineage import record_recipe, stamp
+from edgetune.components.common.names import CONVERTED_MODEL_KEY, FILES_SHA256, MODEL_KEY
 from edgetune.components.common.outputs import empty
 from edgetune.modules.contracts.bundle import model_file
 from edgetune.modules.contracts.signatures import LABELS_FILE
@@ -47,6 +49,7 @@ class Executor(base_executor.BaseExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         stamp(output_dict, LIBRARIES)
+        record_recipe(input_dict, output_dict, exec_properties)
         empty(output_dict)
         check_examples(input_dict["transformed_examples"])
         saved_model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
@@ -60,15 +63,19 @@ class Executor(base_executor.BaseExecutor):
             raise ExportError(f"{saved_model}: {len(labels)} labels for {classes} outputs", remedy)
         images = representative_images(examples, image_size, exec_properties["representative_images"])
         variants = as_list(exec_properties["variants"])
-        tf.io.gfile.makedirs(converted.uri)
+        files = {LABELS_FILE: "".join(f"{label}\n" for label in labels).encode()}
         for variant, content in convert(saved_model, variants, images).items():
             facts = inspection.inspect(content)
             if problems := inspection.problems(facts, variant, image_size, classes):
                 remedy = "change the model, or leave the variant out of edge.variants"
                 raise ExportError(f"edge variant {variant}: {'; '.join(problems)}", remedy)
-            with tf.io.gfile.GFile(f"{converted.uri}/{model_file(variant)}", "wb") as file:
+            files[model_file(variant)] = content
+        tf.io.gfile.makedirs(converted.uri)
+        for name, content in files.items():
+            with tf.io.gfile.GFile(f"{converted.uri}/{name}", "wb") as file:
                 file.write(content)
-        with tf.io.gfile.GFile(f"{converted.uri}/{LABELS_FILE}", "wb") as file:
-            file.write("".join(f"{label}\n" for label in labels).encode())
+        # EdgeDescriber may read them months later.
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        converted.set_string_custom_property(FILES_SHA256, json.dumps(digests, sort_keys=True))
         converted.set_string_custom_property("variants", ", ".join(variants))
         converted.set_string_custom_property("code_digest", exec_properties["code_digest"])

@@ -28,7 +28,7 @@ DEFERRED = "later"
 """Value of the property `source_kind` if the source is discovered at run time."""
 KIND_KEY, PATTERN_KEY, SMALLEST_KEY = "source_kind", "tfrecord_pattern", "min_examples_per_class"
 COLUMNS_KEY = "columns"
-"""The settings `data.columns` and `data.group`, if it names a column, as JSON."""
+"""The settings `data.columns` and `data.group`, which may name a column, as JSON."""
 BOUNDS_KEYS = ("max_list_bytes", "max_records", "max_unpack_ratio")
 """Settings that bound what is read of lists and TFRecord files."""
 

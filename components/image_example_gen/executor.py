@@ -28,8 +28,9 @@ from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.core import bounds, progress
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.worker_progress import SharedCount, counting
+from edgetune.modules.data.columns import is_pattern
 from edgetune.modules.data.findings import UnusableFiles
-from edgetune.modules.data.groups import check_kind, is_pattern
+from edgetune.modules.data.groups import check_kind
 from edgetune.modules.data.tfrecords import Bounds
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.storage import filesystem
@@ -137,8 +138,8 @@ class Executor(BaseBeamExecutor):
                 | "AsJson" >> beam.Map(json.dumps)
                 | "WriteRejected" >> beam.io.WriteToText(ingest_report.rejected_prefix(uri), skip_if_empty=True)
             )
-            if exec_properties["group"]:
-                size = assigned | "LargestGroup" >> beam.ptransform_fn(named_groups.largest)()
+            if exec_properties["group"] and shares:
+                size = assigned | "LargestGroup" >> beam.ptransform_fn(named_groups.largest)(drop)
                 size | "WriteLargest" >> beam.Map(_write_largest, uri)
             images = (assigned, left_out) | "Unstage" >> staging.UnstageImages(SPLITS)
             (
@@ -210,9 +211,8 @@ def _read(
     elif exec_properties["source_kind"] == "manifest":
         read = ReadManifest(base, options, seen, list_options(exec_properties))
     else:
-        group = exec_properties["group"]
         names = exec_properties["image_feature"], exec_properties["label_feature"]
-        features = RecordFeatures(*names, group="" if is_pattern(group) else group)
+        features = RecordFeatures(*names, group=exec_properties["group"])
         read = ReadRecords(base, options, seen, features, most)
     return pipeline | "Pattern" >> beam.Create([f"{base}/{pattern}"]) | "Read" >> read
 
@@ -222,13 +222,15 @@ def _with_groups(
 ) -> tuple[beam.PCollection, list[beam.PCollection]]:
     """Return accepted images with their groups, and rows about those without one; records have theirs already."""
     group, kind = exec_properties["group"], exec_properties["source_kind"]
-    if is_pattern(group):
-        found = accepted | f"Groups[{split}]" >> named_groups.ByPath(group)
-        return found[ACCEPTED], [found[REJECTED]]
     check_kind(group, kind)
     if kind == "manifest":
         path = f"{exec_properties['input_base']}/{pattern.rpartition('#')[0]}"
-        accepted = accepted | f"Groups[{split}]" >> beam.ParDo(named_groups.ByList(path, list_options(exec_properties)))
+        accepted = accepted | f"OfLines[{split}]" >> beam.ParDo(
+            named_groups.ByList(path, list_options(exec_properties))
+        )
+    if is_pattern(group):
+        found = accepted | f"Groups[{split}]" >> named_groups.ByPath(group)
+        return found[ACCEPTED], [found[REJECTED]]
     return accepted, []
 
 

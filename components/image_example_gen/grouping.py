@@ -21,7 +21,8 @@ from apache_beam.pvalue import AsDict
 
 from edgetune.components.image_example_gen.near_duplicates import File, Item, NearDuplicates
 from edgetune.modules.data import near_duplicates, splits
-from edgetune.modules.data.near_duplicates import Edge, Image, Member
+from edgetune.modules.data.near_duplicates import Edge, Member
+from edgetune.modules.data.together import Named, connect, name_id
 
 GROUPS_TOGETHER = 100_000
 """Approximate number of groups of one class that one process assigns to splits: 20 MB. Each such part of a class is
@@ -53,11 +54,14 @@ class LeftOut:
 
 
 ASSIGNED, LEFT_OUT = "assigned", "left_out"
-_OF_GROUP = "in a group", "group"
+_ALIKE = "a near-duplicate of images", "duplicate_distance"
+_OF_GROUP = "in a group, or with its near-duplicates in groups,", "group"
 
 
 class GroupDuplicates(beam.PTransform):
     """Turn facts `(id, (File, signature))` and memory `(id, split)` into `AssignedImage` and `LeftOut` elements.
+
+    The memory's ids are those of images and of named groups.
 
     Args:
         distance: Largest number of differing bits between hashes of near-duplicates; 0 for equal pixels only.
@@ -65,7 +69,7 @@ class GroupDuplicates(beam.PTransform):
             files have one. A group may then have files with a split and others, and is reported as leakage.
         drop: Whether to keep only one of several copies.
         named: Whether files have groups of their own (`data.group`), which no split separates either. Near-duplicates
-            connect them. The edges in one process are then as many as there are images.
+            connect them. All images, without pixels, are then in one process.
     """
 
     def __init__(self, distance: int, shares: Mapping[str, int] | None, drop: bool, named: bool = False) -> None:
@@ -83,15 +87,22 @@ class GroupDuplicates(beam.PTransform):
         if edges:
             inputs["alike"] = edges[0] | "Groups" >> beam.FlatMapTuple(_members)
         if self._named:
-            of_names = items | "OfNames" >> beam.FlatMap(_named) | "ByName" >> beam.GroupByKey()
-            all_edges = [*(found | "Near" >> beam.FlatMapTuple(lambda _, near: near) for found in edges)]
-            all_edges.append(of_names | "Star" >> beam.FlatMapTuple(_star))
+            of_names = {
+                "named": items | "OfNames" >> beam.FlatMap(_names) | "EachName" >> beam.Distinct(),
+                "memory": input_or_inputs["memory"],
+            }
+            remembered = (
+                of_names
+                | "ByName" >> beam.CoGroupByKey()
+                | "RememberedName" >> beam.FlatMap(_remembered_name, tuple(self._shares or ()))
+            )
+            named = inputs | "WithAlike" >> beam.CoGroupByKey() | "Named" >> beam.FlatMap(_named)
             inputs["together"] = (
-                all_edges
+                [named, remembered]
                 | "Both" >> beam.Flatten()
                 | "Together" >> beam.WithKeys(None)
-                | "AllEdges" >> beam.GroupByKey()
-                | "AllGroups" >> beam.FlatMapTuple(_members)
+                | "AllImages" >> beam.GroupByKey()
+                | "Connect" >> beam.FlatMapTuple(_connected)
             )
         grouped = (
             inputs
@@ -129,16 +140,44 @@ def _members(key: None, edges: Iterable[Edge]) -> Iterator[tuple[bytes, Member]]
     yield from ((member.id, member) for member in near_duplicates.groups(edges))
 
 
-def _named(item: Item) -> Iterator[tuple[str, Image]]:
-    """Yield the image under each group that `data.group` gives its files."""
-    yield from ((name, Image(item.id, item.split)) for name in sorted({file.group for file in item.files}))
+def _names(item: Item) -> Iterator[tuple[bytes, None]]:
+    yield from ((name, None) for name in _names_of(item))
 
 
-def _star(name: str, images: Iterable[Image]) -> Iterator[Edge]:
-    """Yield edges that connect all images of a name: old ones among each other, so that they stay connected alone."""
-    del name
-    first, *others = sorted(images, key=lambda image: (not image.split, image.id))
-    yield from (Edge(first, other) for other in others)
+def _names_of(item: Item) -> tuple[bytes, ...]:
+    """Return the keys of the groups that `data.group` gives the files of an image."""
+    return tuple(sorted({name_id(file.group) for file in item.files if file.group}))
+
+
+def _remembered_name(
+    element: tuple[bytes, dict[str, Iterable[Any]]], made: Sequence[str]
+) -> Iterator[tuple[bytes, str]]:
+    """Yield a name that today's data have, with its split if it is one of those that are made."""
+    name, found = element
+    split = next(iter(found["memory"]), "")
+    if list(found["named"]) and split in made:
+        yield name, split
+
+
+def _named(element: tuple[bytes, dict[str, Iterable[Any]]]) -> Iterator[Named]:
+    """Yield the image with its names, unless it is between two splits by its pixels already."""
+    identifier, found = element
+    [item] = found["item"]
+    alike: Member | None = next(iter(found.get("alike", ())), None)
+    if alike is None or not alike.conflicting:
+        yield Named(identifier, item.split, alike.group if alike else identifier, _names_of(item))
+
+
+def _connected(key: None, found: Iterable[Named | tuple[bytes, str]]) -> Iterator[tuple[bytes, Member]]:
+    del key
+    images: list[Named] = []
+    remembered: dict[bytes, str] = {}
+    for one in found:
+        if isinstance(one, Named):
+            images.append(one)
+        else:
+            remembered[one[0]] = one[1]
+    yield from ((member.id, member) for member in connect(images, remembered))
 
 
 class _KeyByGroup(beam.DoFn):
@@ -148,17 +187,18 @@ class _KeyByGroup(beam.DoFn):
         identifier, found = element
         [item] = found["item"]
         alike: Member | None = next(iter(found.get("alike", ())), None)
-        together: Member | None = next(iter(found.get("together", ())), None) if "together" in found else alike
+        torn = alike is not None and alike.conflicting
+        together: Member | None = alike if torn else next(iter(found.get("together", ())), alike)
         if together is not None and together.conflicting:
-            what, key = ("a near-duplicate", "duplicate_distance") if alike and alike.conflicting else _OF_GROUP
+            what, key = _ALIKE if torn else _OF_GROUP
             reason = (
-                f"{what} of images that earlier runs put into different splits, so it would leak from one "
+                f"{what} that earlier runs put into different splits, so it would leak from one "
                 f"split to the other (data.{key})"
             )
             for file in item.files:
                 yield beam.pvalue.TaggedOutput(LEFT_OUT, LeftOut(file, reason))
         else:
-            kept = replace(item, alike=alike.group if alike and not alike.conflicting else identifier)
+            kept = replace(item, alike=alike.group if alike else identifier, joins=together.split if together else "")
             yield (together.group if together else identifier), kept
 
 
@@ -186,7 +226,10 @@ class _Split(beam.PTransform):
 
     def expand(self, input_or_inputs: beam.PCollection) -> beam.PCollection:
         shares, drop = self._shares, self._drop
-        by_class = input_or_inputs | "ByClass" >> beam.FlatMapTuple(lambda group, items: _summary(group, items, drop))
+        images = (
+            input_or_inputs | "Labels" >> beam.FlatMap(_labels) | "ImagesOfClass" >> beam.combiners.Count.PerElement()
+        )
+        by_class = input_or_inputs | "ByClass" >> beam.FlatMap(_summary, drop, AsDict(images))
         counts = by_class | "GroupsOfClass" >> beam.combiners.Count.PerKey()
         split_of = (
             by_class
@@ -201,19 +244,36 @@ class _Split(beam.PTransform):
         )
 
 
-def _summary(group: bytes, items: Iterable[Item], drop: bool) -> Iterator[tuple[str, splits.SplitGroup]]:
-    """Yield the commonest class of a group, and what determines the group's split.
+def _labels(element: tuple[bytes, Iterable[Item]]) -> Iterator[str]:
+    """Yield the class of each file that is divided."""
+    yield from (file.label for item in element[1] for file in item.files if not file.split)
 
-    Files that have a split do not count, and a group of nothing else yields nothing.
+
+def _summary(
+    element: tuple[bytes, Iterable[Item]], drop: bool, images: Mapping[str, int]
+) -> Iterator[tuple[str, splits.SplitGroup]]:
+    """Yield the class of a group that is rarest in the data, and what determines the group's split.
+
+    Each class is divided on its own, so one that is a minority in all of its groups is divided like others. Files that
+    have a split do not count, and a group of nothing else yields nothing.
+
+    Args:
+        element: A group and its items.
+        drop: Whether to keep only one of several copies.
+        images: Number of files by class.
     """
+    group, items = element
     listed = list(items)
-    labels = Counter(file.label for item in listed for file in item.files if not file.split)
+    labels = Counter(_labels((group, listed)))
     if not labels:
         return
-    label = min(labels, key=lambda name: (-labels[name], name))
+    label = min(labels, key=lambda name: (images[name], name))
     kept = {(item.alike, file.label) for item in listed for file in item.files if not file.split}
     size = len(kept) if drop else sum(labels.values())
-    yield label, splits.SplitGroup(group, size, next((item.split for item in listed if item.split), ""))
+    yield (
+        label,
+        splits.SplitGroup(group, size, next((split for item in listed if (split := item.split or item.joins)), "")),
+    )
 
 
 def _in_parts(
@@ -227,5 +287,5 @@ def _in_parts(
 def _assign_images(group: bytes, found: dict[str, Iterable[Any]]) -> Iterator[AssignedImage]:
     [items], split = found["items"], next(iter(found["split"]), "")
     for item in items:
-        # An image that had a split keeps it, even if its group has two: see `modules.data.near_duplicates.groups`.
-        yield AssignedImage(item.id, group, item.split or split, item.files, item.alike)
+        # An image that had a split, or whose name has one, keeps it, even if its group has two: that is leakage.
+        yield AssignedImage(item.id, group, item.split or item.joins or split, item.files, item.alike)

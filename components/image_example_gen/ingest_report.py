@@ -58,7 +58,8 @@ class Ingest:
     deviations: Mapping[str, Mapping[str, tuple[int, float]]] = field(default_factory=dict)
     """Actual and expected number of images, by split and class, if they differ by more than one image."""
     largest_group: tuple[int, str] | None = None
-    """Number of images in the largest group of `data.group`, and one of its files; None if it is not set."""
+    """Number of images in the largest group of `data.group`, and one of its files; None if it is not set, or if the
+    data have their own splits."""
     reading: Mapping[str, Any] = field(default_factory=dict)
     """Read options `max_pixels`, `max_side` and `background`, named as the settings; empty if not recorded."""
 
@@ -176,7 +177,7 @@ def check(ingest: Ingest, max_rejected: float) -> None:
     Raises:
         DataError: A TFRecord file is damaged; no file is usable; more than `max_rejected` of the files are not usable;
             a class has no usable file; a class is missing from a split; a class name does not fit into one line of
-            text; or `data.group` matches nothing, or puts more than half of the images into one group.
+            text; or `data.group` matches nothing, or puts more than half of the images that are divided into one group.
     """
     if ingest.damaged:
         path, reason = ingest.damaged[0]
@@ -219,7 +220,8 @@ def check(ingest: Ingest, max_rejected: float) -> None:
         if missing := [name for name in classes if name not in counts]:
             raise DataError(
                 f"the split {split} has no image of class {', '.join(missing[:_NAMED])}",
-                "add images of the class; if edgetune makes the splits, data.splits can give this one a larger share",
+                "add images of the class; if edgetune makes the splits, data.splits can give this one a larger share"
+                + ("; with data.group, each class must be in at least three groups" if ingest.largest_group else ""),
             )
 
 

@@ -16,7 +16,7 @@ from edgetune.modules.data.sources import SPLIT_OF
 
 
 class ByPath(beam.PTransform):
-    """Turn accepted images into those with a group, and rows about those whose path has none.
+    """Turn accepted images into those with a group, and rows about those that have none and whose path has none.
 
     Args:
         pattern: `data.group`.
@@ -31,14 +31,16 @@ class ByPath(beam.PTransform):
 
 
 def _match(image: RawExample, pattern: str) -> Iterator[Any]:
-    if group := matched(pattern, image.source):
+    if image.group:  # by a column or feature, whose name looks like an expression
+        yield image
+    elif group := matched(pattern, image.source):
         yield replace(image, group=group)
     else:
         yield rejected(image.source, f"{UNMATCHED}: {pattern}", image.label)
 
 
 class ByList(beam.DoFn):
-    """Give each image the group that its line has.
+    """Give each image the group that its line has; none if `data.group` is an expression and not a column.
 
     Args:
         path: The list, which every worker reads.
@@ -56,19 +58,33 @@ class ByList(beam.DoFn):
         yield replace(element, group=self._groups[element.source])
 
 
-def largest(assigned: beam.PCollection) -> beam.PCollection:
-    """Return the size of the largest group, and its first file: one element, or none without images."""
+def largest(assigned: beam.PCollection, drop: bool) -> beam.PCollection:
+    """Return the size of the largest group, and its first file: one element, or none without images.
+
+    Args:
+        assigned: Of `AssignedImage`.
+        drop: Whether one copy of each label is kept of near-duplicates: the others do not count.
+    """
+    counted = assigned | "Kept" >> beam.FlatMap(_kept, drop)
+    if drop:
+        counted = counted | "OneOfCopies" >> beam.CombinePerKey(_one)
     return (
-        assigned
-        | "Size" >> beam.Map(_size)
+        counted
+        | "Size" >> beam.MapTuple(lambda copies, size: (copies[0], size))
         | "SizeOfGroup" >> beam.CombinePerKey(_sum)
         | "Sizes" >> beam.Values()
         | "Largest" >> beam.CombineGlobally(_largest).without_defaults()
     )
 
 
-def _size(image: AssignedImage) -> tuple[bytes, tuple[int, str]]:
-    return image.group, (len(image.files), min(file.source for file in image.files))
+def _kept(image: AssignedImage, drop: bool) -> Iterator[tuple[tuple[bytes, bytes, str], tuple[int, str]]]:
+    """Yield each file of the image under its group and, with `drop`, that of its copies and its label."""
+    for file in image.files:
+        yield (image.group, image.alike if drop else b"", file.label if drop else ""), (1, file.source)
+
+
+def _one(sizes: Iterable[tuple[int, str]]) -> tuple[int, str]:
+    return 1, min((file for _, file in sizes if file), default="")
 
 
 def _sum(sizes: Iterable[tuple[int, str]]) -> tuple[int, str]:

@@ -52,6 +52,8 @@ class Item:
     """Split from an earlier run; empty for a new image."""
     alike: bytes = b""
     """Group of its near-duplicates, once that is known."""
+    joins: str = ""
+    """Split of the groups that `data.group` names for it, once that is known; empty if they are new or not set."""
 
 
 class NearDuplicates(beam.PTransform):

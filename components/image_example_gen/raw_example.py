@@ -8,6 +8,7 @@ import tensorflow as tf
 from apache_beam.pvalue import TaggedOutput
 
 from edgetune.modules.contracts import example_features
+from edgetune.modules.data.columns import is_pattern
 from edgetune.modules.images.reader import ReadImage, Unusable, read_image
 from edgetune.modules.images.reading import Reading
 
@@ -23,7 +24,7 @@ class RecordFeatures:
     classes: tuple[str, ...] = ()
     """Class names of numeric labels; empty if the numbers themselves are the names."""
     group: str = ""
-    """Name of the feature that `data.group` names; empty if it names none."""
+    """`data.group`: name of a feature or, if the record has none, an expression; empty if it is not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,12 @@ def from_record(record: bytes, source: str, features: RecordFeatures, options: R
 
 
 def _text_of(record: bytes, name: str) -> str:
-    """Return the value of a feature of text or an integer."""
+    """Return the value of a feature of text or an integer; nothing if there is none and the name is an expression."""
+    features = tf.train.Example.FromString(record).features.feature
+    if is_pattern(name) and name not in features:
+        return ""
     try:
-        value = _only(tf.train.Example.FromString(record).features.feature, name, "data.group")
+        value = _only(features, name, "data.group")
         text = value.decode() if isinstance(value, bytes) else str(value)
     except UnicodeDecodeError as error:
         raise Unusable(f"the feature {name} is not UTF-8 (data.group)") from error

@@ -54,14 +54,14 @@ class ReadFolders(beam.PTransform):
 
     def __init__(self, base: str, options: Reading, seen: SharedCount) -> None:
         super().__init__()
-        self._read = _ReadFiles(base, options, seen)
+        self._base, self._read = base, _ReadFiles(base, options, seen)
 
     def expand(self, input_or_inputs: beam.PCollection) -> dict[str, beam.PCollection]:
         read = (
             input_or_inputs
-            | "Folders" >> beam.FlatMap(_class_folders)
+            | "Folders" >> beam.FlatMap(_class_folders, self._base)
             | "SpreadFolders" >> beam.Reshuffle()
-            | "Files" >> beam.FlatMap(_labelled_files)
+            | "Files" >> beam.FlatMap(_labelled_files, self._base)
             # Without this, one worker would read all files of a folder, which was one element.
             | "Spread" >> beam.Reshuffle()
             | "Decode" >> beam.ParDo(self._read).with_outputs(ACCEPTED, REJECTED)
@@ -108,13 +108,13 @@ class ReadRecords(beam.PTransform):
 # File names can hold any bytes but zero and slash. They travel between workers as bytes: Beam's text coder is UTF-8.
 
 
-def _class_folders(pattern: str) -> Iterator[bytes]:
-    yield from map(os.fsencode, class_folders.class_folders(pattern.removesuffix("/*/*")))
+def _class_folders(pattern: str, base: str) -> Iterator[bytes]:
+    yield from map(os.fsencode, class_folders.class_folders(pattern.removesuffix("/*/*"), base))
 
 
-def _labelled_files(path: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _labelled_files(path: bytes, base: str) -> Iterator[tuple[bytes, bytes]]:
     label = path.rpartition(b"/")[2]
-    yield from ((os.fsencode(file), label) for file in class_folders.files(os.fsdecode(path)))
+    yield from ((os.fsencode(file), label) for file in class_folders.files(os.fsdecode(path), base))
 
 
 def _listed_files(pattern: str, base: str, most: tuple[int, int, dict[str, str]]) -> Iterator[tuple[bytes, bytes]]:

@@ -22,6 +22,8 @@ from edgetune.modules.models.weights import weights_digest
 from edgetune.modules.settings.run import DataSettings, ModelSettings, flatten
 
 _UNUSED = f"{MODEL_PREFIX}head"
+_OWN = ("label_errors", "outliers")
+"""Findings that this component makes: what else `data.allow` names does not review all labels again."""
 
 
 class LabelReviewerSpec(ComponentSpec):
@@ -55,8 +57,9 @@ class LabelReviewer(base_component.BaseComponent):
     """A TFX component that finds labels that are probably wrong, and images that resemble no other.
 
     Each image is judged by a classifier on features of the pretrained backbone that has seen neither it nor an image of
-    its group (`modules.data.label_errors`). The features are those of CrossValidator, if both are in the pipeline: they
-    are computed once. It informs; it fails only if more labels than `data.max_label_errors` are probably wrong and
+    its group (`modules.data.label_errors`). The features are those of CrossValidator, if both are in the pipeline: on
+    a local disk they are computed once; if the artifacts are behind a URL, each computes them in a temporary folder,
+    whenever it runs. It informs; it fails only if more labels than `data.max_label_errors` are probably wrong and
     `data.allow` does not name it. No component reads its output, so the trainer must name it as an upstream node.
 
     ## Example
@@ -100,15 +103,16 @@ class LabelReviewer(base_component.BaseComponent):
         Raises:
             WeightsError: The weights file is missing.
         """
+        own = sorted(entry for entry in data.allow if entry.partition(":")[0] in _OWN)
         of_model = flatten(model.model_copy(update={"weights": portable(model.weights)}), MODEL_PREFIX)
         super().__init__(
             spec=LabelReviewerSpec(
                 **{name: value for name, value in of_model.items() if not name.startswith(_UNUSED)},
                 **{SEED: seed if model.weights == "none" else 0},  # so that another seed does not run it again
                 max_label_errors=data.max_label_errors,
-                allow=json.dumps(sorted(data.allow)),
+                allow=json.dumps(own),
                 # Empty unless something is allowed, so that the user name does not change the cache key.
-                allowed_by=getpass.getuser() if data.allow else "",
+                allowed_by=getpass.getuser() if own else "",
                 max_pixels=data.max_pixels,
                 max_side=data.max_side or 0,
                 background=f"#{bytes(data.background).hex()}",

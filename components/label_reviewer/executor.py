@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tfx import types
 from tfx.dsl.components.base.base_executor import BaseExecutor
@@ -69,14 +68,16 @@ class Executor(BaseExecutor):
         made = artifact_utils.get_single_instance(output_dict[FINDINGS_KEY])
         tf.io.gfile.makedirs(made.uri)
         with tempfile.TemporaryDirectory(prefix="edgetune-") as temporary:
-            # CrossValidator's, beside the artifacts: whichever of both runs later finds the features there.
+            # CrossValidator's, beside the artifacts: whichever of both runs later finds the features there. If
+            # these are behind a URL, each computes them, since the cache is memory-mapped.
             remote = filesystem.is_remote(made.uri)
             cache = Path(temporary) if remote else Path(made.uri).parents[2] / CROSS_VALIDATOR / "activation_cache"
             seed, reading = exec_properties[SEED], Reading.of(exec_properties)
             features = clean_features(cache, examples, labels, model, seed, reading)
             found, wrong = _findings(features, labels, examples, exec_properties["max_label_errors"])
         made.set_int_custom_property("label_errors", wrong)
-        write_findings(made, found, json.loads(exec_properties["allow"]), exec_properties["allowed_by"])
+        allowed = json.loads(exec_properties["allow"])
+        write_findings(made, found, allowed, exec_properties["allowed_by"], beside=" beside all else that you allow")
 
 
 def _labels(report: str) -> list[str]:
@@ -102,7 +103,10 @@ def _findings(
 
     suspects = [picture(one.row, one.score, labels[one.looks_like]) for one in wrong[:most]]
     others = [picture(one.row, one.score) for one in strange[:most]]
-    judged = int((~np.isnan(probabilities).any(axis=1)).sum())
+    judged = int(label_errors.judged(probabilities).sum())
+    if not judged:
+        progress.report(f"0 of {len(features.label)} labels could be judged")
     agreed = label_errors.accuracy(probabilities, features.label)
-    found = label_findings.label_errors(suspects, len(wrong), judged, agreed, max_share)
+    of = len(features.label), len(labels)
+    found = label_findings.label_errors(suspects, len(wrong), judged, agreed, max_share, of)
     return found + label_findings.outliers(others, len(strange)), len(wrong)

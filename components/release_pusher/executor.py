@@ -26,6 +26,7 @@ from edgetune.components.common.names import (
     PUSHED_BUNDLE_KEY,
     PUSHED_MODEL_KEY,
     REASON,
+    RECIPE_SHA256,
     SAVED_MODEL_DESTINATION,
 )
 from edgetune.components.common.outputs import empty
@@ -106,6 +107,7 @@ class Executor(base_executor.BaseExecutor):
                 made_of,
                 evaluation,
                 weights_sha256=lineage.weights_sha256,
+                recipe_sha256=input_dict[EDGE_MODEL_KEY][0].get_string_custom_property(RECIPE_SHA256),
             )
         if reason := replaced(places, made.version):
             logging.info("not released again: %s", reason)

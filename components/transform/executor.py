@@ -16,7 +16,7 @@ from tfx.components.transform import executor as tfx_executor
 from tfx.types import artifact_utils, standard_component_specs
 
 from edgetune.components.common.examples import check_examples
-from edgetune.components.common.lineage import stamp
+from edgetune.components.common.lineage import record_recipe, stamp
 from edgetune.components.common.outputs import empty
 from edgetune.components.common.record_writer import WriteRecords, huffman_only, record_shards
 from edgetune.modules.contracts import example_features
@@ -47,6 +47,7 @@ class Executor(tfx_executor.Executor):
             DataError: The examples are not those that were written, or not all of a split were transformed.
         """
         stamp(output_dict, LIBRARIES)
+        record_recipe(input_dict, output_dict, exec_properties)
         empty(output_dict)
         given = check_examples(input_dict[standard_component_specs.EXAMPLES_KEY])
         # TFX looks the class up by its name in the module, and has no hook for another one.

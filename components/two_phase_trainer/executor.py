@@ -22,7 +22,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from edgetune.components.common.examples import check_examples
-from edgetune.components.common.lineage import stamp
+from edgetune.components.common.lineage import record_recipe, stamp
 from edgetune.components.common.names import (
     HISTORY_FILE,
     MODEL_KEY,
@@ -78,6 +78,7 @@ class Executor(BaseExecutor):
             ExportError: The SavedModel failed its checks.
         """
         stamp(output_dict, LIBRARIES)
+        record_recipe(input_dict, output_dict, exec_properties)
         check_examples(input_dict[EXAMPLES_KEY])
         training = unflatten(TrainingSettings, exec_properties, TRAINING_PREFIX)
         devices.prepare()  # must be the first use of TensorFlow in this process, directly followed by `start`

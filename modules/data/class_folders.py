@@ -23,8 +23,8 @@ IGNORED = (
     *("__MACOSX", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "System Volume Information", "lost+found"),
     "@eaDir",  # thumbnails of a Synology
 )
-MAX_DEPTH = 16
-"""Folders inside a class folder; links to folders inside it are not followed, and so cannot lead in a circle."""
+MAX_DEPTH = 64
+"""Folders inside the folder of all data; `modules.data.layouts.tree` refuses more."""
 _READ = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp"),
     *(".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
@@ -74,24 +74,64 @@ class Other:
     """Whether it is an image in a folder that is left out as a whole, so that it does not count as unreadable."""
 
 
-def class_folders(folder: str) -> list[str]:
+def is_followed(path: str, behind: bool) -> bool:
+    """Return whether a folder is entered: each but a link that leads to a folder above or is behind another link.
+
+    So links cannot lead in a circle, and what they lead to is entered a bounded number of times.
+
+    Args:
+        path: Of the folder.
+        behind: Whether one of the folders above it, up to that of all data, is a link.
+    """
+    return not is_link(path) or not (behind or _leads_up(path))
+
+
+def _behind_link(base: str, path: str) -> bool:
+    """Return whether a folder inside `base`, or one between them, is a link."""
+    parts = path.removeprefix(base).strip("/").split("/")
+    return any(
+        is_link("/".join([base.rstrip("/"), *parts[:number]])) for number in range(1, len(parts) + 1) if parts[0]
+    )
+
+
+def is_link(path: str) -> bool:
+    """Return whether a path is a local link."""
+    return not filesystem.is_remote(path) and os.path.islink(path)  # noqa: PTH114
+
+
+def _leads_up(link: str) -> bool:
+    target, place = os.path.realpath(link), os.path.realpath(os.path.dirname(link))  # noqa: PTH120
+    return os.path.commonpath([target, place]) == target
+
+
+def class_folders(folder: str, base: str) -> list[str]:
     """Return the paths of the class folders in `folder`, sorted.
+
+    Args:
+        folder: `base`, or a folder inside it.
+        base: The folder of all data.
 
     Raises:
         OSError: The folder cannot be listed.
     """
-    return [f"{folder}/{name}" for name, is_folder in filesystem.entries(folder) if is_folder and not ignored(name)]
+    behind = _behind_link(base, folder)
+    paths = (f"{folder}/{name}" for name, is_folder in filesystem.entries(folder) if is_folder and not ignored(name))
+    return [path for path in paths if is_followed(path, behind)]
 
 
-def files(class_folder: str) -> Iterator[str]:
+def files(class_folder: str, base: str) -> Iterator[str]:
     """Yield the paths of everything in a class folder and in the folders inside, except for hidden names.
 
-    A link to a folder, and a folder at `MAX_DEPTH`, is yielded as it is: read as a file, it is reported.
+    A link to a folder that is not followed is yielded as it is: read as a file, it is reported.
+
+    Args:
+        class_folder: One of `class_folders`.
+        base: The folder of all data.
 
     Raises:
         OSError: A folder cannot be listed.
     """
-    yield from (path for path, hidden in _walk(class_folder) if not hidden)
+    yield from (path for path, hidden in _walk(class_folder, _behind_link(base, class_folder)) if not hidden)
 
 
 def others(base: str, patterns: Collection[str]) -> Iterator[Other]:
@@ -110,26 +150,32 @@ def others(base: str, patterns: Collection[str]) -> Iterator[Other]:
 
 def _others(base: str, inside: str, parents: Collection[str]) -> Iterator[Other]:
     folder = f"{base}/{inside}".rstrip("/")
+    behind = _behind_link(base, folder)
     for name, is_folder in filesystem.entries(folder):
         path, below = f"{folder}/{name}", f"{inside}/{name}".lstrip("/")
         if not is_folder:
             yield _other(path, inside, parents, ignored(name))
-        elif ignored(name):
+            continue
+        within = behind or is_link(path)
+        if ignored(name):
             yield from (Other(file, _HIDDEN) for file in _hidden(path))
+        elif not is_followed(path, behind):
+            yield Other(path, "a link to a folder")
         elif inside in parents:
-            yield from (Other(file, _HIDDEN) for file, hidden in _walk(path) if hidden)
+            yield from (Other(file, _HIDDEN) for file, hidden in _walk(path, within) if hidden)
         elif any(parent == below or parent.startswith(f"{below}/") for parent in parents):
             yield from _others(base, below, parents)
-        elif _is_link(path):
-            yield Other(path, "a link to a folder")
         else:
-            yield from (_other(file, below, parents, hidden) for file, hidden in _walk(path))
+            yield from (_other(file, below, parents, hidden) for file, hidden in _walk(path, within))
 
 
 def _hidden(folder: str) -> Iterator[str]:
     """Yield the files of a hidden folder; the folder itself if it may not be read, which is no concern of a user's."""
+    if is_link(folder):
+        yield folder
+        return
     try:
-        yield from (path for path, _ in _walk(folder))
+        yield from (path for path, _ in _walk(folder, behind=True))
     except PermissionError:
         yield folder
 
@@ -200,20 +246,19 @@ def all_entries(base: str, patterns: Collection[str]) -> Iterator[str]:
     What else is under `base`, such as notes or the workdir of a run, is counted and makes no difference.
     """
     for pattern in patterns:
-        for class_folder in class_folders(f"{base}/{pattern}".removesuffix("/*/*")):
-            yield from files(class_folder)
+        for class_folder in class_folders(f"{base}/{pattern}".removesuffix("/*/*"), base):
+            yield from files(class_folder, base)
     yield from (other.path for other in others(base, patterns) if not other.kind and not other.set_aside)
 
 
-def _walk(folder: str, depth: int = 0, hidden: bool = False) -> Iterator[tuple[str, bool]]:
-    """Yield the path of each file in a folder and those inside it, and whether it or one of the folders is hidden."""
+def _walk(folder: str, behind: bool, depth: int = 0, hidden: bool = False) -> Iterator[tuple[str, bool]]:
+    """Yield the path of each file in a folder and those inside it, and whether it or one of the folders is hidden.
+
+    Of a hidden folder no link is followed.
+    """
     for name, is_folder in filesystem.entries(folder):
         path, is_hidden = f"{folder}/{name}", hidden or ignored(name)
-        if is_folder and depth < MAX_DEPTH and not _is_link(path):
-            yield from _walk(path, depth + 1, is_hidden)
+        if is_folder and depth < MAX_DEPTH and is_followed(path, behind or is_hidden):
+            yield from _walk(path, behind or is_link(path), depth + 1, is_hidden)
         else:
             yield path, is_hidden
-
-
-def _is_link(path: str) -> bool:
-    return not filesystem.is_remote(path) and os.path.islink(path)  # noqa: PTH114

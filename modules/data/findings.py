@@ -14,6 +14,9 @@ from edgetune.modules.core.wording import counted
 _LOST = "statistics"
 NOTED = "near_duplicates"
 """Name of what DatasetGate notes, and what never stops a run."""
+_OF_COPIES = ("two_labels", "leakage", "duplicates")
+"""Findings about the copies of one picture, or one group: each of their files says which. The files of all others
+without a subject are a list, and one of them does not stand for all."""
 _MAX_FILES = 10
 _EXAMPLES = 3
 
@@ -68,14 +71,21 @@ class FindingsError(DataError):
         allowed: `data.allow`, which `--allow` replaces.
         others: Findings of the same component that do not stop the run, for the report: TFX removes the outputs of a
             component that fails.
+        beside: Words that follow the options, if `allowed` is only a part of `data.allow`.
     """
 
     exit_code = DataError.exit_code
 
-    def __init__(self, found: Sequence[Finding], allowed: Iterable[str] = (), others: Sequence[Finding] = ()) -> None:
+    def __init__(
+        self,
+        found: Sequence[Finding],
+        allowed: Iterable[str] = (),
+        others: Sequence[Finding] = (),
+        beside: str = "",
+    ) -> None:
         remedy = found[0].remedy if len(found) == 1 else "see the remedy of each"
         them = "it" if len(found) == 1 else "all of them"
-        super().__init__(_sentence(found), f"{remedy}; or tolerate {them} with {_options(found, allowed)}")
+        super().__init__(_sentence(found), f"{remedy}; or tolerate {them} with {_options(found, allowed)}{beside}")
         self.found, self.others = tuple(found), tuple(others)
 
 
@@ -96,8 +106,9 @@ def is_allowed(finding: Finding, allowed: Iterable[str]) -> bool:
     Args:
         finding: The finding.
         allowed: `data.allow`: names of findings, each alone or with a file, class or feature: `two_labels:cats/1.jpg`.
+            A finding that lists files and has no subject is allowed by its name alone.
     """
-    about = {finding.subject, *finding.files} - {""}
+    about = {finding.subject, *(() if _is_list(finding) else finding.files)} - {""}
     return any(
         name == finding.name and (not what or what in about)
         for name, _, what in (entry.partition(":") for entry in allowed)
@@ -346,8 +357,12 @@ def _options(found: Sequence[Finding], allowed: Iterable[str]) -> str:
     return " ".join(f"--allow {shlex.quote(name)}" for name in dict.fromkeys([*allowed, *names]))
 
 
+def _is_list(finding: Finding) -> bool:
+    return not finding.subject and len(finding.files) > 1 and finding.name not in _OF_COPIES
+
+
 def _narrowest(finding: Finding) -> str:
-    what = finding.subject or next(iter(finding.files), "")
+    what = "" if _is_list(finding) else finding.subject or next(iter(finding.files), "")
     return f"{finding.name}:{what}" if what else finding.name
 
 

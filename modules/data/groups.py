@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from edgetune.modules.core.errors import DataError
-from edgetune.modules.data.columns import GROUP
+from edgetune.modules.data.columns import GROUP, is_pattern
 from edgetune.modules.settings.data import DataSettings
 
 MOST = 0.5
@@ -13,15 +13,9 @@ MOST = 0.5
 UNMATCHED = "data.group does not match its path"
 
 
-def is_pattern(group: str) -> bool:
-    """Return whether `data.group` is a regular expression, and not the name of a column or feature."""
-    return "(" in group
-
-
 def list_columns(settings: DataSettings) -> dict[str, str]:
     """Return the columns of a list by role, for `modules.data.manifests.read_manifest`."""
-    group = settings.group
-    return {**settings.columns.given, **({GROUP: group} if group and not is_pattern(group) else {})}
+    return {**settings.columns.given, **({GROUP: settings.group} if settings.group else {})}
 
 
 def check_kind(group: str | None, kind: str) -> None:

@@ -21,7 +21,11 @@ from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.folds import divide
 
 FOLDS = 5
-"""Parts of the images; a classifier learns from all but one."""
+"""Parts of the images; a classifier learns from all but one. Fewer if the largest class has fewer images."""
+MOST_PROBABILITIES = 20_000_000
+"""Images times classes that are judged: 20,000 images of 1,000 classes. Their probabilities take 80 MB as float32, and
+cleanlab makes several arrays of this size; a step of a regression that learns from all of them on 1,280 features is
+10^11 operations."""
 INVERSE_PENALTY = 1.0
 """Inverse strength of the L2 penalty of the classifier, `C` of scikit-learn times the number of features: the mean
 square of standardized features is 1, so that of a whole image grows with their number."""
@@ -65,16 +69,20 @@ def out_of_fold(features: np.ndarray, label: np.ndarray, group: np.ndarray, clas
         classes: Number of classes, C.
 
     Returns:
-        float64 `[N, C]`. A row is NaN if the image cannot be judged: all images of its class are in its own fold, or
-        there are too few groups.
+        float32 `[N, C]`. A row is NaN if the image cannot be judged: all images of its class are in its own fold, or
+        there are too few groups. All are, in a read-only array that takes no memory, if there are more than
+        `MOST_PROBABILITIES`.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    found = np.full((len(label), classes), np.nan)
+    if len(label) * classes > MOST_PROBABILITIES:
+        return np.broadcast_to(np.float32(np.nan), (len(label), classes))
+    found = np.full((len(label), classes), np.nan, np.float32)
+    largest_class = int(np.bincount(label).max(initial=0))
     try:
-        fold_of = divide(label, group, max(2, min(FOLDS, len(np.unique(group)))))
+        fold_of = divide(label, group, max(2, min(FOLDS, len(np.unique(group)), largest_class)))
     except DataError:
         return found
     random = np.random.default_rng(0)
@@ -94,6 +102,15 @@ def out_of_fold(features: np.ndarray, label: np.ndarray, group: np.ndarray, clas
     return found
 
 
+def judged(probabilities: np.ndarray) -> np.ndarray:
+    """Return which images were judged, bool `[N]`.
+
+    Args:
+        probabilities: float `[N, C]`, as `out_of_fold` returns them.
+    """
+    return ~np.isnan(probabilities[:, 0])
+
+
 def suspects(probabilities: np.ndarray, label: np.ndarray) -> list[Suspect]:
     """Return the images whose label is probably wrong, the most likely ones first.
 
@@ -104,21 +121,24 @@ def suspects(probabilities: np.ndarray, label: np.ndarray) -> list[Suspect]:
     Returns:
         As many as confident learning estimates labels to be wrong.
     """
-    judged = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
-    kept, given = np.unique(label[judged], return_inverse=True)
+    rows = np.flatnonzero(judged(probabilities))
+    kept, given = np.unique(label[rows], return_inverse=True)
     if len(kept) < 2:
         return []
     from cleanlab.count import num_label_issues
 
     # A class without a judged image is not among the answers.
-    of_kept = np.maximum(probabilities[np.ix_(judged, kept)], np.finfo(np.float64).tiny)
-    number = int(num_label_issues(given, of_kept / of_kept.sum(axis=1, keepdims=True)))
-    confidence = probabilities[judged, label[judged]]
-    other = probabilities[judged].argmax(axis=1)
-    candidates = np.flatnonzero(other != label[judged])
+    of_kept = probabilities[np.ix_(rows, kept)]
+    np.maximum(of_kept, np.finfo(of_kept.dtype).tiny, out=of_kept)
+    of_kept /= of_kept.sum(axis=1, keepdims=True)
+    number = int(num_label_issues(given, of_kept))
+    del of_kept
+    confidence = probabilities[rows, label[rows]]
+    other = probabilities.argmax(axis=1)[rows]
+    candidates = np.flatnonzero(other != label[rows])
     order = candidates[np.argsort(confidence[candidates], kind="stable")][:number]
     return [
-        Suspect(int(judged[at]), int(label[judged[at]]), int(other[at]), float(confidence[at])) for at in order.tolist()
+        Suspect(int(rows[at]), int(label[rows[at]]), int(other[at]), float(confidence[at])) for at in order.tolist()
     ]
 
 
@@ -152,6 +172,7 @@ def outliers(features: np.ndarray) -> list[Outlier]:
 
 def accuracy(probabilities: np.ndarray, label: np.ndarray) -> float:
     """Return the share of judged images whose given class is the most probable one; NaN if none is judged."""
-    judged = ~np.isnan(probabilities).any(axis=1)
-    right = probabilities[judged].argmax(axis=1) == label[judged] if judged.any() else np.array([np.nan])
-    return float(right.mean())
+    rows = judged(probabilities)
+    if not rows.any():
+        return float("nan")
+    return float((probabilities.argmax(axis=1) == label)[rows].mean())

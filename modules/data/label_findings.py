@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 from edgetune.modules.core.wording import counted
 from edgetune.modules.data.findings import Finding, Picture
+from edgetune.modules.data.label_errors import MOST_PROBABILITIES
 
 MOST_PICTURES = 50
 """Images that a finding about labels shows."""
 
 
 def label_errors(
-    pictures: Sequence[Picture], number: int, judged: int, accuracy: float, max_share: float
+    pictures: Sequence[Picture], number: int, judged: int, accuracy: float, max_share: float, of: tuple[int, int]
 ) -> list[Finding]:
-    """Report labels that are probably wrong.
+    """Report labels that are probably wrong, or that none could be judged.
 
     It informs, and stops no run by default: the number depends on how well a simple classifier separates the classes,
     and of a list on photographs of waste, three in five are only hard.
@@ -24,8 +25,12 @@ def label_errors(
         number: Number of such labels.
         judged: Number of all labels that were judged.
         accuracy: Share of these that the classifier agrees with, 0..1.
-        max_share: `data.max_label_errors`: a larger share of `judged` stops the run.
+        max_share: `data.max_label_errors`: a larger share of `judged` stops the run, and so does a bound below 1 if
+            none is judged.
+        of: Numbers of all labels and of classes.
     """
+    if not judged:
+        return [_none_judged(*of, stops=max_share < 1)]
     if not number:
         return []
     share = number / judged
@@ -40,6 +45,17 @@ def label_errors(
     )
     files = tuple(picture.file for picture in pictures)
     return [Finding("label_errors", cause, remedy, files, informs=not stops, pictures=tuple(pictures))]
+
+
+def _none_judged(labels: int, classes: int, *, stops: bool) -> Finding:
+    if labels * classes > MOST_PROBABILITIES:
+        why = f"{labels:,} images times {classes:,} classes are more than {MOST_PROBABILITIES:,}"
+        remedy = "set data.review_labels to false"
+    else:
+        why = "each class needs images in at least two groups that may be separated"
+        remedy = "add images, or set data.review_labels to false"
+    bound = ", so nothing says whether they keep within data.max_label_errors" if stops else ""
+    return Finding("label_errors", f"0 of {labels:,} labels could be judged: {why}{bound}", remedy, informs=not stops)
 
 
 def outliers(pictures: Sequence[Picture], number: int) -> list[Finding]:

@@ -10,7 +10,6 @@ command, and never guessed.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections import Counter
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.wording import counted
-from edgetune.modules.data.class_folders import MAX_DEPTH, ending, ignored, may_be_image
+from edgetune.modules.data.class_folders import MAX_DEPTH, ending, ignored, is_followed, is_link, may_be_image
 from edgetune.modules.storage import filesystem
 
 SPLIT_FOLDERS = {
@@ -35,7 +34,6 @@ MAX_PREFIX = 4
 _NAMED = 5
 _FILLERS = ("data", "dataset", "images", "img", "imgs", "seg", "set", "split")
 """What is put before or after the name of a split: `seg_train`, `test_images`, `training_set`."""
-_SIDE = ("annotations", "checkpoints", "docs", "imagesets", "labels", "logs", "metadata", "models", "runs", "scripts")
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,8 @@ class Layout:
     """Glob pattern of the files by split, relative to the folder; `all` for what edgetune divides."""
     counts: dict[str, Counter[str]]
     """Number of files that may be images, by split and class."""
+    parents: tuple[Folder, ...]
+    """The folders that have the class folders inside: one, or one of each split."""
     notes: tuple[str, ...] = field(default=())
     """What was set aside or assumed, one sentence each."""
 
@@ -73,15 +73,15 @@ class Layout:
 _KEPT = 1000
 
 
-def tree(path: str, depth: int = 0, in_link: bool = False) -> Folder:
-    """Return what is in a folder and all folders inside.
-
-    A link to a folder is followed, such as one of a class or a split, unless it leads to a folder above or is itself
-    behind a link.
+def tree(path: str, depth: int = 0, behind: bool = False) -> Folder:
+    """Return what is in a folder and all folders inside; links are followed as `class_folders.is_followed` says.
 
     Raises:
         OSError: A folder cannot be listed.
+        DataError: Folders are nested deeper than `MAX_DEPTH`.
     """
+    if depth > MAX_DEPTH:
+        raise DataError(f"{path} is more than {MAX_DEPTH} folders deep", "move it up, or out of the data's folder")
     folders: list[Folder] = []
     others: list[str] = []
     count = images = 0
@@ -89,9 +89,8 @@ def tree(path: str, depth: int = 0, in_link: bool = False) -> Folder:
         if ignored(name):
             continue
         below = f"{path}/{name}"
-        link = is_folder and not filesystem.is_remote(below) and os.path.islink(below)  # noqa: PTH114
-        if is_folder and depth < MAX_DEPTH and not (link and (in_link or _leads_up(below))):
-            folders.append(tree(below, depth + 1, in_link or link))
+        if is_folder and is_followed(below, behind):
+            folders.append(tree(below, depth + 1, behind or is_link(below)))
             continue
         count += 1
         if may_be_image(name) and not is_folder:
@@ -99,11 +98,6 @@ def tree(path: str, depth: int = 0, in_link: bool = False) -> Folder:
         elif len(others) < _KEPT:
             others.append(name)
     return Folder(path.rpartition("/")[2], path, tuple(others), count, images, tuple(folders))
-
-
-def _leads_up(link: str) -> bool:
-    target, place = os.path.realpath(link), os.path.realpath(os.path.dirname(link))  # noqa: PTH120
-    return os.path.commonpath([target, place]) == target
 
 
 def find(root: Folder) -> Layout | None:
@@ -117,7 +111,7 @@ def find(root: Folder) -> Layout | None:
     if not with_images:
         return None
     splits = [inside for inside in with_images if split_named(inside.name)]
-    splits = [_down(split) for split in splits]
+    splits = [down(split) for split in splits]
     labelled = _without_one_made_up_class([split for split in splits if _has_classes(split)])
     beside = [inside for inside in folder.folders if inside not in with_images or not split_named(inside.name)]
     if not labelled:
@@ -152,7 +146,7 @@ def _descend(root: Folder) -> tuple[str, Folder, list[str]]:
     return prefix, folder, notes
 
 
-def _down(split: Folder) -> Folder:
+def down(split: Folder) -> Folder:
     """Return the folder inside a split that has its class folders, as in `train/train/<class>`, named by its path."""
     inside = split
     for _ in range(MAX_PREFIX):
@@ -202,11 +196,9 @@ def _classes(root: Folder, folder: Folder, prefix: str, notes: list[str]) -> Lay
     if nested := [f"{name}/{below}" for name, names in by_class.items() for below in sorted(names)]:
         named = ", ".join(nested[:_NAMED]) + (f" and {len(nested) - _NAMED} more" if len(nested) > _NAMED else "")
         notes.append(f"images in folders inside a class folder are of that class: {named}")
-    aside = [inside.name for inside in folder.folders if inside.name.lower() in _SIDE and not inside.total_images]
-    if aside:
-        notes.append(f"left out, without images: {', '.join(aside)}")
-    counts = Counter({inside.name: inside.total_images for inside in folder.folders if inside.name not in aside})
-    return Layout({ALL: f"{prefix}*/*"}, {ALL: counts}, tuple(notes))
+    counts = Counter({inside.name: inside.total_images for inside in folder.folders})
+    notes += _without_images([counts])
+    return Layout({ALL: f"{prefix}*/*"}, {ALL: counts}, (folder,), tuple(notes))
 
 
 def _splits(
@@ -247,7 +239,18 @@ def _splits(
     keys = {split: ALL if split == "train" and missing else split for split in SPLIT_FOLDERS if split in found}
     patterns = {key: f"{prefix}{found[split].name}/*/*" for split, key in keys.items()}
     counts = {key: Counter({c.name: c.total_images for c in found[split].folders}) for split, key in keys.items()}
-    return Layout(patterns, counts, tuple(notes))
+    notes += _without_images(list(counts.values()))
+    return Layout(patterns, counts, tuple(found[split] for split in keys), tuple(notes))
+
+
+def _without_images(counts: Sequence[Counter[str]]) -> Iterator[str]:
+    """Remove folders that have no image in any split, which are not classes, and yield a note about them."""
+    empty = sorted(name for name in set().union(*counts) if not any(found[name] for found in counts))
+    for found in counts:
+        for name in empty:
+            del found[name]
+    if empty:
+        yield f"left out, without images: {', '.join(empty)}"
 
 
 def made_from_train(missing: Sequence[str], train: str) -> str:
@@ -263,6 +266,12 @@ def split_named(name: str) -> str | None:
     return SPLIT_OF.get(whole)
 
 
+def split_of_words(name: str) -> str | None:
+    """Return the split that is one of the words of a name, such as `flowers_train`; None if none or several are."""
+    found = {SPLIT_OF[word] for word in re.split(r"[\W_\d]+", name.lower()) if word in SPLIT_OF}
+    return found.pop() if len(found) == 1 else None
+
+
 def walk(folder: Folder) -> Iterator[Folder]:
     """Yield a folder and all folders inside."""
     yield folder
@@ -271,8 +280,18 @@ def walk(folder: Folder) -> Iterator[Folder]:
 
 
 def lists(root: Folder) -> list[str]:
-    """Return the paths of files directly in a folder that may be lists of images."""
-    return [f"{root.path}/{name}" for name in root.files if ending(name) in (".csv", ".tsv", ".parquet", ".pq")]
+    """Return the paths of files directly in a folder that may be lists of images, that of train or of labels first.
+
+    A sample of what to hand in, as Kaggle adds, has classes that are made up, and is left out.
+    """
+    found = [name for name in root.files if ending(name) in (".csv", ".tsv", ".parquet", ".pq")]
+    named = [name for name in found if "submission" not in name.lower()]
+    return [f"{root.path}/{name}" for name in sorted(named, key=_rank)]
+
+
+def _rank(name: str) -> int:
+    split = split_of_words(name.rpartition(".")[0])
+    return 0 if split == "train" else 3 if split else 1 if "label" in name.lower() else 2
 
 
 def _list_remedy(root: Folder, otherwise: str) -> str:

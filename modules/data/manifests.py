@@ -21,7 +21,7 @@ import os
 import posixpath
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +36,8 @@ from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 _CSV, _PARQUET = (".csv", ".tsv"), (".parquet", ".pq")
 _SEPARATORS = (",", ";", "\t", "|")
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
-_UNASSIGNED = "unassigned"
+_NAMED = 5
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
-_SAMPLE = 1000
 _Row = tuple[str, dict[str, Any]]
 
 
@@ -55,6 +54,15 @@ class Entry:
     """Of images that no split may separate; empty if `data.group` names no column."""
 
 
+@dataclass(frozen=True)
+class Listed:
+    """What a list says."""
+
+    entries: list[Entry]
+    notes: tuple[str, ...]
+    """Which columns were taken for what by their values, and which are not used, one sentence each."""
+
+
 def is_manifest(path: str) -> bool:
     """Return whether a path is that of a list, by its ending."""
     return path.lower().endswith((*_CSV, *_PARQUET))
@@ -67,7 +75,18 @@ def read_manifest(
     max_records: int = bounds.MAX_RECORDS,
     columns: Mapping[str, str] | None = None,
 ) -> list[Entry]:
-    """Return all entries of a list.
+    """Return all entries of a list, as `read_list` does."""
+    return read_list(path, split_names, max_bytes, max_records, columns).entries
+
+
+def read_list(
+    path: str,
+    split_names: dict[str, str],
+    max_bytes: int = bounds.MAX_LIST,
+    max_records: int = bounds.MAX_RECORDS,
+    columns: Mapping[str, str] | None = None,
+) -> Listed:
+    """Return all entries of a list, and notes on its columns.
 
     Args:
         path: The file, local or behind a URL.
@@ -90,20 +109,22 @@ def read_manifest(
         names, rows = read_parquet(path, content, given)
     else:
         names, rows = _csv(path, content, given, split_names)
+    first = list(itertools.islice(rows, of_lists.SAMPLE))
+    sample = [row for _, row in first]
+    rows = itertools.chain(first, rows)
     try:
-        found = of_lists.roles(names, given)
+        found = of_lists.roles(names, given, sample)
     except DataError as error:
         raise DataError(f"{path} {error.cause}", error.remedy) from None
     classes: list[str] = []
     if LABEL not in found and PATH in found:
-        first = list(itertools.islice(rows, _SAMPLE))
-        classes = of_lists.one_hot(names, found.values(), [row for _, row in first])
-        rows = itertools.chain(first, rows)
+        classes = of_lists.one_hot(names, found.values(), sample)
     if missing := [name for name in (PATH, LABEL) if name not in found and not (name == LABEL and classes)]:
+        rest = [name for name in names if name and name not in found.values()]
         raise DataError(
             f"{path} has no column {' and no column '.join(missing)}; it has {', '.join(names) or 'none'}",
             "name the columns path, label and, if the data has its own splits, split; or say which they are, such as "
-            f"--set data.columns.{missing[0]}={shlex.quote((names or ['NAME'])[0])}",
+            f"--set data.columns.{missing[0]}={shlex.quote((rest or ['NAME'])[0])}",
         )
     base = path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
     entries: list[Entry] = []
@@ -117,12 +138,35 @@ def read_manifest(
             raise DataError(f"{path}, {where}: {entry.path} is already in {first_of[entry.path]}", "keep one of them")
         first_of[entry.path] = where
         entries.append(entry)
-    return entries
+    named = of_lists.candidates(names, given)
+    by_value = {role: name for role, name in found.items() if name not in named[role]}
+    return Listed(entries, tuple(_notes(names, found, by_value, classes)))
+
+
+def _notes(
+    names: Iterable[str], found: Mapping[str, str], by_value: Mapping[str, str], classes: Sequence[str]
+) -> Iterator[str]:
+    for role, name in by_value.items():
+        none = "; if it is not, --set data.columns.split=" if role == SPLIT else ""
+        yield f"the column {name} is taken for the {role}, by its values{none}"
+    if classes:
+        yield (
+            f"the classes are the columns {_some(classes)}, of which one is 1 in each line; if they are not classes, "
+            "say which column is with --set data.columns.label=COLUMN"
+        )
+    if rest := [name for name in names if name and name not in {*found.values(), *classes}]:
+        yield f"columns of the list that are not used: {_some(rest)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _values(where: str, row: Mapping[str, Any], found: Mapping[str, str], classes: list[str]) -> dict[str, str]:
     """Return the values of a line by role."""
-    values = {role: _text(row[name]) for role, name in found.items()}
+    values = {role: of_lists.text(row[name]) for role, name in found.items()}
+    if SPLIT in found:
+        values[SPLIT] = of_lists.split_value(found[SPLIT], values[SPLIT])
     if classes:
         named = of_lists.hot(row, classes)
         if len(named) != 1:
@@ -134,24 +178,29 @@ def _values(where: str, row: Mapping[str, Any], found: Mapping[str, str], classe
     return values
 
 
-def _text(value: Any) -> str:
-    """Return a value as text; nothing for a missing one, which among numbers is NaN, not equal to itself."""
-    return "" if value is None or value != value else str(value)
-
-
 def _entry(where: str, values: Mapping[str, str], base: str, splits: dict[str, str]) -> Entry:
     for name in (PATH, LABEL, *({GROUP} & set(values))):
         if not values[name].strip():
             raise DataError(f"{where}: the {name} is empty", "fill it in, or remove the line")
     split = None
-    if SPLIT in values and (named := values[SPLIT].strip()).lower() != _UNASSIGNED:
-        split = splits.get(named.lower())
+    if SPLIT in values and (named := values[SPLIT].strip()).lower() != of_lists.UNASSIGNED:
+        split = splits.get(named.lower()) or of_lists.SPLITS.get(named.lower())
         if split is None:
             raise DataError(
                 f"{where}: the split {named!r} is not known",
                 f"name it one of {', '.join(splits)}; if the column is not of splits, --set data.columns.split=",
             )
-    return Entry(_inside(where, values[PATH], base), values[LABEL].strip(), split, values.get(GROUP, "").strip())
+    return Entry(
+        _inside(where, _trimmed(values[PATH], base), base), values[LABEL].strip(), split, values.get(GROUP, "").strip()
+    )
+
+
+def _trimmed(path: str, base: str) -> str:
+    """Return a path without blanks and marks of a byte order around it, unless they are of a name on this disk."""
+    trimmed = path.strip().strip("\ufeff").strip()
+    if trimmed == path or not filesystem.is_remote(base) and os.path.lexists(f"{base}/{path}"):
+        return path
+    return trimmed
 
 
 def _inside(where: str, path: str, base: str) -> str:
@@ -159,14 +208,16 @@ def _inside(where: str, path: str, base: str) -> str:
     normal = posixpath.normpath(relative)
     if normal.startswith(("/", "../")) or normal in (".", "..") or filesystem.is_remote(relative):
         remedy = "put the list into a folder that contains all its images"
-        if filesystem.is_remote(relative) and not filesystem.is_remote(base):
+        if relative.lower().startswith(("http://", "https://")):
+            remedy = "download the images into the folder of the list, and write their paths there into it"
+        elif filesystem.is_remote(relative) and not filesystem.is_remote(base):
             bucket = "/".join(relative.split("/")[:3])
             remedy = (
                 f"copy the list to {bucket}/list.csv and run edgetune with --data {bucket}/list.csv; or, if the images "
                 f"are here, remove {bucket}/ from all lines"
             )
         raise DataError(f"{where}: the path {path} leaves the folder {base} of the list", remedy)
-    if _DRIVE.match(relative):
+    if _DRIVE.match(relative) and (filesystem.is_remote(base) or not os.path.lexists(f"{base}/{relative}")):
         raise DataError(
             f"{where}: the path {path} is of a drive of Windows", "write it relative to the folder of the list"
         )
@@ -210,7 +261,11 @@ def _decoded(path: str, content: bytes) -> str:
     elif b"\0" in content[:2]:
         encoding = "utf-16-be" if content[:1] == b"\0" else "utf-16-le"
     try:
-        return content.decode(encoding)
+        text = content.decode(encoding)
+        if "\0" in text:
+            line = text.count("\n", 0, text.index("\0")) + 1
+            raise DataError(f"{path}, line {line}: has a zero byte", "save the list as CSV in UTF-8")
+        return text
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         what = "UTF-8" if encoding == "utf-8-sig" else "UTF-16"
@@ -222,7 +277,10 @@ def _separator(text: str, given: Mapping[str, str]) -> str:
     line = next((line for line in text.splitlines() if line.strip()), "")
 
     def worth(separator: str) -> tuple[int, int]:
-        names = [name.strip() for name in next(csv.reader([line], delimiter=separator))]
+        try:
+            names = [name.strip() for name in next(csv.reader([line], delimiter=separator))]
+        except csv.Error:  # which reading all of it reports with its line
+            return 0, 0
         known = sum(bool(found) for found in of_lists.candidates(names, given).values())
         return known, len(names)
 
@@ -245,9 +303,11 @@ def _records(path: str, reader: Any) -> Iterator[tuple[str, list[str]]]:
 
 def _csv_rows(path: str, columns: list[str], records: Iterable[tuple[str, list[str]]]) -> Iterator[_Row]:
     for where, record in records:
-        if len(record) != len(columns):
+        if not any(value.strip() for value in record):
+            continue
+        if any(value.strip() for value in record[len(columns) :]) or len(record) < len(columns):
             raise DataError(
                 f"{path}, {where}: {len(record)} values, but the first line names {len(columns)} columns",
                 "put values that contain a separator or a line break into double quotes",
             )
-        yield where, dict(zip(columns, record, strict=True))
+        yield where, dict(zip(columns, record, strict=False))  # a separator at the end of each line is common

@@ -53,9 +53,11 @@ class Member:
 
     id: bytes
     group: bytes
-    """Smallest id in its group."""
+    """Smallest id in its group, of an image or of a name."""
     conflicting: bool
     """Whether the image is new and resembles images in different splits, so that no split fits."""
+    split: str = ""
+    """Split that an earlier run gave the image or its named group; empty if `data.group` is not set."""
 
 
 def bands(signatures: np.ndarray, distance: int, band: int) -> np.ndarray:

@@ -88,6 +88,15 @@ def of_folder(root: Folder, pattern: str) -> DataError:
     return DataError(cause, "put the images of each class into a folder named after the class: DIR/<class>/*.jpg")
 
 
+def archives(root: Folder) -> tuple[str, ...]:
+    """Return a note if there are archives beside the images or in class folders: images may be in them."""
+    found = [f"{folder.path}/{name}" for folder in walk(root) for name in folder.files if _unpack(name)]
+    if not found:
+        return ()
+    more = f" and {counted(len(found) - 1, 'other archive')}" if len(found) > 1 else ""
+    return (f"images may be in {found[0].removeprefix(root.path).lstrip('/')}{more}, which are not read: unpack them",)
+
+
 def _annotations(root: Folder) -> str | None:
     """Return what kind of annotations there is, with the file or folder that shows it."""
     for folder in _upper(root, 3):

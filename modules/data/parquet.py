@@ -21,12 +21,15 @@ from typing import TYPE_CHECKING, Any
 from edgetune.modules.core import bounds, child_process
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.generation import guard_arrow
-from edgetune.modules.data.columns import candidates
+from edgetune.modules.data.columns import LABEL, SAMPLE, candidates, one_hot, told
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 _ROWS = 1024
+_SMALL = 64
+"""Mean size of the values of a column that is looked at, in bytes."""
 _WRITE_AGAIN = "write it again"
 
 
@@ -36,7 +39,7 @@ def read_parquet(path: str, content: bytes, given: Mapping[str, str]) -> tuple[l
     Args:
         path: The file's name, for errors.
         content: The file's content.
-        given: `data.columns`. The columns that may be of path, label or split are read.
+        given: `data.columns`. The columns that may be of path, label or split are read, and those of classes.
 
     Returns:
         The names of all columns, and for each row its position (`row 1`) and its values by column. Rows are decoded
@@ -47,15 +50,33 @@ def read_parquet(path: str, content: bytes, given: Mapping[str, str]) -> tuple[l
             neither text nor numbers. Damage may be detected only when its row is reached.
     """
     answers = _answers(path, content, given)
-    names = next(answers)["names"]
-    columns = _wanted(names, given)
+    head = next(answers)
+    names, columns = head["names"], head["columns"]
     rows = (answer["row"] for answer in answers)
     return names, ((f"row {number}", dict(zip(columns, row, strict=True))) for number, row in enumerate(rows, start=1))
 
 
-def _wanted(names: list[str], given: Mapping[str, str]) -> list[str]:
-    wanted = {name for found in candidates(names, given).values() for name in found}
+def _wanted(file: pq.ParquetFile, given: Mapping[str, str]) -> list[str]:
+    """Return the columns to read: those that may be of a role by their names, or by their values, or of a class."""
+    fields = {field.name: field.type for field in file.schema_arrow}
+    names = list(file.schema_arrow.names)
+    found = candidates(names, given)
+    wanted = {name for listed in found.values() for name in listed}
+    small = [name for name in fields if name not in wanted and _is_plain(fields[name]) and _is_small(file, name)]
+    batch = next(file.iter_batches(SAMPLE, columns=small, use_threads=False), None) if small else None
+    rows = batch.to_pylist() if batch is not None else []
+    if rows:
+        by_value = told(names, given, rows)
+        wanted.update(name for listed in by_value.values() for name in listed)
+        if not found[LABEL] and LABEL not in given:
+            wanted.update(one_hot(names, wanted, rows))
     return [name for name in names if name in wanted]
+
+
+def _is_small(file: pq.ParquetFile, name: str) -> bool:
+    """Return whether a column has values of a few bytes, by the file's own account, so that it is cheap to look at."""
+    of = [file.metadata.row_group(0).column(place) for place in range(file.metadata.num_columns)]
+    return any(c.path_in_schema == name and c.total_uncompressed_size < _SMALL * (c.num_values + 10) for c in of)
 
 
 def _answers(path: str, content: bytes, given: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -112,8 +133,8 @@ def _read(content: bytes, given: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         # Use none of Arrow's threads: if one releases Python's bytes while the interpreter exits, the process aborts
         # (apache/arrow#34314). A list would not be read faster with them.
         file = pyarrow.parquet.ParquetFile(pa.BufferReader(content), pre_buffer=False)
-        yield {"names": list(file.schema_arrow.names)}
-        wanted = _wanted(list(file.schema_arrow.names), given)
+        wanted = _wanted(file, given)
+        yield {"names": list(file.schema_arrow.names), "columns": wanted}
         for field in file.schema_arrow:
             if field.name in wanted and not _is_plain(field.type):
                 raise DataError(f"has a column {field.name} of type {field.type}", "write it as text")

@@ -21,11 +21,11 @@ from typing import Literal
 
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.wording import counted
-from edgetune.modules.data import layouts, other_forms
+from edgetune.modules.data import layouts, other_forms, two_levels
 from edgetune.modules.data.class_names import similar_classes
 from edgetune.modules.data.groups import check_kind, list_columns
 from edgetune.modules.data.layouts import ALL, SPLIT_FOLDERS, SPLIT_OF
-from edgetune.modules.data.manifests import is_manifest, read_manifest
+from edgetune.modules.data.manifests import is_manifest, read_list
 from edgetune.modules.data.record_count import count_records
 from edgetune.modules.data.tfds import class_names, split_patterns
 from edgetune.modules.settings.run import DataSettings
@@ -35,7 +35,7 @@ __all__ = ["ALL", "SPLIT_FOLDERS", "SPLIT_OF", "Source", "discover"]
 
 
 _TRIED = 20
-"""Number of images of a list that are looked for."""
+"""Number of images of a list that are looked for, before all are if several folders have these."""
 _OF_IMAGES = ("images", "jpegimages")
 """Names of folders of images in data sets whose labels are elsewhere."""
 
@@ -91,10 +91,11 @@ def discover(settings: DataSettings) -> Source:
         raise other_forms.of_file(base)
     try:
         root = layouts.tree(base)
-        layout = layouts.find(root)
     except OSError as error:
         cause = f"{error.filename or base} cannot be read: {error.strerror}"
         raise DataError(cause, "check the folder and its permissions") from error
+    try:
+        layout = layouts.find(root)
     except DataError as error:
         raise other_forms.of_annotations(root) or error from None
     if layout is None:
@@ -102,13 +103,15 @@ def discover(settings: DataSettings) -> Source:
     named = set(layout.counts.get(ALL, ())) if len(layout.counts) == 1 else set()
     if any(name.lower() in _OF_IMAGES for name in named) and (annotated := other_forms.of_annotations(root)):
         raise annotated
+    if two_levels.ALLOWED not in settings.allow:
+        two_levels.check(base, layout.parents)
     try:
         _check_layout(layout, base, settings)
     except DataError as error:
         raise other_forms.of_annotations(root) or error from None
     check_kind(settings.group, "images")
     images = sum(counts.total() for counts in layout.counts.values())
-    return Source("images", base, layout.patterns, images, layout.notes)
+    return Source("images", base, layout.patterns, images, (*layout.notes, *other_forms.archives(root)))
 
 
 def _check_exists(base: str) -> None:
@@ -154,9 +157,10 @@ def _with_missing_splits(patterns: Mapping[str, str]) -> tuple[dict[str, str], t
 
 
 def _listed(path: str, settings: DataSettings) -> Source:
-    entries = read_manifest(path, SPLIT_OF, settings.max_list_bytes, settings.max_records, list_columns(settings))
+    listed = read_list(path, SPLIT_OF, settings.max_list_bytes, settings.max_records, list_columns(settings))
+    entries = listed.entries
     base, _, name = path.rpartition("/")
-    _check_places([entry.path for entry in entries[:_TRIED]], path)
+    _check_places([entry.path for entry in entries], path)
     counts: dict[str, Counter[str]] = {}
     for entry in entries:
         counts.setdefault(entry.split or ALL, Counter())[entry.label] += 1
@@ -172,34 +176,73 @@ def _listed(path: str, settings: DataSettings) -> Source:
     elif "train" not in counts:
         raise DataError(
             f"{path} has no line with the split train",
-            "add lines for train, or remove the column of splits to let edgetune split the images",
+            "add lines for train, or let edgetune split the images with --set data.columns.split=",
         )
     else:
         _check_splits(counts, path, {split: f"the split {split} of {path}" for split in counts}, settings)
         patterns, notes = _with_missing_splits(patterns)
-    return Source("manifest", base or ".", patterns, len(entries), notes)
+    return Source("manifest", base or ".", patterns, len(entries), (*listed.notes, *notes))
 
 
 def _check_places(paths: Sequence[str], path: str) -> None:
     """Reject a list whose first images are all missing and are in a folder beside it, or have an ending more."""
     base = path.rpartition("/")[0] or "."
-    if fs.is_remote(path) or not paths or any(os.path.lexists(f"{base}/{image}") for image in paths):
+    if fs.is_remote(path) or not paths or any(os.path.lexists(f"{base}/{image}") for image in paths[:_TRIED]):
         return
     for kind in (".jpg", ".jpeg", ".png"):
-        if all(os.path.isfile(f"{base}/{image}{kind}") for image in paths):  # noqa: PTH113
+        if all(os.path.isfile(f"{base}/{image}{kind}") for image in paths[:_TRIED]):  # noqa: PTH113
             raise DataError(
                 f"{path}: the file {paths[0]} does not exist, and {paths[0]}{kind} does", f"add {kind} to the paths"
             )
-    for folder, is_folder in fs.entries(base):
-        inside = f"{base}/{folder}"
-        for kind in ("", ".jpg", ".jpeg", ".png") if is_folder else ():
-            if all(os.path.isfile(f"{inside}/{image}{kind}") for image in paths):  # noqa: PTH113
-                copy = f"cp {shlex.quote(path)} {shlex.quote(inside)}/"
-                new = shlex.quote(f"{inside}/{path.rpartition('/')[2]}")
-                raise DataError(
-                    f"{path}: the file {paths[0]} does not exist, and {folder}/{paths[0]}{kind} does",
-                    f"{copy} && edgetune run --data {new}" + (f", with {kind} added to the paths" if kind else ""),
-                )
+    found = [
+        (folder, kind)
+        for folder, is_folder in fs.entries(base)
+        for kind in (("", ".jpg", ".jpeg", ".png") if is_folder else ())
+        if all(os.path.isfile(f"{base}/{folder}/{image}{kind}") for image in paths[:_TRIED])  # noqa: PTH113
+    ]
+    if len(found) > 1:  # of a folder that has only the first names, too
+        found = [
+            (folder, kind)
+            for folder, kind in found
+            if all(os.path.isfile(f"{base}/{folder}/{image}{kind}") for image in paths)  # noqa: PTH113
+        ] or found
+    if found:
+        raise _elsewhere(path, paths[0], found)
+
+
+def _elsewhere(path: str, image: str, found: Sequence[tuple[str, str]]) -> DataError:
+    """Return the error for a list whose images are in a folder beside it, with the command if it is certain.
+
+    It is certain if the folder is the only one, or the only one that is named as the list, and not as another split.
+
+    Args:
+        path: The list.
+        image: A path in it.
+        found: Each folder that has all the images, and the ending that the paths in the list lack.
+    """
+    base, _, name = path.rpartition("/")
+    stem = name.rpartition(".")[0].lower()
+    split = layouts.split_of_words(stem)
+    own = [(folder, kind) for folder, kind in found if folder.lower() == stem] or [
+        (folder, kind) for folder, kind in found if split and layouts.split_of_words(folder) == split
+    ]
+    others = {layouts.split_of_words(folder) for folder, _ in found} - {split, None}
+    certain = own if len(own) == 1 else found if len(found) == 1 and not (split and others) else []
+    if not certain:
+        named = " and ".join(f"{folder}/{image}{kind}" for folder, kind in found)
+        return DataError(
+            f"{path}: the file {image} does not exist, and {named} "
+            + ("does, in a folder that is named as another split" if len(found) == 1 else "do"),
+            f"put the list into the folder of its images yourself: only you know whether {name} has the classes of the "
+            f"images in {' or in '.join(folder for folder, _ in found)}; or write the folder before each path of it",
+        )
+    [(folder, kind)] = certain
+    inside = f"{base or '.'}/{folder}"
+    return DataError(
+        f"{path}: the file {image} does not exist, and {folder}/{image}{kind} does",
+        f"cp {shlex.quote(path)} {shlex.quote(inside)}/ && edgetune run --data {shlex.quote(f'{inside}/{name}')}"
+        + (f", with {kind} added to the paths" if kind else ""),
+    )
 
 
 def _check_splits(

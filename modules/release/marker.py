@@ -78,6 +78,8 @@ class Release(_Strict):
     """Folder or URL of the evaluation by which the Evaluator blessed the model; empty if it is not known."""
     weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     """Digest of the SavedModel's weights and class names; empty if it is not known."""
+    recipe_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    """Digest of settings, code and libraries by which both models were made; empty if it is not known."""
     edge: Delivered
     saved_model: Delivered
 

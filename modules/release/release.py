@@ -54,13 +54,14 @@ def release(
     rollback_to: int | None = None,
     expected: Mapping[str, Mapping[str, str]] | None = None,
     weights_sha256: str = "",
+    recipe_sha256: str = "",
 ) -> Release:
     """Release two folders as the next version of both models.
 
     If the newest release has exactly these files, it is this release, and nothing is written: an interrupted run that
     is repeated does not release its models twice. Nothing is written either if a rollback is the newest release and
-    replaced this SavedModel, or one with these weights: a rollback lasts until there is another model. The release that
-    it replaced is returned.
+    replaced this SavedModel, or one with these weights, that was made by the same recipe: a rollback lasts until there
+    is another model. The release that it replaced is returned.
 
     Args:
         sources: The folder of each model, local or a URL, by the names `EDGE` and `SAVED_MODEL`.
@@ -72,6 +73,9 @@ def release(
         expected: SHA-256 of all files by relative path by model, if it is known.
         weights_sha256: `modules.serving.saved_model.weights_sha256` of the SavedModel, empty if it is not known. Files
             of equal models differ if each was exported by a process of its own.
+        recipe_sha256: Digest of settings, code and libraries by which both models were made, empty if it is not known.
+            With another one, equal weights are not the same model: the graph reads images otherwise, or the edge models
+            are others.
 
     Raises:
         PushError: A destination cannot be written, or files are not those that are expected; what was written is
@@ -94,8 +98,8 @@ def release(
     try:
         _sweep(folders)
         if rollback_to is None:
-            earlier = _same_as_newest(folders, files) or _rolled_back(folders, files[SAVED_MODEL], weights_sha256)
-            if earlier:
+            same = _same_as_newest(folders, files)
+            if earlier := same or _rolled_back(folders, files[SAVED_MODEL], weights_sha256, recipe_sha256):
                 return earlier
         above = max([*marker.released(bundles), *marker.released(bundles, intent=True)], default=0)
         copies = claim([(folders[name], files[name], LAST[name]) for name in folders], above)
@@ -112,6 +116,7 @@ def release(
         inputs=dict(inputs or {}),
         evaluation=evaluation,
         weights_sha256=weights_sha256,
+        recipe_sha256=recipe_sha256,
         edge=delivered[EDGE],
         saved_model=delivered[SAVED_MODEL],
     )
@@ -237,19 +242,19 @@ def replaced(places: Places, version: int) -> str | None:
     return f"version {last.version}, a rollback to {last.rollback_to}, replaced version {version}, which has this model"
 
 
-def _rolled_back(folders: Mapping[str, str], files: Mapping[str, str], weights: str) -> Release | None:
-    """Return the release of this SavedModel that was replaced by a rollback, if that is what is served."""
+def _rolled_back(folders: Mapping[str, str], files: Mapping[str, str], weights: str, recipe: str) -> Release | None:
+    """Return the release of this model that was replaced by a rollback, if that is what is served."""
     bundles = folders[EDGE]
     last = _newest_marker(bundles)
     if last is None or last.rollback_to is None or not _is_newest(folders, last.version):
         return None
-    if _has_model(last, files, weights):
+    if _has_model(folders[SAVED_MODEL], last, files, weights, recipe):
         return None
     for version in reversed(marker.released(bundles)):
         if last.rollback_to < version < last.version:
             with contextlib.suppress(PushError):
                 found = marker.read(bundles, version)
-                if _has_model(found, files, weights):
+                if _has_model(folders[SAVED_MODEL], found, files, weights, recipe):
                     return found
     return None
 
@@ -266,10 +271,30 @@ def _is_newest(folders: Mapping[str, str], version: int) -> bool:
     return all(filesystem.versions(folder)[-1:] == [version] for folder in folders.values())
 
 
-def _has_model(made: Release, files: Mapping[str, str], weights: str) -> bool:
-    """Return whether a release is of this SavedModel: the same files, signatures aside, or the same weights."""
-    same_weights = bool(weights) and made.weights_sha256 == weights
-    return same_weights or _unsigned(made.saved_model.files) == _unsigned(files)
+def _has_model(folder: str, made: Release, files: Mapping[str, str], weights: str, recipe: str) -> bool:
+    """Return whether a release is of this model: the same files, signatures aside, or weights, by the same recipe.
+
+    Of a release before recipes were recorded, files or weights alone tell; of one before weights were, those of the
+    version in its folder of versions.
+    """
+    if made.recipe_sha256 and recipe and made.recipe_sha256 != recipe:
+        return False
+    if _unsigned(made.saved_model.files) == _unsigned(files):
+        return True
+    return bool(weights) and (made.weights_sha256 or _weights_of(f"{folder}/{made.version}")) == weights
+
+
+def _weights_of(saved_model: str) -> str:
+    """Return the digest of a version's weights; empty if they are not there any more, so that nobody can go back."""
+    import tensorflow as tf
+
+    from edgetune.modules.serving.saved_model import weights_sha256
+
+    try:
+        return weights_sha256(saved_model)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        logging.warning("%s: its weights cannot be compared: %s", saved_model, error)
+        return ""
 
 
 def _unsigned(files: Mapping[str, str]) -> dict[str, str]:

@@ -12,10 +12,10 @@ from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Se
 
 FINDINGS = (
     "anomaly", "blank", "blurred", "bright", "cut_off", "dark", "distorted", "drift", "duplicates", "enlarged",
-    "imbalance", "label_errors", "leakage", "outliers", "similar_classes", "small_class", "small_images", "two_labels",
-    "uniform",
+    "imbalance", "label_errors", "leakage", "nested_classes", "outliers", "similar_classes", "small_class",
+    "small_images", "two_labels", "uniform",
 )  # fmt: skip
-"""All kinds of findings that DatasetGate and LabelReviewer report."""
+"""All kinds of findings that DatasetGate and LabelReviewer report; `nested_classes` is of the layout of folders."""
 Level = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -64,8 +64,9 @@ class DataSettings(Settings):
     """Feature with the label, as bytes or as an integer, in each tf.Example of a TFRecord."""
     group: Annotated[str, Field(min_length=1)] | None = None
     """What says which images no split may separate, such as those of one patient, site or video: a column of the list,
-    a feature of the records, or, if it has parentheses, a regular expression that is searched for in each path below
-    `data.path`, of which the one group is taken: `patient([0-9]+)_`. Near-duplicates stay together in any case."""
+    a feature of the records, or, if it has parentheses and none has this name, a regular expression that is searched
+    for in each path below `data.path`, of which the one group is taken: `patient([0-9]+)_`. Near-duplicates stay
+    together in any case."""
     max_rejected: Fraction = 0.05
     """Maximum fraction of unreadable files among those that are images by name or content; with more, the run stops."""
     max_pixels: Positive = bounds.MAX_PIXELS

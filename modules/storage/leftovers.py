@@ -23,10 +23,13 @@ from pathlib import Path
 from edgetune.modules.core.errors import MachineError
 
 QUIET_SECONDS = 3600
+FOREIGN_QUIET_SECONDS = 24 * 3600
+"""The same for temporary folders of other machines, or of this one under another name, as a container's each night."""
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 # With the machine: on NFS without locks between machines, those of others would look dead. Its name may be long, and
 # the path of a socket in the folder has at most 107 bytes (unix(7)).
-_RUN = f"edgetune-run-{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]}-"
+_ANY_RUN = "edgetune-run-"
+_RUN = f"{_ANY_RUN}{hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]}-"
 _PART = re.compile(r"\.(\d+)\.part")
 _FILE = re.compile(r"\.\d+\.[0-9a-f]{32}\.part")
 
@@ -57,14 +60,15 @@ def _check_locks(folder: Path) -> None:
 def temporary_folder() -> Iterator[Path]:
     """Make a folder for all temporary files of this process, mark it, and remove it with all that is in it at the end.
 
-    Those of dead processes of this user on this machine, beside it, are removed first.
+    Those of dead processes of this user on this machine, beside it, are removed first; of other names of machines,
+    those that nobody has marked and that have not changed for `FOREIGN_QUIET_SECONDS`.
 
     Raises:
         MachineError: The file system of temporary files has no locks.
         OSError: No folder for temporary files can be written.
     """
-    for folder in sorted(Path(tempfile.gettempdir()).glob(f"{_RUN}*")):
-        _is_dead(folder, 0, remove=True)
+    for folder in sorted(Path(tempfile.gettempdir()).glob(f"{_ANY_RUN}*")):
+        _is_dead(folder, 0 if folder.name.startswith(_RUN) else FOREIGN_QUIET_SECONDS, remove=True)
     while True:
         made = Path(tempfile.mkdtemp(prefix=_RUN))
         lock = mark(made)

@@ -27,7 +27,10 @@ from edgetune.modules.core.errors import TrainingError
 
 _MANIFEST = "manifest.json"
 _KEYS_KEPT = 2
-"""Keys that stay in the folder, the current one included: switching between two settings rebuilds nothing."""
+"""Keys that stay in the folder, the current one included, if each of two settings has one: switching between them
+rebuilds nothing."""
+_REMEDY = "free some space, lower training.activation_cache.views, or set training.activation_cache.enabled to false"
+"""For the trainer's cache."""
 _CHUNK_BYTES = 1 << 24
 
 Arrays = dict[str, np.ndarray]
@@ -62,7 +65,15 @@ class Writer:
         return self._facts
 
 
-def open_or_build(folder: Path, key: str, part: str, build: Callable[[Writer], None]) -> Arrays:
+def open_or_build(
+    folder: Path,
+    key: str,
+    part: str,
+    build: Callable[[Writer], None],
+    *,
+    keys: int = _KEYS_KEPT,
+    remedy: str = _REMEDY,
+) -> Arrays:
     """Return the arrays of a part, memory-mapped and read-only; build them if the cache has no intact copy.
 
     Args:
@@ -70,6 +81,8 @@ def open_or_build(folder: Path, key: str, part: str, build: Callable[[Writer], N
         key: Hexadecimal digest of everything that the arrays depend on.
         part: Name of the part.
         build: Writes the part's arrays.
+        keys: Number of keys that stay in the folder, the current one included.
+        remedy: What to do if the disk is full.
 
     Raises:
         TrainingError: The disk is full or cannot be written.
@@ -78,16 +91,16 @@ def open_or_build(folder: Path, key: str, part: str, build: Callable[[Writer], N
     manifest = {"key": key, "part": part}
     arrays = _open(part_folder, manifest)
     if arrays is None:
-        _build(part_folder, manifest, build)
+        _build(part_folder, manifest, build, remedy)
         arrays = _open(part_folder, manifest)
         if arrays is None:
             raise TrainingError(f"{part_folder}: cannot read back what was just written", "check the disk")
     os.utime(part_folder.parent)
-    _remove_old(folder)
+    _remove_old(folder, keys)
     return arrays
 
 
-def _build(part_folder: Path, manifest: dict[str, str], build: Callable[[Writer], None]) -> None:
+def _build(part_folder: Path, manifest: dict[str, str], build: Callable[[Writer], None], remedy: str) -> None:
     unfinished: Path | None = None
     try:
         part_folder.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +121,7 @@ def _build(part_folder: Path, manifest: dict[str, str], build: Callable[[Writer]
         reason = "the disk is full" if full else f"cannot be written: {error.strerror or error}"
         raise TrainingError(
             f"{part_folder.parent.parent}: {reason} (the cache for activations of the frozen part of the network)",
-            "free some space, lower training.activation_cache.views, or set training.activation_cache.enabled to false",
+            remedy,
         ) from error
     finally:
         if unfinished is not None:
@@ -145,8 +158,8 @@ def _map(path: Path, facts: dict[str, Any]) -> np.ndarray:
     return np.memmap(path, dtype=facts["dtype"], mode="r", shape=tuple(facts["shape"]))
 
 
-def _remove_old(folder: Path) -> None:
-    keys = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    for key in sorted(keys, key=lambda path: path.stat().st_mtime, reverse=True)[_KEYS_KEPT:]:
+def _remove_old(folder: Path, keys: int) -> None:
+    found = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    for key in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[keys:]:
         with contextlib.suppress(OSError):  # another process may be removing it too
             shutil.rmtree(key)

@@ -2,7 +2,8 @@
 
 TwoPhaseTrainer caches those of transformed examples (`modules.training.cached_features`). A cross-validation and the
 review of labels need to know which image, and which group of near-duplicates, a row is of, and transformed examples do
-not say it. Both use the same features of the images as the model sees them; they are computed by whichever runs first.
+not say it. Both use the same features of the images as the model sees them; they are computed by whichever runs first,
+if the artifacts are on a local disk.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ from edgetune.modules.training.cached_features import BATCH, MAX_VIEWS, POOLED, 
 _HEXADECIMAL = 64
 """Length of an image's id and of its group's."""
 _REPORT_EVERY = 500
+_KEYS = 4
+"""Keys that stay in the cache: of two settings, one without augmentation and one of views each."""
+REVIEW_REMEDY = "free some space, or set data.review_labels to false"
+FOLDS_REMEDY = "free some space, lower training.activation_cache.head_views, or set evaluation.folds to 0"
+"""What to do if the disk is full, by what computes the features: each obeys other settings."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,13 @@ class RawFeatures:
 
 
 def clean_features(
-    folder: Path, examples_uri: str, labels: Sequence[str], model: ModelSettings, seed: int, reading: Reading
+    folder: Path,
+    examples_uri: str,
+    labels: Sequence[str],
+    model: ModelSettings,
+    seed: int,
+    reading: Reading,
+    remedy: str = REVIEW_REMEDY,
 ) -> RawFeatures:
     """Return the features of all raw examples without augmentation; they are computed if the cache does not have them.
 
@@ -71,6 +83,7 @@ def clean_features(
         model: The backbone, its weights and the image size.
         seed: Of the weights `none`.
         reading: The options of reading that Transform has.
+        remedy: What to do if the disk is full.
 
     Raises:
         DataError: An image has no group, or a class that is not in `labels`.
@@ -79,7 +92,7 @@ def clean_features(
     """
     key = _key(examples_uri, labels, model, seed, reading)
     build = functools.partial(_extract, examples_uri, labels, model, seed, reading)
-    arrays = open_or_build(folder, _digest(key), "clean", build)
+    arrays = open_or_build(folder, _digest(key), "clean", build, keys=_KEYS, remedy=remedy)
     pooled = arrays[POOLED]
     return RawFeatures(pooled, (pooled,), arrays[LABEL], _texts(arrays[IMAGE_ID]), _texts(arrays[SPLIT_GROUP]))
 
@@ -107,7 +120,7 @@ def raw_features(
         WeightsError: As of `clean_features`.
         TrainingError: The disk is full.
     """
-    clean = clean_features(folder, examples_uri, labels, model, settings.seed, reading)
+    clean = clean_features(folder, examples_uri, labels, model, settings.seed, reading, FOLDS_REMEDY)
     cache = settings.activation_cache
     views = min(cache.views, cache.head_views) if changes(settings.augmentation) else 0
     if not views:
@@ -119,7 +132,7 @@ def raw_features(
         "views": views,
     }
     build = functools.partial(_extract_views, examples_uri, model, settings, views, reading)
-    arrays = open_or_build(folder, _digest(key), "views", build)
+    arrays = open_or_build(folder, _digest(key), "views", build, keys=_KEYS, remedy=FOLDS_REMEDY)
     return replace(clean, views=tuple(arrays[view(number)] for number in range(views)))
 
 

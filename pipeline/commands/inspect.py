@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 
 import click
@@ -37,7 +36,7 @@ def inspect(
 
     The files in DATA are not touched. Exit code 0, also with findings; 3 if no run could use the data.
     """
-    from edgetune.pipeline.inspect.fix import write_list
+    from edgetune.pipeline.inspect.fix import command, write_list
     from edgetune.pipeline.inspect.inspection import inspect as look_at
     from edgetune.pipeline.inspect.text import as_text
 
@@ -46,9 +45,11 @@ def inspect(
         from edgetune.pipeline.inspect import deep as deep_findings
 
         further.append(deep_findings.deep)
-    found = look_at(api.load_settings(config, data=data, overrides=overrides), further)
+    settings = api.load_settings(config, data=data, overrides=overrides)
+    found = look_at(settings, further)
     if fix is not None:
         write_list(found, fix)
     click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(as_text(found)))
     if fix is not None:
-        click.echo(f"wrote {fix}; edit it, then: edgetune run --data {shlex.quote(str(fix))}", err=as_json)
+        run = command(fix, config, overrides, settings.data.columns.given)
+        click.echo(f"wrote {fix}; edit it, then: {run}", err=as_json)

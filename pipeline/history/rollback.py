@@ -56,7 +56,15 @@ def rollback(settings: RunSettings, workdir: Path, version: int) -> Release:
             _check(sources[name], part, recorded.digests.get(name, ""))
         files = {name: part.files for name, part in old.parts().items()}
         made = release(
-            sources, pushed, settings.name, recorded.inputs, old.evaluation, version, files, old.weights_sha256
+            sources,
+            pushed,
+            settings.name,
+            recorded.inputs,
+            old.evaluation,
+            version,
+            files,
+            old.weights_sha256,
+            old.recipe_sha256,
         )
         record(config, settings.name, made, recorded.inputs, pushed, names.ROLLBACK)
     logging.info("rolled back to %d as version %d", version, made.version)

@@ -15,9 +15,10 @@ import numpy as np
 
 from edgetune.modules.core import bounds
 from edgetune.modules.data import label_errors, label_findings, picture_findings
+from edgetune.modules.data.columns import is_pattern
 from edgetune.modules.data.digits import EMBEDDED
 from edgetune.modules.data.findings import Copy, Finding, Picture, near_duplicates, same_images
-from edgetune.modules.data.groups import is_pattern, list_columns, matched
+from edgetune.modules.data.groups import list_columns, matched
 from edgetune.modules.data.manifests import read_manifest
 from edgetune.modules.data.near_duplicates import DisjointSets, alike
 from edgetune.modules.data.sources import ALL, SPLIT_OF, discover
@@ -130,11 +131,11 @@ def _with_names(read: _Read, groups: np.ndarray, settings: RunSettings) -> np.nd
     if not data.group:
         return groups
     names: dict[str, str | None] = {}
-    if is_pattern(data.group):
-        names = {image.source: matched(data.group, image.source) for image in read.images}
-    elif discover(data).kind == "manifest":
+    if discover(data).kind == "manifest":
         most = data.max_list_bytes, data.max_records
         names = {entry.path: entry.group for entry in read_manifest(data.path, SPLIT_OF, *most, list_columns(data))}
+    if is_pattern(data.group):
+        names = {image.source: names.get(image.source) or matched(data.group, image.source) for image in read.images}
     sets = DisjointSets()
     for image, group in zip(read.images, groups.tolist(), strict=True):
         if name := names.get(image.source):
@@ -158,7 +159,8 @@ def _labels(read: _Read, features: np.ndarray, groups: np.ndarray, max_share: fl
         Picture(read.images[one.row].source, given=read.images[one.row].label, score=one.score)
         for one in strange[:most]
     ]
-    judged = int((~np.isnan(probabilities).any(axis=1)).sum())
+    judged = int(label_errors.judged(probabilities).sum())
     agreed = label_errors.accuracy(probabilities, label)
-    of_labels = label_findings.label_errors(suspects, len(wrong), judged, agreed, max_share)
+    of = len(label), len(names)
+    of_labels = label_findings.label_errors(suspects, len(wrong), judged, agreed, max_share, of)
     return of_labels + label_findings.outliers(others, len(strange))

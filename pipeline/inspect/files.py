@@ -27,6 +27,8 @@ class File:
     """Of a record; None of a file."""
     reason: str = ""
     """Why a record has no image or no label."""
+    group: str = ""
+    """Value of the column that `data.group` names; empty if there is none."""
 
 
 def labelled(source: Source, settings: DataSettings) -> Iterator[File]:
@@ -42,15 +44,15 @@ def labelled(source: Source, settings: DataSettings) -> Iterator[File]:
             name, _, split = pattern.rpartition("#")
             for entry in read_manifest(f"{source.base}/{name}", SPLIT_OF, *most):
                 if (entry.split or ALL) == split:
-                    yield File(f"{source.base}/{entry.path}", entry.label, "" if key == ALL else key)
+                    yield File(f"{source.base}/{entry.path}", entry.label, "" if key == ALL else key, group=entry.group)
         return
     if source.kind == "tfrecords":
         yield from _records(source, settings)
         return
     for key, pattern in source.patterns.items():
-        for folder in class_folders.class_folders(f"{source.base}/{pattern}".removesuffix("/*/*")):
+        for folder in class_folders.class_folders(f"{source.base}/{pattern}".removesuffix("/*/*"), source.base):
             label = folder.rpartition("/")[2]
-            for path in class_folders.files(folder):
+            for path in class_folders.files(folder, source.base):
                 yield File(path, label, "" if key == ALL else key)
 
 

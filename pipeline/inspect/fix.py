@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgetune.modules.core.errors import ConfigError
+from edgetune.modules.core.untrusted_text import printable
 from edgetune.modules.data.sources import Source
 from edgetune.modules.storage import filesystem
-from edgetune.pipeline.inspect.inspection import Inspection
+from edgetune.pipeline.inspect.inspection import Image, Inspection
 
 
 def write_list(inspection: Inspection, path: Path) -> None:
@@ -23,7 +26,8 @@ def write_list(inspection: Inspection, path: Path) -> None:
         path: The new file, in the data's folder or in one above it, so that it can name them. It must not exist.
 
     Raises:
-        ConfigError: The file exists, cannot be written, or is elsewhere; or the data are records or behind a URL.
+        ConfigError: The file exists, cannot be written, or is elsewhere; the data are records or behind a URL; or a
+            class or file has a name that a list cannot hold: bytes that are not UTF-8, or blanks around a class.
     """
     source = inspection.source
     base = _check(source, path)
@@ -34,18 +38,55 @@ def write_list(inspection: Inspection, path: Path) -> None:
             f"write it to {source.base.rstrip('/')}/list.csv",
         )
     splits = set(source.patterns) != {"all"}
+    rows = []
+    for image in inspection.images:
+        relative = image.path.removeprefix(source.base).lstrip("/")
+        name = relative if inside == "." else f"{inside}/{relative}"
+        _check_names(path, name, image)
+        rows.append([name, image.label, *([image.split or "train"] if splits else [])])
+    # Python before 3.13 does not quote a carriage return by itself.
+    quoting = csv.QUOTE_ALL if any("\r" in name or "\r" in label for name, label, *_ in rows) else csv.QUOTE_MINIMAL
     try:
-        with path.open("x", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file, lineterminator="\n")
+        with path.open("x", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n", quoting=quoting)
             writer.writerow(["path", "label", *(["split"] if splits else [])])
-            for image in inspection.images:
-                relative = image.path.removeprefix(source.base).lstrip("/")
-                name = relative if inside == "." else f"{inside}/{relative}"
-                writer.writerow([name, image.label, *([image.split or "train"] if splits else [])])
+            writer.writerows(rows)
     except FileExistsError as error:
         raise ConfigError(f"--fix {path}: exists already", "name another file; nothing is overwritten") from error
     except OSError as error:
         raise ConfigError(f"--fix {path}: cannot be written: {error.strerror}", "name another file") from error
+
+
+def _check_names(path: Path, name: str, image: Image) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        raise ConfigError(
+            f"--fix {path}: {printable(image.source)} has a name that is not UTF-8, which a list cannot hold",
+            "rename the file or folder",
+        )
+    if image.label != image.label.strip():
+        raise ConfigError(
+            f"--fix {path}: the class {image.label!r} begins or ends with a blank, which lists do not keep, so that it "
+            "would be another class",
+            f"rename the folder of {printable(image.source)}",
+        )
+
+
+def command(path: Path, config: Path | None, overrides: Sequence[str], columns: Mapping[str, str]) -> str:
+    """Return the command that runs with a written list and what the inspection was told.
+
+    Args:
+        path: The list, whose columns have the usual names.
+        config: The configuration of the inspection.
+        overrides: Its options `--set`, `KEY=VALUE`.
+        columns: `data.columns`, of the list that was inspected.
+    """
+    told = [value for value in overrides if not value.startswith("data.columns")]
+    if config:  # which may name columns of the other list
+        told += [f"data.columns.{role}={role}" for role, name in columns.items() if name]
+    options = [option for value in told for option in ("--set", value)]
+    return shlex.join(
+        ["edgetune", "run", "--data", str(path), *(["--config", str(config)] if config else []), *options]
+    )
 
 
 def _check(source: Source, path: Path) -> str:

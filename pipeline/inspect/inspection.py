@@ -26,12 +26,14 @@ from edgetune.modules.data.findings import (
     small_classes,
     small_images,
 )
+from edgetune.modules.data.groups import UNMATCHED
 from edgetune.modules.data.not_images import not_image, with_hint
 from edgetune.modules.data.sources import ALL, Source, discover
 from edgetune.modules.images.pillow_read import Unusable
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import DataSettings, RunSettings
 from edgetune.modules.storage.safe_read import UnreadableFile, read_file
+from edgetune.pipeline.inspect import named_groups
 from edgetune.pipeline.inspect.estimate import Estimate, estimate
 from edgetune.pipeline.inspect.files import File, labelled, others
 from edgetune.pipeline.inspect.look import Look, look
@@ -52,6 +54,8 @@ class Image:
     bytes: int
     content_id: str
     """SHA-256 of the file, in hexadecimal."""
+    group: str = ""
+    """As `data.group` names it; empty if it is not set, or of records is a feature, which is not read here."""
 
 
 Further = Callable[[Sequence[Image], RunSettings], list[Finding]]
@@ -183,7 +187,12 @@ def _inspected(
         tuple(findings),
         data.allow,
         estimate(len(images), pixels, settings),
-        tuple(_problems(images, rejected, left_out, data)),
+        (
+            *named_groups.problems(
+                data.group, [(image.group, image.source) for image in images], rejected, bool(source.made_splits)
+            ),
+            *_problems(images, rejected, left_out, data),
+        ),
     )
 
 
@@ -201,8 +210,10 @@ def _looks(source: Source, data: DataSettings) -> Iterator[Image | dict[str, str
             found = look(content, reading)
         except (UnreadableFile, Unusable) as error:
             return {"path": relative, "reason": " ".join(str(error).split()), "label": label}
+        if (group := named_groups.group_of(data.group, file.group, relative)) is None:
+            return {"path": relative, "reason": f"{UNMATCHED}: {data.group}", "label": label}
         digest = hashlib.sha256(content).hexdigest()
-        return Image(file.path, relative, label, file.split, found, len(content), digest)
+        return Image(file.path, relative, label, file.split, found, len(content), digest, group)
 
     calls = InOrder(one)
     for file in labelled(source, data):
@@ -226,7 +237,8 @@ def _findings(images: Sequence[Image], data: DataSettings) -> list[Finding]:
     for copies in same.values():
         if len(copies) > 1:
             found += same_images(copies, data.on_duplicates == "fail")
-    return found
+    copies_of = ((i.group, Copy(i.split or ALL, i.label, i.source, i.content_id)) for i in images)
+    return found + named_groups.torn(copies_of)
 
 
 def _problems(

@@ -155,6 +155,7 @@ def main(fault: str, workdir: str, photos: str, *arguments: str) -> None:
             enable_cache=cache,
         )
 
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which `nohup make test` ignores, and a run under it does rightly
     tempfile.tempdir = None  # of the server that this is a fork of
     executor.Executor.Do = do
     edgetune.pipeline.pipeline.create_pipeline = create

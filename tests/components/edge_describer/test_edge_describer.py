@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +28,18 @@ def component(**settings) -> EdgeDescriber:
     return EdgeDescriber(types.Channel(type=ConvertedModel), EdgeSettings(**settings))
 
 
+def record_files(converted: ConvertedModel) -> None:
+    """Record the digests of the files, as EdgeExporter does."""
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path(converted.uri).iterdir()}
+    converted.set_string_custom_property("files_sha256", json.dumps(digests))
+
+
 def describe(folder: Path, *variants: str, **settings) -> EdgeModel:
     converted, made = ConvertedModel(), EdgeModel()
     contents = {variant: edge.converted()[variant] for variant in variants}
     converted.uri = edge.write_edge_model(folder / "converted", contents, inside=None)
     converted.set_string_custom_property("variants", ", ".join(variants))
+    record_files(converted)
     made.uri = str(folder / "made")
     Executor().Do({"converted_model": [converted]}, {"edge_model": [made]}, dict(component(**settings).exec_properties))
     return made
@@ -47,6 +57,7 @@ def test_each_file_has_the_texts_and_the_class_names_and_answers_as_before(tmp_p
     assert names == ["labels.txt", "model_float32.tflite", "model_int8.tflite"]
     assert Path(made.uri, "labels.txt").read_text().splitlines() == list(tiny_model.LABELS)
     assert made.get_string_custom_property("variants") == "float32, int8"
+    assert len(made.get_string_custom_property("recipe_sha256")) == 64
     pixels = np.stack([pixels for pixels, _ in tiny_model.examples(2)])
     for variant in ("float32", "int8"):
         content = Path(made.uri, f"model_{variant}.tflite").read_bytes()
@@ -68,6 +79,39 @@ def test_a_file_that_is_gone_is_an_error_that_names_it_and_leads_on(tmp_path, mo
     with pytest.raises(ExportError, match="converted/model_float32.tflite: ") as caught:
         describe(tmp_path, "float32")
     assert "--no-cache" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["model_float32.tflite", "labels.txt"])
+def test_a_file_that_the_exporter_did_not_write_is_neither_described_nor_measured(tmp_path, monkeypatch, name):
+    record = record_files
+
+    def flip_a_bit(converted: ConvertedModel) -> None:
+        record(converted)
+        path = Path(converted.uri, name)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+
+    monkeypatch.setattr(sys.modules[__name__], "record_files", flip_a_bit)
+    with pytest.raises(ExportError, match=f"converted/{name}: is not the file that EdgeExporter wrote") as caught:
+        describe(tmp_path, "float32")
+    assert "run EdgeExporter and all that follows again" in caught.value.remedy
+    assert not list(tmp_path.glob("made/*"))
+
+
+def test_files_without_a_record_of_what_was_written_are_not_described(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "record_files", lambda converted: None)
+    with pytest.raises(ExportError, match="is not the file that EdgeExporter wrote"):
+        describe(tmp_path, "float32")
+
+
+def test_the_key_has_the_libraries_that_write_the_bytes():
+    """With another version of any of them, the files are others."""
+    assert set(json.loads(component().exec_properties["library_versions"])) == {
+        "ai-edge-litert",
+        "flatbuffers",
+        "numpy",
+    }
 
 
 def test_the_code_digest_leaves_out_the_converter():

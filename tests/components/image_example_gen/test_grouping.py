@@ -21,6 +21,7 @@ from edgetune.components.image_example_gen.grouping import (
 )
 from edgetune.components.image_example_gen.near_duplicates import File, Item
 from edgetune.modules.data import splits
+from edgetune.modules.data.together import name_id
 from edgetune.modules.images.perceptual_hash import BITS, SIGNATURE
 
 SHARES = {"train": 8, "eval": 1, "test": 1}
@@ -40,7 +41,7 @@ def fact(name: str, label: str, looks: bytes = b"", split: str = "", pixels: str
 
 def run(
     facts: list[Fact],
-    memory: dict[str, str] | None = None,
+    memory: dict[str | bytes, str] | None = None,
     distance: int = 12,
     shares: dict[str, int] | None = SHARES,
     drop: bool = False,
@@ -49,7 +50,9 @@ def run(
     """Return the assigned images by name, and the reason for each path that was left out."""
     with tempfile.TemporaryDirectory() as folder:
         with beam.Pipeline("FnApiRunner") as pipeline:
-            remembered = [(name.encode(), split) for name, split in (memory or {}).items()]
+            remembered = [
+                (name.encode() if isinstance(name, str) else name, split) for name, split in (memory or {}).items()
+            ]
             inputs = {
                 "facts": pipeline | "Facts" >> beam.Create(facts),
                 "memory": pipeline | "Memory" >> beam.Create(remembered),
@@ -161,15 +164,20 @@ def test_user_defined_splits_are_kept_and_drop_keeps_the_test_copy():
     assert set(left_out) == {"train/1", "train/copy of 2"} or set(left_out) == {"train/1", "train/2"}
 
 
-def test_a_group_belongs_to_its_commonest_class_and_its_size_is_the_number_of_files_that_stay():
+def test_a_group_belongs_to_its_rarest_class_and_its_size_is_the_number_of_files_that_stay():
     def item(name: str, *labels: str, split: str = "") -> Item:
         files = tuple(File(f"{name}/{number}", label, "") for number, label in enumerate(labels))
         return Item(name.encode(), files, b"", split)
 
+    def summary(items: list[Item], drop: bool, **images: int) -> list[tuple[str, splits.SplitGroup]]:
+        return list(_summary((b"1", items), drop, images))
+
     items = [item("1", "b", "a"), item("2", "b", split="test")]
-    assert list(_summary(b"1", items, False)) == [("b", splits.SplitGroup(b"1", 3, "test"))]
-    assert list(_summary(b"1", items, True)) == [("b", splits.SplitGroup(b"1", 2, "test"))]  # one of each label stays
-    assert list(_summary(b"1", [item("1", "b", "a")], False)) == [("a", splits.SplitGroup(b"1", 2))]
+    assert summary(items, False, a=9, b=5) == [("b", splits.SplitGroup(b"1", 3, "test"))]
+    assert summary(items, True, a=9, b=5) == [("b", splits.SplitGroup(b"1", 2, "test"))]  # one of each label stays
+    # The minority of the group, which is rarer in the data.
+    assert summary(items, False, a=2, b=5) == [("a", splits.SplitGroup(b"1", 3, "test"))]
+    assert summary([item("1", "b", "a")], False, a=5, b=5) == [("a", splits.SplitGroup(b"1", 2))]
 
 
 def test_only_files_without_a_split_are_divided_and_only_between_the_splits_that_are_made():
@@ -187,8 +195,8 @@ def test_only_files_without_a_split_are_divided_and_only_between_the_splits_that
 
 def test_the_size_of_a_group_with_drop_is_that_of_its_labels():
     items = [Item(name.encode(), (File(name, "a", ""),), b"", "") for name in "123"]
-    assert list(_summary(b"1", items, True)) == [("a", splits.SplitGroup(b"1", 1))]
-    assert list(_summary(b"1", items, False)) == [("a", splits.SplitGroup(b"1", 3))]
+    assert list(_summary((b"1", items), True, {"a": 3})) == [("a", splits.SplitGroup(b"1", 1))]
+    assert list(_summary((b"1", items), False, {"a": 3})) == [("a", splits.SplitGroup(b"1", 3))]
 
 
 def test_an_image_that_had_a_split_keeps_it():
@@ -267,8 +275,8 @@ def test_an_image_of_a_group_that_earlier_runs_tore_is_left_out_and_the_old_ones
     placed, left_out = run(facts, {"old1": "train", "old2": "test"}, distance=0, named=True)
     assert {name: image.split for name, image in placed.items()} == {"old1": "train", "old2": "test"}
     assert left_out == {
-        "new": "in a group of images that earlier runs put into different splits, so it would leak from one split to "
-        "the other (data.group)"
+        "new": "in a group, or with its near-duplicates in groups, that earlier runs put into different splits, so it "
+        "would leak from one split to the other (data.group)"
     }
 
 
@@ -280,3 +288,36 @@ def test_only_near_duplicates_in_a_named_group_are_dropped():
     ]
     _, left_out = run(facts, drop=True, named=True)
     assert left_out == {"2": "a near-duplicate of 1 (data.on_duplicates: drop)"}
+
+
+def test_a_picture_of_two_patients_is_left_out_alone_and_rotated_images_join_the_split_of_their_patient():
+    facts = [fact(f"p{patient}-new{n}", "a", group=f"p{patient}") for patient in (7, 11) for n in range(3)]
+    facts += [fact("in 7", "a", pixels="shared", group="p7"), fact("in 11", "a", pixels="shared", group="p11")]
+    # All images of p11's earlier runs are gone; p7 has one.
+    memory = {"p7-new0": "test", name_id("p7"): "test", name_id("p11"): "eval", name_id("gone"): "train"}
+    placed, left_out = run(facts, memory, distance=0, named=True)
+    assert {name: image.split for name, image in placed.items()} == {
+        f"p{patient}-new{n}": split for patient, split in ((7, "test"), (11, "eval")) for n in range(3)
+    }
+    assert set(left_out) == {"in 7", "in 11"} and all("(data.group)" in why for why in left_out.values())
+
+
+def test_a_class_that_is_a_minority_in_all_of_its_groups_is_in_every_split():
+    random = np.random.default_rng(1)
+    for _ in range(40):
+        sizes = random.integers(8, 13, 60)
+        with_one = set(random.choice(60, 15, replace=False).tolist())
+        items = {
+            bytes([patient]): [
+                Item(b"", (File("", "melanoma" if patient in with_one and not n else "mole", ""),), b"", "")
+                for n in range(size)
+            ]
+            for patient, size in enumerate(sizes)
+        }
+        images = Counter(label for group in items.items() for label in grouping._labels(group))
+        by_class: dict[str, list[splits.SplitGroup]] = {}
+        for group in items.items():
+            for label, one in _summary(group, False, images):
+                by_class.setdefault(label, []).append(one)
+        split_of = dict(pair for groups in by_class.values() for pair in splits.assign(groups, SHARES))
+        assert {split_of[bytes([patient])] for patient in with_one} == set(SHARES)

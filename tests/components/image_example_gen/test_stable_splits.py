@@ -21,8 +21,10 @@ from edgetune.components.common.artifacts import IngestReport
 from edgetune.components.image_example_gen import ImageExampleGen, split_memory
 from edgetune.components.image_example_gen.executor import Executor
 from edgetune.components.image_example_gen.grouping import AssignedImage
+from edgetune.components.image_example_gen.near_duplicates import File
 from edgetune.modules.contracts import example_features
 from edgetune.modules.data.sources import discover
+from edgetune.modules.data.together import name_id
 from edgetune.modules.examples import records
 from edgetune.modules.settings.run import DataSettings
 from tests.helpers import beam_context
@@ -179,12 +181,16 @@ def test_removed_images_are_remembered_and_a_changed_split_replaces_the_old_one(
     folder = str(tmp_path / "memory")
     for splits in ({1: "train", 2: "test"}, {2: "eval", 3: "test"}):
         with beam.Pipeline("FnApiRunner") as pipeline:
-            assigned = [AssignedImage(bytes([number]) * 32, b"group", split) for number, split in splits.items()]
+            assigned = [
+                AssignedImage(bytes([number]) * 32, b"group", split, (File("a", "a", "", group=f"p{number}"),))
+                for number, split in splits.items()
+            ]
             images = pipeline | "Assigned" >> beam.Create(assigned)
             version = split_memory.write(split_memory.read(pipeline, folder), images, folder)
         split_memory.commit(folder, version)
     lines = [line for path in (tmp_path / "memory" / version).iterdir() for line in path.read_text().splitlines()]
-    assert sorted(lines) == [f"{'01' * 32} train", f"{'02' * 32} eval", f"{'03' * 32} test"]
+    named = [f"{name_id(group).hex()} {split}" for group, split in (("p1", "train"), ("p2", "test"), ("p3", "test"))]
+    assert sorted(lines) == sorted([f"{'01' * 32} train", f"{'02' * 32} eval", f"{'03' * 32} test", *named])
 
 
 def test_images_of_a_named_group_are_in_one_split_over_nights(tmp_path):
@@ -209,3 +215,19 @@ def test_images_of_a_named_group_are_in_one_split_over_nights(tmp_path):
     assert all(len(found) == 1 for found in splits(second).values())
     assert splits(second)["3"] == splits(first)["3"]
     assert second.rejected == {"cat/nobody.png": r"data.group does not match its path: /p(\d+)_"}
+
+
+def test_a_group_may_have_most_images_of_ready_splits(tmp_path):
+    base = tmp_path / "photos"
+    for split, patient, images in (("train", 1, 6), ("eval", 2, 1), ("test", 3, 1)):
+        for label in ("cat", "dog"):
+            for number in range(images):
+                save(base / split, label, 10 * patient + number, f"p{patient}_{number}.png")
+    settings = DataSettings(path=str(base), min_examples_per_class=1, group=r"/p(\d+)_")
+    component = ImageExampleGen(discover(settings), settings)
+    examples, report = standard_artifacts.Examples(), IngestReport()
+    examples.uri, report.uri = str(tmp_path / "examples"), str(tmp_path / "report")
+    outputs = {"examples": [examples], "report": [report]}
+    Executor(beam_context.context(tmp_path)).Do({}, outputs, dict(component.exec_properties))
+    ingest = json.loads((tmp_path / "report" / "ingest.json").read_text())
+    assert ingest["accepted"] == 16 and ingest["largest_group"] is None

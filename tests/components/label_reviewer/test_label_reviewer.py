@@ -93,11 +93,15 @@ def test_wrong_labels_are_named_with_their_pictures_and_stop_a_run_only_beyond_t
         run(written, tmp_path, max_label_errors=0.01)
     [stopped] = caught.value.found
     assert stopped.pictures == errors.pictures and not stopped.informs
+    assert caught.value.remedy.endswith("with --allow label_errors beside all else that you allow")
     allowed, _ = run(written, tmp_path, max_label_errors=0.01, allow=("label_errors", "leakage"))
-    assert allowed.get_string_custom_property("allowed") == '["label_errors", "leakage"]'
+    assert allowed.get_string_custom_property("allowed") == '["label_errors"]'
     assert allowed.get_string_custom_property("allowed_by")
 
 
 def test_only_what_it_depends_on_is_in_its_key():
     assert component().exec_properties["max_side"] == 0 and component().exec_properties["training_seed"] == 2
     assert not [name for name in component().exec_properties if "head" in name]
+    assert component(allow=("small_class:owl",)).exec_properties == component().exec_properties
+    allowed = component(allow=("small_class:owl", "label_errors")).exec_properties
+    assert allowed["allow"] == '["label_errors"]' and allowed["allowed_by"]

@@ -153,6 +153,21 @@ def test_a_rollback_lasts_though_a_text_of_the_card_makes_another_bundle(inputs,
         assert now.get_string_custom_property("reason").startswith(f"version {back}, a rollback to 7, replaced")
 
 
+def test_a_rollback_does_not_keep_away_the_same_saved_model_with_edge_models_of_another_recipe(inputs, tmp_path):
+    places = Places(str(tmp_path / "pushed" / "edge"), str(tmp_path / "pushed" / "saved_model"))
+    inputs["edge_model"] = [edge_model := copy.deepcopy(inputs["edge_model"][0])]
+    write_release(places, 7)
+    edge_model.set_string_custom_property("recipe_sha256", "0" * 64)
+    first = int(push(inputs, tmp_path / "pushed")[0].get_string_custom_property("pushed_version"))
+    assert marker.read(places.edge, first).recipe_sha256 == "0" * 64
+    write_release(places, first + 1, rollback_to=7)
+    push(inputs, tmp_path / "pushed", description="another text")
+    assert newest(places) == (first + 1, first + 1)
+    edge_model.set_string_custom_property("recipe_sha256", "1" * 64)
+    push(inputs, tmp_path / "pushed")
+    assert newest(places)[0] > first + 1 and marker.read(places.edge, newest(places)[1]).recipe_sha256 == "1" * 64
+
+
 def test_an_interrupted_release_is_completed_also_if_the_next_model_is_refused(inputs, tmp_path):
     _, bundle = push(inputs, tmp_path / "pushed")
     edge, version = str(tmp_path / "pushed" / "edge"), int(bundle.get_string_custom_property("pushed_version"))

@@ -99,6 +99,7 @@ def test_the_graph_is_written_and_no_statistics_are(made):
     folder, outputs, _ = made
     assert (folder / "transform_graph" / "transform_fn" / "assets" / "labels.txt").read_text().split() == list(LABELS)
     assert set(outputs) == {"transform_graph", "transformed_examples", "updated_analyzer_cache"}
+    assert len(outputs["transform_graph"].get_string_custom_property("recipe_sha256")) == 64
 
 
 def test_few_images_are_in_memory_at_a_time(made):

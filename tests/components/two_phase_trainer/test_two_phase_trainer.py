@@ -286,6 +286,8 @@ def test_equal_trainings_have_one_digest_of_weights_though_their_files_differ(tm
     made = [train(tmp_path / name, **settings) for name in ("one", "two")]
     one, two = (each.model.get_string_custom_property("weights_sha256") for each in made)
     assert one == two and len(one) == 64
+    [recipe] = {each.model.get_string_custom_property("recipe_sha256") for each in made}
+    assert len(recipe) == 64
     files = [Path(each.model.uri, "Format-Serving", "saved_model.pb").read_bytes() for each in made]
     assert files[0] != files[1], "the digest of all files would do"
 

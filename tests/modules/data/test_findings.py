@@ -114,6 +114,16 @@ def test_a_finding_is_allowed_by_its_name_alone_or_with_its_subject():
         assert not is_allowed(of_files, allowed) and not is_allowed(of_class, allowed)
 
 
+def test_one_file_of_a_list_does_not_allow_it():
+    files = ("a.jpg", "b.jpg")
+    for name in ("label_errors", "small_images"):
+        listed = Finding(name, "c", "r", files)
+        assert not is_allowed(listed, [f"{name}:a.jpg"]) and is_allowed(listed, [name])
+        assert FindingsError([listed]).remedy.endswith(f"with --allow {name}")
+        one = Finding(name, "c", "r", files[:1])
+        assert is_allowed(one, [f"{name}:a.jpg"]) and FindingsError([one]).remedy.endswith(f"--allow {name}:a.jpg")
+
+
 def test_the_listed_names_are_those_of_all_findings():
     every = [
         *small_classes({"train": {"a": 1}}, 2),
@@ -124,7 +134,11 @@ def test_the_listed_names_are_those_of_all_findings():
     every += same_images([Copy("train", "a", "1"), Copy("train", "a", "2")], one_only=True)
     every += [*small_images(1, ["1"], 9), drift("label", "distance", 0.5, 0.3, "data.max_label_drift")]
     every += similar_classes(["cat", "Cat"])
-    every += [*label_errors([], 1, 9, 0.8, 1.0), *outliers([], 1), *all_pictures(dict.fromkeys(KINDS, (1, [])), 9)]
+    every += [
+        *label_errors([], 1, 9, 0.8, 1.0, (9, 2)),
+        *outliers([], 1),
+        *all_pictures(dict.fromkeys(KINDS, (1, [])), 9),
+    ]
     assert {finding.name for finding in every} == set(NAMES)
 
 
@@ -184,16 +198,23 @@ def test_a_finding_comes_back_from_json():
 
 def test_label_errors_inform_up_to_the_bound_and_say_how_the_number_was_found():
     pictures = [Picture("cat/1.jpg", given="cat", looks_like="dog", score=0.01)]
-    assert label_errors(pictures, 0, 50, 0.9, 0.0) == []
-    [informs] = label_errors(pictures, 2, 50, 0.9, 0.04)
+    assert label_errors(pictures, 0, 50, 0.9, 0.0, (50, 2)) == []
+    [informs] = label_errors(pictures, 2, 50, 0.9, 0.04, (50, 2))
     assert informs.informs and informs.files == ("cat/1.jpg",)
     assert informs.cause == (
         "2 labels of 50 (4.0%) are probably wrong, by a classifier that did not see the image and agrees with 90.0% of "
         "all labels"
     )
-    [stops] = label_errors(pictures, 2, 50, 0.9, 0.039)
+    [stops] = label_errors(pictures, 2, 50, 0.9, 0.039, (50, 2))
     assert not stops.informs and "(4.0%, more than data.max_label_errors 3.9%)" in stops.cause
     assert stops.remedy.endswith("or raise data.max_label_errors")
+
+
+def test_if_no_label_could_be_judged_a_bound_stops_the_run():
+    [informs] = label_errors([], 0, 0, float("nan"), 1.0, (40, 12))
+    assert informs.informs and informs.cause.startswith("0 of 40 labels could be judged: each class needs images in")
+    [stops] = label_errors([], 0, 0, float("nan"), 0.99, (1_300_000, 1000))
+    assert not stops.informs and "1,300,000 images times 1,000 classes are more than 20,000,000" in stops.cause
 
 
 def test_a_named_group_in_two_splits_is_leakage_whatever_its_classes():

@@ -43,6 +43,15 @@ def test_a_column_gives_each_line_its_group(tmp_path):
         read_manifest(str(path), SPLIT_OF, columns=list_columns(settings))
 
 
+def test_a_column_whose_name_looks_like_an_expression_comes_before_it(tmp_path):
+    path = tmp_path / "list.csv"
+    settings = DataSettings(path=str(path), group="patient (id)")
+    for column, groups in (("patient (id)", ["7", "8"]), ("patient", ["", ""])):
+        path.write_text(f"path,label,{column}\na.jpg,cat,7\nb.jpg,dog,8\n")
+        entries = read_manifest(str(path), SPLIT_OF, columns=list_columns(settings))
+        assert [entry.group for entry in entries] == groups
+
+
 def test_a_column_of_a_parquet_file(tmp_path):
     import pandas as pd
 

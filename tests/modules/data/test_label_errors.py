@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgetune.modules.data import label_errors
-from edgetune.modules.data.label_errors import accuracy, out_of_fold, outliers, suspects
+from edgetune.modules.data.label_errors import accuracy, judged, out_of_fold, outliers, suspects
 
 CLASSES, WIDTH, EACH = 3, 16, 40
 
@@ -27,7 +27,8 @@ def test_flipped_labels_are_listed_first_with_the_class_that_they_look_like(phot
     for row, other in flipped.items():
         given[row] = other
     probabilities = out_of_fold(features, given, group, CLASSES)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert probabilities.dtype == np.float32
     found = suspects(probabilities, given)
     assert {(one.row, one.given, one.looks_like) for one in found} == {
         (row, other, label[row]) for row, other in flipped.items()
@@ -86,3 +87,20 @@ def test_of_many_images_a_part_is_learned_from_and_searched_among(photographs, m
     strange = np.zeros((1, WIDTH), np.float32)
     strange[0, -1] = 50
     assert outliers(np.concatenate([features, strange]))[0].row == len(features)
+
+
+def test_small_classes_are_judged_in_as_many_folds_as_the_largest_has_images(photographs):
+    features, label, group = photographs
+    small = np.concatenate([np.flatnonzero(label == number)[: number + 2] for number in range(CLASSES)])  # 2, 3 and 4
+    assert judged(out_of_fold(features[small], label[small], group[small], CLASSES)).all()
+
+
+def test_too_many_probabilities_are_not_made(photographs, monkeypatch):
+    features, label, group = photographs
+    monkeypatch.setattr(label_errors, "MOST_PROBABILITIES", len(label) * CLASSES - 1)
+    probabilities = out_of_fold(features, label, group, CLASSES)
+    assert probabilities.shape == (len(label), CLASSES) and probabilities.strides == (0, 0)
+    assert not judged(probabilities).any() and suspects(probabilities, label) == []
+    assert np.isnan(accuracy(probabilities, label))
+    monkeypatch.setattr(label_errors, "MOST_PROBABILITIES", len(label) * CLASSES)
+    assert judged(out_of_fold(features, label, group, CLASSES)).all()

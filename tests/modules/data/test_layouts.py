@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +31,19 @@ def put(base: Path, *folders: str, count: int = 3, kind: str = ".jpg") -> None:
 
 def found(base: Path) -> Source:
     return discover(DataSettings(path=str(base), min_examples_per_class=2))
+
+
+def allowed(base: Path) -> Source:
+    return discover(DataSettings(path=str(base), min_examples_per_class=2, allow=("nested_classes",)))
+
+
+def joined(error: DataError) -> Path:
+    """Run the command that joins two levels of folders, and return the new folder."""
+    command, _, run = error.remedy.rpartition("read together, ")[2].rpartition(" && edgetune run --data ")
+    subprocess.run(["sh", "-c", command], check=True)
+    new, *options = shlex.split(run)
+    assert options == ["--allow", "nested_classes"]
+    return Path(new)
 
 
 def refused(base: Path) -> DataError:
@@ -114,15 +129,21 @@ def test_a_layout_is_read_and_what_was_assumed_is_said(tmp_path, make):
     assert any(said.startswith(note) for said in source.notes) if note else not source.notes
 
 
+def every_file(base: Path) -> tuple[list[str], list[str]]:
+    """Return the paths of the files of classes, and of the others."""
+    patterns = found(base).patterns.values()
+    paths: list[str] = []
+    for pattern in patterns:
+        for folder in class_folders.class_folders(f"{base}/{pattern}".removesuffix("/*/*"), str(base)):
+            paths += class_folders.files(folder, str(base))
+    return paths, [other.path for other in class_folders.others(str(base), patterns)]
+
+
 @pytest.mark.parametrize("make", LAYOUTS)
 def test_every_file_under_the_folder_is_in_exactly_one_class_folder_or_one_of_the_others(tmp_path, make):
     make(tmp_path)
-    patterns = found(tmp_path).patterns.values()
-    paths = [other.path for other in class_folders.others(str(tmp_path), patterns)]
-    for pattern in patterns:
-        for folder in class_folders.class_folders(f"{tmp_path}/{pattern}".removesuffix("/*/*")):
-            paths += class_folders.files(folder)
-    assert sorted(paths) == sorted(f"{at}/{name}" for at, _, names in os.walk(tmp_path) for name in names)
+    of_classes, others = every_file(tmp_path)
+    assert sorted(of_classes + others) == sorted(f"{at}/{name}" for at, _, names in os.walk(tmp_path) for name in names)
 
 
 def test_what_is_beside_the_splits_is_left_out_and_an_image_without_a_class_is_rejected(tmp_path):
@@ -149,18 +170,86 @@ def test_a_missing_split_needs_every_class_in_the_others(tmp_path):
     assert "the classes 'C' and 'c' have names that differ only by capitals" in refused(tmp_path).cause
 
 
-def test_links_to_folders_inside_a_class_folder_are_files_that_cannot_be_read(tmp_path):
+def test_folders_without_images_are_no_classes_whatever_their_names_unless_another_split_has_them(tmp_path):
+    flat, split = tmp_path / "flat", tmp_path / "split"
+    for base in (flat, split / "train", split / "test"):
+        put(base, "a", "b")
+        put(base, "output", kind=".tflite")
+        put(base, "notes", count=1, kind=".txt")
+        (base / "unlabelled").mkdir()
+    for base in (flat, split):
+        source = found(base)
+        assert "left out, without images: notes, output, unlabelled" in source.notes
+        assert source.images == (6 if base == flat else 12)
+        of_classes, others = every_file(base)
+        assert len(of_classes + others) == sum(len(names) for _, _, names in os.walk(base))
+    put(split, "train/unlabelled")
+    assert refused(split).cause.endswith("/test lacks the classes unlabelled, which other splits have")
+
+
+def test_archives_that_may_have_images_are_said(tmp_path):
     put(tmp_path, "a", "b")
-    (tmp_path / "a" / "round").symlink_to(tmp_path)
-    assert f"{tmp_path}/a/round" in set(class_folders.files(f"{tmp_path}/a"))
-    assert found(tmp_path).images == 6
+    (tmp_path / "a" / "more.zip").touch()
+    assert found(tmp_path).notes == ("images may be in a/more.zip, which are not read: unpack them",)
+    (tmp_path / "all.tar.gz").touch()
+    assert found(tmp_path).notes == (
+        "images may be in all.tar.gz and 1 other archive, which are not read: unpack them",
+    )
 
 
-def test_a_link_to_a_folder_beside_the_splits_is_one_thing_that_is_not_an_image(tmp_path):
-    capitals(tmp_path)
-    (tmp_path / "all").symlink_to(tmp_path)
-    others = list(class_folders.others(str(tmp_path), found(tmp_path).patterns.values()))
-    assert [(other.path, other.kind) for other in others] == [(f"{tmp_path}/all", "a link to a folder")]
+def linked(link: Path, to: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(to)
+
+
+def test_links_to_folders_are_followed_by_all_that_count_files_unless_they_lead_up_or_are_behind_a_link(tmp_path):
+    base, store = tmp_path / "data", tmp_path / "store"
+    put(base, "a", "b")
+    put(store, "more", "more/deep", "class")
+    linked(store / "more" / "behind", store / "class")
+    linked(base / "a" / "more", store / "more")
+    linked(base / "c", store / "class")
+    linked(base / "a" / "up", base)
+    linked(base / "a" / "self", base / "a")
+    linked(base / "b" / ".hidden" / "more", store / "more")
+    of_classes, others = every_file(base)
+    names = {path.removeprefix(f"{base}/") for path in of_classes}
+    folders = ("a", "b", "c", "a/more", "a/more/deep")
+    images = {f"{folder}/{number}.jpg" for folder in folders for number in range(3)}
+    assert names == images | {"a/more/behind", "a/up", "a/self"}
+    assert others == [f"{base}/b/.hidden/more"]
+    assert found(base).images == len(images)
+
+
+def test_behind_a_linked_split_no_link_is_a_class(tmp_path):
+    put(tmp_path, "v1/train/a", "v1/train/b", "extra/c")
+    linked(tmp_path / "v1" / "train" / "c", tmp_path / "extra" / "c")
+    put(tmp_path / "data", "test/a", "test/b")
+    linked(tmp_path / "data" / "train", tmp_path / "v1" / "train")
+    of_classes, others = every_file(tmp_path / "data")
+    assert found(tmp_path / "data").images == len(of_classes) == 12
+    assert others == [f"{tmp_path}/data/train/c"]
+
+
+def test_folders_deeper_than_the_bound_are_refused_by_name_and_none_is_left_out(tmp_path):
+    put(tmp_path, "b", "a/" + "/".join("d" * 40))
+    assert found(tmp_path).images == len(every_file(tmp_path)[0]) == 6
+    put(tmp_path, "a/" + "/".join("d" * class_folders.MAX_DEPTH), count=1)
+    error = refused(tmp_path)
+    assert error.cause == f"{tmp_path}/a/{'/'.join('d' * class_folders.MAX_DEPTH)} is more than 64 folders deep"
+
+
+def test_links_beside_the_splits_are_followed_by_the_same_rule(tmp_path):
+    capitals(tmp_path / "data")
+    put(tmp_path / "store", ".", count=2)
+    linked(tmp_path / "data" / "all", tmp_path)
+    linked(tmp_path / "data" / "raw", tmp_path / "store")
+    others = list(class_folders.others(f"{tmp_path}/data", found(tmp_path / "data").patterns.values()))
+    assert [(other.path.rpartition("data/")[2], other.kind, other.set_aside) for other in others] == [
+        ("all", "a link to a folder", False),
+        ("raw/0.jpg", "", True),
+        ("raw/1.jpg", "", True),
+    ]
 
 
 def flat_splits(base: Path) -> None:
@@ -232,6 +321,77 @@ def test_what_is_not_read_is_called_by_its_name_with_the_next_command(tmp_path, 
     error = refused(tmp_path)
     assert cause in error.cause
     assert remedy.format(base=tmp_path) in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("folders", "above", "inside", "rename"),
+    [
+        (
+            "flowers_train/a flowers_train/b flowers_test/a flowers_test/b",
+            "flowers_test",
+            "a",
+            "mv {}/flowers_train {}/train",
+        ),
+        ("my_train/my_train/A my_train/my_train/B my_test/my_test", "my_test", "A", "mv {}/my_test {}/test"),
+        ("training_samples/a training_samples/b evaluation/a evaluation/b", "evaluation", "a", "mv {}/FOLDER {}/test"),
+        ("tr/a tr/b te/a te/b", "te", "a", "mv {}/FOLDER {}/train"),
+        ("fold0/a fold0/b fold1/a fold1/b fold2/a fold2/b", "fold0", "a", "mv {}/FOLDER {}/eval"),
+        ("2020/a 2020/b 2021/a 2021/b 2022/b", "2020", "a", "mv {}/FOLDER {}/train"),
+        ("original/a original/b augmented/a augmented/b", "augmented", "a", "mv {}/FOLDER {}/train"),
+        ("rgb/a rgb/b masks/a masks/b", "masks", "a", "mv {}/FOLDER {}/train"),
+        ("x/data/rgb/a x/data/rgb/b x/data/masks/a x/data/masks/b", "x/data/masks", "a", "mv {}/x/data/FOLDER"),
+    ],
+)
+def test_two_levels_that_may_be_the_classes_are_refused_with_a_command_for_each(
+    tmp_path, folders, above, inside, rename
+):
+    put(tmp_path, *folders.split())
+    error = refused(tmp_path)
+    assert "could mean two things" in error.cause and f"{inside}, " in error.cause
+    assert rename.format(tmp_path, tmp_path) in error.remedy
+    assert f"edgetune run --data {tmp_path}/{above};" in error.remedy
+    assert "--allow nested_classes" in error.remedy
+    assert allowed(tmp_path).images == sum(len(files) for _, _, files in os.walk(tmp_path))
+
+
+def test_the_command_that_joins_two_levels_gives_the_classes_of_the_inner_one(tmp_path):
+    base = tmp_path / "it's"
+    put(base, "fold 0/a", "fold 0/b", "fold1/a", "fold1/b")
+    new = joined(refused(base))
+    assert (allowed(new).patterns, allowed(new).images) == ({"all": "*/*"}, 12)
+    assert {str(path.relative_to(new)) for path in new.glob("*/*")} == {"a/fold 0", "a/fold1", "b/fold 0", "b/fold1"}
+
+
+def test_two_levels_inside_of_splits_are_refused_too(tmp_path):
+    put(
+        tmp_path,
+        *(f"{split}/{time}/{kind}" for split in ("train", "test") for time in ("day", "night") for kind in "ab"),
+    )
+    error = refused(tmp_path)
+    assert "/train could mean two things: that day, night are the classes" in error.cause
+    source = allowed(joined(error))
+    assert (source.patterns, source.images) == ({"all": "train/*/*", "test": "test/*/*"}, 24)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    ["a/images b/images", "a/x a/y b/z b/w", "a/x a/y b", "train_station/x test_tube", "a/2023 a/2024 b/2023 c d"],
+)
+def test_class_folders_with_other_folders_inside_are_classes(tmp_path, folders):
+    put(tmp_path, *folders.split())
+    assert found(tmp_path).patterns == {"all": "*/*"}
+
+
+def test_the_list_of_train_is_proposed_and_never_a_sample_of_what_to_hand_in(tmp_path):
+    put(tmp_path, "train", "test")
+    for name in ("a_sample_submission.csv", "test.csv", "other.csv", "train.csv"):
+        (tmp_path / name).touch()
+    assert f"--data {tmp_path}/train.csv; or" in refused(tmp_path).remedy
+    (tmp_path / "train.csv").unlink()
+    assert f"--data {tmp_path}/other.csv; or" in refused(tmp_path).remedy
+    for name in ("test.csv", "other.csv"):
+        (tmp_path / name).unlink()
+    assert ".csv" not in refused(tmp_path).remedy
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_a_process_that_has_read_a_parquet_file_exits_normally(tmp_path, root):
 def test_a_list_that_crashes_the_reader_is_refused(tmp_path, monkeypatch):
     path = parquet(tmp_path, path=["a.jpg"], label=["oak"])
     ends = tmp_path / "python"
-    ends.write_text('#!/bin/sh\necho \'{"names": ["path", "label"]}\'\nkill -SEGV $$\n')
+    ends.write_text('#!/bin/sh\necho \'{"names": ["path", "label"], "columns": []}\'\nkill -SEGV $$\n')
     ends.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(ends))
     assert refused(path) == " cannot be read as Parquet: it crashed the reader (SIGSEGV)"

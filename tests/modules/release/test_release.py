@@ -19,6 +19,7 @@ import tensorflow as tf
 from edgetune.modules.core.errors import PushError
 from edgetune.modules.release import marker
 from edgetune.modules.release.release import EDGE, SAVED_MODEL, Places, altered, complete, newest, release, replaced
+from edgetune.modules.serving.saved_model import weights_sha256
 from edgetune.modules.storage import filesystem, versions
 from edgetune.modules.storage.digests import file_digests
 
@@ -176,6 +177,43 @@ def test_a_rollback_lasts_if_the_replaced_model_was_trained_or_exported_again(tm
     assert newest(places) == (back.version, back.version)
     third = release(models(tmp_path, "another"), places, "birds", weights_sha256="2" * 64)
     assert newest(places) == (third.version, third.version)
+
+
+def test_a_rollback_lasts_although_the_marker_of_the_replaced_model_is_from_before_weights_were_in_it(tmp_path, disk):
+    def trained(name: str, values: list[float]) -> tuple[dict[str, str], str]:
+        made = models(tmp_path, name)
+        Path(made[SAVED_MODEL], "assets", "labels.txt").write_text("class names")
+        tf.train.Checkpoint(kernel=tf.Variable(values)).write(f"{made[SAVED_MODEL]}/variables/variables")
+        return made, weights_sha256(made[SAVED_MODEL])
+
+    (old, _), (bad, _) = trained("first", [1.0, 2.0]), trained("second", [3.0, 4.0])
+    first, second = release(old, disk, "birds"), release(bad, disk, "birds")
+    back = release(old, disk, "birds", rollback_to=first.version)
+    assert {made.weights_sha256 for made in (first, second, back)} == {""}
+    again, weights = trained("trained again", [3.0, 4.0])
+    assert release(again, disk, "birds", weights_sha256=weights, recipe_sha256="0" * 64) == second
+    assert newest(disk) == (back.version, back.version)
+    shutil.rmtree(second.saved_model.path)  # nobody can tell any more, nor roll back to it
+    assert release(again, disk, "birds", weights_sha256=weights).version > back.version
+
+
+@pytest.mark.parametrize("repaired", ["serving", "edge"])
+def test_a_repaired_model_is_released_after_a_rollback_although_its_weights_are_those_of_the_replaced_one(
+    tmp_path, disk, repaired
+):
+    """Weights leave out the graph that reads images, and the edge models: another recipe makes another model."""
+    weights, old, bad, new = (digit * 64 for digit in "0123")
+    known = {"weights_sha256": weights}
+    first = release(models(tmp_path, "first"), disk, "birds", **known, recipe_sha256=old)
+    second = release(models(tmp_path, "second"), disk, "birds", **known, recipe_sha256=bad)
+    back = release(models(tmp_path, "first"), disk, "birds", rollback_to=first.version, **known, recipe_sha256=old)
+    assert marker.read(disk.edge, back.version).recipe_sha256 == old
+    # Trained again as the replaced one was; its weights are also those of the model that is served.
+    assert release(models(tmp_path, "again"), disk, "birds", **known, recipe_sha256=bad) == second
+    made = models(tmp_path, "second" if repaired == "edge" else "another")
+    Path(made[EDGE], "model_float32.tflite").write_text("repaired")
+    third = release(made, disk, "birds", **known, recipe_sha256=new)
+    assert newest(disk) == (third.version, third.version) and third.recipe_sha256 == new
 
 
 def test_a_model_that_a_rollback_replaced_is_not_released_again(tmp_path, places):

@@ -110,6 +110,25 @@ def test_a_folder_of_another_machine_is_left_alone_where_locks_hold_for_each_mac
     assert machine == hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8] != machine[::-1]
 
 
+def test_what_containers_with_another_name_each_night_left_is_removed_after_a_day_unless_it_is_in_use(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    names = ("of_a_night-abcdefgh", "of_old_versions", "in_use-abcdefgh", "changed-abcdefgh")
+    dead, old, used, changed = (tmp_path / f"edgetune-run-{name}" for name in names)
+    somebody_elses = tmp_path / "edgetune-other"
+    for folder in (dead, old, used, changed, somebody_elses):
+        (folder / "beam-temp").mkdir(parents=True)
+        for path in (folder / "beam-temp", folder):
+            os.utime(path, (time.time() - leftovers.FOREIGN_QUIET_SECONDS - 9,) * 2)
+    os.utime(changed / "beam-temp")
+    lock = mark(used)
+    with temporary_folder():
+        assert not dead.exists() and not old.exists()
+        assert used.exists() and changed.exists() and somebody_elses.exists()
+    os.close(lock)
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_place_for_temporary_files_without_locks_is_told_as_such_and_nothing_stays(tmp_path, monkeypatch, number):
     def without_locks(*_: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 
 import keras
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.core.errors import DataError
+from edgetune.modules.core.errors import DataError, TrainingError
 from edgetune.modules.images.decode import decode
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.models.blocks import build_backbone
@@ -80,3 +81,48 @@ def test_a_class_that_the_model_does_not_have_is_an_error(monkeypatch, tmp_path,
     with pytest.raises(DataError, match="the class red, which has no image in the train split"):
         raw_features(tmp_path, written[0], ["blue", "green"], backbone.settings(), TRAINING, Reading())
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("compute", "named", "not_named"),
+    [
+        (lambda *args: module.clean_features(*args, 7, Reading()), "data.review_labels", "training."),
+        (lambda *args: raw_features(*args, TRAINING, Reading()), "evaluation.folds to 0", "enabled"),
+    ],
+)
+def test_the_remedy_for_a_full_disk_names_settings_that_are_obeyed(
+    monkeypatch, tmp_path, written, compute, named, not_named
+):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(module, "_extract", full)
+    backbone.use(monkeypatch)
+    with pytest.raises(TrainingError, match="the disk is full") as caught:
+        compute(tmp_path, written[0], model.LABELS, backbone.settings())
+    assert named in caught.value.remedy and not_named not in caught.value.remedy
+
+
+def test_switching_between_two_settings_computes_nothing_again(monkeypatch, tmp_path, written):
+    backbone.use(monkeypatch)
+    monkeypatch.setattr(module, "weights_digest", lambda settings: settings.weights)
+    built: list[str] = []
+    rows = np.zeros((1, 64), np.uint8)
+
+    def clean(*args: object) -> None:
+        built.append("clean")
+        for name in (module.POOLED, module.LABEL, module.IMAGE_ID, module.SPLIT_GROUP):
+            args[-1].append(name, rows)
+
+    def views(*args: object) -> None:
+        built.append("views")
+        for number in range(2):
+            args[-1].append(module.view(number), rows)
+
+    monkeypatch.setattr(module, "_extract", clean)
+    monkeypatch.setattr(module, "_extract_views", views)
+    settings = backbone.settings()
+    for weights in ("a", "b", "a", "b"):
+        changed = settings.model_copy(update={"weights": weights})
+        raw_features(tmp_path, written[0], model.LABELS, changed, TRAINING, Reading())
+    assert built == ["clean", "views"] * 2

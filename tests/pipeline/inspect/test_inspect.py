@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from PIL import Image
 
 from edgetune.modules.core.errors import ConfigError, DataError
 from edgetune.pipeline import api, cli
+from edgetune.pipeline.inspect.fix import write_list
 from edgetune.pipeline.inspect.inspection import Inspection, inspect
 from edgetune.pipeline.inspect.text import as_text
 
@@ -129,6 +132,119 @@ def test_fix_writes_a_list_with_the_same_classes_and_splits_and_touches_nothing_
     assert cli.main(["inspect", str(tmp_path / "data"), "--fix", str(out)]) == ConfigError.exit_code  # it exists
     (tmp_path / "elsewhere").mkdir()
     assert cli.main(["inspect", str(out), "--fix", str(tmp_path / "elsewhere" / "list.csv")]) == ConfigError.exit_code
+
+
+def patients(folder: Path, *names: str) -> None:
+    """Create images whose names begin with that of a patient."""
+    for number, name in enumerate(names):
+        put(folder / f"{name}_{number}.png", picture(7000 + zlib.crc32(f"{folder}{number}".encode()) % 90_000))
+
+
+def test_groups_are_checked_as_a_run_does(tmp_path):
+    data = tmp_path / "data"
+    for kind in ("cat", "dog"):
+        patients(data / kind, *("p1", "p2", "p3", "p4") * 3)
+    assert inspected(data, group="(p[0-9])_").problems == ()
+    nothing = inspected(data, group="patient([0-9])_")
+    assert (len(nothing.images), len(nothing.rejected)) == (0, 24)
+    assert nothing.rejected[0]["reason"] == "data.group does not match its path: patient([0-9])_"
+    assert nothing.problems[0] == "data.group matches the path of no image, such as cat/p1_0.png: patient([0-9])_"
+    [problem] = inspected(data, group="(png)").problems
+    assert problem.startswith("one group of data.group has 24 of 24 images, among them cat/p1_0.png")
+    some = inspected(data, group="(p[12])_")
+    assert (len(some.images), len(some.rejected)) == (12, 12)
+    assert any("12 of 24 files (50.0%) cannot be used" in problem for problem in some.problems)
+
+
+def test_a_group_in_two_splits_of_the_data_is_a_finding(tmp_path):
+    for split, names in {"train": ("p1", "p2") * 6, "eval": ("p3",) * 12, "test": ("p2", "p4") * 6}.items():
+        for kind in ("cat", "dog"):
+            patients(tmp_path / "data" / split / kind, *names)
+    found = inspected(tmp_path / "data", group="(p[0-9])_")
+    [finding] = [finding for finding in found.findings if finding.name == "leakage"]
+    assert finding.cause.startswith("one group of data.group is in the splits test and train: test/cat/p2_0.png")
+    assert found.problems == ()  # a group may be large if the splits are ready
+    lines = [f"{image.source},{image.label},{image.split},{image.group}" for image in found.images]
+    (tmp_path / "data" / "list.csv").write_text("\n".join(["path,label,split,patient", *lines]))
+    listed = inspected(tmp_path / "data" / "list.csv", group="patient")
+    assert [f.cause for f in listed.findings if f.name == "leakage"] == [finding.cause]
+
+
+NAMES = (
+    " x.png",
+    "x .png",
+    "a,b.png",
+    'a"b.png',
+    "a\nb.png",
+    "a\rb.png",
+    "a\\b.png",
+    "C:\\x.png",
+    "ünï.png",
+    "-x.png",
+    "=1.png",
+)
+
+
+def test_the_written_list_has_the_same_images_classes_and_splits_whatever_their_names(tmp_path):
+    data = tmp_path / "my data, 'new'"
+    classes = (
+        "black cat",
+        "a,b",
+        'a"b',
+        "new\nline",
+        "carriage\rreturn",
+        "caf\u00e9",
+        "cafe\u0301",
+        "\U0001f600",
+        "007",
+        "NaN",
+    )
+    for number, (split, kind) in enumerate((s, c) for s in ("train", "test") for c in classes):
+        put(data / split / kind / NAMES[number % len(NAMES)], picture(number))
+    out = tmp_path / "list.csv"
+    folder = inspected(data, min_examples_per_class=1)
+    write_list(folder, out)
+    written = inspected(out, min_examples_per_class=1)
+    rows = [
+        {(os.path.realpath(image.path), image.label, image.split or "all") for image in found.images}
+        for found in (folder, written)
+    ]
+    assert rows[0] == rows[1] and len(rows[0]) == len(folder.images) == 2 * len(classes)
+    assert written.as_json()["splits_made"] == folder.as_json()["splits_made"] == ["train", "eval"]
+
+
+@pytest.mark.parametrize(
+    ("names", "cause"),
+    [
+        ((b"cat ", b" cat"), "begins or ends with a blank"),
+        ((b"caf\xe9", b"caf\xe8"), "caf\\xe8/0.png has a name that is not UTF-8"),
+    ],
+)
+def test_no_list_is_written_that_would_merge_classes_or_could_not_be_read(tmp_path, names, cause):
+    for number, name in enumerate(names):
+        put(tmp_path / "data" / os.fsdecode(name) / "0.png", picture(number))
+    found = inspected(tmp_path / "data", min_examples_per_class=1)
+    assert len(found.as_json()["classes"]) == 2
+    with pytest.raises(ConfigError) as caught:
+        write_list(found, tmp_path / "list.csv")
+    assert cause in caught.value.cause and caught.value.remedy.startswith("rename the f")
+    assert not (tmp_path / "list.csv").exists()
+
+
+def test_the_command_after_fix_has_all_that_the_inspection_was_told(tmp_path, capsys):
+    for number in range(4):
+        put(tmp_path / f"{number}.png", picture(number))
+    lines = "".join(f"{number},{'ab'[number % 2]},{number}.png\n" for number in range(4))
+    (tmp_path / "old.csv").write_text("number,art,foto\n" + lines)
+    (tmp_path / "my.yaml").write_text("name: photos\ndata: {columns: {path: foto}}\n")
+    out = tmp_path / "new.csv"
+    told = ["--config", str(tmp_path / "my.yaml"), "--set", "data.min_examples_per_class=1"]
+    told += ["--set", "data.columns.label=art"]
+    assert cli.main(["inspect", str(tmp_path / "old.csv"), "--fix", str(out), *told]) == 0
+    command = shlex.split(capsys.readouterr().out.rpartition("edit it, then: ")[2])
+    assert command[:4] == ["edgetune", "run", "--data", str(out)]
+    assert command[4:8] == told[:4]
+    assert cli.main(["inspect", str(out), *command[4:]]) == 0
 
 
 def test_records_are_inspected_one_by_one(tmp_path):

@@ -21,6 +21,7 @@ from benchmarks.lib import libvips
 from edgetune.modules.images import graph_read, tiff_pages
 from edgetune.modules.images.reader import Unusable
 from edgetune.modules.images.reading import Reading
+from edgetune.pipeline.inspect.look import look
 from tests.helpers.image_kinds import (
     ALPHA,
     GREY,
@@ -499,3 +500,23 @@ def test_compressed_strips_that_lack_a_part_are_refused(options):
     lacking = content[:middle] + bytes(start + length - middle) + content[start + length :]
     with pytest.raises(Unusable, match="cut off|damaged"):
         ours(lacking)
+
+
+# Of 16 bits a channel, Pillow keeps 8: it does not tell black from values that all are below 256.
+INSPECT_REJECTS = ("png 16 all black",)
+
+
+def test_inspect_accepts_what_ingest_accepts():
+    def by(read, content):
+        try:
+            read(content)
+        except Unusable:
+            return False
+        return True
+
+    other = {
+        name
+        for name, kind in kinds().items()
+        if by(lambda content: look(content, Reading()), kind.content) == isinstance(kind.right, str)
+    }
+    assert other == set(INSPECT_REJECTS)

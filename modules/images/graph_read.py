@@ -273,7 +273,7 @@ def _keyed(content: tf.Tensor, header: Header, depth: tf.DType) -> tf.Tensor:
 
 def _of_16_bits(pixels: tf.Tensor, header: Header) -> tuple[tf.Tensor, tf.Tensor]:
     """Return a fault if white is unknown, and uint16 `[height, width, 4]` as uint8."""
-    brightest = tf.reduce_max(tf.cast(pixels[..., :CHANNELS], tf.int32), axis=2)
+    brightest = tf.reduce_max(pixels[..., :CHANNELS], axis=2)
     bright = tf.reduce_sum(tf.cast(brightest >= DARKEST_WHITE, tf.int32))
     is_unknown = (tf.reduce_max(brightest) > 0) & (bright <= tf.size(brightest) // FEW)
     fault, pixels = _seen(_to_8_bits(pixels), header)

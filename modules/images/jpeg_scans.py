@@ -124,8 +124,8 @@ def scans(content: bytes) -> Scans:
             if interval and frame.height:
                 down, across, *_ = frame.grid(named)
                 needed = -(-down * across // interval) - 1
-                is_in_order &= [number for _, number in restarts][:needed] == [n % 8 for n in range(needed)]
-                is_in_order &= len(restarts) <= needed + 1
+                is_in_order &= needed <= len(restarts) <= needed + 1
+                is_in_order &= all(number == n % 8 for n, (_, number) in enumerate(restarts[:needed]))
     is_complete = all(covered.get(channel, set()).issuperset(range(_COEFFICIENTS)) for channel in frame.sampling)
     is_single = count == 1 and frame.kind in _SEQUENTIAL and frame.height and len(named) == len(frame.sampling)
     grid = frame.grid(named) if is_single else None
@@ -215,7 +215,8 @@ def _changes(before: np.ndarray, after: np.ndarray, found: Scans) -> np.ndarray:
     units = down * across
     step = found.interval or units
     changes = np.zeros(len(found.ends), bool)
-    for part, last in enumerate([*range(step - 1, units - 1, step), units - 1][: len(changes)]):
+    for part in range(min(len(changes), -(-units // step))):
+        last = min(step * (part + 1), units) - 1
         row, column = divmod(last, across)
         area = (
             slice(min(row * high + edge * (row > 0), len(before) - 1), (row + 1) * high - edge * (row < down - 1)),

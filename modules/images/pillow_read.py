@@ -217,7 +217,7 @@ def _upright_srgb(image: Image.Image, content: bytes, reading: Reading) -> Image
     if image.format in _JPEG:
         _check_whole(image, content, drafted)
     elif image.format == "TIFF":
-        _check_strips(content)
+        _check_strips(content, reading.max_pixels)
     converted = to_8_bits(*_meant(image, content))
     has_alpha = image.mode in ("RGBA", "RGBa", "LA", "La", "PA") and "transparency" not in image.info
     if has_alpha and converted.mode in ("RGBA", "LA") and not converted.getchannel("A").getextrema()[1]:
@@ -246,7 +246,7 @@ def _check_whole(image: Image.Image, content: bytes, drafted: tuple[int, int] | 
         raise Unusable(f"damaged: it {jpeg_scans.CUT}")
 
 
-def _check_strips(content: bytes) -> None:
+def _check_strips(content: bytes, most: int) -> None:
     """Check that the strips or tiles of a TIFF that are JPEGs have all their data, as `jpeg_scans` says.
 
     Raises:
@@ -258,6 +258,8 @@ def _check_strips(content: bytes) -> None:
             return np.asarray(opened)
 
     for strip in tiff_pages.jpegs(content):
+        with Image.open(io.BytesIO(strip), formats=("JPEG",)) as opened:
+            check_size(opened.size, most)
         if not jpeg_scans.is_whole(strip, jpeg_scans.scans(strip), decode(strip, True), decode):
             raise Unusable(f"damaged: it {jpeg_scans.CUT}")
 
@@ -299,7 +301,8 @@ def _orientation(image: Image.Image, content: bytes) -> int:
     if image.format == "PNG" and not any(word in content for word in (b"eXIf", b"exif", b"xmp")):
         return 1  # Pillow would decode the whole PNG to look for metadata at its end
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
+        stated = image.getexif().get(_ORIENTATION, 1)
+        return stated[0] if isinstance(stated, bytes) else int(stated)  # of one byte in some files
     except Exception:  # noqa: BLE001 - damaged metadata raises all kinds of errors, and is not essential
         return 1
 
@@ -311,6 +314,8 @@ def _unidentified(content: bytes) -> str:
         return tiff_pages.refusal(content) or "a TIFF of a kind that is not supported: save it as RGB of 8 bits"
     if named := headers.recognise(content):
         return named
+    if content.startswith(headers.PNG) and (wrong := png_chunks.wrong_checksum(content)):
+        return wrong
     if begun := next((name for start, name in _BEGINNINGS.items() if re.match(start, content, re.DOTALL)), None):
         return f"damaged: it begins as {begun}, and its header cannot be read"
     return f"{NO_IMAGE} ({', '.join((*FORMATS, *extra_formats()))})"

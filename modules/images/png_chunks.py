@@ -50,6 +50,8 @@ def refusal(content: bytes) -> str | None:
             packed.append(body)
         else:
             chunks.setdefault(name, body)
+    if wrong := wrong_checksum(content):
+        return wrong
     if b"CgBI" in chunks:
         return "a PNG in Apple's own form (CgBI), which is not supported: save it as PNG"
     if len(chunks.get(b"IHDR", b"")) != 13:
@@ -67,6 +69,22 @@ def refusal(content: bytes) -> str | None:
 
 def _is_palette(body: bytes, bits: int) -> bool:
     return len(body) >= 3 and len(body) % 3 == 0 and len(body) // 3 <= 1 << bits
+
+
+def wrong_checksum(content: bytes) -> str | None:
+    """Return which chunk of a PNG has a wrong checksum, in a few words; None if none of those that are whole has."""
+    at = 8
+    while at + 12 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, at)
+        stop = at + 8 + length
+        if stop + 4 > len(content):
+            return None
+        if zlib.crc32(memoryview(content)[at + 4 : stop]) != struct.unpack_from(">I", content, stop)[0]:
+            return f"damaged: the checksum of its chunk {name.decode('latin-1')} is wrong"
+        if name == b"IEND":
+            return None
+        at = stop + 4
+    return None
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:

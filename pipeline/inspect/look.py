@@ -1,7 +1,7 @@
 """Look at one image without TensorFlow: whether it can be read, its format and its size.
 
-Each is read as `modules.images.pillow_read` reads it at ingest, a JPEG or PNG scaled down, in a process that may die. At
-ingest the graph of `graph_read` reads most JPEGs and PNGs, by the same rules.
+Each is read as `modules.images.pillow_read` reads it at ingest, a JPEG or PNG scaled down, in a process that may die.
+At ingest the graph of `graph_read` reads most JPEGs and PNGs, by the same rules.
 """
 
 from __future__ import annotations

@@ -20,10 +20,14 @@ _BITS_PER_SAMPLE = next(number for number, tag in TiffTags.TAGS_V2.items() if ta
 _SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 _MODES_16 = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 DARKEST_WHITE = 1 << 14
-"""Of 16 bits: if no value of a picture is as large, it is taken for one of 10, 12 or 14 bits whose white is unknown."""
+"""Of 16 bits: if next to no value is as large, it is taken for a picture of 10, 12 or 14, whose white is unknown."""
+FEW = 1000
+"""One of so many pixels may be brighter: a hot pixel of a sensor, or a mark."""
+INVISIBLE = "is fully transparent: nothing of its picture can be seen"
+"""Fault, as the end of a sentence that begins with the image."""
 UNKNOWN_WHITE = (
-    f"its values of 16 bits are all below {DARKEST_WHITE}, as those of 10, 12 or 14 bits are, so that its white is "
-    "unknown: save it with 8 bits, or with the full range of 16"
+    f"its values of 16 bits are nearly all below {DARKEST_WHITE}, as those of 10, 12 or 14 bits are, so that its white "
+    "is unknown: save it with 8 bits, or with the full range of 16"
 )
 _SUPPORTED = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", *_MODES_16)
 # A profile that differs from sRGB by at most this many of 255 levels counts as sRGB: such differences are rounding.
@@ -63,7 +67,7 @@ def to_8_bits(image: Image.Image, is_white_zero: bool = False, is_deep: bool = F
     """
     if image.mode in _MODES_16:
         return _from_16_bits(image, is_white_zero)
-    if is_deep and _brightest(image) < DARKEST_WHITE >> 8:
+    if is_deep and not _has_white(_brightest(image), DARKEST_WHITE >> 8):  # of black, the lower bits are lost
         raise UnknownColours(UNKNOWN_WHITE)
     if "transparency" in image.info or image.mode in ("PA", "RGBa"):
         return image.convert("RGBA")
@@ -103,10 +107,15 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image.getchannel("L") if image.mode == "LA" else image.convert("RGB")
 
 
-def _brightest(image: Image.Image) -> int:
-    """Return the highest value of all channels but alpha."""
-    bands = [image.getchannel(band) for band in image.getbands() if band not in "Aa"]
-    return max(int(np.asarray(band).max()) for band in bands)
+def _brightest(image: Image.Image) -> np.ndarray:
+    """Return the highest value of all channels but alpha, `[height, width]`."""
+    bands = [np.asarray(image.getchannel(band)) for band in image.getbands() if band not in "Aa"]
+    return functools.reduce(np.maximum, bands)
+
+
+def _has_white(levels: np.ndarray, least: int) -> bool:
+    """Return whether more than a few levels reach the least one of white."""
+    return int(np.count_nonzero(levels >= least)) > levels.size // FEW
 
 
 def _from_16_bits(image: Image.Image, is_white_zero: bool) -> Image.Image:
@@ -117,7 +126,7 @@ def _from_16_bits(image: Image.Image, is_white_zero: bool) -> Image.Image:
     deep = np.asarray(image)
     if image.mode == "I" and (deep.min() < 0 or deep.max() > white):
         raise UnknownColours("32-bit integers have no defined white; save it with 8 or 16 bits a channel")
-    if white == 65535 and 0 < deep.max() < DARKEST_WHITE:
+    if white == 65535 and deep.any() and not _has_white(deep, DARKEST_WHITE):
         raise UnknownColours(UNKNOWN_WHITE)
     scaled = np.empty(deep.shape, np.uint8)
     for row in range(0, len(deep), _ROWS_PER_STEP):  # in steps, to avoid a wider copy of the whole image

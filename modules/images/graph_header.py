@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.images import graph_bytes, graph_kinds
+from edgetune.modules.images import graph_bytes, graph_kinds, graph_scans
 from edgetune.modules.images.headers import (
     EXIF_IN_JPEG,
     ICC_IN_JPEG,
@@ -27,7 +27,7 @@ from edgetune.modules.images.headers import (
     XMP_IN_PNG,
 )
 from edgetune.modules.images.jpeg_scans import CUT, UNKNOWN_INKS
-from edgetune.modules.images.png_chunks import OTHER_COLORS, SRGB_CODE, SRGB_VALUES, SRGB_WITHIN
+from edgetune.modules.images.png_chunks import NO_PALETTE, OTHER_COLORS, SRGB_CODE, SRGB_VALUES, SRGB_WITHIN
 
 NEITHER, IS_JPEG, IS_PNG = 0, 1, 2
 FRAMES, PROGRESSIVE = (
@@ -55,8 +55,8 @@ _STEP_FROM = np.array([255 * 256, 2, 12], np.int32)
 
 # What a part is. The first three have bodies that are read.
 _EXIF, _XMP, _PROFILE, _WHOLE_PROFILE, _FRAME, _DATA, _PROGRESSIVE, _TRANSPARENT, _TEXT_PROFILE, _PACKED_XMP = range(10)
-_GAMMA, _PRIMARIES, _CODE, _SRGB, _ADOBE = range(10, 15)
-_MEANINGS, _BODIES = 15, 3
+_GAMMA, _PRIMARIES, _CODE, _SRGB, _ADOBE, _INTERVAL, _PALETTE = range(10, 17)
+_MEANINGS, _BODIES = 17, 3
 # By format: bytes at offsets in a part, and what the part then is.
 _BEGINNINGS: Mapping[int, list[tuple[Mapping[int, bytes], tuple[int, ...]]]] = {
     IS_JPEG: [
@@ -64,6 +64,7 @@ _BEGINNINGS: Mapping[int, list[tuple[Mapping[int, bytes], tuple[int, ...]]]] = {
         *(({0: bytes((0xFF, frame))}, (_FRAME, _PROGRESSIVE)) for frame in PROGRESSIVE),
         ({0: bytes((0xFF, _SCAN))}, (_DATA,)),
         ({0: b"\xff\xee", 4: b"Adobe"}, (_ADOBE,)),
+        ({0: b"\xff\xdd"}, (_INTERVAL,)),
         ({0: b"\xff\xe1", 4: EXIF_IN_JPEG}, (_EXIF,)),
         ({0: b"\xff\xe1", 4: XMP_IN_JPEG}, (_XMP,)),
         ({0: b"\xff\xe2", 4: ICC_IN_JPEG}, (_PROFILE,)),
@@ -82,6 +83,7 @@ _BEGINNINGS: Mapping[int, list[tuple[Mapping[int, bytes], tuple[int, ...]]]] = {
         ({4: b"cHRM"}, (_PRIMARIES,)),
         ({4: b"cICP"}, (_CODE,)),
         ({4: b"sRGB"}, (_SRGB,)),
+        ({4: b"PLTE"}, (_PALETTE,)),
     ],
 }
 _HEAD = 36  # bytes of a part that are looked at
@@ -152,12 +154,16 @@ class Header(NamedTuple):
     """bool: 16 bits a channel."""
     has_alpha: tf.Tensor
     """bool: an alpha channel, or transparent colors."""
+    has_channel: tf.Tensor
+    """bool: an alpha channel."""
     key: tf.Tensor
     """int32 `[3]`: the transparent color of a PNG without a palette, as decoded to 8 or 16 bits; -1 if it has none."""
     scan: tf.Tensor
     """int32: where the first scan of a JPEG begins."""
     has_more_scans: tf.Tensor
     """bool: a JPEG of several scans."""
+    has_restarts: tf.Tensor
+    """bool: a JPEG whose decoder may start again in the middle."""
     exif: tf.Tensor
     """string: a TIFF header with its directories; else empty."""
     xmp: tf.Tensor
@@ -197,6 +203,15 @@ def header(content: tf.Tensor) -> Header:
         lambda: _scans(data[at[_DATA] :], tf.cast(ids, tf.int32), channels, is_progressive),
         lambda: (tf.constant(False), tf.constant(False)),
     )
+    interval = tf.where(
+        count[_INTERVAL] > 0, tf.reduce_sum(_HIGH_LOW[:, 0] * graph_bytes.rows(data, at[_INTERVAL] + 4, 2)), 0
+    )
+    has_restarts = ~is_png & (interval > 0)
+    is_cut |= tf.cond(
+        has_restarts & ~has_more_scans & (count[_FRAME] > 0),
+        lambda: graph_scans.lacks_restarts(data, at[_FRAME], at[_DATA], interval, (height, width)),
+        lambda: tf.constant(False),
+    )
     is_damaged = (tf.reduce_min([count[_FRAME], count[_DATA], height, width]) < 1) | (is_png & (at[_FRAME] != len(PNG)))
     is_too_long = tf.size(parts) > tf.gather(_MOST_PARTS, form)
     is_large = (count[_PROFILE] > 1) | (count[_PROFILE] != count[_WHOLE_PROFILE])
@@ -214,6 +229,7 @@ def header(content: tf.Tensor) -> Header:
         (count[_PACKED_XMP] > 0, "is a PNG with compressed XMP: send it without"),
         (count[_TEXT_PROFILE] > 0, "is a PNG with EXIF or another profile as text: send it without"),
         (is_cut, CUT),
+        (is_png & (color == 3) & (count[_PALETTE] < 1), NO_PALETTE),
         (is_png & ~_is_srgb(data, positions, counts), OTHER_COLORS.replace("save", "send")),
     )
     return Header(
@@ -224,9 +240,11 @@ def header(content: tf.Tensor) -> Header:
         is_png=is_png,
         is_deep=is_png & (depth == 16),
         has_alpha=is_png & ((color >= 4) | (count[_TRANSPARENT] > 0)),
+        has_channel=is_png & (color >= 4),
         key=_key(data, at[_TRANSPARENT] + 8, color, depth, is_png & (count[_TRANSPARENT] > 0)),
         scan=at[_DATA],
         has_more_scans=~is_png & has_more_scans,
+        has_restarts=has_restarts,
         exif=exif,
         xmp=xmp,
         profile=profile,
@@ -273,15 +291,9 @@ def _scans(
     has = (tf.stack(named[::2], 1)[:, :, tf.newaxis] == ids) & (stated[:, tf.newaxis] > _CHANNELS)[:, :, tf.newaxis]
     first, last, precision = tf.split(graph_bytes.rows(data, starts + 5 + 2 * tf.minimum(stated, 4), 3), 3, 1)
     covers = (first <= _COEFFICIENTS) & (last >= _COEFFICIENTS) & (precision % 16 == 0) | ~is_progressive
-    covers &= (starts < end_of_scans(data))[:, tf.newaxis]
+    covers &= (starts < graph_scans.end(data))[:, tf.newaxis]
     done = tf.matmul(tf.cast(tf.reduce_any(has, 1), tf.int32), tf.cast(covers, tf.int32), transpose_a=True)
     return is_many, tf.reduce_any((done == 0) & (channels > _CHANNELS)[:, tf.newaxis])
-
-
-def end_of_scans(data: tf.Tensor) -> tf.Tensor:
-    """Return where in uint8 `[N]`, behind the header of a JPEG, the marker of its end is: int32; N - 1 if none."""
-    is_end = (data[:-1] == 0xFF) & (data[1:] == _END)
-    return tf.argmax(tf.concat([is_end, [True]], 0), output_type=tf.int32)
 
 
 def _is_srgb(data: tf.Tensor, positions: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from edgetune.modules.images import graph_bytes
 
 UPRIGHT = 1
-_ORIENTATION, _SHORT, _LONG = 0x0112, 3, 4
+_ORIENTATION, _BYTE, _SHORT, _LONG = 0x0112, 1, 3, 4
 _ENTRY = 12
 # The entries of a directory are sorted by their tags, and only a few dozen tags are below this one.
 _MOST_ENTRIES = 100
@@ -22,12 +22,12 @@ _MIRRORED = ((3, 4, 7, 8), (2, 3, 6, 7), (0, 0, 0, 0))
 
 
 def _weights() -> np.ndarray:
-    """Return for Motorola's and Intel's byte order the weights of an entry's bytes: int32 `[2, 12, 5]`.
+    """Return for Motorola's and Intel's byte order the weights of an entry's bytes: int32 `[2, 12, 6]`.
 
-    They give the tag, the type, the number of values, and the value as 16 and as 32 bits.
+    They give the tag, the type, the number of values, and the value as 16, 32 and 8 bits.
     """
-    weights = np.zeros((2, _ENTRY, 5), np.int64)
-    for number, (at, size) in enumerate([(0, 2), (2, 2), (4, 4), (8, 2), (8, 4)]):
+    weights = np.zeros((2, _ENTRY, 6), np.int64)
+    for number, (at, size) in enumerate([(0, 2), (2, 2), (4, 4), (8, 2), (8, 4), (8, 1)]):
         little = [1 << 8 * place for place in range(size)]
         weights[:, at : at + size, number] = [little[::-1], little]
     return weights.astype(np.int32)
@@ -58,16 +58,14 @@ def _of_exif(exif: tf.Tensor) -> tf.Tensor:
     order = tf.strings.substr(tiff, 0, 4)
     weights = tf.gather(_WEIGHTS, tf.cast(order == b"II*\0", tf.int32))
     length = tf.strings.length(tiff)
-    _, _, directory, _, _ = tf.unstack(
-        graph_bytes.numbers(data, np.zeros(1, np.int32), weights), axis=1
-    )  # 32 bits at 4
+    _, _, directory, *_ = tf.unstack(graph_bytes.numbers(data, np.zeros(1, np.int32), weights), axis=1)  # 32 bits at 4
     directory = tf.where((directory < 0) | (directory > length), length, directory)
     count, *_ = tf.unstack(graph_bytes.numbers(data, directory, weights), axis=1)
     count = tf.minimum(count, (length - directory - 2) // _ENTRY)
     entries = graph_bytes.numbers(data, directory + 2 + _ENTRY * _PLACES, weights)
-    tags, kinds, number, short, long = tf.unstack(entries, axis=1)
-    value = tf.where(kinds == _LONG, long, short)
-    is_valid = ((kinds == _SHORT) | (kinds == _LONG)) & (number == 1) & (value > 0)
+    tags, kinds, number, short, long, byte = tf.unstack(entries, axis=1)
+    value = tf.where(kinds == _LONG, long, tf.where(kinds == _BYTE, byte, short))
+    is_valid = ((kinds == _BYTE) | (kinds == _SHORT) | (kinds == _LONG)) & (number == 1) & (value > 0)
     is_found = (tags == _ORIENTATION) & (count > _PLACES) & tf.reduce_any(order == [b"II*\0", b"MM\0*"])
     return tf.reduce_max(tf.where(is_found, tf.where(is_valid, value, UPRIGHT), 0))
 

@@ -13,8 +13,8 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.images import graph_colour, graph_header, headers, jpeg_scans, plain
-from edgetune.modules.images.colour import DARKEST_WHITE
+from edgetune.modules.images import graph_colour, graph_header, graph_scans, headers, jpeg_scans, plain
+from edgetune.modules.images.colour import DARKEST_WHITE, FEW, INVISIBLE
 from edgetune.modules.images.graph_colour import Conversion
 from edgetune.modules.images.graph_header import Header
 from edgetune.modules.images.graph_orientation import orientation, turn
@@ -29,7 +29,9 @@ _RATIOS, _GAP = (2, 4, 8), 1.5
 _AT_A_TIME = 1 << 20
 # Of a sample of 128 in each channel: grey, and CMYK with and without Adobe's inversion.
 _OF_NOTHING = np.array([127, 128, 129, 62, 63, 64, 65], np.uint8)
-_UNKNOWN_WHITE = f"has 16 bits a channel, all below {DARKEST_WHITE}, so that its white is unknown: send it with 8"
+_UNKNOWN_WHITE = (
+    f"has 16 bits a channel, nearly all below {DARKEST_WHITE}, so that its white is unknown: send it with 8"
+)
 # TensorFlow's default overflows where edges are sharp and the quality is high: white becomes black. This one is that of
 # all other decoders, and as fast (benchmarks/ingest/decoders.py compares the pixels).
 _DCT = "INTEGER_ACCURATE"
@@ -133,10 +135,13 @@ def _plain_pixels(content: bytes, header: plain.Plain, reading: Reading) -> np.n
     else:
         ratio = (1, *_RATIOS)[halvings(height, width, max_side)] if is_large else 1
         decoded = _jpeg(content, ratio)
-        if jpeg_scans.may_be_cut(_array(decoded)[-1, -1], header.scans):
-            noisy = jpeg_scans.with_noise(content, jpeg_scans.scans(content).end)
-            if not np.array_equal(_array(_jpeg(noisy, ratio)), _array(decoded)):
-                return None
+        found = jpeg_scans.scans(content)
+
+        def decode(other: bytes, is_full: bool) -> np.ndarray:
+            return _array(_jpeg(other, 1 if is_full else ratio))
+
+        if not jpeg_scans.is_whole(content, found, _array(decoded), decode):
+            return None
     return _array(within(decoded, height, width, max_side) if is_large else decoded)
 
 
@@ -201,16 +206,22 @@ def _decoded(content: tf.Tensor, header: Header, how: Conversion, reading: Readi
     def jpeg() -> tuple[tf.Tensor, tf.Tensor]:
         pixels = _decoded_jpeg(content, size)
         noisy = tf.cond(
-            header.has_more_scans | _is_nothing(pixels[-1, -1]),
-            lambda: _decoded_jpeg(_with_noise(content, header.scan), size),
+            header.has_more_scans | header.has_restarts | _is_nothing(pixels[-1, -1]),
+            lambda: _decoded_jpeg(graph_scans.with_noise(content, header.scan), size),
             lambda: pixels,
         )
-        return tf.where(tf.reduce_all(noisy == pixels), "", CUT), pixels
+        # The scans of others have ends whose pixels are not known here.
+        is_seen = ~(header.has_more_scans | header.has_restarts)
+        is_reached = tf.cond(is_seen, lambda: _reaches_end(content, header, pixels, size), lambda: tf.constant(True))
+        return tf.where(tf.reduce_all(noisy == pixels) & is_reached, "", CUT), pixels
 
     def png() -> tuple[tf.Tensor, tf.Tensor]:
         decoder = tf.where(header.is_deep, 2, tf.where(header.has_alpha, 1, 0))
-        shallow = [lambda: ("", tf.io.decode_png(content, CHANNELS)), lambda: ("", _keyed(content, header, tf.uint8))]
-        return tf.switch_case(decoder, [*shallow, lambda: _of_16_bits(_keyed(content, header, tf.uint16))])
+        shallow = [
+            lambda: ("", tf.io.decode_png(content, CHANNELS)),
+            lambda: _seen(_keyed(content, header, tf.uint8), header),
+        ]
+        return tf.switch_case(decoder, [*shallow, lambda: _of_16_bits(_keyed(content, header, tf.uint16), header)])
 
     fault, pixels = tf.cond(header.is_png, png, jpeg)
     pixels = tf.cond(
@@ -236,10 +247,16 @@ def _is_nothing(last: tf.Tensor) -> tf.Tensor:
     return tf.reduce_all(last == last[0]) & tf.reduce_any(last[0] == _OF_NOTHING)
 
 
-def _with_noise(content: tf.Tensor, scan: tf.Tensor) -> tf.Tensor:
-    """Return what `jpeg_scans.with_noise` does."""
-    end = scan + graph_header.end_of_scans(tf.io.decode_raw(tf.strings.substr(content, scan, -1), tf.uint8))
-    return tf.strings.join([tf.strings.substr(content, 0, end), jpeg_scans.NOISE, tf.strings.substr(content, end, -1)])
+def _reaches_end(content: tf.Tensor, header: Header, pixels: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Return whether other bytes at the end of a JPEG of one scan change its pixels, as in `jpeg_scans`: bool."""
+
+    def follow(number: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        other = graph_scans.with_other_end(content, header.scan, tf.gather(list(jpeg_scans.LONG_ENDS), number))
+        return number + 1, tf.reduce_any(_decoded_jpeg(other, size) != pixels)
+
+    most = len(jpeg_scans.LONG_ENDS)
+    start = tf.constant(0), tf.constant(False)
+    return tf.while_loop(lambda number, is_found: ~is_found & (number < most), follow, start)[1]
 
 
 def _keyed(content: tf.Tensor, header: Header, depth: tf.DType) -> tf.Tensor:
@@ -254,11 +271,18 @@ def _keyed(content: tf.Tensor, header: Header, depth: tf.DType) -> tf.Tensor:
     return tf.cond(header.key[0] >= 0, keyed, lambda: pixels)
 
 
-def _of_16_bits(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _of_16_bits(pixels: tf.Tensor, header: Header) -> tuple[tf.Tensor, tf.Tensor]:
     """Return a fault if white is unknown, and uint16 `[height, width, 4]` as uint8."""
-    brightest = tf.reduce_max(tf.cast(tf.reduce_max(pixels, axis=[0, 1]), tf.int32)[:CHANNELS])
-    fault = tf.where((brightest > 0) & (brightest < DARKEST_WHITE), _UNKNOWN_WHITE, "")
-    return fault, _to_8_bits(pixels)
+    brightest = tf.reduce_max(pixels[..., :CHANNELS], axis=2)
+    bright = tf.reduce_sum(tf.cast(brightest >= DARKEST_WHITE, tf.int32))
+    is_unknown = (tf.reduce_max(brightest) > 0) & (bright <= tf.size(brightest) // FEW)
+    fault, pixels = _seen(_to_8_bits(pixels), header)
+    return tf.where(is_unknown, _UNKNOWN_WHITE, fault), pixels
+
+
+def _seen(pixels: tf.Tensor, header: Header) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return a fault if an alpha channel hides all of uint8 `[height, width, 4]`, and the pixels."""
+    return tf.where(header.has_channel & (tf.reduce_max(pixels[..., CHANNELS]) < 1), INVISIBLE, ""), pixels
 
 
 def _upright(pixels: tf.Tensor, header: Header, how: Conversion, reading: Reading) -> tf.Tensor:

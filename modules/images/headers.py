@@ -16,6 +16,10 @@ MOST_SEGMENTS, MOST_CHUNKS = 1000, 9999
 """Most parts of a file: phones write a few dozen segments, and extended XMP takes one for each 64 kB."""
 # Optimisers write a dozen. Each scan costs a pass over the whole image, however few bytes it has.
 MAX_SCANS = 100
+_MOST_EXIF = 1 << 16
+# Behind the offset of four bytes with which it begins (ISO/IEC 23008-12, A.2.1).
+_EXIF_ITEM = re.compile(rb"\x00\x00\x00[\x00\x06](?:Exif\x00\x00)?(?:II\*\x00|MM\x00\*)")
+_HOLE = 64
 _META = 1 << 16  # bytes at the beginning of an AVIF or HEIC in which its properties are
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 
@@ -47,6 +51,56 @@ def webp_size(content: bytes) -> tuple[int, int] | None:
         width, height = struct.unpack_from("<HH", content, 26)
         return width & 0x3FFF, height & 0x3FFF
     return None
+
+
+def webp_frame(content: bytes) -> tuple[int, int, int, int] | None:
+    """Return the box of the first frame of an animated WebP (RIFF container, ANMF): left, top, right, lower; else None.
+
+    Where a frame leaves its canvas out, and no frame has transparency, libwebp has black.
+    """
+    if webp_size(content) is None or content[12:16] != b"VP8X" or not content[20] & 2:
+        return None
+    at = 12
+    while at + 24 <= len(content):
+        name, length = struct.unpack_from("<4sI", content, at)
+        if name == b"ANMF":
+            x, y, width, height = (
+                int.from_bytes(content[at + 8 + 3 * n : at + 11 + 3 * n], "little") for n in range(4)
+            )
+            return 2 * x, 2 * y, 2 * x + width + 1, 2 * y + height + 1
+        at += 8 + length + length % 2
+    return None
+
+
+def has_hole(content: bytes) -> bool:
+    """Return whether the picture of a WebP, AVIF or HEIC has a run of zeros that is no compressed data.
+
+    A file that a program has reserved and not filled ends in zeros. In HEIC's data three zeros do not follow each other
+    (ITU-T H.265, 7.4.2), and AVIF and lossless WebP have no long runs. EXIF has, so it is left out. Lossy WebP codes a
+    flat area as zeros, in less than a byte for each block of 16 x 16 pixels: of these, a run has to be longer.
+    """
+    is_webp = content[:4] == b"RIFF"
+    at = 12 if is_webp else 0
+    while at + 16 <= len(content):
+        if is_webp:
+            name, length = struct.unpack_from("<4sI", content, at)
+            length += 8 + length % 2
+        else:
+            length, name = struct.unpack_from(">I4s", content, at)
+            length = struct.unpack_from(">Q", content, at + 8)[0] if length == 1 else length or len(content)
+        if name in (b"VP8 ", b"VP8L", b"mdat"):
+            body = content[at + 16 : at + length]
+            exif = _EXIF_ITEM.search(body) if name == b"mdat" else None
+            hole = bytes(_HOLE)
+            if name == b"VP8 " and (size := webp_size(content)) is not None:
+                hole = bytes(max(_HOLE, -(-size[0] // 16) * -(-size[1] // 16)))
+            parts = (body[: exif.start()], body[exif.start() + _MOST_EXIF :]) if exif else (body,)
+            if any(hole in part for part in parts):
+                return True
+        if length < 8:
+            break
+        at += length
+    return False
 
 
 def too_many_scans(content: bytes) -> bool:

@@ -21,7 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from edgetune.modules.core.threads import SharedContext, without_warnings
 from edgetune.modules.images import headers, jpeg_scans, png_chunks, tiff_pages
-from edgetune.modules.images.colour import UnknownColours, check_mode, to_8_bits, to_srgb
+from edgetune.modules.images.colour import INVISIBLE, UnknownColours, check_mode, to_8_bits, to_srgb
 from edgetune.modules.images.reading import Reading
 
 # A decoder that is never called cannot be attacked: Pillow knows dozens of formats that are not used for photographs.
@@ -191,6 +191,8 @@ def _refusal(image: Image.Image, content: bytes) -> str | None:
         return _bmp_refusal(image, content)
     if image.format in _JPEG and image.mode == "CMYK" and "adobe" not in image.info:
         return f"it {jpeg_scans.UNKNOWN_INKS}: save it as RGB"
+    if image.format in ("WEBP", "AVIF", "HEIF") and headers.has_hole(content):
+        return "damaged: a part of its data is zeros, as in a file that was not copied completely"
     return headers.other_colors(content) if image.format in ("AVIF", "HEIF") else None
 
 
@@ -214,7 +216,12 @@ def _upright_srgb(image: Image.Image, content: bytes, reading: Reading) -> Image
     profile = image.info.get("icc_profile")
     if image.format in _JPEG:
         _check_whole(image, content, drafted)
+    elif image.format == "TIFF":
+        _check_strips(content, reading.max_pixels)
     converted = to_8_bits(*_meant(image, content))
+    has_alpha = image.mode in ("RGBA", "RGBa", "LA", "La", "PA") and "transparency" not in image.info
+    if has_alpha and converted.mode in ("RGBA", "LA") and not converted.getchannel("A").getextrema()[1]:
+        raise Unusable(f"it {INVISIBLE}")
     if converted.size != size:
         # As good as bicubic for scaling down, in half the time of Lanczos; the model's input is scaled down once more.
         converted = converted.resize(size, Image.Resampling.HAMMING, reducing_gap=_GAP)
@@ -228,16 +235,33 @@ def _check_whole(image: Image.Image, content: bytes, drafted: tuple[int, int] | 
     Raises:
         Unusable: It was.
     """
-    found = jpeg_scans.scans(content)
-    pixels = np.asarray(image)
-    is_cut = not found.is_complete
-    if not is_cut and jpeg_scans.may_be_cut(np.atleast_1d(pixels[-1, -1]), found.number):
-        with Image.open(io.BytesIO(jpeg_scans.with_noise(content, found.end)), formats=("JPEG",)) as noisy:
-            if drafted:
-                noisy.draft(image.mode, drafted)
-            is_cut = not np.array_equal(np.asarray(noisy), pixels)
-    if is_cut:
+
+    def decode(other: bytes, is_full: bool) -> np.ndarray:
+        with Image.open(io.BytesIO(other), formats=("JPEG",)) as opened:
+            if drafted and not is_full:
+                opened.draft(image.mode, drafted)
+            return np.asarray(opened)
+
+    if not jpeg_scans.is_whole(content, jpeg_scans.scans(content), np.asarray(image), decode):
         raise Unusable(f"damaged: it {jpeg_scans.CUT}")
+
+
+def _check_strips(content: bytes, most: int) -> None:
+    """Check that the strips or tiles of a TIFF that are JPEGs have all their data, as `jpeg_scans` says.
+
+    Raises:
+        Unusable: One lacks a part.
+    """
+
+    def decode(other: bytes, is_full: bool) -> np.ndarray:
+        with Image.open(io.BytesIO(other), formats=("JPEG",)) as opened:
+            return np.asarray(opened)
+
+    for strip in tiff_pages.jpegs(content):
+        with Image.open(io.BytesIO(strip), formats=("JPEG",)) as opened:
+            check_size(opened.size, most)
+        if not jpeg_scans.is_whole(strip, jpeg_scans.scans(strip), decode(strip, True), decode):
+            raise Unusable(f"damaged: it {jpeg_scans.CUT}")
 
 
 def _meant(image: Image.Image, content: bytes) -> tuple[Image.Image, bool, bool]:
@@ -254,12 +278,11 @@ def _meant(image: Image.Image, content: bytes) -> tuple[Image.Image, bool, bool]
         return image, False, bits == 16
     if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         return image.convert("RGB"), False, False  # no picture is meant to be invisible: the fourth byte is not used
-    if isinstance(image, GifImageFile) and image.tile:
-        box = image.tile[0][1]
-        if box is not None and box != (0, 0, *image.size):  # what the first frame leaves out is transparent
-            canvas = Image.new("RGBA", image.size)
-            canvas.paste(image.convert("RGBA").crop(box), box[:2])
-            return canvas, False, False
+    box = image.tile[0][1] if isinstance(image, GifImageFile) and image.tile else headers.webp_frame(content)
+    if box is not None and box != (0, 0, *image.size):  # what the first frame leaves out is transparent
+        canvas = Image.new("RGBA", image.size)
+        canvas.paste(image.convert("RGBA").crop(box), box[:2])
+        return canvas, False, False
     return image, False, False
 
 
@@ -278,7 +301,8 @@ def _orientation(image: Image.Image, content: bytes) -> int:
     if image.format == "PNG" and not any(word in content for word in (b"eXIf", b"exif", b"xmp")):
         return 1  # Pillow would decode the whole PNG to look for metadata at its end
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
+        stated = image.getexif().get(_ORIENTATION, 1)
+        return stated[0] if isinstance(stated, bytes) else int(stated)  # of one byte in some files
     except Exception:  # noqa: BLE001 - damaged metadata raises all kinds of errors, and is not essential
         return 1
 
@@ -290,6 +314,8 @@ def _unidentified(content: bytes) -> str:
         return tiff_pages.refusal(content) or "a TIFF of a kind that is not supported: save it as RGB of 8 bits"
     if named := headers.recognise(content):
         return named
+    if content.startswith(headers.PNG) and (wrong := png_chunks.wrong_checksum(content)):
+        return wrong
     if begun := next((name for start, name in _BEGINNINGS.items() if re.match(start, content, re.DOTALL)), None):
         return f"damaged: it begins as {begun}, and its header cannot be read"
     return f"{NO_IMAGE} ({', '.join((*FORMATS, *extra_formats()))})"

@@ -45,8 +45,6 @@ class Plain(NamedTuple):
     """1 for grey, 3 for color."""
     profile: bytes = b""
     """An ICC profile: the file is plain if it does not change the colors. Empty if there is none."""
-    scans: int = 1
-    """Number of scans of a JPEG."""
 
 
 def inspect(content: bytes) -> Plain | None:
@@ -64,7 +62,7 @@ def inspect(content: bytes) -> Plain | None:
 
 
 def _jpeg(content: bytes) -> Plain | None:
-    at, frames, exifs, profiles, xmp, is_progressive = 2, [], [], [], b"", False
+    at, frames, exifs, profiles, xmp = 2, [], [], [], b""
     for _ in range(_MOST_SEGMENTS):
         marker, length = struct.unpack_from(">HH", content, at)
         if marker == _SCAN:
@@ -74,7 +72,6 @@ def _jpeg(content: bytes) -> Plain | None:
         body = content[at + 4 : at + 2 + length]
         if marker in _FRAMES:
             frames.append(struct.unpack_from(">BHHB", body))
-            is_progressive = marker == _FRAMES[-1]
         elif marker == _EXIF_OR_XMP and body.startswith(EXIF_IN_JPEG):
             exifs.append(body.removeprefix(EXIF_IN_JPEG))
         elif marker == _EXIF_OR_XMP and body.startswith(XMP_IN_JPEG):
@@ -92,13 +89,9 @@ def _jpeg(content: bytes) -> Plain | None:
     is_upright = states == [True] or (None not in states and b"Orientation" not in xmp)
     if bits != 8 or channels not in (1, 3) or not height or not width or not is_upright:
         return None
-    scans = 1
-    if is_progressive or content[at + 4] != channels or content.count(b"\xff\xda", at) > 1:
-        found = jpeg_scans.scans(content)
-        scans = found.number
-        if not found.is_complete:
-            return None
-    return Plain(height, width, channels, profiles[0][2:] if profiles else b"", scans)
+    if not jpeg_scans.scans(content).is_complete:
+        return None
+    return Plain(height, width, channels, profiles[0][2:] if profiles else b"")
 
 
 def _states_upright(exif: bytes) -> bool | None:
@@ -133,4 +126,5 @@ def _png(content: bytes) -> Plain | None:
             return None
     # The graph looks behind the end, too.
     is_whole = b"IDAT" in found and b"IEND" in found and at == len(content)
+    is_whole &= color != 3 or b"PLTE" in found
     return Plain(height, width, 1 if color == 0 else 3) if is_whole and png_chunks.is_srgb(found) else None

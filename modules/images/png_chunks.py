@@ -19,6 +19,8 @@ SRGB_WITHIN = (2273, *[1000] * 8)
 .01 as most files have them."""
 OTHER_COLORS = "states other colors than those of sRGB (gAMA, cHRM or cICP): save it as sRGB"
 """Fault, as the end of a sentence that begins with the image."""
+NO_PALETTE = "has no palette for its indices of colors"
+"""The same."""
 
 _COLORS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Of interlaced PNGs, seven passes: first column, first row, distance of columns, of rows.
@@ -48,6 +50,10 @@ def refusal(content: bytes) -> str | None:
             packed.append(body)
         else:
             chunks.setdefault(name, body)
+    if wrong := wrong_checksum(content):
+        return wrong
+    if b"CgBI" in chunks:
+        return "a PNG in Apple's own form (CgBI), which is not supported: save it as PNG"
     if len(chunks.get(b"IHDR", b"")) != 13:
         return "damaged: its header is missing"
     width, height, bits, color, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
@@ -55,8 +61,30 @@ def refusal(content: bytes) -> str | None:
         return f"it {OTHER_COLORS}"
     if bits == 16 and color == 2 and b"tRNS" in chunks:
         return "a PNG of 16 bits with a transparent color is not supported in this form: save it with an alpha channel"
+    if color == 3 and not _is_palette(chunks.get(b"PLTE", b""), bits):
+        return f"damaged: it {NO_PALETTE}"
     depth = bits * _COLORS.get(color, 4)
-    return None if _has(packed, _needed(width, height, depth, bool(interlaced))) else "damaged: its pixels are cut off"
+    return _fault(packed, _needed(width, height, depth, bool(interlaced)))
+
+
+def _is_palette(body: bytes, bits: int) -> bool:
+    return len(body) >= 3 and len(body) % 3 == 0 and len(body) // 3 <= 1 << bits
+
+
+def wrong_checksum(content: bytes) -> str | None:
+    """Return which chunk of a PNG has a wrong checksum, in a few words; None if none of those that are whole has."""
+    at = 8
+    while at + 12 <= len(content):
+        length, name = struct.unpack_from(">I4s", content, at)
+        stop = at + 8 + length
+        if stop + 4 > len(content):
+            return None
+        if zlib.crc32(memoryview(content)[at + 4 : stop]) != struct.unpack_from(">I", content, stop)[0]:
+            return f"damaged: the checksum of its chunk {name.decode('latin-1')} is wrong"
+        if name == b"IEND":
+            return None
+        at = stop + 4
+    return None
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -77,8 +105,8 @@ def _needed(width: int, height: int, depth: int, interlaced: bool) -> int:
     return sum(rows * (1 + -(-columns * depth // 8)) for columns, rows in sizes)
 
 
-def _has(packed: list[bytes], needed: int) -> bool:
-    """Return whether packed bytes unpack to as many as are needed, without holding them."""
+def _fault(packed: list[bytes], needed: int) -> str | None:
+    """Return what is wrong with packed bytes that should unpack to as many as are needed, without holding them."""
     unpack = zlib.decompressobj()
     count = 0
     try:
@@ -86,6 +114,11 @@ def _has(packed: list[bytes], needed: int) -> bool:
             while part:
                 count += len(unpack.decompress(part, 1 << 20))
                 part = unpack.unconsumed_tail
-        return count + len(unpack.flush()) >= needed
-    except zlib.error:
-        return count >= needed
+        count += len(unpack.flush())
+    except zlib.error as error:
+        if "data check" in str(error):
+            return "damaged: the checksum (Adler-32) of its pixels is wrong"
+        if count >= needed:
+            return None
+        return "damaged: its pixels cannot be unpacked"
+    return None if count >= needed else "damaged: its pixels are cut off"

@@ -19,7 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 from edgetune.modules.core.threads import Budget
-from edgetune.modules.images import graph_read, perceptual_hash, pillow_process, plain
+from edgetune.modules.images import graph_read, perceptual_hash, pillow_process, plain, png_chunks
 from edgetune.modules.images.headers import JPEG, PNG
 from edgetune.modules.images.pillow_read import Unusable, check_size, faults
 from edgetune.modules.images.reading import Reading
@@ -108,6 +108,8 @@ class _Stored(NamedTuple):
 def _read(content: bytes, reading: Reading) -> _Stored:
     if not content:
         raise Unusable("the file is empty")
+    if content.startswith(PNG) and (wrong := png_chunks.wrong_checksum(content)):
+        raise Unusable(wrong)  # TensorFlow's decoder does not look at it
     if content.startswith((JPEG, PNG)):
         if reading.verify:  # outside of `faults`: without memory for a process, no file is damaged
             pillow_process.read(content, reading, lambda number: _held(number, reading), verify=True)

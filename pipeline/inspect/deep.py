@@ -6,7 +6,6 @@ groups that `data.group` names, a feature of records is not used here.
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 from edgetune.pipeline.inspect.files import labelled
-from edgetune.pipeline.inspect.inspection import Image
+from edgetune.pipeline.inspect.inspection import Image, Refuse
 
 
 @dataclass
@@ -42,12 +41,13 @@ class _Read:
     """Score and file, by kind."""
 
 
-def deep(images: Sequence[Image], settings: RunSettings) -> list[Finding]:
+def deep(images: Sequence[Image], settings: RunSettings, refuse: Refuse) -> list[Finding]:
     """Return the findings about pictures, near-duplicates and labels.
 
     Args:
         images: All images of the inspection.
         settings: `model`, `data` and `training.seed` are used.
+        refuse: Called with each image that cannot be read as a run reads it, and the reason.
 
     Raises:
         WeightsError: The weights are unavailable, or do not match the architecture.
@@ -57,7 +57,9 @@ def deep(images: Sequence[Image], settings: RunSettings) -> list[Finding]:
     data = settings.data
     reading = Reading.of(data.model_dump(include={"max_pixels", "max_side", "background", "verify_images"}))
     read = _Read([], [], [], defaultdict(list))
-    features = features_of(_encoded(images, settings, reading, read), settings.model, reading, settings.training.seed)
+    features = features_of(
+        _encoded(images, settings, reading, read, refuse), settings.model, reading, settings.training.seed
+    )
     found = picture_findings.all_pictures(
         {kind: _first(listed) for kind, listed in read.flaws.items()}, len(read.images)
     )
@@ -66,15 +68,17 @@ def deep(images: Sequence[Image], settings: RunSettings) -> list[Finding]:
     return found + _labels(read, features, _with_names(read, groups, settings), data.max_label_errors)
 
 
-def _encoded(images: Sequence[Image], settings: RunSettings, reading: Reading, read: _Read) -> Iterator[bytes]:
+def _encoded(
+    images: Sequence[Image], settings: RunSettings, reading: Reading, read: _Read, refuse: Refuse
+) -> Iterator[bytes]:
     """Yield each image that can be read, as a run stores it, and keep what else is needed of it."""
     from edgetune.modules.images.reader import read_image
 
-    for image, content in _contents(images, settings):
+    for image, content in _contents(images, settings, refuse):
         try:
             made = read_image(content, reading)
         except Unusable as error:  # the first look did not decode it as a run does
-            logging.warning("%s: %s", image.source, error)
+            refuse(image, str(error))
             continue
         read.images.append(image)
         read.ids.append(made.digest)
@@ -85,7 +89,7 @@ def _encoded(images: Sequence[Image], settings: RunSettings, reading: Reading, r
         yield made.encoded
 
 
-def _contents(images: Sequence[Image], settings: RunSettings) -> Iterator[tuple[Image, bytes]]:
+def _contents(images: Sequence[Image], settings: RunSettings, refuse: Refuse) -> Iterator[tuple[Image, bytes]]:
     data = settings.data
     source = None if data.path == EMBEDDED else discover(data)
     if source and source.kind == "tfrecords":
@@ -99,7 +103,7 @@ def _contents(images: Sequence[Image], settings: RunSettings) -> Iterator[tuple[
         try:
             yield image, read_file(image.path, None, most)
         except UnreadableFile as error:  # since the first look
-            logging.warning("%s: %s", image.source, error)
+            refuse(image, str(error))
 
 
 def _first(listed: list[tuple[float, str]]) -> tuple[int, list[Picture]]:

@@ -58,7 +58,9 @@ class Image:
     """As `data.group` names it; empty if it is not set, or of records is a feature, which is not read here."""
 
 
-Further = Callable[[Sequence[Image], RunSettings], list[Finding]]
+Refuse = Callable[[Image, str], None]
+"""Called with an image that a run would reject, and the reason."""
+Further = Callable[[Sequence[Image], RunSettings, Refuse], list[Finding]]
 """Further findings about the images, such as those that need their pixels or a network."""
 
 
@@ -174,14 +176,21 @@ def _inspected(
         else:
             left_out += other.set_aside
             rejected.append({"path": _relative(other.path, source), "reason": other.reason, "label": ""})
-    rejected.sort(key=lambda row: row["path"])
-    findings = _findings(images, data)
+    refused: dict[str, dict[str, str]] = {}
+
+    def refuse(image: Image, reason: str) -> None:
+        refused[image.path] = {"path": image.source, "reason": " ".join(reason.split()), "label": image.label}
+
+    more: list[Finding] = []
     failed: EdgetuneError | None = None
     try:
         for find in further:
-            findings += find(images, settings)
+            more += find(images, settings, refuse)
     except EdgetuneError as error:  # what was seen so far is worth to be shown
         failed = error
+    images = [image for image in images if image.path not in refused]
+    rejected = sorted([*rejected, *refused.values()], key=lambda row: row["path"])
+    findings = _findings(images, data) + more
     pixels = statistics.fmean([i.look.width * i.look.height for i in images]) if images else 0.0
     return Inspection(
         settings.data.path,

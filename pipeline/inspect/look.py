@@ -1,6 +1,7 @@
 """Look at one image without TensorFlow: whether it can be read, its format and its size.
 
-A JPEG or PNG is decoded by Pillow to an eighth of its size, all others to their pixels, each in a process that may die.
+Each is read as `modules.images.pillow_read` reads it at ingest, a JPEG or PNG scaled down, in a process that may die.
+At ingest the graph of `graph_read` reads most JPEGs and PNGs, by the same rules.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _BEGINNINGS = {
     b"II": "TIFF",
     b"MM": "TIFF",
 }
+_SMALL = 64
+"""Pixels of a JPEG's or PNG's longer side, of which only the checks are of use."""
 _pixels = Budget()
 
 
@@ -59,7 +62,9 @@ def look(content: bytes, reading: Reading) -> Look:
         with faults(content, reading), Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
             width, height = image.size
             check_size(image.size, reading.max_pixels)
-        pillow_process.read(content, reading, hold, verify=True)
+        # A PNG of this kind is read by the graph alone.
+        is_keyed = content[24:26] == b"\x10\2" and kind == "PNG" and b"tRNS" in content
+        pillow_process.read(content, replace(reading, max_side=_SMALL), hold, verify=is_keyed)
     else:
         height, width, _ = pillow_process.read(content, replace(reading, max_side=None), hold).shape
     return Look(kind, width, height)

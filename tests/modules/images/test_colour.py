@@ -101,8 +101,8 @@ def test_a_profile_is_applied_with_a_palette_and_with_alpha():
     palette = Image.new("P", (4, 4))
     palette.putpalette([200, 30, 60])
     assert near(colour(encoded(palette, "PNG", icc_profile=icc_profiles.red_is_green())), (30, 200, 60))
-    half = Image.new("RGBA", (4, 4), (200, 30, 60, 0))
-    assert colour(encoded(half, "PNG", icc_profile=icc_profiles.red_is_green())) == (255, 255, 255)
+    half = Image.new("RGBA", (4, 4), (200, 30, 60, 1))
+    assert near(colour(encoded(half, "PNG", icc_profile=icc_profiles.red_is_green())), (255, 255, 255))
     half.putalpha(255)
     assert near(colour(encoded(half, "PNG", icc_profile=icc_profiles.red_is_green())), (30, 200, 60))
 

@@ -18,9 +18,10 @@ from PIL import Image
 
 from benchmarks.ingest.decoders import ours
 from benchmarks.lib import libvips
-from edgetune.modules.images import graph_read
+from edgetune.modules.images import graph_read, tiff_pages
 from edgetune.modules.images.reader import Unusable
 from edgetune.modules.images.reading import Reading
+from edgetune.pipeline.inspect.look import look
 from tests.helpers.image_kinds import (
     ALPHA,
     GREY,
@@ -29,6 +30,7 @@ from tests.helpers.image_kinds import (
     WIDTH,
     Kind,
     bmp,
+    chunk,
     cut_jpeg,
     gif,
     gif_colors,
@@ -36,6 +38,7 @@ from tests.helpers.image_kinds import (
     photograph,
     png,
     saved,
+    segments,
     three,
     tiff,
     without_adobe,
@@ -56,6 +59,12 @@ def _twelve(levels: np.ndarray) -> bytes:
     pairs = levels.reshape(-1, 2).astype(np.uint16)
     first, second = pairs[:, 0], pairs[:, 1]
     return np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], 1).astype(np.uint8).tobytes()
+
+
+def _with_bright_pixel(levels: np.ndarray) -> np.ndarray:
+    changed = levels.copy()
+    changed[3, 4] = 65535
+    return changed
 
 
 def _tiffs() -> dict[str, Kind]:
@@ -133,6 +142,14 @@ def _tiffs() -> dict[str, Kind]:
         "a strip missing": Kind(tiff([raw[: len(raw) // 2]], 8, 2, 3, rows=16), "lacks"),
         "deflate cut": Kind(tiff([zlib.compress(raw)], 8, 2, 3, DEFLATE)[:-300], CUT),
         "deflate too short": Kind(tiff([zlib.compress(raw[:1500])], 8, 2, 3, DEFLATE), "damaged"),
+        "14 of 16, stated": Kind(tiff([(GREY_16 >> 2).tobytes()], 16, 1, 1, (281, 3, [16000])), "said to end"),
+        "7 of 8, stated": Kind(tiff([(GREY >> 1).tobytes()], 8, 1, 1, (281, 3, [120])), "said to end"),
+        "highest value, stated": Kind(tiff([GREY.tobytes()], 8, 1, 1, (281, 3, [235])), rgb),
+        "12 of 16 and a bright pixel": Kind(tiff([_with_bright_pixel(GREY_16 >> 4).tobytes()], 16, 1), UNKNOWN_WHITE),
+        "12 of 16 rgb and a bright pixel": Kind(
+            tiff([_with_bright_pixel(RGB_16 >> 4).tobytes()], 16, 2, 3), UNKNOWN_WHITE
+        ),
+        "alpha 0": Kind(tiff([np.dstack([RGB, ALPHA * 0]).tobytes()], 8, 2, 4, (338, 3, [2])), "fully transparent"),
         "rgba": Kind(tiff([rgba.tobytes()], 8, 2, 4, (338, 3, [2])), over_white(RGB, ALPHA)),
         "premultiplied": Kind(
             tiff([np.dstack([premultiplied, ALPHA]).tobytes()], 8, 2, 4, (338, 3, [1])),
@@ -186,6 +203,19 @@ def _pngs() -> dict[str, Kind]:
     def with_chunks(*chunks):
         return png(RGB, 8, 2, *chunks)
 
+    ramp = bytes(value for level in range(256) for value in (level, level, level))
+    whole, packed = png(RGB, 8, 2), zlib.compress(b"".join(b"\0" + row.tobytes() for row in RGB))
+
+    def png_of(data: bytes) -> bytes:
+        at = whole.index(b"IDAT") - 4
+        return whole[:at] + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+    def wrong(name: str) -> bytes:
+        content = bytearray(png(RGB, 8, 2, (b"tEXt", b"Comment\0none")))
+        at = content.index(name.encode())
+        content[at + 4 + struct.unpack_from(">I", content, at - 4)[0]] ^= 1
+        return bytes(content)
+
     gamma = {
         name: (b"gAMA", struct.pack(">I", value)) for name, value in (("2.2", 45455), ("1.0", 100000), ("1.8", 55556))
     }
@@ -203,6 +233,17 @@ def _pngs() -> dict[str, Kind]:
         "cicp of PQ": Kind(with_chunks((b"cICP", bytes((9, 16, 0, 1))), (b"sRGB", b"\0")), other),
         "12 of 16 grey": Kind(png(GREY[..., np.newaxis].astype(int) * 16, 16, 0), UNKNOWN_WHITE),
         "12 of 16 rgb, sBIT": Kind(png(RGB.astype(int) * 16, 16, 2, (b"sBIT", b"\x0c\x0c\x0c")), UNKNOWN_WHITE),
+        "12 of 16 grey and a bright pixel": Kind(
+            png(_with_bright_pixel(GREY.astype(int) * 16)[..., np.newaxis], 16, 0), UNKNOWN_WHITE
+        ),
+        "alpha 0": Kind(png(np.dstack([RGB, GREY * 0]), 8, 6), "fully transparent"),
+        "alpha 0, 16 bits": Kind(png(np.dstack([RGB, GREY * 0]).astype(int) * 257, 16, 6), "fully transparent"),
+        "no palette": Kind(png(GREY[..., np.newaxis], 8, 3), "no palette"),
+        "palette": Kind(png(GREY[..., np.newaxis], 8, 3, (b"PLTE", ramp)), three(GREY)),
+        "of Apple": Kind(whole[:8] + chunk(b"CgBI", bytes(4)) + whole[8:], "CgBI"),
+        "wrong checksum of the pixels": Kind(png_of(packed[:-1] + bytes([packed[-1] ^ 1])), "checksum"),
+        "wrong checksum of IDAT": Kind(wrong("IDAT"), "checksum of its chunk IDAT"),
+        "wrong checksum of tEXt": Kind(wrong("tEXt"), "checksum of its chunk tEXt"),
         "16 with sBIT": Kind(png(RGB.astype(int) * 257 & 0xFFF0, 16, 2, (b"sBIT", b"\x0c\x0c\x0c")), RGB),
         "16 all black": Kind(png(RGB.astype(int) * 0, 16, 2), RGB * 0),
         "rows missing": Kind(png(RGB, 8, 2, rows=20), CUT),
@@ -233,12 +274,66 @@ def _jpegs() -> dict[str, Kind]:
     plain = saved(Image.new("RGB", (64, 64), (128, 128, 128)), "JPEG", quality=90)
     kinds["all grey of 128"] = Kind(plain, np.full((64, 64, 3), 128, np.uint8))
     kinds["an image behind the end"] = Kind(kinds["baseline"].content * 2, kinds["baseline"].right)
+    kinds |= _holed_jpegs()
+    turned = saved(whole, "JPEG", quality=95)
+    for kind, value in ((1, b"\6\0\0\0"), (3, b"\0\6\0\0"), (4, b"\0\0\0\6")):
+        exif = b"Exif\0\0MM\0*" + struct.pack(">IHHHI", 8, 1, 0x0112, kind, 1) + value + bytes(4)
+        content = turned[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + turned[2:]
+        right = np.rot90(np.asarray(Image.open(io.BytesIO(turned)).convert("RGB")), -1)
+        kinds[f"turned by type {kind}"] = Kind(content, right, by_libvips=1 if kind == 3 else None)
     cmyk = saved(whole.convert("CMYK"), "JPEG", quality=95)
     right = np.asarray(Image.open(io.BytesIO(cmyk)).convert("RGB"))
     kinds["cmyk of Adobe"] = Kind(cmyk, right, within=3, by_libvips=None)
     kinds["cmyk, plain"] = Kind(without_adobe(cmyk), "inverted")
     kinds["cmyk cut"] = Kind(cut_jpeg(cmyk, 0.6), CUT)
     return kinds
+
+
+def _holed_jpegs() -> dict[str, Kind]:
+    """Return JPEGs that lack a part in the middle."""
+    large = photograph().resize((320, 240))
+    image = np.asarray(large) // 2 + np.random.default_rng(3).integers(0, 40, (240, 320, 3), dtype=np.uint8)
+    options: dict[str, dict[str, object]] = {
+        "plain": {},
+        "restarts": {"restart_marker_blocks": 10},
+        "progressive": {"progressive": True},
+    }
+    files = {name: saved(Image.fromarray(image), "JPEG", quality=85, **of) for name, of in options.items()}
+    whole = {
+        f"large {name}": Kind(content, np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
+        for name, content in files.items()
+    }
+    plain, restarts, progressive = files.values()
+    third = len(plain) // 3
+    places = [at for at in range(len(restarts) - 1) if restarts[at] == 0xFF and 0xD0 <= restarts[at + 1] <= 0xD7]
+    middle = (places[5] + places[6]) // 2
+    scans = [at for marker, at in segments(progressive) if marker == 0xDA] + [len(progressive) - 2]
+    cut = {
+        "512 bytes lost": plain[:third] + plain[third + 512 :],
+        "4096 bytes overwritten": plain[:third] + restarts[1000 : 1000 + 4096] + plain[third + 4096 :],
+        "4096 bytes zeroed": plain[:third] + bytes(4096) + plain[third + 4096 :],
+        "text behind": plain[: len(plain) // 2] + b"HTTP error " * 1000,
+        "zeros behind": plain[: len(plain) // 2] + bytes(len(plain) // 2) + b"\xff\xd9",
+        "a segment lost": restarts[: places[5]] + restarts[places[6] :],
+        "8 segments lost": restarts[: places[8]] + restarts[places[16] :],
+        "12 segments emptied": restarts[: places[8]]
+        + b"".join(restarts[at : at + 2] for at in places[8:20])
+        + restarts[places[20] :],
+        "200 bytes overwritten in a segment": restarts[:middle] + plain[third : third + 200] + restarts[middle + 200 :],
+        "no restarts": b"".join(
+            restarts[a:b] for a, b in zip([0, *[p + 2 for p in places]], [*places, None], strict=True)
+        ),
+    }
+    for number in (0, 1, 4, 5):
+        tables = progressive.rfind(b"\xff\xc4", scans[number], scans[number + 1])
+        stop = tables if tables > 0 else scans[number + 1]
+        cut[f"half of scan {number} lost"] = progressive[: scans[number] + 30] + progressive[stop:]
+    return whole | {name: Kind(content, CUT) for name, content in cut.items()}
+
+
+def _hole(content: bytes) -> bytes:
+    middle = len(content) * 2 // 3
+    return content[:middle] + bytes(100) + content[middle + 100 :]
 
 
 def _others() -> dict[str, Kind]:
@@ -263,6 +358,18 @@ def _others() -> dict[str, Kind]:
     avif = saved(photograph(), "AVIF")
     at = avif.index(b"colrnclx") + 8
     wide = avif[:at] + struct.pack(">HH", 12, 13) + avif[at + 4 :]
+    noise = np.random.default_rng(7).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    lossy, large_avif = (saved(Image.fromarray(noise), kind, quality=90) for kind in ("WEBP", "AVIF"))
+    large_webp = saved(Image.fromarray(noise), "WEBP", lossless=True)
+    flat = saved(Image.new("RGB", (800, 800), "white"), "WEBP")
+    first = Image.new("RGBA", (WIDTH, HEIGHT))
+    first.paste(Image.fromarray(RGB[:12, :16]), (20, 10))
+    small_first = saved(
+        first, "WEBP", lossless=True, save_all=True, append_images=[Image.fromarray(RGB).convert("RGBA")]
+    )
+    small_first = small_first[:20] + bytes([small_first[20] & ~0x10]) + small_first[21:]
+    placed = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
+    placed[10:22, 20:36] = RGB[:12, :16]
     turned = Image.Exif()
     turned[0x0112] = 6
     return {
@@ -284,6 +391,18 @@ def _others() -> dict[str, Kind]:
         "webp, cut": Kind(webp[: len(webp) * 2 // 3], "damaged"),
         "png, animated": Kind(apng, RGB),
         "avif, P3": Kind(wide, "primaries 12"),
+        "webp, alpha 0": Kind(
+            saved(Image.fromarray(np.dstack([RGB, GREY * 0])), "WEBP", lossless=True, exact=True), "fully transparent"
+        ),
+        "avif, alpha 0": Kind(saved(Image.fromarray(np.dstack([RGB, GREY * 0])), "AVIF"), "fully transparent"),
+        "webp, small first frame": Kind(small_first, placed, by_libvips=None),  # which shows black there
+        "webp, lossy": Kind(lossy, np.asarray(Image.open(io.BytesIO(lossy)).convert("RGB")), by_libvips=None),
+        "webp, flat": Kind(flat, np.full((800, 800, 3), 255, np.uint8), 2),
+        **{
+            f"{name}, the end is zeros": Kind(content[: len(content) * 3 // 5] + bytes(len(content) * 2 // 5), "zeros")
+            for name, content in (("webp", lossy), ("webp lossless", large_webp), ("avif", large_avif))
+        },
+        "avif, a hole": Kind(_hole(large_avif), "zeros"),
         "avif, cut": Kind(avif[: len(avif) * 2 // 3], ""),
     }
 
@@ -351,6 +470,14 @@ def test_a_kind_is_read_right_or_refused(name):
         assert off(ours(kind.content), libvips.read(kind.content)) <= kind.by_libvips
 
 
+# The graph does not look where the parts between restarts end, and libpng passes over wrong checksums.
+ONLY_AT_INGEST = (
+    "jpeg 200 bytes overwritten in a segment",
+    "png wrong checksum of IDAT",
+    "png wrong checksum of tEXt",
+)
+
+
 @pytest.mark.parametrize("name", [name for name in kinds() if name.split()[0].strip(",") in ("png", "jpeg")])
 def test_the_served_graph_agrees_or_refuses(name):
     kind = kinds()[name]
@@ -359,5 +486,55 @@ def test_the_served_graph_agrees_or_refuses(name):
     except tf.errors.InvalidArgumentError:
         return
     if not fault.numpy():
+        if name in ONLY_AT_INGEST:
+            return
         assert not isinstance(kind.right, str)
         assert off(pixels.numpy(), kind.right) <= kind.within
+
+
+@pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 1}, {"optimize": True}, {"subsampling": 2}])
+@pytest.mark.parametrize("color", ["white", "black", (128, 128, 128), "sky"])
+def test_whole_jpegs_without_detail_are_accepted(color, options):
+    sky = np.full((60, 90, 3), 255, np.uint8)
+    sky[:20] = np.random.default_rng(1).integers(0, 255, (20, 90, 3), dtype=np.uint8)
+    image = Image.fromarray(sky) if color == "sky" else Image.new("RGB", (90, 60), color)
+    for quality, side in ((50, None), (100, 20)):
+        content = saved(image, "JPEG", quality=quality, **options)
+        assert not graph_read.attempt(content, Reading(max_side=side))[0]
+
+
+@pytest.mark.parametrize(
+    "options", [{"compression": "jpeg"}, {"compression": "jpeg", "tile": True}, {"compression": "ccittfax4"}]
+)
+def test_compressed_strips_that_lack_a_part_are_refused(options):
+    noise = np.random.default_rng(8).integers(0, 255, (128, 256, 3), dtype=np.uint8)
+    is_fax = options["compression"] == "ccittfax4"
+    pixels = (noise[..., 0] > 250).astype(np.uint8) * 255 if is_fax else noise // 4 + 90
+    content = written("", pixels, **options, **({"bitdepth": 1} if is_fax else {}))
+    assert off(ours(content), libvips.read(content)) <= 2
+    page = tiff_pages.pages(content)[0]
+    start, length = page.get(273, page.get(324))[0], page.get(279, page.get(325))[0]
+    middle = start + length // 2
+    lacking = content[:middle] + bytes(start + length - middle) + content[start + length :]
+    with pytest.raises(Unusable, match="cut off|damaged"):
+        ours(lacking)
+
+
+# Of 16 bits a channel, Pillow keeps 8: it does not tell black from values that all are below 256.
+INSPECT_REJECTS = ("png 16 all black",)
+
+
+def test_inspect_accepts_what_ingest_accepts():
+    def by(read, content):
+        try:
+            read(content)
+        except Unusable:
+            return False
+        return True
+
+    other = {
+        name
+        for name, kind in kinds().items()
+        if by(lambda content: look(content, Reading()), kind.content) == isinstance(kind.right, str)
+    }
+    assert other == set(INSPECT_REJECTS)

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image, ImageFilter
 
 from edgetune.modules.data.near_duplicates import alike
+from edgetune.modules.images import reader
+from edgetune.modules.images.reading import Reading
 from edgetune.pipeline import cli
 from tests.helpers import photographs
 from tests.tiny import backbone, model
@@ -54,7 +56,18 @@ def test_deep_findings_are_shown_as_text_and_as_json(monkeypatch, capsys, folder
     assert not found["two_labels"]["informs"] and found["near_duplicates"]["informs"]
     [wrong] = [one for one in found["label_errors"]["pictures"] if one["file"] == "green/wrong p0_1.png"]
     assert (wrong["given"], wrong["looks_like"]) == ("green", "blue") and 0 <= wrong["score"] < 0.5
-    assert cli.main(["inspect", str(folder), "--deep", *overrides]) == 0
+    dark, listed = (folder / "red" / "dark p1_.png").read_bytes(), folder / "list.csv"
+
+    def fails(content: bytes, reading: Reading) -> reader.ReadImage:
+        if content == dark:
+            raise reader.Unusable("it is a defect of the graph")
+        return read(content, reading)
+
+    read = reader.read_image
+    monkeypatch.setattr(reader, "read_image", fails)
+    assert cli.main(["inspect", str(folder), "--deep", f"--fix={listed}", *overrides]) == 0
     text = capsys.readouterr().out
+    assert "rejected: red/dark p1_.png: it is a defect of the graph" in text and " + 1 rejected" in text
+    assert "dark p1_" not in listed.read_text() and "one p1_" in listed.read_text()
     assert "finding (informs): label_errors: " in text and "green/wrong p0_1.png  green, looks like blue  0." in text
     assert "red/blurred p1_.png" in text

@@ -90,8 +90,11 @@ def _are_paths(_: str, values: Sequence[str]) -> bool:
 
 
 def _are_splits(name: str, values: Sequence[str]) -> bool:
-    if _plain(name) in _FLAGS:
-        return all(value.lower() in (*_ONES, *_ZEROS) for value in values)
+    if flags := _FLAGS.get(_plain(name)):
+        ones = sum(value.lower() in _ONES for value in values)
+        # Most images cannot be of eval: `is_valid` then says that a line is a valid one.
+        plain = all(value.lower() in (*_ONES, *_ZEROS) for value in values)
+        return plain and not (flags[0] == "eval" and 2 * ones > len(values))
     known = {value.lower() for value in values} - {UNASSIGNED}
     return bool(known) and known <= {*SPLIT_OF, *SPLITS}
 

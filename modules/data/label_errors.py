@@ -8,7 +8,7 @@ probabilities: how many labels are wrong, and which.
 - Which: the images with the lowest probability of the given class (self-confidence) among those for which another class
   is more probable. Of the scores that `python -m benchmarks.data.label_errors` compares, it finds most flipped labels.
 
-Outliers are images whose distance from their nearest neighbours is far above the median.
+Outliers are images whose distance from their nearest neighbours is far above that of most images.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ square of standardized features is 1, so that of a whole image grows with their 
 MOST_TRAINED = 20_000
 """Images that a classifier learns from, and that neighbours are sought among; a random part of more."""
 NEIGHBOURS = 10
-FAR = 1.5
-"""Images are outliers if the mean cosine distance of their neighbours is this many times the median over all images.
-Of 14 photographs of waste among 700 of flowers, 9 are; see the benchmark."""
+FENCE = 1.5
+"""Images are outliers if the mean cosine distance of their neighbours is above the third quartile of all images by
+more than this many times the range between the quartiles: Tukey, "Exploratory Data Analysis", 1977. A multiple of the
+median would take a quarter of some data for outliers, where one class is much denser than the others."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,8 @@ def outliers(features: np.ndarray) -> list[Outlier]:
     # Equal images have distances of rounding.
     if median < 1e-6:
         return []
-    far = np.flatnonzero(distance > FAR * median)
+    first, third = np.percentile(distance, [25, 75])
+    far = np.flatnonzero(distance > third + FENCE * (third - first))
     order = far[np.argsort(-distance[far], kind="stable")]
     return [Outlier(int(row), float(distance[row] / median)) for row in order.tolist()]
 

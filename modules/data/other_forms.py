@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.wording import counted
 from edgetune.modules.data.class_folders import IMAGE_ENDINGS, ending, ignored
-from edgetune.modules.data.layouts import Folder, lists, split_named, walk
+from edgetune.modules.data.layouts import Folder, Layout, lists, split_named, walk
 from edgetune.modules.storage import filesystem
 
 _UNPACK = {
@@ -25,6 +26,8 @@ _UNPACK = {
 _HEAD = 1 << 20
 _COCO = re.compile(r'"(annotations|categories)"\s*:')
 _LABELME = re.compile(r'"(shapes|imagePath)"\s*:')
+_WORD_AND_NUMBER = re.compile(r"([^\W\d_]+)[._-]\d+\.\w+")
+_MOST_WORDS, _EACH = 20, 2
 _A_LIST = "path,label"
 
 
@@ -81,11 +84,60 @@ def of_folder(root: Folder, pattern: str) -> DataError:
             f"{root.path} has no class folders; {found_lists[0]} may be a list of its images",
             f"run edgetune with --data {_q(found_lists[0])}",
         )
-    flat = f"{counted(root.count, 'file')} directly inside" if root.count else "nothing inside"
+    below = sum(folder.count for folder in walk(root)) - root.count
+    flat = " and ".join(
+        f"{counted(number, 'file')} {where}"
+        for number, where in (
+            (root.count, "directly inside"),
+            (below, f"in folders{_kind(root)}, none called as an image"),
+        )
+        if number
+    )
+    flat = flat or "nothing inside"
     cause = f"{root.path} has no class folders ({flat}, and none that matches data.tfrecord_pattern {pattern})"
+    if commands := _by_first_word(root):
+        return DataError(
+            f"{cause}; the names of the files may begin with their class",
+            f"if they do, put each class into a folder: {commands} && edgetune run --data {_q(root.path)}",
+        )
     if root.images and (parent := _parent_of_classes(root.path)):
         return DataError(f"{cause}; the folder above has folders of images", f"run edgetune with --data {_q(parent)}")
     return DataError(cause, "put the images of each class into a folder named after the class: DIR/<class>/*.jpg")
+
+
+def _kind(root: Folder) -> str:
+    """Return the most common ending in folders inside, as an example."""
+    kinds = Counter(ending(name) for folder in walk(root) if folder is not root for name in folder.files)
+    return f" ({kinds.most_common(1)[0][0]})" if kinds else ""
+
+
+def _by_first_word(root: Folder) -> str:
+    """Return the commands that sort images such as `cat.0.jpg`, `dog_1.jpg` into folders; nothing for other names."""
+    if filesystem.is_remote(root.path) or root.folders:
+        return ""
+    images = [name for name in filesystem.names(root.path) if ending(name) in IMAGE_ENDINGS and not ignored(name)]
+    words = Counter(found[1] for name in images if (found := _WORD_AND_NUMBER.fullmatch(name)))
+    if not 1 < len(words) <= _MOST_WORDS or words.total() < len(images) or min(words.values()) < _EACH:
+        return ""
+    return " && ".join(
+        f"mkdir {_q(f'{root.path}/{word}')} && find {_q(root.path)} -maxdepth 1 -type f -name {_q(f'{word}[._-]*')} "
+        f"-exec mv {{}} {_q(f'{root.path}/{word}')}/ \\;"
+        for word in sorted(words)
+    )
+
+
+def list_beside(root: Folder, layout: Layout, error: DataError) -> DataError | None:
+    """Return the error for one folder of images with a list beside it, which may have their classes; None for others.
+
+    Args:
+        root: What is in the folder of all data.
+        layout: Its class folders.
+        error: Why they cannot be used.
+    """
+    found = lists(root)
+    if not found or len(set().union(*layout.counts.values())) != 1:
+        return None
+    return DataError(error.cause, f"if {found[0]} is a list of them, run edgetune with --data {_q(found[0])}")
 
 
 def archives(root: Folder) -> tuple[str, ...]:

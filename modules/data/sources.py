@@ -108,7 +108,7 @@ def discover(settings: DataSettings) -> Source:
     try:
         _check_layout(layout, base, settings)
     except DataError as error:
-        raise other_forms.of_annotations(root) or error from None
+        raise other_forms.of_annotations(root) or other_forms.list_beside(root, layout, error) or error from None
     check_kind(settings.group, "images")
     images = sum(counts.total() for counts in layout.counts.values())
     return Source("images", base, layout.patterns, images, (*layout.notes, *other_forms.archives(root)))

@@ -32,7 +32,7 @@ def check(base: str, parents: Sequence[Folder]) -> None:
     for parent in parents:
         above = [down(folder) for folder in parent.folders if folder.total_images]
         if inside := _shared(above) or _of_splits(above):
-            raise _error(base, parents, parent, inside)
+            raise _error(base, parents, parent, above, inside)
 
 
 def _inside(folder: Folder) -> set[str]:
@@ -59,8 +59,10 @@ def _of_splits(above: Sequence[Folder]) -> list[str]:
     return sorted(most) if len(most) > 1 else []
 
 
-def _error(base: str, parents: Sequence[Folder], parent: Folder, inside: Sequence[str]) -> DataError:
-    names = [folder.name for folder in parent.folders if folder.total_images]
+def _error(
+    base: str, parents: Sequence[Folder], parent: Folder, found: Sequence[Folder], inside: Sequence[str]
+) -> DataError:
+    names = [folder.name.partition("/")[0] for folder in found]
     above, below = _listed(names), _listed(inside)
     remedies = [
         f"if the classes are {above}, add --allow {ALLOWED} to edgetune run, or --set 'data.allow=[{ALLOWED}]' to "
@@ -71,9 +73,10 @@ def _error(base: str, parents: Sequence[Folder], parent: Folder, inside: Sequenc
             remedies.append(
                 f"if the classes are {below} and {above} are splits, name them so: {_renamed(parent, names)}"
             )
-        one = f"{parent.path}/{names[0]}"
-        remedies.append(f"if only one of them is the data, such as {names[0]}, edgetune run --data {_q(one)}")
-    if not filesystem.is_remote(base):
+        name = next(name for name, folder in zip(names, found, strict=True) if _inside(folder) & set(inside))
+        one = f"{parent.path}/{name}"
+        remedies.append(f"if only one of them is the data, such as {name}, edgetune run --data {_q(one)}")
+    if not filesystem.is_remote(base) and all(_inside(f) & set(inside) and "/" not in f.name for f in found):
         remedies.append(f"if the classes are {below} and all are to be read together, {_joined(base, parents)}")
     return DataError(
         f"{parent.path} could mean two things: that {above} are the classes, with folders inside; or that {below} are, "

@@ -42,13 +42,24 @@ def read_file(path: str, base: str | None, max_bytes: int, kind: str = "an image
             filesystem.read(path, max_bytes + 1) if filesystem.is_remote(path) else _read_local(path, base, max_bytes)
         )
     except FileNotFoundError as error:
-        gone = "a link to a file that does not exist" if os.path.islink(path) else "does not exist"  # noqa: PTH114
+        is_link = os.path.islink(path)  # noqa: PTH114
+        gone = "a link to a file that does not exist" if is_link else f"does not exist{_other_capitals(path)}"
         raise UnreadableFile(gone) from error
     except (OSError, ValueError) as error:  # a ValueError if the name has a zero byte
         raise UnreadableFile(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(content) > max_bytes:
         raise UnreadableFile(f"larger than the {max_bytes} bytes that {kind} can have")
     return content
+
+
+def _other_capitals(path: str) -> str:
+    """Return a hint if there is a file whose name differs only by capitals of the name or of the ending."""
+    folder, name = os.path.split(path)
+    stem, ending = os.path.splitext(name)  # noqa: PTH122
+    starts = dict.fromkeys((stem, stem.lower(), stem.upper(), stem.capitalize()))
+    names = [start + end for start in starts for end in dict.fromkeys((ending, ending.lower(), ending.upper()))]
+    found = [other for other in names if other != name and os.path.lexists(os.path.join(folder, other))]  # noqa: PTH118
+    return f", but {found[0]} does: capitals count" if found else ""
 
 
 def check_file(path: str, base: str | None) -> None:

@@ -34,7 +34,8 @@ def inspect(
 ) -> None:
     """Say what a run would read from DATA, a folder or a list, without a run and without TFX.
 
-    The files in DATA are not touched. Exit code 0, also with findings; 3 if no run could use the data.
+    The files in DATA are not touched. Exit code 0, also with findings; 3 if no run could use the data. If --deep fails,
+    what was seen before is printed, and then the error.
     """
     from edgetune.pipeline.inspect.fix import command, write_list
     from edgetune.pipeline.inspect.inspection import inspect as look_at
@@ -53,3 +54,5 @@ def inspect(
     if fix is not None:
         run = command(fix, config, overrides, settings.data.columns.given)
         click.echo(f"wrote {fix}; edit it, then: {run}", err=as_json)
+    if found.failed is not None:
+        raise found.failed

@@ -26,11 +26,14 @@ def write_list(inspection: Inspection, path: Path) -> None:
         path: The new file, in the data's folder or in one above it, so that it can name them. It must not exist.
 
     Raises:
-        ConfigError: The file exists, cannot be written, or is elsewhere; the data are records or behind a URL; or a
-            class or file has a name that a list cannot hold: bytes that are not UTF-8, or blanks around a class.
+        ConfigError: The file exists, cannot be written, or is elsewhere; the data are records or behind a URL; no image
+            can be read; or a class or file has a name that a list cannot hold: bytes that are not UTF-8, or blanks
+            around a class.
     """
     source = inspection.source
     base = _check(source, path)
+    if not inspection.images:
+        raise ConfigError(f"--fix {path}: no image of {inspection.path} can be read", "see the rejected files")
     inside = os.path.relpath(base, path.resolve().parent)
     if inside.startswith(".."):
         raise ConfigError(
@@ -45,10 +48,10 @@ def write_list(inspection: Inspection, path: Path) -> None:
         _check_names(path, name, image)
         rows.append([name, image.label, *([image.split or "train"] if splits else [])])
     # Python before 3.13 does not quote a carriage return by itself.
-    quoting = csv.QUOTE_ALL if any("\r" in name or "\r" in label for name, label, *_ in rows) else csv.QUOTE_MINIMAL
+    returns = any("\r" in name or "\r" in label for name, label, *_ in rows)
     try:
         with path.open("x", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
             writer.writerow(["path", "label", *(["split"] if splits else [])])
             writer.writerows(rows)
     except FileExistsError as error:

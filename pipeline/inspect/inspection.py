@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.modules.core import bounds
-from edgetune.modules.core.errors import DataError
+from edgetune.modules.core.errors import DataError, EdgetuneError
 from edgetune.modules.core.threads import InOrder
 from edgetune.modules.data.class_names import similar_classes
 from edgetune.modules.data.digits import EMBEDDED, write_digits
@@ -83,6 +83,8 @@ class Inspection:
     seconds: Estimate | None
     problems: tuple[str, ...] = field(default=())
     """What would stop a run beside findings."""
+    failed: EdgetuneError | None = None
+    """Why further findings are missing."""
 
     @property
     def files(self) -> int:
@@ -130,7 +132,7 @@ def inspect(
 
     Args:
         settings: Of the run.
-        further: Functions for further findings, called with all images.
+        further: Functions for further findings, called with all images. An error of one of them is in the result.
         report: Called with what is being done.
 
     Raises:
@@ -179,7 +181,13 @@ def _inspected(
     def refuse(image: Image, reason: str) -> None:
         refused[image.path] = {"path": image.source, "reason": " ".join(reason.split()), "label": image.label}
 
-    more = [finding for find in further for finding in find(images, settings, refuse)]
+    more: list[Finding] = []
+    failed: EdgetuneError | None = None
+    try:
+        for find in further:
+            more += find(images, settings, refuse)
+    except EdgetuneError as error:  # what was seen so far is worth to be shown
+        failed = error
     images = [image for image in images if image.path not in refused]
     rejected = sorted([*rejected, *refused.values()], key=lambda row: row["path"])
     findings = _findings(images, data) + more
@@ -200,6 +208,7 @@ def _inspected(
             ),
             *_problems(images, rejected, left_out, data),
         ),
+        failed,
     )
 
 

@@ -6,8 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from edgetune.modules.core.errors import DataError
+from edgetune.modules.data.columns import is_pattern
 from edgetune.modules.data.findings import Copy, Finding, torn_group
-from edgetune.modules.data.groups import UNMATCHED, check_largest, is_pattern, matched
+from edgetune.modules.data.groups import UNMATCHED, check_largest, matched
 
 
 def group_of(group: str | None, of_line: str, path: str) -> str | None:

@@ -216,6 +216,13 @@ def test_a_column_that_says_whether_an_image_is_of_a_split_is_used(tmp_path, nam
     assert [(e.label, e.split) for e in read_manifest(path, SPLIT_OF)] == list(zip(("oak", "elm"), splits, strict=True))
 
 
+def test_a_column_that_says_that_most_lines_are_valid_is_not_of_splits(tmp_path):
+    path = write(tmp_path, "path,label,is_valid\na.jpg,oak,1\nb.jpg,elm,1\nc.jpg,elm,0\n")
+    listed = read_list(path, SPLIT_OF)
+    assert {entry.split for entry in listed.entries} == {None}
+    assert listed.notes == ("columns of the list that are not used: is_valid",)
+
+
 def test_two_columns_of_splits_are_refused_and_one_that_is_called_so_is_used(tmp_path):
     error = refused(write(tmp_path, "path,label,phase,is_train\na.jpg,oak,train,1\nb.jpg,elm,test,0\n"))
     assert error.cause.endswith("has the columns phase and is_train, each of which may be the split")

@@ -332,7 +332,7 @@ def test_what_is_not_read_is_called_by_its_name_with_the_next_command(tmp_path, 
             "a",
             "mv {}/flowers_train {}/train",
         ),
-        ("my_train/my_train/A my_train/my_train/B my_test/my_test", "my_test", "A", "mv {}/my_test {}/test"),
+        ("my_train/my_train/A my_train/my_train/B my_test/my_test", "my_train", "A", "mv {}/my_test {}/test"),
         ("training_samples/a training_samples/b evaluation/a evaluation/b", "evaluation", "a", "mv {}/FOLDER {}/test"),
         ("tr/a tr/b te/a te/b", "te", "a", "mv {}/FOLDER {}/train"),
         ("fold0/a fold0/b fold1/a fold1/b fold2/a fold2/b", "fold0", "a", "mv {}/FOLDER {}/eval"),
@@ -349,7 +349,8 @@ def test_two_levels_that_may_be_the_classes_are_refused_with_a_command_for_each(
     error = refused(tmp_path)
     assert "could mean two things" in error.cause and f"{inside}, " in error.cause
     assert rename.format(tmp_path, tmp_path) in error.remedy
-    assert f"edgetune run --data {tmp_path}/{above};" in error.remedy
+    assert f"edgetune run --data {tmp_path}/{above}" in error.remedy
+    assert ("read together" in error.remedy) is (above != "my_train")  # which has no folders of classes in my_test
     assert "--allow nested_classes" in error.remedy
     assert allowed(tmp_path).images == sum(len(files) for _, _, files in os.walk(tmp_path))
 
@@ -410,6 +411,35 @@ def test_a_folder_too_deep_names_the_one_above(tmp_path):
     put(tmp_path, "cat", "dog")
     error = refused(tmp_path / "cat")
     assert "the folder above has folders of images" in error.cause and error.remedy.endswith(f"--data {tmp_path}")
+
+
+def test_a_list_beside_one_folder_of_images_is_named(tmp_path):
+    put(tmp_path, "images")
+    (tmp_path / "list.csv").touch()
+    error = refused(tmp_path)
+    assert error.cause.endswith("has only one class: images")
+    assert error.remedy.endswith(f"run edgetune with --data {tmp_path}/list.csv")
+
+
+def test_files_that_are_not_called_as_images_are_counted(tmp_path):
+    put(tmp_path, "cat", "dog", kind=".xyz")
+    assert "(6 files in folders (.xyz), none called as an image, and none that" in refused(tmp_path).cause
+    put(tmp_path, ".", count=1, kind=".txt")
+    assert "(1 file directly inside and 6 files in folders (.xyz), none called" in refused(tmp_path).cause
+
+
+def test_images_whose_names_begin_with_their_class_are_sorted_by_the_command(tmp_path):
+    base, other = tmp_path / "it's flat", tmp_path / "other"
+    put(other, ".")
+    base.mkdir()
+    for number in range(3):
+        for name in ("cat", "dog"):
+            (base / f"{name}.{number}.jpg").touch()
+    command, _, run = refused(base).remedy.partition("into a folder: ")[2].partition(" && edgetune run ")
+    subprocess.run(["sh", "-c", command], check=True)
+    assert shlex.split(run) == ["--data", str(base)]
+    assert found(base).images == 6
+    assert "begin with their class" not in refused(other).cause
 
 
 def test_json_and_spreadsheets_are_called_by_their_name(tmp_path):

@@ -113,3 +113,14 @@ def test_a_url_is_read_through_tensorflow(tmp_path):
     assert filesystem.names("ram://safe_read/cat") == ["a.jpg"]
     assert filesystem.size_and_time("ram://safe_read/cat/a.jpg")[0] == 10
     assert filesystem.size_and_time("ram://safe_read/cat/absent.jpg") is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there"), [("a.PNG", "a.png"), ("dog1.jpg", "Dog1.JPG"), ("IMG_1.jpg", "img_1.jpg")]
+)
+def test_a_file_whose_name_differs_by_capitals_is_named(tmp_path, wanted, there):
+    with pytest.raises(UnreadableFile, match="^does not exist$"):
+        read_file(f"{tmp_path}/{wanted}", str(tmp_path), 9)
+    (tmp_path / there).touch()
+    with pytest.raises(UnreadableFile, match=f"^does not exist, but {there} does: capitals count$"):
+        read_file(f"{tmp_path}/{wanted}", str(tmp_path), 9)

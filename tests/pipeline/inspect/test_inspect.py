@@ -16,8 +16,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from edgetune.modules.core.errors import ConfigError, DataError
+from edgetune.modules.core.errors import ConfigError, DataError, WeightsError
+from edgetune.modules.data.findings import Finding
 from edgetune.pipeline import api, cli
+from edgetune.pipeline.inspect import deep
 from edgetune.pipeline.inspect.fix import write_list
 from edgetune.pipeline.inspect.inspection import Inspection, inspect
 from edgetune.pipeline.inspect.text import as_text
@@ -104,6 +106,17 @@ def test_the_command_prints_text_or_json_and_names_what_would_stop_a_run(mixed, 
     assert cli.main(["inspect", str(mixed / "absent")]) == DataError.exit_code
 
 
+def test_deep_without_weights_loses_nothing_of_the_first_look(mixed, capsys, monkeypatch):
+    def fails(images: object, settings: object) -> list[Finding]:
+        raise WeightsError("the weights cannot be downloaded", "set model.weights")
+
+    monkeypatch.setattr(deep, "deep", fails)
+    assert cli.main(["inspect", str(mixed), "--deep", "--json"]) == WeightsError.exit_code
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["accepted"] == 27
+    assert "the weights cannot be downloaded" in printed.err
+
+
 def test_a_list_is_inspected_line_by_line(tmp_path):
     fill(tmp_path / "img", 22)
     lines = [f"img/{n}.jpg,{'cat' if n % 2 else 'dog'},{'train' if n < 18 else 'test'}" for n in range(22)]
@@ -148,6 +161,8 @@ def test_groups_are_checked_as_a_run_does(tmp_path):
     nothing = inspected(data, group="patient([0-9])_")
     assert (len(nothing.images), len(nothing.rejected)) == (0, 24)
     assert nothing.rejected[0]["reason"] == "data.group does not match its path: patient([0-9])_"
+    with pytest.raises(ConfigError, match="no image of .* can be read"):
+        write_list(nothing, data / "list.csv")
     assert nothing.problems[0] == "data.group matches the path of no image, such as cat/p1_0.png: patient([0-9])_"
     [problem] = inspected(data, group="(png)").problems
     assert problem.startswith("one group of data.group has 24 of 24 images, among them cat/p1_0.png")

@@ -107,7 +107,7 @@ def test_the_command_prints_text_or_json_and_names_what_would_stop_a_run(mixed, 
 
 
 def test_deep_without_weights_loses_nothing_of_the_first_look(mixed, capsys, monkeypatch):
-    def fails(images: object, settings: object) -> list[Finding]:
+    def fails(images: object, settings: object, refuse: object) -> list[Finding]:
         raise WeightsError("the weights cannot be downloaded", "set model.weights")
 
     monkeypatch.setattr(deep, "deep", fails)

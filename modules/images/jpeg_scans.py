@@ -107,7 +107,8 @@ def scans(content: bytes) -> Scans:
         if marker in _FRAMES and len(body) > 6:
             rows = [body[place : place + 3] for place in range(6, 6 + 3 * body[5], 3)]
             sampling = {row[0]: (max(row[1] >> 4, 1), max(row[1] & 15, 1)) for row in rows if len(row) == 3}
-            frame = _Frame(marker, *struct.unpack_from(">HH", body, 1), sampling)
+            height, width = struct.unpack_from(">HH", body, 1)
+            frame = _Frame(marker, height, width, sampling)
         elif marker == _INTERVAL and len(body) >= 2:
             (interval,) = struct.unpack_from(">H", body)
         elif marker == _SCAN and len(body) >= 4 + 2 * body[0]:

@@ -26,6 +26,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from edgetune.modules.images import graph_read
+from edgetune.modules.images.reading import Reading
+from tests.helpers.image_kinds import ALPHA, RGB, png
 from tests.helpers.peak_memory import growth_of
 from tests.programs import fuzz_containers
 from tests.programs.fuzz_seeds import all_seeds, damaged
@@ -121,6 +126,9 @@ def _keep(folder: Path, of: str, seed: int, number: int, finding: str) -> str:
 def work(numbers: range, seed: int, of: str) -> None:
     """Read the inputs of these numbers, and report each as a line of JSON before and after it."""
     subject = SUBJECTS[of]
+    graph_read.attempt(
+        png(np.dstack([RGB, ALPHA]), 8, 6), Reading()
+    )  # few damaged files reach the graph, which is traced once
     for number in range(subject.kinds):  # warm up, so that one-time costs do not count for the first inputs
         with contextlib.suppress(Exception):
             subject.look(number, subject.damaged(number, seed))

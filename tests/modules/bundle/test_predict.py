@@ -160,10 +160,17 @@ def read_as(bundle: Path, monkeypatch, image: Path, **reading) -> np.ndarray:
     return seen[0]
 
 
+def nearly_transparent(folder: Path, color: list[int]) -> Path:
+    """Write a picture of which one pixel can be seen: one that is all transparent is refused."""
+    image = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
+    image.putpixel((3, 5), (*color, 255))
+    image.save(folder / "transparent.png")
+    return folder / "transparent.png"
+
+
 def test_images_are_read_as_in_the_run_that_made_the_bundle(bundle, tmp_path, monkeypatch):
-    transparent = tmp_path / "transparent.png"
-    Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(transparent)
     for background in ([200, 10, 20], [0, 0, 255]):
+        transparent = nearly_transparent(tmp_path, background)
         pixels = read_as(bundle, monkeypatch, transparent, max_side=None, background=background)
         assert pixels.reshape(-1, 3).tolist() == [background] * (32 * 32)
     noise = tmp_path / "noise.png"
@@ -175,8 +182,7 @@ def test_images_are_read_as_in_the_run_that_made_the_bundle(bundle, tmp_path, mo
 
 
 def test_images_are_read_with_defaults_if_the_bundle_does_not_specify_how(bundle, tmp_path):
-    transparent = tmp_path / "transparent.png"
-    Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(transparent)
+    transparent = nearly_transparent(tmp_path, [255, 255, 255])
     white = tmp_path / "white.png"
     Image.new("RGB", (40, 40), (255, 255, 255)).save(white)
     classifier = open_model(bundle)

@@ -7,7 +7,19 @@ from typing import Annotated, Any, List, Literal, Union, get_args, get_origin  #
 
 from tfx.types.component_spec import ExecutionParameter
 
-from edgetune.modules.settings.run import Settings
+from edgetune.modules.settings.run import DataSettings, Settings
+
+READING = {"max_pixels": int, "max_side": int, "background": str}
+"""Types of the properties for `modules.images.reading.Reading.of`."""
+
+
+def reading_properties(data: DataSettings) -> dict[str, Any]:
+    """Return how images are read, as execution properties: `max_side` is 0 for none, `background` is `#rrggbb`."""
+    return {
+        "max_pixels": data.max_pixels,
+        "max_side": data.max_side or 0,
+        "background": f"#{bytes(data.background).hex()}",
+    }
 
 
 def parameters_of(settings: type[Settings], prefix: str = "") -> dict[str, ExecutionParameter]:

@@ -10,7 +10,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from edgetune.components.common.artifacts import CrossValidation
 from edgetune.components.common.names import CROSS_VALIDATION_KEY, EXAMPLES_KEY
-from edgetune.components.common.parameters import parameters_of
+from edgetune.components.common.parameters import READING, parameters_of, reading_properties
 from edgetune.components.cross_validator.executor import (
     FOLDS,
     GRAPH_KEY,
@@ -41,9 +41,7 @@ class CrossValidatorSpec(ComponentSpec):
             if not name.startswith(_UNUSED)
         },
         FOLDS: ExecutionParameter(type=int),
-        "max_pixels": ExecutionParameter(type=int),
-        "max_side": ExecutionParameter(type=int),
-        "background": ExecutionParameter(type=str),
+        **{name: ExecutionParameter(type=kind) for name, kind in READING.items()},
         "weights_digest": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
         KEY: ExecutionParameter(type=str),
@@ -110,9 +108,7 @@ class CrossValidator(base_component.BaseComponent):
                 **flatten(model.model_copy(update={"weights": portable(model.weights)}), MODEL_PREFIX),
                 **{name: value for name, value in of_training.items() if not name.startswith(_UNUSED)},
                 **{FOLDS: folds},
-                max_pixels=data.max_pixels,
-                max_side=data.max_side or 0,
-                background=f"#{bytes(data.background).hex()}",
+                **reading_properties(data),
                 weights_digest=weights_digest(model),
                 code_digest=code_digest("edgetune.components.cross_validator.executor"),
                 library_versions=library_versions(LIBRARIES),

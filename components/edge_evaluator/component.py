@@ -11,7 +11,7 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from edgetune.components.common.artifacts import EdgeBlessing, EdgeEvaluation, EdgeModel
 from edgetune.components.common.names import BLESSING_KEY, EDGE_MODEL_KEY, EVALUATION_KEY, EXAMPLES_KEY, MODEL_KEY
-from edgetune.components.common.parameters import parameters_of
+from edgetune.components.common.parameters import parameters_of, reading_properties
 from edgetune.components.edge_evaluator import executor
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
@@ -126,7 +126,5 @@ def _unknown(data: DataSettings | None, deferred: bool) -> dict[str, Any]:
     return {
         "unknown": data.unknown,
         "unknown_fingerprint": "" if deferred else unknown_images.fingerprint(data.unknown),
-        "max_pixels": data.max_pixels,
-        "max_side": data.max_side or 0,
-        "background": "#{:02x}{:02x}{:02x}".format(*data.background),
+        **reading_properties(data),
     }

@@ -27,6 +27,7 @@ from edgetune.components.common.names import (
     TEMPERATURE,
 )
 from edgetune.components.common.outputs import empty
+from edgetune.components.common.parameters import READING
 from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.bundle.write import METRICS
 from edgetune.modules.contracts.bundle import GOLDEN, model_file
@@ -47,7 +48,7 @@ LIBRARIES = (
     "pillow",  # reads images of none of the classes
     "pillow-heif",
 )
-UNKNOWN = {"unknown": str, "unknown_fingerprint": str, "max_pixels": int, "max_side": int, "background": str}
+UNKNOWN = {"unknown": str, "unknown_fingerprint": str, **READING}
 """Types of the properties that are set if there is a folder of images of none of the classes."""
 # TFX's Evaluator writes one of these files for people who look into the folder of its blessing.
 BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"

@@ -13,6 +13,7 @@ from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from edgetune.components.common.artifacts import IngestReport
 from edgetune.components.common.names import REPORT_KEY
+from edgetune.components.common.parameters import READING, reading_properties
 from edgetune.components.image_example_gen.deferred_source import (
     BOUNDS_KEYS,
     COLUMNS_KEY,
@@ -45,11 +46,9 @@ class ImageExampleGenSpec(standard_component_specs.FileBasedExampleGenSpec):
         "label_feature": ExecutionParameter(type=str),
         "group": ExecutionParameter(type=str),
         "max_rejected": ExecutionParameter(type=float),
-        "max_pixels": ExecutionParameter(type=int),
+        **{name: ExecutionParameter(type=kind) for name, kind in READING.items()},
         "verify_images": ExecutionParameter(type=int),
         **{name: ExecutionParameter(type=int) for name in BOUNDS_KEYS},
-        "max_side": ExecutionParameter(type=int),
-        "background": ExecutionParameter(type=str),
         "on_duplicates": ExecutionParameter(type=str),
         "duplicate_distance": ExecutionParameter(type=int),
         "split_memory": ExecutionParameter(type=str),
@@ -119,11 +118,9 @@ class ImageExampleGen(FileBasedExampleGen):
             image_feature=settings.image_feature,
             label_feature=settings.label_feature,
             max_rejected=settings.max_rejected,
-            max_pixels=settings.max_pixels,
+            **reading_properties(settings),
             verify_images=int(settings.verify_images),
             **{name: getattr(settings, name) for name in BOUNDS_KEYS},
-            max_side=settings.max_side or 0,
-            background="#{:02x}{:02x}{:02x}".format(*settings.background),
             on_duplicates=settings.on_duplicates,
             duplicate_distance=settings.duplicate_distance,
             split_memory=split_memory,

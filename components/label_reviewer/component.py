@@ -13,7 +13,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from edgetune.components.common.artifacts import DatasetFindings, IngestReport
 from edgetune.components.common.names import EXAMPLES_KEY, FINDINGS_KEY, REPORT_KEY
-from edgetune.components.common.parameters import parameters_of
+from edgetune.components.common.parameters import READING, parameters_of, reading_properties
 from edgetune.components.label_reviewer.executor import LIBRARIES, MODEL_PREFIX, SEED, Executor
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
@@ -39,9 +39,7 @@ class LabelReviewerSpec(ComponentSpec):
         "max_label_errors": ExecutionParameter(type=float),
         "allow": ExecutionParameter(type=str),
         "allowed_by": ExecutionParameter(type=str),
-        "max_pixels": ExecutionParameter(type=int),
-        "max_side": ExecutionParameter(type=int),
-        "background": ExecutionParameter(type=str),
+        **{name: ExecutionParameter(type=kind) for name, kind in READING.items()},
         "weights_digest": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
         KEY: ExecutionParameter(type=str),
@@ -113,9 +111,7 @@ class LabelReviewer(base_component.BaseComponent):
                 allow=json.dumps(own),
                 # Empty unless something is allowed, so that the user name does not change the cache key.
                 allowed_by=getpass.getuser() if own else "",
-                max_pixels=data.max_pixels,
-                max_side=data.max_side or 0,
-                background=f"#{bytes(data.background).hex()}",
+                **reading_properties(data),
                 weights_digest=weights_digest(model),
                 code_digest=code_digest("edgetune.components.label_reviewer.executor"),
                 library_versions=library_versions(LIBRARIES),

@@ -107,7 +107,6 @@ _BEGIN[IS_JPEG, :_BODIES] = 4 + len(EXIF_IN_JPEG), 4 + len(XMP_IN_JPEG), 6 + len
 _BEGIN[IS_PNG, :_BODIES] = 8
 _COEFFICIENTS = np.arange(64, dtype=np.int32)
 _CHANNELS = np.arange(4, dtype=np.int32)
-_SCAN_HEAD = 5 + 2 * len(_CHANNELS) + 3
 # The words that state colors: gAMA, cHRM, the lengths of both, the length of cICP, cICP.
 _OF_COLOR = np.array([_GAMMA, *[_PRIMARIES] * 8, _GAMMA, _PRIMARIES, _CODE, _CODE], np.int32)
 _OFFSETS = np.array([8, *range(8, 40, 4), 0, 0, 0, 8], np.int32)

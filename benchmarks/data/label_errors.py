@@ -28,7 +28,7 @@ from edgetune.modules.data.near_duplicates import alike
 from edgetune.modules.images.reader import ReadImage, Unusable, read_image
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import DataSettings, ModelSettings
-from edgetune.modules.training.clean_features import features_of
+from edgetune.modules.training.image_features import features_of
 
 _STRANGE = 14
 

@@ -3,7 +3,7 @@
     python -m benchmarks.ingest.reading_together --data DIR [--images 200] [--rounds 5]
 
 Milliseconds of processor time for an image, in one thread, measured in turns; the medians of the rounds are printed.
-`facts` is the first look that decodes nothing. Both ways must return the same, which is checked.
+Both ways must return the same, which is checked.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from edgetune.modules.images import graph_read, perceptual_hash
-    from edgetune.modules.images.facts import facts
     from edgetune.modules.images.reader import read_image, read_images
     from edgetune.modules.images.reading import Reading
 
@@ -42,7 +41,6 @@ def main() -> None:
     pixels = [graph_read.attempt(content, reading)[1] for content in contents]
     batches = [contents[at : at + _TOGETHER] for at in range(0, len(contents), _TOGETHER)]
     ways: dict[str, Callable[[], Any]] = {
-        "facts": lambda: [facts(content, reading) for content in contents],
         "decode": lambda: [graph_read.attempt(content, reading) for content in contents],
         "SHA-256": lambda: [hashlib.sha256(one.data).hexdigest() for one in pixels],
         "scale to 64 x 64": lambda: [perceptual_hash.small(one) for one in pixels],

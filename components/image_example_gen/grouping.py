@@ -21,8 +21,8 @@ from apache_beam.pvalue import AsDict
 
 from edgetune.components.image_example_gen.near_duplicates import File, Item, NearDuplicates
 from edgetune.modules.data import near_duplicates, splits
+from edgetune.modules.data.connected_groups import Named, connect, name_id
 from edgetune.modules.data.near_duplicates import Edge, Member
-from edgetune.modules.data.together import Named, connect, name_id
 
 GROUPS_TOGETHER = 100_000
 """Approximate number of groups of one class that one process assigns to splits: 20 MB. Each such part of a class is

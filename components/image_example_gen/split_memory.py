@@ -3,8 +3,8 @@
     <pipeline root>/split_memory/latest        name of the current version
     <pipeline root>/split_memory/<version>/    text, `<id> <split>` on each line, 64 hexadecimal digits and a name
 
-The id is that of an image, or of a group that `data.group` names (`modules.data.together.name_id`), whose new images
-join its split also if all earlier ones are gone.
+The id is that of an image, or of a group that `data.group` names (`modules.data.connected_groups.name_id`), whose new
+images join its split also if all earlier ones are gone.
 
 The memory is not an artifact: as an input it would be part of TFX's cache key, so each run would change the key of the
 next, and unchanged data would never be served from the cache. If the folder is removed, all images are assigned anew.
@@ -20,7 +20,7 @@ import apache_beam as beam
 import tensorflow as tf
 
 from edgetune.components.image_example_gen.grouping import AssignedImage
-from edgetune.modules.data.together import name_id, split_of_name
+from edgetune.modules.data.connected_groups import name_id, split_of_name
 
 _LATEST = "latest"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,14 @@ from edgetune.components.common.names import CROSS_VALIDATOR, EXAMPLES_KEY, FIND
 from edgetune.components.common.outputs import empty
 from edgetune.modules.core import progress
 from edgetune.modules.core.package_paths import located
-from edgetune.modules.data import label_errors, label_findings
-from edgetune.modules.data.findings import Finding, Picture
+from edgetune.modules.data import label_findings
+from edgetune.modules.data.findings import Picture
 from edgetune.modules.examples.thumbnails import thumbnails
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import ModelSettings, unflatten
 from edgetune.modules.storage import filesystem
 from edgetune.modules.training import devices
-from edgetune.modules.training.raw_features import RawFeatures, clean_features
+from edgetune.modules.training.raw_features import clean_features
 
 SEED = "training_seed"
 MODEL_PREFIX = "model_"
@@ -74,7 +75,15 @@ class Executor(BaseExecutor):
             cache = Path(temporary) if remote else Path(made.uri).parents[2] / CROSS_VALIDATOR / "activation_cache"
             seed, reading = exec_properties[SEED], Reading.of(exec_properties)
             features = clean_features(cache, examples, labels, model, seed, reading)
-            found, wrong = _findings(features, labels, examples, exec_properties["max_label_errors"])
+            progress.report(f"judging {len(features.label)} labels")
+            found, wrong = label_findings.review(
+                features.pooled,
+                features.label,
+                features.group,
+                labels,
+                exec_properties["max_label_errors"],
+                _pictures(examples),
+            )
         made.set_int_custom_property("label_errors", wrong)
         allowed = json.loads(exec_properties["allow"])
         write_findings(made, found, allowed, exec_properties["allowed_by"], beside=" beside all else that you allow")
@@ -86,27 +95,11 @@ def _labels(report: str) -> list[str]:
     return sorted(set().union(*splits.values()), key=str.encode)
 
 
-def _findings(
-    features: RawFeatures, labels: Sequence[str], examples: str, max_share: float
-) -> tuple[list[Finding], int]:
-    """Return the findings, and the number of labels that are probably wrong."""
-    progress.report(f"judging {len(features.label)} labels")
-    probabilities = label_errors.out_of_fold(features.pooled, features.label, features.group, len(labels))
-    wrong = label_errors.suspects(probabilities, features.label)
-    strange = label_errors.outliers(features.pooled)
-    most = label_findings.MOST_PICTURES
-    rows = {one.row for one in wrong[:most]} | {one.row for one in strange[:most]}
-    seen = thumbnails(examples, lambda row, _: row in rows) if rows else {}
+def _pictures(examples: str) -> label_findings.See:
+    """Return the pictures of rows of the raw examples, with thumbnails."""
 
-    def picture(row: int, score: float, looks_like: str = "") -> Picture:
-        return Picture(seen[row].file, seen[row].jpeg, seen[row].label, looks_like, score)
+    def see(rows: AbstractSet[int]) -> Callable[[int], Picture]:
+        seen = thumbnails(examples, lambda row, _: row in rows) if rows else {}
+        return lambda row: Picture(seen[row].file, seen[row].jpeg, seen[row].label)
 
-    suspects = [picture(one.row, one.score, labels[one.looks_like]) for one in wrong[:most]]
-    others = [picture(one.row, one.score) for one in strange[:most]]
-    judged = int(label_errors.judged(probabilities).sum())
-    if not judged:
-        progress.report(f"0 of {len(features.label)} labels could be judged")
-    agreed = label_errors.accuracy(probabilities, features.label)
-    of = len(features.label), len(labels)
-    found = label_findings.label_errors(suspects, len(wrong), judged, agreed, max_share, of)
-    return found + label_findings.outliers(others, len(strange)), len(wrong)
+    return see

@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+
+import numpy as np
 
 from edgetune.modules.core.wording import counted
+from edgetune.modules.data import label_errors as judge
 from edgetune.modules.data.findings import Finding, Picture
-from edgetune.modules.data.label_errors import MOST_PROBABILITIES
 
 MOST_PICTURES = 50
 """Images that a finding about labels shows."""
+
+See = Callable[[AbstractSet[int]], Callable[[int], Picture]]
+"""Called once with the rows that are shown; returns a function from such a row to its picture, with file and label."""
+
+
+def review(
+    features: np.ndarray, label: np.ndarray, group: np.ndarray, names: Sequence[str], max_share: float, see: See
+) -> tuple[list[Finding], int]:
+    """Judge all labels out of fold, and return the findings and the number of labels that are probably wrong.
+
+    Args:
+        features: float32 `[N, c]`, of a network that has not learned from the images.
+        label: int `[N]`: indices into `names`.
+        group: `[N]`: images that must not be separated have an equal one.
+        names: The classes.
+        max_share: `data.max_label_errors`.
+        see: The pictures of the first images of each finding.
+    """
+    probabilities = judge.out_of_fold(features, label, group, len(names))
+    wrong, strange = judge.suspects(probabilities, label), judge.outliers(features)
+    shown, far = wrong[:MOST_PICTURES], strange[:MOST_PICTURES]
+    picture = see({one.row for one in shown} | {one.row for one in far})
+    suspects = [replace(picture(one.row), looks_like=names[one.looks_like], score=one.score) for one in shown]
+    others = [replace(picture(one.row), score=one.score) for one in far]
+    judged, agreed = int(judge.judged(probabilities).sum()), judge.accuracy(probabilities, label)
+    found = label_errors(suspects, len(wrong), judged, agreed, max_share, (len(label), len(names)))
+    return found + outliers(others, len(strange)), len(wrong)
 
 
 def label_errors(
@@ -48,8 +79,8 @@ def label_errors(
 
 
 def _none_judged(labels: int, classes: int, *, stops: bool) -> Finding:
-    if labels * classes > MOST_PROBABILITIES:
-        why = f"{labels:,} images times {classes:,} classes are more than {MOST_PROBABILITIES:,}"
+    if labels * classes > judge.MOST_PROBABILITIES:
+        why = f"{labels:,} images times {classes:,} classes are more than {judge.MOST_PROBABILITIES:,}"
         remedy = "set data.review_labels to false"
     else:
         why = "each class needs images in at least two groups that may be separated"

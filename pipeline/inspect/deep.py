@@ -7,20 +7,17 @@ groups that `data.group` names, a feature of records is not used here.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgetune.modules.core import bounds
-from edgetune.modules.data import label_errors, label_findings, picture_findings
-from edgetune.modules.data.columns import is_pattern
+from edgetune.modules.data import label_findings, picture_findings
 from edgetune.modules.data.digits import EMBEDDED
 from edgetune.modules.data.findings import Copy, Finding, Picture, near_duplicates, same_images
-from edgetune.modules.data.groups import list_columns, matched
-from edgetune.modules.data.manifests import read_manifest
 from edgetune.modules.data.near_duplicates import DisjointSets, alike
-from edgetune.modules.data.sources import ALL, SPLIT_OF, discover
+from edgetune.modules.data.sources import ALL, discover
 from edgetune.modules.images.pillow_read import Unusable
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import RunSettings
@@ -52,7 +49,7 @@ def deep(images: Sequence[Image], settings: RunSettings, refuse: Refuse) -> list
     Raises:
         WeightsError: The weights are unavailable, or do not match the architecture.
     """
-    from edgetune.modules.training.clean_features import features_of
+    from edgetune.modules.training.image_features import features_of
 
     data = settings.data
     reading = Reading.of(data.model_dump(include={"max_pixels", "max_side", "background", "verify_images"}))
@@ -65,7 +62,7 @@ def deep(images: Sequence[Image], settings: RunSettings, refuse: Refuse) -> list
     )
     groups = alike(read.ids, read.signatures, data.duplicate_distance)
     found += _near(read, groups, data.on_duplicates)
-    return found + _labels(read, features, _with_names(read, groups, settings), data.max_label_errors)
+    return found + _labels(read, features, _with_names(read.images, groups), data.max_label_errors)
 
 
 def _encoded(
@@ -129,21 +126,12 @@ def _near(read: _Read, groups: np.ndarray, kept: str) -> list[Finding]:
     return found
 
 
-def _with_names(read: _Read, groups: np.ndarray, settings: RunSettings) -> np.ndarray:
+def _with_names(images: Sequence[Image], groups: np.ndarray) -> np.ndarray:
     """Return the groups of near-duplicates, connected by those that `data.group` names."""
-    data = settings.data
-    if not data.group:
-        return groups
-    names: dict[str, str | None] = {}
-    if discover(data).kind == "manifest":
-        most = data.max_list_bytes, data.max_records
-        names = {entry.path: entry.group for entry in read_manifest(data.path, SPLIT_OF, *most, list_columns(data))}
-    if is_pattern(data.group):
-        names = {image.source: names.get(image.source) or matched(data.group, image.source) for image in read.images}
     sets = DisjointSets()
-    for image, group in zip(read.images, groups.tolist(), strict=True):
-        if name := names.get(image.source):
-            sets.union(("alike", group), ("named", name))
+    for image, group in zip(images, groups.tolist(), strict=True):
+        if image.group:
+            sets.union(("alike", group), ("named", image.group))
     roots: dict[object, int] = {}
     return np.array([roots.setdefault(sets.find(("alike", group)), len(roots)) for group in groups.tolist()])
 
@@ -152,19 +140,8 @@ def _labels(read: _Read, features: np.ndarray, groups: np.ndarray, max_share: fl
     names, label = np.unique([image.label for image in read.images], return_inverse=True)
     if len(names) < 2:
         return []
-    probabilities = label_errors.out_of_fold(features, label, groups, len(names))
-    wrong, strange = label_errors.suspects(probabilities, label), label_errors.outliers(features)
-    most = label_findings.MOST_PICTURES
-    suspects = [
-        Picture(read.images[one.row].source, "", str(names[one.given]), str(names[one.looks_like]), one.score)
-        for one in wrong[:most]
-    ]
-    others = [
-        Picture(read.images[one.row].source, given=read.images[one.row].label, score=one.score)
-        for one in strange[:most]
-    ]
-    judged = int(label_errors.judged(probabilities).sum())
-    agreed = label_errors.accuracy(probabilities, label)
-    of = len(label), len(names)
-    of_labels = label_findings.label_errors(suspects, len(wrong), judged, agreed, max_share, of)
-    return of_labels + label_findings.outliers(others, len(strange))
+
+    def see(_: object) -> Callable[[int], Picture]:
+        return lambda row: Picture(read.images[row].source, given=read.images[row].label)
+
+    return label_findings.review(features, label, groups, names.tolist(), max_share, see)[0]

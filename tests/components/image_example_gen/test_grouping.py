@@ -21,7 +21,7 @@ from edgetune.components.image_example_gen.grouping import (
 )
 from edgetune.components.image_example_gen.near_duplicates import File, Item
 from edgetune.modules.data import splits
-from edgetune.modules.data.together import name_id
+from edgetune.modules.data.connected_groups import name_id
 from edgetune.modules.images.perceptual_hash import BITS, SIGNATURE
 
 SHARES = {"train": 8, "eval": 1, "test": 1}

@@ -23,8 +23,8 @@ from edgetune.components.image_example_gen.executor import Executor
 from edgetune.components.image_example_gen.grouping import AssignedImage
 from edgetune.components.image_example_gen.near_duplicates import File
 from edgetune.modules.contracts import example_features
+from edgetune.modules.data.connected_groups import name_id
 from edgetune.modules.data.sources import discover
-from edgetune.modules.data.together import name_id
 from edgetune.modules.examples import records
 from edgetune.modules.settings.run import DataSettings
 from tests.helpers import beam_context

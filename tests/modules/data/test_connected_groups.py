@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from edgetune.modules.data.connected_groups import Named, connect, name_id, split_of_name
 from edgetune.modules.data.near_duplicates import Member
-from edgetune.modules.data.together import Named, connect, name_id, split_of_name
 
 
 def connected(*images: tuple[str, str, str, str], **remembered: str) -> dict[str, Member]:

@@ -146,12 +146,12 @@ def is_whole(content: bytes, found: Scans, pixels: np.ndarray, decode: Decode) -
     if not found.is_complete:
         return False
     last = np.atleast_1d(pixels[-1, -1])
-    if may_be_cut(last, found) and not np.array_equal(decode(with_noise(content, found), False), pixels):
+    if _may_be_cut(last, found) and not np.array_equal(decode(with_noise(content, found), False), pixels):
         return False
     return found.grid is None or _reaches_ends(content, found, pixels, decode)
 
 
-def may_be_cut(last: np.ndarray, found: Scans) -> bool:
+def _may_be_cut(last: np.ndarray, found: Scans) -> bool:
     """Return whether `with_noise` has to be decoded to know whether a JPEG lacks data.
 
     Args:

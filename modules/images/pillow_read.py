@@ -270,7 +270,7 @@ def _meant(image: Image.Image, content: bytes) -> tuple[Image.Image, bool, bool]
         page = tiff_pages.pages(content)[0]
         return image, tiff_pages.is_white_zero(page), tiff_pages.bits(page) == 16
     if image.format == "PNG":
-        bits, color = content[24], content[25]
+        bits, color = png_chunks.depth_and_color(content)
         key = image.info.get("transparency")
         if color == 0 and bits < 8 and isinstance(key, int):  # Pillow scales the pixels and not the key
             image = image.convert("L")

@@ -27,6 +27,16 @@ _COLORS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
+def depth_and_color(content: bytes) -> tuple[int, int]:
+    """Return the bit depth and the color type that the header of a PNG states (11.2.1); zeros if it is cut off."""
+    return (content[24], content[25]) if len(content) > 25 else (0, 0)
+
+
+def may_be_keyed(content: bytes) -> bool:
+    """Return whether a PNG in grey or RGB may have one transparent color: its bytes have the name of that chunk."""
+    return depth_and_color(content)[1] in (0, 2) and b"tRNS" in content
+
+
 def is_srgb(chunks: Mapping[bytes, bytes]) -> bool:
     """Return whether the chunks of a PNG do not ask for other colors than those of sRGB or of its profile."""
     if b"cICP" in chunks:

@@ -142,7 +142,9 @@ def _read_by_graph(content: bytes, reading: Reading) -> _Stored | None:
         pixels = _by_graph(content, reading, header)
         if pixels is None:
             return None
-        keeps = max(size) <= reading.side and not _is_keyed(content)
+        # TensorFlow's own decoder leaves a transparent color opaque, so such a PNG is stored as the graph shows it.
+        is_keyed = content.startswith(PNG) and png_chunks.may_be_keyed(content)
+        keeps = max(size) <= reading.side and not is_keyed
         return _describe(content if keeps else _as_png(pixels), pixels)
 
 
@@ -156,14 +158,6 @@ def _by_graph(content: bytes, reading: Reading, header: plain.Plain | None = Non
     except tf.errors.InvalidArgumentError as error:  # Pillow would hide that no server can read such photographs
         raise Unusable("the exported graph fails on it, though TensorFlow decodes it: a bug in edgetune") from error
     return None if fault else pixels
-
-
-def _is_keyed(content: bytes) -> bool:
-    """Return whether a file may be a PNG with one transparent color, which other readers of examples do not know.
-
-    TensorFlow's own decoder leaves the color opaque, so such a PNG is stored as the graph shows it.
-    """
-    return content.startswith(PNG) and content[25] in (0, 2) and b"tRNS" in content
 
 
 def _as_png(pixels: np.ndarray) -> bytes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from edgetune.modules.core.threads import Budget
-from edgetune.modules.images import headers, pillow_process
+from edgetune.modules.images import headers, pillow_process, png_chunks
 from edgetune.modules.images.pillow_read import Unusable, check_size, faults
 from edgetune.modules.images.reading import Reading
 
@@ -63,7 +63,8 @@ def look(content: bytes, reading: Reading) -> Look:
             width, height = image.size
             check_size(image.size, reading.max_pixels)
         # A PNG of this kind is read by the graph alone.
-        is_keyed = content[24:26] == b"\x10\2" and kind == "PNG" and b"tRNS" in content
+        is_deep = kind == "PNG" and png_chunks.depth_and_color(content) == (16, 2)
+        is_keyed = is_deep and png_chunks.may_be_keyed(content)
         pillow_process.read(content, replace(reading, max_side=_SMALL), hold, verify=is_keyed)
     else:
         height, width, _ = pillow_process.read(content, replace(reading, max_side=None), hold).shape

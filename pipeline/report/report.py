@@ -9,13 +9,14 @@ The page has no scripts and fetches nothing: it can be mailed, archived, and ope
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgetune.components.common.names import RELEASE_PUSHER
 from edgetune.modules.data.findings import Finding, UnusableFiles
@@ -26,6 +27,9 @@ from edgetune.pipeline.report import words
 from edgetune.pipeline.report.collect import Collected, collect
 from edgetune.pipeline.report.statistics import FEATURES
 from edgetune.pipeline.terminal.console import duration
+
+if TYPE_CHECKING:
+    import jinja2
 
 PAGE, NUMBERS = "index.html", "report.json"
 
@@ -136,13 +140,12 @@ def _plots(collected: Collected) -> dict[str, str]:
     return drawn
 
 
-def _render(values: dict[str, Any]) -> str:
+@functools.cache
+def _template() -> jinja2.Template:
     import jinja2
-    from markupsafe import Markup
 
-    here = Path(__file__).parent
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
         # Names of classes and files come from the data and must not become markup.
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -158,9 +161,15 @@ def _render(values: dict[str, Any]) -> str:
         "duration": lambda seconds: words.UNKNOWN if seconds is None else duration(seconds),
         "count": lambda number: words.UNKNOWN if number is None else f"{number:,}",
     }
+    return environment.get_template("page.html")
+
+
+def _render(values: dict[str, Any]) -> str:
+    from markupsafe import Markup
+
     ours = {name: Markup(svg) for name, svg in values["plots"].items()}
-    style = Markup((here / "style.css").read_text(encoding="utf-8"))
-    return environment.get_template("page.html").render({**values, "plots": ours, "style": style})
+    style = Markup(Path(__file__).with_name("style.css").read_text(encoding="utf-8"))
+    return _template().render({**values, "plots": ours, "style": style})
 
 
 def _write(path: Path, text: str) -> None:

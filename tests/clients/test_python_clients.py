@@ -26,6 +26,9 @@ from tests.clients.client_process import ask, rows
 from tests.clients.environments import MEDIAPIPE, TFLITE_RUNTIME, Unavailable
 from tests.clients.photo_bundle import ABOUT, LABELS, VARIANTS
 
+# A real backbone is converted three times and asked by foreign interpreters.
+pytestmark = pytest.mark.large
+
 
 @pytest.fixture(scope="module")
 def mediapipe(tiles, tmp_path_factory):

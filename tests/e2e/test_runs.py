@@ -295,6 +295,7 @@ def answers(bundle: Path) -> list[float]:
     return [number for probabilities in given for _, numbers in sorted(probabilities.items()) for number in numbers]
 
 
+@pytest.mark.large
 def test_the_compiled_pipeline_pushes_the_same_models_as_the_local_run(machine, first, executed):
     [local], bundle = machine.pushed("edge"), pushed_bundle(executed)
     assert {path.name for path in bundle.iterdir()} == {path.name for path in local.iterdir()}
@@ -312,6 +313,7 @@ def test_the_compiled_pipeline_pushes_the_same_models_as_the_local_run(machine, 
     assert answers(bundle) == pytest.approx(answers(local), abs=1e-3)
 
 
+@pytest.mark.large
 def test_on_a_platform_a_run_with_another_threshold_is_compared_with_the_last_released_model(
     machine, executed, server, place, tmp_path
 ):
@@ -358,6 +360,7 @@ def test_an_edit_runs_the_components_that_use_the_file_again_and_the_next_run_no
     assert len(machine.pushed("saved_model")) == len(machine.pushed("edge")) == 2
 
 
+@pytest.mark.large
 def test_a_configuration_that_is_set_back_serves_its_model_again(machine, first, server):
     """What was pushed under this configuration is in the cache, but another version came after it."""
     for settings in (("card.limits=Only by daylight.",), ()):

@@ -31,6 +31,7 @@ Artifacts = dict[str, list[Json]]
 _STORE = "projects/1/locations/here/metadataStores/default/artifacts"
 _WHOLE_INPUT = "{{$}}"
 IMPORTED = (
+    "edgetune.modules.core.child_process",
     "edgetune.pipeline.kubeflow.container_entry",
     "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor",
 )

@@ -22,9 +22,10 @@ def remember() -> None:
 
     @functools.wraps(load)
     def load_once(export_dir: str, *args: Any, **options: Any) -> Any:
-        # Nobody may change what is in this folder.
-        made_once = str(export_dir).startswith(f"{os.environ.get(session.VARIABLE)}/")
-        return shared(export_dir) if made_once and not args and not options else load(export_dir, *args, **options)
+        # Nobody may change what is in this folder; the folders of artifacts are links to it.
+        folder = os.path.realpath(export_dir)
+        made_once = folder.startswith(f"{os.path.realpath(os.environ.get(session.VARIABLE, os.devnull))}/")
+        return shared(folder) if made_once and not args and not options else load(export_dir, *args, **options)
 
     setattr(load_once, _REMEMBERING, True)
     tf.saved_model.load = load_once

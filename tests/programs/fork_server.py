@@ -4,7 +4,8 @@
     fork_server.py run SOCKET MODULE ARGUMENT...    be `python -m MODULE ARGUMENT...`, but run in a fork of the server
 
 The fork has the client's folder, environment and standard streams. The client ends as the fork does, with its exit code
-or by its signal; if the client is killed, so is the fork. The client is started often, so it imports little.
+or by its signal; if the client is killed, so is the fork. The client is started often, so it imports little. If
+`child_process` is one of the modules, a fork starts children that use TensorFlow as forks of the server, too.
 """
 
 import contextlib
@@ -15,6 +16,8 @@ import sys
 
 _MOST = 1 << 20  # bytes of a request
 _STREAMS = 3
+_STARTS = "edgetune.modules.core.child_process"
+_HEAVY = tuple(f"edgetune.modules.{room}." for room in ("bundle", "conversion", "litert", "serving"))
 
 
 def run(path: str, arguments: list[str]) -> None:
@@ -48,11 +51,11 @@ def serve(path: str, modules: list[str]) -> None:
             client, _ = server.accept()
             if os.fork() == 0:
                 server.close()
-                _watch(client)
+                _watch(client, path if _STARTS in modules else None)
             client.close()
 
 
-def _watch(client: socket.socket) -> None:
+def _watch(client: socket.socket, path: str | None) -> None:
     """Fork, tell the client how the fork ended, and kill the fork if the client ends first."""
     import json
     import select
@@ -69,7 +72,7 @@ def _watch(client: socket.socket) -> None:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
-        _be(**json.loads(content))
+        _be(path, **json.loads(content))
     for stream in streams:
         os.close(stream)
     ended = os.pidfd_open(child)
@@ -82,7 +85,24 @@ def _watch(client: socket.socket) -> None:
     os._exit(0)
 
 
-def _be(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
+def _start_as_forks(server: str) -> None:
+    """Replace `child_process.start` in this process: children that use TensorFlow become forks of the same server."""
+    import importlib
+    import subprocess
+
+    child_process = importlib.import_module(_STARTS)
+    plainly = child_process.start
+
+    def start(module: str, *arguments: str, **streams: object) -> object:
+        if not module.startswith(_HEAVY):
+            return plainly(module, *arguments, **streams)
+        command = [sys.executable, "-S", "-E", __file__, "run", server, module, *arguments]
+        return subprocess.Popen(command, cwd=child_process.ROOT.parent, env=child_process.environment(), **streams)
+
+    child_process.start = start
+
+
+def _be(server: str | None, arguments: list[str], folder: str, environment: dict[str, str]) -> None:
     """Do as `python -m` with these arguments, and exit."""
     import runpy
     import traceback
@@ -93,6 +113,8 @@ def _be(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
     path = [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
     sys.path[:] = list(dict.fromkeys([folder, *path, *sys.path[1:]]))
     module, *sys.argv[1:] = arguments
+    if server:
+        _start_as_forks(server)
     code: object = 1
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)

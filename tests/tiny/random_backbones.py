@@ -21,13 +21,18 @@ _LOWEST, _HIGHEST = 2.0, 3.0
 
 def spare(settings: ModelSettings) -> keras.Model:
     """Replace `modules.models.backbone.assemble`: return a backbone with new random weights."""
-    backbone = _built(settings.backbone, settings.alpha, settings.minimalistic, settings.image_size)
+    backbone = shared(settings)
     rng = np.random.default_rng(next(_seeds))
     # As many different numbers as the smaller layers have: to draw all those of a large network takes a second.
     numbers = rng.uniform(_LOWEST, _HIGHEST, 4096).astype(np.float32)
     backbone.set_weights([np.resize(numbers, weight.shape) for weight in backbone.weights])
     backbone.trainable = True
     return backbone
+
+
+def shared(settings: ModelSettings) -> keras.Model:
+    """Replace `assemble` where weights do not matter: return the only backbone of this shape."""
+    return _built(settings.backbone, settings.alpha, settings.minimalistic, settings.image_size)
 
 
 @functools.cache

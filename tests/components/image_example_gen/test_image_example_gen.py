@@ -388,6 +388,7 @@ def test_a_tensorflow_datasets_folder_keeps_its_splits_and_class_names(tmp_path)
     assert made.rejected["birds-test.tfrecord-00000-of-00001#3"] == "the label 4 is not one of the 2 that have a name"
 
 
+@pytest.mark.large
 def test_records_in_the_form_of_tfxs_cifar10_sample_are_read(tmp_path):
     """Two files of 128, each with an identifier that is ignored, beside a file that the pattern leaves out."""
     base = tmp_path / "data"

@@ -158,6 +158,7 @@ def test_removing_images_moves_no_other_is_reported_and_they_return_to_their_spl
     assert back.split_of == first.split_of
 
 
+@pytest.mark.large  # test_grouping.py has a smaller case
 def test_dropped_copies_are_listed_but_not_counted_as_unusable(first, base, remembered, tmp_path):
     found = execute(base, tmp_path / "made", remembered, on_duplicates="drop", max_rejected=0.0)
     assert len(found.rejected) == 10 == found.ingest["left_out"] == found.ingest["rejected"]
@@ -193,6 +194,7 @@ def test_removed_images_are_remembered_and_a_changed_split_replaces_the_old_one(
     assert sorted(lines) == sorted([f"{'01' * 32} train", f"{'02' * 32} eval", f"{'03' * 32} test", *named])
 
 
+@pytest.mark.large  # test_grouping.py has a smaller case
 def test_images_of_a_named_group_are_in_one_split_over_nights(tmp_path):
     base, memory = tmp_path / "photos", tmp_path / "memory"
     for label in ("cat", "dog"):

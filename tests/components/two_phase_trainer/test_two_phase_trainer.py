@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import List  # noqa: UP035 - TFX compares typing.List
+from typing import Any, List  # noqa: UP035 - TFX compares typing.List
 
 import numpy as np
 import pytest
@@ -280,10 +280,34 @@ def test_the_saved_model_has_the_accuracy_that_was_measured(trained):
     assert accuracy > 0.6  # one in three by chance
 
 
-def test_equal_trainings_have_one_digest_of_weights_though_their_files_differ(tmp_path, monkeypatch):
+SHORT: dict[str, Any] = {
+    "eval_each": 12,
+    "head": {"epochs": 4, "learning_rate": 0.03},
+    "fine_tune": {"epochs": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Train in an execution that is killed after the training, and run again."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path_factory.mktemp("resumed")
+    with pytest.MonkeyPatch.context() as patch:
+        backbone.use(patch)
+        with patch.context() as kill:
+            kill.setattr(export, "export_saved_model", killed)
+            with pytest.raises(KeyboardInterrupt):
+                train(folder, **SHORT)
+        assert list((folder / "TwoPhaseTrainer" / "resume").iterdir())
+        return train(folder, **SHORT)
+
+
+def test_equal_trainings_have_one_digest_of_weights_though_their_files_differ(resumed, tmp_path, monkeypatch):
     backbone.use(monkeypatch)
-    settings = {"eval_each": 12, "head": {"epochs": 3, "learning_rate": 0.03}, "fine_tune": {"epochs": 0}}
-    made = [train(tmp_path / name, **settings) for name in ("one", "two")]
+    made = [resumed, train(tmp_path, **SHORT)]
     one, two = (each.model.get_string_custom_property("weights_sha256") for each in made)
     assert one == two and len(one) == 64
     [recipe] = {each.model.get_string_custom_property("recipe_sha256") for each in made}
@@ -297,24 +321,11 @@ def probabilities_of(made: Trained, contents: list[bytes]) -> np.ndarray:
     return signature(image_bytes=tf.constant(contents))["probabilities"].numpy()
 
 
-def test_a_fitted_temperature_is_applied_once_after_a_resume_and_in_every_format(tmp_path, monkeypatch):
-    """Train without a temperature; and with one, killed after the training and run again."""
+def test_a_fitted_temperature_is_applied_once_after_a_resume_and_in_every_format(resumed, tmp_path, monkeypatch):
     backbone.use(monkeypatch)
-    settings = {"eval_each": 12, "head": {"epochs": 4, "learning_rate": 0.03}, "fine_tune": {"epochs": 0}}
-    plain = train(tmp_path / "plain", calibrate=False, **settings)
+    scaled, plain = resumed, train(tmp_path, calibrate=False, **SHORT)
     assert plain.json("history.json")["calibration"] is None
     assert plain.model.get_float_custom_property("temperature") == 1.0
-
-    with monkeypatch.context() as patch:
-
-        def killed(*_: object) -> None:
-            raise KeyboardInterrupt
-
-        patch.setattr(export, "export_saved_model", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "scaled", **settings)
-    assert list((tmp_path / "scaled" / "TwoPhaseTrainer" / "resume").iterdir())
-    scaled = train(tmp_path / "scaled", **settings)
 
     found = scaled.json("history.json")["calibration"]
     value = found["temperature"]

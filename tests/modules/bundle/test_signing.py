@@ -90,6 +90,7 @@ def test_a_model_is_opened_only_if_its_bundle_is_signed_with_the_key(signed, key
         open_model(signed, public_key=other, sign_tool=tool)
 
 
+@pytest.mark.large
 def test_a_saved_model_is_signed_like_a_bundle(keys, tool, tmp_path):
     folder = Path(shutil.copytree(edge.saved_model(), tmp_path / "1"))
     signing.sign(folder, keys[0], tool)

@@ -78,7 +78,7 @@ def test_the_model_is_read_once_and_variants_share_no_options(monkeypatch):
 
 
 def test_int8_of_a_real_backbone_has_no_float_operations(tmp_path):
-    saved = model.save(model.mobilenet(), tmp_path / "mobilenet")
+    saved = model.save_edge(model.mobilenet(), tmp_path / "mobilenet")
     content = convert.convert(saved, ["int8"], edge.representative())["int8"]
     facts = inspection.inspect(content)
     assert inspection.problems(facts, "int8", 32, 3) == []
@@ -106,7 +106,7 @@ def test_an_unsupported_operation_is_calibrated_by_the_converter_and_reported(tm
     image = keras.Input((32, 32, 3), name="image")
     features = keras.layers.LeakyReLU()(keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 127.5, -1.0)(image)))
     head = keras.layers.Dense(3, activation="softmax")(keras.layers.GlobalAveragePooling2D()(features))
-    saved_model, reported = model.save(keras.Model(image, head), tmp_path / "leaky"), list[str]()
+    saved_model, reported = model.save_edge(keras.Model(image, head), tmp_path / "leaky"), list[str]()
     dark = np.full((2, 32, 32, 3), 7, np.uint8)
     with progress.listening(reported.append):
         content = convert.convert(saved_model, ["int8"], dark)["int8"]

@@ -43,6 +43,7 @@ def test_the_environment_and_keras_json_change_nothing(root, home):
     assert done.stdout.strip() == EXPECTED, done.stderr
 
 
+@pytest.mark.large  # a process that imports TensorFlow, like the one above
 def test_a_notebook_s_policy_changes_nothing_and_its_other_backend_is_refused_with_a_remedy(root, tmp_path):
     code = "import os; os.environ['KERAS_BACKEND'] = 'tensorflow'\nimport keras\n"
     code += "keras.mixed_precision.set_global_policy('mixed_float16'); keras.config.set_floatx('float16')\n"

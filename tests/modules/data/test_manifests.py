@@ -138,6 +138,7 @@ def test_code_in_a_parquet_file_is_not_run(tmp_path, root, typed):
         assert done.stdout.split() == ["2"], done.stderr
 
 
+@pytest.mark.large
 def test_a_process_that_has_read_a_parquet_file_exits_normally(tmp_path, root):
     path = parquet(tmp_path, path=[f"{n}.jpg" for n in range(100)], label=["oak", "elm"] * 50)
     for _ in range(8):
@@ -154,7 +155,7 @@ def test_a_list_that_crashes_the_reader_is_refused(tmp_path, monkeypatch):
     assert refused(path) == " cannot be read as Parquet: it crashed the reader (SIGSEGV)"
 
 
-@pytest.mark.parametrize("characters", [1 << 20, 400 << 20])
+@pytest.mark.parametrize("characters", [1 << 20, pytest.param(400 << 20, marks=pytest.mark.large)])
 def test_a_small_file_that_unpacks_to_gigabytes_is_refused(tmp_path, characters):
     labels = pa.DictionaryArray.from_arrays(pa.array(np.zeros(8000, np.int8)), ["x" * characters])
     path = tmp_path / "list.parquet"

@@ -29,7 +29,7 @@ def converted(folder: Path, *layers: keras.layers.Layer) -> bytes:
     for layer in layers:
         x = layer(x)
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
-    converter = Converter.from_saved_model(tiny_model.save(model, folder / "m"), signature_keys=[EDGE])
+    converter = Converter.from_saved_model(tiny_model.save_edge(model, folder / "m"), signature_keys=[EDGE])
     return bytes(converter.convert())
 
 

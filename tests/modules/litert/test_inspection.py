@@ -58,7 +58,7 @@ def test_min_runtime_of_dynamic_covers_its_newest_operation(tmp_path):
     image = keras.Input((32, 32, 3), name="image")
     x = keras.layers.Conv2D(128, 3)(keras.layers.Rescaling(1 / 127.5, -1.0)(image))
     x = keras.layers.Dense(3, activation="softmax")(keras.layers.Dense(64)(keras.layers.GlobalAveragePooling2D()(x)))
-    saved_model = tiny_model.save(keras.Model(image, x), tmp_path / "model")
+    saved_model = tiny_model.save_edge(keras.Model(image, x), tmp_path / "model")
     facts = inspect(convert._convert_one(saved_model, "dynamic", np.zeros((1, 32, 32, 3), np.uint8)))
     assert facts.ops["FULLY_CONNECTED"] >= 9  # hybrid: 8-bit weights, activations in floating point
     needed = max(NEWEST[operation] for operation in facts.ops.items() if operation in NEWEST)

@@ -68,7 +68,7 @@ def photographs() -> list[tuple[bytes, str]]:
     return made
 
 
-@pytest.fixture(scope="module", params=["colours", "mobilenet"])
+@pytest.fixture(scope="module", params=["colours", pytest.param("mobilenet", marks=pytest.mark.large)])
 def generated(request, tmp_path_factory) -> Answers:
     """Return answers of a network that classifies correctly, and of a real backbone that does not."""
     size = transform.SIZE

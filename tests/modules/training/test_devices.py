@@ -215,11 +215,13 @@ def test_tensorflow_finds_the_cuda_wheels_and_the_gpu(machine):
     assert "compute capability 7.0" in found["warning"]
 
 
+@pytest.mark.large
 def test_without_prepare_tensorflow_finds_no_gpu(machine):
     # This proves the test above: these wheels are not beside TensorFlow, where it would find most of them.
     assert look(machine, "unprepared")["gpus"] == 0
 
 
+@pytest.mark.large
 def test_missing_cuda_wheels_are_reported_with_the_command(machine):
     found = look(machine, wheels=False)
     assert found["gpus"] == 0 and "`make setup GPU=1`" in found["choice"]

@@ -87,6 +87,7 @@ def test_a_killed_and_resumed_training_gives_the_same_history_and_weights(uninte
         assert phase.seconds > 0.5 * other.seconds  # its duration is restored although it was not trained again
 
 
+@pytest.mark.large  # a resumed training, which saves them, is compared above
 def test_saving_checkpoints_does_not_change_the_training(uninterrupted, examples, tmp_path):
     assert_same(killed_training.train(examples, tmp_path), uninterrupted)
 
@@ -123,6 +124,7 @@ def epochs_trained(
     return max(0, len(reported) - 1)
 
 
+@pytest.mark.large  # test_checkpoint.py has the same of the key alone
 def test_a_checkpoint_of_another_network_loss_or_setting_is_not_used(examples, tmp_path):
     kept = {"epochs": 2, "learning_rate": 1e-5}
     assert epochs_trained(examples, tmp_path, small(), **kept) == 2

@@ -119,7 +119,13 @@ def train_real(examples: str, root: Path, folder: Path, cached: bool) -> Trained
     return train(examples, folder, settings, model, cached)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["whole network", "activation cache"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(False, id="whole network", marks=pytest.mark.large),
+        pytest.param(True, id="activation cache"),
+    ],
+)
 def real(
     examples: str, root: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Trained:
@@ -222,9 +228,18 @@ def test_phase_2_is_skipped_without_epochs(tiny, examples, tmp_path):
     assert (result.exported, result.why) == ("head", "training.fine_tune.epochs is 0")
 
 
-def test_a_phase_on_the_cache_measures_the_same_as_the_whole_network(tiny, examples, tmp_path):
+@pytest.fixture(scope="module")
+def cached(examples: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """Train on the cache, and return the folder and the result."""
+    folder = tmp_path_factory.mktemp("cached")
+    with pytest.MonkeyPatch.context() as patch:
+        backbone.use(patch)
+        return folder, train(examples, folder, training(), cached=True)[0]
+
+
+def test_a_phase_on_the_cache_measures_the_same_as_the_whole_network(cached, examples):
     """The kept weights in the whole network give the loss on eval that the phase measured on cached activations."""
-    result, _ = train(examples, tmp_path, training(), cached=True)
+    _, result = cached
     phase = next(phase for phase in result.phases if phase.name == result.exported)
     model = result.classifier.model
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"])
@@ -233,9 +248,10 @@ def test_a_phase_on_the_cache_measures_the_same_as_the_whole_network(tiny, examp
     assert accuracy == pytest.approx(phase.best["val_accuracy"])
 
 
-def test_with_the_cache_the_same_seed_gives_the_same_cache_and_weights(tiny, examples, tmp_path):
-    one, same = (train(examples, tmp_path / name, training(), cached=True)[0] for name in "ab")
-    caches = [[path.read_bytes() for path in sorted((tmp_path / name).rglob("*.bin"))] for name in "ab"]
+def test_with_the_cache_the_same_seed_gives_the_same_cache_and_weights(tiny, cached, examples, tmp_path):
+    folder, one = cached
+    same = train(examples, tmp_path, training(), cached=True)[0]
+    caches = [[path.read_bytes() for path in sorted(place.rglob("*.bin"))] for place in (folder, tmp_path)]
     assert len(caches[0]) == 3 * (4 + 1)  # cut, pooled and label of four views and of eval
     assert caches[0] == caches[1]
     for value, expected in zip(one.classifier.model.get_weights(), same.classifier.model.get_weights(), strict=True):

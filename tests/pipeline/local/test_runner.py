@@ -19,6 +19,7 @@ from PIL import Image
 
 import edgetune.pipeline.local.observed_runner
 import edgetune.pipeline.pipeline
+import edgetune.pipeline.preflight.training
 from edgetune.modules.core.errors import ConfigError, DataError, MachineError, NotBlessed, PushError, SubmitError
 from edgetune.modules.data.findings import UnusableFiles
 from edgetune.modules.evaluation.gates import FILE, Gate, file_of
@@ -35,6 +36,7 @@ from edgetune.pipeline.local import runner
 from edgetune.pipeline.preflight import run as preflight
 from tests.helpers.recorded_run import Recorder
 from tests.helpers.releases import write_release
+from tests.tiny import random_backbones
 
 # Runs the command line in a process in which importing some packages is an error.
 WITHOUT = """
@@ -159,6 +161,7 @@ def test_what_is_wrong_is_said_in_one_sentence_before_tfx_is_imported(
     assert remedy.startswith("  remedy: ")
 
 
+@pytest.mark.large  # a process that imports TensorFlow
 def test_weights_of_another_width_are_refused_before_tfx_is_imported(root, tmp_path):
     code, error = command(root, "--set", "model.alpha=0.5", "--workdir", str(tmp_path / "w"))
     assert code == 4
@@ -269,6 +272,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     fake.folder.mkdir()
     monkeypatch.setattr(edgetune.pipeline.pipeline, "create_pipeline", fake.create)
     monkeypatch.setattr(edgetune.pipeline.local.observed_runner, "run_observed", fake.run)
+    monkeypatch.setattr(edgetune.pipeline.preflight.training, "assemble", random_backbones.shared)
     return fake
 
 

@@ -27,7 +27,7 @@ from edgetune.modules.litert.interpreter import Latency
 from edgetune.modules.release.release import Places
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.metadata.outcome import Outcome, read_outcome
-from edgetune.pipeline.report import summary, write_report
+from edgetune.pipeline.report import report, summary, write_report
 from tests.helpers.recorded_run import Made, Recorder
 from tests.helpers.releases import write_release
 
@@ -332,7 +332,19 @@ def written(outcome: Outcome, folder: Path, error: str | None = None, **groups: 
     return page, json.loads((folder / "report.json").read_text())
 
 
-def test_a_blessed_run(tmp_path: Path) -> None:
+@pytest.fixture
+def plots() -> None:
+    """Request the plots themselves."""
+
+
+@pytest.fixture(autouse=True)
+def _no_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw only in tests that request `plots`: it takes most of the time of a report."""
+    if "plots" not in request.fixturenames:
+        monkeypatch.setattr(report, "_plots", lambda collected: {})
+
+
+def test_a_blessed_run(plots, tmp_path: Path) -> None:
     outcome = record_run(tmp_path)
     page, numbers = written(outcome, tmp_path / "reports" / "run-1")
     assert "Blessed and pushed" in page.text
@@ -583,7 +595,7 @@ def test_a_run_without_any_node(tmp_path: Path) -> None:
     assert summary(Outcome("trees", "run-1", ()), report=None) == []
 
 
-def test_hostile_names_stay_text(tmp_path: Path) -> None:
+def test_hostile_names_stay_text(plots, tmp_path: Path) -> None:
     labels = sorted(HOSTILE)
     counts = np.diag([9] * len(labels)) + np.eye(len(labels), k=1, dtype=int)
     page, numbers = written(record_run(tmp_path, labels, counts), tmp_path / "report")
@@ -595,7 +607,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert numbers["confusion"]["labels"] == labels
 
 
-def test_three_hundred_classes(tmp_path: Path) -> None:
+def test_three_hundred_classes(plots, tmp_path: Path) -> None:
     labels = [f"class {n:03}" for n in range(300)]
     counts = np.random.default_rng(1).poisson(0.02, (300, 300)) + np.diag([8] * 300)
     counts[7] = 0  # a class without a test image
@@ -620,7 +632,7 @@ def test_a_broken_artifact_affects_only_its_section(tmp_path: Path, caplog: pyte
     assert len([record for record in caplog.records if "report: no section" in record.message]) == 4
 
 
-def test_values_that_are_not_numbers_and_text_that_is_not_utf8_do_not_stop_the_report(tmp_path: Path) -> None:
+def test_values_that_are_not_numbers_and_text_that_is_not_utf8_do_not_stop_the_report(plots, tmp_path: Path) -> None:
     int8 = {**VARIANTS["int8"], "agreement": float("nan"), "accuracy": None, "latency": None}
     outcome = record_run(tmp_path, variants={"int8": int8})
     head = {**phase("head", 3), "best_epoch": 9}

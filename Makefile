@@ -23,7 +23,7 @@ run: $(STAMP) ## Run the whole pipeline on the embedded digits; ARGS="--data DIR
 test: $(STAMP) ## Run the tests; ARGS="-k config" for some
 	$(HUGE_PAGES) .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-large-test: $(STAMP) ## Run what takes long: larger backbones, several processes, photographs of EDGETUNE_TEST_DATA=DIR (tests/helpers/photographs.py says which)
+large-test: $(STAMP) ## Run what takes long: other architectures, platforms, foreign clients, several processes, photographs of EDGETUNE_TEST_DATA=DIR (tests/helpers/photographs.py says which)
 	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m large $(ARGS)
 
 mutation-test: $(STAMP) ## Break each promise of tests/mutations on purpose, and check that its test fails; ARGS="--only TEXT" for some

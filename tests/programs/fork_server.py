@@ -17,7 +17,7 @@ import sys
 _MOST = 1 << 20  # bytes of a request
 _STREAMS = 3
 _STARTS = "edgetune.modules.core.child_process"
-_HEAVY = tuple(f"edgetune.modules.{room}." for room in ("bundle", "conversion", "litert", "serving"))
+_HEAVY = tuple(f"edgetune.modules.{room}." for room in ("bundle", "conversion", "litert"))
 
 
 def run(path: str, arguments: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Read some hundred damaged image files of every format; `tests.programs.fuzz_reader` reads any number."""
+"""Read a thousand damaged image files of every format; `tests.programs.fuzz_reader` reads any number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.programs.fuzz_reader import Figures, fuzz
 from tests.programs.fuzz_seeds import all_seeds, damaged, generated
 
 
-@pytest.mark.parametrize("inputs", [300, pytest.param(10_000, marks=pytest.mark.large)])
+@pytest.mark.parametrize("inputs", [1000, pytest.param(10_000, marks=pytest.mark.large)])
 def test_damaged_files_neither_crash_the_reader_nor_pass_it_and_fail_later(tmp_path, inputs):
     figures = Figures()
     fuzz(0, inputs, 1, seed=7, limit=60.0, keep=tmp_path, figures=figures)

@@ -64,6 +64,7 @@ def accepted(image: ReadImage, label: str, source: str) -> TaggedOutput:
     ):
         feature[key].bytes_list.value.append(text)
     for key, number in (
+        (example_features.PLAIN, int(image.is_plain)),
         (example_features.WIDTH, image.width),
         (example_features.HEIGHT, image.height),
         (example_features.BYTES, len(image.encoded)),

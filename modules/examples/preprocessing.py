@@ -27,7 +27,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
 
     Args:
         inputs: Features of raw examples (`modules.contracts.example_features`), of which `image` and `label`, string
-            `[N]`, are used.
+            `[N]`, and `plain`, int64 `[N]`, are used.
         custom_config: `image_size`, in pixels; `reading`, the options of `modules.images.reading.Reading` by name.
 
     Returns:
@@ -35,7 +35,8 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
         names in sorted order, one per line.
     """
     label, reading = inputs[example_features.LABEL], Reading.of(custom_config["reading"])
-    image = decode.decode_to_raw(inputs[example_features.IMAGE], custom_config["image_size"], reading)
+    encoded, are_plain = inputs[example_features.IMAGE], inputs[example_features.PLAIN] > 0
+    image = decode.decode_to_raw(encoded, custom_config["image_size"], reading, are_plain)
     [labels_file] = tft.experimental.ptransform_analyzer(
         inputs=[label],
         # `tft.vocabulary` sorts by frequency, so that one more image could change the index of every class.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from edgetune.modules.contracts.example_features import IMAGE, IMAGE_ID, LABEL, LABEL_INDEX, SPLIT_GROUP
+from edgetune.modules.contracts.example_features import IMAGE, IMAGE_ID, LABEL, LABEL_INDEX, PLAIN, SPLIT_GROUP
 from edgetune.modules.examples import shards
 from edgetune.modules.examples.pixel_packing import unpack
 from edgetune.modules.storage.digests import file_digest
@@ -71,9 +71,11 @@ def identified(examples_uri: str, split: str) -> tf.data.Dataset:
     """Return the split's raw examples with their identity, in a fixed order.
 
     Returns:
-        Dictionaries of string scalars: `IMAGE`, encoded; `LABEL`, the class name; `IMAGE_ID` and `SPLIT_GROUP`.
+        Dictionaries of string scalars: `IMAGE`, encoded; `LABEL`, the class name; `IMAGE_ID` and `SPLIT_GROUP`. And
+        `PLAIN`, int64 scalar.
     """
     features = {name: tf.io.FixedLenFeature([], tf.string) for name in (IMAGE, LABEL, IMAGE_ID, SPLIT_GROUP)}
+    features[PLAIN] = tf.io.FixedLenFeature([], tf.int64, 0)  # as long as nobody says so, an image is not plain
 
     def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
         return dict(tf.io.parse_single_example(record, features))

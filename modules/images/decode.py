@@ -17,7 +17,12 @@ _DAMAGED = f"{graph_read.DAMAGED}, or needs more memory than there is"
 _AT_A_TIME = 2
 
 
-def decode(encoded: tf.Tensor, image_size: int, reading: Reading = Reading()) -> tf.Tensor:  # noqa: B008 - frozen
+def decode(
+    encoded: tf.Tensor,
+    image_size: int,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+    is_plain: tf.Tensor | None = None,
+) -> tf.Tensor:
     """Read one image and resize it to the model's input.
 
     The image is stretched to a square, as the usual phone clients do by default. Antialiasing keeps large photographs
@@ -27,6 +32,7 @@ def decode(encoded: tf.Tensor, image_size: int, reading: Reading = Reading()) ->
         encoded: string scalar: a JPEG or PNG that `graph_read.read` accepts.
         image_size: Height and width of the result, in pixels.
         reading: Options.
+        is_plain: bool scalar: whether ingest has stored it as plain (`graph_read.read_stored`); None if it has not.
 
     Returns:
         uint8 `[image_size, image_size, 3]`, RGB in 0..255.
@@ -35,7 +41,7 @@ def decode(encoded: tf.Tensor, image_size: int, reading: Reading = Reading()) ->
         tf.errors.InvalidArgumentError: On execution: the image is refused, or its data is damaged or cut off.
         tf.errors.DataLossError: On execution: the packed color profile of a PNG is damaged.
     """
-    fault, pixels = graph_read.read(encoded, reading)
+    fault, pixels = _read(encoded, reading, is_plain)
     checked = tf.debugging.Assert(fault == "", [tf.strings.join(["the image ", fault])])
     with tf.control_dependencies([checked] if checked is not None else []):
         return _square(tf.identity(pixels), image_size)
@@ -45,8 +51,15 @@ def decode_to_raw(
     encoded: tf.Tensor,
     image_size: int,
     reading: Reading = Reading(),  # noqa: B008 - frozen
+    are_plain: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Apply `decode` to a string vector `[N]`, with the pixels of only a few images in memory at a time.
+
+    Args:
+        encoded: The images.
+        image_size: As of `decode`.
+        reading: Options.
+        are_plain: bool `[N]`, as `is_plain` of `decode`, or None.
 
     Returns:
         String `[N]`: for each image its `image_size * image_size * 3` bytes in the order of uint8 `[S, S, 3]`.
@@ -55,14 +68,15 @@ def decode_to_raw(
         tf.errors.InvalidArgumentError: On execution: an image is refused or damaged. The message has its place.
     """
 
-    def read(place: tf.Tensor, content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        fault, pixels = graph_read.read(content, reading)
+    def read(place: tf.Tensor, content: tf.Tensor, *is_plain: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        fault, pixels = _read(content, reading, *is_plain)
         raw = tf.cond(fault == "", lambda: _raw(_square(pixels, image_size)), lambda: tf.constant(""))
         return place, fault, raw
 
     # An operation that fails does not know the place of its image; a dataset leaves the image out, and goes on.
     count = tf.size(encoded, tf.int64)
-    images = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
+    known = () if are_plain is None else (are_plain,)
+    images = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded, *known))
     read = tf.autograph.experimental.do_not_convert(read)
     images = images.map(read, num_parallel_calls=_AT_A_TIME, deterministic=True).ignore_errors()
     nothing = tf.data.Dataset.from_tensors((count, tf.constant(""), tf.constant("")))  # a batch cannot be empty
@@ -79,6 +93,12 @@ def decode_to_raw(
     checked = tf.debugging.Assert(tf.size(bad) == 0, [message])
     with tf.control_dependencies([checked] if checked is not None else []):
         return tf.identity(raw[:-1])
+
+
+def _read(content: tf.Tensor, reading: Reading, is_plain: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    if is_plain is None:
+        return graph_read.read(content, reading)
+    return graph_read.read_stored(content, is_plain, reading)
 
 
 def _square(pixels: tf.Tensor, image_size: int) -> tf.Tensor:

@@ -61,12 +61,23 @@ def read(content: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
     content = tf.convert_to_tensor(content)
     data = content.numpy() if tf.executing_eagerly() else b""
     header = plain.inspect(data)
-    if header is None or not _is_as_decoded(header, reading):
+    if header is None or not is_as_decoded(header, reading):
         return read_by_graph(content, reading)
     pixels = _plain_pixels(data, header, reading)
     if pixels is None:
         return tf.constant(CUT), tf.zeros([0, 0, CHANNELS], tf.uint8)
     return tf.constant(""), tf.constant(pixels)
+
+
+def read_stored(content: tf.Tensor, is_plain: tf.Tensor, reading: Reading) -> tuple[tf.Tensor, tf.Tensor]:
+    """Do what `read` does, of an image that ingest has stored, in half the time if it is plain.
+
+    Args:
+        content: string scalar: the image.
+        is_plain: bool scalar: what ingest has stored about it (`contracts.example_features.PLAIN`).
+        reading: Options, those of ingest.
+    """
+    return tf.cond(is_plain, lambda: (tf.constant(""), _jpeg(content, 1)), lambda: read(content, reading))
 
 
 def attempt(content: bytes, reading: Reading, header: plain.Plain | None = None) -> tuple[str, np.ndarray]:
@@ -86,7 +97,7 @@ def attempt(content: bytes, reading: Reading, header: plain.Plain | None = None)
     nothing = np.zeros((0, 0, CHANNELS), np.uint8)
     try:
         header = header or plain.inspect(content)
-        if header is not None and _is_as_decoded(header, reading):
+        if header is not None and is_as_decoded(header, reading):
             found = _plain_pixels(content, header, reading)
             return ("", found) if found is not None else (CUT, nothing)
         fault, pixels = read_by_graph(tf.constant(content), reading)
@@ -117,9 +128,9 @@ def _changes_nothing(profile: bytes, channels: int) -> bool:
     return not how.fault.numpy() and not how.is_needed.numpy()
 
 
-def _is_as_decoded(header: plain.Plain, reading: Reading) -> bool:
-    """Return whether `_plain_pixels` reads the file of a header."""
-    return header.height * header.width <= reading.max_pixels and _is_srgb(header)
+def is_as_decoded(header: plain.Plain | None, reading: Reading) -> bool:
+    """Return whether decoding, and scaling down, reads a file of which `plain.inspect` has returned this."""
+    return header is not None and header.height * header.width <= reading.max_pixels and _is_srgb(header)
 
 
 def _plain_pixels(content: bytes, header: plain.Plain, reading: Reading) -> np.ndarray | None:
@@ -145,7 +156,8 @@ def _plain_pixels(content: bytes, header: plain.Plain, reading: Reading) -> np.n
     return _array(within(decoded, height, width, max_side) if is_large else decoded)
 
 
-def _jpeg(content: bytes, ratio: int) -> tf.Tensor:
+def _jpeg(content: bytes | tf.Tensor, ratio: int) -> tf.Tensor:
+    """Decode a JPEG; the operation reads a PNG, too, at its full size."""
     return tf.raw_ops.DecodeJpeg(contents=content, channels=CHANNELS, ratio=ratio, dct_method=_DCT)
 
 

@@ -47,6 +47,8 @@ class ReadImage:
     digest: str
     """SHA-256 of the size and RGB pixels that the exported graph reads from `encoded`, in hexadecimal. Equal pixels
     have equal digests in any lossless format, and reading `encoded` again gives the same digest."""
+    is_plain: bool
+    """Whether `encoded` is whole, and `graph_read.read_stored` only has to decode it."""
     appearance: perceptual_hash.Appearance
     """What the search for duplicates and the statistics use of the image."""
 
@@ -89,10 +91,7 @@ def read_images(contents: Iterable[bytes], reading: Reading) -> list[ReadImage |
         except Unusable as error:
             found.append(error)
     looks = iter(perceptual_hash.appearances([one.small for one in found if isinstance(one, _Stored)]))
-    return [
-        one if isinstance(one, Unusable) else ReadImage(one.encoded, one.width, one.height, one.digest, next(looks))
-        for one in found
-    ]
+    return [one if isinstance(one, Unusable) else ReadImage(*one[:-1], next(looks)) for one in found]
 
 
 class _Stored(NamedTuple):
@@ -102,6 +101,7 @@ class _Stored(NamedTuple):
     width: int
     height: int
     digest: str
+    is_plain: bool
     small: Image.Image
 
 
@@ -119,7 +119,7 @@ def _read(content: bytes, reading: Reading) -> _Stored:
     pixels = pillow_process.read(content, reading, lambda number: _held(number, reading))
     if pixels.size >= _TOO_MANY_PIXELS * graph_read.CHANNELS:
         raise Unusable("it has more pixels than TensorFlow can decode; set data.max_side")
-    return _describe(_as_png(pixels), pixels)
+    return _describe(None, pixels)
 
 
 def _held(number: int, reading: Reading) -> AbstractContextManager[None]:
@@ -145,7 +145,7 @@ def _read_by_graph(content: bytes, reading: Reading) -> _Stored | None:
         # TensorFlow's own decoder leaves a transparent color opaque, so such a PNG is stored as the graph shows it.
         is_keyed = content.startswith(PNG) and png_chunks.may_be_keyed(content)
         keeps = max(size) <= reading.side and not is_keyed
-        return _describe(content if keeps else _as_png(pixels), pixels)
+        return _describe(content if keeps else None, pixels, graph_read.is_as_decoded(header, reading))
 
 
 def _by_graph(content: bytes, reading: Reading, header: plain.Plain | None = None) -> np.ndarray | None:
@@ -164,9 +164,12 @@ def _as_png(pixels: np.ndarray) -> bytes:
     return bytes(tf.io.encode_png(pixels, _PNG_LEVEL).numpy())
 
 
-def _describe(encoded: bytes, pixels: np.ndarray) -> _Stored:
-    """Describe an image by the pixels that all later components read from it."""
+def _describe(kept: bytes | None, pixels: np.ndarray, is_plain: bool = True) -> _Stored:
+    """Describe an image, kept as a file that may be plain or stored as PNG, by the pixels that are read from it."""
     height, width, _ = pixels.shape
     digest = hashlib.sha256(f"{width}x{height}:".encode())
     digest.update(np.ascontiguousarray(pixels).data)
-    return _Stored(encoded, width, height, digest.hexdigest(), perceptual_hash.small(pixels))
+    small = perceptual_hash.small(pixels)
+    if kept is None:
+        return _Stored(_as_png(pixels), width, height, digest.hexdigest(), True, small)
+    return _Stored(kept, width, height, digest.hexdigest(), is_plain, small)

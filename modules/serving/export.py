@@ -45,8 +45,12 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
     many_pixels = tf.TensorSpec([None, image_size, image_size, decode.CHANNELS], tf.uint8)
     predict_many = tf.function(predict, [many_pixels], autograph=False)
 
+    def transformed_features(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        unknown = tf.zeros(tf.shape(features[example_features.IMAGE]), tf.int64)  # nobody has looked at what is sent
+        return layer({**features, example_features.PLAIN: unknown})
+
     def of_bytes(image_bytes: tf.Tensor) -> tf.Tensor:
-        transformed = layer({example_features.IMAGE: image_bytes})
+        transformed = transformed_features({example_features.IMAGE: image_bytes})
         return predict_many(decode.from_raw(transformed[example_features.IMAGE], image_size))
 
     def serving_default(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -63,7 +67,7 @@ def export_saved_model(model: keras.Model, transform: tft.TFTransformOutput, ima
         return {names.PROBABILITIES: of_bytes(parsed[example_features.IMAGE])}
 
     def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return layer(tf.io.parse_example(_not_too_many(examples), _LABELLED))
+        return transformed_features(tf.io.parse_example(_not_too_many(examples), _LABELLED))
 
     def edge(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {names.PROBABILITIES: predict(image)}

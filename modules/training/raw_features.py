@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edgetune.modules.contracts.example_features import IMAGE, IMAGE_ID, LABEL, SPLIT_GROUP, SPLITS
+from edgetune.modules.contracts.example_features import IMAGE, IMAGE_ID, LABEL, PLAIN, SPLIT_GROUP, SPLITS
 from edgetune.modules.core import progress
 from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.errors import DataError
@@ -176,7 +176,7 @@ def _extract(
     index = {label.encode(): number for number, label in enumerate(labels)}
 
     def read(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        image = tf.cast(decode(example[IMAGE], model.image_size, reading), tf.float32)
+        image = tf.cast(decode(example[IMAGE], model.image_size, reading, example[PLAIN] > 0), tf.float32)
         return image, {name: example[name] for name in (LABEL, IMAGE_ID, SPLIT_GROUP)}
 
     examples = _examples(examples_uri).map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -195,7 +195,7 @@ def _extract_views(
     function = pooled_function(model, settings.seed)
 
     def change(number: tf.Tensor, example: dict[str, tf.Tensor]) -> tf.Tensor:
-        image = decode(example[IMAGE], model.image_size, reading)
+        image = decode(example[IMAGE], model.image_size, reading, example[PLAIN] > 0)
         seeds = [tf.stack([tf.constant(settings.seed, tf.int64), number * MAX_VIEWS + v]) for v in range(views)]
         return tf.stack([augment(image, seed, settings.augmentation) for seed in seeds])
 

@@ -24,6 +24,11 @@ from tests.tiny.session import made_once
 # In sorted order. Their frequencies have the opposite order, and neither numeric nor alphabetical order is this one.
 LABELS = ("10", "2 b", "Ärger")
 UNKNOWN = "zebra"
+_SPEC = {
+    example_features.IMAGE: tf.io.FixedLenFeature([], tf.string),
+    example_features.LABEL: tf.io.FixedLenFeature([], tf.string),
+    example_features.PLAIN: tf.io.FixedLenFeature([], tf.int64),
+}
 SIZE = model.SIZE
 
 
@@ -48,8 +53,7 @@ def transformed() -> tuple[tft.TFTransformOutput, dict[str, list[dict]]]:
 
 def _transform(folder: Path) -> None:
     folder.mkdir()
-    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (example_features.IMAGE, example_features.LABEL)}
-    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
+    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(_SPEC))
     function = functools.partial(preprocessing_fn, custom_config=_config(SIZE, Reading()))
     # Not `DirectRunner`: it would look for another runner on the network.
     options = PipelineOptions(["--runner=FnApiRunner"])
@@ -77,8 +81,7 @@ def _config(image_size: int, reading: Reading) -> dict[str, object]:
 
 
 def _analyse(folder: Path, labels: tuple[str, ...], image_size: int, reading: Reading) -> None:
-    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in (example_features.IMAGE, example_features.LABEL)}
-    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
+    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(_SPEC))
     function = functools.partial(preprocessing_fn, custom_config=_config(image_size, reading))
     rows = _rows([(model.png(model.image("red", 1)), label) for label in labels])
     options = PipelineOptions(["--runner=FnApiRunner"])
@@ -90,8 +93,11 @@ def _analyse(folder: Path, labels: tuple[str, ...], image_size: int, reading: Re
 _PAIRS = {"analysed": analysed, "unseen": unseen}
 
 
-def _rows(pairs: list[tuple[bytes, str]]) -> list[dict[str, bytes]]:
-    return [{example_features.IMAGE: content, example_features.LABEL: label.encode()} for content, label in pairs]
+def _rows(pairs: list[tuple[bytes, str]]) -> list[dict[str, bytes | int]]:
+    names = example_features.IMAGE, example_features.LABEL, example_features.PLAIN
+    # All of them are plain, so that it makes no difference to say so.
+    values = [(content, label.encode(), number % 2) for number, (content, label) in enumerate(pairs)]
+    return [dict(zip(names, row, strict=True)) for row in values]
 
 
 def _keep(rows: list[dict], path: str) -> None:

@@ -59,7 +59,7 @@ def test_the_schema_of_this_repository_has_every_feature_of_a_raw_example(root):
         example_features.SPLIT_GROUP,
         example_features.DUPLICATE_GROUP,
     }
-    wholes = {example_features.WIDTH, example_features.HEIGHT, example_features.BYTES}
+    wholes = {example_features.PLAIN, example_features.WIDTH, example_features.HEIGHT, example_features.BYTES}
     assert set(features) == texts | wholes | {
         example_features.ASPECT,
         example_features.RED,

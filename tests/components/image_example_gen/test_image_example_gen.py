@@ -173,6 +173,7 @@ def test_an_example_has_the_documented_features(made, folder):
         "image_id": digest,
         "split_group": digest,
         "duplicate_group": digest,
+        "plain": 1,
         "width": 9,
         "height": 8,
         "aspect": 1.125,

@@ -42,8 +42,8 @@ def write_raw(folder: Path) -> None:
                 texts |= dict.fromkeys(("source", "image_id", "split_group"), str(number).encode())
                 for name, text in texts.items():
                     example.features.feature[name].bytes_list.value.append(text)
-                for name in ("width", "height", "bytes"):
-                    example.features.feature[name].int64_list.value.append(20)
+                for name, value in (("width", 20), ("height", 20), ("bytes", 20), ("plain", number % 2)):
+                    example.features.feature[name].int64_list.value.append(value)
                 for name in ("aspect", "red", "green", "blue"):
                     example.features.feature[name].float_list.value.append(1.0)
                 writer.write(example.SerializeToString())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.contracts.example_features import IMAGE, LABEL, LABEL_INDEX
+from edgetune.modules.contracts.example_features import IMAGE, LABEL, LABEL_INDEX, PLAIN
 from edgetune.modules.examples.preprocessing import _write_sorted
 from edgetune.modules.images.decode import decode
 from edgetune.modules.serving.export import transform_labels
@@ -63,7 +63,9 @@ def test_the_features_are_a_string_and_an_integer(graph, rows):
 
 def test_the_graph_saved_for_serving_does_the_same(graph, rows):
     encoded, labels = zip(*transform.analysed(), strict=True)
-    found = graph.transform_features_layer()({IMAGE: tf.constant(encoded), LABEL: tf.constant(labels)})
+    unknown = tf.zeros([len(encoded)], tf.int64)
+    given = {IMAGE: tf.constant(encoded), LABEL: tf.constant(labels), PLAIN: unknown}
+    found = graph.transform_features_layer()(given)
     assert list(found[IMAGE].numpy()) == [row[IMAGE] for row in rows["analysed"]]
     np.testing.assert_array_equal(found[LABEL_INDEX], [row[LABEL_INDEX] for row in rows["analysed"]])
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from edgetune.modules.images import graph_read, plain
+from edgetune.modules.images.headers import JPEG
 from edgetune.modules.images.reader import Unusable, read_image
 from edgetune.modules.images.reading import Reading
 from tests.helpers import icc_profiles
@@ -173,6 +174,20 @@ def test_ingest_reads_plain_files_without_the_graph(monkeypatch):
     for name, content in PLAIN.items():
         read = read_image(content, Reading(max_side=64))
         assert max(read.width, read.height) <= 64
-        assert (read.encoded == content) == (max(plain.inspect(content)[:2]) <= 64), name
+        assert read.is_plain and (read.encoded == content) == (max(plain.inspect(content)[:2]) <= 64), name
     with pytest.raises(Unusable, match="object is not callable"):  # the others do need it
         read_image(NOT_PLAIN["RGBA"], Reading())
+
+
+def test_what_ingest_stores_as_plain_is_read_by_decoding_alone():
+    kinds = set()
+    for content in [*PLAIN.values(), *features().values()]:
+        for reading in (Reading(), Reading(max_side=64)):
+            stored = read_image(content, reading)
+            kinds.add((stored.is_plain, stored.encoded == content, stored.encoded.startswith(JPEG)))
+            expected = by_graph(stored.encoded, reading)
+            fault, found = graph_read.read_stored(tf.constant(stored.encoded), tf.constant(stored.is_plain), reading)
+            assert not fault.numpy()
+            np.testing.assert_array_equal(found, expected)
+    kept = {(is_plain, True, is_jpeg) for is_plain in (True, False) for is_jpeg in (True, False)}
+    assert kinds == {*kept, (True, False, False)}  # others are stored as a PNG

@@ -68,7 +68,7 @@ ROOMS = {
         "local": ["pipeline.py", "preflight", "beam", "metadata", "report", "terminal"],
         "kubeflow": ["pipeline.py", "config", "beam"],
         "history": ["local", "metadata", "report"],
-        "inspect": ["report", "terminal"],
+        "inspect": ["config", "report", "terminal"],
         "api.py": ["config", "local"],
         "commands": ["api.py", "config", "history", "inspect", "local", "report", "kubeflow", "submit", "demo"],
         "cli.py": ["commands", "local", "terminal"],

@@ -18,15 +18,17 @@ from edgetune.modules.core.errors import EdgetuneError, MachineError
 from edgetune.modules.core.faults import fault
 from edgetune.modules.core.replaced import replaced
 from edgetune.modules.core.untrusted_text import for_terminal
-from edgetune.pipeline.commands.bundle import predict, verify
 from edgetune.pipeline.commands.compile import compile_command
 from edgetune.pipeline.commands.config import config
 from edgetune.pipeline.commands.demo import demo
+from edgetune.pipeline.commands.evaluate import evaluate
 from edgetune.pipeline.commands.gc import gc
 from edgetune.pipeline.commands.history import lineage, rollback, runs
 from edgetune.pipeline.commands.inspect import inspect
+from edgetune.pipeline.commands.predict import predict
 from edgetune.pipeline.commands.run import run
 from edgetune.pipeline.commands.submit import submit
+from edgetune.pipeline.commands.verify import verify
 from edgetune.pipeline.terminal.output import Output, OutputError, ReaderGone, discard, open_closed_descriptors
 
 DEFECT = EdgetuneError.exit_code
@@ -46,7 +48,21 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    commands=[run, inspect, runs, rollback, lineage, gc, config, verify, predict, demo, compile_command, submit],
+    commands=[
+        run,
+        inspect,
+        runs,
+        rollback,
+        lineage,
+        gc,
+        config,
+        verify,
+        predict,
+        evaluate,
+        demo,
+        compile_command,
+        submit,
+    ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="edgetune", message="edgetune %(version)s")

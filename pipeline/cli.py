@@ -23,7 +23,7 @@ from edgetune.pipeline.commands.config import config
 from edgetune.pipeline.commands.demo import demo
 from edgetune.pipeline.commands.evaluate import evaluate
 from edgetune.pipeline.commands.gc import gc
-from edgetune.pipeline.commands.history import lineage, rollback, runs
+from edgetune.pipeline.commands.history import compare, lineage, rollback, runs
 from edgetune.pipeline.commands.inspect import inspect
 from edgetune.pipeline.commands.predict import predict
 from edgetune.pipeline.commands.run import run
@@ -52,6 +52,7 @@ class _Commands(click.Group):
         run,
         inspect,
         runs,
+        compare,
         rollback,
         lineage,
         gc,

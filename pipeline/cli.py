@@ -21,6 +21,7 @@ from edgetune.modules.core.untrusted_text import for_terminal
 from edgetune.pipeline.commands.compile import compile_command
 from edgetune.pipeline.commands.config import config
 from edgetune.pipeline.commands.demo import demo
+from edgetune.pipeline.commands.doctor import doctor
 from edgetune.pipeline.commands.evaluate import evaluate
 from edgetune.pipeline.commands.gc import gc
 from edgetune.pipeline.commands.history import compare, lineage, rollback, runs
@@ -51,6 +52,7 @@ class _Commands(click.Group):
     commands=[
         run,
         inspect,
+        doctor,
         runs,
         compare,
         rollback,

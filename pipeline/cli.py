@@ -18,6 +18,7 @@ from edgetune.modules.core.errors import EdgetuneError, MachineError
 from edgetune.modules.core.faults import fault
 from edgetune.modules.core.replaced import replaced
 from edgetune.modules.core.untrusted_text import for_terminal
+from edgetune.pipeline.commands.bench import bench
 from edgetune.pipeline.commands.compile import compile_command
 from edgetune.pipeline.commands.config import config
 from edgetune.pipeline.commands.demo import demo
@@ -62,6 +63,7 @@ class _Commands(click.Group):
         verify,
         predict,
         evaluate,
+        bench,
         demo,
         compile_command,
         submit,

@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,9 @@ from edgetune.pipeline.commands.verify import verify
 from edgetune.pipeline.terminal.output import Output, OutputError, ReaderGone, discard, open_closed_descriptors
 
 DEFECT = EdgetuneError.exit_code
+COMPLETE = "_EDGETUNE_COMPLETE"
+"""Variable by which a shell asks for completions, as of every program of click (docs/commands.md)."""
+_OPEN_LIST = re.compile(r"=\s*\[[^\]]*$")
 HUNG_UP, INTERRUPTED, READER_GONE, TERMINATED = 129, 130, 141, 143
 
 
@@ -78,6 +82,10 @@ def edgetune() -> None:
 def program() -> NoReturn:
     """Be the program `edgetune`: run one command, a run in a child process, and exit."""
     arguments = sys.argv[1:]
+    if (instruction := os.environ.get(COMPLETE)) is not None:
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(edgetune, {}, "edgetune", COMPLETE, instruction))
     # `--help` of a run, and what it cannot use, are the same in a child.
     sys.exit(_supervised(arguments) if arguments[:1] == ["run"] else main(arguments))
 
@@ -131,6 +139,10 @@ def _run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         with _standard_error():
             error.show()
+            if any(map(_OPEN_LIST.search, arguments)):  # the shell has split it at its blanks
+                from edgetune.pipeline.config.load import LIST_SYNTAX
+
+                print(f"  remedy: {LIST_SYNTAX}", file=sys.stderr)
         return error.exit_code
     except OutputError as error:
         discard(sys.stdout)

@@ -8,13 +8,19 @@ from pathlib import Path
 import click
 
 from edgetune.pipeline import api
+from edgetune.pipeline.commands.settings_options import complete_setting
 
 
 @click.command(short_help="Say what a run would read: classes, splits, findings, rejected files.")
 @click.argument("data", metavar="DATA")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Configuration in YAML.")
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting, such as data.min_side=32; repeatable."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting, such as data.min_side=32; repeatable.",
+    shell_complete=complete_setting,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 @click.option(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgetune.components.common.names import MODEL_RUN_KEY, TWO_PHASE_TRAINER
 from edgetune.modules.core.errors import NotBlessed
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.collect import collect
@@ -28,6 +29,8 @@ class Run:
     report: Path
     """The report, an HTML page."""
     log: Path
+    tensorboard: str | None = None
+    """Folder or URL of the training's TensorBoard logs; None if nothing was trained."""
     metrics: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Measurements on the test split: `accuracy` (0..1), `images`, `interval` (95 %, or None), and by name `variants`
     (`accuracy`, `agreement`, `bytes`, `latency`, `blessed`, `reasons`) and `baselines` (`test_accuracy`, `seconds`,
@@ -57,6 +60,7 @@ def result(outcome: Outcome, report: Path, log: Path) -> Run:
         log: The log file.
     """
     collected = collect(outcome)
+    trained = outcome.node(TWO_PHASE_TRAINER).artifact(MODEL_RUN_KEY)
     metrics: dict[str, Any] = {}
     if found := collected.get("results"):
         metrics |= {key: found[key] for key in ("accuracy", "images", "interval")}
@@ -74,5 +78,6 @@ def result(outcome: Outcome, report: Path, log: Path) -> Run:
         pushed=tuple(outcome.pushed),
         report=report,
         log=log,
+        tensorboard=trained.uri if trained else None,
         metrics=metrics,
     )

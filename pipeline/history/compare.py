@@ -22,12 +22,13 @@ from edgetune.pipeline.history.runs import accuracy, records, utc, verdict
 from edgetune.pipeline.local.runner import is_in_use
 from edgetune.pipeline.metadata.outcome import CACHED, Node, Outcome, read_outcomes
 from edgetune.pipeline.metadata.pushes import version_of
-from edgetune.pipeline.report.collect import collect
+from edgetune.pipeline.report.artifacts import Absent, folder, read_json
 from edgetune.pipeline.report.words import interval, milliseconds, percent, points, size
 from edgetune.pipeline.terminal.console import duration
 
 LATEST = "latest"
 _NOT_RECORDED = "–"
+_METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ def as_text(found: Mapping[str, Any]) -> list[str]:
 
 
 def _find(settings: RunSettings, workdir: Path, what: str) -> _Run:
-    folder = Path(what)
-    is_workdir = folder.is_dir() and (folder / "tfx_metadata").is_dir()
-    place = (folder if is_workdir else workdir).resolve()
+    named = Path(what)
+    is_workdir = named.is_dir() and (named / "tfx_metadata").is_dir()
+    place = (named if is_workdir else workdir).resolve()
     there = sorted(path.parent.name for path in place.glob("tfx_metadata/*/metadata.db"))
     if settings.name not in there and len(there) == 1:
         settings = settings.model_copy(update={"name": there[0]})
@@ -127,7 +128,6 @@ def _described(run: _Run) -> dict[str, Any]:
     started = min((node.started for node in outcome.nodes), default=None)
     ended = max((node.started + node.seconds for node in outcome.nodes), default=None)
     examples = outcome.node(names.IMAGE_EXAMPLE_GEN).artifact(names.EXAMPLES_KEY)
-    edge = collect(outcome).get("edge") or {"variants": []}
     return {
         "run": outcome.run_id,
         "pipeline": outcome.pipeline_name,
@@ -141,14 +141,24 @@ def _described(run: _Run) -> dict[str, Any]:
         "data_digest": (examples.custom_properties.get("data_digest") if examples else None) or None,
         "seconds": ended - started if started is not None and ended is not None else None,
         "components": {node.id: {"state": node.state, "seconds": node.seconds} for node in outcome.nodes},
-        "variants": {
-            variant["name"]: {
-                **{key: variant[key] for key in ("accuracy", "agreement", "bytes", "blessed")},
-                "p50_ms": variant["latency"]["p50_ms"],
-            }
-            for variant in edge["variants"]
-        },
+        "variants": _variants(outcome),
     }
+
+
+def _variants(outcome: Outcome) -> dict[str, Any]:
+    """Return what EdgeEvaluator measured, by variant; nothing if it did not, or if its files are gone."""
+    try:
+        path = folder(outcome.node(names.EDGE_EVALUATOR), names.EVALUATION_KEY, _METRICS)
+        measured = read_json(f"{path}/{_METRICS}")["variants"]
+        return {
+            name: {
+                **{key: facts[key] for key in ("accuracy", "agreement", "bytes", "blessed")},
+                "p50_ms": (facts["latency"] or {}).get("p50_ms"),
+            }
+            for name, facts in measured.items()
+        }
+    except (Absent, OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _paired(one: Outcome, two: Outcome) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,13 +87,7 @@ def test_a_new_label_counts_for_both(nights):
 
 def test_variants_and_times_stand_beside_each_other(nights):
     facts = {"accuracy": 0.9, "agreement": 1.0, "bytes": 3_000_000, "latency": {"p50_ms": 1.5}, "blessed": True}
-    metrics = {
-        "variants": {"int8": facts},
-        "saved_model": {"accuracy": 0.9},
-        "test": {"images": 200},
-        "blessed": True,
-        "reasons": [],
-    }
+    metrics = {"variants": {"int8": facts}, "reasons": []}
     for number, milliseconds in ((1, 1.5), (2, 2.5)):
         facts["latency"] = {"p50_ms": milliseconds}
         (nights.folder / f"night-{number}" / "metrics.json").write_text(json.dumps(metrics))
@@ -103,6 +98,12 @@ def test_variants_and_times_stand_beside_each_other(nights):
     assert line.split() == ["int8", *("90.0%", "3", "MB", "1.50", "ms", "blessed")] + [
         *("90.0%", "3", "MB", "2.50", "ms", "blessed")
     ]
+
+
+def test_nothing_of_tensorflow_is_imported(nights, monkeypatch):
+    monkeypatch.setitem(sys.modules, "edgetune.modules.evaluation.tfma_results", None)  # importing it fails
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert compare(nights.settings, nights.workdir, "run-1", "run-2")["paired"]["images"] == 6
 
 
 def test_two_workdirs_are_compared_by_their_latest_runs_whatever_the_name(nights, tmp_path, capsys):

@@ -45,18 +45,13 @@ def run(
     The report, the log, the artifacts and the pushed models are written to the workdir.
     """
     click.echo("edgetune: starting")  # importing what it needs takes seconds
-    options = [
-        *(["--config", str(config)] if config is not None else []),
-        *(["--data", data] if data is not None else []),
-        *(word for override in overrides for word in ("--set", override)),
-        *(["--workdir", str(workdir)] if workdir != WORKDIR else []),
-    ]
     if allow:
         overrides = (*overrides, f"data.allow={json.dumps(allow)}")
     ended = api.run(config, data=data, workdir=workdir, overrides=overrides, cache=cache, verbose=verbose)
     from edgetune.pipeline.local.next_steps import next_steps
 
     click.echo("next")
-    for command in next_steps(ended, options):
+    there = None if workdir == WORKDIR else workdir
+    for command in next_steps(ended, config=config, data=data, overrides=overrides, workdir=there):
         click.echo(f"  {command}")
     ended.require_blessed()

@@ -97,7 +97,7 @@ def as_text(found: Mapping[str, Any]) -> list[str]:
     rows += [[name, *(_variant(run["variants"].get(name)) for run in runs)] for name in variants]
     components = list(dict.fromkeys(name for run in runs for name in run["components"]))
     times = [[name, *(_time(run["components"].get(name)) for run in runs)] for name in components]
-    lines = [*_aligned(rows), "", _answers(found["paired"]), *_differences(found)]
+    lines = [*_aligned(rows), "", *_answers(found["paired"]), *_differences(found)]
     return [*lines, "", "time of each component", *_aligned(times)]
 
 
@@ -269,19 +269,18 @@ def _time(found: Mapping[str, Any] | None) -> str:
     return "cached" if found["state"] == CACHED else duration(found["seconds"])
 
 
-def _answers(found: Mapping[str, Any]) -> str:
+def _answers(found: Mapping[str, Any]) -> Iterator[str]:
     if "reason" in found:
-        return f"answers to the same images cannot be compared: {printable(found['reason'])}"
+        yield f"answers to the same images cannot be compared: {printable(found['reason'])}"
+        return
     both = f"on {found['images']:,} test images that both answered"
     if set(found["of"]) != {found["images"]}:
         both += f" (of {found['of'][0]:,} and {found['of'][1]:,})"
     if found["relabelled"]:
         both += f", {found['relabelled']:,} of them with another class now"
+    yield f"{both}: only the first is right on {found['only_first']:,}, only the second on {found['only_second']:,};"
     change = f"{points(found['difference'])} points (95% interval {points(found['low'])} to {points(found['high'])})"
-    return (
-        f"{both}: only the first is right on {found['only_first']:,}, only the second on {found['only_second']:,}; "
-        f"the second less the first: {change}, p = {found['p_value']:.2g}"
-    )
+    yield f"  the second less the first: {change}, p = {found['p_value']:.2g}"
 
 
 def _differences(found: Mapping[str, Any]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -12,14 +13,28 @@ from pathlib import Path
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.local.result import Run
 
+_PLACES = ("name", "push", "state")
+"""Settings, or groups of them, by which later commands find a run."""
 
-def next_steps(run: Run, options: Sequence[str]) -> list[str]:
+
+def next_steps(
+    run: Run, *, config: Path | None, data: str | None, overrides: Sequence[str], workdir: Path | None
+) -> list[str]:
     """Return the commands for what a run made, one each.
 
     Args:
         run: That ended.
-        options: That name its configuration and workdir, as of `edgetune run`.
+        config: Its configuration; None if none was given.
+        data: Its data, likewise.
+        overrides: Its options `--set`, of which those are kept that say where things are.
+        workdir: Its folder; None for the default.
     """
+    options = [
+        *(["--config", str(config)] if config is not None else []),
+        *(["--data", data] if data is not None else []),
+        *(word for each in overrides if re.split("[.=]", each)[0].strip() in _PLACES for word in ("--set", each)),
+        *(["--workdir", str(workdir)] if workdir is not None else []),
+    ]
     program = _program()
     commands = []
     for bundle in run.pushed[1:]:  # the edge bundle; the SavedModel is the first
@@ -35,7 +50,8 @@ def _program() -> list[str]:
     """Return how the user has called edgetune."""
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
-        return [os.path.relpath(sys.executable), "-m", "edgetune"]
+        relative = os.path.relpath(sys.executable)
+        return [sys.executable if relative.startswith("..") else relative, "-m", "edgetune"]
     if called.name != "edgetune" or shutil.which("edgetune") == str(called.absolute()):
         return ["edgetune"]
     return [str(called)]

@@ -29,13 +29,13 @@ class Run:
     report: Path
     """The report, an HTML page."""
     log: Path
-    tensorboard: str | None = None
-    """Folder or URL of the training's TensorBoard logs; None if nothing was trained."""
     metrics: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Measurements on the test split: `accuracy` (0..1), `images`, `interval` (95 %, or None), and by name `variants`
     (`accuracy`, `agreement`, `bytes`, `latency`, `blessed`, `reasons`) and `baselines` (`test_accuracy`, `seconds`,
     `epochs`). `gates` is the list of conditions: what was `measured`, its 95 % interval (`low`, `high`), what was
     `needed` and whether it `passed` (None if it was not applied). What was not measured is absent."""
+    tensorboard: str | None = None
+    """Folder or URL of the training's TensorBoard logs; None if nothing was trained."""
 
     def require_blessed(self) -> Run:
         """Return this run.

@@ -65,13 +65,12 @@ def test_a_run_begins_with_a_line_and_ends_with_the_next_commands_quoted(runner,
     bundle = "/models of birds/edge/7"
     runner.pushed, runner.logs = ("/models of birds/saved_model/7", bundle), "/my logs"
     data = tmp_path / "my birds"
-    arguments = ["--data", str(data), "--set", "edge.variants=[float32, int8]", "--workdir", "w 1"]
-    assert cli.main(["run", *arguments, "--no-cache", "--allow", "drift"]) == 0
+    places = ["--data", str(data), "--set", "push.edge=/my models", "--workdir", "w 1"]
+    assert cli.main(["run", *places, "--set", "training.seed=7", "--no-cache", "--allow", "drift"]) == 0
     first, *lines = capsys.readouterr().out.splitlines()
     assert first == "edgetune: starting" and lines[0] == "next"
     commands = [shlex.split(line) for line in lines[1:]]
     assert commands[:3] == [["edgetune", name, bundle] for name in ("verify", "demo", "bench")]
-    places = ["--data", str(data), "--set", "edge.variants=[float32, int8]", "--workdir", "w 1"]
     assert commands[3] == ["edgetune", "runs", *places]
     assert Path(commands[4][0]).name == "tensorboard" and commands[4][1:] == ["--logdir", "/my logs"]
 

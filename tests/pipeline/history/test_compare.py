@@ -75,7 +75,11 @@ def test_what_was_changed_is_told(nights):
     lines = as_text(found)
     assert "configuration: training.head.epochs: 10 → 12" in lines
     assert any(line.split()[:2] == ["verdict", "blessed"] and "refused by InfraValidator" in line for line in lines)
-    assert any("only the first is right on 1, only the second on 3" in line and "p = 0.62" in line for line in lines)
+    [place] = [
+        number for number, line in enumerate(lines) if "only the first is right on 1, only the second on 3" in line
+    ]
+    assert lines[place].startswith("on 6 test images that both answered (of 7 and 6): ")
+    assert lines[place + 1].startswith("  the second less the first: 33.33 points ") and "p = 0.62" in lines[place + 1]
     assert "libraries: TwoPhaseTrainer: tensorflow 2.1 → 2.2" in lines
 
 

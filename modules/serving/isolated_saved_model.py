@@ -1,7 +1,8 @@
 """Ask a SavedModel about image files in a child process, which loads it as a server does.
 
 A SavedModel is a program. In a process of its own, one that crashes, hangs or takes all memory is an error with a
-sentence; it could still do whatever this user may do.
+sentence. One that has operations for files or Python is refused before it is loaded; a model of somebody whom you do
+not trust may find other ways, so its signature should be checked.
 
 The parent writes a line of JSON and gets one. Then, for some images, it writes a line of JSON with their sizes and
 their content; it gets a line of JSON with the reasons for those that were refused, and the probabilities of the others,
@@ -32,6 +33,9 @@ BATCH = 16
 """Images in a question: the activations of a large network take hundreds of megabytes for each."""
 _SECONDS = 600
 """Wall-clock time for loading, and for each question."""
+_DENIED = frozenset({"ReadFile", "WriteFile", "PrintV2", "PyFunc", "PyFuncStateless", "EagerPyFunc"})
+"""Operations that no exported model has: the first three are those for which TensorFlow's `saved_model_cli scan`
+searches."""
 _LATER = 60  # seconds after which the child ends itself
 _READABLE = "give an image file that the pipeline reads, such as JPEG or PNG"
 
@@ -164,6 +168,7 @@ def _load(path: str) -> tuple[Callable[[Sequence[bytes]], np.ndarray], list[str]
 
     from edgetune.modules.serving.saved_model import read_labels
 
+    _check_operations(path)
     loaded = tf.saved_model.load(path)
     if signatures.SERVING not in loaded.signatures:
         raise ValueError(f"it has no signature {signatures.SERVING}")
@@ -179,6 +184,20 @@ def _load(path: str) -> tuple[Callable[[Sequence[bytes]], np.ndarray], list[str]
 
     serve.loaded = loaded  # type: ignore[attr-defined]  # its variables live as long as it
     return serve, labels
+
+
+def _check_operations(path: str) -> None:
+    """Refuse a model with operations that read or write files, or run Python, without loading it."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    from edgetune.modules.serving.saved_model import SAVED_MODEL_FILE
+
+    parsed = saved_model_pb2.SavedModel.FromString(Path(path, SAVED_MODEL_FILE).read_bytes())
+    graphs = [each.graph_def for each in parsed.meta_graphs]
+    found = {node.op for graph in graphs for node in graph.node}
+    found |= {node.op for graph in graphs for function in graph.library.function for node in function.node_def}
+    if denied := sorted(found & _DENIED):
+        raise ValueError(f"it has the operations {', '.join(denied)}, which act outside of the model")
 
 
 def _answers(serve: Callable[[Sequence[bytes]], np.ndarray], contents: Sequence[bytes]) -> list[np.ndarray | str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from edgetune.modules.contracts.signatures import IMAGE_BYTES, PROBABILITIES, SERVING
@@ -50,3 +51,18 @@ def test_bounds_and_damage_are_errors(tmp_path):
     (broken / "saved_model.pb").write_bytes(b"no model")
     with pytest.raises(BundleError, match="cannot be used as a SavedModel"):
         ServedModel(broken)
+
+
+def test_a_model_that_writes_files_is_refused_before_it_is_loaded(tmp_path):
+    class Harmful(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=IMAGE_BYTES)])
+        def serve(self, image_bytes):
+            tf.io.write_file(str(tmp_path / "written"), "x")
+            return {PROBABILITIES: tf.ones([tf.size(image_bytes), 3])}
+
+    module = Harmful()
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures={SERVING: module.serve})
+    (tmp_path / "model" / "assets" / "labels.txt").write_text("a\nb\nc\n")
+    with pytest.raises(BundleError, match="it has the operations WriteFile, which act outside of the model"):
+        ServedModel(tmp_path / "model")
+    assert not (tmp_path / "written").exists()

@@ -41,7 +41,8 @@ __version__ = "0.1.0"
 
 # Imported on first use: `import edgetune` takes milliseconds, TensorFlow and TFX take seconds.
 _HOMES = {
-    "edgetune.pipeline.api": ("load_bundle", "load_settings", "run", "verify"),
+    "edgetune.pipeline.api": ("evaluate", "load_bundle", "load_settings", "run", "verify"),
+    "edgetune.pipeline.classify.evaluation": ("Evaluation",),
     "edgetune.pipeline.local.result": ("Run",),
     "edgetune.modules.bundle.predict": ("Classifier", "Prediction"),
     "edgetune.modules.bundle.verify": ("Check",),
@@ -105,6 +106,7 @@ __all__ = [
     "DatabaseError",
     "EdgeSettings",
     "EdgetuneError",
+    "Evaluation",
     "EvaluationSettings",
     "ExportError",
     "InfraSettings",
@@ -125,6 +127,7 @@ __all__ = [
     "TrainingSettings",
     "WeightsError",
     "__version__",
+    "evaluate",
     "load_bundle",
     "load_settings",
     "run",
@@ -162,10 +165,12 @@ if TYPE_CHECKING:
     from edgetune.modules.settings.run import RunSettings as RunSettings
     from edgetune.modules.settings.run import StateSettings as StateSettings
     from edgetune.modules.settings.run import TrainingSettings as TrainingSettings
+    from edgetune.pipeline.api import evaluate as evaluate
     from edgetune.pipeline.api import load_bundle as load_bundle
     from edgetune.pipeline.api import load_settings as load_settings
     from edgetune.pipeline.api import run as run
     from edgetune.pipeline.api import verify as verify
+    from edgetune.pipeline.classify.evaluation import Evaluation as Evaluation
     from edgetune.pipeline.local.result import Run as Run
 
 

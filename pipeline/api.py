@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from edgetune.modules.bundle.predict import Classifier
     from edgetune.modules.bundle.verify import Check
     from edgetune.modules.settings.run import RunSettings
+    from edgetune.pipeline.classify.evaluation import Evaluation
     from edgetune.pipeline.local.result import Run
 
 Overrides = Mapping[str, Any] | Sequence[str]
@@ -119,6 +120,58 @@ def load_bundle(
 
     key = None if public_key is None else Path(public_key)
     return open_model(Path(path), variant, key, sign_tool or TOOL)
+
+
+def evaluate(
+    model: str | Path,
+    data: str | Path,
+    *,
+    variant: str | None = None,
+    split: str | None = None,
+    threshold: float | str | None = None,
+    overrides: Overrides = (),
+    public_key: str | Path | None = None,
+    sign_tool: str | None = None,
+    report: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Measure a model on labelled images, in a process of its own.
+
+    Args:
+        model: Folder of an edge bundle, a `.tflite` file, or folder of a SavedModel.
+        data: As the data of a run: class folders, a list, or TFRecords.
+        variant: As of `load_bundle`.
+        split: Of data that have splits: `train`, `eval`, `test` or `all`; None for test if there is one, else all.
+        threshold: The probability from which an answer is accepted, 0..1, or "auto" for those that the bundle has.
+        overrides: How the data are read, such as `{"data.columns.label": "art"}`.
+        public_key: PEM file of the key that must have signed the model; None does not check a signature.
+        sign_tool: As of `load_bundle`.
+        report: Called for each image.
+
+    Raises:
+        BundleError: The model cannot be used, or has no thresholds.
+        ConfigError: The threshold, the split, an override or the public key cannot be used.
+        DataError: The data cannot be read, or have no image of a class that the model has.
+    """
+    _check_not_empty(model)
+    from edgetune.modules.bundle.files import shown
+    from edgetune.modules.contracts.thresholds import thresholds_of
+    from edgetune.modules.core.child_process import hide_gpus
+    from edgetune.pipeline.classify import evaluation
+    from edgetune.pipeline.classify.model import check_threshold, find, open_found
+    from edgetune.pipeline.terminal.quiet import quiet
+
+    settings = load_settings(data=data, overrides=overrides)
+    found = find(Path(model), variant)
+    check_threshold(found, threshold)
+    evaluation.check(settings.data, split)
+    hide_gpus()
+    with quiet():
+        opened = open_found(found, None if public_key is None else Path(public_key), sign_tool)
+    known = opened.thresholds
+    limits = None
+    if threshold is not None:
+        limits = thresholds_of(threshold, known, len(opened.labels), shown(opened.path))
+    return evaluation.evaluate(opened, settings.data, split, limits, report)
 
 
 def verify(

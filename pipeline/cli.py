@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -18,18 +19,25 @@ from edgetune.modules.core.errors import EdgetuneError, MachineError
 from edgetune.modules.core.faults import fault
 from edgetune.modules.core.replaced import replaced
 from edgetune.modules.core.untrusted_text import for_terminal
-from edgetune.pipeline.commands.bundle import predict, verify
+from edgetune.pipeline.commands.bench import bench
 from edgetune.pipeline.commands.compile import compile_command
 from edgetune.pipeline.commands.config import config
 from edgetune.pipeline.commands.demo import demo
+from edgetune.pipeline.commands.doctor import doctor
+from edgetune.pipeline.commands.evaluate import evaluate
 from edgetune.pipeline.commands.gc import gc
-from edgetune.pipeline.commands.history import lineage, rollback, runs
+from edgetune.pipeline.commands.history import compare, lineage, rollback, runs
 from edgetune.pipeline.commands.inspect import inspect
+from edgetune.pipeline.commands.predict import predict
 from edgetune.pipeline.commands.run import run
 from edgetune.pipeline.commands.submit import submit
+from edgetune.pipeline.commands.verify import verify
 from edgetune.pipeline.terminal.output import Output, OutputError, ReaderGone, discard, open_closed_descriptors
 
 DEFECT = EdgetuneError.exit_code
+COMPLETE = "_EDGETUNE_COMPLETE"
+"""Variable by which a shell asks for completions, as of every program of click (docs/commands.md)."""
+_OPEN_LIST = re.compile(r"=\s*\[[^\]]*$")
 HUNG_UP, INTERRUPTED, READER_GONE, TERMINATED = 129, 130, 141, 143
 
 
@@ -46,7 +54,24 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    commands=[run, inspect, runs, rollback, lineage, gc, config, verify, predict, demo, compile_command, submit],
+    commands=[
+        run,
+        inspect,
+        doctor,
+        runs,
+        compare,
+        rollback,
+        lineage,
+        gc,
+        config,
+        verify,
+        predict,
+        evaluate,
+        bench,
+        demo,
+        compile_command,
+        submit,
+    ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="edgetune", message="edgetune %(version)s")
@@ -57,6 +82,10 @@ def edgetune() -> None:
 def program() -> NoReturn:
     """Be the program `edgetune`: run one command, a run in a child process, and exit."""
     arguments = sys.argv[1:]
+    if (instruction := os.environ.get(COMPLETE)) is not None:
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(edgetune, {}, "edgetune", COMPLETE, instruction))
     # `--help` of a run, and what it cannot use, are the same in a child.
     sys.exit(_supervised(arguments) if arguments[:1] == ["run"] else main(arguments))
 
@@ -110,6 +139,10 @@ def _run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         with _standard_error():
             error.show()
+            if any(map(_OPEN_LIST.search, arguments)):  # the shell has split it at its blanks
+                from edgetune.pipeline.config.load import LIST_SYNTAX
+
+                print(f"  remedy: {LIST_SYNTAX}", file=sys.stderr)
         return error.exit_code
     except OutputError as error:
         discard(sys.stdout)

@@ -18,7 +18,7 @@ from edgetune.modules.core.library_versions import KEY, library_versions
 from edgetune.modules.data import unknown_images
 from edgetune.modules.settings.run import DataSettings, EdgeSettings, EvaluationSettings, flatten
 
-USED = ("required", "max_accuracy_drop", "min_agreement", "max_class_drop", "max_bytes")
+USED = ("required", "max_accuracy_drop", "min_agreement", "max_class_drop", "max_bytes", "max_latency_ms")
 
 
 class EdgeEvaluatorSpec(types.ComponentSpec):
@@ -47,10 +47,9 @@ class EdgeEvaluator(base_component.BaseComponent):
 
     Every variant classifies the raw `test` split in the LiteRT interpreter, and is compared with the SavedModel, which
     classifies the same encoded images through `serving_default`. A variant is blessed if its accuracy, overall and on
-    each class, its agreement with the SavedModel and its size are within the settings, and if its file meets the needs
-    of clients. The edge model
-    is blessed if every required variant is blessed, and at least one is; without test images, none is. A refusal is
-    not a failure: the component succeeds, and nothing is pushed.
+    each class, its agreement with the SavedModel, its size and its time are within the settings, and if its file meets
+    the needs of clients. The edge model is blessed if every required variant is blessed, and at least one is; without
+    test images, none is. A refusal is not a failure: the component succeeds, and nothing is pushed.
 
     ```
     edge_evaluator = EdgeEvaluator(

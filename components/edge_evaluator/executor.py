@@ -94,6 +94,7 @@ class Executor(base_executor.BaseExecutor):
             min_agreement=settings.min_agreement,
             max_class_drop=settings.max_class_drop,
             max_bytes=settings.max_bytes,
+            max_latency_ms=settings.max_latency_ms,
         )
         golden = Golden(f"{evaluation.uri}/{GOLDEN}", saved_model_reader.read_labels(saved_model))
         metrics = evaluate(

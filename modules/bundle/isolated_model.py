@@ -9,22 +9,20 @@ gets a line of JSON. Then it writes the pixels of one image at a time, and gets 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
 import signal
-import subprocess
 import sys
-import threading
-import weakref
+from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
 
 from edgetune.modules.bundle.files import shown
 from edgetune.modules.bundle.probe import limit
-from edgetune.modules.core import bounds, child_process
+from edgetune.modules.core import bounds
+from edgetune.modules.core.answering_process import AnsweringProcess, Ended
 from edgetune.modules.core.errors import BundleError, ExportError
 from edgetune.modules.litert import inspection, metadata
 from edgetune.modules.litert.interpreter import EdgeRunner
@@ -49,14 +47,9 @@ class IsolatedModel:
     """
 
     def __init__(self, content: bytes, beside: list[str] | None = None, seconds: float = bounds.MODEL_SECONDS) -> None:
-        self._seconds, self._lock, self._end = seconds, threading.Lock(), ""
-        self._process = child_process.start(
-            __name__, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        weakref.finalize(self, _end, self._process)
-        bounds = {"bytes": len(content), "seconds": math.ceil(seconds) + _LATER}
-        first = json.dumps({**bounds, "labels": beside}).encode() + b"\n"
-        answer = json.loads(self._ask(first + content, line=True))
+        self._seconds, self._child = seconds, AnsweringProcess(__name__)
+        first = {"bytes": len(content), "seconds": math.ceil(seconds) + _LATER, "labels": beside}
+        answer = json.loads(self._ask(json.dumps(first).encode() + b"\n" + content, _line))
         if "cause" in answer:
             raise BundleError(answer["cause"])
         self.labels: list[str] = answer["labels"]
@@ -68,56 +61,25 @@ class IsolatedModel:
         Raises:
             BundleError: The model ends the process that runs it, or takes longer than allowed.
         """
-        with self._lock:
-            answers = [self._ask(np.ascontiguousarray(image, np.uint8).tobytes()) for image in images]
+        size = 4 * len(self.labels)
+
+        def read(stream: IO[bytes]) -> bytes | None:
+            answer = stream.read(size)
+            return answer if len(answer) == size else None
+
+        answers = [self._ask(np.ascontiguousarray(image, np.uint8).tobytes(), read) for image in images]
         return np.frombuffer(b"".join(answers), "<f4").reshape(len(images), len(self.labels))
 
-    def _ask(self, question: bytes, line: bool = False) -> bytes:
-        if self._end:
-            raise BundleError(self._end, _REMEDY)
-        process, late = self._process, threading.Event()
-        assert process.stdin is not None and process.stdout is not None
-
-        def stop() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(self._seconds, stop)
-        timer.start()
+    def _ask(self, question: bytes, read: Callable[[IO[bytes]], bytes | None]) -> bytes:
         try:
-            with contextlib.suppress(BrokenPipeError):  # the child has ended, as is seen below
-                process.stdin.write(question)
-                process.stdin.flush()
-            if line:
-                answer = process.stdout.readline(_MOST)
-                whole = answer.endswith(b"\n")
-            else:
-                answer = process.stdout.read(4 * len(self.labels))
-                whole = len(answer) == 4 * len(self.labels)
-        except BaseException:  # such as Ctrl-C: this answer would be taken for that to the next question
-            process.kill()
-            self._end = "the process that runs the model was stopped in the middle of an answer"
-            raise
-        finally:
-            timer.cancel()
-        if whole:
-            return bytes(answer)
-        process.kill()
-        code = process.wait()
-        how = f"{'is stopped by' if code < 0 else 'ends with'} {child_process.ending(code)}"
-        if late.is_set():
-            how = f"takes more than {self._seconds:g} seconds, and was stopped"
-        self._end = f"the process that runs the model {how}"
-        raise BundleError(self._end, _REMEDY)
+            return self._child.ask(question, read, self._seconds)
+        except Ended as end:
+            raise BundleError(f"the process that runs the model {end}", _REMEDY) from None
 
 
-def _end(process: subprocess.Popen[Any]) -> None:
-    process.kill()
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.close()
-    process.wait()
+def _line(stream: IO[bytes]) -> bytes | None:
+    line = stream.readline(_MOST)
+    return line if line.endswith(b"\n") else None
 
 
 def main() -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
-import os
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,19 +21,19 @@ import tensorflow as tf
 from edgetune.modules.bundle.files import BundleFiles, checksum_problems, shown
 from edgetune.modules.bundle.isolated_model import IsolatedModel
 from edgetune.modules.bundle.signing import TOOL, require_signature
-from edgetune.modules.contracts.bundle import BUNDLE_JSON, InputReading, model_file, parse_bundle
+from edgetune.modules.bundle.variants import model_path
+from edgetune.modules.contracts.bundle import BUNDLE_JSON, InputReading, parse_bundle
 from edgetune.modules.contracts.signatures import LABELS_FILE
+from edgetune.modules.contracts.thresholds import accepts, thresholds_of
 from edgetune.modules.core import bounds
-from edgetune.modules.core.errors import BundleError, ConfigError, DataError
-from edgetune.modules.data.class_folders import ignored
+from edgetune.modules.core.errors import BundleError, DataError
+from edgetune.modules.core.threads import InOrder
 from edgetune.modules.images import reader
 from edgetune.modules.images.decode import decode
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import DataSettings
 from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 
-REFERENCE = "float32"
-AUTO = "auto"
 Image = str | Path | bytes | bytearray | np.ndarray | PIL.Image.Image
 """A path, the content of an image file, pixels uint8 `[H, W, 3]` in RGB, or an image of Pillow."""
 # The defaults of a run's settings.
@@ -42,6 +41,9 @@ _MAX_PIXELS = DataSettings.model_fields["max_pixels"].default
 _READING = InputReading(
     max_side=DataSettings.model_fields["max_side"].default, background=DataSettings.model_fields["background"].default
 )
+_READABLE = "give an image file that the pipeline reads, such as JPEG or PNG"
+_TOGETHER = 16
+"""Images that a thread reads in a call."""
 _VERIFY = "run `edgetune verify` on the bundle for details"
 _NAMED = 3
 """Differences from `SHA256SUMS` that an error message names."""
@@ -113,8 +115,10 @@ class Classifier:
         several = [images] if isinstance(images, Image) else images
         thresholds = self.thresholds if threshold is None else self.thresholds_of(threshold)
         predictions = []
-        for image in several:
-            ranked = self.best(self.classify(image), len(self.labels))
+        for _, answer in self.answers((_name(image), image) for image in several):
+            if isinstance(answer, DataError):
+                raise answer
+            ranked = self.best(answer, len(self.labels))
             accepted = None if thresholds is None else self.accepts(*ranked[0], thresholds)
             predictions.append(Prediction(*ranked[0], dict(ranked), accepted))
         return predictions
@@ -129,25 +133,11 @@ class Classifier:
             ConfigError: It is neither.
             BundleError: It is "auto", and the bundle has no thresholds.
         """
-        if threshold == AUTO:
-            if self.thresholds is None:
-                raise BundleError(
-                    f"{self.path}: there are no thresholds of the classes",
-                    "name the folder of a bundle that was made by a newer edgetune, or give a number as the threshold",
-                )
-            return self.thresholds
-        try:
-            number = float(threshold)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not 0 <= number <= 1:
-            raise ConfigError(f"threshold {threshold!r:.40}: is neither {AUTO} nor a number from 0 to 1", "correct it")
-        return [number] * len(self.labels)
+        return thresholds_of(threshold, self.thresholds, len(self.labels), str(self.path))
 
     def accepts(self, label: str, probability: float, thresholds: Sequence[float | None]) -> bool:
         """Return whether an answer reaches the threshold of its class; never for a class without one."""
-        threshold = thresholds[self.labels.index(label)]
-        return threshold is not None and probability >= threshold
+        return accepts(thresholds, self.labels.index(label), probability)
 
     def classify(self, image: Image) -> np.ndarray:
         """Return the probabilities of one image, float32 `[C]`, in the order of `labels`.
@@ -159,19 +149,54 @@ class Classifier:
             DataError: It cannot be read, or is not an image that the pipeline would accept.
             BundleError: The model ends the process that runs it.
         """
-        name = str(image) if isinstance(image, str | Path) else "the image"
+        [(_, found)] = self.answers([(_name(image), image)])
+        if isinstance(found, DataError):
+            raise found
+        return found
+
+    def answers(self, images: Iterable[tuple[str, Image | DataError]]) -> Iterator[tuple[str, np.ndarray | DataError]]:
+        """Yield the name of each image and its probabilities, as `classify` returns them, or why it has none.
+
+        Images are read in several threads, while the model runs in its process.
+
+        Args:
+            images: Name of each, and the image, or why there is none.
+        """
+        waiting = iter(images)
+        reading = InOrder(self._read)
+        while several := list(itertools.islice(waiting, _TOGETHER)):
+            for read in reading.call(several):
+                yield from self._answered(read)
+        for read in reading.rest():
+            yield from self._answered(read)
+
+    def _read(self, images: Sequence[tuple[str, Image | DataError]]) -> list[tuple[str, np.ndarray | DataError]]:
+        """Return the name of each image and its pixels uint8 `[S, S, 3]`, or why it cannot be used."""
+        found: list[tuple[str, np.ndarray | DataError]] = []
+        for name, image in images:
+            if isinstance(image, DataError):
+                found.append((name, image))
+                continue
+            try:
+                read = reader.read_image(_content(image, self._reading.max_pixels), self._reading)
+                found.append((name, decode(tf.constant(read.encoded), self.image_size, self._reading).numpy()))
+            except DataError as error:
+                found.append((name, error))
+            # Paths with a null byte are a ValueError.
+            except (UnreadableFile, reader.Unusable, OSError, ValueError) as error:
+                found.append((name, DataError(f"{name}: {error}", _READABLE)))
+        return found
+
+    def _answered(
+        self, images: Sequence[tuple[str, np.ndarray | DataError]]
+    ) -> Iterator[tuple[str, np.ndarray | DataError]]:
+        pixels = [image for _, image in images if isinstance(image, np.ndarray)]
         try:
-            read = reader.read_image(_content(image, self._reading.max_pixels), self._reading)
-        # Paths with a null byte are a ValueError.
-        except (UnreadableFile, reader.Unusable, OSError, ValueError) as error:
-            raise DataError(
-                f"{name}: {error}", "give an image file that the pipeline reads, such as JPEG or PNG"
-            ) from None
-        pixels = decode(tf.constant(read.encoded), self.image_size, self._reading).numpy()
-        try:
-            return self._runner.probabilities(pixels[np.newaxis])[0]
+            answers = iter(self._runner.probabilities(np.stack(pixels)) if pixels else ())
         except BundleError as error:
             raise BundleError(f"{self.path}: {error.cause}", error.remedy) from None
+        for name, image in images:
+            yield name, image if isinstance(image, DataError) else next(answers)
 
     def best(self, probabilities: np.ndarray, top: int) -> list[tuple[str, float]]:
         """Return the `top` most probable classes with their probabilities, the most probable first."""
@@ -223,53 +248,8 @@ def open_model(
     return classifier
 
 
-def model_path(bundle: Path, variant: str | None = None) -> Path:
-    """Return the path of a variant's file.
-
-    Args:
-        bundle: A bundle's folder, or a `.tflite` file.
-        variant: Name of the variant; None for the reference float32 if it exists, else for the first by name.
-
-    Raises:
-        BundleError: The file does not exist.
-    """
-    if not bundle.is_dir():
-        if not bundle.exists():
-            raise BundleError(f"{bundle}: does not exist", "name the folder of an edge bundle, or a .tflite file")
-        if variant is not None:
-            raise BundleError(
-                f"--variant {variant}: {bundle} is a single model", "omit --variant, or name the bundle's folder"
-            )
-        return bundle
-    prefix, suffix = model_file("*").split("*")
-    names = sorted(path.name.removeprefix(prefix).removesuffix(suffix) for path in bundle.glob(model_file("*")))
-    if not names:
-        raise BundleError(
-            f"{bundle}: contains no {model_file('<variant>')}", f"name the folder that contains {BUNDLE_JSON}"
-        )
-    if variant is not None and variant not in names:
-        raise BundleError(f"{bundle}: has no variant {variant}", f"choose one of {shown(', '.join(names))}")
-    return bundle / model_file(variant or (REFERENCE if REFERENCE in names else names[0]))
-
-
-def images_in(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the given files, and the files in the given folders recursively, sorted and without hidden ones.
-
-    Raises:
-        DataError: A folder contains no files or cannot be read.
-    """
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        found = False
-        for folder, below, names in os.walk(path, onerror=_unreadable):
-            below[:] = sorted(name for name in below if not ignored(name))
-            for name in sorted(name for name in names if not ignored(name)):
-                found = True
-                yield Path(folder, name)
-        if not found:
-            raise DataError(f"{path}: the folder contains no files", "name image files, or folders of them")
+def _name(image: Image) -> str:
+    return str(image) if isinstance(image, str | Path) else "the image"
 
 
 def _content(image: Image, max_pixels: int) -> bytes:
@@ -289,10 +269,6 @@ def _content(image: Image, max_pixels: int) -> bytes:
     else:
         found = f"a {type(image).__name__}"
     raise DataError(f"the image is {found}", "give a path, bytes, uint8 [height, width, 3] in RGB, or a Pillow image")
-
-
-def _unreadable(error: OSError) -> None:
-    raise DataError(f"{error.filename}: cannot be read: {error.strerror}", "check its permissions")
 
 
 def _labels_beside(path: Path) -> list[str] | None:

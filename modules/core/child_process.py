@@ -6,15 +6,18 @@ C++ that aborts on a bad input ends the child, and its end becomes an error mess
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from edgetune.modules.core.package_paths import ROOT
 
 # CUDA's value for "no device". A process that merely detects a GPU reserves some 500 MB of its memory.
 _WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 def start(module: str, *arguments: str, **streams: Any) -> subprocess.Popen[Any]:
@@ -32,6 +35,15 @@ def start(module: str, *arguments: str, **streams: Any) -> subprocess.Popen[Any]
 def ending(code: int) -> str:
     """Describe how a process ended by its return code: `exit code 3`, `SIGSEGV`."""
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def peak_memory(process: int | str = "self") -> int:
+    """Return the largest resident memory that a process has had, in bytes; 0 if it is gone."""
+    try:
+        found = _PEAK.search(Path(f"/proc/{process}/status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) << 10 if found else 0
 
 
 def environment() -> dict[str, str]:

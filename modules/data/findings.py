@@ -350,11 +350,15 @@ def _totals(splits: Mapping[str, Mapping[str, int]]) -> Counter[str]:
     return totals
 
 
-def _options(found: Sequence[Finding], allowed: Iterable[str]) -> str:
-    """Return the options that allow all findings and what is allowed already: by kind if there are many."""
+def permissions(found: Sequence[Finding], allowed: Iterable[str]) -> list[str]:
+    """Return `data.allow` that allows all findings and what is allowed already: by kind if there are many."""
     narrow = [_narrowest(finding) for finding in found]
     names = narrow if len(narrow) <= _MAX_FILES else [finding.name for finding in found]
-    return " ".join(f"--allow {shlex.quote(name)}" for name in dict.fromkeys([*allowed, *names]))
+    return list(dict.fromkeys([*allowed, *names]))
+
+
+def _options(found: Sequence[Finding], allowed: Iterable[str]) -> str:
+    return " ".join(f"--allow {shlex.quote(name)}" for name in permissions(found, allowed))
 
 
 def _is_list(finding: Finding) -> bool:

@@ -188,13 +188,13 @@ def evaluate(
 def _describe(variant: _Variant, thresholds: Thresholds, images: np.ndarray, name: str) -> dict[str, Any]:
     runnable = images if variant.runner is not None else images[:0]
     arithmetic, in_half_precision = judge(name, variant.content, runnable, thresholds.min_agreement)
-    gates = variant_gates(variant.counts, len(variant.content), thresholds, name)
-    reasons = [*variant.reasons, *refusals(variant.counts, gates), *in_half_precision]
-    latency = None
+    latency, median = None, None
     if variant.runner is not None and len(images):
         report(f"edge evaluation: latency of {name}")
         measured = EdgeRunner(variant.content, threads=LATENCY_THREADS).latency(images)
-        latency = dataclasses.asdict(measured)
+        latency, median = dataclasses.asdict(measured), measured.p50_ms
+    gates = variant_gates(variant.counts, len(variant.content), thresholds, name, median)
+    reasons = [*variant.reasons, *refusals(variant.counts, gates), *in_half_precision]
     facts = variant.facts
     return {
         "blessed": not reasons,

@@ -31,7 +31,7 @@ _ENDS = {LOWER_BOUND: " by the lower end of the interval", UPPER_BOUND: " by the
 class Gate:
     """One condition on one model.
 
-    `measured`, `low`, `high` and `needed` are shares 0..1, or whole numbers of images or bytes.
+    `measured`, `low`, `high` and `needed` are shares 0..1, whole numbers of images or bytes, or have a `unit`.
     """
 
     name: str
@@ -52,6 +52,8 @@ class Gate:
     """Number of images that it was measured on."""
     whole: bool = False
     """Whether the values are whole numbers and not shares."""
+    unit: str = ""
+    """Of the values, such as `ms`; empty if they are shares or whole numbers."""
     at_most: bool = False
     """Whether `needed` is the largest allowed value, and not the smallest."""
     judged: str = ESTIMATE
@@ -67,6 +69,8 @@ class Gate:
         """Format a value of this gate."""
         if number is None:
             return "–"
+        if self.unit:
+            return f"{number:,.4g} {self.unit}"
         return f"{number:,.0f}" if self.whole else f"{_percent(number)} %"
 
     def sentence(self) -> str:

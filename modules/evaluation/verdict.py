@@ -37,6 +37,7 @@ class Thresholds:
     min_agreement: float = 0.97
     max_class_drop: float = 0.1
     max_bytes: int | None = None
+    max_latency_ms: float | None = None
 
 
 class ClassifierCounts:
@@ -101,14 +102,17 @@ class ClassifierCounts:
         return {"agreement": self.agreed / self.total, "max_difference": self.max_difference}
 
 
-def variant_gates(variant: ClassifierCounts, size: int, thresholds: Thresholds, name: str) -> list[Gate]:
-    """Judge a variant by its answers and its size.
+def variant_gates(
+    variant: ClassifierCounts, size: int, thresholds: Thresholds, name: str, latency: float | None = None
+) -> list[Gate]:
+    """Judge a variant by its answers, its size and its latency.
 
     Args:
         variant: Counts of the variant; gates that need answers are left out if it has none.
         size: Size of the variant's file, in bytes.
         thresholds: The conditions.
         name: The variant's name.
+        latency: Median time for one image, in milliseconds; None if it was not measured.
     """
     gates = []
     if (most := thresholds.max_bytes) is not None:
@@ -123,6 +127,22 @@ def variant_gates(variant: ClassifierCounts, size: int, thresholds: Thresholds, 
                 at_most=True,
                 passed=size <= most,
                 remedy="" if size <= most else "use a smaller alpha or backbone, or raise edge.max_bytes",
+            )
+        )
+    if (longest := thresholds.max_latency_ms) is not None:
+        passed = latency is not None and latency <= longest
+        gates.append(
+            Gate(
+                "edge.max_latency_ms",
+                name,
+                "median time for one image",
+                measured=latency,
+                needed=longest,
+                unit="ms",
+                at_most=True,
+                passed=passed,
+                reason="it was not measured" if latency is None else "",
+                remedy="" if passed else "use a smaller alpha, image_size or backbone, or raise edge.max_latency_ms",
             )
         )
     if variant.total:

@@ -7,12 +7,10 @@ How the process ends is one of the findings.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from edgetune.modules.core import child_process
 from edgetune.modules.serving import infra_probe
@@ -20,7 +18,6 @@ from edgetune.modules.serving.infra_probe import Findings, Request
 
 _EVERY = 0.05  # seconds between two looks at the process's memory
 _MOST = 8 << 20  # bytes read from the child's output
-_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 _PROGRAM = infra_probe.__name__
 
 
@@ -65,7 +62,7 @@ def check(request: Request, bounds: Bounds) -> Result:
         peak, stopped = 0, False
         try:
             while process.poll() is None and not stopped:
-                peak = max(peak, _peak(process.pid))
+                peak = max(peak, child_process.peak_memory(process.pid))
                 stopped = peak > bounds.memory or time.monotonic() - started > bounds.seconds
                 if not stopped:
                     time.sleep(_EVERY)
@@ -83,12 +80,3 @@ def check(request: Request, bounds: Bounds) -> Result:
         last = next((line.strip()[:300] for line in reversed(said) if line.strip()), "")
         end = f"ended with {child_process.ending(code)} while {findings.doing}" + (f": {last}" if last else "")
     return Result(findings, seconds, peak, end)
-
-
-def _peak(process: int) -> int:
-    """Return the largest resident memory that a process has had, in bytes; 0 if it is gone."""
-    try:
-        found = _PEAK.search(Path(f"/proc/{process}/status").read_text())
-    except OSError:
-        return 0
-    return int(found[1]) << 10 if found else 0

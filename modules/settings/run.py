@@ -107,6 +107,9 @@ class EdgeSettings(Settings):
     """Maximum loss of accuracy on one class compared with the SavedModel, if it is significant or the whole class."""
     max_bytes: Positive | None = None
     """Maximum size of a variant's file, in bytes."""
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = None
+    """Maximum time of a variant for one image, in milliseconds: the median of 50 on the machine of the run, one thread,
+    without reading and resizing; null for none."""
     representative_images: Positive = 100
     """Number of images of the train split that calibrate the quantization."""
     description: str = "Image classifier"

@@ -1,4 +1,4 @@
-"""`edgetune runs`, `edgetune rollback` and `edgetune lineage`: look at what was run and released, and go back."""
+"""`edgetune runs`, `compare`, `rollback` and `lineage`: look at what was run and released, and go back."""
 
 from __future__ import annotations
 
@@ -41,6 +41,31 @@ def runs(
     from edgetune.pipeline.history import runs as history
 
     found = history.runs(api.load_settings(config, data=data, overrides=overrides), workdir, last)
+    click.echo(json.dumps(found, indent=1) if as_json else "\n".join(history.as_text(found)))
+
+
+@click.command(short_help="Compare two runs: verdict, accuracy on the same images, settings, data, variants, times.")
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@_of_a_workdir
+def compare(
+    first: str,
+    second: str,
+    config: Path | None,
+    data: str | None,
+    overrides: tuple[str, ...],
+    workdir: Path,
+    as_json: bool,
+) -> None:
+    """Compare two runs.
+
+    A and B are ids of runs, as `edgetune runs` lists them, or the beginning of one, or `latest`; or each a workdir, for
+    its latest run. Accuracies are compared on the test images that both answered. The records are only read.
+    """
+    from edgetune.pipeline.history import compare as history
+
+    settings = api.load_settings(config, data=data, overrides=overrides)
+    found = history.compare(settings, workdir, first, second)
     click.echo(json.dumps(found, indent=1) if as_json else "\n".join(history.as_text(found)))
 
 

@@ -10,13 +10,15 @@ import click
 from edgetune.pipeline import api
 from edgetune.pipeline.commands.settings_options import settings_options
 
+WORKDIR = Path("workdir")
+
 
 @click.command(short_help="Run the whole pipeline on this machine.")
 @settings_options
 @click.option(
     "--workdir",
     type=click.Path(path_type=Path),
-    default=Path("workdir"),
+    default=WORKDIR,
     show_default=True,
     metavar="DIR",
     help="Folder for everything that the run makes.",
@@ -42,6 +44,14 @@ def run(
 
     The report, the log, the artifacts and the pushed models are written to the workdir.
     """
+    click.echo("edgetune: starting")  # importing what it needs takes seconds
     if allow:
         overrides = (*overrides, f"data.allow={json.dumps(allow)}")
-    api.run(config, data=data, workdir=workdir, overrides=overrides, cache=cache, verbose=verbose).require_blessed()
+    ended = api.run(config, data=data, workdir=workdir, overrides=overrides, cache=cache, verbose=verbose)
+    from edgetune.pipeline.local.next_steps import next_steps
+
+    click.echo("next")
+    there = None if workdir == WORKDIR else workdir
+    for command in next_steps(ended, config=config, data=data, overrides=overrides, workdir=there):
+        click.echo(f"  {command}")
+    ended.require_blessed()

@@ -9,6 +9,18 @@ from typing import Any
 import click
 
 
+def complete_setting(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Return what may follow `--set`, for shells: keys, and the values of a key that has few."""
+    from edgetune.pipeline.config.problems import choices
+    from edgetune.pipeline.config.reference import fields, json_schema
+
+    schema = {key: field for key, field in fields(json_schema()) if "properties" not in field}
+    key, equals, value = incomplete.partition("=")
+    if not equals:
+        return [name for name in schema if name.startswith(key)]
+    return [f"{key}={choice}" for choice in choices(schema.get(key, {})) if choice.startswith(value)]
+
+
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--config`, `--data` and `--set` to a command; they arrive as `config`, `data` and `overrides`."""
     options = (
@@ -25,6 +37,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             metavar="KEY=VALUE",
             help="One setting, such as model.alpha=0.35; repeatable.",
+            shell_complete=complete_setting,
         ),
     )
     for option in reversed(options):

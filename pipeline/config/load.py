@@ -24,6 +24,7 @@ from edgetune.pipeline.config.yaml_file import dump, parse
 
 DEFAULT = ROOT / "configs" / "demo.yaml"
 
+LIST_SYNTAX = "quote a list for the shell, as in --set 'edge.variants=[float32, int8]'"
 # Keys that may hold a path, with the values that are not paths.
 _PATHS = {
     "data.path": (),
@@ -152,7 +153,13 @@ def _apply(tree: dict[str, Any], override: str, sources: Sources) -> None:
     if not equals or not all(key.split(".")):
         cause = f"--set {override}: not of the form key=value"
         raise ConfigError(cause, "write it like --set training.batch_size=16")
-    sources.put(tree, key, parse(text, f"--set {key}").value, "--set")
+    try:
+        value = parse(text, f"--set {key}").value
+    except ConfigError as error:
+        if text.lstrip()[:1] not in ("[", "{"):
+            raise
+        raise ConfigError(error.cause, f"{error.remedy}; {LIST_SYNTAX}") from None
+    sources.put(tree, key, value, "--set")
 
 
 def _anchor_paths(tree: dict[str, Any], sources: Sources, folder: Path) -> None:

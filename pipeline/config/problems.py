@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
+import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgetune.modules.core.errors import ConfigError
@@ -90,8 +93,35 @@ def _sentence(error: ErrorDetails, schema: dict[str, Schema], sources: Sources) 
     for index in (part for part in error["loc"] if isinstance(part, int)):
         item += f" item {index + 1}:"
         field = field["items"]
-    hint = ", in quotes" if field.get("type") == "string" and isinstance(error["input"], int | float) else ""
-    return f"{key}:{item} {_shortened(error['input'])} ({sources.describe(key)}) must be {allowed(field)}{hint}"
+    value, source = error["input"], sources.describe(key)
+    hint = ", in quotes" if field.get("type") == "string" and isinstance(value, int | float) else ""
+    if field.get("type") == "array" and isinstance(value, str | int | float):
+        hint = f"; write it like {_as_list(key, str(value), source)}"
+    elif isinstance(value, str) and (close := meant(value, choices(field))):
+        hint = f": did you mean {close}?"
+    return f"{key}:{item} {_shortened(value)} ({source}) must be {allowed(field)}{hint}"
+
+
+def meant(value: str, among: Sequence[str]) -> str | None:
+    """Return the choice that a value is most like: but for case and signs the same, else alike; None if none is."""
+    plain = {re.sub(r"[^a-z0-9]", "", choice.lower()): choice for choice in reversed(among)}
+    wanted = re.sub(r"[^a-z0-9]", "", value.lower())
+    close = [wanted] if wanted in plain else difflib.get_close_matches(wanted, plain, n=1)
+    return plain[close[0]] if close else None
+
+
+def choices(field: Schema) -> list[str]:
+    """Return the values that a key of few values may have; none for any other key."""
+    if field.get("type") == "boolean":
+        return ["true", "false"]
+    if "anyOf" in field:
+        return [value for choice in field["anyOf"] for value in choices(choice)]
+    return [str(value) for value in field.get("enum", [field["const"]] if "const" in field else [])]
+
+
+def _as_list(key: str, value: str, source: str) -> str:
+    items = ", ".join(part for part in re.split(r"[,;\s]+", value.strip("[]()")) if part)
+    return f"--set {shlex.quote(f'{key}=[{items}]')}" if source == "--set" else f"`[{items}]`"
 
 
 def _suggestion(key: str, schema: dict[str, Schema]) -> str:

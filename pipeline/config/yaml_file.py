@@ -98,6 +98,14 @@ def dump(value: Any) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
+def flow(value: Any) -> str:
+    """Return `value` as YAML on one line, which `parse` reads back: `{train: 8, test: 1}`."""
+    text = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"), default_flow_style=True
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
 def _value(loader: _Loader, node: yaml.Node, key: str, lines: dict[str, int]) -> Any:
     if not node.tag.startswith(_TAG):
         raise _error(node, f"the tag {node.tag} is not supported")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -91,3 +92,8 @@ def others(source: Source) -> Iterator[class_folders.Other]:
     """
     if source.kind == "images":
         yield from class_folders.others(source.base, list(source.patterns.values()))
+
+
+def as_text(name: str) -> str:
+    """Return a name as text that can be written, with bytes that are not UTF-8 as escapes, as ImageExampleGen does."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

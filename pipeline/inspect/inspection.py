@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import statistics
 import tempfile
 from collections import Counter, defaultdict
@@ -35,7 +34,7 @@ from edgetune.modules.settings.run import DataSettings, RunSettings
 from edgetune.modules.storage.safe_read import UnreadableFile, read_file
 from edgetune.pipeline.inspect import named_groups
 from edgetune.pipeline.inspect.estimate import Estimate, estimate
-from edgetune.pipeline.inspect.files import File, labelled, others
+from edgetune.pipeline.inspect.files import File, as_text, labelled, others
 from edgetune.pipeline.inspect.look import Look, look
 
 
@@ -218,7 +217,7 @@ def _looks(source: Source, data: DataSettings) -> Iterator[Image | dict[str, str
     most = bounds.max_file_bytes(data.max_pixels)
 
     def one(file: File) -> Image | dict[str, str]:
-        relative, label = _relative(file.path, source), _text(file.label)
+        relative, label = _relative(file.path, source), as_text(file.label)
         try:
             if file.reason:
                 raise Unusable(file.reason)
@@ -284,9 +283,4 @@ def _spread(values: Sequence[int]) -> dict[str, int] | None:
 
 
 def _relative(path: str, source: Source) -> str:
-    return _text(path.removeprefix(source.base).lstrip("/"))
-
-
-def _text(name: str) -> str:
-    """Return a name as text that can be written, with bytes that are not UTF-8 as escapes, as ImageExampleGen does."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return as_text(path.removeprefix(source.base).lstrip("/"))

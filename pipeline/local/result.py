@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgetune.components.common.names import MODEL_RUN_KEY, TWO_PHASE_TRAINER
 from edgetune.modules.core.errors import NotBlessed
 from edgetune.pipeline.metadata.outcome import Outcome
 from edgetune.pipeline.report.collect import collect
@@ -33,6 +34,8 @@ class Run:
     (`accuracy`, `agreement`, `bytes`, `latency`, `blessed`, `reasons`) and `baselines` (`test_accuracy`, `seconds`,
     `epochs`). `gates` is the list of conditions: what was `measured`, its 95 % interval (`low`, `high`), what was
     `needed` and whether it `passed` (None if it was not applied). What was not measured is absent."""
+    tensorboard: str | None = None
+    """Folder or URL of the training's TensorBoard logs; None if nothing was trained."""
 
     def require_blessed(self) -> Run:
         """Return this run.
@@ -57,6 +60,7 @@ def result(outcome: Outcome, report: Path, log: Path) -> Run:
         log: The log file.
     """
     collected = collect(outcome)
+    trained = outcome.node(TWO_PHASE_TRAINER).artifact(MODEL_RUN_KEY)
     metrics: dict[str, Any] = {}
     if found := collected.get("results"):
         metrics |= {key: found[key] for key in ("accuracy", "images", "interval")}
@@ -74,5 +78,6 @@ def result(outcome: Outcome, report: Path, log: Path) -> Run:
         pushed=tuple(outcome.pushed),
         report=report,
         log=log,
+        tensorboard=trained.uri if trained else None,
         metrics=metrics,
     )

@@ -184,19 +184,24 @@ class Console:
         with self._lock:
             lines: list[Table | Text] = []
             for node in self._running():
-                grid = Table.grid(padding=(0, 1))
-                for width in (1, 1, self._width + 1):
-                    grid.add_column(width=width, no_wrap=True)
-                grid.add_column(width=8, no_wrap=True, justify="right")
-                grid.add_column(no_wrap=True, overflow="ellipsis")
-                grid.add_row("", self._spinner, node, self._elapsed(node), Text(self._details.get(node, ""), "dim"))
-                lines.append(grid)
+                lines.append(self._live_line(node, self._details.get(node, "")))
             waiting = [node for node in self._planned if node not in self._started and node not in self._finished]
+            if waiting and not lines:  # before the first, and between two
+                lines.append(self._live_line(waiting[0], "starting"))
             if waiting:
                 ended = sum(node in self._finished for node in self._planned)
                 text = f"    {ended} of {len(self._planned)} · next: {', '.join(waiting)}"
                 lines.append(Text(text, "dim", no_wrap=True, overflow="ellipsis"))
             return Group(*lines)
+
+    def _live_line(self, node: str, detail: str) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        for width in (1, 1, self._width + 1):
+            grid.add_column(width=width, no_wrap=True)
+        grid.add_column(width=8, no_wrap=True, justify="right")
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+        grid.add_row("", self._spinner, node, self._elapsed(node), Text(detail, "dim"))
+        return grid
 
 
 def duration(seconds: float) -> str:

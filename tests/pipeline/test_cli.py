@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import subprocess
 import sys
 import types
@@ -15,6 +16,7 @@ from edgetune.modules.core import errors
 from edgetune.modules.core.replaced import replaced
 from edgetune.modules.settings.run import EvaluationSettings
 from edgetune.pipeline import cli
+from edgetune.pipeline.commands.settings_options import complete_setting
 from edgetune.pipeline.config.yaml_file import parse
 from edgetune.pipeline.terminal.output import Output
 from tests.helpers import crafted_parquet
@@ -26,12 +28,13 @@ def runner(monkeypatch):
     stand_in = types.ModuleType("edgetune.pipeline.local.runner")
     stand_in.calls = []
     stand_in.error = None
+    stand_in.pushed, stand_in.logs = (), None
 
     def run(settings, *, workdir, verbose, cache):
         stand_in.calls.append((settings, workdir, verbose, cache))
         if stand_in.error:
             raise stand_in.error
-        return types.SimpleNamespace(require_blessed=lambda: None)
+        return types.SimpleNamespace(require_blessed=lambda: None, pushed=stand_in.pushed, tensorboard=stand_in.logs)
 
     stand_in.run = run
     monkeypatch.setitem(sys.modules, "edgetune.pipeline.local.runner", stand_in)
@@ -55,6 +58,31 @@ def test_every_option_of_run_reaches_the_runner(runner, tmp_path):
     assert (settings.name, settings.data.path) == ("birds", str(tmp_path / "here"))
     assert (settings.model.alpha, settings.training.seed) == (0.35, 7)
     assert (workdir, verbose, cache) == (tmp_path / "w", True, False)
+
+
+def test_a_run_begins_with_a_line_and_ends_with_the_next_commands_quoted(runner, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["edgetune", "run"])
+    bundle = "/models of birds/edge/7"
+    runner.pushed, runner.logs = ("/models of birds/saved_model/7", bundle), "/my logs"
+    data = tmp_path / "my birds"
+    places = ["--data", str(data), "--set", "push.edge=/my models", "--workdir", "w 1"]
+    assert cli.main(["run", *places, "--set", "training.seed=7", "--no-cache", "--allow", "drift"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "edgetune: starting" and lines[0] == "next"
+    commands = [shlex.split(line) for line in lines[1:]]
+    assert commands[:3] == [["edgetune", name, bundle] for name in ("verify", "demo", "bench")]
+    assert commands[3] == ["edgetune", "runs", *places]
+    assert Path(commands[4][0]).name == "tensorboard" and commands[4][1:] == ["--logdir", "/my logs"]
+
+
+@pytest.mark.parametrize(
+    ("called", "expected"), [("/venv/bin/edgetune", "/venv/bin/edgetune"), ("/a/__main__.py", "-m edgetune"),
+    ("/usr/bin/jupyter", "edgetune")],
+)  # fmt: skip
+def test_the_next_commands_call_edgetune_as_the_user_did(runner, capsys, monkeypatch, called, expected):
+    monkeypatch.setattr(sys, "argv", [called, "run"])
+    assert cli.main(["run"]) == 0
+    assert f"{expected} runs" in capsys.readouterr().out
 
 
 def test_findings_that_may_pass_stand_for_data_allow(runner):
@@ -135,6 +163,48 @@ def test_a_workdir_that_is_a_file_is_refused(runner, capsys, tmp_path):
 def test_arguments_that_do_not_exist_exit_as_configuration_errors_do(arguments, capsys):
     assert cli.main(arguments) == errors.ConfigError.exit_code
     assert "Usage: edgetune" in capsys.readouterr().err
+
+
+def test_a_command_that_does_not_exist_leads_to_the_one_that_is_meant(capsys):
+    assert cli.main(["inspekt", "photos"]) == errors.ConfigError.exit_code
+    assert "No such command 'inspekt'" in (said := capsys.readouterr().err) and said.count("Did you mean") == 1
+    assert "'inspect'" in said
+
+
+def test_a_list_that_the_shell_has_split_is_told_how_to_be_quoted(capsys):
+    assert cli.main(["run", "--set", "edge.variants=[float32,", "int8]"]) == errors.ConfigError.exit_code
+    assert "remedy: quote a list for the shell, as in --set 'edge.variants=[float32, int8]'" in capsys.readouterr().err
+    assert cli.main(["run", "--nope"]) == errors.ConfigError.exit_code
+    assert "quote a list" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("edgetune insp", {"inspect"}),
+        ("edgetune evaluate BUNDLE DIR --spl", {"--split"}),
+        ("edgetune run --set training.head.ep", {"training.head.epochs"}),
+        ("edgetune run --set edge.variants", {"edge.variants"}),
+    ],
+)
+def test_shells_complete_commands_options_and_settings(root, words, expected):
+    variables = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), cli.COMPLETE: "bash_complete"}
+    environment = {**os.environ, **variables, "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-m", "edgetune"], capture_output=True, text=True, check=False, env=environment
+    )
+    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == expected, done.stderr
+
+
+def test_values_of_settings_are_completed():
+    def completed(word: str) -> list[str]:
+        return complete_setting(None, None, word)
+
+    assert completed("model.backbone=mobilenet_v3_s") == ["model.backbone=mobilenet_v3_small"]
+    assert completed("training.augmentation.flip_vertical=") == [
+        f"training.augmentation.flip_vertical={value}" for value in ("true", "false")
+    ]
+    assert completed("no.key=") == [] and "model.head" not in completed("model.") and "name" in completed("")
 
 
 def test_help_lists_every_exit_code(capsys):

@@ -181,6 +181,7 @@ def changed(**changes: Any) -> set[str]:
     [
         ({}, set()),
         ({"edge": {"max_accuracy_drop": 0.5, "min_agreement": 0.1, "max_bytes": 9}}, {"EdgeEvaluator"}),
+        ({"edge": {"max_latency_ms": 5.5}}, {"EdgeEvaluator"}),
         ({"edge": {"required": ["int8"]}}, {"EdgeEvaluator"}),
         ({"edge": {"variants": ["float32"]}}, {"EdgeExporter"}),
         ({"evaluation": {"min_accuracy": 0.1}}, {"Evaluator"}),

@@ -31,7 +31,7 @@ ROOMS = {
         "litert": ["core", "contracts"],
         "training": ["core", "images", "settings", "contracts", "data", "examples", "models"],
         "conversion": ["core", "storage", "contracts", "litert"],
-        "bundle": ["core", "storage", "images", "settings", "data", "contracts", "litert"],
+        "bundle": ["core", "storage", "images", "settings", "contracts", "litert"],
         "evaluation": [
             "core", "storage", "images", "settings", "contracts", "examples", "litert", "serving", "bundle",
         ],
@@ -67,11 +67,16 @@ ROOMS = {
         "preflight": [],
         "local": ["pipeline.py", "preflight", "beam", "metadata", "report", "terminal"],
         "kubeflow": ["pipeline.py", "config", "beam"],
-        "history": ["local", "metadata", "report"],
-        "inspect": ["report", "terminal"],
-        "api.py": ["config", "local"],
-        "commands": ["api.py", "config", "history", "inspect", "local", "report", "kubeflow", "submit", "demo"],
-        "cli.py": ["commands", "local", "terminal"],
+        "history": ["local", "metadata", "report", "terminal"],
+        "inspect": ["config", "report", "terminal"],
+        "classify": ["inspect", "report"],
+        "doctor": ["beam", "metadata", "preflight", "report"],
+        "api.py": ["classify", "config", "local", "terminal"],
+        "commands": [
+            "api.py", "classify", "config", "doctor", "history", "inspect", "local", "report", "kubeflow", "submit",
+            "demo", "terminal",
+        ],
+        "cli.py": ["commands", "config", "local", "terminal"],
     },
 }  # fmt: skip
 

@@ -27,6 +27,7 @@ ALLOWED = {
     ("modules/evaluation/edge.py", "tf.saved_model.load"),
     # The same, in a child process with bounds on memory and time.
     ("modules/serving/infra_probe.py", "tf.saved_model.load"),
+    ("modules/serving/isolated_saved_model.py", "tf.saved_model.load"),
 }
 
 

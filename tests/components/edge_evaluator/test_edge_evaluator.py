@@ -97,8 +97,10 @@ def test_unknown_images_are_read_and_the_models_temperature_is_used(tmp_path, in
     assert evaluation.get_float_custom_property("ece_saved_model") == found["after"]["ece"]
 
 
-def test_no_size_limit_is_no_property():
+def test_no_limit_of_size_or_time_is_no_property():
     assert component().exec_properties.get("max_bytes") is None
+    assert component().exec_properties.get("max_latency_ms") is None
+    assert component(max_latency_ms=2.5).exec_properties["max_latency_ms"] == 2.5
 
 
 def test_each_variant_is_blessed_separately_and_the_judged_artifacts_are_recorded(tmp_path, inputs):

@@ -32,7 +32,7 @@ def test_it_answers_like_the_interpreter_in_this_process(variant):
 
 def test_the_process_ends_with_the_object():
     isolated = IsolatedModel(edge.converted()["float32"], list(model.LABELS))
-    process = isolated._process
+    process = isolated._child.process
     assert process.poll() is None
     del isolated
     assert process.poll() is not None
@@ -45,7 +45,7 @@ def test_a_model_that_aborts_the_interpreter_is_an_error():
 
 def test_a_process_that_is_killed_while_it_answers_is_an_error_and_so_is_every_later_question():
     isolated = IsolatedModel(edge.converted()["float32"], list(model.LABELS))
-    os.kill(isolated._process.pid, 9)
+    os.kill(isolated._child.process.pid, 9)
     with pytest.raises(BundleError, match="is stopped by SIGKILL"):
         for _ in range(1000):  # the fork behind the process that was killed ends a moment later
             isolated.probabilities(IMAGES)
@@ -108,7 +108,7 @@ def test_after_an_interrupted_question_no_answer_is_taken_for_another(monkeypatc
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(isolated._process, "stdout", Interrupted())
+        patch.setattr(isolated._child.process, "stdout", Interrupted())
         with pytest.raises(KeyboardInterrupt):
             isolated.probabilities(IMAGES[:1])
     with pytest.raises(BundleError, match="was stopped in the middle of an answer"):

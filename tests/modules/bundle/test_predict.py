@@ -13,7 +13,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from edgetune.modules.bundle.predict import Classifier, images_in, model_path, open_model
+from edgetune.modules.bundle.predict import Classifier, open_model
+from edgetune.modules.bundle.variants import model_path
 from edgetune.modules.bundle.write import write_checksums
 from edgetune.modules.core.errors import BundleError, ConfigError, DataError
 from tests.tiny import bundle as tiny_bundle
@@ -122,19 +123,6 @@ def test_a_file_that_is_not_a_model_is_rejected(tmp_path):
         Classifier(path)
     with pytest.raises(BundleError, match="absent.tflite: does not exist"):
         Classifier(tmp_path / "absent.tflite")
-
-
-def test_folders_are_searched_in_order_without_hidden_files(tmp_path):
-    for name in ("b/2.jpg", "b/1.jpg", "a.png", ".hidden/x.jpg", "b/.DS_Store", "Thumbs.db"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = [str(path.relative_to(tmp_path)) for path in images_in([tmp_path, tmp_path / "b" / "2.jpg"])]
-    assert found == ["a.png", "b/1.jpg", "b/2.jpg", "b/2.jpg"]
-    shutil.rmtree(tmp_path / "b")
-    (tmp_path / "b").mkdir()
-    with pytest.raises(DataError, match="contains no files"):
-        list(images_in([tmp_path / "b"]))
-    assert list(images_in([Path("absent.jpg")])) == [Path("absent.jpg")]
 
 
 @pytest.fixture

@@ -169,6 +169,14 @@ def test_a_file_that_is_too_large_is_refused(tmp_path, examples):
     ]
 
 
+def test_a_variant_that_is_too_slow_is_refused(tmp_path, examples):
+    metrics = judged(tmp_path, examples, one(), Thresholds(max_latency_ms=1e-6))
+    facts = metrics["variants"]["float32"]
+    [gate] = [gate for gate in facts["gates"] if gate["name"] == "edge.max_latency_ms"]
+    assert not facts["blessed"] and gate["measured"] == facts["latency"]["p50_ms"] > 1e-6
+    assert metrics["reasons"][0].startswith("required edge variant float32: median time for one image ")
+
+
 def test_more_images_than_a_batch_are_all_counted(tmp_path):
     each = BATCH // 2
     examples = edge.write_test_images(tmp_path / "examples", each)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgetune.modules.evaluation.gates import Gate
+from edgetune.modules.evaluation.gates import Gate, as_json, from_json
 from edgetune.modules.evaluation.verdict import ClassifierCounts, Thresholds, overall, refusals, variant_gates
 
 LENIENT = Thresholds(max_accuracy_drop=1.0, min_agreement=0.0)
@@ -46,6 +46,18 @@ def test_agreement_is_sufficient_at_the_bound_and_not_below(right, blessed):
 def test_a_size_is_allowed_up_to_the_bound_and_not_beyond(size, blessed):
     [judged] = variant_gates(ClassifierCounts(["a"]), size, Thresholds(max_bytes=1000), "int8")
     assert judged.passed is blessed and (judged.name, judged.measured) == ("edge.max_bytes", size)
+
+
+@pytest.mark.parametrize(("latency", "blessed"), [(5.0, True), (5.01, False), (None, False)])
+def test_a_time_is_allowed_up_to_the_bound_and_not_beyond_nor_unknown(latency, blessed):
+    [judged] = variant_gates(ClassifierCounts(["a"]), 1, Thresholds(max_latency_ms=5.0), "int8", latency)
+    assert judged.passed is blessed and (judged.name, judged.measured) == ("edge.max_latency_ms", latency)
+    told = "–; edge.max_latency_ms allows at most 5 ms; it was not measured"
+    if latency is not None:
+        told = f"{latency:g} ms; edge.max_latency_ms allows at most 5 ms"
+    assert judged.sentence() == f"median time for one image {told}"
+    assert from_json(as_json([judged])) == [judged]
+    assert variant_gates(ClassifierCounts(["a"]), 1, Thresholds(), "int8", latency) == []
 
 
 def lost_class(of_class: int, before: int, after: int, others: int = 99) -> ClassifierCounts:

@@ -380,3 +380,38 @@ def test_the_remedies_of_several_contradictions_are_all_given(write):
 def test_the_remedy_against_a_digest_of_random_weights_works(write):
     settings = load(write(MINIMAL), ["model.weights=none", PIN, "model.weights_sha256=null"], None)
     assert settings.model.weights_sha256 is None
+
+
+# --- what was meant ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("model.backbone=MobileNetV2", "mobilenet_v2"),
+        ("model.backbone=ResNet-50", "resnet50"),
+        ("model.backbone=EfficientNetV2B1", "efficientnet_v2_b1"),
+        ("model.backbone=mobilenet_v4", "mobilenet_v2"),
+        ("edge.variants=[float32, fp16, Int8]", "int8"),
+        ("beam.runner=DataFlow", "dataflow"),
+        ("training.class_weights=balance", "balanced"),
+        ("training.mixed_precision=TRue", "true"),
+    ],
+)
+def test_a_value_that_is_nearly_right_leads_to_the_right_one(write, override, meant):
+    assert f"did you mean {meant}?" in refusal(write(MINIMAL), [override])
+
+
+def test_a_value_that_is_like_none_has_no_suggestion(write):
+    assert "did you mean" not in refusal(write(MINIMAL), ["model.backbone=vgg"])
+
+
+def test_a_list_that_is_written_as_text_is_told_how_to_be_written(write):
+    said = refusal(write(MINIMAL), ["edge.variants=float32,int8"])
+    assert said.endswith("; write it like --set 'edge.variants=[float32, int8]'")
+    assert load(write(MINIMAL), ["edge.variants=[float32, int8]"], None).edge.variants == ("float32", "int8")
+    assert refusal(write(MINIMAL), ["model.head.units=64"]).endswith("; write it like --set 'model.head.units=[64]'")
+    assert refusal(write(MINIMAL + "edge: {variants: int8}\n")).endswith("; write it like `[int8]`")
+    with pytest.raises(ConfigError) as caught:
+        load(write(MINIMAL), ["edge.variants=[float32,"], None)
+    assert "as in --set 'edge.variants=[float32, int8]'" in caught.value.remedy

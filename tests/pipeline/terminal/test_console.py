@@ -208,3 +208,19 @@ def test_many_threads_lose_no_line_and_do_not_deadlock() -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_spinner_stands_for_the_first_component_before_it_starts_and_goes_on_between_two() -> None:
+    out = io.StringIO()
+    with Console(out, NODES, live=True) as console:
+        console._live.refresh()
+        assert "ImageExampleGen" in out.getvalue() and "starting" in out.getvalue()
+        console.started("ImageExampleGen")
+        console.finished("ImageExampleGen", "done")
+        out.seek(out.truncate(0))
+        console._live.refresh()
+        assert re.search(r"Transform[^\n]*starting", out.getvalue())
+        console.started("Transform")
+        out.seek(out.truncate(0))
+        console._live.refresh()
+        assert "starting" not in out.getvalue()

@@ -1,11 +1,13 @@
-"""`edgetune verify` and `edgetune predict`: what is printed, and the exit codes."""
+"""`edgetune verify`, `predict` and `evaluate`: what is printed, and the exit codes."""
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -144,6 +146,95 @@ def test_what_cannot_be_asked_is_refused(images, arguments, code, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["bundle", "saved_model"])
+def test_json_lines_have_one_image_each_of_standard_input(images, capfd, monkeypatch, kind):
+    asked = str(tiny_bundle.bundle()) if kind == "bundle" else edge.saved_model()
+    (images / "broken.jpg").write_text("no image")
+    names = "".join(f"{images / name}\n" for name in ("red.png", "broken.jpg", "blue.png")).encode()
+    stdin = types.SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(names)), isatty=lambda: False)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert cli.main(["predict", asked, "-", "--jsonl", "--top", "1", "--threshold", "0.1"]) == 3
+    out, err = capfd.readouterr()
+    red, broken, blue = map(json.loads, out.splitlines())
+    assert (red["image"], red["label"], red["accepted"]) == (str(images / "red.png"), "red", True)
+    assert blue["label"] == blue["classes"][0]["label"] == "blue" and len(blue["classes"]) == 1
+    assert set(broken) == {"image", "error"} and "broken.jpg: " in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--threshold", "auto"], 9, "there are no thresholds"),
+        (["--variant", "int8"], 9, "which has none"),
+        (["--json", "--jsonl"], 2, "exclude each other"),
+    ],
+)
+def test_what_a_saved_model_does_not_have_is_told_before_it_is_loaded(
+    images, arguments, code, said, capfd, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "edgetune.modules.serving.isolated_saved_model", None)  # importing it fails
+    assert cli.main(["predict", edge.saved_model(), str(images), *arguments]) == code
+    assert said in capfd.readouterr().err
+
+
+def labelled(folder, counts):
+    for label, count in counts.items():
+        (folder / label).mkdir(parents=True)
+        for number in range(count):
+            (folder / label / f"{number}.png").write_bytes(
+                model.png(model.image(label if label in model.LABELS else "red", number))
+            )
+    return folder
+
+
+def test_a_model_is_measured_on_labelled_images(tmp_path, capfd):
+    asked = str(tiny_bundle.bundle())
+    data = labelled(tmp_path / "data", {"blue": 3, "red": 4, "pink": 2})
+    assert cli.main(["evaluate", asked, str(data), "--json", "--threshold", "0.1"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["accuracy"]["of"] == 7 and found["accuracy"]["value"] == 1
+    assert found["accepted"]["answers"]["right"] == 7
+    assert found["unknown_classes"] == {"pink": {"red": 2}}
+    (data / "red" / "broken.png").write_text("no image")
+    assert cli.main(["evaluate", asked, str(data)]) == 3
+    out, err = capfd.readouterr()
+    assert "accuracy  100% (7 of 7; 95% interval 64.6% to 100%)" in out and "not read: red/broken.png: " in out
+    assert err.startswith("edgetune: 1 image could not be read")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["predict", "{bundle}", "{absent}"], 3),
+        (["predict", "{absent}", "{images}"], 9),
+        (["predict", "{bundle}", "{images}", "--variant", "int8"], 9),
+        (["predict", "{bundle}", "{images}", "--threshold", "high"], 2),
+        (["predict", "{bundle}", "{images}", "--top", "0"], 2),
+        (["evaluate", "{bundle}", "{absent}"], 3),
+        (["evaluate", "{bundle}", "{images}", "--threshold", "2"], 2),
+        (["evaluate", "{absent}", "{images}"], 9),
+    ],
+)
+def test_arguments_are_checked_before_tensorflow_is_imported(images, tmp_path, monkeypatch, capfd, arguments, code):
+    for name in ("modules.bundle.predict", "modules.serving.isolated_saved_model"):
+        monkeypatch.setitem(sys.modules, f"edgetune.{name}", None)  # importing it fails
+    places = {"bundle": tiny_bundle.bundle(), "images": images, "absent": tmp_path / "absent"}
+    assert cli.main([argument.format(**places) for argument in arguments]) == code
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_the_first_look_at_arguments_imports_neither_tensorflow_nor_litert(root, tmp_path):
+    (tmp_path / "model_float32.tflite").touch()
+    program = (
+        "import sys\nfrom edgetune.pipeline.cli import main\n"
+        f"print(main(['predict', {str(tmp_path)!r}, {str(tmp_path / 'absent.jpg')!r}]))\n"
+        "print('imported', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    code, imported = done.stdout.splitlines()
+    assert code == "3" and {"tensorflow", "ai_edge_litert", "tfx"} & set(imported.split()) == set()
+
+
 def test_verify_does_without_tensorflow(root):
     imported = ("bundle.verify", "litert.declared_metadata", "litert.interpreter")
     program = "import sys" + "".join(f", edgetune.modules.{name}" for name in imported) + "\nprint(*sys.modules)"
@@ -151,7 +242,7 @@ def test_verify_does_without_tensorflow(root):
     assert {"tensorflow", "keras", "tfx"} & set(done.stdout.split()) == set()
 
 
-@pytest.mark.parametrize("command", ["verify", "predict"])
+@pytest.mark.parametrize("command", ["verify", "predict", "evaluate"])
 def test_help_imports_nothing_heavy(root, command):
     program = (
         "import sys\nfrom edgetune.pipeline.cli import main\n"

@@ -194,8 +194,11 @@ class Workdir:
         return self.said.read_text(errors="replace").rpartition("\n--- ")[2]
 
     def left_processes(self) -> list[int]:
-        """Return the living processes of the last command, after a moment in which killed ones go."""
-        until = time.monotonic() + 5
+        """Return the living processes of the last command, after 20 seconds in which killed ones go.
+
+        A child that was just started learns that its parent is gone when Python has started in it.
+        """
+        until = time.monotonic() + 20
         while (left := _processes(self.session)) and time.monotonic() < until:
             time.sleep(0.05)
         return left

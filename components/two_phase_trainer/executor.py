@@ -89,6 +89,9 @@ class Executor(BaseExecutor):
         logging.info("%s", device)
         if device.warning:
             logging.warning("%s", device.warning)
+        # Keras numbers unnamed layers through a process, and their names are in the exported files: without this, what
+        # ran in the process before would change the bytes of the models.
+        keras.backend.clear_session()
         examples_uri = artifact_utils.get_single_uri(input_dict[EXAMPLES_KEY])
         transform = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict[GRAPH_KEY]))
         model_artifact = artifact_utils.get_single_instance(output_dict[MODEL_KEY])

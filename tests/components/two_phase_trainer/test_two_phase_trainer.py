@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, List  # noqa: UP035 - TFX compares typing.List
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -185,6 +187,8 @@ def train(
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     with pytest.MonkeyPatch.context() as patch:
         backbone.use(patch)
+        for _ in range(40):  # what another component may have built before
+            keras.layers.GlobalAveragePooling2D()
         return train(
             tmp_path_factory.mktemp("trained"),
             fine_tune={"epochs": 2, "learning_rate": 0.003, "unfreeze": {"last": backbone.LAST_BLOCK}},
@@ -203,6 +207,14 @@ def test_the_history_has_every_epoch_of_both_phases_and_the_choice(trained):
     assert history["exported"] == ("fine_tune" if tuned < head else "head")
     assert history["why"].startswith("fine-tuning ")
     assert trained.run.get_string_custom_property("exported_phase") == history["exported"]
+
+
+def test_layers_built_before_in_the_process_do_not_change_the_names_in_the_model(trained):
+    """A run that resumes after a kill has built others than one that was not killed; its files are to be the same."""
+    (path,) = Path(trained.model.uri).rglob("saved_model.pb")
+    content = path.read_bytes()
+    assert b"global_average_pooling2d" in content
+    assert max(map(int, re.findall(rb"global_average_pooling2d_(\d+)", content)), default=0) < 20
 
 
 def test_the_device_and_the_reason_for_it_are_recorded(trained):

@@ -31,6 +31,7 @@ from edgetune.components.common.parameters import READING
 from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.bundle.write import METRICS
 from edgetune.modules.contracts.bundle import GOLDEN, model_file
+from edgetune.modules.core import progress
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.data import unknown_images
 from edgetune.modules.evaluation.edge import evaluate
@@ -116,6 +117,9 @@ class Executor(base_executor.BaseExecutor):
         for name, facts in metrics["variants"].items():
             blessing.set_int_custom_property(f"blessed_{name}", int(facts["blessed"]))
         _record(evaluation, metrics)
+        refused = [name for name, facts in metrics["variants"].items() if not facts["blessed"]]
+        said = f"refused {', '.join(refused) or 'all'}" if refused or not metrics["blessed"] else "passed"
+        progress.conclude(said, well=metrics["blessed"])
         evaluation.set_string_custom_property("code_digest", exec_properties["code_digest"])
         # For the lineage of the bundle: the pusher does not read the examples.
         evaluation.set_string_custom_property("data_digest", examples.get_string_custom_property("data_digest"))

@@ -661,7 +661,7 @@ def test_summary_of_a_blessed_run(tmp_path: Path) -> None:
         f"answers as measured when served: {SERVED.reason}",
         *[agreement] * len(VARIANTS),
         "  fixed features  90.0%  trained in 21.0 s",
-        "  fine tuned      95.0%  trained in 1:04 min",
+        "  fine-tuned      95.0%  trained in 1:04 min",
         "  from scratch    61.2%  trained in 2:10 min",
         "  int8     95.0%   612 kB  3.21 ms  blessed",
         "  float32  95.0%  2.34 MB  3.21 ms  blessed",
@@ -802,3 +802,23 @@ def test_importing_the_report_is_cheap(root: Path) -> None:
     code = f"import sys, edgetune.pipeline.report; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_variant_is_called_blessed_beside_a_model_that_is_refused(tmp_path: Path) -> None:
+    outcome = record_run(tmp_path)
+    refuse(tmp_path)
+    page, numbers = written(outcome, tmp_path / "report")
+    assert page.row("float32")[0] == page.row("int8")[0] == "passed"
+    assert [line.split()[-1] for line in summary(outcome, report=None) if "ms" in line] == ["passed", "passed"]
+    assert [variant["verdict"] for variant in numbers["edge"]["variants"]] == ["passed", "passed"]
+
+
+def test_a_model_of_phase_1_is_not_called_fine_tuned(tmp_path: Path) -> None:
+    outcome = record_run(tmp_path)
+    path = tmp_path / "model_run" / "history.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "exported": "head"}))
+    page, numbers = written(outcome, tmp_path / "report")
+    assert "fine-tuned this model" not in " ".join(page.text.split())
+    assert page.row("this model phase 1 was exported: fine-tuning was not better on eval")[0] == "95.0%"
+    assert "  this model      95.0%  trained in 1:04 min" in summary(outcome, report=None)
+    assert [row["name"] for row in numbers["transfer"]] == ["fixed_features", "fine_tuned", "from_scratch"]

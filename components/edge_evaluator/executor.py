@@ -35,6 +35,7 @@ from edgetune.modules.core import progress
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.data import unknown_images
 from edgetune.modules.evaluation.edge import evaluate
+from edgetune.modules.evaluation.notable import FILE, Notable
 from edgetune.modules.evaluation.verdict import Thresholds
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.serving import saved_model as saved_model_reader
@@ -96,7 +97,9 @@ class Executor(base_executor.BaseExecutor):
             max_class_drop=settings.max_class_drop,
             max_bytes=settings.max_bytes,
         )
-        golden = Golden(f"{evaluation.uri}/{GOLDEN}", saved_model_reader.read_labels(saved_model))
+        labels = saved_model_reader.read_labels(saved_model)
+        golden = Golden(f"{evaluation.uri}/{GOLDEN}", labels)
+        notable = Notable(f"{evaluation.uri}/{FILE}", labels, exec_properties["saliency"])
         metrics = evaluate(
             saved_model,
             edge_model.uri,
@@ -107,6 +110,7 @@ class Executor(base_executor.BaseExecutor):
             # A model of an earlier version has no such property, and was not scaled.
             model.get_float_custom_property(TEMPERATURE) or 1.0,
             _unknown(exec_properties),
+            notable,
         )
         _write(f"{evaluation.uri}/{METRICS}", json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
 

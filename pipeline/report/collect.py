@@ -8,7 +8,7 @@ is detected here and not while the page is rendered.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,11 +27,14 @@ from edgetune.modules.data.findings import Finding, UnusableFiles
 from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.metadata.outcome import Node, Outcome
+from edgetune.pipeline.report import pictures
 from edgetune.pipeline.report.artifacts import Absent, folder, number, read_json
 from edgetune.pipeline.report.calibration import calibration, temperature
+from edgetune.pipeline.report.coverage import coverage
 from edgetune.pipeline.report.data import counted, data
 from edgetune.pipeline.report.data import findings as found_in
 from edgetune.pipeline.report.evaluation import classes, confusion, results
+from edgetune.pipeline.report.originals import originals_of
 from edgetune.pipeline.report.verdicts import gates, row, serving
 
 TRANSFER_NAMES = ("fixed_features", "fine_tuned", "from_scratch")
@@ -53,6 +56,21 @@ class Collected:
     def get(self, name: str) -> Any:
         """Return the section, or None."""
         return self.sections.get(name)
+
+    def read(self, readers: Mapping[str, Callable[[], Any]]) -> None:
+        """Add sections, each of which its reader returns, or the reason for their absence.
+
+        Args:
+            readers: By name; one raises `Absent` if there is nothing to show.
+        """
+        for name, read in readers.items():
+            try:
+                self.sections[name] = read()
+            except Absent as reason:
+                self.absent[name] = str(reason)
+            except Exception as error:  # noqa: BLE001 - one broken artifact must not cost the rest of the report
+                logging.warning("report: no section %s", name, exc_info=True)
+                self.absent[name] = f"The results of the run cannot be read ({type(error).__name__}: {error})."
 
 
 def collect(
@@ -84,15 +102,19 @@ def collect(
         "confusion": lambda: _confusion(outcome),
     }
     collected = Collected()
-    for name, read in readers.items():
-        try:
-            collected.sections[name] = read()
-        except Absent as reason:
-            collected.absent[name] = str(reason)
-        except Exception as error:  # noqa: BLE001 - one broken artifact must not cost the rest of the report
-            logging.warning("report: no section %s", name, exc_info=True)
-            collected.absent[name] = f"The results of the run cannot be read ({type(error).__name__}: {error})."
+    collected.read(readers)
     return collected
+
+
+def illustrate(collected: Collected, outcome: Outcome, settings: RunSettings) -> None:
+    """Add what only the page shows, because it takes time: images, and what is computed from all answers."""
+    originals = originals_of(outcome, settings)
+    collected.read({"notable": lambda: pictures.notable(outcome), "coverage": lambda: coverage(_evaluation(outcome))})
+    if found := collected.get("data"):
+        found["rejected_files"] = pictures.rejected(found["rejected_files"], originals)
+    if found := collected.get("findings"):
+        pictures.complete(found, originals)
+    collected.read({"samples": lambda: pictures.samples(outcome, originals)})
 
 
 def _training(outcome: Outcome) -> dict[str, Any]:
@@ -135,6 +157,8 @@ def _transfer(outcome: Outcome, settings: RunSettings | None) -> list[dict[str, 
             "test_accuracy": number(row["test_accuracy"]),
             "seconds": number(row.get("seconds")),
             "epochs": row.get("epochs"),
+            # missing in the rows of older versions
+            "eval_accuracy": [number(value) for value in row.get("eval_accuracy", [])],
         }
         for row in read_json(f"{uri}/{TRANSFER_FILE}")
     ]

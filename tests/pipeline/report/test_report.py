@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.data.findings import Finding, Picture, UnusableFiles
 from edgetune.modules.evaluation.confidence import SAVED_MODEL, Confidence
 from edgetune.modules.evaluation.gates import FILE, Gate, as_json, file_of
@@ -28,6 +29,7 @@ from edgetune.modules.release.release import Places
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.metadata.outcome import Outcome, read_outcome
 from edgetune.pipeline.report import summary, write_report
+from edgetune.pipeline.report.originals import Originals, Thumbnail, encoded
 from tests.helpers.recorded_run import Made, Recorder
 from tests.helpers.releases import write_release
 
@@ -394,7 +396,12 @@ def test_a_blessed_run(tmp_path: Path) -> None:
     assert [(check["name"], check["passed"]) for check in numbers["checks"]] == [
         ("data.max_rejected", False), ("data.min_examples_per_class", True), ("data.allow", True),
     ]  # fmt: skip
-    assert page.row("data", "gates")[:4] == ["files that cannot be used data.max_rejected", "12.6 %", "–", "at most 5 %"]
+    assert page.row("data", "gates")[:4] == [
+        "files that cannot be used data.max_rejected",
+        "12.6 %",
+        "–",
+        "at most 5 %",
+    ]
     assert numbers["results"]["accuracy"] == pytest.approx(0.95)
     accuracy, _, served, *_ = numbers["gates"]
     assert (served["name"], served["passed"], served["reason"]) == (SERVED.name, True, SERVED.reason)
@@ -626,6 +633,31 @@ def test_three_hundred_classes(tmp_path: Path) -> None:
     assert page.row("class 007")[0] == "–" and page.row("class 007")[3:] == ["0", ""]
     assert len(numbers["classes"]) == len(numbers["confusion"]["counts"]) == 300
     assert (tmp_path / "report" / "index.html").stat().st_size < 1_500_000
+
+
+def test_a_report_of_100_classes_and_100_000_images_is_smaller_than_5_mb(tmp_path: Path, monkeypatch) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (96, 96, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG", quality=75)
+    largest = base64.b64encode(buffer.getvalue()).decode()
+    labels = [f"class {n:03}" for n in range(100)]
+    counts = np.random.default_rng(1).integers(1, 4, (100, 100)) + np.diag([800] * 100)
+    pictures = [asdict(Picture(f"{n}.jpg", largest)) for n in range(7)]
+    finding = {**asdict(Finding("two_labels", "two labels", "choose one")), "pictures": pictures}
+    outcome = record_run(tmp_path, labels, counts, findings=[finding] * 100)
+    samples = {split: {name: [f"{name}/{n}.jpg" for n in range(3)] for name in labels} for split in SPLITS}
+    record_files(tmp_path / "ingest", "", samples__json=samples)
+    kinds = ["mistake"] * 12 + ["uncertain"] * 12
+    answers = [{"kind": kind, "file": "a.jpg", "label": labels[0], "answers": [[labels[1], 0.9]]} for kind in kinds]
+    shown = [{**answer, "jpeg": largest, "looked": largest} for answer in answers]
+    record_files(tmp_path / "edge_evaluation", "", notable__json=shown)
+    monkeypatch.setattr(Originals, "thumbnail", lambda self, file: Thumbnail(encoded(noise)))
+    page, numbers = written(outcome, tmp_path / "report")
+    assert numbers["results"]["images"] > 90_000
+    # Samples of one image in each class and split, findings, notable answers, and the first rejected files.
+    assert sum(tag == "img" for tag, _ in page.tags) == 300 + 300 + 48 + 24
+    assert (tmp_path / "report" / "index.html").stat().st_size < 5_000_000
+    assert (tmp_path / "report" / "report.json").stat().st_size < 1_000_000
 
 
 def test_a_broken_artifact_affects_only_its_section(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

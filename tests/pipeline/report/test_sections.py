@@ -164,7 +164,9 @@ def test_what_reproduces_a_run_is_quoted(tmp_path):
     workdir = tmp_path / "a folder"
     found = reproduce(Outcome("trees", "run-1", (Node("A", properties={"code_digest": "c0de"}),)), settings(), workdir)
     assert found["commands"][0] == f"edgetune run --config run.yaml --workdir '{workdir}'"
-    assert {"what": "code of A", "digest": "c0de"} in found["digests"] and found["digests"][0]["what"] == "configuration"
+    assert {"what": "code of A", "digest": "c0de"} in found["digests"] and found["digests"][0][
+        "what"
+    ] == "configuration"
 
 
 def test_a_thumbnail_is_upright_and_bounded(tmp_path):

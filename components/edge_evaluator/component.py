@@ -65,8 +65,8 @@ class EdgeEvaluator(base_component.BaseComponent):
     ```
 
     It also measures how far probabilities can be trusted: their calibration on `test`, and the threshold of each class,
-    chosen on `eval`, and it keeps the most confident mistakes and the least certain right answers. If `data.unknown` names a folder, it is read too, and paths, sizes and times of its files are part
-    of the cache key.
+    chosen on `eval`; and it keeps the most confident mistakes and the least certain right answers. If `data.unknown`
+    names a folder, it is read too, and paths, sizes and times of its files are part of the cache key.
 
     Component `outputs` contains:
      - `evaluation`: Channel of type `EdgeEvaluation`: `metrics.json`, `notable.json` and `golden/`; the main figures

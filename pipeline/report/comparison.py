@@ -49,11 +49,11 @@ def comparison(now: Mapping[str, Any], reports: Path, run: str) -> dict[str, Any
             ("size", "size", ("bytes",)),
             ("p50", "milliseconds", ("latency", "p50_ms")),
         ):
-            values = {when: _at(of.get(name), *keys) for when, of in variants.items()}
+            values = {when: _at(of.get(name), *path) for when, of in variants.items()}
             if any(value is not None for value in values.values()):
                 rows.append({"what": f"{name}: {what}", "kind": kind, **values})
     settings = {when: _flat(report.get("configuration") or {}) for when, report in (("before", before), ("now", now))}
-    keys = [*settings["now"], *(key for key in settings["before"] if key not in settings["now"])]
+    path = [*settings["now"], *(key for key in settings["before"] if key not in settings["now"])]
     return {
         "run": str(before["verdict"]["run"]),
         "rows": rows,

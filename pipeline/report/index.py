@@ -38,6 +38,7 @@ def _row(path: Path) -> dict[str, Any] | None:
         report = json.loads(path.read_text(encoding="utf-8"))
         verdict, results, edge = report["verdict"], report.get("results"), report.get("edge")
         state = "blessed" if verdict["blessed"] else "failed" if verdict["failed"] else "refused"
+        variants = (edge or {"variants": []})["variants"]
         return {
             "name": str(verdict["pipeline"]),
             "run": str(verdict["run"]),
@@ -49,7 +50,7 @@ def _row(path: Path) -> dict[str, Any] | None:
             "reason": str((verdict["reasons"] or [""])[0]),
             "accuracy": results["accuracy"] if results else None,
             "interval": results["interval"] if results else None,
-            "variants": [[str(one["name"]), one["accuracy"], one["bytes"]] for one in (edge or {"variants": []})["variants"]],
+            "variants": [[str(one["name"]), one["accuracy"], one["bytes"]] for one in variants],
             "seconds": sum(node["seconds"] for node in report["components"]),
         }  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):

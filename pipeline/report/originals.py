@@ -1,6 +1,6 @@
 """Thumbnails of files in the data's folder, which a run may have rejected or which may have changed since.
 
-Pillow decodes them in a process that a damaged file may end (`modules.images.pillow_process`); TensorFlow is not needed.
+Pillow decodes them in a process that a damaged file may end (`modules.images.pillow_process`), without TensorFlow.
 """
 
 from __future__ import annotations

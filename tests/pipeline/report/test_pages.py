@@ -90,7 +90,7 @@ def stopped(folder: Path, last: str, state: str) -> Outcome:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
-    """The page of each kind of run; the refused one is compared with the blessed one."""
+    """Return the page of each kind of run; the refused one is compared with the blessed one."""
     folder = tmp_path_factory.mktemp("runs")
     reports, photos = folder / "reports", photographs(folder / "photos")
     alike = tuple(Picture(f"ash/{number}.jpg", group=1 + number // 2) for number in range(4))
@@ -122,7 +122,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def seen(pages) -> dict[str, Any]:
-    """What the driver saw, by kind and width."""
+    """Return what the driver saw, by kind and width."""
     order = {
         "modules": str(node_modules()),
         "chromium": chromium(),

@@ -16,6 +16,7 @@ from edgetune.modules.evaluation.answers import table
 from edgetune.modules.evaluation.intervals import wilson
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import RunSettings
+from edgetune.pipeline.local import aftermath
 from edgetune.pipeline.metadata.outcome import Node, Outcome
 from edgetune.pipeline.report import write_index
 from edgetune.pipeline.report.artifacts import Absent
@@ -100,7 +101,7 @@ def report(run: str, started: str, accuracy: float, blessed: bool, rate: float) 
         "data": {"accepted": 400},
         "edge": {"variants": [variant]},
         "classes": [{"name": "ash", "accuracy": accuracy}, {"name": "fir", "accuracy": 0.5}],
-        "configuration": {"name": "trees", "training": {"head": {"learning_rate": rate}}, **({"old": 1} if blessed else {})},
+        "configuration": {"training": {"head": {"learning_rate": rate}}, **({"old": 1} if blessed else {})},
         "components": [{"seconds": 30.0}, {"seconds": 40.0}],
     }  # fmt: skip
 
@@ -148,15 +149,19 @@ def test_the_index_has_all_runs_the_latest_first(tmp_path):
 
 
 def test_a_component_is_below_all_that_it_reads_from():
-    nodes = [Node("A", "COMPLETE"), Node("B", "CACHED", computed_seconds=65, after=("A",)), Node("C", "COMPLETE", after=("A",)),
-             Node("D", "FAILED", after=("A", "B", "C", "gone"))]  # fmt: skip
+    nodes = [
+        Node("A", "COMPLETE"),
+        Node("B", "CACHED", computed_seconds=65, after=("A",)),
+        Node("C", "COMPLETE", after=("A",)),
+        Node("D", "FAILED", after=("A", "B", "C", "gone")),
+    ]
     found = picture(nodes)
     boxes = {box.name: box for box in found.boxes}
     assert boxes["A"].y < boxes["B"].y == boxes["C"].y < boxes["D"].y and boxes["B"].x < boxes["C"].x
     assert [box.state for box in found.boxes] == ["done", "cached", "done", "failed"] and boxes["B"].seconds == 65
     # Of A to D, B and C tell; so there are four lines.
     assert len(found.lines) == 4
-    assert all(0 <= box.x and box.x + 158 <= found.width and box.y + 46 <= found.height for box in found.boxes)
+    assert all(box.x >= 0 and box.x + 158 <= found.width and box.y + 46 <= found.height for box in found.boxes)
     assert picture([]).boxes == ()
 
 
@@ -211,3 +216,16 @@ def test_thumbnails_of_findings_become_coarser_if_they_are_many():
 @pytest.mark.parametrize("most", [4000, 1500, 700])
 def test_a_jpeg_is_not_larger_than_wanted(most):
     assert 0 < len(base64.b64decode(encoded(NOISE, most))) <= most
+
+
+def test_wherever_a_run_ended_it_has_a_report_and_is_in_the_index(tmp_path):
+    outcome = Outcome("trees", "run-1", (Node("ImageExampleGen", "RUNNING"),))
+    page = aftermath.report_of(outcome, tmp_path, settings(), Path("/logs/1.log"), "interrupted by Ctrl-C")
+    assert "interrupted by Ctrl-C" in page.read_text(encoding="utf-8")
+    index = tmp_path / "reports" / "index.html"
+    assert page == tmp_path / "reports" / "trees" / "run-1" / "index.html"
+    assert 'href="trees/run-1/index.html"' in index.read_text(encoding="utf-8")
+    assert "stopped at ImageExampleGen" in index.read_text(encoding="utf-8")
+    index.unlink()
+    index.mkdir()  # which cannot be replaced by a file
+    assert aftermath.report_of(outcome, tmp_path, settings(), Path("/logs/1.log"), "again").is_file()

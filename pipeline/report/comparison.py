@@ -44,7 +44,7 @@ def comparison(now: Mapping[str, Any], reports: Path, run: str) -> dict[str, Any
     variants = {report_name: _by_name(_at(report, "edge", "variants")) for report_name, report in
                 (("before", before), ("now", now))}  # fmt: skip
     for name in dict.fromkeys([*variants["now"], *variants["before"]]):
-        for what, kind, keys in (
+        for what, kind, path in (
             ("accuracy", "percent", ("accuracy",)),
             ("size", "size", ("bytes",)),
             ("p50", "milliseconds", ("latency", "p50_ms")),
@@ -53,7 +53,7 @@ def comparison(now: Mapping[str, Any], reports: Path, run: str) -> dict[str, Any
             if any(value is not None for value in values.values()):
                 rows.append({"what": f"{name}: {what}", "kind": kind, **values})
     settings = {when: _flat(report.get("configuration") or {}) for when, report in (("before", before), ("now", now))}
-    path = [*settings["now"], *(key for key in settings["before"] if key not in settings["now"])]
+    keys = [*settings["now"], *(key for key in settings["before"] if key not in settings["now"])]
     return {
         "run": str(before["verdict"]["run"]),
         "rows": rows,

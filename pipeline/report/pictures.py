@@ -46,7 +46,8 @@ def samples(outcome: Outcome, originals: Originals) -> list[dict[str, Any]]:
     splits: dict[str, dict[str, list[str]]] = read_json(f"{uri}/{SAMPLES_FILE}")
     classes = sorted({name for of_class in splits.values() for name in of_class})
     most = None if len(classes) <= MANY_CLASSES else 1
-    rows, why = [], "there are none"
+    rows: list[dict[str, Any]] = []
+    why = "there are none"
     for name in classes[:MAX_SAMPLED_CLASSES]:
         found: dict[str, list[dict[str, str]]] = {}
         for split, of_class in splits.items():
@@ -99,7 +100,7 @@ def rejected(files: Iterable[Mapping[str, str]], originals: Originals) -> list[d
         if at < MAX_REJECTED_PICTURES:
             thumbnail = originals.thumbnail(file["path"])
             # The same sentence twice would say nothing more.
-            why = "" if thumbnail.why == file["reason"] else thumbnail.why
+            why = "see the reason" if thumbnail.why == file["reason"] else thumbnail.why
             shown.append({**file, "jpeg": thumbnail.jpeg, "why": why})
         else:
             shown.append({**file, "jpeg": "", "why": ""})

@@ -13,6 +13,7 @@ from edgetune.modules.core.faults import AGAIN
 from edgetune.modules.core.untrusted_text import for_terminal
 from edgetune.modules.data.findings import FindingsError, UnusableFiles
 from edgetune.modules.settings.run import RunSettings
+from edgetune.pipeline.local import places
 from edgetune.pipeline.metadata.outcome import Outcome, last_run, read_outcome
 from edgetune.pipeline.report import summary, write_index, write_report
 
@@ -54,6 +55,7 @@ def report_of(
         error=said(error) if error is not None else None,
         findings=[*error.found, *error.others] if isinstance(error, FindingsError) else None,
         rejected=error if isinstance(error, UnusableFiles) else None,
+        places=places.pushed(settings, workdir),
     )
     try:
         write_index(workdir / "reports")

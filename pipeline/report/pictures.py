@@ -27,6 +27,8 @@ from edgetune.pipeline.report.originals import SIDE, Originals, encoded
 NOTABLE_FILE = "notable.json"
 """EdgeEvaluator's (`modules.evaluation.notable`)."""
 MAX_REJECTED_PICTURES = 24
+SAMPLES = 3
+"""Images of each class and split."""
 MAX_SAMPLED_CLASSES = 100
 MANY_CLASSES = 20
 """Above this number of classes, one sample of each class and split is shown."""
@@ -45,21 +47,24 @@ def samples(outcome: Outcome, originals: Originals) -> list[dict[str, Any]]:
     uri = folder(outcome.node(IMAGE_EXAMPLE_GEN), REPORT_KEY, SAMPLES_FILE)
     splits: dict[str, dict[str, list[str]]] = read_json(f"{uri}/{SAMPLES_FILE}")
     classes = sorted({name for of_class in splits.values() for name in of_class})
-    most = None if len(classes) <= MANY_CLASSES else 1
-    rows: list[dict[str, Any]] = []
-    why = "there are none"
-    for name in classes[:MAX_SAMPLED_CLASSES]:
-        found: dict[str, list[dict[str, str]]] = {}
-        for split, of_class in splits.items():
-            found[split] = []
-            for file in of_class.get(name, [])[:most]:
-                thumbnail = originals.thumbnail(str(file))
-                why = thumbnail.why or why
-                if thumbnail.jpeg:
-                    found[split].append({"file": str(file), "jpeg": thumbnail.jpeg})
-        rows.append({"name": name, "splits": found, "of": len(classes)})
+    most = SAMPLES if len(classes) <= MANY_CLASSES else 1
+    rows: list[dict[str, Any]] = [
+        {"name": name, "splits": {split: [] for split in splits}, "of": len(classes), "missing": []}
+        for name in classes[:MAX_SAMPLED_CLASSES]
+    ]
+    # First one of each, should the time not be enough for all.
+    for at in range(most):
+        for row in rows:
+            for split, of_class in splits.items():
+                for file in of_class.get(row["name"], [])[at : at + 1]:
+                    thumbnail = originals.thumbnail(str(file))
+                    if thumbnail.jpeg:
+                        row["splits"][split].append({"file": str(file), "jpeg": thumbnail.jpeg})
+                    else:
+                        row["missing"].append(thumbnail.why)
+    missing = [why for row in rows for why in row["missing"]]
     if not any(pictures for row in rows for pictures in row["splits"].values()):
-        raise Absent(f"No samples can be shown from the data's folder: {why}.")
+        raise Absent(f"No samples can be shown from the data's folder: {(missing or ['there are none'])[0]}.")
     return rows
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from edgetune.components.common.names import RELEASE_PUSHER
 from edgetune.modules.data.findings import Finding, UnusableFiles
+from edgetune.modules.release.release import Places
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.config.load import to_yaml
 from edgetune.pipeline.metadata.outcome import GATES, NOT_RUN, Outcome
@@ -30,7 +31,7 @@ from edgetune.pipeline.report.comparison import comparison
 from edgetune.pipeline.report.dag import picture
 from edgetune.pipeline.report.reproduce import reproduce
 from edgetune.pipeline.report.statistics import FEATURES
-from edgetune.pipeline.report.verdicts import row
+from edgetune.pipeline.report.verdicts import row, serving
 from edgetune.pipeline.terminal.console import duration
 
 PAGE, NUMBERS = "index.html", "report.json"
@@ -66,6 +67,7 @@ def write_report(
     error: str | None = None,
     findings: Sequence[Finding] | None = None,
     rejected: UnusableFiles | None = None,
+    places: Places | None = None,
 ) -> Path:
     """Write the report of a run, no matter where the run ended.
 
@@ -77,12 +79,14 @@ def write_report(
         error: The error that stopped the run, as shown to the user; ML Metadata does not keep it.
         findings: The findings with which DatasetGate or LabelReviewer failed, if one did: TFX has removed its artifact.
         rejected: The error with which ImageExampleGen failed because of rejected files, if it did: likewise.
+        places: Folders or URLs of versions, of which a run that ended early tells nothing.
 
     Returns:
         The page, `index.html`. It is replaced atomically.
     """
     collected = collect(outcome, settings, findings, rejected)
     illustrate(collected, outcome, settings)
+    collected.read({"serving": lambda: serving(outcome, places)})
     known: dict[str, Any] = {
         "verdict": _verdict(outcome, error),
         "configuration": settings.model_dump(mode="json"),

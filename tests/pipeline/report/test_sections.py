@@ -16,8 +16,8 @@ from edgetune.modules.evaluation.answers import table
 from edgetune.modules.evaluation.intervals import wilson
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import RunSettings
-from edgetune.pipeline.local import aftermath
-from edgetune.pipeline.metadata.outcome import Node, Outcome
+from edgetune.pipeline.local import aftermath, places
+from edgetune.pipeline.metadata.outcome import Artifact, Node, Outcome
 from edgetune.pipeline.report import write_index
 from edgetune.pipeline.report.artifacts import Absent
 from edgetune.pipeline.report.checks import checks
@@ -25,9 +25,10 @@ from edgetune.pipeline.report.comparison import comparison
 from edgetune.pipeline.report.coverage import coverage
 from edgetune.pipeline.report.dag import picture
 from edgetune.pipeline.report.evaluation import _scores
-from edgetune.pipeline.report.originals import MOST_BYTES, SIDE, Originals, encoded
-from edgetune.pipeline.report.pictures import MAX_FOUND_BYTES, complete
+from edgetune.pipeline.report.originals import MOST_BYTES, SIDE, Originals, Thumbnail, encoded
+from edgetune.pipeline.report.pictures import MAX_FOUND_BYTES, complete, samples
 from edgetune.pipeline.report.reproduce import reproduce
+from tests.helpers.releases import write_release
 
 NOISE = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
 
@@ -165,6 +166,28 @@ def test_a_component_is_below_all_that_it_reads_from():
     assert picture([]).boxes == ()
 
 
+def test_samples_begin_with_one_of_each_class_and_say_what_is_missing(tmp_path, monkeypatch):
+    files = {split: {name: [f"{name}/{n}.jpg" for n in range(3)] for name in "ab"} for split in ("train", "test")}
+    (tmp_path / "samples.json").write_text(json.dumps(files))
+    made = Artifact(1, "IngestReport", str(tmp_path))
+    outcome = Outcome("trees", "run-1", (Node("ImageExampleGen", "COMPLETE", outputs={"report": (made,)}),))
+    asked = []
+
+    def thumbnail(self, file):
+        asked.append(file)
+        return Thumbnail("abc") if len(asked) <= 5 else Thumbnail(why="left out to save time")
+
+    monkeypatch.setattr(Originals, "thumbnail", thumbnail)
+    rows = samples(outcome, Originals(None, Reading()))
+    assert [{split: len(shown) for split, shown in row["splits"].items()} for row in rows] == [
+        {"train": 2, "test": 1}, {"train": 1, "test": 1},
+    ]  # fmt: skip
+    assert len(asked) == 12 and sum(len(row["missing"]) for row in rows) == 7
+    monkeypatch.setattr(Originals, "thumbnail", lambda self, file: Thumbnail(why="the folder of the data is gone"))
+    with pytest.raises(Absent, match="No samples can be shown from the data's folder: the folder of the data is gone"):
+        samples(outcome, Originals(None, Reading()))
+
+
 def test_what_reproduces_a_run_is_quoted(tmp_path):
     workdir = tmp_path / "a folder"
     found = reproduce(Outcome("trees", "run-1", (Node("A", properties={"code_digest": "c0de"}),)), settings(), workdir)
@@ -225,6 +248,10 @@ def test_wherever_a_run_ended_it_has_a_report_and_is_in_the_index(tmp_path):
     index = tmp_path / "reports" / "index.html"
     assert page == tmp_path / "reports" / "trees" / "run-1" / "index.html"
     assert 'href="trees/run-1/index.html"' in index.read_text(encoding="utf-8")
+    assert "No version is served." in page.read_text(encoding="utf-8")
+    write_release(places.pushed(settings(), tmp_path), 12)
+    page = aftermath.report_of(outcome, tmp_path, settings(), Path("/logs/1.log"), "interrupted by Ctrl-C")
+    assert "Version 12 of both models is served, as before." in page.read_text(encoding="utf-8")
     assert "stopped at ImageExampleGen" in index.read_text(encoding="utf-8")
     index.unlink()
     index.mkdir()  # which cannot be replaced by a file

@@ -52,6 +52,8 @@ from edgetune.modules.images.picture_facts import PictureFacts
 ANOMALIES_KEY, BASELINE_KEY = "anomalies", BASELINE_STATISTICS_KEY
 LIBRARIES = ("tensorflow-data-validation",)  # measures drift; the other findings only need counting
 _NAMED = 10
+_ALIKE_GROUPS, _ALIKE_FILES = 8, 4
+"""Groups of near-duplicates that the report shows, and files of each."""
 
 
 class Executor(BaseBeamExecutor):
@@ -88,11 +90,11 @@ class Executor(BaseBeamExecutor):
             places = (inputs[key].get_string_custom_property(DATA_BASE) for key in (STATISTICS_KEY, BASELINE_KEY))
             found += another_data_set(of_drift, *places)
         total = _total(ingest["splits"])
-        of_images, by_class, (groups, images) = self._images(
+        of_images, by_class, (groups, images, alike) = self._images(
             inputs[EXAMPLES_KEY].uri, f"{output.uri}/images", exec_properties, of_classes, total
         )
         found = [*with_files(of_classes, by_class), *found, *of_images]
-        notes = near_duplicates(groups, images, total, exec_properties["on_duplicates"])
+        notes = near_duplicates(groups, images, total, exec_properties["on_duplicates"], alike)
         allowed = json.loads(exec_properties["allow"])
         write_findings(output, found, allowed, exec_properties["allowed_by"], notes)
 
@@ -103,10 +105,10 @@ class Executor(BaseBeamExecutor):
         exec_properties: dict[str, Any],
         of_classes: Iterable[Finding],
         total: int,
-    ) -> tuple[list[Finding], dict[str, list[str]], tuple[int, int]]:
+    ) -> tuple[list[Finding], dict[str, list[str]], tuple[int, int, list[list[str]]]]:
         """Return findings about images and groups of images, and the first files of each class in `of_classes`.
 
-        The third is the number of groups of near-duplicates, and of the images in them.
+        The third is the number of groups of near-duplicates, of the images in them, and files of some of the groups.
         """
         smallest, classes = exec_properties["min_side"], {finding.subject for finding in of_classes}
         with self._make_beam_pipeline() as pipeline:
@@ -117,10 +119,18 @@ class Executor(BaseBeamExecutor):
                 for split in example_features.SPLITS
             ]
             images = by_split | beam.Flatten()
+            alike = (
+                images | "Copy" >> beam.Map(lambda image: (image.alike, image.copy)) | "ByGroup" >> beam.GroupByKey()
+            )
             (
-                images
-                | "Copy" >> beam.Map(lambda image: (image.alike, image.copy))
-                | "ByGroup" >> beam.GroupByKey()
+                alike
+                | "Alike" >> beam.FlatMap(_files_alike)
+                | "FirstAlike" >> beam.CombineGlobally(beam.combiners.TopCombineFn(_ALIKE_GROUPS, reverse=True))
+                | "JsonAlike" >> beam.Map(lambda groups: json.dumps([_as_text(files) for files in groups]))
+                | "WriteAlike" >> beam.io.WriteToText(f"{prefix}-alike")
+            )
+            (
+                alike
                 | "Findings" >> beam.FlatMap(_duplicate_findings, exec_properties["on_duplicates"] == "fail")
                 | "Write" >> beam.io.WriteToText(f"{prefix}-same", skip_if_empty=True)
             )
@@ -182,9 +192,10 @@ class Executor(BaseBeamExecutor):
             for kind, number, first in map(json.loads, _pop_lines(f"{prefix}-pictures*"))
         }
         found += picture_findings.all_pictures(flawed, total)
-        [(groups, alike)] = map(json.loads, _pop_lines(f"{prefix}-groups*"))
+        [(groups, copies)] = map(json.loads, _pop_lines(f"{prefix}-groups*"))
+        [of_groups] = map(json.loads, _pop_lines(f"{prefix}-alike*"))
         by_class = dict(map(json.loads, _pop_lines(f"{prefix}-classes*")))
-        return with_thumbnails(found, examples_uri), by_class, (groups, alike)
+        return with_thumbnails(found, examples_uri), by_class, (groups, copies, of_groups)
 
 
 def _total(splits: Mapping[str, Mapping[str, int]]) -> int:
@@ -239,6 +250,13 @@ def _count_and_first(most: int) -> beam.CombineFn:
 def _kind_as_json(kind: str, found: tuple[int, list[tuple[float, bytes]]]) -> str:
     number, first = found
     return json.dumps([kind, number, [(score, os.fsdecode(source)) for score, source in first]])
+
+
+def _files_alike(group: tuple[bytes, Iterable[Copy]]) -> Iterator[list[bytes]]:
+    """Yield the first files of a group of near-duplicates."""
+    files = sorted(os.fsencode(copy.source) for copy in group[1])
+    if len(files) > 1:
+        yield files[:_ALIKE_FILES]
 
 
 def _duplicate_findings(group: tuple[bytes, Iterable[Copy]], one_only: bool) -> Iterator[str]:

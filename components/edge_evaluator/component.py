@@ -27,6 +27,7 @@ class EdgeEvaluatorSpec(types.ComponentSpec):
     PARAMETERS = {
         **{name: parameter for name, parameter in parameters_of(EdgeSettings).items() if name in USED},
         "precision": ExecutionParameter(type=float),
+        "saliency": ExecutionParameter(type=int),
         **{name: ExecutionParameter(type=kind, optional=True) for name, kind in executor.UNKNOWN.items()},
         "code_digest": ExecutionParameter(type=str),
         KEY: ExecutionParameter(type=str),
@@ -63,12 +64,12 @@ class EdgeEvaluator(base_component.BaseComponent):
     ```
 
     It also measures how far probabilities can be trusted: their calibration on `test`, and the threshold of each class,
-    chosen on `eval`. If `data.unknown` names a folder, it is read too, and paths, sizes and times of its files are part
-    of the cache key.
+    chosen on `eval`; and it keeps the most confident mistakes and the least certain right answers. If `data.unknown`
+    names a folder, it is read too, and paths, sizes and times of its files are part of the cache key.
 
     Component `outputs` contains:
-     - `evaluation`: Channel of type `EdgeEvaluation`: `metrics.json` and `golden/`; the main figures are also custom
-       properties.
+     - `evaluation`: Channel of type `EdgeEvaluation`: `metrics.json`, `notable.json` and `golden/`; the main figures
+       are also custom properties.
      - `blessing`: Channel of type `EdgeBlessing`: custom properties `blessed` and `blessed_<variant>`, 1 or 0, and
        `model_id` and `edge_model_id`, the artifacts that were judged.
     """
@@ -93,7 +94,7 @@ class EdgeEvaluator(base_component.BaseComponent):
             model: Channel of type `Model`, from which `edge_model` was made.
             examples: Channel of type `Examples`: raw examples, with a split `test`.
             settings: The thresholds for a blessing, and the required variants.
-            evaluation: `precision`; by default its default.
+            evaluation: `precision` and `saliency`; by default their defaults.
             data: `unknown`, and how images are read: `max_pixels`, `max_side` and `background`; by default there are no
                 unknown images.
             deferred: Whether the data cannot be read yet, as when a pipeline is compiled for a platform; then unknown
@@ -103,6 +104,7 @@ class EdgeEvaluator(base_component.BaseComponent):
             DataError: `unknown` cannot be listed, or has no files.
         """
         values = flatten(settings)
+        evaluation = evaluation or EvaluationSettings()
         spec = EdgeEvaluatorSpec(
             edge_model=edge_model,
             model=model,
@@ -111,7 +113,8 @@ class EdgeEvaluator(base_component.BaseComponent):
             blessing=types.Channel(type=EdgeBlessing),
             code_digest=code_digest(executor.__name__),
             library_versions=library_versions(executor.LIBRARIES),
-            precision=(evaluation or EvaluationSettings()).precision,
+            precision=evaluation.precision,
+            saliency=evaluation.saliency,
             **{name: values[name] for name in USED if name in values},
             **_unknown(data, deferred),
         )

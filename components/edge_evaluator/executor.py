@@ -31,9 +31,11 @@ from edgetune.components.common.parameters import READING
 from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.bundle.write import METRICS
 from edgetune.modules.contracts.bundle import GOLDEN, model_file
+from edgetune.modules.core import progress
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.data import unknown_images
 from edgetune.modules.evaluation.edge import evaluate
+from edgetune.modules.evaluation.notable import FILE, Notable
 from edgetune.modules.evaluation.verdict import Thresholds
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.serving import saved_model as saved_model_reader
@@ -96,7 +98,9 @@ class Executor(base_executor.BaseExecutor):
             max_bytes=settings.max_bytes,
             max_latency_ms=settings.max_latency_ms,
         )
-        golden = Golden(f"{evaluation.uri}/{GOLDEN}", saved_model_reader.read_labels(saved_model))
+        labels = saved_model_reader.read_labels(saved_model)
+        golden = Golden(f"{evaluation.uri}/{GOLDEN}", labels)
+        notable = Notable(f"{evaluation.uri}/{FILE}", labels, exec_properties["saliency"])
         metrics = evaluate(
             saved_model,
             edge_model.uri,
@@ -107,6 +111,7 @@ class Executor(base_executor.BaseExecutor):
             # A model of an earlier version has no such property, and was not scaled.
             model.get_float_custom_property(TEMPERATURE) or 1.0,
             _unknown(exec_properties),
+            notable,
         )
         _write(f"{evaluation.uri}/{METRICS}", json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
 
@@ -117,6 +122,9 @@ class Executor(base_executor.BaseExecutor):
         for name, facts in metrics["variants"].items():
             blessing.set_int_custom_property(f"blessed_{name}", int(facts["blessed"]))
         _record(evaluation, metrics)
+        refused = [name for name, facts in metrics["variants"].items() if not facts["blessed"]]
+        said = f"refused {', '.join(refused) or 'all'}" if refused or not metrics["blessed"] else "passed"
+        progress.conclude(said, well=metrics["blessed"])
         evaluation.set_string_custom_property("code_digest", exec_properties["code_digest"])
         # For the lineage of the bundle: the pusher does not read the examples.
         evaluation.set_string_custom_property("data_digest", examples.get_string_custom_property("data_digest"))

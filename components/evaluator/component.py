@@ -21,7 +21,7 @@ from edgetune.modules.core.code_digest import code_digest
 from edgetune.modules.core.library_versions import KEY, library_versions
 from edgetune.modules.settings.run import EvaluationSettings, flatten
 
-NOT_USED = ("precision",)  # the thresholds of the classes are EdgeEvaluator's
+NOT_USED = ("precision", "saliency")  # EdgeEvaluator's
 
 
 class EvaluatorSpec(standard_component_specs.EvaluatorSpec):

@@ -29,6 +29,7 @@ from edgetune.components.common.names import (
 from edgetune.components.common.outputs import empty
 from edgetune.components.evaluator import extractors
 from edgetune.components.evaluator.keep_answers import DESTINATION, Destination
+from edgetune.modules.core import progress
 from edgetune.modules.core.errors import DataError, PushError
 from edgetune.modules.evaluation.answers import Answers, read_answers
 from edgetune.modules.evaluation.folds_gate import folds_gate
@@ -99,6 +100,7 @@ class Executor(executor.Executor):
         if last:
             blessing.set_string_custom_property(COMPARED_WITH, last)
         blessing.set_int_custom_property(BLESSED, int(is_blessed))
+        progress.conclude("passed" if is_blessed else "refused the model", well=is_blessed)
         measured_files.record(blessing, measured_files.MODEL_EVALUATION, evaluation)
         name = constants.BLESSED_FILE_NAME if is_blessed else constants.NOT_BLESSED_FILE_NAME
         _write(f"{blessing.uri}/{name}", "")

@@ -27,6 +27,7 @@ from edgetune.components.image_example_gen.split_counts import SplitCounts
 from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.core import bounds, progress
 from edgetune.modules.core.errors import DataError
+from edgetune.modules.core.wording import counted
 from edgetune.modules.core.worker_progress import SharedCount, counting
 from edgetune.modules.data.columns import is_pattern
 from edgetune.modules.data.findings import UnusableFiles
@@ -93,7 +94,7 @@ class Executor(BaseBeamExecutor):
             split_memory.commit(exec_properties["split_memory"], remembered)
         examples.set_string_custom_property("data_digest", ingest.data_digest)
         examples.set_string_custom_property(DATA_BASE, _source(exec_properties)["base"])
-        progress.report(f"{ingest.files:,} files read")  # the counter of the workers reports hundreds
+        progress.conclude(f"{counted(ingest.accepted, 'image')}, {ingest.rejected:,} rejected")
         for name in ("accepted", "rejected"):
             report.set_int_custom_property(name, getattr(ingest, name))
         report.set_string_custom_property(INGEST_DIGEST, ingest_report.digest(report.uri))

@@ -3,6 +3,7 @@
 ingest.json     counts of files, accepted, rejected and not images; images of each class in each split, and
                 deviations from the shares; digest of the data; read options
 rejected.csv    path and reason of every rejected file
+samples.json    some files of each class in each split, for the report: `{split: {class: [file]}}`
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from edgetune.components.common.names import INGEST_FILE, REJECTED_FILE
+from edgetune.components.common.names import INGEST_FILE, REJECTED_FILE, SAMPLES_FILE
 from edgetune.components.image_example_gen.row_kinds import LEFT_OUT, NOT_IMAGE
 from edgetune.components.image_example_gen.split_counts import SplitCounts
 from edgetune.modules.contracts.example_features import SPLITS
@@ -92,7 +93,7 @@ def images_prefix(report_uri: str, split: str) -> str:
 def assemble(
     report_uri: str, shares: Mapping[str, int] | None = None, reading: Mapping[str, Any] | None = None
 ) -> Ingest:
-    """Write `ingest.json` and `rejected.csv` from the parts, and remove the parts.
+    """Write `ingest.json`, `rejected.csv` and `samples.json` from the parts, and remove the parts.
 
     Args:
         report_uri: Folder of the parts and of the report.
@@ -132,6 +133,8 @@ def assemble(
         file.write(_as_csv(rejected))
     with tf.io.gfile.GFile(f"{report_uri}/{INGEST_FILE}", "w") as file:
         file.write(json.dumps(content(ingest), indent=2) + "\n")
+    samples = {split: found["samples"] for split, found in counts.items()}
+    filesystem.write(f"{report_uri}/{SAMPLES_FILE}", json.dumps(samples).encode() + b"\n")
     tf.io.gfile.rmtree(f"{report_uri}/parts")
     return ingest
 

@@ -25,6 +25,7 @@ from edgetune.components.common.names import (
     SOURCE_FILE,
 )
 from edgetune.components.common.outputs import empty
+from edgetune.modules.core import progress
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.evaluation.gates import FILE, blessed, file_of, read_gates, refused
 from edgetune.modules.evaluation.infra import validate
@@ -77,7 +78,9 @@ class Executor(base_executor.BaseExecutor):
         for gate in refused(gates):
             logging.info("refused: %s", gate.sentence())
         # By what is written: nothing is blessed whose gates cannot be read.
-        blessing.set_int_custom_property(BLESSED, int(blessed(read_gates(blessing.uri))))
+        is_blessed = blessed(read_gates(blessing.uri))
+        blessing.set_int_custom_property(BLESSED, int(is_blessed))
+        progress.conclude("passed" if is_blessed else "refused the model", well=is_blessed)
         blessings.record_judged(blessing, blessings.MODEL_ID, model)
 
 

@@ -32,6 +32,7 @@ from edgetune.components.common.names import (
 from edgetune.components.common.outputs import empty
 from edgetune.modules.bundle.signing import sign
 from edgetune.modules.bundle.write import Lineage, read_metrics, write_bundle
+from edgetune.modules.core import progress
 from edgetune.modules.core.errors import PushError
 from edgetune.modules.evaluation.gates import as_json, read_gates
 from edgetune.modules.release.marker import EDGE, SAVED_MODEL
@@ -90,6 +91,7 @@ class Executor(base_executor.BaseExecutor):
             logging.info("not pushed: %s", reason)
             for output in outputs.values():
                 blessings.record_refused(output, reason)
+            progress.conclude("nothing pushed", well=False)
             return
         with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
             copies = measured_files.fetch(input_dict, Path(folder))
@@ -115,6 +117,7 @@ class Executor(base_executor.BaseExecutor):
                 output.set_string_custom_property(REASON, reason)
         for name, part in made.parts().items():
             blessings.record_pushed(outputs[name], part.path, str(made.version), digest_of(part.files))
+        progress.conclude(f"released version {made.version}")
 
 
 def _write(

@@ -184,6 +184,7 @@ def _transfer(
             "test_accuracy": baselines.accuracy(model, data.test),
             "seconds": round(sum(frozen_seconds) + sum(phase.seconds for phase in phases), 2),
             "epochs": sum(len(phase.epochs) for phase in phases),
+            "eval_accuracy": [epoch.get("val_accuracy") for phase in phases for epoch in phase.epochs],
         }
 
     network = result.classifier.model

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from absl import logging
 
 Listener = Callable[[str], None]
+Concluded = Callable[[str, bool], None]
 
 _listeners: list[Listener] = []
+_concluded: list[Concluded] = []
 
 
 def report(message: str) -> None:
@@ -24,11 +26,27 @@ def report(message: str) -> None:
         listener(message)
 
 
+def conclude(message: str, well: bool = True) -> None:
+    """Say what came of the running component, in a few words, such as `refused`.
+
+    Args:
+        message: The result, which the last line of the component has; a report of progress does not stand there.
+        well: Whether the component did what a user hopes for: a gate passed, a version was released.
+    """
+    if not _concluded:
+        logging.info("result: %s", message)
+    for concluded in _concluded:
+        concluded(message, well)
+
+
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Send every report made inside the context to `listener`."""
+def listening(listener: Listener, concluded: Concluded | None = None) -> Iterator[None]:
+    """Send every report made inside the context to `listener`, and every conclusion to `concluded`."""
     _listeners.append(listener)
+    _concluded.extend([concluded] if concluded else [])
     try:
         yield
     finally:
         _listeners.remove(listener)
+        if concluded:
+            _concluded.remove(concluded)

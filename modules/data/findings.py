@@ -35,6 +35,8 @@ class Picture:
     """Class that it looks like, if the finding is about labels."""
     score: float | None = None
     """By which the finding is ordered; its `cause` says what it is."""
+    group: int = 0
+    """Number of the group of images that look alike, from 1; 0 if it is of none."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,9 @@ def another_data_set(found: Sequence[Finding], now: str, before: str) -> list[Fi
     ]
 
 
-def near_duplicates(groups: int, images: int, total: int, kept: str) -> list[Finding]:
+def near_duplicates(
+    groups: int, images: int, total: int, kept: str, examples: Sequence[Sequence[str]] = ()
+) -> list[Finding]:
     """Note near-duplicates that are in one split and of one class; this never stops a run.
 
     Args:
@@ -244,6 +248,7 @@ def near_duplicates(groups: int, images: int, total: int, kept: str) -> list[Fin
         images: Number of images in them.
         total: Number of all images.
         kept: `data.on_duplicates`.
+        examples: The first files of some of the groups.
     """
     if not groups:
         return []
@@ -255,6 +260,9 @@ def near_duplicates(groups: int, images: int, total: int, kept: str) -> list[Fin
             f"data.on_duplicates is {kept}; drop keeps one of each group, and data.duplicate_distance says what is "
             "near",
             informs=True,
+            pictures=tuple(
+                Picture(file, group=number) for number, files in enumerate(examples, start=1) for file in files
+            ),
         )
     ]
 

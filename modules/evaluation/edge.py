@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
@@ -31,6 +32,7 @@ from edgetune.modules.core.progress import report
 from edgetune.modules.evaluation.arithmetic import judge
 from edgetune.modules.evaluation.confidence import SAVED_MODEL, Confidence
 from edgetune.modules.evaluation.gates import as_json
+from edgetune.modules.evaluation.notable import Notable
 from edgetune.modules.evaluation.verdict import ClassifierCounts, Thresholds, overall, refusals, variant_gates
 from edgetune.modules.examples import records
 from edgetune.modules.images.decode import from_raw
@@ -99,6 +101,7 @@ def evaluate(
     precision: float = EvaluationSettings.model_fields["precision"].default,
     temperature: float = 1.0,
     unknown: Iterable[bytes | str] = (),
+    notable: Notable | None = None,
 ) -> dict[str, Any]:
     """Run the SavedModel and all variants over the raw test split, in batches.
 
@@ -114,6 +117,7 @@ def evaluate(
         temperature: What the SavedModel's logits were divided by after training.
         unknown: Encoded images of none of the classes, as `modules.data.unknown_images.read` yields them; a text stands
             for a file that could not be read.
+        notable: Collector of mistakes and uncertain answers; None collects none.
 
     Returns:
         The content of `metrics.json`: `blessed`, `reasons`, `labels`, `image_size`, `test` (`images`, `sha256`),
@@ -137,10 +141,10 @@ def evaluate(
         np.zeros((0, image_size, image_size, 3), np.uint8),
     )
     confidence = Confidence(len(labels), precision, temperature)
-    for encoded, truth in _batches(examples_uri, labels, CHOOSING):
+    for encoded, truth, _ in _batches(examples_uri, labels, CHOOSING):
         confidence.add_eval(truth, server(encoded))
         report("edge evaluation: thresholds")
-    for encoded, truth in _batches(examples_uri, labels):
+    for encoded, truth, files in _batches(examples_uri, labels):
         images = server.pixels(encoded, image_size)
         expected = server(encoded)
         reference.add(truth, expected, expected)
@@ -152,6 +156,8 @@ def evaluate(
                 confidence.add_test(variant.name, truth, answers)
         if golden:
             golden.offer(images, truth)
+        if notable:
+            notable.offer(files, encoded, images, truth, expected)
         for index, content in zip(truth, encoded, strict=True):
             digest.add(labels[index].encode() + b"\0" + content)
         first = first if len(first) else images
@@ -159,6 +165,9 @@ def evaluate(
     _classify_unknown(unknown, image_size, server, variants.values(), confidence)
     if golden:
         golden.write(server, {name: variant.ask for name, variant in variants.items()})
+    if notable:
+        report("edge evaluation: what mistakes depend on")
+        notable.write(server)
     described = {
         name: {**_describe(variant, thresholds, first, name), "calibration": confidence.of_variant(name)}
         for name, variant in variants.items()
@@ -264,18 +273,21 @@ def _classify_unknown(
         report("edge evaluation: images of none of the classes")
 
 
-def _batches(examples_uri: str, labels: Sequence[str], split: str = SPLIT) -> Iterator[tuple[list[bytes], np.ndarray]]:
-    """Yield encoded images `[N]` and indices into `labels` int64 `[N]`."""
+def _batches(
+    examples_uri: str, labels: Sequence[str], split: str = SPLIT
+) -> Iterator[tuple[list[bytes], np.ndarray, list[str]]]:
+    """Yield encoded images `[N]`, indices into `labels` int64 `[N]` and files `[N]`."""
     if not records.split_files(examples_uri, split):
         return
     index = {label: position for position, label in enumerate(labels)}
-    for encoded, names in records.raw(examples_uri, split).batch(BATCH).prefetch(1).as_numpy_iterator():
+    for encoded, names, files in records.named(examples_uri, split).batch(BATCH).prefetch(1).as_numpy_iterator():
         if unknown := sorted({name.decode(errors="replace") for name in names} - set(labels)):
             raise DataError(
                 f"the {split} split has images of class {unknown[0]!r}, which the model does not have",
                 "add images of this class to the train split",
             )
-        yield list(encoded), np.array([index[name.decode()] for name in names], np.int64)
+        indices = np.array([index[name.decode()] for name in names], np.int64)
+        yield list(encoded), indices, [os.fsdecode(file) for file in files]
 
 
 def _labels_beside(edge_model: str) -> list[str] | None:

@@ -35,7 +35,7 @@ class Earlier:
     """Of each, the oldest first."""
     skipped: Sequence[str] = ()
     """Why others are not compared with, one sentence each."""
-    absence: str = "there is no earlier blessed model"
+    absence: str = "when it was evaluated, no other model had been blessed"
     """Why there are none, if there are none."""
 
 

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from edgetune.modules.contracts.example_features import IMAGE, IMAGE_ID, LABEL, LABEL_INDEX, PLAIN, SPLIT_GROUP
+from edgetune.modules.contracts.example_features import (
+    IMAGE,
+    IMAGE_ID,
+    LABEL,
+    LABEL_INDEX,
+    PLAIN,
+    SOURCE,
+    SPLIT_GROUP,
+)
 from edgetune.modules.examples import shards
 from edgetune.modules.examples.pixel_packing import unpack
 from edgetune.modules.storage.digests import file_digest
@@ -56,13 +64,18 @@ def parse_transformed(record: tf.Tensor, image_size: int) -> tuple[tf.Tensor, tf
     return unpack(example[IMAGE], image_size), example[LABEL_INDEX]
 
 
-def raw(examples_uri: str, split: str) -> tf.data.Dataset:
-    """Return the split's raw examples, in a fixed order: pairs of an encoded image and a class name, string scalars."""
-    features = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL: tf.io.FixedLenFeature([], tf.string)}
+def named(examples_uri: str, split: str) -> tf.data.Dataset:
+    """Return the split's raw examples with their files, in a fixed order.
 
-    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    Returns:
+        Triples of string scalars: an encoded image, its class name, and its file, empty if it has none.
+    """
+    features = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL: tf.io.FixedLenFeature([], tf.string)}
+    features[SOURCE] = tf.io.FixedLenFeature([], tf.string, default_value="")
+
+    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         example = tf.io.parse_single_example(record, features)
-        return example[IMAGE], example[LABEL]
+        return example[IMAGE], example[LABEL], example[SOURCE]
 
     return serialized(examples_uri, split).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 

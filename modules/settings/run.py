@@ -81,6 +81,8 @@ class EvaluationSettings(Settings):
     """Share of a class's answers that must be right at and above its threshold, which is chosen on `eval`."""
     folds: Annotated[int, Field(ge=0, le=20)] = 0
     """Parts, 3 to 20, of a cross-validation on all images, which can refuse a model and cannot bless one; 0: none."""
+    saliency: Annotated[int, Field(ge=0, le=12)] = 6
+    """Number of mistakes, 0 to 12, for which the report shows what the answer depends on; it takes at most 5 s."""
 
     @model_validator(mode="after")
     def _three_folds_or_none(self) -> EvaluationSettings:

@@ -13,8 +13,9 @@ from edgetune.modules.core.faults import AGAIN
 from edgetune.modules.core.untrusted_text import for_terminal
 from edgetune.modules.data.findings import FindingsError, UnusableFiles
 from edgetune.modules.settings.run import RunSettings
+from edgetune.pipeline.local import places
 from edgetune.pipeline.metadata.outcome import Outcome, last_run, read_outcome
-from edgetune.pipeline.report import summary, write_report
+from edgetune.pipeline.report import summary, write_index, write_report
 
 if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
@@ -36,7 +37,7 @@ def outcome_of(store: ConnectionConfig, name: str, before: str | None) -> Outcom
 def report_of(
     outcome: Outcome, workdir: Path, settings: RunSettings, log: Path, error: BaseException | str | None
 ) -> Path:
-    """Write the report of a run and return its page.
+    """Write the report of a run and the index of all runs, and return the page of the report.
 
     Args:
         outcome: As ML Metadata has it.
@@ -46,7 +47,7 @@ def report_of(
         error: What stopped it; None if nothing did.
     """
     # Of a component that fails, TFX removes what it wrote: its findings are in the error.
-    return write_report(
+    page = write_report(
         outcome,
         workdir / "reports" / settings.name / outcome.run_id,
         settings=settings,
@@ -54,7 +55,13 @@ def report_of(
         error=said(error) if error is not None else None,
         findings=[*error.found, *error.others] if isinstance(error, FindingsError) else None,
         rejected=error if isinstance(error, UnusableFiles) else None,
+        places=places.pushed(settings, workdir),
     )
+    try:
+        write_index(workdir / "reports")
+    except Exception:  # the report is there
+        logging.exception("the index of the reports could not be written")
+    return page
 
 
 def said(error: BaseException | str) -> str:

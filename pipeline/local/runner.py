@@ -132,6 +132,7 @@ def _run(settings: RunSettings, workdir: Path, verbose: bool, cache: bool) -> Ru
             destinations = replace(_destinations(settings, workdir), after=reason_to_push(store, settings.name, pushed))
             pipeline = _build(settings, source, destinations, store, flags, cache)
             check_texts(store, pipeline)
+            console.concluded(source.size)
             console.finished(_LOADING, "done")
         before = last_run(store, settings.name)
         supervisor.began(
@@ -144,7 +145,7 @@ def _run(settings: RunSettings, workdir: Path, verbose: bool, cache: bool) -> Ru
         nodes = [component.id for component in pipeline.components]
         with (
             Console(terminal, nodes, live) as console,
-            progress.listening(console.detail),
+            progress.listening(console.detail, console.concluded),
             without_password(store),
         ):
             error = _execute(pipeline, console, settings.beam)

@@ -63,6 +63,8 @@ class Node:
     """Artifacts by output key."""
     started: float = 0.0
     """Start time in seconds since the epoch."""
+    after: tuple[str, ...] = ()
+    """Ids of the nodes of the run whose outputs it read."""
 
     @property
     def succeeded(self) -> bool:
@@ -202,11 +204,18 @@ def _read_nodes(store: Any, executions: Iterable[Any], pipeline_name: str) -> tu
 
     executions = {execution.id: execution for execution in sorted(executions, key=lambda execution: execution.id)}
     output = (pb.Event.OUTPUT, pb.Event.DECLARED_OUTPUT)
-    events = [event for event in store.get_events_by_execution_ids(list(executions)) if event.type in output]
+    every = store.get_events_by_execution_ids(list(executions))
+    events = [event for event in every if event.type in output]
     artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_id({e.artifact_id for e in events})}
     types = {kind.id: kind.name for kind in store.get_artifact_types()}
     makers = _makers(store, list(artifacts))
     nodes: dict[str, Node] = {}
+    named = {execution.id: _node_id(store, execution, pipeline_name) for execution in executions.values()}
+    owners = {event.artifact_id: named[event.execution_id] for event in events}
+    reads: dict[int, dict[str, None]] = defaultdict(dict)
+    for event in every:
+        if event.type not in output and event.artifact_id in owners:
+            reads[event.execution_id][owners[event.artifact_id]] = None
     for execution in executions.values():
         outputs: dict[str, list[tuple[int, Artifact]]] = defaultdict(list)
         own = [event for event in events if event.execution_id == execution.id]
@@ -223,7 +232,7 @@ def _read_nodes(store: Any, executions: Iterable[Any], pipeline_name: str) -> tu
                 removed=made.state in (pb.Artifact.MARKED_FOR_DELETION, pb.Artifact.DELETED),
             )
             outputs[key].append((index, record))
-        name = _node_id(store, execution, pipeline_name)
+        name = named[execution.id]
         maker = next((makers[event.artifact_id] for event in own if event.artifact_id in makers), execution)
         # If a node was retried in the same run, its last execution counts; its position is that of the first.
         nodes[name] = Node(
@@ -234,6 +243,7 @@ def _read_nodes(store: Any, executions: Iterable[Any], pipeline_name: str) -> tu
             properties=_values(execution.properties) | _values(execution.custom_properties),
             outputs={key: tuple(item for _, item in sorted(v, key=lambda p: p[0])) for key, v in outputs.items()},
             started=execution.create_time_since_epoch / 1000,
+            after=tuple(reads[execution.id]),
         )
     return tuple(nodes.values())
 

@@ -5,7 +5,8 @@ Importing this package is cheap: matplotlib, jinja2 and TensorFlow are only impo
 
 from __future__ import annotations
 
+from edgetune.pipeline.report.index import write_index
 from edgetune.pipeline.report.report import write_report
 from edgetune.pipeline.report.summary import summary
 
-__all__ = ["summary", "write_report"]
+__all__ = ["summary", "write_index", "write_report"]

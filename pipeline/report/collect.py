@@ -8,7 +8,7 @@ is detected here and not while the page is rendered.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,15 +26,23 @@ from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.data.findings import Finding, UnusableFiles
 from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.storage import filesystem
-from edgetune.pipeline.metadata.outcome import Outcome
+from edgetune.pipeline.metadata.outcome import Node, Outcome
+from edgetune.pipeline.report import pictures
 from edgetune.pipeline.report.artifacts import Absent, folder, number, read_json
 from edgetune.pipeline.report.calibration import calibration, temperature
+from edgetune.pipeline.report.coverage import coverage
 from edgetune.pipeline.report.data import counted, data
 from edgetune.pipeline.report.data import findings as found_in
 from edgetune.pipeline.report.evaluation import classes, confusion, results
+from edgetune.pipeline.report.originals import originals_of
 from edgetune.pipeline.report.verdicts import gates, row, serving
 
 TRANSFER_NAMES = ("fixed_features", "fine_tuned", "from_scratch")
+_TRAININGS = {
+    "fixed_features": ("fixed features", "backbone frozen, head trained"),
+    "fine_tuned": ("fine-tuned", "this model"),
+    "from_scratch": ("from scratch", "same network, random initial weights"),
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,21 @@ class Collected:
     def get(self, name: str) -> Any:
         """Return the section, or None."""
         return self.sections.get(name)
+
+    def read(self, readers: Mapping[str, Callable[[], Any]]) -> None:
+        """Add sections, each of which its reader returns, or the reason for their absence.
+
+        Args:
+            readers: By name; one raises `Absent` if there is nothing to show.
+        """
+        for name, read in readers.items():
+            try:
+                self.sections[name] = read()
+            except Absent as reason:
+                self.absent[name] = str(reason)
+            except Exception as error:  # noqa: BLE001 - one broken artifact must not cost the rest of the report
+                logging.warning("report: no section %s", name, exc_info=True)
+                self.absent[name] = f"The results of the run cannot be read ({type(error).__name__}: {error})."
 
 
 def collect(
@@ -79,15 +102,19 @@ def collect(
         "confusion": lambda: _confusion(outcome),
     }
     collected = Collected()
-    for name, read in readers.items():
-        try:
-            collected.sections[name] = read()
-        except Absent as reason:
-            collected.absent[name] = str(reason)
-        except Exception as error:  # noqa: BLE001 - one broken artifact must not cost the rest of the report
-            logging.warning("report: no section %s", name, exc_info=True)
-            collected.absent[name] = f"The results of the run cannot be read ({type(error).__name__}: {error})."
+    collected.read(readers)
     return collected
+
+
+def illustrate(collected: Collected, outcome: Outcome, settings: RunSettings) -> None:
+    """Add what only the page shows, because it takes time: images, and what is computed from all answers."""
+    originals = originals_of(outcome, settings)
+    collected.read({"notable": lambda: pictures.notable(outcome), "coverage": lambda: coverage(_evaluation(outcome))})
+    if found := collected.get("data"):
+        found["rejected_files"] = pictures.rejected(found["rejected_files"], originals)
+    if found := collected.get("findings"):
+        pictures.complete(found, originals)
+    collected.read({"samples": lambda: pictures.samples(outcome, originals)})
 
 
 def _training(outcome: Outcome) -> dict[str, Any]:
@@ -122,18 +149,37 @@ def _transfer(outcome: Outcome, settings: RunSettings | None) -> list[dict[str, 
             raise Absent("No baselines are configured: training.baselines is empty.") from None
         raise
     order = {name: index for index, name in enumerate(TRANSFER_NAMES)}
+    exported = _exported(node)
     rows = [
         {
             "name": str(row["name"]),
+            "title": _titled(str(row["name"]), exported),
             "test_accuracy": number(row["test_accuracy"]),
             "seconds": number(row.get("seconds")),
             "epochs": row.get("epochs"),
+            # missing in the rows of older versions
+            "eval_accuracy": [number(value) for value in row.get("eval_accuracy", [])],
         }
         for row in read_json(f"{uri}/{TRANSFER_FILE}")
     ]
     if not rows:
         raise Absent("The training measured no baselines.")
     return sorted(rows, key=lambda row: order.get(row["name"], len(order)))
+
+
+def _exported(trainer: Node) -> str:
+    """Return the name of the phase whose weights were exported; empty if it is unknown."""
+    try:
+        return str(read_json(f"{folder(trainer, MODEL_RUN_KEY, HISTORY_FILE)}/{HISTORY_FILE}")["exported"])
+    except (Absent, OSError, ValueError, KeyError):
+        return ""
+
+
+def _titled(name: str, exported: str) -> list[str]:
+    """Return a name and a description of a row about a training."""
+    if name == "fine_tuned" and exported == "head":
+        return ["this model", "phase 1 was exported: fine-tuning was not better on eval"]
+    return list(_TRAININGS.get(name, (name.replace("_", " "), "")))
 
 
 def _calibration(outcome: Outcome, settings: RunSettings | None) -> dict[str, Any]:
@@ -161,11 +207,11 @@ def _edge(outcome: Outcome, settings: RunSettings | None) -> dict[str, Any]:
         "runtime": metrics.get("runtime"),
         "blessed": metrics.get("blessed") is True,
         "reasons": [str(reason) for reason in metrics.get("reasons", [])],
-        "variants": [_variant(name, metrics["variants"][name], reference) for name in names],
+        "variants": [_variant(name, metrics["variants"][name], reference, outcome.blessed) for name in names],
     }
 
 
-def _variant(name: str, metrics: dict[str, Any], reference: float | None) -> dict[str, Any]:
+def _variant(name: str, metrics: dict[str, Any], reference: float | None, run_blessed: bool) -> dict[str, Any]:
     # A variant that failed to run has neither.
     accuracy, latency = number(metrics["accuracy"]), metrics["latency"] or {}
     return {
@@ -179,6 +225,8 @@ def _variant(name: str, metrics: dict[str, Any], reference: float | None) -> dic
             **{key: latency.get(key) for key in ("runs", "threads", "cpu")},
         },
         "blessed": metrics.get("blessed") is True,
+        # Blessed is what may be released: nothing is, beside a SavedModel or another variant that was refused.
+        "verdict": ("blessed" if run_blessed else "passed") if metrics.get("blessed") is True else "refused",
         "reasons": [str(reason) for reason in metrics.get("reasons", [])],
     }
 

@@ -47,6 +47,7 @@ def _data(ingest: Mapping[str, Any], rejected: Iterable[Mapping[str, str]]) -> d
         "files": int(ingest["files"]),
         "accepted": int(ingest["accepted"]),
         "rejected": int(ingest["rejected"]),
+        "left_out": int(ingest.get("left_out", 0)),
         "not_images": int(ingest.get("not_images", 0)),
         "not_images_by_kind": {str(kind): int(n) for kind, n in ingest.get("not_images_by_kind", {}).items()},
         "splits": {
@@ -107,11 +108,13 @@ def _finding(item: Mapping[str, Any], allowed_by: str | None) -> dict[str, Any]:
         "remedy": str(item.get("remedy", "")),
         "files": [str(name) for name in item.get("files", [])],
         "informs": item.get("informs") is True,
+        "allowed": item.get("allowed") is True,
         "allowed_by": allowed_by or None,
         "pictures": [
             {
                 **{name: str(picture.get(name, "")) for name in ("file", "jpeg", "given", "looks_like")},
                 "score": number(picture.get("score")),
+                "group": int(picture.get("group", 0)),  # missing in those of older versions
             }
             for picture in item.get("pictures", [])
         ],

@@ -31,7 +31,9 @@ def results(uri: str) -> dict[str, Any]:
 
 
 def classes(uri: str, labels: list[str] | None) -> list[dict[str, Any]]:
-    """Return each class with its accuracy and the class that it is most often confused with; the weakest first.
+    """Return each class with its recall, precision, F1 and the class that it is most often confused with.
+
+    The weakest is first.
 
     Args:
         uri: Folder of an evaluation.
@@ -41,8 +43,10 @@ def classes(uri: str, labels: list[str] | None) -> list[dict[str, Any]]:
 
     found = tfma_results.per_class(uri)
     taken: dict[str, tuple[str, int]] = {}
+    scores: dict[str, dict[str, Any]] = {}
     if (matrix := tfma_results.confusion_matrix(uri, labels)) is not None:
         names, wrong = matrix[0], _off_diagonal(matrix[1])
+        scores = {name: _scores(matrix[1], at) for at, name in enumerate(names)}
         for row, column in enumerate(wrong.argmax(axis=1) if len(wrong) else []):
             if wrong[row, column]:
                 taken[names[row]] = (names[column], int(wrong[row, column]))
@@ -57,11 +61,34 @@ def classes(uri: str, labels: list[str] | None) -> list[dict[str, Any]]:
                 "images": images,
                 "accuracy": accuracy,
                 "interval": None if accuracy is None else wilson(round(accuracy * images), images),
+                **scores.get(name, _UNKNOWN),
                 "taken_for": taken[name][0] if name in taken else None,
                 "taken_for_images": taken[name][1] if name in taken else 0,
             }
         )
     return sorted(rows, key=lambda row: (row["accuracy"] is None, row["accuracy"], row["name"]))
+
+
+_UNKNOWN = dict.fromkeys(("precision", "precision_interval", "f1", "f1_interval"))
+
+
+def _scores(counts: np.ndarray, at: int) -> dict[str, Any]:
+    """Return precision and F1 of a class with 95% intervals; None for what cannot be said.
+
+    F1 is 2 J / (1 + J), where J = TP / (TP + FP + FN) is a share of the images that are of the class or called so: its
+    interval is that of J (Wilson), transformed. `accuracy` of a class is its recall.
+    """
+    right = int(counts[at, at])
+    called, either = int(counts[:, at].sum()), int(counts[:, at].sum() + counts[at].sum() - right)
+    of_either = wilson(right, either) if either else None
+    return {
+        "precision": right / called if called else None,
+        "precision_interval": wilson(right, called) if called else None,
+        "f1": 2 * right / (either + right) if either else None,
+        "f1_interval": (2 * of_either[0] / (1 + of_either[0]), 2 * of_either[1] / (1 + of_either[1]))
+        if of_either
+        else None,
+    }
 
 
 def confusion(uri: str, labels: list[str] | None) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ any script, with markup or mathematics.
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -152,10 +153,17 @@ def reliability(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         return svg(figure, "reliability", "Right answers by probability, before and after the temperature")
 
 
-def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
-    """Plot the confusion matrix, shaded by the share of the true class; `counts` is `[C][C]`, rows are true classes."""
+def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]], shares: bool = False) -> str:
+    """Plot the confusion matrix, shaded by the share of the true class.
+
+    Args:
+        labels: Class names.
+        counts: `[C][C]`, rows are true classes.
+        shares: Write percents of the true class into the cells and not counts.
+    """
     size, matrix = len(labels), np.asarray(counts)
-    shade = np.ceil(_SHADES * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)).astype(int)
+    of_row = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    shade = np.ceil(_SHADES * of_row).astype(int)
     diagonal = np.eye(size, dtype=bool)
     with matplotlib.rc_context(STYLE):
         side = min(9.0, 2.2 + 0.42 * size)
@@ -171,14 +179,84 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
                     axes.add_patch(PathPatch(_squares(cells), facecolor=colour, alpha=alpha, linewidth=0))
         if size <= _MAX_COUNTED:
             for row, column in np.argwhere(matrix):
-                axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", fontsize=8)
+                text = f"{100 * of_row[row, column]:.0f}" if shares else f"{matrix[row, column]}"
+                axes.text(column, row, text, ha="center", va="center", fontsize=8)
         axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="true")
         names = [_short(label) for label in labels] if size <= MAX_NAMED else []
         axes.set_xticks(range(len(names)), names, rotation=90 if any(len(name) > 3 for name in names) else 0)
         axes.set_yticks(range(len(names)), names)
         for spine in axes.spines.values():
             spine.set_visible(True)
-        return svg(figure, "confusion", "Confusion matrix of the test split")
+        name, what = ("shares", "percents of the true class") if shares else ("confusion", "images")
+        return svg(figure, name, f"Confusion matrix of the test split: {what}")
+
+
+def is_counted(labels: Sequence[str]) -> bool:
+    """Return whether the confusion matrix of so few classes has numbers in its cells."""
+    return len(labels) <= _MAX_COUNTED
+
+
+def coverage(points: Sequence[Mapping[str, float]]) -> str:
+    """Plot precision by coverage, each at a threshold of the probability."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.5, 3.2), layout="constrained")
+        axes = figure.subplots()
+        shares, precision, thresholds = (
+            [point[key] for point in points] for key in ("coverage", "precision", "threshold")
+        )
+        axes.plot(shares, precision, color=TEST, linewidth=1.8, label="precision")
+        axes.plot(shares, thresholds, color=INK, linewidth=1.2, alpha=0.6, linestyle=(0, (3, 3)), label="threshold")
+        axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="coverage: share of images that get an answer")
+        axes.grid(axis="y", linewidth=0.6)
+        figure.legend(loc="outside upper left", ncols=2)
+        return svg(figure, "coverage", "Precision and threshold by coverage")
+
+
+def timeline(trainings: Sequence[Mapping[str, Any]]) -> str:
+    """Plot the accuracy on eval over the time of training, and that on test at its end, of the model and its baselines.
+
+    Args:
+        trainings: `name`, `seconds`, `eval_accuracy` of each epoch, and `test_accuracy` or None.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8.5, 3.2), layout="constrained")
+        axes = figure.subplots()
+        colours = (TRAIN, EVAL, TEST, WRONG)
+        for training, colour in zip(trainings, itertools.cycle(colours), strict=False):
+            accuracy = np.array([np.nan if value is None else value for value in training["eval_accuracy"]], float)
+            steps = training["seconds"] * np.arange(1, len(accuracy) + 1) / max(len(accuracy), 1)
+            axes.plot(steps, accuracy, color=colour, linewidth=1.8, marker="o", markersize=2.5, label=training["name"])
+            if training["test_accuracy"] is not None:
+                axes.plot(training["seconds"], training["test_accuracy"], color=colour, marker="D", markersize=7)
+        axes.set(ylim=(0, 1.02), xlabel="seconds of training", ylabel="accuracy")
+        axes.set_xlim(left=0)
+        axes.grid(axis="y", linewidth=0.6)
+        figure.legend(loc="outside upper left", ncols=len(trainings))
+        return svg(figure, "timeline", "Accuracy over the time of training")
+
+
+def variants(found: Sequence[Mapping[str, Any]]) -> str:
+    """Plot accuracy by size of the edge variants; the area of a circle is the latency.
+
+    Args:
+        found: `name`, `accuracy`, `bytes` and `milliseconds` or None.
+    """
+    slowest = max([one["milliseconds"] or 0.0 for one in found], default=0.0) or 1.0
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.5, 3), layout="constrained")
+        axes = figure.subplots()
+        for one in found:
+            area = 40 + 500 * (one["milliseconds"] or 0.0) / slowest
+            size = one["bytes"] / 1e6
+            axes.scatter([size], [one["accuracy"]], s=area, color=TRAIN, alpha=0.45, linewidths=0)
+            speed = "" if one["milliseconds"] is None else f", {one['milliseconds']:.3g} ms"
+            where = (size, one["accuracy"])
+            axes.annotate(f"{one['name']}{speed}", where, (0, -22), textcoords="offset points", ha="center", va="top")
+        least = min(one["accuracy"] for one in found)
+        axes.set(ylim=(max(0.0, least - 0.15), 1.02), xlabel="size, MB", ylabel="accuracy on test")
+        axes.set_xlim(0, 1.2 * max(one["bytes"] for one in found) / 1e6)
+        axes.grid(linewidth=0.6)
+        return svg(figure, "variants", "Accuracy, size and latency of the edge variants")
 
 
 def _squares(cells: np.ndarray) -> Path:

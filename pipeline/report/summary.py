@@ -60,7 +60,7 @@ def _accuracy(results: dict[str, Any]) -> str:
 
 def _transfer(row: dict[str, Any]) -> list[str]:
     seconds = UNKNOWN if row["seconds"] is None else duration(row["seconds"])
-    return [row["name"].replace("_", " "), percent(row["test_accuracy"]), f"trained in {seconds}"]
+    return [row["title"][0], percent(row["test_accuracy"]), f"trained in {seconds}"]
 
 
 def _variant(variant: dict[str, Any]) -> list[str]:
@@ -70,7 +70,7 @@ def _variant(variant: dict[str, Any]) -> list[str]:
         percent(variant["accuracy"]),
         size(variant["bytes"]),
         milliseconds(variant["latency"]["p50_ms"]),
-        "blessed" if variant["blessed"] else f"refused: {reasons or 'no reason given'}",
+        f"refused: {reasons or 'no reason given'}" if variant["verdict"] == "refused" else variant["verdict"],
     ]
 
 

@@ -90,12 +90,16 @@ def _line(gate: Gate) -> str:
 _SHOWN = 3
 
 
-def serving(outcome: Outcome) -> list[str]:
+def serving(outcome: Outcome, otherwise: Places | None = None) -> list[str]:
     """Say which version is served after a run, and which was before it; nothing if no place of a version can be read.
 
     Servers take the newest version of the SavedModel, and apps the bundle of the newest release.
+
+    Args:
+        outcome: The run.
+        otherwise: Folders or URLs of versions, for a run that ended before it could have pushed.
     """
-    places = places_of(outcome)
+    places = places_of(outcome) or otherwise
     try:
         return served(places, version_of(outcome)) if places else []
     except OSError:

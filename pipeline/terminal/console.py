@@ -70,6 +70,7 @@ class Console:
         self._started: dict[str, float] = {}
         self._finished: set[str] = set()
         self._details: dict[str, str] = {}
+        self._results: dict[str, tuple[str, bool]] = {}
         self._last_detail: dict[str, float] = {}
         self._detail_seconds = detail_seconds
         self._silence_seconds = silence_seconds
@@ -117,6 +118,8 @@ class Console:
         with self._lock:
             self._started[node_id] = self._clock()
             self._finished.discard(node_id)
+            self._details.pop(node_id, None)
+            self._results.pop(node_id, None)
             self._width = max(self._width, len(node_id))
 
     def finished(self, node_id: str, state: State) -> None:
@@ -127,17 +130,20 @@ class Console:
         """
         if state not in _MARKS:
             raise ValueError(f"{state!r} is not one of {', '.join(_MARKS)}")
-        mark, style = _MARKS[state]
         with self._lock:
             if node_id in self._finished:
                 return
             self._finished.add(node_id)
+            result, well = self._results.get(node_id, ("", True)) if state == "done" else ("", True)
+            mark, style = _MARKS[state] if well else ("–", "bold yellow")
             text = Text.assemble("  ", (mark, style), f" {node_id:<{self._width}}  ")
             text.append(f"{self._elapsed(node_id):>8}", "dim" if state in ("cached", "skipped") else "")
             if state != "done":
                 text.append(f"  {state}", style)
-            if state in ("done", "failed") and (detail := self._details.get(node_id)):
-                text.append(f"  {detail}", "dim")
+            if state == "failed" and (detail := self._details.get(node_id)):
+                text.append(f"  after: {detail}", "dim")
+            if result:
+                text.append(f"  {result}", "dim" if well else style)
         self._print(text)
 
     def detail(self, text: str) -> None:
@@ -152,6 +158,17 @@ class Console:
                 return
             self._last_detail[node] = now
         self._report(node)
+
+    def concluded(self, text: str, well: bool = True) -> None:
+        """Keep what came of the running component that started last, for its final line.
+
+        Args:
+            text: The result in a few words.
+            well: If not, the final line has no tick.
+        """
+        with self._lock:
+            if running := self._running():
+                self._results[running[-1]] = for_terminal(text), well
 
     def line(self, text: str = "") -> None:
         """Write a line of text above the live lines."""

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -24,17 +23,14 @@ import pytest
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_images
 
-from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.images.decode import decode
 from edgetune.modules.litert.interpreter import EdgeRunner
-from edgetune.pipeline.demo.npm import CACHE_VARIABLE, installed, node_command
+from edgetune.pipeline.demo.npm import CACHE_VARIABLE, node_command
 from edgetune.pipeline.demo.site import HERE, make_server
 from tests.clients.photo_bundle import Made
+from tests.helpers.headless import CACHE, DRIVER, chromium, flags, node_modules
 from tests.tiny import model as tiny_model
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-DRIVER = Path(__file__).resolve().parent / "browser"
-CACHE = Path(__file__).resolve().parents[2] / ".npm-clients"
 ENGINES = ("litert", "mediapipe")
 VARIANTS = ("float32", "float16", "int8")
 IMAGES = 60
@@ -42,7 +38,6 @@ SIZE = 96
 # Largest difference of a probability from our interpreter's. Measured were 2e-6, 3e-6 and 0; of 8 bits, the kernels of
 # another processor may round a product to the other side.
 TOLERANCE = {"float32": 1e-5, "float16": 1e-4, "int8": 0.02}
-_NO_REGISTRY = re.compile(r"ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|network", re.I)
 
 
 @contextmanager
@@ -69,22 +64,7 @@ def packages() -> Path:
     """`node_modules` of what drives the browser; the engines are there then too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CACHE_VARIABLE, str(CACHE))
-        try:
-            node_command("node")
-            installed(HERE)
-            modules = installed(DRIVER)
-        except ConfigError as error:
-            if "PATH" in error.cause or _NO_REGISTRY.search(error.cause):
-                pytest.skip(f"{error.cause} ({error.remedy})")
-            raise
-        yield modules
-
-
-def chromium() -> str:
-    for name in BROWSERS:
-        if found := shutil.which(name):
-            return found
-    pytest.skip(f"no browser on PATH ({', '.join(BROWSERS)}): install chromium")
+        yield node_modules(HERE)
 
 
 def encoded(content: bytes) -> str:
@@ -145,7 +125,7 @@ def run(packages, tiles, images, photographs, damaged) -> dict:
             "modules": str(packages),
             "chromium": chromium(),
             # As root, Chromium runs only without its sandbox; MediaPipe needs WebGL, here without a graphics card.
-            "flags": ["--enable-unsafe-swiftshader", *(["--no-sandbox"] if os.geteuid() == 0 else [])],
+            "flags": ["--enable-unsafe-swiftshader", *flags()],
             "good": good,
             "damaged": bad,
             "engines": ENGINES,

@@ -326,6 +326,7 @@ def test_groups_of_near_duplicates_in_one_split_are_noted_and_pass(gate):
     assert gate.execute().get_int_custom_property("findings") == 0
     [note] = json.loads((gate.folder / "findings" / "findings.json").read_text())["notes"]
     assert note["cause"].startswith("2 of ") and "in 1 group" in note["cause"]
+    assert [(picture["file"], picture["group"]) for picture in note["pictures"]] == [("a/x.jpg", 1), ("a/y.jpg", 1)]
 
 
 def test_a_lost_baseline_is_a_finding_that_says_how_to_continue_without_it(gate):

@@ -63,6 +63,7 @@ def test_the_properties_are_the_thresholds_and_the_digest_of_the_code():
         "max_class_drop": 0.1,
         "max_bytes": 5,
         "precision": 0.9,
+        "saliency": 6,
         "code_digest": properties["code_digest"],
         "library_versions": properties["library_versions"],
     }
@@ -120,6 +121,12 @@ def test_each_variant_is_blessed_separately_and_the_judged_artifacts_are_recorde
     metrics = json.loads(Path(evaluation.uri, "metrics.json").read_text())
     assert metrics["blessed"] is True and metrics["variants"]["float16"]["blessed"] is False
     assert Path(evaluation.uri, "golden", "expected.json").exists()
+    # The model is right about all colours: only the least certain right answers are kept, the least certain first.
+    answers = json.loads(Path(evaluation.uri, "notable.json").read_text())
+    assert [answer["kind"] for answer in answers] == ["uncertain"] * 12
+    best = [answer["answers"][0] for answer in answers]
+    assert [name for name, _ in best] == [answer["label"] for answer in answers]
+    assert best == sorted(best, key=lambda named: named[1]) and all(answer["jpeg"] for answer in answers)
 
 
 def test_the_main_figures_are_recorded_in_ml_metadata(tmp_path, inputs):

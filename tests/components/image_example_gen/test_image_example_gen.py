@@ -459,8 +459,9 @@ def test_a_class_name_that_does_not_fit_into_a_line_is_an_error(name):
 def test_counts_do_not_depend_on_order_or_number_of_parts():
     counts = SplitCounts()
 
-    def example(image: bytes, label: bytes) -> tf.train.Example:
+    def example(image: bytes, label: bytes, source: bytes = b"x.jpg") -> tf.train.Example:
         made = tf.train.Example()
+        made.features.feature["source"].bytes_list.value.append(source)
         made.features.feature["image_id"].bytes_list.value.append(image)
         made.features.feature["label"].bytes_list.value.append(label)
         return made
@@ -481,6 +482,10 @@ def test_counts_do_not_depend_on_order_or_number_of_parts():
     assert of([one, two])["digest"] != found["digest"]  # a copy counts
     assert of([example(b"1", b"dog"), two, three])["digest"] != found["digest"]
     assert of([example(b"2", b"cat"), example(b"1", b"dog"), three])["digest"] != found["digest"]
+    # Samples are the files of the smallest digests of pixels, of each class.
+    many = [example(b"%d" % n, b"cat", b"cat/\xff%d.jpg" % n) for n in range(9)]
+    chosen = {"cat": [f"cat/\udcff{n}.jpg" for n in range(3)], "dog": ["x.jpg"]}
+    assert of(many[5:], [two], many[:5])["samples"] == of([*reversed(many), two])["samples"] == chosen
 
 
 def test_groups_that_leave_nothing_to_divide_stop_the_run():

@@ -242,7 +242,8 @@ def test_fixed_features_are_measured_with_the_weights_of_phase_1(monkeypatch):
     labels = np.array([tiny_model.LABELS.index(label) for _, label in tiny_model.examples(2)])
     data = SimpleNamespace(test=tf.data.Dataset.from_tensors((images, labels)))
     always_the_same = [*(np.zeros_like(weight) for weight in right[:-1]), np.array([5.0, 0.0, 0.0], np.float32)]
-    phases = (SimpleNamespace(seconds=2.0, epochs=(1, 2)), SimpleNamespace(seconds=3.0, epochs=(1,)))
+    first, second = ({"val_accuracy": 0.5}, {"val_accuracy": 0.6}), ({},)
+    phases = (SimpleNamespace(seconds=2.0, epochs=first), SimpleNamespace(seconds=3.0, epochs=second))
     result = SimpleNamespace(
         classifier=SimpleNamespace(model=model), after_head=always_the_same, frozen_seconds=(0.5, 0.25), phases=phases
     )
@@ -253,6 +254,7 @@ def test_fixed_features_are_measured_with_the_weights_of_phase_1(monkeypatch):
         ("fixed_features", pytest.approx(1 / 3)),
     ]
     assert [(row["seconds"], row["epochs"]) for row in rows] == [(5.75, 3), (2.5, 2)]
+    assert [row["eval_accuracy"] for row in rows] == [[0.5, 0.6, None], [0.5, 0.6]]
 
 
 def test_class_weights_and_label_smoothing_reach_the_loss(tmp_path, monkeypatch):

@@ -172,7 +172,8 @@ def test_drift_between_two_places_is_one_finding_about_them():
 
 def test_near_duplicates_are_noted_with_their_number():
     assert near_duplicates(0, 0, 9, "group") == []
-    [note] = near_duplicates(30, 75, 253, "group")
+    [note] = near_duplicates(30, 75, 253, "group", [["a/1.jpg", "a/2.jpg"], ["b/3.jpg", "b/4.jpg"]])
+    assert [picture.group for picture in note.pictures] == [1, 1, 2, 2]
     assert note.cause.startswith("75 of 253 images are near-duplicates, in 30 groups")
 
 

@@ -105,7 +105,7 @@ def test_the_gate_of_the_classes_shows_the_weakest_one_also_if_it_passes():
 def test_the_first_model_is_compared_with_none():
     gates = judged(answers())
     assert gates["last"].passed is gates["window"].passed is None
-    assert gates["last"].reason == "there is no earlier blessed model"
+    assert gates["last"].reason == "when it was evaluated, no other model had been blessed"
 
 
 def test_four_lost_images_are_no_proof_and_five_are():

@@ -33,7 +33,7 @@ def test_transformed_examples_are_read_as_pixels_and_index_in_file_order(tmp_pat
 def test_raw_examples_are_read_as_bytes_and_class_name(tmp_path, pairs):
     written = [(model.png(pixels), label) for pixels, label in pairs]
     model.write_raw(tmp_path, "test", written)
-    found = [(image.numpy(), label.numpy().decode()) for image, label in records.raw(str(tmp_path), "test")]
+    found = [(image.numpy(), label.numpy().decode()) for image, label, _ in records.named(str(tmp_path), "test")]
     assert found == written
     assert len(list(records.serialized(str(tmp_path), "test"))) == len(pairs)
 

@@ -181,3 +181,17 @@ def test_a_refusal_without_a_readable_reason_is_still_a_refusal(db: Path, tmp_pa
         f"{tmp_path / 'evaluation' / FILE}: cannot be read (FileNotFoundError)",
         "EdgeEvaluator gave no blessing",
     ]
+
+
+def test_a_node_is_after_those_whose_outputs_it_read_also_from_the_cache(db: Path) -> None:
+    recorder = Recorder(db, "demo")
+    read = {"examples": ("ImageExampleGen", "examples")}
+    for run, state in (("run-1", "COMPLETE"), ("run-2", "CACHED")):
+        recorder.run(run)
+        made = {"examples": ("Examples", "/examples/1", {})} if state == "COMPLETE" else None
+        recorder.node("ImageExampleGen", state, outputs=made)
+        recorder.node("Evaluator", outputs={"evaluation": ("ModelEvaluation", f"/{run}", {})}, inputs=read)
+    recorder.node("ReleasePusher", inputs={**read, "model_evaluation": ("Evaluator", "evaluation")})
+    nodes = {node.id: node.after for node in read_outcome(db, "demo").nodes}
+    assert nodes["ImageExampleGen"] == () and nodes["Evaluator"] == ("ImageExampleGen",)
+    assert sorted(nodes["ReleasePusher"]) == ["Evaluator", "ImageExampleGen"]

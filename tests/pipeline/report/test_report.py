@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgetune.modules.contracts.example_features import SPLITS
 from edgetune.modules.data.findings import Finding, Picture, UnusableFiles
 from edgetune.modules.evaluation.confidence import SAVED_MODEL, Confidence
 from edgetune.modules.evaluation.gates import FILE, Gate, as_json, file_of
@@ -28,6 +29,7 @@ from edgetune.modules.release.release import Places
 from edgetune.modules.settings.run import RunSettings
 from edgetune.pipeline.metadata.outcome import Outcome, read_outcome
 from edgetune.pipeline.report import report, summary, write_report
+from edgetune.pipeline.report.originals import Originals, Thumbnail, encoded
 from tests.helpers.recorded_run import Made, Recorder
 from tests.helpers.releases import write_release
 
@@ -55,6 +57,8 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.unbalanced: list[str] = []
         self.rows: list[list[str]] = []
+        self.sections: list[str] = []
+        self.section = ""
         self.feed(path.read_text(encoding="utf-8"))
         self.close()
         self.unbalanced += self.open
@@ -64,8 +68,11 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
+        if tag == "section":
+            self.section = str(self.tags[-1][1].get("id"))
         if tag == "tr":
             self.rows.append([])
+            self.sections.append(self.section)
         if tag in ("td", "th"):
             self.rows[-1].append("")
 
@@ -83,9 +90,10 @@ class Page(HTMLParser):
         if {"td", "th"} & set(self.open):
             self.rows[-1][-1] += data
 
-    def row(self, name: str) -> list[str]:
-        """Return the other cells of the row whose first cell begins with a name."""
-        return next(row[1:] for row in self.rows if row and row[0].startswith(name))
+    def row(self, name: str, section: str = "") -> list[str]:
+        """Return the other cells of the first row, of a section or of all, whose first cell begins with a name."""
+        rows = (row for row, where in zip(self.rows, self.sections, strict=True) if section in ("", where))
+        return next(row[1:] for row in rows if row and row[0].startswith(name))
 
 
 def model_gates(accuracy: float, images: int) -> list[Gate]:
@@ -364,10 +372,13 @@ def test_a_blessed_run(plots, tmp_path: Path) -> None:
     names = [row[0].split(" ")[0] for row in page.rows]
     assert names.index("fixed") < names.index("fine-tuned") < names.index("from")
     assert page.row("from scratch") == ["61.2%", "", "2:10 min", "20"]
-    assert page.row("int8") == ["blessed", "95.0%", "0.00", "99.2%", "612 kB", "3.21 ms", "4.40 ms"]
-    assert names.index("float32") < names.index("int8"), "in the order of the configuration"
+    assert page.row("int8", "edge") == ["blessed", "95.0%", "0.00", "99.2%", "612 kB", "3.21 ms", "4.40 ms"]
+    variants = [row[0] for row, section in zip(page.rows, page.sections, strict=True) if section == "edge"]
+    assert variants == ["variant", "float32", "int8"], "in the order of the configuration"
     assert "Some CPU <2 GHz>, 1 thread, 200 runs" in page.text
-    assert page.row("cedar") == ["90.0%", "", "76.9% to 96.0%", "40", "ash (4)"]
+    # 36 of 40 cedars are called so, and 36 of the 37 images called so are cedars; F1 is 72 of 77.
+    recall, precision, f1 = "90.0% 76.9% to 96.0%", "97.3% 86.2% to 99.5%", "93.5% 85.4% to 97.3%"
+    assert page.row("cedar") == [recall, precision, f1, "40", "ash (4)"]
     assert ["cedar", "ash", "4 of 40"] in page.rows
     assert [row[0] for row in page.rows if row[0] in LABELS and len(row) == 6] == ["cedar", "beech", "ash"]
     assert next(row for row in page.rows if row[0] == "fine-tune")[1:] == [
@@ -389,9 +400,20 @@ def test_a_blessed_run(plots, tmp_path: Path) -> None:
     ):
         assert text in page.text
     assert page.text.count("not an image") == 50
-    assert [tag for tag, _ in page.tags].count("svg") == 5
+    assert [tag for tag, _ in page.tags].count("svg") == 8
 
-    assert numbers["verdict"]["blessed"] and numbers["absent"] == {} and numbers["log"] == "/logs/run-1.log"
+    assert numbers["verdict"]["blessed"] and numbers["log"] == "/logs/run-1.log"
+    # What this recorded run lacks: answers and pictures.
+    assert set(numbers["absent"]) == {"notable", "coverage", "samples", "comparison"}
+    assert [(check["name"], check["passed"]) for check in numbers["checks"]] == [
+        ("data.max_rejected", False), ("data.min_examples_per_class", True), ("data.allow", True),
+    ]  # fmt: skip
+    assert page.row("data", "gates")[:4] == [
+        "files that cannot be used data.max_rejected",
+        "12.6 %",
+        "–",
+        "at most 5 %",
+    ]
     assert numbers["results"]["accuracy"] == pytest.approx(0.95)
     accuracy, _, served, *_ = numbers["gates"]
     assert (served["name"], served["passed"], served["reason"]) == (SERVED.name, True, SERVED.reason)
@@ -433,7 +455,7 @@ def test_a_refused_run_has_the_reason_for_each_variant(tmp_path: Path) -> None:
     page, numbers = written(outcome, tmp_path / "report")
     assert "Not blessed" in page.text and "Blessed and pushed" not in page.text and "/pushed/" not in page.text
     assert f"required edge variant int8: {'; '.join(reasons)}" in page.text
-    assert page.row("int8")[:3] == ["refused", "91.6%", "3.42"] and f"int8: {reasons[1]}" in page.text
+    assert page.row("int8", "edge")[:3] == ["refused", "91.6%", "3.42"] and f"int8: {reasons[1]}" in page.text
     assert "No baselines are configured: training.baselines is empty." in page.text
     assert "two <i>labels</i>" in page.text and "2 files" in page.text and "choose one" in page.text
     assert numbers["transfer"] is None and "training.baselines" in numbers["absent"]["transfer"]
@@ -464,6 +486,10 @@ def test_a_run_that_failed_at_its_first_node(tmp_path: Path) -> None:
         "training": "TwoPhaseTrainer did not run.",
         "classes": "Evaluator did not run.",
         "confusion": "Evaluator did not run.",
+        "notable": "EdgeEvaluator did not run.",
+        "coverage": "Evaluator did not run.",
+        "samples": "ImageExampleGen did not succeed.",
+        "comparison": "No earlier run of this pipeline with a report in this workdir was blessed and pushed.",
     }
     assert all(sentence in page.text for sentence in numbers["absent"].values())
     assert "For the cause, see the log: /logs/run-1.log" in written(outcome, tmp_path / "unexplained")[0].text
@@ -519,7 +545,9 @@ def test_rejected_files_that_stopped_a_run_are_shown(tmp_path: Path) -> None:
         page.text.split()
     )
     shown = [row for row in page.rows if row[-1:] == ["the file is empty"]]
-    assert len(shown) == 50 and shown[0] == ["ash/<b>0</b>.jpg", "the file is empty"]
+    # 24 have pictures, or are said to have none.
+    assert len(shown) == 50 and shown[-1] == ["", "ash/<b>49</b>.jpg", "the file is empty"]
+    assert shown[0] == ["no picture: the folder of the data is gone", "ash/<b>0</b>.jpg", "the file is empty"]
     numbers = json.loads((tmp_path / "report" / "report.json").read_text())
     assert numbers["data"]["splits"] == splits and len(numbers["data"]["rejected_files"]) == 50
 
@@ -554,12 +582,13 @@ def test_pictures_of_findings_are_shown_with_both_classes_and_nothing_of_them_be
     assert [image["src"] for image in images] == [
         f"data:image/jpeg;base64,{jpeg}", 'data:image/jpeg;base64,"><script>x</script>'
     ]  # fmt: skip
-    assert [set(image) for image in images] == [{"src", "alt"}] * 2 and "script" not in dict(page.tags)
+    assert [set(image) for image in images] == [{"src", "alt", "loading"}] * 2 and "script" not in dict(page.tags)
     text = " ".join(page.text.split())
     assert "a/<b>1</b>.jpg <i>cat</i>, looks like dog 0.0123" in text and "correct them" in text
     assert "Stops no run" in text and "Remedy" not in text
     assert numbers["findings"][0]["pictures"][0] == {
         "file": "a/<b>1</b>.jpg", "jpeg": None, "given": "<i>cat</i>", "looks_like": "dog", "score": 0.0123,
+        "group": 0,
     }  # fmt: skip
 
 
@@ -603,7 +632,7 @@ def test_hostile_names_stay_text(plots, tmp_path: Path) -> None:
     for label in labels:
         assert label in page.text and label in named, "complete, in the table of classes"
     assert "49" not in "".join(named)
-    assert sum(tag == "svg" for tag, _ in page.tags) == 5
+    assert sum(tag == "svg" for tag, _ in page.tags) == 8
     assert numbers["confusion"]["labels"] == labels
 
 
@@ -613,9 +642,34 @@ def test_three_hundred_classes(plots, tmp_path: Path) -> None:
     counts[7] = 0  # a class without a test image
     page, numbers = written(record_run(tmp_path, labels, counts, transfer=None), tmp_path / "report")
     assert "300 classes, weakest first" in page.text and "the 40 smallest of 300 classes" in page.text
-    assert page.row("class 007") == ["–", "", "–", "0", ""]
+    assert page.row("class 007")[0] == "–" and page.row("class 007")[3:] == ["0", ""]
     assert len(numbers["classes"]) == len(numbers["confusion"]["counts"]) == 300
     assert (tmp_path / "report" / "index.html").stat().st_size < 1_500_000
+
+
+def test_a_report_of_100_classes_and_100_000_images_is_smaller_than_5_mb(tmp_path: Path, monkeypatch) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (96, 96, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG", quality=75)
+    largest = base64.b64encode(buffer.getvalue()).decode()
+    labels = [f"class {n:03}" for n in range(100)]
+    counts = np.random.default_rng(1).integers(1, 4, (100, 100)) + np.diag([800] * 100)
+    pictures = [asdict(Picture(f"{n}.jpg", largest)) for n in range(7)]
+    finding = {**asdict(Finding("two_labels", "two labels", "choose one")), "pictures": pictures}
+    outcome = record_run(tmp_path, labels, counts, findings=[finding] * 100)
+    samples = {split: {name: [f"{name}/{n}.jpg" for n in range(3)] for name in labels} for split in SPLITS}
+    record_files(tmp_path / "ingest", "", samples__json=samples)
+    kinds = ["mistake"] * 12 + ["uncertain"] * 12
+    answers = [{"kind": kind, "file": "a.jpg", "label": labels[0], "answers": [[labels[1], 0.9]]} for kind in kinds]
+    shown = [{**answer, "jpeg": largest, "looked": largest} for answer in answers]
+    record_files(tmp_path / "edge_evaluation", "", notable__json=shown)
+    monkeypatch.setattr(Originals, "thumbnail", lambda self, file: Thumbnail(encoded(noise)))
+    page, numbers = written(outcome, tmp_path / "report")
+    assert numbers["results"]["images"] > 90_000
+    # Samples of one image in each class and split, findings, notable answers, and the first rejected files.
+    assert sum(tag == "img" for tag, _ in page.tags) == 300 + 300 + 48 + 24
+    assert (tmp_path / "report" / "index.html").stat().st_size < 5_000_000
+    assert (tmp_path / "report" / "report.json").stat().st_size < 1_000_000
 
 
 def test_a_broken_artifact_affects_only_its_section(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -625,7 +679,8 @@ def test_a_broken_artifact_affects_only_its_section(tmp_path: Path, caplog: pyte
     (tmp_path / "model" / "Format-Serving" / "assets" / "labels.txt").write_text("ash\n")
     (tmp_path / "findings" / "findings.json").unlink()
     page, numbers = written(outcome, tmp_path / "report")
-    assert set(numbers["absent"]) == {"training", "data", "confusion", "classes", "findings"}
+    lost = {"training", "data", "confusion", "classes", "findings"}
+    assert set(numbers["absent"]) == lost | {"notable", "coverage", "samples", "comparison"}
     assert "cannot be read (KeyError: 'accepted')" in page.text and "only 1 classes have a name" in page.text
     assert "DatasetGate wrote no findings.json." in page.text
     assert page.row("this run")[0] == "95.0%"
@@ -640,7 +695,7 @@ def test_values_that_are_not_numbers_and_text_that_is_not_utf8_do_not_stop_the_r
     history = {"phases": [head], "exported": "head", "why": "a lone \udcff surrogate"}
     (tmp_path / "model_run" / "history.json").write_text(json.dumps(history))
     page, numbers = written(outcome, tmp_path / "report")
-    assert page.row("int8") == ["blessed", "–", "–", "–", "612 kB", "–", "–"]
+    assert page.row("int8", "edge") == ["blessed", "–", "–", "–", "612 kB", "–", "–"]
     assert page.row("head")[:3] == ["3", "–", "–"]
     assert numbers["training"]["phases"][0]["epochs"][1]["loss"] is None
     # An older history without a device.
@@ -673,7 +728,7 @@ def test_summary_of_a_blessed_run(tmp_path: Path) -> None:
         f"answers as measured when served: {SERVED.reason}",
         *[agreement] * len(VARIANTS),
         "  fixed features  90.0%  trained in 21.0 s",
-        "  fine tuned      95.0%  trained in 1:04 min",
+        "  fine-tuned      95.0%  trained in 1:04 min",
         "  from scratch    61.2%  trained in 2:10 min",
         "  int8     95.0%   612 kB  3.21 ms  blessed",
         "  float32  95.0%  2.34 MB  3.21 ms  blessed",
@@ -804,7 +859,7 @@ def test_the_version_that_is_served_is_named(tmp_path: Path, releases, extra, pu
     outcome = read_outcome(tmp_path / "metadata.db", "trees")
     lines, page = summary(outcome, report=None), written(outcome, tmp_path / "report")[0].text
     for sentence in sentences:
-        assert sentence in lines and f"{sentence}." in page
+        assert sentence in lines and f"{sentence[0].upper()}{sentence[1:]}." in page
     if pushed:  # the line with the folder says the same
         assert ("not served model/12" if "12 is not" in sentences[0] else "pushed to  model/12") in lines
 
@@ -814,3 +869,23 @@ def test_importing_the_report_is_cheap(root: Path) -> None:
     code = f"import sys, edgetune.pipeline.report; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_variant_is_called_blessed_beside_a_model_that_is_refused(tmp_path: Path) -> None:
+    outcome = record_run(tmp_path)
+    refuse(tmp_path)
+    page, numbers = written(outcome, tmp_path / "report")
+    assert page.row("float32", "edge")[0] == page.row("int8", "edge")[0] == "passed"
+    assert [line.split()[-1] for line in summary(outcome, report=None) if "ms" in line] == ["passed", "passed"]
+    assert [variant["verdict"] for variant in numbers["edge"]["variants"]] == ["passed", "passed"]
+
+
+def test_a_model_of_phase_1_is_not_called_fine_tuned(tmp_path: Path) -> None:
+    outcome = record_run(tmp_path)
+    path = tmp_path / "model_run" / "history.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "exported": "head"}))
+    page, numbers = written(outcome, tmp_path / "report")
+    assert "fine-tuned this model" not in " ".join(page.text.split())
+    assert page.row("this model phase 1 was exported: fine-tuning was not better on eval")[0] == "95.0%"
+    assert "  this model      95.0%  trained in 1:04 min" in summary(outcome, report=None)
+    assert [row["name"] for row in numbers["transfer"]] == ["fixed_features", "fine_tuned", "from_scratch"]

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from edgetune.modules.core import progress
 from edgetune.pipeline.terminal.console import Console, duration
 
 NODES = ["ImageExampleGen", "Transform", "TwoPhaseTrainer", "Evaluator"]
@@ -31,6 +32,7 @@ def test_names_do_not_reach_the_terminal_as_control_characters(live: bool) -> No
         console.started("ImageExampleGen")
         console.line("rejected a\x1b]0;owned\x07\u202eb.jpg")
         console.detail("class \x1b[2J\x9b31m")
+        console.concluded("class \x1b[2J\x9b31m")
         console.finished("ImageExampleGen", "done")
     text = out.getvalue()
     assert "rejected a\\x1b]0;owned\\x07\\u202eb.jpg" in text and "class \\x1b[2J\\x9b31m" in text
@@ -59,7 +61,7 @@ def test_plain_output_is_one_line_per_finished_component() -> None:
     ]
 
 
-def test_plain_progress_lines_are_limited_and_the_last_one_is_on_the_final_line() -> None:
+def test_plain_progress_lines_are_limited_and_none_stands_as_the_result() -> None:
     out, clock = io.StringIO(), Clock()
     with Console(out, ["TwoPhaseTrainer"], detail_seconds=5, clock=clock) as console:
         console.detail("nothing runs yet")
@@ -69,8 +71,36 @@ def test_plain_progress_lines_are_limited_and_the_last_one_is_on_the_final_line(
             clock.now += 1
         console.finished("TwoPhaseTrainer", "done")
     lines = out.getvalue().splitlines()
-    assert [int(re.search(r"epoch (\d+)", line)[1]) for line in lines] == [1, 6, 11, 12]  # type: ignore[index]
-    assert lines[-1] == "  ✓ TwoPhaseTrainer    12.0 s  head: epoch 12/12"
+    assert [int(re.search(r"epoch (\d+)", line)[1]) for line in lines[:-1]] == [1, 6, 11]  # type: ignore[index]
+    assert lines[-1] == "  ✓ TwoPhaseTrainer    12.0 s"
+
+
+def test_the_final_line_has_the_result_and_a_tick_only_for_what_was_done() -> None:
+    out = io.StringIO()
+    with Console(out, NODES, clock=Clock()) as console, progress.listening(console.detail, console.concluded):
+        progress.conclude("nothing runs yet")
+        for node, said, well in (
+            ("ImageExampleGen", "138 images, 2 rejected", True),
+            ("Evaluator", "refused the model", False),
+            ("ReleasePusher", "nothing pushed", False),
+        ):
+            console.started(node)
+            progress.report("100 images read")
+            progress.conclude(said, well)
+            console.finished(node, "done")
+        for state in ("cached", "failed"):
+            console.started("Transform")
+            progress.report("100 images read")
+            progress.conclude("passed")
+            console.finished("Transform", state)
+    shown = [line.replace("0.0 s", "").split(maxsplit=2) for line in out.getvalue().splitlines()]
+    assert [line for line in shown if line[0] in "✓–≡✗" and line[1] != "not"] == [
+        ["✓", "ImageExampleGen", "138 images, 2 rejected"],
+        ["–", "Evaluator", "refused the model"],
+        ["–", "ReleasePusher", "nothing pushed"],
+        ["≡", "Transform", "cached"],
+        ["✗", "Transform", "failed  after: 100 images read"],
+    ]  # fmt: skip
 
 
 def test_a_silent_component_is_reported_as_still_running() -> None:

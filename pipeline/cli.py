@@ -19,6 +19,7 @@ from edgetune.modules.core.faults import fault
 from edgetune.modules.core.replaced import replaced
 from edgetune.modules.core.untrusted_text import for_terminal
 from edgetune.pipeline.commands.bundle import predict, verify
+from edgetune.pipeline.commands.client import client
 from edgetune.pipeline.commands.compile import compile_command
 from edgetune.pipeline.commands.config import config
 from edgetune.pipeline.commands.demo import demo
@@ -46,7 +47,21 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    commands=[run, inspect, runs, rollback, lineage, gc, config, verify, predict, demo, compile_command, submit],
+    commands=[
+        run,
+        inspect,
+        runs,
+        rollback,
+        lineage,
+        gc,
+        config,
+        verify,
+        predict,
+        demo,
+        client,
+        compile_command,
+        submit,
+    ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="edgetune", message="edgetune %(version)s")

@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from edgetune.modules.bundle.predict import Classifier
 
 
-_public_key = click.option(
+public_key_option = click.option(
     "--public-key",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="PEM file of the key that must have signed the bundle.",
 )
-_sign_tool = click.option(
+sign_tool_option = click.option(
     "--sign-tool", metavar="COMMAND", help="What checks signatures, by name or path.  [default: model_signing]"
 )
 
 
 @click.command(short_help="Check everything of an edge bundle: files, labels, models, answers, signature.")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@_public_key
-@_sign_tool
+@public_key_option
+@sign_tool_option
 @click.option("--ignore-signature", is_flag=True, help="Do not check the signature of a signed bundle.")
 def verify(bundle: Path, public_key: Path | None, sign_tool: str | None, ignore_signature: bool) -> None:
     """Check everything of an edge bundle, and print each result, with a remedy for what is wrong.
@@ -65,8 +65,8 @@ def verify(bundle: Path, public_key: Path | None, sign_tool: str | None, ignore_
     help="Name answers below this probability unsure; auto: below their class's threshold in the bundle.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
-@_public_key
-@_sign_tool
+@public_key_option
+@sign_tool_option
 def predict(
     model: Path,
     images: tuple[Path, ...],

@@ -18,7 +18,7 @@ from edgetune.modules.core.library_versions import KEY, library_versions
 from edgetune.modules.data import unknown_images
 from edgetune.modules.settings.run import DataSettings, EdgeSettings, EvaluationSettings, flatten
 
-USED = ("required", "max_accuracy_drop", "min_agreement", "max_class_drop", "max_bytes")
+USED = ("required", "max_accuracy_drop", "min_agreement", "max_class_drop", "max_bytes", "input_range")
 
 
 class EdgeEvaluatorSpec(types.ComponentSpec):

@@ -106,6 +106,7 @@ class Executor(base_executor.BaseExecutor):
             # A model of an earlier version has no such property, and was not scaled.
             model.get_float_custom_property(TEMPERATURE) or 1.0,
             _unknown(exec_properties),
+            settings.input_range,
         )
         _write(f"{evaluation.uri}/{METRICS}", json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
 

@@ -49,6 +49,8 @@ class Task:
     """Height and width of the input, in pixels."""
     ops: dict[str, int]
     min_runtime: str | None
+    normalisation: tuple[float, float] = (0.0, 1.0)
+    """Mean and deviation that the file must declare."""
     golden: list[tuple[str, bytes, list[float]]] = field(default_factory=list)
     """Name, PNG and expected probabilities."""
 
@@ -151,7 +153,9 @@ def _file_problems(content: bytes, request: dict[str, Any]) -> list[str]:
         found.append(f"needs runtime {facts.min_runtime}, but bundle.json says {request['min_runtime']}")
     inside = metadata.read_labels(content)
     # Pass the file's own labels: `label_difference` below describes the difference better.
-    found += declared_metadata.metadata_problems(content, labels if inside is None else inside)
+    found += declared_metadata.metadata_problems(
+        content, labels if inside is None else inside, tuple(request["normalisation"])
+    )
     if inside is not None and inside != labels:
         found.append(label_difference("inside", inside, labels))
     return [shown(each) for each in found]

@@ -23,6 +23,7 @@ from edgetune.modules.contracts.bundle import (
     Bundle,
     Expected,
     VariantFacts,
+    normalisation,
     parse_bundle,
     parse_expected,
 )
@@ -203,7 +204,8 @@ def _check_variant(
         checks.ok(name, f"the file that was measured, {len(content)} bytes")
     comparable = [(image, png, p[variant]) for image, png, p in golden if len(p.get(variant, ())) == len(bundle.labels)]
     size = bundle.image_size
-    found = probe(Task(content, variant, bundle.labels, size, facts.ops, facts.min_runtime, comparable))
+    normal = normalisation(variant, bundle.input.mean, bundle.input.std)
+    found = probe(Task(content, variant, bundle.labels, size, facts.ops, facts.min_runtime, normal, comparable))
     for cause in found.file:
         checks.failed(name, cause)
     if found.file:

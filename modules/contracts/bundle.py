@@ -7,13 +7,14 @@ needed to read them.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgetune.modules.core.errors import BundleError
 from edgetune.modules.settings.data import Level
-from edgetune.modules.settings.run import Variant
+from edgetune.modules.settings.run import InputRange, Variant
 
 FORMAT = 1
 BUNDLE_JSON = "bundle.json"
@@ -24,6 +25,14 @@ MODEL_CARD = "MODEL_CARD.md"
 SIGNATURE = "model.sig"
 """Optional signature, under the default name of sigstore's `model_signing`. It covers all other files including
 `SHA256SUMS`, and so `SHA256SUMS` cannot list it: each would have to contain the other's digest."""
+
+INPUT_RANGES: Mapping[InputRange, tuple[float, float]] = {
+    "raw": (0.0, 1.0),
+    "unit": (0.0, 255.0),
+    "minus_one_one": (127.5, 127.5),
+}
+"""Mean and deviation by the setting `edge.input_range`: float variants take `(level - mean) / deviation` of each
+channel's level, 0 to 255. So they are named in TensorFlow Lite's metadata."""
 
 _MAX_PROBLEMS = 5
 _Text = Annotated[str, Field(max_length=1000)]
@@ -36,6 +45,11 @@ _Probability = Annotated[float, Field(ge=0, le=1.001)]  # a softmax may round to
 def model_file(variant: str) -> str:
     """Return the file name of a variant."""
     return f"model_{variant}.tflite"
+
+
+def normalisation(variant: str, mean: float, std: float) -> tuple[float, float]:
+    """Return mean and deviation of a variant: those of the bundle, but none for `int8`, which takes bytes."""
+    return INPUT_RANGES["raw"] if variant == "int8" else (mean, std)
 
 
 class _Part(BaseModel):
@@ -56,6 +70,10 @@ class Input(_Part):
     """Input of the models."""
 
     shape: tuple[Literal[1], _Side, _Side, Literal[3]]
+    mean: float = 0.0
+    """What is subtracted from each channel's level, 0..255, for the float variants; see `INPUT_RANGES`."""
+    std: Annotated[float, Field(gt=0)] = 1.0
+    """What the difference is divided by."""
     reading: InputReading | None = None
     """Settings of the run that made the bundle; None in bundles made before these were recorded."""
 

@@ -56,6 +56,7 @@ __all__ = [
 
 FEWEST_FOLDS = 3
 Variant = Literal["float32", "float16", "int8", "dynamic"]
+InputRange = Literal["raw", "unit", "minus_one_one"]
 
 
 class EvaluationSettings(Settings):
@@ -107,6 +108,9 @@ class EdgeSettings(Settings):
     """Maximum loss of accuracy on one class compared with the SavedModel, if it is significant or the whole class."""
     max_bytes: Positive | None = None
     """Maximum size of a variant's file, in bytes."""
+    input_range: InputRange = "raw"
+    """Values that the float variants take for each channel's level, 0 to 255: raw, the level itself; unit, 0 to 1;
+    minus_one_one, -1 to 1, for apps that cannot be changed. `int8` always takes the level."""
     representative_images: Positive = 100
     """Number of images of the train split that calibrate the quantization."""
     description: str = "Image classifier"

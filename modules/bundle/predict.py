@@ -19,7 +19,7 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from edgetune.modules.bundle.files import BundleFiles, checksum_problems, shown
+from edgetune.modules.bundle.files import BundleFiles, checksum_problems, refuse_parent, shown
 from edgetune.modules.bundle.isolated_model import IsolatedModel
 from edgetune.modules.bundle.signing import TOOL, require_signature
 from edgetune.modules.contracts.bundle import BUNDLE_JSON, InputReading, model_file, parse_bundle
@@ -244,6 +244,7 @@ def model_path(bundle: Path, variant: str | None = None) -> Path:
     prefix, suffix = model_file("*").split("*")
     names = sorted(path.name.removeprefix(prefix).removesuffix(suffix) for path in bundle.glob(model_file("*")))
     if not names:
+        refuse_parent(bundle, "edgetune predict")
         raise BundleError(
             f"{bundle}: contains no {model_file('<variant>')}", f"name the folder that contains {BUNDLE_JSON}"
         )

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from edgetune.modules.bundle.files import BundleFiles, checksum_problems, shown
+from edgetune.modules.bundle.files import BundleFiles, checksum_problems, refuse_parent, shown
 from edgetune.modules.bundle.signing import TOOL
 from edgetune.modules.bundle.verify import Check, verify
 from edgetune.modules.core.errors import BundleError, ConfigError
@@ -62,6 +62,7 @@ def write_client(
     folder = folder.absolute()
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ConfigError(f"{folder}: is there already", "name a new folder, or an empty one")
+    refuse_parent(bundle, "edgetune client")
     failed = [each for each in verify(bundle, public_key, tool, report, ignore_signature) if each.outcome == "failed"]
     if failed:
         what = f"{counted(len(failed), 'check')} failed, first {shown(failed[0].file)}: {shown(failed[0].text)}"

@@ -117,6 +117,8 @@ def write_bundle(
     size = metrics["image_size"]
     bundle = {
         "format": FORMAT,
+        "date": metrics.get("date"),
+        "run": metrics.get("run"),
         "labels": metrics["labels"],
         "input": {
             "shape": [1, size, size, 3],

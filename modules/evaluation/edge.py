@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
 from typing import Any, get_args
 
 import numpy as np
@@ -64,7 +65,8 @@ class _Variant:
     def __init__(
         self, name: str, content: bytes, labels: Sequence[str], image_size: int, normal: tuple[float, float]
     ) -> None:
-        self.name, self.content, self.reasons, self.facts = name, content, list[str](), None
+        self.name, self.content, self.normal = name, content, normal
+        self.reasons, self.facts = list[str](), None
         self.runner: EdgeRunner | None = None
         self.counts = ClassifierCounts(labels, metadata.read_labels(content))
         try:
@@ -76,7 +78,7 @@ class _Variant:
                 if crash := crash_reason(content, BATCH):
                     self.reasons.append(crash)
                 else:
-                    self.runner = EdgeRunner(content, BATCH)
+                    self.runner = EdgeRunner(content, BATCH, normalisation=normal)
         except (EdgetuneError, RuntimeError, ValueError, IndexError) as error:
             self.reasons.append(error.cause if isinstance(error, EdgetuneError) else str(error))
 
@@ -120,9 +122,9 @@ def evaluate(
         input_range: The range of values that the float variants must take, as `edge.input_range`.
 
     Returns:
-        The content of `metrics.json`: `blessed`, `reasons`, `labels`, `image_size`, `input_range`, `test` (`images`, `sha256`),
-        `thresholds`, `runtime`, `threads`, `saved_model` (`accuracy`, `per_class`, `sha256`, `weights_sha256`),
-        `calibration` (`Confidence.of_saved_model`) and `variants`, by name.
+        The content of `metrics.json`: `blessed`, `reasons`, `labels`, `image_size`, `input_range`, `date`, `test`
+        (`images`, `sha256`), `thresholds`, `runtime`, `threads`, `saved_model` (`accuracy`, `per_class`, `sha256`,
+        `weights_sha256`), `calibration` (`Confidence.of_saved_model`) and `variants`, by name.
 
     Raises:
         ExportError: The SavedModel is missing or has no signature `edge`.
@@ -179,6 +181,7 @@ def evaluate(
         "labels": labels,
         "image_size": image_size,
         "input_range": input_range,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         SPLIT: {"images": reference.total, "sha256": digest.hexdigest()},
         "thresholds": dataclasses.asdict(thresholds) | {"required": list(thresholds.required)},
         "runtime": runtime(),
@@ -201,7 +204,7 @@ def _describe(variant: _Variant, thresholds: Thresholds, images: np.ndarray, nam
     latency = None
     if variant.runner is not None and len(images):
         report(f"edge evaluation: latency of {name}")
-        measured = EdgeRunner(variant.content, threads=LATENCY_THREADS).latency(images)
+        measured = EdgeRunner(variant.content, threads=LATENCY_THREADS, normalisation=variant.normal).latency(images)
         latency = dataclasses.asdict(measured)
     facts = variant.facts
     return {
@@ -215,7 +218,7 @@ def _describe(variant: _Variant, thresholds: Thresholds, images: np.ndarray, nam
         "sha256": hashlib.sha256(variant.content).hexdigest(),
         "input": _tensor(facts.inputs) if facts else None,
         "output": _tensor(facts.outputs) if facts else None,
-        "ops": facts.ops if facts else None,
+        "ops": facts.operations() if facts else None,
         "min_runtime": facts.min_runtime if facts else None,
         "latency": latency,
         "arithmetic": arithmetic,

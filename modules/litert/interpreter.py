@@ -40,17 +40,28 @@ class EdgeRunner:
             (0..255 if there is none); output float32 `[1, C]`.
         batch: Number of images to run at once, if the model's graph allows its first dimension to be resized.
         threads: Number of interpreter threads; all cores by default.
+        normalisation: Mean and deviation that a float32 input takes; those of the metadata by default.
 
     Raises:
         ExportError: The interpreter cannot load the model, or its metadata cannot be read.
     """
 
-    def __init__(self, content: bytes, batch: int = 1, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        batch: int = 1,
+        threads: int | None = None,
+        normalisation: tuple[float, float] | None = None,
+    ) -> None:
         self._content, self._threads = content, threads or cores()
         self.batch = 1
         self._interpreter = self._load(1)
         self._dtype = self._interpreter.get_input_details()[0]["dtype"]
-        self._mean, self._std = normalisation_of(content) if self._dtype == np.float32 else ([0], [1])
+        self._mean, self._std = np.zeros(1, np.float32), np.ones(1, np.float32)
+        if self._dtype == np.float32 and normalisation is None:
+            self._mean, self._std = normalisation_of(content)
+        elif self._dtype == np.float32:
+            self._mean, self._std = (np.array([value], np.float32) for value in normalisation or ())
         if batch > 1 and self._supports_batch(batch):
             self.batch, self._interpreter = batch, self._load(batch)
 
@@ -73,7 +84,7 @@ class EdgeRunner:
     def values(self, images: np.ndarray) -> np.ndarray:
         """Return what the model takes for images uint8 `[N, S, S, 3]`: of the same shape, float32 or uint8."""
         values = images.astype(self._dtype)
-        if any(self._mean) or any(std != 1 for std in self._std):
+        if self._mean.any() or (self._std != 1).any():
             values = (values - self._mean) / self._std
         return values
 

@@ -57,7 +57,7 @@ def test_the_raw_range_changes_no_byte():
 def test_half_precision_is_emulated_on_the_values_that_the_model_takes():
     content = ranged("float32", *OTHERS["minus_one_one"])
     found = measure(content, EdgeRunner(content).values(IMAGES))
-    assert found.finite and found.changed == 0 and 254 < found.largest_value
+    assert found.finite and found.changed == 0 and found.largest_value >= IMAGES.max() - 0.1
 
 
 def test_a_file_that_declares_another_range_than_it_should_is_refused():

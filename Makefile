@@ -56,8 +56,9 @@ sbom: $(STAMP) ## List the components of the environment, and of bundles ARGS="D
 lock: $(STAMP) ## Resolve the locks anew; ARGS="--upgrade" takes the newest versions
 	scripts/lock.sh $(ARGS)
 
-schema: $(STAMP) ## Generate schemas/config.json and docs/configuration.md from the settings
+schema: $(STAMP) ## Generate the JSON schemas in schemas/ and docs/configuration.md from the settings
 	.venv/bin/edgetune config --schema > schemas/config.json.part && mv schemas/config.json.part schemas/config.json
+	.venv/bin/edgetune config --bundle-schema > schemas/bundle.json.part && mv schemas/bundle.json.part schemas/bundle.json
 	.venv/bin/edgetune config --reference > docs/configuration.md.part && mv docs/configuration.md.part docs/configuration.md
 
 pretrain: $(STAMP) ## Make the demo's backbone weights again

@@ -52,6 +52,7 @@ setup(
         # Its digest stands for the libraries in the container image, wherever a pipeline is compiled.
         "edgetune.requirements": ["tfx121.txt"],
         "edgetune.pipeline.demo": ["page/*"],
+        "edgetune.pipeline.client": ["templates/**/*"],
     },
     install_requires=[
         f"tfx[kfp]==1.16.0; {TFX_116}",

@@ -20,6 +20,7 @@ from edgetune.modules.core.faults import fault
 from edgetune.modules.core.replaced import replaced
 from edgetune.modules.core.untrusted_text import for_terminal
 from edgetune.pipeline.commands.bench import bench
+from edgetune.pipeline.commands.client import client
 from edgetune.pipeline.commands.compile import compile_command
 from edgetune.pipeline.commands.config import config
 from edgetune.pipeline.commands.demo import demo
@@ -69,6 +70,7 @@ class _Commands(click.Group):
         evaluate,
         bench,
         demo,
+        client,
         compile_command,
         submit,
     ],

@@ -18,7 +18,7 @@ class EdgeDescriberSpec(types.ComponentSpec):
     """Inputs, outputs and execution properties of EdgeDescriber."""
 
     PARAMETERS = {
-        **{name: ExecutionParameter(type=str) for name in executor.TEXTS},
+        **{name: ExecutionParameter(type=str) for name in (*executor.TEXTS, executor.INPUT_RANGE)},
         "code_digest": ExecutionParameter(type=str),
         KEY: ExecutionParameter(type=str),
     }
@@ -27,7 +27,8 @@ class EdgeDescriberSpec(types.ComponentSpec):
 
 
 class EdgeDescriber(base_component.BaseComponent):
-    """A TFX component that writes class names, description, author and licence into each LiteRT model.
+    """A TFX component that writes class names, description, author and licence into each LiteRT model, and lets the
+    float variants take another range of values than 0 to 255 if `input_range` says so.
 
     They are metadata, as MediaPipe Tasks and ML Kit read them, and change no answer. EdgeExporter does not depend on
     them, so that a changed text does not convert the model again. What is measured and pushed are the files with them.
@@ -48,13 +49,13 @@ class EdgeDescriber(base_component.BaseComponent):
 
         Args:
             converted_model: Channel of type `ConvertedModel`, from EdgeExporter.
-            settings: Description, author and licence of the model.
+            settings: Description, author and licence of the model, and the range of its input.
         """
         spec = EdgeDescriberSpec(
             converted_model=converted_model,
             edge_model=types.Channel(type=EdgeModel),
             code_digest=code_digest(executor.__name__),
             library_versions=library_versions(executor.LIBRARIES),
-            **{name: getattr(settings, name) for name in executor.TEXTS},
+            **{name: getattr(settings, name) for name in (*executor.TEXTS, executor.INPUT_RANGE)},
         )
         super().__init__(spec=spec)

@@ -14,15 +14,17 @@ from tfx.types import artifact_utils
 from edgetune.components.common.lineage import record_recipe, stamp
 from edgetune.components.common.names import CONVERTED_MODEL_KEY, EDGE_EXPORTER, EDGE_MODEL_KEY, FILES_SHA256
 from edgetune.components.common.outputs import empty
-from edgetune.modules.contracts.bundle import model_file
+from edgetune.modules.contracts.bundle import INPUT_RANGES, model_file, normalisation
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.core.errors import ExportError
+from edgetune.modules.litert.input_range import with_input_range
 from edgetune.modules.litert.metadata import Description, add_metadata
 from edgetune.modules.storage import filesystem
 
 NAME = "image_classifier"
 TEXTS = ("description", "author", "license")
 """Settings in `modules.settings.run.EdgeSettings` that become metadata."""
+INPUT_RANGE = "input_range"
 LIBRARIES = (
     "ai-edge-litert",  # has the schema of the files
     "flatbuffers",  # writes them
@@ -31,7 +33,7 @@ LIBRARIES = (
 
 
 class Executor(base_executor.BaseExecutor):
-    """Adds metadata to each variant."""
+    """Adds metadata to each variant, and the range of its input."""
 
     def Do(
         self,
@@ -58,7 +60,9 @@ class Executor(base_executor.BaseExecutor):
         filesystem.make_folder(edge_model.uri)
         for variant in variants.split(", "):
             content = _read(converted.uri, model_file(variant), digests)
-            described = add_metadata(content, listed.decode().splitlines(), about)
+            normal = normalisation(variant, *INPUT_RANGES[exec_properties[INPUT_RANGE]])
+            content = with_input_range(content, *normal)
+            described = add_metadata(content, listed.decode().splitlines(), about, normal)
             filesystem.write(f"{edge_model.uri}/{model_file(variant)}", described)
         filesystem.write(f"{edge_model.uri}/{LABELS_FILE}", listed)
         edge_model.set_string_custom_property("variants", variants)

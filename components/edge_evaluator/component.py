@@ -18,7 +18,15 @@ from edgetune.modules.core.library_versions import KEY, library_versions
 from edgetune.modules.data import unknown_images
 from edgetune.modules.settings.run import DataSettings, EdgeSettings, EvaluationSettings, flatten
 
-USED = ("required", "max_accuracy_drop", "min_agreement", "max_class_drop", "max_bytes", "max_latency_ms")
+USED = (
+    "required",
+    "max_accuracy_drop",
+    "min_agreement",
+    "max_class_drop",
+    "max_bytes",
+    "max_latency_ms",
+    "input_range",
+)
 
 
 class EdgeEvaluatorSpec(types.ComponentSpec):

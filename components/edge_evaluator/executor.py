@@ -112,7 +112,10 @@ class Executor(base_executor.BaseExecutor):
             model.get_float_custom_property(TEMPERATURE) or 1.0,
             _unknown(exec_properties),
             notable,
+            settings.input_range,
         )
+        # Here and not in the pusher: a run that is repeated releases the very bundle, and not another one.
+        metrics["run"] = self._context.pipeline_run_id if self._context else None
         _write(f"{evaluation.uri}/{METRICS}", json.dumps(metrics, indent=1, ensure_ascii=False) + "\n")
 
         for artifact in (evaluation, blessing):

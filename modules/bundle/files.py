@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgetune.modules.contracts.bundle import CHECKSUMS, SIGNATURE
+from edgetune.modules.contracts.bundle import BUNDLE_JSON, CHECKSUMS, SIGNATURE
 from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import BundleError
 from edgetune.modules.core.untrusted_text import printable
@@ -20,6 +21,7 @@ from edgetune.modules.core.untrusted_text import printable
 _BLOCK = 1 << 20
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _AGAIN = "fetch the bundle again from where it was pushed"
+_VERSIONS = ("*", "edge/*", "*/edge/*")
 _NOT_A_BUNDLE = "this is not an edge bundle: name the folder of one"
 
 
@@ -27,6 +29,32 @@ def shown(text: object, most: int = 300) -> str:
     """Return an untrusted text for a terminal: one line, no control characters, at most `most` characters."""
     plain = printable(str(text))
     return plain if len(plain) <= most else f"{plain[:most]}..."
+
+
+def refuse_parent(folder: Path, command: str) -> None:
+    """Refuse a folder that has bundles inside, such as `pushed/<name>/edge` or `pushed/<name>`.
+
+    Args:
+        folder: What the user named.
+        command: What comes before the folder of a bundle in the command to use, such as `edgetune verify`.
+
+    Raises:
+        BundleError: It is one; the remedy is the command with the newest version.
+    """
+    if (folder / BUNDLE_JSON).exists():
+        return
+    try:
+        found = [path.parent for inside in _VERSIONS for path in folder.glob(f"{inside}/{BUNDLE_JSON}")]
+    except OSError:  # whoever reads the folder says so
+        return
+    versions = [path for path in found if path.name.isdecimal()]
+    if versions:
+        newest = max(versions, key=lambda path: int(path.name))
+        more = f" (the newest of {len(versions)})" if len(versions) > 1 else ""
+        raise BundleError(
+            f"{shown(folder)}: is a folder of bundles, and not one of them",
+            f"use `{command} {shlex.quote(shown(newest))}`{more}",
+        )
 
 
 class BundleFiles:

@@ -38,8 +38,14 @@ for that purpose only. Users must judge whether its error rates, listed below, a
 ## Input and output
 
 {% set size = input.shape[1] %}
-The input is one upright RGB image of {{ size }} x {{ size }} pixels, with values from 0 to 255. Do not normalise the \
-values: the model does it. Resize other images by stretching them to the square, as for training and measuring. The \
+The input is one upright RGB image of {{ size }} x {{ size }} pixels, with values from 0 to 255. \
+{% if input.std == 1 %}
+Do not normalise the values: the model does it. \
+{% else %}
+The float variants take (value - {{ "%g" | format(input.mean) }}) / {{ "%g" | format(input.std) }}, and `int8` the \
+value itself. \
+{% endif %}
+Resize other images by stretching them to the square, as for training and measuring. The \
 output is one probability for each class, in the order of `labels.txt`. The folder `golden/` contains test images and \
 the probabilities that the model must give for them.
 

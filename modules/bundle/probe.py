@@ -47,8 +47,11 @@ class Task:
     labels: list[str]
     image_size: int
     """Height and width of the input, in pixels."""
-    ops: dict[str, int]
+    ops: dict[str, Any]
+    """Count and version of each operation by name, or of bundles of format 1 the version."""
     min_runtime: str | None
+    normalisation: tuple[float, float] = (0.0, 1.0)
+    """Mean and deviation that the file must declare."""
     golden: list[tuple[str, bytes, list[float]]] = field(default_factory=list)
     """Name, PNG and expected probabilities."""
 
@@ -145,13 +148,15 @@ def _file_problems(content: bytes, request: dict[str, Any]) -> list[str]:
     found = inspection.problems(facts, request["variant"], request["image_size"], len(labels))
     if flex := [name for name in facts.ops if name.startswith("UNKNOWN:")]:
         found.append(f"needs operations that no runtime has: {', '.join(flex)}")
-    if facts.ops != request["ops"]:
+    if request["ops"] not in (facts.operations(), facts.ops):
         found.append("needs other operations, or other versions of them, than bundle.json says")
     if facts.min_runtime != request["min_runtime"]:
         found.append(f"needs runtime {facts.min_runtime}, but bundle.json says {request['min_runtime']}")
     inside = metadata.read_labels(content)
     # Pass the file's own labels: `label_difference` below describes the difference better.
-    found += declared_metadata.metadata_problems(content, labels if inside is None else inside)
+    found += declared_metadata.metadata_problems(
+        content, labels if inside is None else inside, tuple(request["normalisation"])
+    )
     if inside is not None and inside != labels:
         found.append(label_difference("inside", inside, labels))
     return [shown(each) for each in found]
@@ -171,7 +176,8 @@ def _run_golden(content: bytes, request: dict[str, Any], folder: Path, findings:
 
     from edgetune.modules.litert.interpreter import EdgeRunner
 
-    runner, bound = EdgeRunner(content), tolerance(request["variant"])
+    runner = EdgeRunner(content, normalisation=tuple(request["normalisation"]))
+    bound = tolerance(request["variant"])
     for number, (name, expected) in enumerate(request["golden"]):
         pixels = _pixels((folder / f"{number}.png").read_bytes(), request["image_size"])
         if isinstance(pixels, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgetune.modules.bundle.files import shown
+from edgetune.modules.bundle.files import refuse_parent, shown
 from edgetune.modules.contracts.bundle import BUNDLE_JSON, model_file
 from edgetune.modules.core.errors import BundleError
 
@@ -37,6 +37,7 @@ def model_path(bundle: Path, variant: str | None = None) -> Path:
         return bundle
     names = variants_in(bundle)
     if not names:
+        refuse_parent(bundle, "edgetune predict")
         raise BundleError(
             f"{bundle}: contains no {model_file('<variant>')}", f"name the folder that contains {BUNDLE_JSON}"
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edgetune.modules.bundle.files import BundleFiles, checksum_problems, shown
+from edgetune.modules.bundle.files import BundleFiles, checksum_problems, refuse_parent, shown
 from edgetune.modules.bundle.probe import Task, label_difference, probe, tolerance
 from edgetune.modules.bundle.signing import TOOL, require_signature
 from edgetune.modules.contracts.bundle import (
@@ -23,6 +23,7 @@ from edgetune.modules.contracts.bundle import (
     Bundle,
     Expected,
     VariantFacts,
+    normalisation,
     parse_bundle,
     parse_expected,
 )
@@ -91,6 +92,7 @@ def verify(
         BundleError: The folder cannot be read, or is too large for a bundle. Other problems are failed checks.
         ConfigError: The public key does not exist, or the tool is not installed.
     """
+    refuse_parent(folder, "edgetune verify")
     checks, files = _Checks(report), BundleFiles(folder)
     problems = checksum_problems(files)
     for file, cause, remedy in problems:
@@ -203,7 +205,9 @@ def _check_variant(
         checks.ok(name, f"the file that was measured, {len(content)} bytes")
     comparable = [(image, png, p[variant]) for image, png, p in golden if len(p.get(variant, ())) == len(bundle.labels)]
     size = bundle.image_size
-    found = probe(Task(content, variant, bundle.labels, size, facts.ops, facts.min_runtime, comparable))
+    ops = facts.model_dump()["ops"]
+    normal = normalisation(variant, bundle.input.mean, bundle.input.std)
+    found = probe(Task(content, variant, bundle.labels, size, ops, facts.min_runtime, normal, comparable))
     for cause in found.file:
         checks.failed(name, cause)
     if found.file:

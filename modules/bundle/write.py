@@ -22,7 +22,15 @@ import tensorflow as tf
 
 from edgetune.modules.bundle.golden import SAVED_MODEL
 from edgetune.modules.bundle.model_card import model_card
-from edgetune.modules.contracts.bundle import BUNDLE_JSON, CHECKSUMS, EXPECTED, FORMAT, GOLDEN, MODEL_CARD
+from edgetune.modules.contracts.bundle import (
+    BUNDLE_JSON,
+    CHECKSUMS,
+    EXPECTED,
+    FORMAT,
+    GOLDEN,
+    INPUT_RANGES,
+    MODEL_CARD,
+)
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.core.errors import ExportError
 
@@ -109,12 +117,13 @@ def write_bundle(
     size = metrics["image_size"]
     bundle = {
         "format": FORMAT,
+        "date": metrics.get("date"),
+        "run": metrics.get("run"),
         "labels": metrics["labels"],
         "input": {
             "shape": [1, size, size, 3],
             "layout": "NHWC, RGB",
-            "range": [0, 255],
-            "normalisation": "none: it is a layer of the model",
+            **_range(*INPUT_RANGES[metrics.get("input_range", "raw")]),
             "resize": "stretch to the square, bilinear with antialiasing",
             **({"reading": dict(reading)} if reading else {}),
         },
@@ -134,6 +143,15 @@ def write_bundle(
     (folder / MODEL_CARD).write_bytes(model_card(bundle).encode())
     write_checksums(folder)
     return bundle
+
+
+def _range(mean: float, std: float) -> dict[str, Any]:
+    """Return what `input` says of the values that the float variants take."""
+    how = "none: it is a layer of the model"
+    if (mean, std) != INPUT_RANGES["raw"]:
+        how = f"(level - {mean:g}) / {std:g} of each channel's level, 0 to 255; int8 takes the level itself"
+    low, high = ((level - mean) / std for level in (0, 255))
+    return {"range": [low, high], "normalisation": how, "mean": mean, "std": std}
 
 
 def write_checksums(folder: Path) -> None:

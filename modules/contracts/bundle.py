@@ -7,15 +7,18 @@ needed to read them.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgetune.modules.core.errors import BundleError
 from edgetune.modules.settings.data import Level
-from edgetune.modules.settings.run import Variant
+from edgetune.modules.settings.run import InputRange, Variant
 
-FORMAT = 1
+FORMAT = 2
+"""Of bundles that are written. Format 1 had only versions in `ops`, and neither `date` nor `run`."""
+_FORMATS = (1, FORMAT)
 BUNDLE_JSON = "bundle.json"
 CHECKSUMS = "SHA256SUMS"
 EXPECTED = "expected.json"
@@ -24,6 +27,14 @@ MODEL_CARD = "MODEL_CARD.md"
 SIGNATURE = "model.sig"
 """Optional signature, under the default name of sigstore's `model_signing`. It covers all other files including
 `SHA256SUMS`, and so `SHA256SUMS` cannot list it: each would have to contain the other's digest."""
+
+INPUT_RANGES: Mapping[InputRange, tuple[float, float]] = {
+    "raw": (0.0, 1.0),
+    "unit": (0.0, 255.0),
+    "minus_one_one": (127.5, 127.5),
+}
+"""Mean and deviation by the setting `edge.input_range`: float variants take `(level - mean) / deviation` of each
+channel's level, 0 to 255. So they are named in TensorFlow Lite's metadata."""
 
 _MAX_PROBLEMS = 5
 _Text = Annotated[str, Field(max_length=1000)]
@@ -38,9 +49,16 @@ def model_file(variant: str) -> str:
     return f"model_{variant}.tflite"
 
 
+def normalisation(variant: str, mean: float, std: float) -> tuple[float, float]:
+    """Return mean and deviation of a variant: those of the bundle, but none for `int8`, which takes bytes."""
+    return INPUT_RANGES["raw"] if variant == "int8" else (mean, std)
+
+
 class _Part(BaseModel):
     # Keys may be added without a new format: they are measurements, which are not needed to read the rest.
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="allow", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class InputReading(_Part):
@@ -56,6 +74,10 @@ class Input(_Part):
     """Input of the models."""
 
     shape: tuple[Literal[1], _Side, _Side, Literal[3]]
+    mean: float = 0.0
+    """What is subtracted from each channel's level, 0..255, for the float variants; see `INPUT_RANGES`."""
+    std: Annotated[float, Field(gt=0)] = 1.0
+    """What the difference is divided by."""
     reading: InputReading | None = None
     """Settings of the run that made the bundle; None in bundles made before these were recorded."""
 
@@ -66,15 +88,26 @@ class Input(_Part):
         return self
 
 
+class Operation(_Part):
+    """How often a variant has an operation."""
+
+    count: Annotated[int, Field(ge=0)]
+    """Number of operations of this kind in the graph; 0 if the file only declares it."""
+    version: Annotated[int, Field(ge=1)]
+    """Highest version, on which the oldest runtime depends."""
+
+
 class VariantFacts(_Part):
     """Facts about one variant's file."""
 
     file: _Text
     bytes: Annotated[int, Field(ge=1)]
     sha256: _Sha256
-    ops: dict[_Text, int]
-    """Highest version of each operation, by name."""
+    ops: dict[_Text, Operation] | dict[_Text, int]
+    """Each operation by name; in format 1 only its highest version."""
     min_runtime: _Text | None
+    """The oldest TensorFlow Lite that has all operations in these versions; LiteRT 1.0 came after TensorFlow Lite 2.17.
+    Null if the converter did not record it."""
 
 
 class Calibration(_Part):
@@ -90,7 +123,12 @@ class Calibration(_Part):
 class Bundle(_Part):
     """The part of `bundle.json` that can be checked against the other files."""
 
-    format: int
+    format: Literal[1, 2]
+    """Version of this file's form."""
+    date: _Text | None = None
+    """When the variants were measured, ISO 8601 in UTC; null in format 1. A run that is repeated keeps it."""
+    run: _Text | None = None
+    """Id of the run that measured them, as `edgetune runs` lists it; null if the platform gave none."""
     labels: Annotated[list[Annotated[str, Field(min_length=1, max_length=1000)]], Field(min_length=1)]
     input: Input
     variants: Annotated[dict[Variant, VariantFacts], Field(min_length=1)]
@@ -144,12 +182,21 @@ def parse_bundle(content: bytes) -> Bundle:
     try:  # check the format first: nothing else can be judged if it is another one
         found = json.loads(content).get("format")
     except (ValueError, RecursionError, AttributeError):
-        found = FORMAT
-    if found != FORMAT:
+        found = FORMAT  # of which it is told below what is wrong
+    if found not in _FORMATS:
         is_later = type(found) is int and found > FORMAT
         remedy = "use a newer edgetune" if is_later else "use the edgetune that made it, or push the model anew"
-        raise BundleError(f"is of format {found!r:.40}, but this edgetune reads format {FORMAT}", remedy)
+        raise BundleError(f"is of format {found!r:.40}, but this edgetune reads formats 1 to {FORMAT}", remedy)
     return _parse(Bundle, content)
+
+
+def json_schema_text() -> str:
+    """Return the content of `schemas/bundle.json`: the JSON schema (draft 2020-12) of `bundle.json`.
+
+    It has the keys that clients and `edgetune verify` rely on; further ones are measurements.
+    """
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Bundle.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def parse_expected(content: bytes) -> Expected:

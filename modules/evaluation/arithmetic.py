@@ -39,7 +39,7 @@ def judge(name: str, content: bytes, images: np.ndarray, min_agreement: float) -
     Args:
         name: `float32`, `float16`, `int8` or `dynamic`.
         content: A model that the interpreter runs.
-        images: Test images, uint8 `[N, S, S, 3]`; the first `IMAGES` are used.
+        images: Test images `[N, S, S, 3]`, as the model takes them; the first `IMAGES` are used.
         min_agreement: Share of the images that must keep their class; a single one may change in any case.
 
     Returns:

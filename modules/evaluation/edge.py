@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
 from typing import Any, get_args
 
 import numpy as np
@@ -18,7 +19,7 @@ import tensorflow as tf
 
 from edgetune.modules.bundle.golden import Golden
 from edgetune.modules.contracts import example_features
-from edgetune.modules.contracts.bundle import model_file
+from edgetune.modules.contracts.bundle import INPUT_RANGES, model_file, normalisation
 from edgetune.modules.contracts.signatures import (
     IMAGE_BYTES,
     LABELS_FILE,
@@ -40,7 +41,7 @@ from edgetune.modules.litert import declared_metadata, inspection, metadata
 from edgetune.modules.litert.crash_probe import crash_reason
 from edgetune.modules.litert.interpreter import EdgeRunner, cores, runtime
 from edgetune.modules.serving import saved_model as saved_model_reader
-from edgetune.modules.settings.run import EvaluationSettings, Variant
+from edgetune.modules.settings.run import EvaluationSettings, InputRange, Variant
 from edgetune.modules.storage.digests import DataDigest, folder_digest
 
 BATCH = 32
@@ -63,20 +64,23 @@ def variants_in(edge_model: str) -> dict[str, bytes]:
 class _Variant:
     """One variant: the problems of its file, and the counts of its answers."""
 
-    def __init__(self, name: str, content: bytes, labels: Sequence[str], image_size: int) -> None:
-        self.name, self.content, self.reasons, self.facts = name, content, list[str](), None
+    def __init__(
+        self, name: str, content: bytes, labels: Sequence[str], image_size: int, normal: tuple[float, float]
+    ) -> None:
+        self.name, self.content, self.normal = name, content, normal
+        self.reasons, self.facts = list[str](), None
         self.runner: EdgeRunner | None = None
         self.counts = ClassifierCounts(labels, metadata.read_labels(content))
         try:
             self.facts = inspection.inspect(content)
             self.reasons += inspection.problems(self.facts, name, image_size, len(labels))
-            self.reasons += declared_metadata.metadata_problems(content, labels)
+            self.reasons += declared_metadata.metadata_problems(content, labels, normal)
             # A variant with wrong labels is measured nevertheless, to show how wrong it is; one of another size cannot.
             if not self.reasons or self.facts.inputs[0].shape[1:3] == (image_size, image_size):
                 if crash := crash_reason(content, BATCH):
                     self.reasons.append(crash)
                 else:
-                    self.runner = EdgeRunner(content, BATCH)
+                    self.runner = EdgeRunner(content, BATCH, normalisation=normal)
         except (EdgetuneError, RuntimeError, ValueError, IndexError) as error:
             self.reasons.append(error.cause if isinstance(error, EdgetuneError) else str(error))
 
@@ -102,6 +106,7 @@ def evaluate(
     temperature: float = 1.0,
     unknown: Iterable[bytes | str] = (),
     notable: Notable | None = None,
+    input_range: InputRange = "raw",
 ) -> dict[str, Any]:
     """Run the SavedModel and all variants over the raw test split, in batches.
 
@@ -118,11 +123,12 @@ def evaluate(
         unknown: Encoded images of none of the classes, as `modules.data.unknown_images.read` yields them; a text stands
             for a file that could not be read.
         notable: Collector of mistakes and uncertain answers; None collects none.
+        input_range: The range of values that the float variants must take, as `edge.input_range`.
 
     Returns:
-        The content of `metrics.json`: `blessed`, `reasons`, `labels`, `image_size`, `test` (`images`, `sha256`),
-        `thresholds`, `runtime`, `threads`, `saved_model` (`accuracy`, `per_class`, `sha256`, `weights_sha256`),
-        `calibration` (`Confidence.of_saved_model`) and `variants`, by name.
+        The content of `metrics.json`: `blessed`, `reasons`, `labels`, `image_size`, `input_range`, `date`, `test`
+        (`images`, `sha256`), `thresholds`, `runtime`, `threads`, `saved_model` (`accuracy`, `per_class`, `sha256`,
+        `weights_sha256`), `calibration` (`Confidence.of_saved_model`) and `variants`, by name.
 
     Raises:
         ExportError: The SavedModel is missing or has no signature `edge`.
@@ -131,7 +137,10 @@ def evaluate(
     labels = saved_model_reader.read_labels(saved_model)
     image_size, _ = saved_model_reader.edge_shape(saved_model)
     server = _Server(saved_model)
-    variants = {name: _Variant(name, content, labels, image_size) for name, content in variants_in(edge_model).items()}
+    variants = {
+        name: _Variant(name, content, labels, image_size, normalisation(name, *INPUT_RANGES[input_range]))
+        for name, content in variants_in(edge_model).items()
+    }
     if (beside := _labels_beside(edge_model)) != labels:
         for variant in variants.values():
             variant.reasons.append(f"{LABELS_FILE} beside the model differs from the SavedModel's: {beside}")
@@ -180,6 +189,8 @@ def evaluate(
         "reasons": reasons,
         "labels": labels,
         "image_size": image_size,
+        "input_range": input_range,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         SPLIT: {"images": reference.total, "sha256": digest.hexdigest()},
         "thresholds": dataclasses.asdict(thresholds) | {"required": list(thresholds.required)},
         "runtime": runtime(),
@@ -195,12 +206,12 @@ def evaluate(
 
 
 def _describe(variant: _Variant, thresholds: Thresholds, images: np.ndarray, name: str) -> dict[str, Any]:
-    runnable = images if variant.runner is not None else images[:0]
+    runnable = images[:0] if variant.runner is None else variant.runner.values(images)
     arithmetic, in_half_precision = judge(name, variant.content, runnable, thresholds.min_agreement)
     latency, median = None, None
     if variant.runner is not None and len(images):
         report(f"edge evaluation: latency of {name}")
-        measured = EdgeRunner(variant.content, threads=LATENCY_THREADS).latency(images)
+        measured = EdgeRunner(variant.content, threads=LATENCY_THREADS, normalisation=variant.normal).latency(images)
         latency, median = dataclasses.asdict(measured), measured.p50_ms
     gates = variant_gates(variant.counts, len(variant.content), thresholds, name, median)
     reasons = [*variant.reasons, *refusals(variant.counts, gates), *in_half_precision]
@@ -216,7 +227,7 @@ def _describe(variant: _Variant, thresholds: Thresholds, images: np.ndarray, nam
         "sha256": hashlib.sha256(variant.content).hexdigest(),
         "input": _tensor(facts.inputs) if facts else None,
         "output": _tensor(facts.outputs) if facts else None,
-        "ops": facts.ops if facts else None,
+        "ops": facts.operations() if facts else None,
         "min_runtime": facts.min_runtime if facts else None,
         "latency": latency,
         "arithmetic": arithmetic,

@@ -22,6 +22,7 @@ from edgetune.modules.litert.metadata import (
     METADATA,
     METADATA_IDENTIFIER,
     NORMALIZATION,
+    SAMPLE_LABELS_FILE,
     STD,
     read_labels,
 )
@@ -59,12 +60,36 @@ def read_metadata(content: bytes) -> Declared | None:
         raise ExportError(f"has metadata that cannot be read: {error}", "export the model again") from None
 
 
-def metadata_problems(content: bytes, labels: Sequence[str]) -> list[str]:
+def normalisation_of(content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and deviation that a client applies to the levels of a float model, float32 `[1]` or `[3]`.
+
+    They are 0 and 1 for a file without metadata, or whose metadata declares none.
+
+    Raises:
+        ExportError: The metadata cannot be read, or the deviation is zero.
+    """
+    declared = read_metadata(content)
+    if declared is None or not declared.mean or not declared.std:
+        return np.zeros(1, np.float32), np.ones(1, np.float32)
+    mean, std = np.array(declared.mean, np.float32), np.array(declared.std, np.float32)
+    if not std.all() or not {len(mean), len(std)} <= {1, 3}:
+        raise ExportError(
+            f"declares a normalisation that cannot be applied: mean {_listed(declared.mean)}, deviation "
+            f"{_listed(declared.std)}",
+            "export the model again",
+        )
+    return mean, std
+
+
+def metadata_problems(
+    content: bytes, labels: Sequence[str], normalisation: tuple[float, float] = (MEAN, STD)
+) -> list[str]:
     """Return the problems that a variant's metadata would cause in clients, one sentence each.
 
     Args:
         content: The variant's file.
         labels: The expected class names, in the order of the output.
+        normalisation: The expected mean and deviation.
 
     Raises:
         ExportError: It is not a LiteRT model, or its metadata cannot be read.
@@ -80,10 +105,15 @@ def metadata_problems(content: bytes, labels: Sequence[str]) -> list[str]:
         found.append(f"declares {declared.labels_file or 'nothing'} as the file of its class names, not {LABELS_FILE}")
     elif inside != list(labels):
         found.append(f"{LABELS_FILE} inside the file differs from the SavedModel's")
-    if set(declared.mean) != {MEAN} or set(declared.std) != {STD}:
+    if read_labels(content, SAMPLE_LABELS_FILE) not in (None, inside):
+        found.append(f"{SAMPLE_LABELS_FILE} inside the file differs from {LABELS_FILE}")
+    mean, std = normalisation
+    if set(declared.mean) != {mean} or set(declared.std) != {std}:
+        twice = "the model normalises its input itself, and clients would normalise it a second time"
+        why = twice if normalisation == (MEAN, STD) else "clients would give it values of another range"
         found.append(
-            f"declares mean {_listed(declared.mean)} and deviation {_listed(declared.std)} instead of {MEAN:g} and "
-            f"{STD:g}: the model normalises its input itself, and clients would normalise it a second time"
+            f"declares mean {_listed(declared.mean)} and deviation {_listed(declared.std)} instead of {mean:g} and "
+            f"{std:g}: {why}"
         )
     return found
 

@@ -74,7 +74,7 @@ def measure(content: bytes, images: np.ndarray) -> HalfPrecision:
 
     Args:
         content: A LiteRT model that computes in floating point.
-        images: uint8 `[N, S, S, 3]`, RGB, at least one.
+        images: `[N, S, S, 3]`, RGB, at least one, as the model takes them.
 
     Raises:
         UnsupportedOperation: The network has an operation that cannot be emulated; the message names it.

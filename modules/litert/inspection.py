@@ -6,7 +6,8 @@ operations, a second subgraph, 8-bit inputs with a scale. So the check reads the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -49,6 +50,12 @@ class Facts:
     """Operations that read or write a floating-point tensor, except a DEQUANTIZE that writes the model's output."""
     min_runtime: str | None
     """Oldest runtime that supports all operations in these versions, as the converter recorded it."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Number of operations by the same names."""
+
+    def operations(self) -> dict[str, dict[str, int]]:
+        """Return `count` and highest `version` of each operation, by name, as `bundle.json` has them."""
+        return {name: {"count": self.counts.get(name, 0), "version": version} for name, version in self.ops.items()}
 
 
 def parse(content: bytes) -> Any:
@@ -83,6 +90,9 @@ def inspect(content: bytes) -> Facts:
         outputs=tuple(_tensor(graph.tensors[index]) for index in graph.outputs),
         ops=dict(sorted(ops.items())),
         float_ops=tuple(found for each in model.subgraphs for found in _float_ops(each, codes)),
+        counts=dict(
+            sorted(Counter(codes[o.opcodeIndex][0] for g in model.subgraphs for o in g.operators or []).items())
+        ),
         min_runtime=_min_runtime(model),
     )
 

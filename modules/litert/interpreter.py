@@ -13,6 +13,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from edgetune.modules.core.errors import ExportError
+from edgetune.modules.litert.declared_metadata import normalisation_of
 
 LATENCY_RUNS = 50
 _WARM_UP = 5
@@ -35,18 +36,32 @@ class EdgeRunner:
     """One LiteRT model, ready to run.
 
     Args:
-        content: The file; input `[1, S, S, 3]` float32 or uint8 in 0..255, output float32 `[1, C]`.
+        content: The file; input `[1, S, S, 3]`, uint8 in 0..255, or float32 of the range that its metadata declares
+            (0..255 if there is none); output float32 `[1, C]`.
         batch: Number of images to run at once, if the model's graph allows its first dimension to be resized.
         threads: Number of interpreter threads; all cores by default.
+        normalisation: Mean and deviation that a float32 input takes; those of the metadata by default.
 
     Raises:
-        ExportError: The interpreter cannot load the model.
+        ExportError: The interpreter cannot load the model, or its metadata cannot be read.
     """
 
-    def __init__(self, content: bytes, batch: int = 1, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        batch: int = 1,
+        threads: int | None = None,
+        normalisation: tuple[float, float] | None = None,
+    ) -> None:
         self._content, self._threads = content, threads or cores()
         self.batch = 1
         self._interpreter = self._load(1)
+        self._dtype = self._interpreter.get_input_details()[0]["dtype"]
+        self._mean, self._std = np.zeros(1, np.float32), np.ones(1, np.float32)
+        if self._dtype == np.float32 and normalisation is None:
+            self._mean, self._std = normalisation_of(content)
+        elif self._dtype == np.float32:
+            self._mean, self._std = (np.array([value], np.float32) for value in normalisation or ())
         if batch > 1 and self._supports_batch(batch):
             self.batch, self._interpreter = batch, self._load(batch)
 
@@ -66,10 +81,16 @@ class EdgeRunner:
         """
         return np.concatenate([self._run(images[i : i + self.batch]) for i in range(0, len(images), self.batch)])
 
+    def values(self, images: np.ndarray) -> np.ndarray:
+        """Return what the model takes for images uint8 `[N, S, S, 3]`: of the same shape, float32 or uint8."""
+        values = images.astype(self._dtype)
+        if self._mean.any() or (self._std != 1).any():
+            values = (values - self._mean) / self._std
+        return values
+
     def latency(self, images: np.ndarray, runs: int = LATENCY_RUNS) -> Latency:
         """Measure `runs` single images, uint8 `[N, S, S, 3]`, taken in turn; requires `batch` 1."""
-        dtype = self._interpreter.get_input_details()[0]["dtype"]
-        singles = [image[np.newaxis].astype(dtype) for image in images]
+        singles = [self.values(image[np.newaxis]) for image in images]
         spent = []
         for run in range(_WARM_UP + runs):
             start = time.perf_counter()
@@ -114,7 +135,7 @@ class EdgeRunner:
     def _run(self, images: np.ndarray) -> np.ndarray:
         padded = np.zeros((self.batch, *images.shape[1:]), np.uint8)
         padded[: len(images)] = images  # the last batch may be short; resizing the input would reallocate tensors
-        return self._invoke(padded.astype(self._interpreter.get_input_details()[0]["dtype"]))[: len(images)]
+        return self._invoke(self.values(padded))[: len(images)]
 
     def _invoke(self, values: np.ndarray) -> np.ndarray:
         self._interpreter.set_tensor(self._interpreter.get_input_details()[0]["index"], values)

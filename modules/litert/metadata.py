@@ -5,7 +5,8 @@ at `tensorflow_lite_support/metadata/metadata_schema.fbs`). `labels.txt` is appe
 flatbuffer readers ignore and zip readers find from the end. No package that writes this format can be installed
 alongside TFX, so the few required tables are written here; field numbers are positions in the schema.
 
-The metadata declares no normalisation (mean 0, deviation 1), because a layer inside the model does it.
+The metadata declares no normalisation (mean 0, deviation 1), because a layer inside the model does it, unless
+`edge.input_range` asks for another range (`modules.litert.input_range`).
 `modules.litert.declared_metadata` reads the metadata back.
 """
 
@@ -33,6 +34,9 @@ NORMALIZATION, _IMAGE, _FEATURE = 1, 2, 1  # members of the schema's unions
 MEAN, STD = 0.0, 1.0
 _RGB = 1
 AXIS_LABELS = 2
+SAMPLE_LABELS_FILE = "labels_without_background.txt"
+"""Name under which Google's image classification sample looks for the class names in the file (`getAssociatedFile` in
+ImageClassificationHelper.kt of litert-samples). MediaPipe takes the name that the metadata declares."""
 # The oldest date that a zip can hold; a fixed date makes the file reproducible.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -47,7 +51,9 @@ class Description:
     license: str = ""
 
 
-def add_metadata(content: bytes, labels: Sequence[str], about: Description) -> bytes:
+def add_metadata(
+    content: bytes, labels: Sequence[str], about: Description, normalisation: tuple[float, float] | None = None
+) -> bytes:
     """Return a LiteRT file with metadata and labels added or replaced.
 
     The same arguments give the same bytes.
@@ -56,6 +62,7 @@ def add_metadata(content: bytes, labels: Sequence[str], about: Description) -> b
         content: A model with one subgraph, one input and one output, `[1, S, S, 3]` and `[1, C]`.
         labels: `C` class names.
         about: Texts that describe the model.
+        normalisation: Mean and deviation that clients apply to each channel's level, 0..255; none by default.
 
     Raises:
         ExportError: This is not a LiteRT model, or a class name is not one line.
@@ -65,7 +72,7 @@ def add_metadata(content: bytes, labels: Sequence[str], about: Description) -> b
     model = editable(content)
     graph = model.subgraphs[0]
     height, width = (int(size) for size in graph.tensors[graph.inputs[0]].shape[1:3])
-    metadata = np.frombuffer(_metadata(labels, about, height, width), np.uint8)
+    metadata = np.frombuffer(_metadata(labels, about, height, width, *(normalisation or (MEAN, STD))), np.uint8)
     entry = next((entry for entry in model.metadata or [] if entry.name == METADATA.encode()), None)
     if entry is None:
         entry = schema.MetadataT()
@@ -76,7 +83,7 @@ def add_metadata(content: bytes, labels: Sequence[str], about: Description) -> b
     return _with_labels(pack(model), labels)
 
 
-def read_labels(content: bytes) -> list[str] | None:
+def read_labels(content: bytes, name: str = LABELS_FILE) -> list[str] | None:
     """Return the class names inside a LiteRT file, if there are any, as clients read them.
 
     Names of more than `bounds.MAX_TEXT` do not count, and are not unpacked.
@@ -84,9 +91,9 @@ def read_labels(content: bytes) -> list[str] | None:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             # Of other compressions, zipfile unpacks all that it has read, however little was asked for.
-            if archive.getinfo(LABELS_FILE).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 return None
-            with archive.open(LABELS_FILE) as file:
+            with archive.open(name) as file:
                 names = file.read(bounds.MAX_TEXT + 1)
     except Exception:  # noqa: BLE001 - zipfile raises almost anything on a damaged archive
         return None
@@ -99,22 +106,25 @@ def read_labels(content: bytes) -> list[str] | None:
 def _with_labels(model: bytes, labels: Sequence[str]) -> bytes:
     file = io.BytesIO(model)
     with zipfile.ZipFile(file, "a") as archive:
-        info = zipfile.ZipInfo(LABELS_FILE, _DATE)
-        info.create_system = 3  # Unix, so that the bytes do not depend on this machine
-        archive.writestr(info, "".join(f"{label}\n" for label in labels))
+        for name in (LABELS_FILE, SAMPLE_LABELS_FILE):
+            info = zipfile.ZipInfo(name, _DATE)
+            info.create_system = 3  # Unix, so that the bytes do not depend on this machine
+            archive.writestr(info, "".join(f"{label}\n" for label in labels))
     return file.getvalue()
 
 
-def _metadata(labels: Sequence[str], about: Description, height: int, width: int) -> bytes:
+def _metadata(labels: Sequence[str], about: Description, height: int, width: int, mean: float, std: float) -> bytes:
     """Return the `ModelMetadata` flatbuffer."""
     builder = flatbuffers.Builder(1024)
     size = _table(builder, {0: ("Uint32", width), 1: ("Uint32", height)}, 2)
     image = _table(builder, {0: ("Int8", _RGB), 1: size}, 2)
     pixels = _table(builder, {0: ("Uint8", _IMAGE), 1: image}, 3)
-    options = _table(builder, {0: _floats(builder, [MEAN]), 1: _floats(builder, [STD])}, 2)
+    options = _table(builder, {0: _floats(builder, [mean]), 1: _floats(builder, [std])}, 2)
     unit = _table(builder, {0: ("Uint8", NORMALIZATION), 1: options}, 2)
-    stats = _table(builder, {0: _floats(builder, [255.0]), 1: _floats(builder, [0.0])}, 2)
-    image_text = f"One image, {width} x {height} pixels, RGB, each channel 0 to 255; no normalisation."
+    low, high = ((level - mean) / std for level in (0.0, 255.0))
+    stats = _table(builder, {0: _floats(builder, [high]), 1: _floats(builder, [low])}, 2)
+    how = "no normalisation" if (mean, std) == (0, 1) else f"the level, 0 to 255, less {mean:g}, divided by {std:g}"
+    image_text = f"One image, {width} x {height} pixels, RGB, each channel {low:g} to {high:g}; {how}."
     image_tensor = {
         0: builder.CreateString("image"),
         1: builder.CreateString(image_text),

@@ -56,6 +56,7 @@ __all__ = [
 
 FEWEST_FOLDS = 3
 Variant = Literal["float32", "float16", "int8", "dynamic"]
+InputRange = Literal["raw", "unit", "minus_one_one"]
 
 
 class EvaluationSettings(Settings):
@@ -112,6 +113,9 @@ class EdgeSettings(Settings):
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
     """Maximum time of a variant for one image, in milliseconds: the median of 50 on the machine of the run, one thread,
     without reading and resizing; null for none."""
+    input_range: InputRange = "raw"
+    """Values that the float variants take for each channel's level, 0 to 255: raw, the level itself; unit, 0 to 1;
+    minus_one_one, -1 to 1, for apps that cannot be changed. `int8` always takes the level."""
     representative_images: Positive = 100
     """Number of images of the train split that calibrate the quantization."""
     description: str = "Image classifier"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgetune.modules.bundle.files import BundleFiles, shown
+from edgetune.modules.bundle.files import BundleFiles, refuse_parent, shown
 from edgetune.modules.contracts.bundle import BUNDLE_JSON, EXPECTED, GOLDEN, parse_bundle, parse_expected
 from edgetune.modules.core.errors import BundleError
 
@@ -25,9 +25,8 @@ def bundle_files(folder: Path) -> dict[str, Path]:
     Raises:
         BundleError: The folder is not a bundle, a file is missing, or a JSON file is invalid.
     """
+    refuse_parent(folder, "edgetune demo")
     files = BundleFiles(folder)
-    if BUNDLE_JSON not in files.sizes and (version := _newest(folder)):
-        raise BundleError(f"{shown(folder)} is a folder of bundles", f"name one of them, such as {version}")
     expected_json = f"{GOLDEN}/{EXPECTED}"
     with _naming(folder / BUNDLE_JSON):
         bundle = parse_bundle(files.read(BUNDLE_JSON))
@@ -48,9 +47,3 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except BundleError as error:
         raise BundleError(f"{shown(path)}: {error.cause}", error.remedy) from None
-
-
-def _newest(folder: Path) -> Path | None:
-    """Return the newest version if `folder` is a destination of pushed bundles, or None."""
-    versions = [path for path in folder.iterdir() if path.name.isdecimal() and (path / BUNDLE_JSON).is_file()]
-    return max(versions, key=lambda path: int(path.name), default=None)

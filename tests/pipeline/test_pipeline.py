@@ -184,6 +184,7 @@ def changed(**changes: Any) -> set[str]:
         ({"edge": {"max_latency_ms": 5.5}}, {"EdgeEvaluator"}),
         ({"edge": {"required": ["int8"]}}, {"EdgeEvaluator"}),
         ({"edge": {"variants": ["float32"]}}, {"EdgeExporter"}),
+        ({"edge": {"input_range": "unit"}}, {"EdgeDescriber", "EdgeEvaluator"}),
         ({"evaluation": {"min_accuracy": 0.1}}, {"Evaluator"}),
         ({"infra": {"originals": 5}}, {"InfraValidator"}),
         ({"evaluation": {"precision": 0.8}}, {"EdgeEvaluator"}),

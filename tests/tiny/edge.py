@@ -11,9 +11,12 @@ import flatbuffers
 import keras
 import numpy as np
 
+from edgetune.modules.contracts.bundle import INPUT_RANGES, normalisation
 from edgetune.modules.conversion.convert import convert
 from edgetune.modules.litert import inspection
+from edgetune.modules.litert.input_range import with_input_range
 from edgetune.modules.litert.metadata import Description, add_metadata
+from edgetune.modules.settings.run import InputRange
 from tests.tiny import model as tiny_model
 from tests.tiny.session import made_once
 
@@ -85,6 +88,7 @@ def write_edge_model(
     contents: Mapping[str, bytes] | None = None,
     inside: Sequence[str] | None = tiny_model.LABELS,
     beside: Sequence[str] = tiny_model.LABELS,
+    input_range: InputRange = "raw",
 ) -> str:
     """Write a folder as EdgeExporter and EdgeDescriber do.
 
@@ -93,13 +97,16 @@ def write_edge_model(
         contents: Converted models by variant; by default all.
         inside: Labels in each file's metadata; None for no metadata.
         beside: Labels in `labels.txt`.
+        input_range: What the float variants take.
 
     Returns:
         The folder, as a string.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for variant, content in (converted() if contents is None else contents).items():
-        described = content if inside is None else add_metadata(content, inside, ABOUT)
+        normal = normalisation(variant, *INPUT_RANGES[input_range])
+        content = with_input_range(content, *normal)
+        described = content if inside is None else add_metadata(content, inside, ABOUT, normal)
         (folder / f"model_{variant}.tflite").write_bytes(described)
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in beside))
     return str(folder)

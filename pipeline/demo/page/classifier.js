@@ -31,7 +31,7 @@ export class Classifier {
     const bytes = new Uint8Array(await (await get(`/bundle/${facts.file}`)).arrayBuffer());
     await check(bytes, facts);
     try {
-      const session = await ENGINES[engine].open(bytes, bundle.labels);
+      const session = await ENGINES[engine].open(bytes, bundle);
       return new Classifier(bundle, variant, session);
     } catch (error) {
       throw new Error(`${ENGINES[engine].title} cannot load ${facts.file}: ${reason(error)}`);

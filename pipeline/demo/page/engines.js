@@ -14,7 +14,7 @@ export const ENGINES = {
 
 let litert; // its wasm is loaded once, at first use
 
-async function openInLiteRt(bytes) {
+async function openInLiteRt(bytes, { input }) {
   litert ??= import("@litertjs/core").then(async (module) => {
     await module.loadLiteRt("/engines/litert/wasm/");
     return module;
@@ -32,7 +32,7 @@ async function openInLiteRt(bytes) {
   if (!Values) throw new Error(`its input is ${dtype}, but this page supports only float32 and uint8`);
   return {
     async classify(pixels) {
-      const tensor = new module.Tensor(rgb(pixels, Values), shape);
+      const tensor = new module.Tensor(rgb(pixels, Values, input), shape);
       try {
         const [output] = await model.run([tensor]);
         const probabilities = Float32Array.from(output.toTypedArray());
@@ -48,7 +48,7 @@ async function openInLiteRt(bytes) {
 
 let mediapipe;
 
-async function openInMediaPipe(bytes, labels) {
+async function openInMediaPipe(bytes, { labels }) {
   mediapipe ??= import("/engines/vision/vision_bundle.mjs");
   let module;
   try {
@@ -77,12 +77,14 @@ async function openInMediaPipe(bytes, labels) {
   };
 }
 
-function rgb({ data, width, height }, Values) {
+// MediaPipe normalises by itself, as the file's metadata says. The bytes of an integer model are never normalised.
+function rgb({ data, width, height }, Values, input) {
+  const { mean = 0, std = 1 } = Values === Float32Array ? input : {};
   const values = new Values(width * height * 3);
   for (let from = 0, to = 0; from < data.length; from += 4) {
-    values[to++] = data[from];
-    values[to++] = data[from + 1];
-    values[to++] = data[from + 2];
+    values[to++] = (data[from] - mean) / std;
+    values[to++] = (data[from + 1] - mean) / std;
+    values[to++] = (data[from + 2] - mean) / std;
   }
   return values;
 }

@@ -9,14 +9,15 @@ export const RESIZES = {
 };
 
 /**
- * Decodes an image file.
+ * Decodes an image file, or takes the frame that a video shows.
  *
- * The result is upright by the EXIF orientation, in sRGB, with white behind transparent pixels, as in training.
+ * The result is upright by the EXIF orientation, in sRGB, with the background behind transparent pixels, as in training.
  *
- * @param {Blob} file
+ * @param {Blob | HTMLVideoElement} file
+ * @param {number[]} background Red, green and blue, 0 to 255: `input.reading.background` of the bundle.
  * @returns {Promise<ImageData>} Opaque RGBA.
  */
-export async function decode(file) {
+export async function decode(file, background = [255, 255, 255]) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
@@ -26,7 +27,7 @@ export async function decode(file) {
   const shrink = Math.min(1, Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height)));
   const width = Math.max(1, Math.floor(bitmap.width * shrink));
   const height = Math.max(1, Math.floor(bitmap.height * shrink));
-  const pixels = draw(bitmap, width, height).getImageData(0, 0, width, height);
+  const pixels = draw(bitmap, width, height, background).getImageData(0, 0, width, height);
   bitmap.close();
   return pixels;
 }
@@ -103,12 +104,12 @@ function triangles(source, result) {
   });
 }
 
-function draw(bitmap, width, height) {
+function draw(bitmap, width, height, background = [255, 255, 255]) {
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "white";
+  context.fillStyle = `rgb(${background.join(" ")})`;
   context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, width, height);

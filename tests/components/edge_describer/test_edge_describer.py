@@ -17,6 +17,7 @@ from edgetune.components.edge_describer.executor import Executor
 from edgetune.modules.core.code_digest import closure
 from edgetune.modules.core.errors import ExportError
 from edgetune.modules.core.package_paths import ROOT
+from edgetune.modules.litert.declared_metadata import metadata_problems
 from edgetune.modules.litert.interpreter import EdgeRunner
 from edgetune.modules.litert.metadata import METADATA, read_labels
 from edgetune.modules.settings.run import EdgeSettings
@@ -45,9 +46,9 @@ def describe(folder: Path, *variants: str, **settings) -> EdgeModel:
     return made
 
 
-def test_the_properties_are_the_texts_and_nothing_else():
+def test_the_properties_are_the_texts_and_the_range_and_nothing_else():
     properties = component(variants=["int8", "float32"], required=["int8"], author="me").exec_properties
-    texts = {"description": "Image classifier", "author": "me", "license": ""}
+    texts = {"description": "Image classifier", "author": "me", "license": "", "input_range": "raw"}
     assert properties == {**texts, **{key: properties[key] for key in ("code_digest", "library_versions")}}
 
 
@@ -65,6 +66,17 @@ def test_each_file_has_the_texts_and_the_class_names_and_answers_as_before(tmp_p
         assert read_labels(content) == list(tiny_model.LABELS)
         before = EdgeRunner(edge.converted()[variant]).probabilities(pixels)
         assert (EdgeRunner(content).probabilities(pixels) == before).all()
+
+
+def test_the_float_variants_take_the_range_that_is_set(tmp_path):
+    made = describe(tmp_path, "float32", "int8", input_range="minus_one_one")
+    pixels = np.stack([pixels for pixels, _ in tiny_model.examples(2)])
+    for variant, mean in (("float32", 127.5), ("int8", 0)):
+        content = Path(made.uri, f"model_{variant}.tflite").read_bytes()
+        assert metadata_problems(content, tiny_model.LABELS, (mean, mean or 1)) == []
+        runner, before = EdgeRunner(content), EdgeRunner(edge.converted()[variant])
+        assert runner.values(pixels) == pytest.approx((pixels - mean) / (mean or 1), abs=1e-6)
+        assert runner.probabilities(pixels) == pytest.approx(before.probabilities(pixels), abs=1e-4)
 
 
 def test_a_file_that_is_gone_is_an_error_that_names_it_and_leads_on(tmp_path, monkeypatch):

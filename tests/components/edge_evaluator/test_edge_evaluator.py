@@ -62,6 +62,7 @@ def test_the_properties_are_the_thresholds_and_the_digest_of_the_code():
         "min_agreement": 0.97,
         "max_class_drop": 0.1,
         "max_bytes": 5,
+        "input_range": "raw",
         "precision": 0.9,
         "saliency": 6,
         "code_digest": properties["code_digest"],

@@ -26,7 +26,9 @@ def task(variant: str = "float32") -> Task:
     images = json.loads((folder / "golden" / "expected.json").read_text())["images"]
     golden = [(i["file"], (folder / "golden" / i["file"]).read_bytes(), i["probabilities"][variant]) for i in images]
     content = (folder / facts.file).read_bytes()
-    return Task(content, variant, bundle.labels, bundle.image_size, facts.ops, facts.min_runtime, golden)
+    return Task(
+        content, variant, bundle.labels, bundle.image_size, facts.model_dump()["ops"], facts.min_runtime, golden=golden
+    )
 
 
 @pytest.mark.parametrize("variant", ["float32", "int8"])

@@ -34,7 +34,7 @@ def test_bundles_of_edgetune_010_with_flat_versions_are_parsed():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda b: b.update(format=2), "is of format 2, but this edgetune reads format 1"),
+        (lambda b: b.update(format=3), "is of format 3, but this edgetune reads formats 1 to 2"),
         (lambda b: b.pop("format"), "is of format None"),
         (lambda b: b.pop("labels"), "labels: Field required"),
         (lambda b: b.update(labels=["a", "a"]), "a label occurs twice"),

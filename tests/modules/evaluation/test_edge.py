@@ -58,7 +58,7 @@ def test_faithful_variants_are_blessed_and_measured(tmp_path, examples):
         assert facts["per_class"] == {label: {"accuracy": 1.0, "examples": 4} for label in model.LABELS}
         assert 0 < facts["latency"]["p50_ms"] <= facts["latency"]["p95_ms"]
         assert facts["latency"]["cpu"] and facts["latency"]["threads"] == 1 and facts["latency"]["runs"] == 50
-        assert facts["ops"]["CONV_2D"] >= 1
+        assert facts["ops"]["CONV_2D"]["version"] >= 1 and facts["ops"]["CONV_2D"]["count"] >= 1
     safe = {name: facts["arithmetic"]["half_precision"] for name, facts in metrics["variants"].items()}
     assert safe.pop("int8") is None and all(half["safe"] for half in safe.values())
     assert metrics["variants"]["float32"]["max_difference"] < 1e-4

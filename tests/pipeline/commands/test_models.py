@@ -253,3 +253,17 @@ def test_help_imports_nothing_heavy(root, command):
     imported = set(done.stdout.splitlines()[-1].split())
     assert "edgetune" in imported
     assert imported & {"tensorflow", "tfx", "keras", "numpy", "pydantic", "yaml", "rich", "PIL"} == set()
+
+
+@pytest.mark.parametrize("named", ["birds/edge", "birds", "."])
+@pytest.mark.parametrize(("command", "rest"), [("verify", []), ("predict", ["bird.jpg"]), ("demo", [])])
+def test_the_parent_of_bundles_is_told_as_that_with_the_command_to_use(command, rest, named, tmp_path, capfd):
+    for version in (9, 10):
+        folder = tmp_path / "birds" / "edge" / str(version)
+        folder.mkdir(parents=True)
+        (folder / "bundle.json").write_text("{}")
+    assert cli.main([command, str(tmp_path / named), *rest]) == 9
+    newest = tmp_path / "birds" / "edge" / "10"
+    err = capfd.readouterr().err
+    assert "is a folder of bundles, and not one of them" in err
+    assert f"use `edgetune {command} {newest}` (the newest of 2)" in err

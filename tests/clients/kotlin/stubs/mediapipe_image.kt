@@ -1,0 +1,11 @@
+@file:Suppress("UNUSED_PARAMETER", "unused")
+
+package com.google.mediapipe.framework.image
+
+import android.graphics.Bitmap
+
+class MPImage
+
+class BitmapImageBuilder(bitmap: Bitmap) {
+    fun build(): MPImage = TODO()
+}

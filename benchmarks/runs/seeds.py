@@ -31,6 +31,8 @@ Run = dict[str, Any]
 """One line of the file: the result of `_measured` and the run's settings."""
 
 _BLESSED, _NOT_BLESSED = 0, 7
+MODEL = "fine_tuned"
+"""Row of the exported model in the trainer's comparison with its baselines."""
 _FILE = "runs.jsonl"
 
 
@@ -60,7 +62,7 @@ def _run_all(folder: Path, seeds: range, config: Path, settings: list[str]) -> N
         if (seed, tuple(settings)) in done:
             continue
         # max_regression=1 disables the comparison with the models of earlier seeds, as in separate workdirs.
-        values = ["training.baselines=[]", "evaluation.max_regression=1", *settings, f"training.seed={seed}"]
+        values = ["evaluation.max_regression=1", *settings, f"training.seed={seed}"]
         command = [sys.executable, "-m", "edgetune.pipeline.cli", "run", "--config", str(config)]
         command += ["--workdir", str(folder / "workdir"), *(part for value in values for part in ("--set", value))]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -90,7 +92,17 @@ def _measured(outcome: Outcome) -> Run:
         "reasons": outcome.reasons,
         "variants": {name: [facts["accuracy"], facts["blessed"]] for name, facts in metrics["variants"].items()},
         "float32_difference": metrics["variants"]["float32"]["max_difference"],
+        "transfer": _transfer(outcome),
     }
+
+
+def _transfer(outcome: Outcome) -> dict[str, list[float]]:
+    """Return test accuracy and seconds of the model and of each baseline that was measured."""
+    run = outcome.node("TwoPhaseTrainer").artifact("model_run")
+    if run is None:
+        raise EdgetuneError("the run has no training", "see its log")
+    rows = json.loads(Path(run.uri, "transfer.json").read_text(encoding="utf-8"))
+    return {row["name"]: [row["test_accuracy"], row["seconds"]] for row in rows}
 
 
 def _read(folder: Path) -> list[Run]:
@@ -118,9 +130,27 @@ def _print_runs(name: str, runs: list[Run]) -> None:
         print(f"  {variant}: {blessed} blessed, largest drop {max(drops):.4f}")
     difference = max(run["float32_difference"] for run in runs)
     print(f"  float32 against its SavedModel: a probability differs by at most {difference:.1e}")
+    _print_transfer(runs)
     for run in runs:
         if not run["blessed"]:
             print(f"  seed {run['seed']}: {'; '.join(run['reasons'])}")
+
+
+def _print_transfer(runs: list[Run]) -> None:
+    """Print each baseline's mean test accuracy and seconds, and how far the model is above it, paired over the seeds."""
+    for name in runs[0]["transfer"]:
+        accuracies, seconds = zip(*(run["transfer"][name] for run in runs), strict=True)
+        line = f"  {name}: accuracy {statistics.mean(accuracies):.4f}, median {statistics.median(seconds):.0f} s"
+        if name != MODEL:
+            line += f"; the model is {_interval([run['transfer'][MODEL][0] - run['transfer'][name][0] for run in runs])}"
+        print(line)
+
+
+def _interval(differences: list[float]) -> str:
+    """Return the mean and its 95 % interval (Student's t)."""
+    mean, error = statistics.mean(differences), statistics.stdev(differences) / len(differences) ** 0.5
+    half = float(student.ppf(0.975, len(differences) - 1)) * error
+    return f"{mean:+.4f}, 95 % interval {mean - half:+.4f} to {mean + half:+.4f} (t)"
 
 
 def _print_comparison(runs: list[Run], others: list[Run]) -> None:
@@ -131,9 +161,7 @@ def _print_comparison(runs: list[Run], others: list[Run]) -> None:
     for what, key in (("test images", "test_sha256"), ("labels", "labels"), ("verdicts", "blessed")):
         print(f"  the same {what}: {sum(one[key] == other[key] for one, other in pairs)}")
     differences = [other["accuracy"] - one["accuracy"] for one, other in pairs]
-    mean, error = statistics.mean(differences), statistics.stdev(differences) / len(differences) ** 0.5
-    half = float(student.ppf(0.975, len(differences) - 1)) * error
-    print(f"  accuracy, second minus first: {mean:+.4f}, 95 % interval {mean - half:+.4f} to {mean + half:+.4f} (t)")
+    print(f"  accuracy, second minus first: {_interval(differences)}")
 
 
 if __name__ == "__main__":

@@ -194,7 +194,7 @@ def _transfer(
         rows.append(row("fixed_features", network, result.frozen_seconds[:1], result.phases[:1]))
     if "from_scratch" in training.baselines:
         logs = f"{folders.logs}/{baselines.FROM_SCRATCH}"
-        scratch, phase = baselines.train_from_scratch(data, classes, model, training, loss, logs)
+        scratch, phase = baselines.train_from_scratch(data, classes, model, training, loss, logs, result.seconds)
         rows.append(row("from_scratch", scratch.model, (), (phase,)))
     return rows
 

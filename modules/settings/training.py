@@ -122,7 +122,8 @@ class TrainingSettings(Settings):
     """Scale the logits by a temperature fitted on `eval`, so that probabilities are closer to frequencies; the class
     that the model names stays the same."""
     baselines: tuple[Baseline, ...] = ()
-    """Baselines to compare the result with in the report: `fixed_features` (phase 1 only), `from_scratch`."""
+    """Baselines to compare the result with in the report: `fixed_features` (phase 1 only), `from_scratch` (random
+    initial weights, trained for as long as both phases took)."""
     distribution: Distribution = "none"
     """Devices that share the images of each step: `none` (one device), `mirrored` (all accelerators of the machine),
     `multi_worker` (the machines named in TF_CONFIG), `tpu`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -17,9 +19,18 @@ FROM_SCRATCH = "from_scratch"
 
 
 def train_from_scratch(
-    data: Datasets, classes: int, model: ModelSettings, settings: TrainingSettings, loss: keras.losses.Loss, logs: str
+    data: Datasets,
+    classes: int,
+    model: ModelSettings,
+    settings: TrainingSettings,
+    loss: keras.losses.Loss,
+    logs: str,
+    seconds: float,
 ) -> tuple[Classifier, Phase]:
-    """Train the same network from random weights, all layers at once, for as many epochs as both phases together.
+    """Train the same network from random weights, all layers at once, for as long as the transfer took.
+
+    An epoch that has begun is finished, so the training takes up to one epoch longer; it also ends after as many epochs
+    as both phases may have.
 
     Args:
         data: The datasets; the test split is not used.
@@ -28,15 +39,19 @@ def train_from_scratch(
         settings: The epochs of both phases are added up; the learning rate is that of the first.
         loss: The loss object of the two phases.
         logs: Folder for TensorBoard logs.
+        seconds: Duration of the two phases, the preparation of their features included.
 
     Raises:
         TrainingError: A loss is not a finite number.
     """
+    began = time.monotonic()
     classifier = build_classifier(model, classes, settings.seed, pretrained=False, backbone_in_training=True)
     epochs = settings.head.epochs + settings.fine_tune.epochs
     patience = max(settings.head.patience, settings.fine_tune.patience)
     phase = PhaseSettings(epochs=epochs, learning_rate=settings.head.learning_rate, patience=patience)
-    return classifier, run_phase(FROM_SCRATCH, classifier.model, data.train, data.evaluation, loss, phase, logs)
+    left = seconds - (time.monotonic() - began)
+    ended = run_phase(FROM_SCRATCH, classifier.model, data.train, data.evaluation, loss, phase, logs, seconds=left)
+    return classifier, ended
 
 
 def accuracy(model: keras.Model, dataset: tf.data.Dataset) -> float:

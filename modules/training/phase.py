@@ -6,6 +6,7 @@ A phase that was killed resumes after its last finished epoch, with the same res
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def run_phase(
     settings: PhaseSettings | FineTuneSettings,
     log_dir: str,
     resume_dir: str | None = None,
+    seconds: float = math.inf,
 ) -> Phase:
     """Train the layers of `model` that are marked trainable.
 
@@ -71,6 +73,7 @@ def run_phase(
             and by no other training; None for no checkpoints. A killed phase resumes from there with the weights,
             optimizer, counters, data order and history that it would have had; a finished phase is not trained again.
             The caller removes the folder when the whole training has succeeded.
+        seconds: No further epoch begins after this time.
 
     Raises:
         TrainingError: The loss is not a finite number.
@@ -93,7 +96,7 @@ def run_phase(
     if not state.finished:
         first = len(state.epochs)
         board = keras.callbacks.TensorBoard(log_dir, write_graph=False)
-        callbacks = [_Watch(name, settings.epochs, first), stopping, plateau, board, state]
+        callbacks = [_Watch(name, settings.epochs, first), stopping, plateau, board, _TimeLimit(seconds), state]
         if strategy is None:
             model.fit(
                 train.since(first),
@@ -113,6 +116,18 @@ def run_phase(
         seconds=state.seconds,
         trainable_parameters=int(sum(math.prod(weight.shape) for weight in model.trainable_weights)),
     )
+
+
+class _TimeLimit(keras.callbacks.Callback):
+    """Callback that ends the training with the epoch during which the time is over."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._end = time.monotonic() + seconds
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if time.monotonic() >= self._end:
+            self.model.stop_training = True
 
 
 class _Watch(keras.callbacks.Callback):

@@ -41,7 +41,7 @@ TRANSFER_NAMES = ("fixed_features", "fine_tuned", "from_scratch")
 _TRAININGS = {
     "fixed_features": ("fixed features", "backbone frozen, head trained"),
     "fine_tuned": ("fine-tuned", "this model"),
-    "from_scratch": ("from scratch", "same network, random initial weights"),
+    "from_scratch": ("from scratch", "the same network in the same time, random initial weights"),
 }
 
 

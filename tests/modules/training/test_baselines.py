@@ -28,11 +28,13 @@ def test_from_scratch_trains_all_weights_including_batch_normalisation(tmp_path,
         tiny_model.write_transformed(tmp_path / "examples", split, tiny_model.examples(4))
     seen: list[PhaseSettings] = []
     began: list[dict[str, np.ndarray]] = []
+    limits: list[float] = []
 
-    def spy(name, model, train, evaluation, loss, phase, log_dir):
+    def spy(name, model, train, evaluation, loss, phase, log_dir, seconds):
         seen.append(phase)
         began.append(variables(model))
-        return phases.run_phase(name, model, train, evaluation, loss, phase.model_copy(update={"epochs": 1}), log_dir)
+        limits.append(seconds)
+        return phases.run_phase(name, model, train, evaluation, loss, phase, log_dir, seconds=seconds)
 
     monkeypatch.setattr(baselines, "run_phase", spy)
     data = load_datasets(str(tmp_path / "examples"), tiny_model.SIZE, settings)
@@ -41,7 +43,11 @@ def test_from_scratch_trains_all_weights_including_batch_normalisation(tmp_path,
     pretrained.set_weights([np.full(weight.shape, 0.125, np.float32) for weight in pretrained.get_weights()])
     save_safetensors(pretrained, tmp_path / "pretrained.safetensors")
     model = backbone.settings().model_copy(update={"weights": str(tmp_path / "pretrained.safetensors")})
-    classifier, phase = baselines.train_from_scratch(data, len(tiny_model.LABELS), model, settings, loss, str(tmp_path))
+    classifier, phase = baselines.train_from_scratch(
+        data, len(tiny_model.LABELS), model, settings, loss, str(tmp_path), 0.0
+    )
+    assert limits[0] < 0  # building the network is counted
+    assert len(phase.epochs) == 1  # an epoch that has begun is finished
     assert not [path for path, value in began[0].items() if np.all(value == 0.125)]  # random, not the file's
     assert (seen[0].epochs, seen[0].learning_rate) == (3, 0.01)  # as many epochs as both phases together
     found = variables(classifier.model)

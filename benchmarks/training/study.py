@@ -1,6 +1,6 @@
 """Compare ways of training on the same splits of several sets: accuracy on test, seconds of everything, paired.
 
-    python -m benchmarks.training.study --set flowers=DIR --set trashnet=DIR --set digits --set drawings \\
+    python -m benchmarks.training.study --data flowers=DIR --data trashnet=DIR --data digits --data drawings \\
         --weights FILE [--alpha A --size S] [--splits 5] [--arm NAME=KIND[,SETTING=VALUE...] ...] --results FILE
 
 Without a folder, `digits` are the 1,797 that are embedded and `drawings` 20 generated images of each of 12 letters.
@@ -61,7 +61,7 @@ _UNFROZEN = 40
 def main() -> None:
     """Compute what is missing, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", dest="sets", action="append", default=[], metavar="NAME[=DIR]")
+    parser.add_argument("--data", dest="sets", action="append", default=[], metavar="NAME[=DIR]")
     parser.add_argument("--weights", metavar="FILE", help="weights of MobileNetV2, or `imagenet`", default="imagenet")
     parser.add_argument("--alpha", type=float, default=1.0)
     parser.add_argument("--size", type=int, default=224, help="image size in pixels; default: %(default)s")
@@ -102,7 +102,7 @@ def _made(name: str, folder: Path) -> Path:
     if name == "digits":
         return write_digits(folder / name)
     if name != "drawings":
-        raise SystemExit(f"{name} needs a folder: --set {name}=DIR")
+        raise SystemExit(f"{name} needs a folder: --data {name}=DIR")
     target = folder / name
     for number in range(_LETTERS * _EACH if not target.is_dir() else 0):
         label, row = number % _LETTERS, number // _LETTERS
@@ -146,7 +146,7 @@ def _logistic(found: Found, model: ModelSettings, seed: int, _: object) -> Cell:
         pooled, labels = zip(*pairs, strict=True)
         return np.concatenate(pooled), np.concatenate(labels)
 
-    fitted = LogisticRegressionCV(Cs=_PENALTIES, cv=5, scoring="neg_log_loss", max_iter=1000).fit(*features("train"))
+    fitted = LogisticRegressionCV(Cs=_PENALTIES, cv=3, scoring="neg_log_loss", max_iter=1000).fit(*features("train"))
     pooled, labels = features("test")
     return {"accuracy": float(np.mean(fitted.predict(pooled) == labels)), "C": float(fitted.C_[0])}
 

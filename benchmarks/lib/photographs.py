@@ -22,7 +22,7 @@ class Photograph:
 
 
 def photographs(folder: Path, turn: int = 0) -> dict[str, list[Photograph]]:
-    """Return the photographs of `folder/<class>/*.jpg` by split: of each ten by name, one for eval and one for test.
+    """Return the images of `folder/<class>/*` by split: of each ten by name, one for eval and one for test.
 
     Args:
         folder: Folder of the class folders.
@@ -31,7 +31,7 @@ def photographs(folder: Path, turn: int = 0) -> dict[str, list[Photograph]]:
     found: dict[str, list[Photograph]] = {split: [] for split in SPLITS}
     classes = sorted(path for path in folder.iterdir() if path.is_dir())
     for label, class_folder in enumerate(classes):
-        for number, path in enumerate(sorted(class_folder.glob("*.jpg"))):
+        for number, path in enumerate(sorted(class_folder.iterdir())):
             split = {8: "eval", 9: "test"}.get((number - turn) % 10, "train")
             found[split].append(Photograph(path, label))
     return found

@@ -137,12 +137,14 @@ def _print_runs(name: str, runs: list[Run]) -> None:
 
 
 def _print_transfer(runs: list[Run]) -> None:
-    """Print each baseline's mean test accuracy and seconds, and how far the model is above it, paired over the seeds."""
+    """Print mean test accuracy and seconds of each training, and how far the model is above it, paired over seeds."""
     for name in runs[0]["transfer"]:
         accuracies, seconds = zip(*(run["transfer"][name] for run in runs), strict=True)
         line = f"  {name}: accuracy {statistics.mean(accuracies):.4f}, median {statistics.median(seconds):.0f} s"
         if name != MODEL:
-            line += f"; the model is {_interval([run['transfer'][MODEL][0] - run['transfer'][name][0] for run in runs])}"
+            line += (
+                f"; the model is {_interval([run['transfer'][MODEL][0] - run['transfer'][name][0] for run in runs])}"
+            )
         print(line)
 
 

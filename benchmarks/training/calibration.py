@@ -31,7 +31,7 @@ from edgetune.modules.evaluation.calibration import cross_entropy, expected_cali
 from edgetune.modules.evaluation.thresholds import Thresholds, TopAnswers, class_thresholds, selection
 from edgetune.modules.images import decode
 from edgetune.modules.models.classifier import Classifier, build_classifier, pool
-from edgetune.modules.settings.run import ModelSettings, PhaseSettings
+from edgetune.modules.settings.run import HeadSettings, ModelSettings, PhaseSettings
 from edgetune.modules.training import temperature
 from edgetune.modules.training.epochs import Epochs
 from edgetune.modules.training.phase import run_phase
@@ -68,7 +68,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20, help="number of seeds; default: %(default)s")
     parser.add_argument("--precision", type=float, default=0.95)
     options = parser.parse_args()
-    model = ModelSettings(alpha=options.alpha, image_size=options.size, weights=options.weights)
+    published = HeadSettings(units=(256, 128), dropout=(0.5, 0.3))
+    model = ModelSettings(alpha=options.alpha, image_size=options.size, weights=options.weights, head=published)
     with tempfile.TemporaryDirectory() as folder:
         data = options.data or write_digits(Path(folder) / "digits")
         classes = sorted(path for path in data.iterdir() if path.is_dir())

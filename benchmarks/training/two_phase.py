@@ -4,8 +4,8 @@
 
 The loop is that of Keras's transfer learning guide: every epoch decodes, augments and runs the whole network, with
 `tf.data` and AUTOTUNE. Ours is what TwoPhaseTrainer runs, including Transform's work of decoding and resizing once.
-Both have the same images, splits, weights, seeds, augmentation, epochs and, without `--mixed`, precision, and neither
-stops early. Every seed has different splits, so that together they test on more images.
+Both have the same images, splits, weights, seeds, augmentation, epochs (the recipe `tutorial`) and, without `--mixed`,
+precision, and neither stops early. Every seed has different splits, so that together they test on more images.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from edgetune.modules.settings.run import (
     ActivationCacheSettings,
     AugmentationSettings,
     FineTuneSettings,
+    HeadSettings,
     ModelSettings,
     PhaseSettings,
     TrainingSettings,
@@ -75,7 +76,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write all figures as JSON")
     options = parser.parse_args()
 
-    model = ModelSettings(alpha=options.alpha, image_size=options.size, weights=options.weights)
+    published = HeadSettings(units=(256, 128), dropout=(0.5, 0.3))
+    model = ModelSettings(alpha=options.alpha, image_size=options.size, weights=options.weights, head=published)
     counts = {split: len(part) for split, part in photographs(options.data).items()}
     print(f"{platform.machine()}, {cpu_name()}, {os.cpu_count()} cores, TensorFlow {tf.__version__}; images {counts}")
     measured = []
@@ -97,10 +99,11 @@ def _settings(seed: int, epochs: tuple[int, int], views: tuple[int, int], mixed:
     never = 10_000
     head, fine_tune = epochs
     return TrainingSettings(
+        recipe="tutorial",
         seed=seed,
         head=PhaseSettings(epochs=head, patience=never),
-        fine_tune=FineTuneSettings(epochs=fine_tune, patience=never),
-        augmentation=AugmentationSettings(flip_horizontal=True, brightness=0.15, translation=0.05),
+        fine_tune=FineTuneSettings(epochs=fine_tune, learning_rate=1e-4, patience=never),
+        augmentation=AugmentationSettings(flip_horizontal=True, crop=1.0, brightness=0.15, translation=0.05),
         mixed_precision=mixed,
         activation_cache=ActivationCacheSettings(views=views[0], head_views=views[1]),
     )

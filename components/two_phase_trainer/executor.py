@@ -51,7 +51,7 @@ LIBRARIES = (
     "tensorflow",  # computes, shuffles and augments, and writes the SavedModel
     "keras",  # networks, optimizers, initial weights
     "numpy",  # order of cached activations, class weights
-    "scipy",  # fits the temperature
+    "scipy",  # solves a linear head, fits the temperature
     "tensorflow-transform",  # its graph becomes part of the SavedModel
 )
 
@@ -158,6 +158,7 @@ def _write_history(path: str, result: Result, device: devices.Choice, calibratio
         "phases": [phase.as_json() for phase in result.phases],
         "exported": result.exported,
         "why": result.why,
+        "share": result.share,
         "device": asdict(device),
         "calibration": calibration,
         "frozen_seconds": dict(zip((HEAD, FINE_TUNE), result.frozen_seconds, strict=False)),

@@ -36,6 +36,16 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
+def filled(settings: S, defaults: dict[str, Any]) -> S:
+    """Return settings with other defaults for the fields that were not given; a dictionary is for a group of fields."""
+    update = {
+        name: filled(getattr(settings, name), value) if isinstance(value, dict) else value
+        for name, value in defaults.items()
+        if isinstance(value, dict) or name not in settings.model_fields_set
+    }
+    return settings.model_copy(update=update)
+
+
 def flatten(settings: Settings, prefix: str = "") -> dict[str, Any]:
     """Return the leaves of the tree by their dotted name with `_` for the dots: `{"head_units": [256, 128], ...}`.
 

@@ -15,16 +15,27 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from edgetune.modules.core.package_paths import portable
-from edgetune.modules.settings.base import Between, Contradiction, Fraction, Positive, Settings, flatten, unflatten
+from edgetune.modules.settings.base import (
+    Between,
+    Contradiction,
+    Fraction,
+    Positive,
+    Settings,
+    filled,
+    flatten,
+    unflatten,
+)
 from edgetune.modules.settings.data import DataSettings, Splits
 from edgetune.modules.settings.execution import BeamSettings, PlatformSettings, StateSettings
 from edgetune.modules.settings.training import (
+    PUBLISHED_HEAD,
     ActivationCacheSettings,
     AugmentationSettings,
     FineTuneSettings,
     HeadSettings,
     ModelSettings,
     PhaseSettings,
+    Recipe,
     TrainingSettings,
     Unfreeze,
 )
@@ -44,6 +55,7 @@ __all__ = [
     "PhaseSettings",
     "PlatformSettings",
     "PushSettings",
+    "Recipe",
     "RunSettings",
     "Settings",
     "Splits",
@@ -196,6 +208,12 @@ class RunSettings(Settings):
     beam: BeamSettings = BeamSettings()
     state: StateSettings = StateSettings()
     platform: PlatformSettings = PlatformSettings()
+
+    @model_validator(mode="after")
+    def _published_head(self) -> RunSettings:
+        if self.training.recipe == "tutorial":
+            object.__setattr__(self, "model", filled(self.model, {"head": PUBLISHED_HEAD}))
+        return self
 
     @model_validator(mode="after")
     def _images_are_large_enough(self) -> RunSettings:

@@ -7,23 +7,29 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from edgetune.modules.settings.architectures import ARCHITECTURES
-from edgetune.modules.settings.base import Contradiction, Fraction, Positive, Settings
+from edgetune.modules.settings.base import Between, Contradiction, Fraction, Positive, Settings, filled
 
 Baseline = Literal["fixed_features", "from_scratch"]
 ClassWeights = Literal["none", "balanced"]
 Distribution = Literal["none", "mirrored", "multi_worker", "tpu"]
+Recipe = Literal["auto", "tutorial"]
+Rate = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class PhaseSettings(Settings):
-    """Phase 1: trains a new head on the frozen backbone."""
+    """Phase 1: trains a new head on the frozen backbone. What is set here is for hidden layers and for large data: a
+    linear head of up to 32,768 images is solved as a logistic regression if `recipe` is `auto`."""
 
     epochs: Positive = 10
     """Maximum number of passes over the train split."""
-    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-3
+    learning_rate: Rate = 1e-3
     """Adam's learning rate at the start of the phase."""
     patience: Positive = 5
-    """The phase ends after this many epochs without a new best accuracy or loss on `eval`; the learning rate is halved
-    after half as many without a new best loss."""
+    """The phase ends after this many epochs without a new best accuracy or loss on `eval`."""
+    plateau_factor: Between = 0.5
+    """The learning rate is multiplied by it on a plateau."""
+    plateau_patience: Positive = 2
+    """A plateau is this many epochs without a new best loss on `eval`."""
 
 
 class Unfreeze(Settings):
@@ -46,15 +52,19 @@ class Unfreeze(Settings):
 
 
 class FineTuneSettings(Settings):
-    """Phase 2: trains the top of the backbone and the head, by default at a tenth of the learning rate."""
+    """Phase 2: trains the top of the backbone and the head."""
 
-    epochs: Annotated[int, Field(ge=0)] = 20
+    epochs: Annotated[int, Field(ge=0)] = 10
     """Maximum number of passes over the train split; 0 skips the phase."""
-    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-4
-    """Adam's learning rate at the start of the phase."""
+    learning_rate: Rate = 3e-4
+    """Adam's highest learning rate, at most that of phase 1: with `auto` it rises to it in the first tenth of the steps
+    and then falls to 0 along a cosine; with `tutorial` it is the first one."""
     patience: Positive = 5
-    """The phase ends after this many epochs without a new best accuracy or loss on `eval`; the learning rate is halved
-    after half as many without a new best loss."""
+    """With the recipe `tutorial`, the phase ends after this many epochs without a new best loss on `eval`."""
+    plateau_factor: Between = 0.5
+    """With the recipe `tutorial`, the learning rate is multiplied by it on a plateau."""
+    plateau_patience: Positive = 2
+    """A plateau is this many epochs without a new best loss on `eval`."""
     unfreeze: Unfreeze = Unfreeze()
     """Which part of the backbone is fine-tuned."""
 
@@ -70,7 +80,7 @@ class AugmentationSettings(Settings):
     """Rotate each image by 0, 90, 180 or 270 degrees; for images without a natural orientation."""
     rotation: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
     """Maximum rotation in each direction, in degrees; the border is filled by mirroring."""
-    crop: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    crop: Annotated[float, Field(gt=0.0, le=1.0)] = 0.6
     """Minimum fraction of the area that a random crop keeps, scaled up to the full size again; 1 does not crop. The
     aspect ratio of the crop is between 3:4 and 4:3."""
     translation: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
@@ -96,9 +106,30 @@ class ActivationCacheSettings(Settings):
     """Views that phase 1 trains on if phase 2 follows; with fewer, training starts sooner but the head learns less."""
 
 
+PUBLISHED_TRAINING: dict[str, Any] = {
+    "head": {"epochs": 10, "learning_rate": 1e-3, "patience": 3, "plateau_factor": 0.5, "plateau_patience": 2},
+    "fine_tune": {
+        "epochs": 20,
+        "learning_rate": 1e-4,
+        "patience": 5,
+        "plateau_factor": 0.5,
+        "plateau_patience": 2,
+        "unfreeze": Unfreeze(last=40),
+    },
+    "augmentation": {"crop": 1.0},
+}
+PUBLISHED_HEAD: dict[str, Any] = {"units": (256, 128), "dropout": (0.5, 0.3)}
+"""What `training.recipe: tutorial` means for settings that are not given."""
+
+
 class TrainingSettings(Settings):
     """Training of the network."""
 
+    recipe: Recipe = "auto"
+    """`auto`: a logistic regression as the head, fine-tuning with a warm-up and a cosine, and the weights between those
+    before and after it that are best on `eval`. `tutorial`: the method as it is published, for comparison; what is not
+    set is then a head of 256 and 128 units with dropout 0.5 and 0.3, Adam with 0.001 for 10 epochs and 0.0001 for 20 on
+    the last 40 layers, patience 3 and 5 on the loss on `eval`, and no crops."""
     batch_size: Positive = 32
     """Images per step, summed over all devices."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
@@ -128,6 +159,25 @@ class TrainingSettings(Settings):
     """Devices that share the images of each step: `none` (one device), `mirrored` (all accelerators of the machine),
     `multi_worker` (the machines named in TF_CONFIG), `tpu`."""
 
+    @model_validator(mode="after")
+    def _published(self) -> TrainingSettings:
+        if self.recipe == "tutorial":
+            published = filled(self, PUBLISHED_TRAINING)
+            for name in PUBLISHED_TRAINING:
+                object.__setattr__(self, name, getattr(published, name))
+        return self
+
+    @model_validator(mode="after")
+    def _fine_tuning_is_not_faster(self) -> TrainingSettings:
+        head, fine_tune = self.head.learning_rate, self.fine_tune.learning_rate
+        if self.fine_tune.epochs and fine_tune > head:
+            raise Contradiction(
+                f"fine_tune.learning_rate is {fine_tune}, above head.learning_rate, {head}: "
+                "fine-tuning would destroy what pretraining learned",
+                f"set training.fine_tune.learning_rate to {head} or less; a tenth of it is usual",
+            )
+        return self
+
 
 # fmt: off
 Backbone = Literal[
@@ -142,12 +192,12 @@ Backbone = Literal[
 class HeadSettings(Settings):
     """The classifier on top of the backbone's pooled features."""
 
-    units: tuple[Positive, ...] = (256, 128)
+    units: tuple[Positive, ...] = ()
     """Units of each hidden layer, from the backbone to the output; empty for a linear classifier."""
-    dropout: tuple[Annotated[float, Field(ge=0.0, lt=1.0)], ...] = (0.5, 0.3)
+    dropout: tuple[Annotated[float, Field(ge=0.0, lt=1.0)], ...] = ()
     """Dropout rate after each hidden layer; as many values as `units`."""
     l2: Annotated[float, Field(ge=0.0)] = 0.0
-    """L2 penalty on the kernels of the head."""
+    """L2 penalty on the kernels of the head; 0 for a logistic regression that chooses its own on `eval`."""
 
     @model_validator(mode="after")
     def _one_rate_per_layer(self) -> HeadSettings:

@@ -29,7 +29,7 @@ import safetensors.numpy
 import tensorflow as tf
 from absl import logging
 
-from edgetune.modules.settings.run import Settings
+from edgetune.modules.settings.run import Recipe, Settings
 from edgetune.modules.training.early_stopping import BestEpoch
 from edgetune.modules.training.epochs import Epochs
 
@@ -140,15 +140,16 @@ def training_key(
     evaluation: tf.data.Dataset,
     loss: keras.losses.Loss,
     settings: Settings,
+    recipe: Recipe,
 ) -> str:
     """Return the key that a checkpoint belongs to, as SHA-256 in hexadecimal.
 
-    It covers the phase and its settings, the loss, the initial weights, the number and shapes of the batches, and the
-    versions of Keras and TensorFlow, but not the content of the data.
+    It covers the phase, its recipe and settings, the loss, the initial weights, the number and shapes of the batches,
+    and the versions of Keras and TensorFlow, but not the content of the data.
     """
     facts = {
         "name": name,
-        "settings": settings.model_dump(mode="json"),
+        "settings": [recipe, settings.model_dump(mode="json")],
         "loss": [type(loss).__name__, loss.get_config()],
         "data": [train.steps, str(train.since(0).element_spec), int(evaluation.cardinality())],
         "trainable": len(model.trainable_variables),

@@ -16,6 +16,7 @@ import os
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from edgetune.modules.core.errors import ConfigError, TrainingError
@@ -88,6 +89,18 @@ def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
 def has_other_workers(strategy: tf.distribute.Strategy | None) -> bool:
     """Return whether other processes take part in the training."""
     return _workers(strategy) is not None
+
+
+def agreed(strategy: tf.distribute.Strategy | None, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the mean over all workers, so that what each has computed by itself is the same, bit for bit, on all."""
+    if strategy is None or not has_other_workers(strategy):
+        return arrays
+
+    def mean(array: np.ndarray) -> np.ndarray:
+        own = strategy.run(lambda: tf.constant(array))
+        return np.asarray(strategy.reduce(tf.distribute.ReduceOp.MEAN, own, axis=None))
+
+    return [mean(array) for array in arrays]
 
 
 def wait_for_all(strategy: tf.distribute.Strategy | None) -> None:

@@ -8,9 +8,11 @@ its accuracy may still rise too (Guo et al., 2017, "On Calibration of Modern Neu
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import keras
+
+from edgetune.modules.settings.run import Recipe
 
 _LOSS_SHARE = 1e-6
 """Small enough that one more correct image in a million outweighs any loss."""
@@ -29,21 +31,29 @@ def rank(values: Mapping[str, float]) -> float:
     return 1.0 - values["val_accuracy"] + _LOSS_SHARE * loss / (1.0 + loss)
 
 
+def key_of(recipe: Recipe) -> Callable[[Mapping[str, float]], float]:
+    """Return the sort key by which a recipe selects epochs and phases; lower is better."""
+    return rank if recipe == "auto" else operator.itemgetter("val_loss")
+
+
 class BestEpoch(keras.callbacks.EarlyStopping):
     """Early stopping that watches accuracy and loss on `eval`, and restores the weights of the best epoch."""
 
-    def __init__(self, patience: int) -> None:
+    def __init__(self, patience: int, recipe: Recipe = "auto", *, last: bool = False) -> None:
         """Create the callback.
 
         Args:
             patience: The phase ends after so many epochs in which neither accuracy nor loss on `eval` has improved.
+            recipe: With `tutorial`, the loss alone decides, as in the published method.
+            last: Every epoch is better than those before it: the learning rate follows a plan to its end.
         """
         super().__init__("val_loss", patience=patience, restore_best_weights=True)
         self.lowest_loss = float("inf")
+        self.key, self.last = key_of(recipe), last
 
     def get_monitor_value(self, logs: dict[str, float] | None) -> float:
         """Return the value that Keras compares; the lowest wins."""
-        return rank(logs or {})
+        return min(self.best, 0.0) - 1.0 if self.last else self.key(logs or {})
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Reset the callback."""

@@ -18,6 +18,7 @@ from edgetune.modules.data.folds import divide
 from edgetune.modules.models.classifier import build_head
 from edgetune.modules.settings.run import FEWEST_FOLDS, HeadSettings, TrainingSettings
 from edgetune.modules.training.cached_features import epochs, in_order
+from edgetune.modules.training.logistic import can_solve, solve
 from edgetune.modules.training.losses import build_loss
 from edgetune.modules.training.phase import Phase, run_phase
 from edgetune.modules.training.raw_features import RawFeatures
@@ -74,13 +75,21 @@ def train_folds(
         counts = np.maximum(1, np.bincount(features.label[train], minlength=classes))
         keras.utils.set_random_seed(settings.seed + number)
         network = build_head(features.pooled.shape[1], head, classes)
-        phase = run_phase(
-            f"fold {number + 1} of {folds}",
-            network,
-            epochs(features.views, features.label, settings, train),
-            in_order(features.pooled, features.label, settings.batch_size, np.flatnonzero(stopping)),
-            build_loss(settings, counts.tolist()),
-            settings.head,
-            f"{logs}/fold-{number}",
-        )
+        name, loss = f"fold {number + 1} of {folds}", build_loss(settings, counts.tolist())
+        if can_solve(head, settings, len(train)):
+            views = [view[train] for view in features.views]
+            rows = np.flatnonzero(stopping)
+            evaluation = features.pooled[rows], features.label[rows]
+            phase = solve(name, network, views, features.label[train], evaluation, loss, head.l2)
+        else:
+            phase = run_phase(
+                name,
+                network,
+                epochs(features.views, features.label, settings, train),
+                in_order(features.pooled, features.label, settings.batch_size, np.flatnonzero(stopping)),
+                loss,
+                settings.head,
+                f"{logs}/fold-{number}",
+                recipe=settings.recipe,
+            )
         yield Fold(network, np.flatnonzero(fold_of == number), len(train), phase)

@@ -53,6 +53,25 @@ def balanced_weights(counts: Sequence[int]) -> np.ndarray:
     return (images.sum() / (len(images) * images)).astype(np.float32)
 
 
+def targets(loss: keras.losses.Loss, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return what a loss of `build_loss` compares probabilities with, times the weight of the label's class.
+
+    Args:
+        loss: The loss of an image with the probabilities p is the sum of `-target * log(p)`.
+        labels: int `[n]`.
+        classes: C.
+
+    Returns:
+        float32 `[n, C]`.
+    """
+    wanted = np.eye(classes, dtype=np.float32)
+    if isinstance(loss, WeightedCrossentropy):
+        wanted = wanted * (1 - loss.smoothing) + loss.smoothing / classes
+        if loss.weights is not None:
+            wanted = wanted * loss.weights[:, None]
+    return np.asarray(wanted[labels], np.float32)
+
+
 class WeightedCrossentropy(keras.losses.Loss):
     """Cross entropy of integer labels and probabilities with smoothing and weights, which Keras's sparse one lacks."""
 

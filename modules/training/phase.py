@@ -16,12 +16,15 @@ import tensorflow as tf
 
 from edgetune.modules.core import progress
 from edgetune.modules.core.errors import TrainingError
-from edgetune.modules.settings.run import FineTuneSettings, PhaseSettings
+from edgetune.modules.settings.run import FineTuneSettings, PhaseSettings, Recipe
 from edgetune.modules.training import distribution
 from edgetune.modules.training.checkpoint import TrainingState, training_key
 from edgetune.modules.training.distributed_fit import fit
-from edgetune.modules.training.early_stopping import BestEpoch, rank
+from edgetune.modules.training.early_stopping import BestEpoch
 from edgetune.modules.training.epochs import Epochs
+
+_WARM_UP = 0.1
+"""Share of the steps of fine-tuning in which the rate rises."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,9 @@ class Phase:
     epochs: tuple[dict[str, float], ...]
     """`loss`, `accuracy`, `val_loss`, `val_accuracy`, `learning_rate` of each epoch."""
     best_epoch: int
-    """Index into `epochs`, from 0: the one with the highest `val_accuracy`, and of equal ones the lowest `val_loss`.
-    The model has its weights."""
+    """Index into `epochs`, from 0, of the one whose weights the model has: that with the highest `val_accuracy`, and of
+    equal ones the lowest `val_loss`. With the recipe `auto` it is the last one of fine-tuning, and the chosen penalty
+    of a logistic regression; with `tutorial` it is the one with the lowest `val_loss`."""
     seconds: float
     trainable_parameters: int
 
@@ -57,6 +61,7 @@ def run_phase(
     log_dir: str,
     resume_dir: str | None = None,
     seconds: float = math.inf,
+    recipe: Recipe = "auto",
 ) -> Phase:
     """Train the layers of `model` that are marked trainable.
 
@@ -74,19 +79,28 @@ def run_phase(
             optimizer, counters, data order and history that it would have had; a finished phase is not trained again.
             The caller removes the folder when the whole training has succeeded.
         seconds: No further epoch begins after this time.
+        recipe: With `auto`, the rate of fine-tuning rises and then follows a cosine to its end, and the last epoch is
+            kept; of phase 1 the most accurate one. With `tutorial`, the rate is lowered on plateaus, and the epoch with
+            the lowest loss is kept.
 
     Raises:
         TrainingError: The loss is not a finite number.
     """
-    stopping = BestEpoch(settings.patience)
-    plateau = keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=max(1, settings.patience // 2))
+    planned = recipe == "auto" and isinstance(settings, FineTuneSettings)
+    stopping = BestEpoch(settings.patience, recipe, last=planned)
+    # A plateau cannot lower a rate that follows a schedule: this one then only records it.
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        "val_loss",
+        factor=settings.plateau_factor,
+        patience=settings.epochs if planned else settings.plateau_patience,
+    )
     state = TrainingState(stopping, plateau, settings.epochs)
     if resume_dir is not None:
-        state.save_to(Path(resume_dir), name, training_key(name, model, train, evaluation, loss, settings))
+        state.save_to(Path(resume_dir), name, training_key(name, model, train, evaluation, loss, settings, recipe))
     strategy = distribution.strategy_of(model)
     with distribution.scope(strategy):  # the optimizer creates variables too
         accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
-        adam = keras.optimizers.Adam(settings.learning_rate)
+        adam = keras.optimizers.Adam(_cosine(settings, train.steps) if planned else settings.learning_rate)
         # On a GPU, Keras would compile the step with XLA: a second time for the last batch of an epoch, which is
         # smaller, and only if XLA finds NVIDIA's assembler and libdevice, which not every installation provides.
         model.compile(adam, loss=loss, metrics=[accuracy], jit_compile=False)
@@ -112,7 +126,7 @@ def run_phase(
     return Phase(
         name=name,
         epochs=tuple(state.epochs),
-        best_epoch=int(np.argmin([rank(epoch) for epoch in state.epochs])),
+        best_epoch=len(state.epochs) - 1 if planned else int(np.argmin([stopping.key(e) for e in state.epochs])),
         seconds=state.seconds,
         trainable_parameters=int(sum(math.prod(weight.shape) for weight in model.trainable_weights)),
     )
@@ -128,6 +142,19 @@ class _TimeLimit(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if time.monotonic() >= self._end:
             self.model.stop_training = True
+
+
+def _cosine(settings: PhaseSettings | FineTuneSettings, steps: int) -> keras.optimizers.schedules.CosineDecay:
+    """Rise linearly from 0 to the rate in a tenth of all steps, then fall to 0 along half a cosine.
+
+    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), without restarts. The position
+    is the optimizer's counter of steps, which a checkpoint restores.
+    """
+    total = settings.epochs * steps
+    rising = max(1, round(_WARM_UP * total))
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, total - rising), warmup_target=settings.learning_rate, warmup_steps=rising
+    )
 
 
 class _Watch(keras.callbacks.Callback):

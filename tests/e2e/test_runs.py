@@ -183,8 +183,8 @@ def test_a_file_that_is_not_an_image_is_counted_apart(machine, first):
 def test_settings_are_recorded_as_typed_properties_in_ml_metadata(machine, first):
     properties = machine.outcome().node("TwoPhaseTrainer").properties
     assert properties["training_head_epochs"] == 6
-    assert properties["training_fine_tune_learning_rate"] == 1e-4
-    assert json.loads(properties["model_head_units"]) == [256, 128]
+    assert properties["training_fine_tune_learning_rate"] == 3e-4
+    assert json.loads(properties["model_head_units"]) == []
 
 
 def test_each_component_has_one_line_and_the_log_is_named(machine, first):

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from edgetune.modules.core import progress
-from edgetune.modules.settings.run import TrainingSettings
+from edgetune.modules.settings.run import PhaseSettings, TrainingSettings
 from edgetune.modules.training.datasets import load_datasets
 from edgetune.modules.training.losses import build_loss
 from edgetune.modules.training.phase import Phase, run_phase
@@ -23,11 +23,12 @@ from tests.tiny import model as tiny_model
 SETTINGS = TrainingSettings(
     batch_size=8,
     seed=5,
-    head={"epochs": 3, "learning_rate": 0.03},
-    fine_tune={"epochs": 16, "learning_rate": 0.15, "patience": 4},
-    augmentation={"translation": 0.2, "contrast": 0.3},
+    augmentation={"crop": 1.0, "translation": 0.2, "contrast": 0.3},
     label_smoothing=0.1,
 )
+HEAD = PhaseSettings(epochs=3, learning_rate=0.03)
+FINE_TUNE = PhaseSettings(epochs=16, learning_rate=0.15, patience=4)
+"""Not `FineTuneSettings`: their rate follows a plan, and so has no counters that could be lost."""
 
 
 def network() -> tuple[keras.Model, keras.Model]:
@@ -49,7 +50,7 @@ def train(examples: str, folder: Path, resume: bool = True) -> tuple[list[Phase]
     backbone.trainable = False
     resume_dir = str(folder / "resume") if resume else None
     phases = []
-    for name, settings in (("head", SETTINGS.head), ("fine_tune", SETTINGS.fine_tune)):
+    for name, settings in (("head", HEAD), ("fine_tune", FINE_TUNE)):
         logs = str(folder / "logs" / name)
         phases.append(run_phase(name, model, data.train, data.evaluation, loss, settings, logs, resume_dir=resume_dir))
         backbone.trainable = True

@@ -26,7 +26,7 @@ TRAINING = TrainingSettings(
     batch_size=8,
     seed=3,
     head={"epochs": 12, "learning_rate": 0.03},
-    augmentation={"flip_horizontal": False, "brightness": 0.0},
+    augmentation={"flip_horizontal": False, "crop": 1.0, "brightness": 0.0},
 )
 NAMES = dict(zip(tiny_model.LABELS, transform.LABELS, strict=True))
 IMAGES = {"train": 8, "eval": 2, "test": 2}

@@ -11,8 +11,7 @@ from scipy.special import softmax
 
 from edgetune.modules.models.backbone import assemble
 from edgetune.modules.models.classifier import build_classifier, build_head
-from edgetune.modules.settings.run import HeadSettings, PhaseSettings, TrainingSettings
-from edgetune.modules.settings.training import FineTuneSettings
+from edgetune.modules.settings.run import HeadSettings, RunSettings, TrainingSettings
 from tests.tiny import backbone as tiny_backbone
 from tests.tiny.built_backbones import settings_of
 
@@ -68,12 +67,16 @@ def test_without_hidden_layers_the_head_is_linear():
     assert [weight.shape for weight in linear.get_weights()] == [(WIDTH, CLASSES), (CLASSES,)]
 
 
-def test_the_defaults_are_the_published_method():
+def test_the_recipe_tutorial_is_the_published_method():
     """Head of 256 and 128 units with dropout .5 and .3, Adam 1e-3, then a tenth of it on the last 40 layers."""
-    assert (HeadSettings().units, HeadSettings().dropout, HeadSettings().l2) == ((256, 128), (0.5, 0.3), 0.0)
-    assert (PhaseSettings().epochs, PhaseSettings().learning_rate) == (10, 1e-3)
-    assert (FineTuneSettings().epochs, FineTuneSettings().learning_rate) == (20, 1e-4)
-    assert TrainingSettings().fine_tune == FineTuneSettings() and TrainingSettings().head == PhaseSettings()
+    run = RunSettings(name="a", data={"path": "b"}, training={"recipe": "tutorial", "head": {"epochs": 7}})
+    assert (run.model.head.units, run.model.head.dropout, run.model.head.l2) == ((256, 128), (0.5, 0.3), 0.0)
+    phase, fine_tune = run.training.head, run.training.fine_tune
+    assert (phase.epochs, phase.learning_rate, phase.patience) == (7, 1e-3, 3)  # what is set is kept
+    assert TrainingSettings(recipe="tutorial").head.epochs == 10
+    assert (fine_tune.epochs, fine_tune.learning_rate, fine_tune.patience) == (20, 1e-4, 5)
+    assert {(part.plateau_factor, part.plateau_patience) for part in (phase, fine_tune)} == {(0.5, 2)}
+    assert fine_tune.unfreeze.last == 40 and run.training.augmentation.crop == 1.0
 
 
 # --- the backbone is in inference mode

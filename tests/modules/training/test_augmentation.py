@@ -11,7 +11,7 @@ import tensorflow as tf
 from edgetune.modules.settings.run import AugmentationSettings
 from edgetune.modules.training.augmentation import augment, changes
 
-OFF = {"flip_horizontal": False, "brightness": 0.0, "translation": 0.0}
+OFF = {"flip_horizontal": False, "crop": 1.0, "brightness": 0.0, "translation": 0.0}
 SEEDS = range(40)
 
 
@@ -32,7 +32,7 @@ def test_with_everything_off_the_image_is_unchanged(image):
 
 
 def test_the_seed_determines_the_image(image):
-    everything = AugmentationSettings(flip_horizontal=True, brightness=0.2, translation=0.2)
+    everything = AugmentationSettings(flip_horizontal=True, crop=1.0, brightness=0.2, translation=0.2)
     one, same, other = (augment(tf.constant(image), tf.constant(seed), everything) for seed in ([1, 2], [1, 2], [1, 3]))
     np.testing.assert_array_equal(one, same)
     assert np.abs(one - other).max() > 0
@@ -210,7 +210,7 @@ def test_hue_rotates_chroma_within_its_bound_and_keeps_luma(muted):
 
 
 def test_hue_and_saturation_are_drawn_independently(muted):
-    settings = AugmentationSettings(flip_horizontal=False, brightness=0.0, hue=0.1, saturation=0.5)
+    settings = AugmentationSettings(flip_horizontal=False, crop=1.0, brightness=0.0, hue=0.1, saturation=0.5)
     found = [
         (chroma(augment(muted, tf.constant([3, number]), settings).numpy()) / chroma(muted)).mean()
         for number in range(40)

@@ -179,6 +179,6 @@ def test_without_phase_2_phase_1_has_all_views(tmp_path, examples, network):
 
 
 def test_without_augmentation_one_view_is_enough(tmp_path, examples, network):
-    plain = settings(augmentation={"flip_horizontal": False, "brightness": 0.0})
+    plain = settings(augmentation={"flip_horizontal": False, "crop": 1.0, "brightness": 0.0})
     features = cached(tmp_path, examples, network, plain)
     assert features.views == {CUT: 1, POOLED: 1}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgetune.modules.settings.run import PhaseSettings
+from edgetune.modules.settings.run import PhaseSettings, Recipe
 from edgetune.modules.training import checkpoint as resume
 from edgetune.modules.training.epochs import Epochs
 from edgetune.modules.training.losses import WeightedCrossentropy
@@ -137,13 +137,20 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_does_not_end_the_training(tmp
 
 
 def test_the_key_of_a_checkpoint_depends_on_all_that_the_training_does():
-    def key(name: str = "head", weight: float = 1.0, steps: int = 2, smoothing: float = 0.1, **settings: object) -> str:
+    def key(
+        name: str = "head",
+        weight: float = 1.0,
+        steps: int = 2,
+        smoothing: float = 0.1,
+        recipe: Recipe = "auto",
+        **settings: object,
+    ) -> str:
         network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
         network.set_weights([np.float32([[weight]])])
         batches = tf.data.Dataset.from_tensors((np.zeros((4, 1), np.float32), np.zeros(4, np.int64)))
         train = Epochs(lambda epoch: batches, lambda: steps)
         loss = WeightedCrossentropy(2, smoothing, None)
-        return resume.training_key(name, network, train, batches, loss, PhaseSettings(**settings))
+        return resume.training_key(name, network, train, batches, loss, PhaseSettings(**settings), recipe)
 
     keys = [
         key(),
@@ -151,6 +158,7 @@ def test_the_key_of_a_checkpoint_depends_on_all_that_the_training_does():
         key(weight=2.0),
         key(steps=3),
         key(smoothing=0.2),
+        key(recipe="tutorial"),
         key(epochs=7),
         key(learning_rate=0.5),
         key(patience=9),

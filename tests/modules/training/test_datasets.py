@@ -10,7 +10,7 @@ from edgetune.modules.settings.run import TrainingSettings
 from edgetune.modules.training.datasets import Datasets, load_datasets
 from tests.tiny import model
 
-OFF = {"flip_horizontal": False, "brightness": 0.0}
+OFF = {"flip_horizontal": False, "crop": 1.0, "brightness": 0.0}
 
 
 @pytest.fixture(scope="module")

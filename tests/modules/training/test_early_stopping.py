@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from edgetune.modules.settings.run import Recipe
 from edgetune.modules.training.early_stopping import BestEpoch, rank
 
 
@@ -24,10 +25,10 @@ def test_one_more_correct_image_outweighs_any_loss(images):
     assert rank(epoch(1.0 / images, 1e9)) < rank(epoch(0.0, 0.0))
 
 
-def kept(values: list[dict[str, float]], patience: int) -> tuple[int, int]:
+def kept(values: list[dict[str, float]], patience: int, recipe: Recipe = "auto") -> tuple[int, int]:
     """Return the epoch whose weights are kept, and the number trained; the weights are the number of their epoch."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
-    callback = BestEpoch(patience)
+    callback = BestEpoch(patience, recipe)
     callback.set_model(model)
     model.stop_training = False
     callback.on_train_begin()
@@ -64,3 +65,8 @@ def test_a_lower_loss_alone_restarts_the_wait():
 
 def test_a_higher_accuracy_alone_restarts_the_wait():
     assert kept([epoch(0.5 + n / 100, 0.5 + n) if n < 6 else epoch(0.5, 9.0) for n in range(20)], patience=2) == (5, 8)
+
+
+def test_in_the_tutorial_the_lowest_loss_alone_decides():
+    values = [epoch(0.8, 0.5), epoch(0.9, 0.6), epoch(0.9, 0.7), epoch(0.9, 0.8), epoch(0.95, 0.9)]
+    assert kept(values, patience=3, recipe="tutorial") == (0, 4)

@@ -14,7 +14,7 @@ from edgetune.modules.training.phase import Phase
 from edgetune.modules.training.raw_features import RawFeatures
 
 LINEAR = HeadSettings(units=(), dropout=())
-TRAINING = TrainingSettings(batch_size=16, head={"epochs": 3, "learning_rate": 0.05})
+TRAINING = TrainingSettings(recipe="tutorial", batch_size=16, head={"epochs": 3, "learning_rate": 0.05})
 WIDTH = 12
 
 
@@ -36,7 +36,7 @@ def test_no_image_and_no_near_duplicate_of_it_is_in_the_training_of_its_own_fold
     asked: dict[str, list[np.ndarray]] = {}
     monkeypatch.setattr(folds, "epochs", lambda views, labels, settings, rows: asked["train"].append(rows))
     monkeypatch.setattr(folds, "in_order", lambda pooled, labels, size, rows: asked["stop"].append(rows))
-    monkeypatch.setattr(folds, "run_phase", lambda name, *_: Phase(name, (), 0, 0.0, 0))
+    monkeypatch.setattr(folds, "run_phase", lambda name, *_, **__: Phase(name, (), 0, 0.0, 0))
     monkeypatch.setattr(folds, "build_head", lambda *_: None)
     divided = 0
     for seed in range(20):
@@ -93,7 +93,7 @@ def at_once(monkeypatch) -> None:
     """Let heads learn by least squares, at once and by heart, from the rows that they are given."""
     monkeypatch.setattr(folds, "epochs", lambda views, labels, settings, rows: (views[0][rows], labels[rows]))
 
-    def solve(name, head, train, *_):
+    def solve(name, head, train, *_, **__):
         pooled, label = train
         kernel, bias = (np.zeros(variable.shape, np.float32) for variable in head.trainable_variables)
         wanted = np.eye(len(bias))[label] - 1 / len(bias)
@@ -167,3 +167,22 @@ def test_a_class_that_a_head_has_not_seen_is_answered_wrong(at_once):
         for rows, probabilities in fold.answers(made)
     ]
     assert len(np.concatenate(rare)) == 2 and 2 not in np.concatenate(rare)
+
+
+def test_a_linear_head_is_solved_from_the_rows_of_its_training_and_chosen_on_the_next_fold(monkeypatch):
+    label, alone = np.arange(60) % 2, np.arange(60)
+    made = features(label, alone, clusters(label))
+    seen = []
+
+    def spy(name, head, views, labels, evaluation, *_):
+        seen.append((views, labels, evaluation))
+        return Phase(name, (), 0, 0.0, 0)
+
+    monkeypatch.setattr(folds, "solve", spy)
+    heads = list(train_folds(made, 2, 3, LINEAR, TrainingSettings(), ""))
+    for fold, following, ((view,), labels, (stop, stop_labels)) in zip(heads, heads[1:] + heads[:1], seen, strict=True):
+        train = np.setdiff1d(alone, np.concatenate([fold.held_out, following.held_out]))
+        np.testing.assert_array_equal(view, made.pooled[train])
+        np.testing.assert_array_equal(labels, label[train])
+        np.testing.assert_array_equal(stop, made.pooled[following.held_out])
+        np.testing.assert_array_equal(stop_labels, label[following.held_out])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import keras
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from edgetune.modules.core import progress
 from edgetune.modules.core.errors import TrainingError
-from edgetune.modules.settings.run import PhaseSettings
+from edgetune.modules.settings.run import FineTuneSettings, PhaseSettings
 from edgetune.modules.training import phase as phases
 from edgetune.modules.training.epochs import Epochs
 
@@ -60,8 +61,9 @@ def test_a_phase_keeps_the_weights_of_its_best_epoch_and_stops_early(tmp_path):
     model = net()
     evaluation = batches(SWAPPED)
     reported: list[str] = []
+    settings = {"epochs": 20, "patience": 2, "plateau_patience": 1, "learning_rate": 0.5}
     with progress.listening(reported.append):
-        phase = phase_of(model, epochs_of(GOOD), evaluation, tmp_path, epochs=20, patience=2, learning_rate=0.5)
+        phase = phase_of(model, epochs_of(GOOD), evaluation, tmp_path, **settings)
     assert phase.best_epoch == 0 and len(phase.epochs) == 3
     assert model.evaluate(evaluation, verbose=0)[0] == pytest.approx(phase.best["val_loss"], rel=1e-5)
     assert [epoch["val_loss"] for epoch in phase.epochs] == sorted(epoch["val_loss"] for epoch in phase.epochs)
@@ -93,11 +95,48 @@ def test_each_epoch_trains_on_its_own_batches_once(tmp_path):
     assert [epoch["loss"] for epoch in phase.epochs] == pytest.approx(losses, rel=1e-5)
 
 
-def test_after_half_the_patience_on_a_plateau_the_learning_rate_is_halved(tmp_path):
+@pytest.mark.parametrize(
+    ("plateau", "expected"),
+    [
+        ({}, [1e-9] * 3 + [5e-10] * 2),
+        ({"plateau_patience": 1, "plateau_factor": 0.1}, [1e-9] * 2 + [1e-10, 1e-11, 1e-12]),
+    ],
+)
+def test_on_a_plateau_the_learning_rate_is_lowered(tmp_path, plateau, expected):
     """At this rate nothing is learned, so the first epoch stays the best one."""
-    phase = phase_of(net(), epochs_of(GOOD), batches(GOOD), tmp_path, epochs=20, learning_rate=1e-9, patience=4)
-    rates = [epoch["learning_rate"] for epoch in phase.epochs]
-    assert rates == pytest.approx([1e-9, 1e-9, 1e-9, 5e-10, 5e-10], rel=1e-5)
+    settings = {"epochs": 20, "learning_rate": 1e-9, "patience": 4, **plateau}
+    phase = phase_of(net(), epochs_of(GOOD), batches(GOOD), tmp_path, **settings)
+    assert [epoch["learning_rate"] for epoch in phase.epochs] == pytest.approx(expected, rel=1e-5)
+
+
+def fine_tune(folder: Path, recipe: str = "auto"):
+    loss, settings = keras.losses.SparseCategoricalCrossentropy(), FineTuneSettings(learning_rate=0.2, patience=20)
+    data = epochs_of(GOOD, GOOD), batches(GOOD)
+    return phases.run_phase("tune", net(), *data, loss, settings, str(folder), str(folder / "resume"), recipe)
+
+
+def test_the_rate_of_fine_tuning_rises_in_a_tenth_of_the_steps_and_falls_along_a_cosine(tmp_path):
+    rates = [epoch["learning_rate"] for epoch in fine_tune(tmp_path).epochs]
+    expected = [0.1 * (1 + math.cos(math.pi * epoch / 9)) for epoch in range(10)]  # after each epoch
+    assert rates == pytest.approx(expected, abs=1e-6)
+    constant = fine_tune(tmp_path / "tutorial", "tutorial").epochs
+    assert [epoch["learning_rate"] for epoch in constant] == pytest.approx([0.2] * 10, rel=1e-6)
+
+
+def test_a_killed_fine_tuning_goes_on_where_the_rate_was(tmp_path):
+    whole = fine_tune(tmp_path / "whole")
+
+    class Killed(BaseException):
+        pass
+
+    def kill(said: str) -> None:
+        if said.startswith("tune: epoch 5/"):
+            raise Killed
+
+    with progress.listening(kill), pytest.raises(Killed):
+        fine_tune(tmp_path)
+    resumed = fine_tune(tmp_path)
+    assert resumed.epochs == whole.epochs and len(whole.epochs) == 10
 
 
 def test_the_penalty_of_the_weights_is_part_of_the_loss(tmp_path):

@@ -59,7 +59,7 @@ def reports(examples: str, folder: Path) -> tuple[Trained, list[str]]:
 def test_losing_a_counter_would_change_the_training_used_here(uninterrupted):
     tuned = uninterrupted[0][1]
     rates = [epoch["learning_rate"] for epoch in tuned.epochs]
-    assert SAVED < len(tuned.epochs) < killed_training.SETTINGS.fine_tune.epochs  # stopped early, after the kill
+    assert SAVED < len(tuned.epochs) < killed_training.FINE_TUNE.epochs  # stopped early, after the kill
     assert rates[SAVED - 1] < rates[0] and rates[-1] < rates[SAVED]  # on a plateau, before and after
     assert tuned.best_epoch < SAVED - 1  # so the best weights are not the last ones
 

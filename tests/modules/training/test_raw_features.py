@@ -15,7 +15,7 @@ from edgetune.modules.images.decode import decode
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.models.blocks import build_backbone
 from edgetune.modules.models.classifier import pool
-from edgetune.modules.settings.run import TrainingSettings
+from edgetune.modules.settings.run import AugmentationSettings, TrainingSettings
 from edgetune.modules.training import raw_features as module
 from edgetune.modules.training.augmentation import augment
 from edgetune.modules.training.raw_features import raw_features
@@ -68,9 +68,8 @@ def test_every_image_has_its_features_with_and_without_augmentation(monkeypatch,
 
 def test_without_augmentation_heads_learn_from_the_images_themselves(monkeypatch, tmp_path, written):
     backbone.use(monkeypatch)
-    plain = TRAINING.model_copy(
-        update={"augmentation": TRAINING.augmentation.model_copy(update={"flip_horizontal": False, "brightness": 0.0})}
-    )
+    off = AugmentationSettings(flip_horizontal=False, crop=1.0, brightness=0.0)
+    plain = TRAINING.model_copy(update={"augmentation": off})
     found = raw_features(tmp_path, written[0], model.LABELS, backbone.settings(), plain, Reading())
     [view] = found.views
     assert view is found.pooled and len(view) == len(written[1])

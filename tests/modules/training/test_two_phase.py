@@ -12,12 +12,13 @@ import pytest
 from edgetune.modules.models.blocks import blocks, build_backbone
 from edgetune.modules.models.classifier import Classifier, build_classifier
 from edgetune.modules.models.weights import save_safetensors
-from edgetune.modules.settings.run import ModelSettings, TrainingSettings
+from edgetune.modules.settings.run import HeadSettings, ModelSettings, TrainingSettings
 from edgetune.modules.training import phase as phases
 from edgetune.modules.training import two_phase
 from edgetune.modules.training.datasets import load_datasets
 from edgetune.modules.training.early_stopping import rank
-from edgetune.modules.training.two_phase import Folders, Result, train_two_phases
+from edgetune.modules.training.logistic import VARIANCES
+from edgetune.modules.training.two_phase import SHARES, Folders, Result, train_two_phases
 from tests.helpers.model_state import compute_dtypes, variables
 from tests.tiny import backbone
 from tests.tiny import model as tiny_model
@@ -78,13 +79,14 @@ def train(
         built.append(build_classifier(*arguments, **keywords))
         return built[-1]
 
-    def spy(name, part, train, evaluation, loss, settings, log_dir, resume_dir=None):
+    def spy(name, part, train, evaluation, loss, settings, log_dir, resume_dir, recipe):
         whole = built[-1].model
         before = variables(whole)
-        phase = phases.run_phase(name, part, train, evaluation, loss, settings, log_dir, resume_dir)
+        phase = phases.run_phase(name, part, train, evaluation, loss, settings, log_dir, resume_dir, recipe)
         assert isinstance(part.optimizer, keras.optimizers.Adam) and part.loss is loss
         assert (part is whole) is not cached
         rate = part.optimizer.get_config()["learning_rate"]
+        rate = rate["config"]["warmup_target"] if isinstance(rate, dict) else rate
         spied.append(Spied(name, part.loss, before, variables(whole), rate, compute_dtypes(part)))
         return phase
 
@@ -193,28 +195,36 @@ def described(best: dict[str, float]) -> str:
 
 
 def test_if_phase_2_is_worse_the_weights_of_phase_1_are_returned_with_the_reason(tiny, examples, tmp_path):
-    fine_tune = {"epochs": 1, "learning_rate": 1.0, "unfreeze": {"last": backbone.LAST_BLOCK}}
-    # The head has learned, and this learning rate destroys it.
-    settings = training(head={"epochs": 12, "learning_rate": 0.05}, fine_tune=fine_tune)
-    result, (head, tuned) = train(examples, tmp_path, settings)
+    def settings(recipe: str) -> TrainingSettings:
+        made = training(recipe=recipe, head={"epochs": 12, "learning_rate": 0.05})
+        # The head has learned, and this learning rate, which settings from a file may not have, destroys it.
+        return made.model_copy(update={"fine_tune": made.fine_tune.model_copy(update={"learning_rate": 3.0})})
+
+    result, (head, tuned) = train(examples, tmp_path, settings("auto"))
     assert tuned.changed
     before, after = (phase.best for phase in result.phases)
     assert rank(after) > rank(before)
-    assert result.exported == "head"
-    assert result.why == f"fine-tuning was not better on eval: {described(before)} before, {described(after)} after"
+    assert (result.exported, result.share) == ("head", 0.0)
+    # Its loss is measured on probabilities, which are kept away from 0.
+    told = f"fine-tuning was not better on eval: {described(before)} before, accuracy {after['val_accuracy']:.4f} and"
+    assert result.why.startswith(told)
     for path, value in variables(result.classifier.model).items():
         np.testing.assert_array_equal(value, head.after[path], err_msg=path)
 
 
 def test_if_phase_2_is_better_its_weights_are_returned_with_those_of_phase_1(tiny, examples, tmp_path):
+    head = {"epochs": 2, "learning_rate": 0.02}
     fine_tune = {"epochs": 3, "learning_rate": 0.02, "unfreeze": {"last": backbone.LAST_BLOCK}}
-    result, (head, tuned) = train(examples, tmp_path, training(fine_tune=fine_tune))
+    result, (head, tuned) = train(examples, tmp_path, training(head=head, fine_tune=fine_tune))
     before, after = (phase.best for phase in result.phases)
     assert rank(after) < rank(before)
-    assert result.exported == "fine_tune"
-    assert result.why == f"fine-tuning was better on eval: {described(before)} before, {described(after)} after"
+    assert result.exported == "fine_tune" and result.share in SHARES
+    assert result.why.startswith(
+        f"fine-tuning was better on eval: {described(before)} before, {described(after)} after"
+    )
     for path, value in variables(result.classifier.model).items():
-        np.testing.assert_array_equal(value, tuned.after[path], err_msg=path)
+        expected = head.after[path] + result.share * (tuned.after[path] - head.after[path])
+        np.testing.assert_allclose(value, expected, atol=1e-6, err_msg=path)
     assert result.seconds == sum(result.frozen_seconds) + sum(phase.seconds for phase in result.phases)
     result.classifier.model.set_weights(result.after_head)
     for path, value in variables(result.classifier.model).items():
@@ -225,7 +235,52 @@ def test_phase_2_is_skipped_without_epochs(tiny, examples, tmp_path):
     settings = training(head={"epochs": 1}, fine_tune={"epochs": 0})
     result, spied = train(examples, tmp_path, settings)
     assert [phase.name for phase in spied] == ["head"] == [phase.name for phase in result.phases]
-    assert (result.exported, result.why) == ("head", "training.fine_tune.epochs is 0")
+    assert (result.exported, result.why, result.share) == ("head", "training.fine_tune.epochs is 0", 0.0)
+
+
+def test_the_tutorial_exports_what_phase_2_ends_with_also_if_it_is_worse(tiny, examples, tmp_path):
+    made = training(recipe="tutorial", head={"epochs": 6, "learning_rate": 0.05})
+    worse = made.model_copy(update={"fine_tune": made.fine_tune.model_copy(update={"learning_rate": 3.0})})
+    result, (_, tuned) = train(examples, tmp_path, worse)
+    assert result.phases[1].best["val_loss"] > result.phases[0].best["val_loss"]
+    assert (result.exported, result.share, result.why) == ("fine_tune", 1.0, "training.recipe is tutorial")
+    for path, value in variables(result.classifier.model).items():
+        np.testing.assert_array_equal(value, tuned.after[path], err_msg=path)
+
+
+def test_of_the_weights_between_both_phases_the_best_on_eval_are_exported(tiny, examples, tmp_path, monkeypatch):
+    measured = iter([(0.8, 0.5), (0.95, 0.5), (0.95, 0.4), (0.85, 0.1)])
+    monkeypatch.setattr(
+        two_phase, "_measure", lambda *_: dict(zip(("val_accuracy", "val_loss"), next(measured), strict=True))
+    )
+    result, (head, tuned) = train(examples, tmp_path, training())
+    assert (result.exported, result.share) == ("fine_tune", 0.75)
+    assert result.why == (
+        "fine-tuning was better on eval: accuracy 0.8000 and loss 0.5000 before, accuracy 0.8500 and loss 0.1000 after"
+        ", accuracy 0.9500 and loss 0.4000 with 0.75 of its changes"
+    )
+    for path, value in variables(result.classifier.model).items():
+        expected = head.after[path] + 0.75 * (tuned.after[path] - head.after[path])
+        np.testing.assert_allclose(value, expected, atol=1e-6, err_msg=path)
+
+
+def test_a_linear_head_is_solved_on_the_cached_views_with_and_without_the_cache(tiny, examples, tmp_path):
+    linear = backbone.settings().model_copy(update={"head": HeadSettings()})
+    results = []
+    for cached in (True, False):
+        result, spied = train(examples, tmp_path / str(cached), training(), linear, cached)
+        assert [phase.name for phase in spied] == ["fine_tune"]
+        assert [phase.name for phase in result.phases] == ["head", "fine_tune"]
+        head = result.phases[0]
+        assert len(head.epochs) == len(VARIANCES)
+        assert head.best["val_loss"] == min(entry["val_loss"] for entry in head.epochs)
+        kernel = result.after_head[-2]
+        assert kernel.shape[-1] == CLASSES and np.abs(kernel).max() > 0
+        began = [value for path, value in spied[0].before.items() if path.endswith("probabilities/kernel")]
+        np.testing.assert_array_equal(began, [kernel])  # fine-tuning begins with the solution
+        results.append(result)
+    for one, other in zip(results[0].after_head, results[1].after_head, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -237,9 +292,9 @@ def cached(examples: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
         return folder, train(examples, folder, training(), cached=True)[0]
 
 
-def test_a_phase_on_the_cache_measures_the_same_as_the_whole_network(cached, examples):
+def test_a_phase_on_the_cache_measures_the_same_as_the_whole_network(tiny, examples, tmp_path):
     """The kept weights in the whole network give the loss on eval that the phase measured on cached activations."""
-    _, result = cached
+    result, _ = train(examples, tmp_path, training(recipe="tutorial"), cached=True)
     phase = next(phase for phase in result.phases if phase.name == result.exported)
     model = result.classifier.model
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"])
@@ -290,8 +345,8 @@ def test_mixed_precision_trains_in_bfloat16_and_returns_a_float32_network(tiny, 
     result, (head, tuned) = train(examples, tmp_path, training(mixed_precision=True), cached=True)
     assert keras.config.dtype_policy().name == before == "float32"
     assert {layer.compute_dtype for layer in result.classifier.backbone.layers} == {"float32"}
-    expected = tuned.after if result.exported == "fine_tune" else head.after
     for path, value in variables(result.classifier.model).items():
-        np.testing.assert_array_equal(value, expected[path], err_msg=path)
+        expected = head.after[path] + result.share * (tuned.after[path] - head.after[path])
+        np.testing.assert_allclose(value, expected, atol=1e-6, err_msg=path)
     assert head.changed and tuned.changed
     assert head.computed == tuned.computed == {"bfloat16", "float32"}  # float32: the probabilities

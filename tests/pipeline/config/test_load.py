@@ -177,7 +177,7 @@ def test_the_digest_depends_on_every_value_and_nothing_else(write):
         ("model: {backbone: vgg}", 'model.backbone: "vgg" ({file}, line 3) must be one of mobilenet, mobilenet_v2'),
         ("model: {weights_sha256: abc}", 'model.weights_sha256: "abc" ({file}, line 3) must be 64 lower-case hex'),
         ("model: {head: {units: [4, 0], dropout: [0, 0]}}", "model.head.units: item 2: 0 ({file}, line 3) must be a w"),
-        ("model: {head: {units: [4]}}", "model.head ({file}, line 3): 1 hidden layers need 1 rates, not 2"),
+        ("model: {head: {units: [4]}}", "model.head ({file}, line 3): 1 hidden layers need 1 rates, not 0"),
         ("edge: {variants: float32}", 'edge.variants: "float32" ({file}, line 3) must be a list, each item one of'),
         ("edge: {license: 2.0}", "edge.license: 2.0 ({file}, line 3) must be text, in quotes"),
         ("edge: {required: [dynamic]}", "edge ({file}, line 3): required variants that are not in `variants`"),
@@ -261,7 +261,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         ("data.path.x=3", "--set data.path.x: `data.path` is a value, not a group of keys"),
         ("name=[1", "--set name, line 1, column 3: not valid YAML"),
         ("training.batch_size=", "training.batch_size: null (--set) must be a whole number"),
-        ("model.head.units=[8]", "model.head (--set): 1 hidden layers need 1 rates, not 2"),
+        ("model.head.units=[8]", "model.head (--set): 1 hidden layers need 1 rates, not 0"),
+        ("training.fine_tune.learning_rate=0.01", "fine_tune.learning_rate is 0.01, above head.learning_rate, 0.001"),
     ],
 )
 def test_an_invalid_override_is_named(override, message):

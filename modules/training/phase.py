@@ -60,8 +60,8 @@ def run_phase(
     settings: PhaseSettings | FineTuneSettings,
     log_dir: str,
     resume_dir: str | None = None,
-    seconds: float = math.inf,
     recipe: Recipe = "auto",
+    seconds: float = math.inf,
 ) -> Phase:
     """Train the layers of `model` that are marked trainable.
 
@@ -78,10 +78,10 @@ def run_phase(
             and by no other training; None for no checkpoints. A killed phase resumes from there with the weights,
             optimizer, counters, data order and history that it would have had; a finished phase is not trained again.
             The caller removes the folder when the whole training has succeeded.
-        seconds: No further epoch begins after this time.
         recipe: With `auto`, the rate of fine-tuning rises and then follows a cosine to its end, and the last epoch is
             kept; of phase 1 the most accurate one. With `tutorial`, the rate is lowered on plateaus, and the epoch with
             the lowest loss is kept.
+        seconds: No further epoch begins after this time.
 
     Raises:
         TrainingError: The loss is not a finite number.

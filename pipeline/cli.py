@@ -27,6 +27,7 @@ from edgetune.pipeline.commands.history import lineage, rollback, runs
 from edgetune.pipeline.commands.inspect import inspect
 from edgetune.pipeline.commands.run import run
 from edgetune.pipeline.commands.submit import submit
+from edgetune.pipeline.commands.suggest import suggest
 from edgetune.pipeline.terminal.output import Output, OutputError, ReaderGone, discard, open_closed_descriptors
 
 DEFECT = EdgetuneError.exit_code
@@ -46,7 +47,21 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    commands=[run, inspect, runs, rollback, lineage, gc, config, verify, predict, demo, compile_command, submit],
+    commands=[
+        run,
+        inspect,
+        suggest,
+        runs,
+        rollback,
+        lineage,
+        gc,
+        config,
+        verify,
+        predict,
+        demo,
+        compile_command,
+        submit,
+    ],  # fmt: skip
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="edgetune", message="edgetune %(version)s")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from edgetune.modules.core.threads import cores
-from edgetune.modules.settings.run import RunSettings
+from edgetune.modules.settings.run import ModelSettings, RunSettings
 
 _CORES = 2
 _DECODE_MS = 0.55
@@ -34,6 +35,8 @@ _MULTIPLY_ADDS = {
 }  # fmt: skip
 """Millions for one image of the size that an architecture was published with, from the papers: arXiv:1704.04861,
 1801.04381, 1905.02244, 1512.03385, 1512.00567, 1905.11946."""
+_TRY_S = 20.0
+"""Of `edgetune suggest`, to build and convert a backbone, whatever the number of images."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,10 @@ def estimate(images: int, mean_pixels: float, settings: RunSettings) -> Estimate
         mean_pixels: Of an image, in the file.
         settings: Of the run.
     """
-    from edgetune.modules.settings.architectures import ARCHITECTURES
-
-    model, training = settings.model, settings.training
-    if not images or model.backbone not in _MULTIPLY_ADDS:
+    training = settings.training
+    network = _cost(settings.model)
+    if not images or network is None:
         return None
-    published = ARCHITECTURES[model.backbone].image_size
-    size = (model.image_size or published) / published
-    network = _MULTIPLY_ADDS[model.backbone] / _MULTIPLY_ADDS["mobilenet_v2"] * size**2 * model.alpha**1.5
     views = training.activation_cache.views if training.activation_cache.enabled else training.head.epochs
     views += settings.data.review_labels  # LabelReviewer passes all images through the network once
     speed = _DECODE_MS / decode_ms()
@@ -77,6 +76,31 @@ def estimate(images: int, mean_pixels: float, settings: RunSettings) -> Estimate
     rest = _MEASURE_MS + network * (_VIEW_MS * views + _TUNE_MS * training.fine_tune.epochs)
     milliseconds = images * (read + rest) / parallel
     return Estimate(_FIXED_S / speed + milliseconds / 1000, images * read / parallel / 1000, speed, cores())
+
+
+def estimate_tries(images: int, models: Sequence[ModelSettings]) -> float | None:
+    """Estimate the seconds that `edgetune suggest` takes; None if the cost of a backbone is not recorded.
+
+    Args:
+        images: Number of images that pass through each backbone.
+        models: The backbones.
+    """
+    costs = [_cost(model) for model in models]
+    if None in costs:
+        return None
+    speed = _DECODE_MS / decode_ms()
+    passes = sum(cost * _VIEW_MS for cost in costs if cost is not None) + len(models) * _READ_MS
+    return len(models) * _TRY_S / speed + images * passes / 1000 / (speed * cores() / _CORES)
+
+
+def _cost(model: ModelSettings) -> float | None:
+    """Return the multiply-adds of a backbone as a multiple of those of MobileNetV2; None if they are not recorded."""
+    from edgetune.modules.settings.architectures import ARCHITECTURES
+
+    if model.backbone not in _MULTIPLY_ADDS:
+        return None
+    size = model.image_size / ARCHITECTURES[model.backbone].image_size
+    return _MULTIPLY_ADDS[model.backbone] / _MULTIPLY_ADDS["mobilenet_v2"] * size**2 * model.alpha**1.5
 
 
 def decode_ms() -> float:

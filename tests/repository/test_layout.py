@@ -69,8 +69,11 @@ ROOMS = {
         "kubeflow": ["pipeline.py", "config", "beam"],
         "history": ["local", "metadata", "report"],
         "inspect": ["report", "terminal"],
+        "suggest": ["inspect", "report", "terminal"],
         "api.py": ["config", "local"],
-        "commands": ["api.py", "config", "history", "inspect", "local", "report", "kubeflow", "submit", "demo"],
+        "commands": [
+            "api.py", "config", "history", "inspect", "suggest", "local", "report", "kubeflow", "submit", "demo",
+        ],
         "cli.py": ["commands", "local", "terminal"],
     },
 }  # fmt: skip

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, cast, get_args
 
 import click
@@ -73,12 +75,14 @@ def suggest(
     none is within the limits, 4 if no weights can be had.
     """
     from edgetune.modules.core.errors import ConfigError
+    from edgetune.modules.core.untrusted_text import for_terminal
     from edgetune.modules.settings.training import Backbone
     from edgetune.pipeline.suggest import plot as plots
     from edgetune.pipeline.suggest.backbones import Wanted
     from edgetune.pipeline.suggest.choice import Limits
     from edgetune.pipeline.suggest.suggestion import suggest as measure_all
     from edgetune.pipeline.suggest.text import as_text
+    from edgetune.pipeline.terminal.log_capture import capture
 
     names = get_args(Backbone)
     if unknown := [name for name in backbones if name not in names]:
@@ -87,14 +91,19 @@ def suggest(
         plots.check_path(plot)
     settings = api.load_settings(config, data=data, overrides=overrides)
     hide_gpus()  # a phone's processor is what is measured, and its conversion
-    found = measure_all(
-        settings,
-        Wanted(weights, backbones, image_sizes, download),
-        Limits(max_ms, max_mb),
-        cast("Variant", variant),
-        images,
-        lambda line: click.echo(line, err=True),
-    )
+    with (
+        TemporaryDirectory(prefix="edgetune-") as folder,
+        open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="replace") as errors,
+        capture(Path(folder) / "log"),  # what TensorFlow and its decoders print
+    ):
+        found = measure_all(
+            settings,
+            Wanted(weights, backbones, image_sizes, download),
+            Limits(max_ms, max_mb),
+            cast("Variant", variant),
+            images,
+            lambda line: print(for_terminal(line), file=errors),
+        )
     given = None if config is None else str(config)
     click.echo(
         json.dumps(found.as_json(), indent=1) if as_json else "\n".join(as_text(found, settings.data.path, given))

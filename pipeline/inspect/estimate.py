@@ -32,9 +32,10 @@ _MULTIPLY_ADDS = {
     "resnet50": 3_800, "resnet101": 7_600, "inception_v3": 5_700,
     "efficientnet_b0": 390, "efficientnet_b1": 700, "efficientnet_b2": 1_000, "efficientnet_b3": 1_800,
     "efficientnet_b4": 4_200, "efficientnet_b5": 9_900, "efficientnet_b6": 19_000, "efficientnet_b7": 37_000,
+    "efficientnet_v2_b0": 720, "efficientnet_v2_b1": 1_200, "efficientnet_v2_b2": 1_700, "efficientnet_v2_b3": 3_000,
 }  # fmt: skip
 """Millions for one image of the size that an architecture was published with, from the papers: arXiv:1704.04861,
-1801.04381, 1905.02244, 1512.03385, 1512.00567, 1905.11946."""
+1801.04381, 1905.02244, 1512.03385, 1512.00567, 1905.11946; those of EfficientNetV2 are counted in Keras's networks."""
 _TRY_S = 20.0
 """Of `edgetune suggest`, to build and convert a backbone, whatever the number of images."""
 
@@ -57,7 +58,7 @@ class Estimate:
 
 
 def estimate(images: int, mean_pixels: float, settings: RunSettings) -> Estimate | None:
-    """Estimate the time of a run; None if the cost of its backbone is not recorded, or if it reads no image.
+    """Estimate the time of a run; None if it reads no image.
 
     Args:
         images: Number of images.
@@ -66,7 +67,7 @@ def estimate(images: int, mean_pixels: float, settings: RunSettings) -> Estimate
     """
     training = settings.training
     network = _cost(settings.model)
-    if not images or network is None:
+    if not images:
         return None
     views = training.activation_cache.views if training.activation_cache.enabled else training.head.epochs
     views += settings.data.review_labels  # LabelReviewer passes all images through the network once
@@ -78,27 +79,22 @@ def estimate(images: int, mean_pixels: float, settings: RunSettings) -> Estimate
     return Estimate(_FIXED_S / speed + milliseconds / 1000, images * read / parallel / 1000, speed, cores())
 
 
-def estimate_tries(images: int, models: Sequence[ModelSettings]) -> float | None:
-    """Estimate the seconds that `edgetune suggest` takes; None if the cost of a backbone is not recorded.
+def estimate_tries(images: int, models: Sequence[ModelSettings]) -> float:
+    """Estimate the seconds that `edgetune suggest` takes.
 
     Args:
         images: Number of images that pass through each backbone.
         models: The backbones.
     """
-    costs = [_cost(model) for model in models]
-    if None in costs:
-        return None
     speed = _DECODE_MS / decode_ms()
-    passes = sum(cost * _VIEW_MS for cost in costs if cost is not None) + len(models) * _READ_MS
-    return len(models) * _TRY_S / speed + images * passes / 1000 / (speed * cores() / _CORES)
+    milliseconds = sum(_cost(model) * _VIEW_MS + _READ_MS for model in models)
+    return len(models) * _TRY_S / speed + images * milliseconds / 1000 / (speed * cores() / _CORES)
 
 
-def _cost(model: ModelSettings) -> float | None:
-    """Return the multiply-adds of a backbone as a multiple of those of MobileNetV2; None if they are not recorded."""
+def _cost(model: ModelSettings) -> float:
+    """Return the multiply-adds of a backbone as a multiple of those of MobileNetV2."""
     from edgetune.modules.settings.architectures import ARCHITECTURES
 
-    if model.backbone not in _MULTIPLY_ADDS:
-        return None
     size = model.image_size / ARCHITECTURES[model.backbone].image_size
     return _MULTIPLY_ADDS[model.backbone] / _MULTIPLY_ADDS["mobilenet_v2"] * size**2 * model.alpha**1.5
 

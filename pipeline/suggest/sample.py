@@ -67,7 +67,7 @@ def draw(data: DataSettings, most: int, folder: Path) -> Sample:
     source = discover(data)
     reading = Reading.of(data.model_dump(include={"max_pixels", "max_side", "background", "verify_images"}))
     drawn, of = _drawn(data, source, most)
-    files, labels, ids, signatures, names = [], list[str](), list[str](), list[bytes](), list[str]()
+    files, labels, ids, names, signatures = list[Path](), list[str](), list[str](), list[str](), list[bytes]()
     for file in drawn:
         group = named_groups.group_of(data.group, file.group, _relative(file.path, source))
         try:

@@ -129,9 +129,8 @@ def suggest(
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="edgetune-") as folder:
         sample = draw(settings.data, most_images, Path(folder))
-        seconds = estimate_tries(len(sample.files), models)
-        about = "" if seconds is None else f", about {duration(seconds)}"
-        report(f"{counted(len(models), 'backbone')} on {counted(len(sample.files), 'image')}{about}")
+        about = duration(estimate_tries(len(sample.files), models))
+        report(f"{counted(len(models), 'backbone')} on {counted(len(sample.files), 'image')}, up to about {about} here")
         measured: list[tuple[ModelSettings, Candidate]] = []
         for number, model in enumerate(models, start=1):
             where = f"{number}/{len(models)} {name_of(model)}"

@@ -73,6 +73,7 @@ ROOMS = {
         "api.py": ["config", "local"],
         "commands": [
             "api.py", "config", "history", "inspect", "suggest", "local", "report", "kubeflow", "submit", "demo",
+            "terminal",
         ],
         "cli.py": ["commands", "local", "terminal"],
     },

@@ -34,10 +34,10 @@ def arguments(monkeypatch, tmp_path: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def test_all_sizes_are_measured_drawn_and_the_faster_of_equals_is_picked(arguments, tmp_path, capsys):
+def test_all_sizes_are_measured_drawn_and_the_faster_of_equals_is_picked(arguments, tmp_path, capfd):
     plot = tmp_path / "plot.svg"
     assert cli.main([*arguments, "--json", f"--plot={plot}"]) == 0
-    output = capsys.readouterr()
+    output = capfd.readouterr()
     found = json.loads(output.out)
     by_name = {one["name"]: one for one in found["candidates"]}
     small, large = (by_name[f"mobilenet_v2 1 at {size}"] for size in (32, 128))
@@ -52,9 +52,9 @@ def test_all_sizes_are_measured_drawn_and_the_faster_of_equals_is_picked(argumen
     assert drawn.startswith("<?xml") and "mobilenet" not in found["reason"]
 
 
-def test_what_exceeds_the_limits_is_not_asked_and_nothing_within_them_is_an_error(arguments, capsys):
+def test_what_exceeds_the_limits_is_not_asked_and_nothing_within_them_is_an_error(arguments, capfd):
     assert cli.main([*arguments[:-2], "--image-size=32", "--max-mb=0.0001", "--variant=float32"]) == 2
-    output = capsys.readouterr()
+    output = capfd.readouterr()
     assert "left out, " in output.err and "frozen backbone" not in output.err
     assert "none of 1 backbone is within the limits; the fastest is mobilenet_v2 1 at 32: " in output.err
     assert "kB > 0.0001 MB" in output.out and "  –  " in output.out and "pick:" not in output.out
@@ -68,14 +68,14 @@ def test_what_exceeds_the_limits_is_not_asked_and_nothing_within_them_is_an_erro
         (["--backbone=vgg16"], "--backbone vgg16: there is no such backbone"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_anything_is_measured(given, said, capsys):
+def test_what_cannot_be_done_is_said_before_anything_is_measured(given, said, capfd):
     assert cli.main(["suggest", "--data=nowhere", *given]) == 2
-    assert said in capsys.readouterr().err
+    assert said in capfd.readouterr().err
 
 
-def test_without_weights_every_reason_is_listed(monkeypatch, tmp_path, capsys):
+def test_without_weights_every_reason_is_listed(monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     assert cli.main(["suggest", "--data=nowhere"]) == 4
-    written = capsys.readouterr().err
+    written = capfd.readouterr().err
     assert f"  - inception_v3: no inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5 in {tmp_path}" in written
     assert "remedy: give files of weights by --weights" in written

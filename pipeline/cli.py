@@ -32,6 +32,7 @@ from edgetune.pipeline.commands.inspect import inspect
 from edgetune.pipeline.commands.predict import predict
 from edgetune.pipeline.commands.run import run
 from edgetune.pipeline.commands.submit import submit
+from edgetune.pipeline.commands.suggest import suggest
 from edgetune.pipeline.commands.verify import verify
 from edgetune.pipeline.terminal.output import Output, OutputError, ReaderGone, discard, open_closed_descriptors
 
@@ -58,6 +59,7 @@ class _Commands(click.Group):
     commands=[
         run,
         inspect,
+        suggest,
         doctor,
         runs,
         compare,

@@ -11,13 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.lib.photographs import photographs
-from edgetune.modules.contracts.signatures import EDGE, IMAGE, PROBABILITIES
 from edgetune.modules.conversion.convert import convert
 from edgetune.modules.conversion.converter import Converter, OpsSet, Optimize
 from edgetune.modules.examples.calibration_images import choose
 from edgetune.modules.images.decode import decode
 from edgetune.modules.litert.metadata import Description, add_metadata
 from edgetune.modules.models.classifier import Classifier, build_classifier, pool
+from edgetune.modules.serving.edge_only import export_edge
 from edgetune.modules.settings.run import EdgeSettings, ModelSettings
 
 VARIANTS = ("float32", "float16", "int8")
@@ -110,11 +110,7 @@ def ours(network: Classifier, images: Images, folder: Path) -> dict[str, bytes]:
         images: Images for calibration; their classes are written into each file.
         folder: Folder for the SavedModel; it is created.
     """
-    root = tf.Module()
-    root.variables_of_model = [variable.value for variable in network.model.variables]
-    spec = tf.TensorSpec([1, *network.model.input_shape[1:]], tf.float32, name=IMAGE)
-    edge = tf.function(lambda image: {PROBABILITIES: network.model(image, training=False)}, [spec])
-    tf.saved_model.save(root, str(folder), signatures={EDGE: edge})
+    export_edge(network.model, str(folder))
     about = Description("image_classifier", EdgeSettings().description)
     converted = convert(str(folder), VARIANTS, images.calibration())
     return {variant: add_metadata(content, images.classes, about) for variant, content in converted.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import tensorflow as tf
 from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import WeightsError
 from edgetune.modules.models.backbone import assemble
+from edgetune.modules.models.imagenet_files import keras_folder
 from edgetune.modules.models.saved_model_weights import HUB, hub_folder, saved_model_folder, stored_in_folder
 from edgetune.modules.models.weight_formats import (
     FORMATS,
@@ -149,7 +149,7 @@ def _check_pin(what: str, found: str, settings: ModelSettings) -> None:
 
 
 def _load_imagenet(backbone: keras.Model, settings: ModelSettings) -> None:
-    cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+    cache = keras_folder()
     try:
         donor = assemble(settings, weights="imagenet")
     except OSError as error:  # from h5py, for a cached file of an aborted download

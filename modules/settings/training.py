@@ -210,7 +210,7 @@ class ModelSettings(Settings):
     """The network."""
 
     backbone: Backbone = "mobilenet_v2"
-    """Architecture of the pretrained part."""
+    """Architecture of the pretrained part; `edgetune suggest` chooses one by measurement."""
     weights: str = "imagenet"
     """`imagenet` (downloaded by Keras), `none` (random), a `.h5` or `.safetensors` file, a SavedModel folder (from TF
     Hub, or from an earlier run to continue from), or a handle `https://tfhub.dev/...` that is in TF Hub's cache. Paths
@@ -230,6 +230,16 @@ class ModelSettings(Settings):
     """Height and width of the model's input, in pixels; null for the size that the architecture was pretrained with."""
     head: HeadSettings = HeadSettings()
     """The classifier on top."""
+
+    @field_validator("backbone", mode="before")
+    @classmethod
+    def _chosen_before_a_run(cls, value: Any) -> Any:
+        if value == "auto":
+            raise Contradiction(
+                "a run does not choose its backbone: its graph, its cache and its image size depend on it",
+                "`edgetune suggest --data DIR` chooses one by measurement, and prints the command of a run with it",
+            )
+        return value
 
     @field_validator("image_size", mode="before")
     @classmethod

@@ -16,12 +16,13 @@ from edgetune.modules.core import bounds
 from edgetune.modules.data import label_findings, picture_findings
 from edgetune.modules.data.digits import EMBEDDED
 from edgetune.modules.data.findings import Copy, Finding, Picture, near_duplicates, same_images
-from edgetune.modules.data.near_duplicates import DisjointSets, alike
+from edgetune.modules.data.near_duplicates import alike
 from edgetune.modules.data.sources import ALL, discover
 from edgetune.modules.images.pillow_read import Unusable
 from edgetune.modules.images.reading import Reading
 from edgetune.modules.settings.run import RunSettings
 from edgetune.modules.storage.safe_read import UnreadableFile, read_file
+from edgetune.pipeline.inspect import named_groups
 from edgetune.pipeline.inspect.files import labelled
 from edgetune.pipeline.inspect.inspection import Image, Refuse
 
@@ -62,7 +63,8 @@ def deep(images: Sequence[Image], settings: RunSettings, refuse: Refuse) -> list
     )
     groups = alike(read.ids, read.signatures, data.duplicate_distance)
     found += _near(read, groups, data.on_duplicates)
-    return found + _labels(read, features, _with_names(read.images, groups), data.max_label_errors)
+    groups = named_groups.connected(groups, [image.group for image in read.images])
+    return found + _labels(read, features, groups, data.max_label_errors)
 
 
 def _encoded(
@@ -124,16 +126,6 @@ def _near(read: _Read, groups: np.ndarray, kept: str) -> list[Finding]:
             ]
             found += same_images(copies, kept == "fail")
     return found
-
-
-def _with_names(images: Sequence[Image], groups: np.ndarray) -> np.ndarray:
-    """Return the groups of near-duplicates, connected by those that `data.group` names."""
-    sets = DisjointSets()
-    for image, group in zip(images, groups.tolist(), strict=True):
-        if image.group:
-            sets.union(("alike", group), ("named", image.group))
-    roots: dict[object, int] = {}
-    return np.array([roots.setdefault(sets.find(("alike", group)), len(roots)) for group in groups.tolist()])
 
 
 def _labels(read: _Read, features: np.ndarray, groups: np.ndarray, max_share: float) -> list[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from edgetune.modules.core.threads import cores
-from edgetune.modules.settings.run import RunSettings
+from edgetune.modules.settings.run import ModelSettings, RunSettings
 
 _CORES = 2
 _DECODE_MS = 0.55
@@ -31,9 +32,12 @@ _MULTIPLY_ADDS = {
     "resnet50": 3_800, "resnet101": 7_600, "inception_v3": 5_700,
     "efficientnet_b0": 390, "efficientnet_b1": 700, "efficientnet_b2": 1_000, "efficientnet_b3": 1_800,
     "efficientnet_b4": 4_200, "efficientnet_b5": 9_900, "efficientnet_b6": 19_000, "efficientnet_b7": 37_000,
+    "efficientnet_v2_b0": 720, "efficientnet_v2_b1": 1_200, "efficientnet_v2_b2": 1_700, "efficientnet_v2_b3": 3_000,
 }  # fmt: skip
 """Millions for one image of the size that an architecture was published with, from the papers: arXiv:1704.04861,
-1801.04381, 1905.02244, 1512.03385, 1512.00567, 1905.11946."""
+1801.04381, 1905.02244, 1512.03385, 1512.00567, 1905.11946; those of EfficientNetV2 are counted in Keras's networks."""
+_TRY_S = 20.0
+"""Of `edgetune suggest`, to build and convert a backbone, whatever the number of images."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +58,17 @@ class Estimate:
 
 
 def estimate(images: int, mean_pixels: float, settings: RunSettings) -> Estimate | None:
-    """Estimate the time of a run; None if the cost of its backbone is not recorded, or if it reads no image.
+    """Estimate the time of a run; None if it reads no image.
 
     Args:
         images: Number of images.
         mean_pixels: Of an image, in the file.
         settings: Of the run.
     """
-    from edgetune.modules.settings.architectures import ARCHITECTURES
-
-    model, training = settings.model, settings.training
-    if not images or model.backbone not in _MULTIPLY_ADDS:
+    training = settings.training
+    network = _cost(settings.model)
+    if not images:
         return None
-    published = ARCHITECTURES[model.backbone].image_size
-    size = (model.image_size or published) / published
-    network = _MULTIPLY_ADDS[model.backbone] / _MULTIPLY_ADDS["mobilenet_v2"] * size**2 * model.alpha**1.5
     views = training.activation_cache.views if training.activation_cache.enabled else training.head.epochs
     views += settings.data.review_labels  # LabelReviewer passes all images through the network once
     speed = _DECODE_MS / decode_ms()
@@ -77,6 +77,26 @@ def estimate(images: int, mean_pixels: float, settings: RunSettings) -> Estimate
     rest = _MEASURE_MS + network * (_VIEW_MS * views + _TUNE_MS * training.fine_tune.epochs)
     milliseconds = images * (read + rest) / parallel
     return Estimate(_FIXED_S / speed + milliseconds / 1000, images * read / parallel / 1000, speed, cores())
+
+
+def estimate_tries(images: int, models: Sequence[ModelSettings]) -> float:
+    """Estimate the seconds that `edgetune suggest` takes.
+
+    Args:
+        images: Number of images that pass through each backbone.
+        models: The backbones.
+    """
+    speed = _DECODE_MS / decode_ms()
+    milliseconds = sum(_cost(model) * _VIEW_MS + _READ_MS for model in models)
+    return len(models) * _TRY_S / speed + images * milliseconds / 1000 / (speed * cores() / _CORES)
+
+
+def _cost(model: ModelSettings) -> float:
+    """Return the multiply-adds of a backbone as a multiple of those of MobileNetV2."""
+    from edgetune.modules.settings.architectures import ARCHITECTURES
+
+    size = model.image_size / ARCHITECTURES[model.backbone].image_size
+    return _MULTIPLY_ADDS[model.backbone] / _MULTIPLY_ADDS["mobilenet_v2"] * size**2 * model.alpha**1.5
 
 
 def decode_ms() -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
+
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.columns import is_pattern
 from edgetune.modules.data.findings import Copy, Finding, torn_group
@@ -22,6 +24,26 @@ def group_of(group: str | None, of_line: str, path: str) -> str | None:
     if of_line or not group or not is_pattern(group):
         return of_line
     return matched(group, path)
+
+
+def connected(groups: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return the groups of near-duplicates, connected by those that `data.group` names.
+
+    Args:
+        groups: int `[N]`, as `modules.data.near_duplicates.alike` returns them.
+        names: Group of each image, empty for none.
+
+    Returns:
+        int `[N]`.
+    """
+    from edgetune.modules.data.near_duplicates import DisjointSets  # which imports SciPy
+
+    sets = DisjointSets()
+    for name, group in zip(names, groups.tolist(), strict=True):
+        if name:
+            sets.union(("alike", group), ("named", name))
+    roots: dict[object, int] = {}
+    return np.array([roots.setdefault(sets.find(("alike", group)), len(roots)) for group in groups.tolist()])
 
 
 def torn(images: Iterable[tuple[str, Copy]]) -> list[Finding]:

@@ -91,7 +91,7 @@ def _rejected(rows: Sequence[dict[str, str]]) -> Iterator[str]:
 
 def _time(found: dict[str, float] | None) -> str:
     if found is None:
-        return "time of a run: not estimated, the cost of this backbone is not recorded"
+        return "time of a run: not estimated, no image can be read"
     whole, reading = (duration(found[key]) for key in ("seconds", "read_seconds"))
     return (
         f"time of a run here: up to about {whole}, of which reading {reading}; an estimate for "

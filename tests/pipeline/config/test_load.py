@@ -357,6 +357,7 @@ PIN = "model.weights_sha256=" + "0" * 64
             "image_size 74 is too small",
             "75 or more, or to null",
         ),
+        (["model.backbone=auto"], "model.backbone (--set): a run does not choose", "`edgetune suggest --data DIR`"),
         (["model.image_size=1000"], "data.max_side 640 is less than model.image_size 1000", "to 1000 or more"),
         (["evaluation.folds=2"], "folds is 2, but a head needs three parts", "evaluation.folds to 0 or to 3 or more"),
         (["data.min_side=641"], "min_side 641 is more than max_side 640", "lower data.min_side"),

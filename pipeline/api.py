@@ -161,7 +161,7 @@ def evaluate(
     from edgetune.pipeline.terminal.quiet import quiet
 
     settings = load_settings(data=data, overrides=overrides)
-    found = find(Path(model), variant)
+    found = find(Path(model), variant, "edgetune evaluate")
     check_threshold(found, threshold)
     evaluation.check(settings.data, split)
     hide_gpus()

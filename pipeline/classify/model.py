@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from edgetune.modules.bundle.files import BundleFiles, shown
+from edgetune.modules.bundle.files import BundleFiles, refuse_parent, shown
 from edgetune.modules.bundle.signing import TOOL, require_signature
 from edgetune.modules.bundle.variants import model_path, variants_in
 from edgetune.modules.contracts.thresholds import Thresholds, parse_threshold
@@ -49,12 +49,13 @@ class Found:
     variant: str | None = None
 
 
-def find(source: Path, variant: str | None = None) -> Found:
+def find(source: Path, variant: str | None = None, command: str = "edgetune predict") -> Found:
     """Return the model that a path names.
 
     Args:
         source: Folder of an edge bundle, a `.tflite` file, or folder of a SavedModel.
         variant: Of a bundle; None for its reference, float32, or the first by name.
+        command: The command for the remedy, if `source` is a folder of several.
 
     Raises:
         BundleError: There is none, or not this variant.
@@ -63,7 +64,7 @@ def find(source: Path, variant: str | None = None) -> Found:
         if variant is not None:
             raise BundleError(f"--variant {variant}: {source} is a SavedModel, which has none", "omit --variant")
         return Found("saved_model", source, source)
-    check_is_one(source)
+    check_is_one(source, command)
     return Found("edge", model_path(source, variant), source, variant)
 
 
@@ -81,14 +82,19 @@ def check_threshold(found: Found, threshold: float | str | None) -> None:
         )
 
 
-def check_is_one(source: Path) -> None:
-    """Check that a folder is not one of several versions.
+def check_is_one(source: Path, command: str) -> None:
+    """Check that a folder is not one of several versions, or above one.
+
+    Args:
+        source: What the user named.
+        command: The command for the remedy, without the folder.
 
     Raises:
         BundleError: It is; the remedy names the newest.
     """
     if not source.is_dir() or variants_in(source):
         return
+    refuse_parent(source, command)
     versions = sorted(int(path.name) for path in source.iterdir() if path.name.isdecimal() and path.is_dir())
     if versions:
         raise BundleError(

@@ -50,7 +50,7 @@ def bench(
     from edgetune.modules.bundle.signing import TOOL
     from edgetune.pipeline.classify.model import check_is_one
 
-    check_is_one(bundle)
+    check_is_one(bundle, "edgetune bench")
     hide_gpus()
     folder = bundle.resolve()
     place = folder.with_name(folder.name + measuring.ENDING) if out is None else out

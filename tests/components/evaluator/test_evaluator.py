@@ -57,7 +57,7 @@ def test_everything_except_settings_and_earlier_blessings_is_as_in_tfxs_componen
     assert ours.id == theirs.id == "Evaluator"
     assert set(ours.outputs) == set(theirs.outputs)
     assert set(ours.inputs) == {*theirs.inputs, "earlier_blessings"}
-    own = {name: value for name, value in flatten(SETTINGS).items() if name != "precision"}
+    own = {name: value for name, value in flatten(SETTINGS).items() if name not in ("precision", "saliency")}
     own |= {name: ours.exec_properties[name] for name in ("code_digest", "library_versions")}
     given = {name: value for name, value in theirs.exec_properties.items() if value is not None}
     assert {name: value for name, value in ours.exec_properties.items() if value is not None} == {**given, **own}

@@ -68,6 +68,7 @@ def measured(tmp_path_factory) -> dict[str, types.Artifact]:
             "min_agreement": 0.97,
             "max_class_drop": 0.1,
             "precision": 0.95,
+            "saliency": 0,
             "code_digest": "f" * 64,
         },
     )

@@ -311,7 +311,8 @@ def test_what_is_loaded_is_said_before_it_is_imported(root, tmp_path, photos):
         assert done.returncode == 9, done.stderr
         return done.stdout
 
-    log, loading = said("tensorflow").splitlines()
+    starting, log, loading = said("tensorflow").splitlines()
+    assert starting == "edgetune: starting"
     assert log.startswith("edgetune: photos, log in ")
     assert re.fullmatch(r" +loading +[\d.]+ s  20 files, TensorFlow", loading)
     # Details are printed at most every few seconds: a fast machine prints none between TensorFlow and TFX.
@@ -322,7 +323,7 @@ def test_what_is_loaded_is_said_before_it_is_imported(root, tmp_path, photos):
 def test_what_was_loaded_is_a_line_of_its_own_before_the_first_component(fake, run, capfd):
     run()
     lines = capfd.readouterr().out.splitlines()
-    [loaded] = [number for number, line in enumerate(lines) if re.match(r"  ✓ loading +[\d.]+ s  20 files, Ten", line)]
+    [loaded] = [number for number, line in enumerate(lines) if re.match(r"  ✓ loading +[\d.]+ s  20 files$", line)]
     [first] = [number for number, line in enumerate(lines) if line.startswith("  ✓ ImageExampleGen")]
     assert loaded < first
 

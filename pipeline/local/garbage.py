@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from edgetune.pipeline.metadata.pushes import is_rollback
 from edgetune.pipeline.metadata.store import check, connection, has_tables
 
 _TIME = re.compile(r"-\d{8}-\d{6}\.log")
+_OUTPUT = "tfx_pipeline_output"
+"""Folder of a workdir in which TFX writes artifacts."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,12 @@ def collect(workdir: Path, *, keep: int, days: int, delete: bool) -> list[Remova
     return found
 
 
+def _of_another(uri: str, workdir: Path) -> bool:
+    """Return whether a folder is in another workdir: this one is a copy of it, with its records."""
+    root, below, _ = uri.partition(f"/{_OUTPUT}/")
+    return bool(below) and os.path.realpath(root) != os.path.realpath(workdir)
+
+
 def _of_pipeline(workdir: Path, database: Path, keep: int, days: int, delete: bool) -> Iterator[Removable]:
     name = database.parent.name
     config = connection(None, database)
@@ -77,17 +86,18 @@ def _of_pipeline(workdir: Path, database: Path, keep: int, days: int, delete: bo
     pushed = _Pushed(workdir / "pushed" / name, keep)
     garbage.check_newest(config, pushed.released[-1:])
     needless = garbage.find(config, name, keep, days, pushed.served())
-    for number, uri in needless.folders.items():
+    folders = {number: uri for number, uri in needless.folders.items() if not _of_another(uri, workdir)}
+    for number, uri in folders.items():
         if delete:  # before: the cache takes what is live, whatever is left of it
             garbage.record_doomed(config, number)
         if filesystem.exists(uri):
             yield _removed(uri, "artifact", delete)
         if delete:
             garbage.record_removed(config, number)
-    for node, execution in sorted({tuple(uri.rsplit("/", 2)[::2]) for uri in needless.folders.values()}):
+    for node, execution in sorted({tuple(uri.rsplit("/", 2)[::2]) for uri in folders.values()}):
         if filesystem.exists(of_execution := f"{node}/.system/executor_execution/{execution}"):
             yield _removed(of_execution, "artifact", delete)
-    for uri in unfinished.find(config, str(workdir / "tfx_pipeline_output" / name)):
+    for uri in unfinished.find(config, str(workdir / _OUTPUT / name)):
         yield _removed(uri, "killed execution", delete)  # the next run, which knows its place, records it as canceled
     for path in pushed.needless():
         yield _removed(path, "pushed version", delete)

@@ -169,6 +169,18 @@ def test_evaluations_of_models_that_were_blessed_lately_stay_for_comparisons(nig
     assert kept & nights.files() == {"Evaluator/evaluation/14"}
 
 
+def test_the_files_of_a_workdir_stay_when_a_copy_of_it_is_collected(nights, tmp_path):
+    for _ in range(4):
+        nights.run()
+    before = nights.files()
+    shutil.copytree(nights.workdir, tmp_path / "copy")
+    removed = collect(tmp_path / "copy", keep=2, delete=True)
+    assert {one.what for one in removed} == {"pushed version", "report", "log"}
+    assert nights.files() == before
+    (tmp_path / "link").symlink_to(nights.workdir)
+    assert "artifact" in {one.what for one in collect(tmp_path / "link", keep=2)}
+
+
 def test_what_lies_elsewhere_is_never_removed(nights, tmp_path):
     (tmp_path / "mine" / "1").mkdir(parents=True)
     nights.recorder.run("run-0")

@@ -88,7 +88,10 @@ def test_int8_of_the_first_blocks_answers_like_the_network_in_floating_point(
     size = settings_of(name).image_size
     pixels, truth = images(20, 0, size)
     network = classifier(name, last, pixels, truth)
-    content = integers_only(network, pixels, tmp_path, operations)
+    content = int8_of(network, pixels, tmp_path)
+    facts = inspection.inspect(content)
+    assert inspection.problems(facts, "int8", size, CLASSES) == []
+    assert operations <= set(facts.ops)
     others, expected_class = images(20, 1000, size)
     expected = np.asarray(network(others.astype(np.float32), training=False))
     answers = EdgeRunner(content).probabilities(others)
@@ -112,17 +115,16 @@ def test_int8_of_the_first_blocks_answers_like_the_network_in_floating_point(
 )
 def test_int8_of_the_whole_network_has_no_float_operations(tmp_path: Path, name: str, operations: set[str]) -> None:
     pixels, truth = images(4, 0, settings_of(name).image_size)
-    integers_only(classifier(name, None, pixels, truth), pixels, tmp_path, operations)
+    facts = inspection.inspect(int8_of(classifier(name, None, pixels, truth), pixels, tmp_path))
+    assert inspection.problems(facts, "int8", pixels.shape[1], CLASSES) == []
+    assert operations <= set(facts.ops)
 
 
-def integers_only(network: keras.Model, pixels: np.ndarray, folder: Path, operations: set[str]) -> bytes:
-    """Return `int8` of a network, and check that it computes with integers, and has operations of its family."""
+def int8_of(network: keras.Model, pixels: np.ndarray, folder: Path) -> bytes:
+    """Return a network's `int8`, calibrated by the pixels."""
     export_edge(network, str(folder / "saved_model"))
     said: list[str] = []
     with progress.listening(said.append):
         content = convert(str(folder / "saved_model"), ["int8"], pixels)["int8"]
     assert said == ["converting to int8"]  # not calibrated by the converter itself
-    facts = inspection.inspect(content)
-    assert inspection.problems(facts, "int8", pixels.shape[1], CLASSES) == []
-    assert operations <= set(facts.ops)
     return content

@@ -8,7 +8,8 @@ from google.protobuf.message import DecodeError
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from edgetune.modules.contracts import example_features
-from edgetune.modules.data.findings import Finding, drift, no_baseline
+from edgetune.modules.data.drift_findings import drift, no_baseline
+from edgetune.modules.data.findings import Finding
 from edgetune.modules.storage.filesystem import error_line
 
 NUMBERS = (

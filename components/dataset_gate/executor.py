@@ -32,21 +32,12 @@ from edgetune.components.dataset_gate.drift import drifted
 from edgetune.modules.contracts import example_features
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data import picture_findings
+from edgetune.modules.data.class_findings import imbalance, small_classes, with_files
 from edgetune.modules.data.class_names import similar_classes
-from edgetune.modules.data.findings import (
-    Copy,
-    Finding,
-    Picture,
-    anomalies,
-    another_data_set,
-    imbalance,
-    near_duplicates,
-    same_images,
-    small_classes,
-    small_images,
-    torn_group,
-    with_files,
-)
+from edgetune.modules.data.copy_findings import Copy, near_duplicates, same_images, torn_group
+from edgetune.modules.data.drift_findings import anomalies, another_data_set
+from edgetune.modules.data.findings import Finding, Picture
+from edgetune.modules.data.picture_findings import small_images
 from edgetune.modules.images.picture_facts import PictureFacts
 
 ANOMALIES_KEY, BASELINE_KEY = "anomalies", BASELINE_STATISTICS_KEY

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from edgetune.modules.core.wording import counted
-from edgetune.modules.data.findings import Finding, Picture
+from edgetune.modules.data.findings import MOST_FILES, Finding, Picture
 from edgetune.modules.images.picture_facts import PictureFacts
 
 MOST_PICTURES = 12
@@ -102,3 +102,19 @@ def all_pictures(found: Mapping[str, tuple[int, Sequence[Picture]]], of: int) ->
         of: Number of all pictures.
     """
     return [pictures(kind, found[kind][0], of, found[kind][1]) for kind in KINDS if kind in found]
+
+
+def small_images(count: int, first: Sequence[str], smallest: int) -> list[Finding]:
+    """Report images with a side shorter than the minimum.
+
+    Args:
+        count: Number of such images.
+        first: The first of them.
+        smallest: `data.min_side`.
+    """
+    if not count:
+        return []
+    named = ", ".join(first[:MOST_FILES]) + (", ..." if count > MOST_FILES else "")
+    have = f"{counted(count, 'image')} {'has' if count == 1 else 'have'}"
+    cause = f"{have} a side of fewer than data.min_side {smallest} pixels: {named}"
+    return [Finding("small_images", cause, "replace or remove them, or lower data.min_side", tuple(first[:MOST_FILES]))]

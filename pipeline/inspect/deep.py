@@ -14,8 +14,9 @@ import numpy as np
 
 from edgetune.modules.core import bounds
 from edgetune.modules.data import label_findings, picture_findings
+from edgetune.modules.data.copy_findings import Copy, near_duplicates, same_images
 from edgetune.modules.data.digits import EMBEDDED
-from edgetune.modules.data.findings import Copy, Finding, Picture, near_duplicates, same_images
+from edgetune.modules.data.findings import Finding, Picture
 from edgetune.modules.data.near_duplicates import alike
 from edgetune.modules.data.sources import ALL, discover
 from edgetune.modules.images.pillow_read import Unusable

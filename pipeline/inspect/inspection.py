@@ -14,19 +14,14 @@ from typing import Any
 from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import DataError, EdgetuneError
 from edgetune.modules.core.threads import InOrder
+from edgetune.modules.data.class_findings import imbalance, small_classes
 from edgetune.modules.data.class_names import similar_classes
+from edgetune.modules.data.copy_findings import Copy, same_images
 from edgetune.modules.data.digits import EMBEDDED, write_digits
-from edgetune.modules.data.findings import (
-    Copy,
-    Finding,
-    imbalance,
-    is_allowed,
-    same_images,
-    small_classes,
-    small_images,
-)
+from edgetune.modules.data.findings import Finding, is_allowed
 from edgetune.modules.data.groups import UNMATCHED
 from edgetune.modules.data.not_images import not_image, with_hint
+from edgetune.modules.data.picture_findings import small_images
 from edgetune.modules.data.sources import ALL, Source, discover
 from edgetune.modules.images.pillow_read import Unusable
 from edgetune.modules.images.reading import Reading

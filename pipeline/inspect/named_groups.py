@@ -9,7 +9,8 @@ import numpy as np
 
 from edgetune.modules.core.errors import DataError
 from edgetune.modules.data.columns import is_pattern
-from edgetune.modules.data.findings import Copy, Finding, torn_group
+from edgetune.modules.data.copy_findings import Copy, torn_group
+from edgetune.modules.data.findings import Finding
 from edgetune.modules.data.groups import UNMATCHED, check_largest, matched
 
 

@@ -6,27 +6,13 @@ import json
 from dataclasses import asdict
 
 from edgetune.modules.data import two_levels
+from edgetune.modules.data.class_findings import imbalance, small_classes, with_files
 from edgetune.modules.data.class_names import similar_classes
-from edgetune.modules.data.findings import (
-    Copy,
-    Finding,
-    FindingsError,
-    Picture,
-    anomalies,
-    another_data_set,
-    drift,
-    imbalance,
-    is_allowed,
-    near_duplicates,
-    refused,
-    same_images,
-    small_classes,
-    small_images,
-    torn_group,
-    with_files,
-)
+from edgetune.modules.data.copy_findings import Copy, near_duplicates, same_images, torn_group
+from edgetune.modules.data.drift_findings import anomalies, another_data_set, drift
+from edgetune.modules.data.findings import Finding, FindingsError, Picture, is_allowed, refused
 from edgetune.modules.data.label_findings import label_errors, outliers
-from edgetune.modules.data.picture_findings import KINDS, all_pictures
+from edgetune.modules.data.picture_findings import KINDS, all_pictures, small_images
 from edgetune.modules.settings.data import FINDINGS as NAMES
 
 

@@ -20,6 +20,7 @@ from edgetune.modules.settings.run import DataSettings
 from edgetune.pipeline.classify.model import Model
 from edgetune.pipeline.inspect.files import File, as_text, labelled
 from edgetune.pipeline.report.words import interval, percent
+from edgetune.pipeline.terminal.table import table
 
 _TEST = "test"
 _MATRIX, _PAIRS, _SHOWN = 10, 12, 20
@@ -233,7 +234,7 @@ def _classes(found: Evaluation) -> Iterator[str]:
                 f"{printable(found.labels[most])} {wrong[most]}" if wrong[most] else "–",
             ]
         )
-    yield from _aligned(rows)
+    yield from table(rows, "<>")
 
 
 def _confusion(found: Evaluation) -> Iterator[str]:
@@ -241,7 +242,7 @@ def _confusion(found: Evaluation) -> Iterator[str]:
     if len(names) <= _MATRIX:
         yield "images by true class (rows) and predicted class"
         cells = [[name, *(f"{count:,}" for count in row)] for name, row in zip(names, found.counts, strict=True)]
-        yield from _aligned([["", *names], *cells])
+        yield from table([["", *names], *cells], "<>")
         return
     wrong = found.counts * (1 - np.eye(len(names), dtype=np.int64))
     rows, columns = np.unravel_index(np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS], wrong.shape)
@@ -249,10 +250,3 @@ def _confusion(found: Evaluation) -> Iterator[str]:
     yield "most frequent confusions; --json has the whole matrix" if pairs else "no image was taken for another class"
     for row, column in pairs:
         yield f"  {names[row]} taken for {names[column]}: {wrong[row, column]} of {found.counts[row].sum()}"
-
-
-def _aligned(rows: list[list[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *rest in rows:
-        cells = [f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True)]
-        yield "  ".join([f"{first:<{widths[0]}}", *cells]).rstrip()

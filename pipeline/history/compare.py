@@ -25,6 +25,7 @@ from edgetune.pipeline.metadata.pushes import version_of
 from edgetune.pipeline.report.artifacts import Absent, folder, read_json
 from edgetune.pipeline.report.words import interval, milliseconds, percent, points, size
 from edgetune.pipeline.terminal.console import duration
+from edgetune.pipeline.terminal.table import table
 
 LATEST = "latest"
 _NOT_RECORDED = "–"
@@ -97,8 +98,8 @@ def as_text(found: Mapping[str, Any]) -> list[str]:
     rows += [[name, *(_variant(run["variants"].get(name)) for run in runs)] for name in variants]
     components = list(dict.fromkeys(name for run in runs for name in run["components"]))
     times = [[name, *(_time(run["components"].get(name)) for run in runs)] for name in components]
-    lines = [*_aligned(rows), "", *_answers(found["paired"]), *_differences(found)]
-    return [*lines, "", "time of each component", *_aligned(times)]
+    lines = [*table(rows), "", *_answers(found["paired"]), *_differences(found)]
+    return [*lines, "", "time of each component", *table(times)]
 
 
 def _find(settings: RunSettings, workdir: Path, what: str) -> _Run:
@@ -298,9 +299,3 @@ def _differences(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"code: differs in {', '.join(found['code'])}"
     for change in found["libraries"]:
         yield f"libraries: {change['component']}: {change['library']} {change['first']} → {change['second']}"
-
-
-def _aligned(rows: list[list[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
-    for row in rows:
-        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -19,6 +19,7 @@ from edgetune.pipeline.metadata.store import connection, open_store
 from edgetune.pipeline.report.artifacts import Absent
 from edgetune.pipeline.report.verdicts import gates
 from edgetune.pipeline.report.words import interval, percent
+from edgetune.pipeline.terminal.table import table
 
 BLESSED, REFUSED, FAILED_RUN, INTERRUPTED, RUNNING = "blessed", "refused", "failed", "interrupted", "running"
 _ACCURACY = "evaluation.min_accuracy"
@@ -70,10 +71,8 @@ def as_text(found: Mapping[str, Any]) -> list[str]:
     for back in found["rollbacks"]:
         cells = [f"rollback to {back['rollback_to']}", _time(back["created"]), "", "", "", ""]
         rows.append((back["created"], [*cells, _version(back["version"], served)]))
-    table = [["run", "started", "verdict", "accuracy", "95% interval", "images", "version"]]
-    table += [cells for _, cells in sorted(rows, key=lambda row: row[0], reverse=True)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    heads = ["run", "started", "verdict", "accuracy", "95% interval", "images", "version"]
+    lines = table([heads, *(cells for _, cells in sorted(rows, key=lambda row: row[0], reverse=True))])
     if served["saved_model"] != served["release"]:
         lines.append(f"SavedModel {served['saved_model']} is served, which is not a complete release")
     for version in found["unmarked"]:

@@ -10,6 +10,7 @@ from edgetune.modules.core.wording import counted
 from edgetune.pipeline.inspect.inspection import Inspection
 from edgetune.pipeline.report.words import size
 from edgetune.pipeline.terminal.console import duration
+from edgetune.pipeline.terminal.table import table
 
 _FORMS = {"images": "class folders", "manifest": "a list of images", "tfrecords": "TFRecords"}
 _SHOWN = 20
@@ -63,10 +64,7 @@ def _classes(found: dict[str, Any]) -> Iterator[str]:
         [printable(name), *(f"{c['splits'].get(key, 0):,}" for key in keys), f"{c['rejected']:,}"]
         for name, c in found["classes"].items()
     ]
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    for row in (heads, *rows):
-        first, *numbers = row
-        yield "  ".join([f"  {first:<{widths[0]}}", *(f"{n:>{w}}" for n, w in zip(numbers, widths[1:], strict=True))])
+    yield from table([heads, *rows], "<>", "  ")
     if found["splits_made"]:
         yield f"  edgetune makes {', '.join(found['splits_made'])} of what is to divide, by data.splits"
 

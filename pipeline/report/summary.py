@@ -12,6 +12,7 @@ from edgetune.pipeline.report.collect import collect
 from edgetune.pipeline.report.verdicts import headline, notes, replaced
 from edgetune.pipeline.report.words import UNKNOWN, interval, milliseconds, percent, size
 from edgetune.pipeline.terminal.console import duration
+from edgetune.pipeline.terminal.table import table
 
 
 def summary(outcome: Outcome, *, report: Path | None) -> list[str]:
@@ -28,8 +29,10 @@ def summary(outcome: Outcome, *, report: Path | None) -> list[str]:
     elif found := collected.get("results"):
         lines.append(_accuracy(found))
     lines += notes(outcome)
-    lines += _table([_transfer(row) for row in collected.get("transfer") or []])
-    lines += _table([_variant(variant) for variant in (collected.get("edge") or {"variants": []})["variants"]])
+    lines += table([_transfer(row) for row in collected.get("transfer") or []], "<><", "  ")
+    lines += table(
+        [_variant(variant) for variant in (collected.get("edge") or {"variants": []})["variants"]], "<>>><", "  "
+    )
     lines += _data(collected.get("data"), collected.get("findings"))
     where = "not served" if replaced(outcome) else "pushed to "
     lines += [f"{where} {path}" for path in outcome.pushed]
@@ -72,14 +75,3 @@ def _variant(variant: dict[str, Any]) -> list[str]:
         milliseconds(variant["latency"]["p50_ms"]),
         f"refused: {reasons or 'no reason given'}" if variant["verdict"] == "refused" else variant["verdict"],
     ]
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines with aligned columns: names to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        name, *numbers, last = row
-        middle = [f"{number:>{width}}" for number, width in zip(numbers, widths[1:], strict=False)]
-        lines.append("  ".join(["", f"{name:<{widths[0]}}", *middle, last]))
-    return lines

@@ -11,6 +11,7 @@ from edgetune.modules.core.wording import counted
 from edgetune.pipeline.report.words import interval, milliseconds, percent, size
 from edgetune.pipeline.suggest.choice import not_dominated
 from edgetune.pipeline.suggest.suggestion import Suggestion
+from edgetune.pipeline.terminal.table import table
 
 
 def as_text(found: Suggestion, data: str, config: str | None = None) -> Iterator[str]:
@@ -42,13 +43,12 @@ def as_text(found: Suggestion, data: str, config: str | None = None) -> Iterator
         yield f"run it: edgetune run {named}--data {shlex.quote(data)} {' '.join(given)}"
 
 
-def _table(found: Suggestion) -> Iterator[str]:
-    rows = [("", "backbone", "accuracy", "95 % interval", "p50", "size", "")]
+def _table(found: Suggestion) -> list[str]:
+    rows = [("  backbone", "accuracy", "95 % interval", "p50", "size", "")]
     for candidate, front in zip(found.candidates, not_dominated(found.candidates), strict=True):
         rows.append(
             (
-                "*" if front else "",
-                candidate.name,
+                f"{'*' if front else ' '} {candidate.name}",
                 percent(candidate.accuracy),
                 interval(candidate.interval),
                 milliseconds(candidate.ms),
@@ -56,7 +56,4 @@ def _table(found: Suggestion) -> Iterator[str]:
                 found.limits.beyond(candidate),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for mark, name, *values, note in rows:
-        numbers = (f"{value:>{width}}" for value, width in zip(values, widths[2:], strict=False))
-        yield "  ".join([f"  {mark:<1} {name:<{widths[1]}}", *numbers, note]).rstrip()
+    return table(rows, "<>>>><", "  ")

@@ -71,7 +71,7 @@ ROOMS = {
         "history": ["local", "metadata", "report", "terminal"],
         "inspect": ["config", "report", "terminal"],
         "suggest": ["inspect", "report", "terminal"],
-        "classify": ["inspect", "report"],
+        "classify": ["inspect", "report", "terminal"],
         "doctor": ["beam", "metadata", "preflight", "report"],
         "api.py": ["classify", "config", "local", "terminal"],
         "commands": [

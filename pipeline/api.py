@@ -11,6 +11,7 @@ from edgetune.modules.core.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
     from edgetune.modules.bundle.predict import Classifier
+    from edgetune.modules.bundle.signing import Trust
     from edgetune.modules.bundle.verify import Check
     from edgetune.modules.settings.run import RunSettings
     from edgetune.pipeline.classify.evaluation import Evaluation
@@ -98,6 +99,7 @@ def load_bundle(
     *,
     public_key: str | Path | None = None,
     sign_tool: str | None = None,
+    ignore_signature: bool = False,
 ) -> Classifier:
     """Open a model of an edge bundle, after checking the bundle's files against their digests.
 
@@ -106,20 +108,19 @@ def load_bundle(
     Args:
         path: Folder of a pushed bundle on this machine, or one `.tflite` file.
         variant: Such as `int8`; None for float32, the reference, or the first by name if there is none.
-        public_key: PEM file of the key that must have signed the bundle; None does not check a signature.
+        public_key: PEM file of the key that must have signed the bundle; without it, a signed bundle is refused.
         sign_tool: Command of sigstore's model-signing, by name or path; None for the one on PATH.
+        ignore_signature: Whether a signature is not checked.
 
     Raises:
-        BundleError: The bundle lacks a file, has one that is not what was pushed or is not signed with this key, or the
-            model cannot be used.
+        BundleError: The bundle lacks a file, has one that is not what was pushed, is not signed with this key or is
+            signed and was not checked, or the model cannot be used.
         ConfigError: The public key does not exist, or the tool is not installed.
     """
     _check_not_empty(path)
     from edgetune.modules.bundle.predict import open_model
-    from edgetune.modules.bundle.signing import TOOL
 
-    key = None if public_key is None else Path(public_key)
-    return open_model(Path(path), variant, key, sign_tool or TOOL)
+    return open_model(Path(path), variant, _trust(public_key, sign_tool, ignore_signature))
 
 
 def evaluate(
@@ -132,6 +133,7 @@ def evaluate(
     overrides: Overrides = (),
     public_key: str | Path | None = None,
     sign_tool: str | None = None,
+    ignore_signature: bool = False,
     report: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Measure a model on labelled images, in a process of its own.
@@ -143,8 +145,9 @@ def evaluate(
         split: Of data that have splits: `train`, `eval`, `test` or `all`; None for test if there is one, else all.
         threshold: The probability from which an answer is accepted, 0..1, or "auto" for those that the bundle has.
         overrides: How the data are read, such as `{"data.columns.label": "art"}`.
-        public_key: PEM file of the key that must have signed the model; None does not check a signature.
+        public_key: As of `load_bundle`.
         sign_tool: As of `load_bundle`.
+        ignore_signature: As of `load_bundle`.
         report: Called for each image.
 
     Raises:
@@ -164,9 +167,10 @@ def evaluate(
     found = find(Path(model), variant, "edgetune evaluate")
     check_threshold(found, threshold)
     evaluation.check(settings.data, split)
+    trust = _trust(public_key, sign_tool, ignore_signature)
     hide_gpus()
     with quiet():
-        opened = open_found(found, None if public_key is None else Path(public_key), sign_tool)
+        opened = open_found(found, trust)
     known = opened.thresholds
     limits = None
     if threshold is not None:
@@ -199,11 +203,15 @@ def verify(
         ConfigError: The public key or the tool for signatures is missing.
     """
     _check_not_empty(path)
-    from edgetune.modules.bundle import signing
     from edgetune.modules.bundle.verify import verify as check
 
-    key = None if public_key is None else Path(public_key)
-    return check(Path(path), key, sign_tool or signing.TOOL, report, ignore_signature)
+    return check(Path(path), _trust(public_key, sign_tool, ignore_signature), report)
+
+
+def _trust(public_key: str | Path | None, sign_tool: str | None, ignore_signature: bool) -> Trust:
+    from edgetune.modules.bundle.signing import TOOL, Trust
+
+    return Trust(None if public_key is None else Path(public_key), sign_tool or TOOL, ignore_signature)
 
 
 def _check_not_empty(path: str | Path) -> None:

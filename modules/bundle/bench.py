@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.modules.bundle.files import BundleFiles, checksum_problems, shown
-from edgetune.modules.bundle.signing import TOOL, check_signer, sign
+from edgetune.modules.bundle.signing import TOOL, Trust, check_signer, sign
 from edgetune.modules.contracts.bundle import BUNDLE_JSON, CHECKSUMS, SIGNATURE, parse_bundle
 from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import AccessError, BundleError, ConfigError
@@ -37,6 +37,7 @@ def bench(
     threads: Sequence[int] = (1,),
     runs: int = RUNS,
     report: Callable[[str, Benchmark], None] = lambda *_: None,
+    trust: Trust | None = None,
     measure: Callable[[bytes, int, int], Benchmark] = benchmark.measure,
 ) -> dict[str, Any]:
     """Measure all variants of a bundle.
@@ -46,6 +47,7 @@ def bench(
         threads: Numbers of threads, each measured by itself.
         runs: Answers that count, of each measurement.
         report: Called with the name of a variant and each of its measurements.
+        trust: Whose signature the bundle must have; by default, a signed one is refused.
         measure: What measures a model; the default runs LiteRT's own benchmark in a child process.
 
     Returns:
@@ -54,13 +56,18 @@ def bench(
         (latency that the run measured, or None) and `measurements`, as `Benchmark` has them.
 
     Raises:
-        BundleError: It is not a bundle, is not as it was pushed, or a model cannot be measured.
+        BundleError: It is not a bundle, is not as it was pushed, is signed and was not checked, or a model cannot be
+            measured.
     """
     files = BundleFiles(folder)
     if wrong := checksum_problems(files):
         name, cause, _ = wrong[0]
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise BundleError(f"{folder}: {shown(name)} {cause}{more}", _VERIFY)
+    try:
+        (trust or Trust()).check(folder)
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error.cause}", error.remedy) from None
     try:
         content = files.read(BUNDLE_JSON)
         bundle, told = parse_bundle(content), json.loads(content)["variants"]

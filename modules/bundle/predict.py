@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from edgetune.modules.bundle.files import BundleFiles, checksum_problems, shown
 from edgetune.modules.bundle.isolated_model import IsolatedModel
-from edgetune.modules.bundle.signing import TOOL, require_signature
+from edgetune.modules.bundle.signing import Trust
 from edgetune.modules.bundle.variants import model_path
 from edgetune.modules.contracts.bundle import BUNDLE_JSON, InputReading, parse_bundle
 from edgetune.modules.contracts.signatures import LABELS_FILE
@@ -204,25 +204,22 @@ class Classifier:
         return [(self.labels[index], float(probabilities[index])) for index in order]
 
 
-def open_model(
-    source: Path, variant: str | None = None, public_key: Path | None = None, sign_tool: str = TOOL
-) -> Classifier:
+def open_model(source: Path, variant: str | None = None, trust: Trust | None = None) -> Classifier:
     """Open a model, reading images as its bundle specifies.
 
     Args:
         source: A bundle's folder, or a `.tflite` file; a file inside a bundle is treated as part of it.
         variant: As for `model_path`.
-        public_key: PEM file of the key that must have signed the bundle; None does not check a signature.
-        sign_tool: As for `signing.check_signature`.
+        trust: Whose signature the bundle must have; by default, a signed bundle is refused.
 
     Raises:
-        BundleError: The model cannot be used, a file of the bundle is missing or altered, or it is not signed with this
-            key.
+        BundleError: The model cannot be used, a file of the bundle is missing or altered, or its signature is not the
+            one that it must have, or was not checked.
         ConfigError: The public key does not exist, or the signing tool is not installed.
     """
     path = model_path(source, variant)
     if not source.is_dir() and not path.with_name(BUNDLE_JSON).exists():
-        if public_key is not None:
+        if trust is not None and trust.public_key is not None:
             raise BundleError(f"{path}: is not in a bundle, so nothing is signed", "name the folder of a signed bundle")
         return Classifier(path)
     folder = path.parent
@@ -231,8 +228,10 @@ def open_model(
         named = "; ".join(f"{shown(file)} {cause}" for file, cause, _ in wrong[:_NAMED])
         more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         raise BundleError(f"{folder}: {named}{more}", _VERIFY)
-    if public_key is not None:
-        require_signature(files, public_key, sign_tool)
+    try:
+        (trust or Trust()).check(folder)
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error.cause}", error.remedy) from None
     try:
         bundle = parse_bundle(files.read(BUNDLE_JSON))
     except BundleError as error:

@@ -10,9 +10,11 @@ It covers all other files including `SHA256SUMS`, so `SHA256SUMS` cannot list it
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgetune.modules.bundle.files import BundleFiles
@@ -23,6 +25,42 @@ TOOL = "model_signing"
 INSTALL = "python3 -m venv ~/model-signing && ~/model-signing/bin/pip install model-signing==1.1.1 pyopenssl"
 """Installs it into a separate environment. 1.1.1 imports pyopenssl but does not declare the dependency."""
 _TIMEOUT = 600  # seconds: enough to hash some gigabytes from a slow disk
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whose signature a bundle or a SavedModel must have before anything in it is believed.
+
+    A signature that is there and was not checked is not success: who alters a signed folder can make its digests right
+    again, but not the signature. So a signed folder needs the key, or the word that its signature does not count.
+    """
+
+    public_key: Path | None = None
+    """PEM file of the key that must have signed; None if a folder need not be signed."""
+    tool: str = TOOL
+    """Name or path of the command that checks signatures."""
+    ignore: bool = False
+    """Whether a signature is not checked."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant together."""
+        if self.ignore and self.public_key is not None:
+            raise ConfigError("--ignore-signature and --public-key exclude each other", "leave out one of them")
+
+    def check(self, folder: Path) -> None:
+        """Check a folder.
+
+        Raises:
+            BundleError: It is not signed with the key, or it is signed, there is no key, and the signature counts.
+            ConfigError: The key does not exist, or the tool is not installed.
+        """
+        if self.public_key is not None:
+            require_signature(BundleFiles(folder), self.public_key, self.tool)
+        elif not self.ignore and os.path.lexists(folder / SIGNATURE):
+            raise BundleError(
+                "the folder is signed, and its signature was not checked",
+                "pass the key of its maker as --public-key FILE, or --ignore-signature",
+            )
 
 
 def check_signer(key: str, tool: str = TOOL) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from edgetune.modules.bundle.files import BundleFiles, checksum_problems, refuse_parent, shown
 from edgetune.modules.bundle.probe import Task, label_difference, probe, tolerance
-from edgetune.modules.bundle.signing import TOOL, require_signature
+from edgetune.modules.bundle.signing import Trust
 from edgetune.modules.contracts.bundle import (
     BUNDLE_JSON,
     CHECKSUMS,
@@ -32,7 +32,6 @@ from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import BundleError
 from edgetune.modules.core.wording import counted
 
-_CHECK_IT = "pass the key of its maker as --public-key FILE, or --ignore-signature"
 _AGAIN = "fetch the bundle again; if this error remains, push it again"
 
 
@@ -74,19 +73,15 @@ class _Checks:
 
 def verify(
     folder: Path,
-    public_key: Path | None = None,
-    tool: str = TOOL,
+    trust: Trust | None = None,
     report: Callable[[Check], None] = lambda _: None,
-    ignore_signature: bool = False,
 ) -> list[Check]:
     """Run all checks on a bundle.
 
     Args:
         folder: `<destination>/<version>` of a push, on this machine.
-        public_key: Public key of the signer; without it, a signed bundle fails.
-        tool: Name or path of the command that checks signatures.
+        trust: Whose signature it must have; by default, a signed bundle fails.
         report: Called with each check when it is done.
-        ignore_signature: Whether a signature is not checked.
 
     Raises:
         BundleError: The folder cannot be read, or is too large for a bundle. Other problems are failed checks.
@@ -114,10 +109,7 @@ def verify(
             checks.failed(stray, f"is a model that {BUNDLE_JSON} does not name", "remove it, or push the bundle again")
     if MODEL_CARD not in files.sizes:
         checks.failed(MODEL_CARD, files.refused.get(MODEL_CARD, "is missing"))
-    if ignore_signature and public_key is None:
-        checks.skipped(SIGNATURE, "not checked, as you chose")
-    else:
-        _check_signature(files, public_key, tool, checks)
+    _check_signature(files, trust or Trust(), checks)
     return checks.done
 
 
@@ -222,16 +214,16 @@ def _check_variant(
         checks.ok(name, f"gives the expected answers for {counted(len(comparable), 'golden image')}: {difference}")
 
 
-def _check_signature(files: BundleFiles, public_key: Path | None, tool: str, checks: _Checks) -> None:
-    if public_key is None and SIGNATURE in files.sizes:
-        # Whoever alters a signed bundle can make the digests right again, but not the signature.
-        checks.failed(SIGNATURE, "the bundle is signed, and its signature was not checked", _CHECK_IT)
-    elif public_key is None:
-        checks.skipped(SIGNATURE, "the bundle is not signed, and no --public-key was given")
+def _check_signature(files: BundleFiles, trust: Trust, checks: _Checks) -> None:
+    if trust.ignore:
+        checks.skipped(SIGNATURE, "not checked, as you chose")
+        return
+    try:
+        trust.check(files.folder)
+    except BundleError as error:
+        checks.failed(SIGNATURE, error.cause, error.remedy)
     else:
-        try:
-            require_signature(files, public_key, tool)
-        except BundleError as error:
-            checks.failed(SIGNATURE, error.cause, error.remedy)
+        if trust.public_key is None:
+            checks.skipped(SIGNATURE, "the bundle is not signed, and no --public-key was given")
         else:
-            checks.ok(SIGNATURE, f"is a valid signature of all files with the key {public_key}")
+            checks.ok(SIGNATURE, f"is a valid signature of all files with the key {trust.public_key}")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from edgetune.modules.bundle.files import BundleFiles, refuse_parent, shown
-from edgetune.modules.bundle.signing import TOOL, require_signature
+from edgetune.modules.bundle.files import refuse_parent, shown
+from edgetune.modules.bundle.signing import Trust
 from edgetune.modules.bundle.variants import model_path, variants_in
 from edgetune.modules.contracts.thresholds import Thresholds, parse_threshold
 from edgetune.modules.core.errors import BundleError, DataError
@@ -103,22 +103,26 @@ def check_is_one(source: Path, command: str) -> None:
         )
 
 
-def open_found(found: Found, public_key: Path | None = None, sign_tool: str | None = None) -> Model:
+def open_found(found: Found, trust: Trust | None = None) -> Model:
     """Open a model in a process of its own.
 
+    Args:
+        found: The model.
+        trust: Whose signature it must have; by default, a signed one is refused.
+
     Raises:
-        BundleError: It cannot be used, is not as it was pushed, or is not signed with this key.
+        BundleError: It cannot be used, is not as it was pushed, is not signed with this key, or is signed and the
+            signature was not checked.
         ConfigError: The public key does not exist, or the signing tool is not installed.
     """
     if found.kind == "saved_model":
         from edgetune.modules.serving.isolated_saved_model import ServedModel
 
-        if public_key is not None:
-            try:
-                require_signature(BundleFiles(found.path), public_key, sign_tool or TOOL)
-            except BundleError as error:
-                raise BundleError(f"{found.path}: {error.cause}", error.remedy) from None
+        try:
+            (trust or Trust()).check(found.path)
+        except BundleError as error:
+            raise BundleError(f"{found.path}: {error.cause}", error.remedy) from None
         return ServedModel(found.path)
     from edgetune.modules.bundle.predict import open_model
 
-    return open_model(found.source, found.variant, public_key, sign_tool or TOOL)
+    return open_model(found.source, found.variant, trust)

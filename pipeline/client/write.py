@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgetune.modules.bundle.files import BundleFiles, checksum_problems, refuse_parent, shown
-from edgetune.modules.bundle.signing import TOOL
+from edgetune.modules.bundle.signing import Trust
 from edgetune.modules.bundle.verify import Check, verify
 from edgetune.modules.core.errors import BundleError, ConfigError
 from edgetune.modules.core.wording import counted
@@ -34,10 +34,8 @@ def write_client(
     bundle: Path,
     platform: str,
     folder: Path,
-    public_key: Path | None = None,
-    tool: str = TOOL,
+    trust: Trust | None = None,
     report: Callable[[Check], None] = lambda _: None,
-    ignore_signature: bool = False,
 ) -> Path:
     """Write a project around a bundle, whole or not at all.
 
@@ -45,10 +43,8 @@ def write_client(
         bundle: An edge bundle on this machine.
         platform: One of `PLATFORMS`.
         folder: What to write; it must not exist, or be empty.
-        public_key: As for `modules.bundle.verify.verify`, like the arguments after it.
-        tool: Name or path of the command that checks signatures.
+        trust: As for `modules.bundle.verify.verify`.
         report: Called with each check of the bundle.
-        ignore_signature: Whether a signature is not checked.
 
     Returns:
         The README of the project.
@@ -63,7 +59,7 @@ def write_client(
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ConfigError(f"{folder}: is there already", "name a new folder, or an empty one")
     refuse_parent(bundle, "edgetune client")
-    failed = [each for each in verify(bundle, public_key, tool, report, ignore_signature) if each.outcome == "failed"]
+    failed = [each for each in verify(bundle, trust, report) if each.outcome == "failed"]
     if failed:
         what = f"{counted(len(failed), 'check')} failed, first {shown(failed[0].file)}: {shown(failed[0].text)}"
         raise BundleError(f"{shown(bundle)}: {what}", "run `edgetune verify` on it for all of them")

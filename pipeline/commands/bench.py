@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgetune.modules.core.child_process import hide_gpus
 from edgetune.pipeline.commands import model_options
+
+if TYPE_CHECKING:
+    from edgetune.modules.bundle.signing import Trust
 
 
 @click.command(short_help="Measure every variant of an edge bundle on this machine: start, latency, memory.")
@@ -30,7 +33,7 @@ from edgetune.pipeline.commands import model_options
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the results.  [default: BUNDLE.bench]"
 )
 @click.option("--sign-key", metavar="FILE", help="Private key that signs the results, as push.sign_key.")
-@model_options.sign_tool
+@model_options.trust
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 def bench(
     bundle: Path,
@@ -38,8 +41,8 @@ def bench(
     runs: int,
     out: Path | None,
     sign_key: str | None,
-    sign_tool: str | None,
     as_json: bool,
+    trust: Trust,
 ) -> None:
     """Measure with LiteRT's own benchmark, each variant in a process of its own; keep the results beside the bundle.
 
@@ -47,14 +50,13 @@ def bench(
     refuse a variant that is too slow in a run, set edge.max_latency_ms.
     """
     from edgetune.modules.bundle import bench as measuring
-    from edgetune.modules.bundle.signing import TOOL
     from edgetune.pipeline.classify.model import check_is_one
 
     check_is_one(bundle, "edgetune bench")
     hide_gpus()
     folder = bundle.resolve()
     place = folder.with_name(folder.name + measuring.ENDING) if out is None else out
-    measuring.check_place(folder, place, sign_key, sign_tool or TOOL)
+    measuring.check_place(folder, place, sign_key, trust.tool)
     if not as_json:
         click.echo(_row("variant", "threads", "start", "first", "p50", "p95", "memory"))
 
@@ -63,8 +65,8 @@ def bench(
             times = (f"{value:,.2f} ms" for value in (found.start_ms, found.first_ms, found.p50_ms, found.p95_ms))
             click.echo(_row(variant, str(found.threads), *times, f"{found.memory / 1e6:,.1f} MB"))
 
-    document = measuring.bench(folder, threads, runs, tell)
-    path = measuring.write(document, place, sign_key, sign_tool or TOOL)
+    document = measuring.bench(folder, threads, runs, tell, trust=trust)
+    path = measuring.write(document, place, sign_key, trust.tool)
     if as_json:
         click.echo(json.dumps(document, indent=1))
         return

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgetune.modules.core.child_process import hide_gpus
 from edgetune.modules.core.errors import ConfigError
+from edgetune.pipeline.commands import model_options
+
+if TYPE_CHECKING:
+    from edgetune.modules.bundle.signing import Trust
 
 HOST, PORT = "127.0.0.1", 8765
 _MOST = 65535
@@ -19,7 +24,8 @@ _MOST = 65535
 @click.option(
     "--host", default=HOST, show_default=True, metavar="HOST", help="Address to listen on; the default is local."
 )
-def demo(bundle: Path, port: int, host: str) -> None:
+@model_options.trust
+def demo(bundle: Path, port: int, host: str, trust: Trust) -> None:
     """Serve a page on this machine that classifies photographs with each variant of an edge bundle.
 
     BUNDLE is the folder of a pushed bundle, with its bundle.json. The models run in LiteRT.js and in MediaPipe, and
@@ -31,4 +37,4 @@ def demo(bundle: Path, port: int, host: str) -> None:
     hide_gpus()
     from edgetune.pipeline.demo import serve
 
-    serve(bundle, host, port)
+    serve(bundle, host, port, trust)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from edgetune.modules.core.errors import DataError
 from edgetune.modules.core.wording import counted
 from edgetune.pipeline import api
 from edgetune.pipeline.commands import model_options
+
+if TYPE_CHECKING:
+    from edgetune.modules.bundle.signing import Trust
 
 
 @click.command(short_help="Measure a bundle or a SavedModel on labelled images: accuracy, classes, confusion.")
@@ -28,8 +32,7 @@ from edgetune.pipeline.commands import model_options
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="How data are read, such as data.columns.label=art."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
-@model_options.public_key
-@model_options.sign_tool
+@model_options.trust
 def evaluate(
     model: Path,
     data: str,
@@ -38,8 +41,7 @@ def evaluate(
     threshold: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
-    public_key: Path | None,
-    sign_tool: str | None,
+    trust: Trust,
 ) -> None:
     """Measure a model on images whose classes are known, with 95 % intervals.
 
@@ -58,8 +60,9 @@ def evaluate(
             split=split,
             threshold=threshold,
             overrides=overrides,
-            public_key=public_key,
-            sign_tool=sign_tool,
+            public_key=trust.public_key,
+            sign_tool=trust.tool,
+            ignore_signature=trust.ignore,
             report=done,
         )
     click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(as_lines(found)))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +17,7 @@ threshold = click.option(
     metavar="auto|P",
     help="Accept answers from this probability on; auto: from their class's threshold in the bundle.",
 )
-public_key = click.option(
+_public_key = click.option(
     "--public-key",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -25,3 +28,21 @@ sign_tool = click.option(
     metavar="COMMAND",
     help="What makes and checks signatures, by name or path.  [default: model_signing]",
 )
+_ignore_signature = click.option(
+    "--ignore-signature", is_flag=True, help="Do not check the signature of a signed model."
+)
+
+
+def trust(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options about signatures, which the command gets as `trust`, of `modules.bundle.signing.Trust`."""
+
+    @_public_key
+    @sign_tool
+    @_ignore_signature
+    @functools.wraps(command)
+    def called(*, public_key: Path | None, sign_tool: str | None, ignore_signature: bool, **others: Any) -> Any:
+        from edgetune.modules.bundle.signing import TOOL, Trust
+
+        return command(trust=Trust(public_key, sign_tool or TOOL, ignore_signature), **others)
+
+    return called

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from edgetune.modules.core.errors import ConfigError, DataError
 from edgetune.modules.core.untrusted_text import for_terminal, printable
 from edgetune.modules.core.wording import counted
 from edgetune.pipeline.commands import model_options
+
+if TYPE_CHECKING:
+    from edgetune.modules.bundle.signing import Trust
 
 
 @click.command(short_help="Classify images with a model of an edge bundle, or a SavedModel.")
@@ -24,8 +27,7 @@ from edgetune.pipeline.commands import model_options
 @model_options.threshold
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead.")
 @click.option("--jsonl", is_flag=True, help="Print one JSON object a line instead, each when it is done.")
-@model_options.public_key
-@model_options.sign_tool
+@model_options.trust
 def predict(
     model: Path,
     images: tuple[Path, ...],
@@ -34,8 +36,7 @@ def predict(
     threshold: str | None,
     as_json: bool,
     jsonl: bool,
-    public_key: Path | None,
-    sign_tool: str | None,
+    trust: Trust,
 ) -> None:
     """Classify images, read as the pipeline reads them.
 
@@ -59,7 +60,7 @@ def predict(
     named, total = listed(images)
     hide_gpus()
     with quiet():
-        opened = open_found(found, public_key, sign_tool)
+        opened = open_found(found, trust)
     labels = opened.labels
     limits = None if threshold is None else thresholds_of(threshold, opened.thresholds, len(labels), str(opened.path))
     results: list[dict[str, Any]] = []

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgetune.modules.contracts.bundle import SIGNATURE
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.local.result import Run
 
@@ -39,7 +40,9 @@ def next_steps(
     commands = []
     for bundle in run.pushed[1:]:  # the edge bundle; the SavedModel is the first
         if not filesystem.is_remote(bundle):
-            commands += [[*program, "verify", bundle], [*program, "demo", bundle], [*program, "bench", bundle]]
+            # This machine has just made and signed it, and the public key need not be here.
+            signed = ["--ignore-signature"] if Path(bundle, SIGNATURE).exists() else []
+            commands += [[*program, command, bundle, *signed] for command in ("verify", "demo", "bench")]
     commands.append([*program, "runs", *options])
     if run.tensorboard is not None:
         commands.append([_beside("tensorboard"), "--logdir", run.tensorboard])

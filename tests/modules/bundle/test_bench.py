@@ -42,7 +42,7 @@ def test_a_model_is_measured_by_the_benchmark_of_litert():
 
 def test_every_variant_is_measured_with_each_number_of_threads(bundle):
     lines = []
-    found = bench.bench(bundle, (1, 2), 5, lambda name, each: lines.append((name, each.threads)), told)
+    found = bench.bench(bundle, (1, 2), 5, lambda name, each: lines.append((name, each.threads)), measure=told)
     names = sorted(path.name for path in bundle.glob("*.tflite"))
     assert sorted(facts["file"] for facts in found["variants"].values()) == names
     assert lines == [(name, threads) for name in found["variants"] for threads in (1, 2)]

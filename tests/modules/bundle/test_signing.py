@@ -54,12 +54,12 @@ def signed(tool, keys, tmp_path_factory) -> Path:
 
 
 def outcome(folder: Path, public_key: Path, tool: str) -> tuple[str, str]:
-    [check] = [check for check in verify(folder, public_key, tool) if check.file == "model.sig"]
+    [check] = [check for check in verify(folder, signing.Trust(public_key, tool)) if check.file == "model.sig"]
     return check.outcome, check.text
 
 
 def test_a_signed_bundle_is_verified_with_its_key_and_no_other(signed, keys, tool, tmp_path):
-    assert [check for check in verify(signed, keys[1], tool) if check.outcome != "ok"] == []
+    assert [check for check in verify(signed, signing.Trust(keys[1], tool)) if check.outcome != "ok"] == []
     _, other = write_keys(tmp_path, "other")
     assert outcome(signed, other, tool)[0] == "failed"
     with pytest.raises(BundleError, match="is not a signature of these files with this key"):
@@ -80,14 +80,14 @@ def test_a_damaged_signature_is_rejected(signed, keys, tool, tmp_path):
     (copy / "model.sig").write_text("{}")
     assert outcome(copy, keys[1], tool)[0] == "failed"
     with pytest.raises(BundleError, match="is not a signature of these files with this key"):
-        open_model(copy, public_key=keys[1], sign_tool=tool)
+        open_model(copy, trust=signing.Trust(keys[1], tool))
 
 
 def test_a_model_is_opened_only_if_its_bundle_is_signed_with_the_key(signed, keys, tool, tmp_path):
-    assert open_model(signed, public_key=keys[1], sign_tool=tool).labels == ["blue", "green", "red"]
+    assert open_model(signed, trust=signing.Trust(keys[1], tool)).labels == ["blue", "green", "red"]
     _, other = write_keys(tmp_path, "other")
     with pytest.raises(BundleError, match="is not a signature of these files with this key"):
-        open_model(signed, public_key=other, sign_tool=tool)
+        open_model(signed, trust=signing.Trust(other, tool))
 
 
 @pytest.mark.large
@@ -176,4 +176,4 @@ def test_a_signed_bundle_fails_without_its_key(tmp_path):
     signed = shutil.copytree(bundle.bundle(), tmp_path / "bundle")
     (signed / "model.sig").write_text("{}")
     found = {check.text: check.outcome for check in verify(signed) if check.file == "model.sig"}
-    assert found == {"the bundle is signed, and its signature was not checked": "failed"}
+    assert found == {"the folder is signed, and its signature was not checked": "failed"}

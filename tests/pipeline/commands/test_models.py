@@ -12,7 +12,8 @@ import types
 import pytest
 
 from edgetune.modules.bundle.write import write_checksums
-from edgetune.pipeline import cli
+from edgetune.modules.core.errors import BundleError
+from edgetune.pipeline import api, cli
 from tests.tiny import bundle as tiny_bundle
 from tests.tiny import edge, model
 
@@ -54,18 +55,54 @@ def test_what_is_no_bundle_is_one_sentence(tmp_path, capfd):
     assert "failed   model.sig: the bundle is not signed" in capfd.readouterr().out
 
 
-def test_a_signature_that_was_not_checked_is_not_success(tmp_path, capfd):
+@pytest.fixture
+def forged(tmp_path):
     """Card and digests are altered, and the signature cannot fit any more: nobody has looked at it."""
     copy = shutil.copytree(tiny_bundle.bundle(), tmp_path / "bundle")
     with (copy / "MODEL_CARD.md").open("a") as file:
         file.write("Certified for medical use.\n")
     write_checksums(copy)
     (copy / "model.sig").write_text("{}")
-    assert cli.main(["verify", str(copy)]) == 9
+    return copy
+
+
+def test_a_signature_that_was_not_checked_is_not_success(forged, capfd):
+    assert cli.main(["verify", str(forged)]) == 9
     out = capfd.readouterr().out
-    assert "failed   model.sig: the bundle is signed, and its signature was not checked\n         remedy: pass" in out
-    assert cli.main(["verify", str(copy), "--ignore-signature"]) == 0
+    assert "failed   model.sig: the folder is signed, and its signature was not checked\n         remedy: pass" in out
+    assert cli.main(["verify", str(forged), "--ignore-signature"]) == 0
     assert "skipped  model.sig: not checked, as you chose" in capfd.readouterr().out
+
+
+def test_every_command_that_opens_a_model_refuses_a_signature_that_was_not_checked(forged, images, tmp_path, capfd):
+    saved_model = shutil.copytree(edge.saved_model(), tmp_path / "1")
+    (saved_model / "model.sig").write_text("{}")
+    for command in (
+        ["predict", forged, images],
+        ["predict", forged / "model_float32.tflite", images],
+        ["predict", saved_model, images],
+        ["evaluate", forged, tiny_data(tmp_path)],
+        ["bench", forged],
+        ["demo", forged, "--port", "0"],
+        ["client", forged, "--platform", "python", "--out", tmp_path / "client"],
+    ):
+        assert cli.main(list(map(str, command))) == 9, command
+        assert "the folder is signed, and its signature was not checked" in capfd.readouterr().err, command
+    with pytest.raises(BundleError, match="its signature was not checked"):
+        api.load_bundle(forged)
+    assert not (tmp_path / "client").exists() and not (tmp_path / "bundle.bench").exists()
+    assert cli.main(["predict", str(forged), str(images), "--ignore-signature"]) == 0
+    assert cli.main(["predict", str(forged), str(images), "--ignore-signature", "--public-key", "key.pub"]) == 2
+    assert "exclude each other" in capfd.readouterr().err
+
+
+def tiny_data(folder):
+    """Return class folders with an image each."""
+    for pixels, label in model.examples(1):
+        path = folder / "data" / label / "0.png"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(model.png(pixels))
+    return folder / "data"
 
 
 def test_predict_with_a_key_needs_a_signed_bundle(images, tmp_path, capfd):

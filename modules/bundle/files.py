@@ -17,6 +17,7 @@ from edgetune.modules.contracts.bundle import BUNDLE_JSON, CHECKSUMS, SIGNATURE
 from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import BundleError
 from edgetune.modules.core.untrusted_text import printable
+from edgetune.modules.storage import filesystem
 
 _BLOCK = 1 << 20
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
@@ -47,7 +48,7 @@ def refuse_parent(folder: Path, command: str) -> None:
         found = [path.parent for inside in _VERSIONS for path in folder.glob(f"{inside}/{BUNDLE_JSON}")]
     except OSError:  # whoever reads the folder says so
         return
-    versions = [path for path in found if path.name.isdecimal()]
+    versions = [path for path in found if filesystem.version_number(path.name) is not None]
     if versions:
         newest = max(versions, key=lambda path: int(path.name))
         more = f" (the newest of {len(versions)})" if len(versions) > 1 else ""

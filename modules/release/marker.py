@@ -115,7 +115,7 @@ def released(bundles: str, *, intent: bool = False) -> list[int]:
         names = []
     prefix = "." if intent else ""
     stems = [name[len(prefix) : -len(".json")] for name in names if name.startswith(prefix) and name.endswith(".json")]
-    return sorted(int(stem) for stem in stems if stem.isdecimal() and stem.isascii())
+    return filesystem.in_order(stems)
 
 
 def read(bundles: str, version: int, *, intent: bool = False) -> Release:
@@ -131,7 +131,10 @@ def read(bundles: str, version: int, *, intent: bool = False) -> Release:
         PushError: It is not what a release writes.
     """
     path = path_of(bundles, version, intent=intent)
-    content = filesystem.read(path, _MAX_BYTES)
+    try:
+        content = filesystem.read(path, _MAX_BYTES)
+    except IsADirectoryError:
+        raise PushError(f"{path}: is a folder, and not the marker of a release", "remove it") from None
     try:
         release = Release.model_validate_json(content)
     except ValidationError as error:

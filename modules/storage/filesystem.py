@@ -9,11 +9,13 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+LARGEST_VERSION = (1 << 63) - 1
+"""Of TensorFlow Serving."""
 _BLOCK = 1 << 20
 _REMOTE_THREADS = 16
 # TensorFlow's codes of errors that callers tell apart: NOT_FOUND, ALREADY_EXISTS and PERMISSION_DENIED.
@@ -60,13 +62,27 @@ def entries(folder: str) -> list[tuple[str, bool]]:
     )
 
 
+def version_number(name: str) -> int | None:
+    """Return the number of a version by the name of its folder, as TensorFlow Serving reads it; None if it is none.
+
+    Servers look at ASCII digits alone, and take no number above 2^63 - 1.
+    """
+    number = int(name) if name.isascii() and name.isdecimal() else LARGEST_VERSION + 1
+    return number if number <= LARGEST_VERSION else None
+
+
 def versions(folder: str) -> list[int]:
     """Return the numbers of the versions in a folder, which need not exist, sorted; servers take the last.
 
     Raises:
         OSError: The folder cannot be read.
     """
-    return sorted(int(name) for name in names(folder) if name.isdecimal()) if is_folder(folder) else []
+    return in_order(names(folder)) if is_folder(folder) else []
+
+
+def in_order(found: Iterable[str]) -> list[int]:
+    """Return the numbers of those names that are versions, sorted."""
+    return sorted(number for number in map(version_number, found) if number is not None)
 
 
 def matching(folder: str, pattern: str) -> list[str]:

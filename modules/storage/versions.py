@@ -180,6 +180,7 @@ def claim(parts: Sequence[tuple[str, Mapping[str, str], str]], above: int = 0) -
 
     Raises:
         OSError: A destination cannot be written.
+        PushError: A destination has the highest version that there can be.
     """
     made = {destination for destination, *_ in parts if not filesystem.exists(destination)}
     for destination, *_ in parts:
@@ -187,9 +188,15 @@ def claim(parts: Sequence[tuple[str, Mapping[str, str], str]], above: int = 0) -
             filesystem.make_folder(destination)
         else:
             permissions.make_folder(Path(destination))
-    taken = [int(name) for destination, *_ in parts for name in _names(destination) if name.isdecimal()]
-    version = _next_version([above, *taken])
+    taken = [(number, place) for place, *_ in parts for number in filesystem.in_order(_names(place))]
+    highest, where = max(taken, default=(0, ""))
+    version = _next_version([above, highest])
     while True:
+        if version > filesystem.LARGEST_VERSION:
+            raise PushError(
+                f"{where or parts[0][0]}: has version {max(above, highest)}, and there is no higher one",
+                "move it away: servers take the highest version",
+            )
         copies: list[Copy] = []
         try:
             for destination, files, last in parts:

@@ -15,6 +15,7 @@ from edgetune.modules.bundle.signing import Trust
 from edgetune.modules.bundle.variants import model_path, variants_in
 from edgetune.modules.contracts.thresholds import Thresholds, parse_threshold
 from edgetune.modules.core.errors import BundleError, DataError
+from edgetune.modules.storage import filesystem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +96,7 @@ def check_is_one(source: Path, command: str) -> None:
     if not source.is_dir() or variants_in(source):
         return
     refuse_parent(source, command)
-    versions = sorted(int(path.name) for path in source.iterdir() if path.name.isdecimal() and path.is_dir())
+    versions = filesystem.in_order(path.name for path in source.iterdir() if path.is_dir())
     if versions:
         raise BundleError(
             f"{shown(source)}: is the folder of {len(versions)} versions, and not one of them",

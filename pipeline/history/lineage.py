@@ -37,8 +37,8 @@ def lineage(settings: RunSettings, workdir: Path, what: str) -> dict[str, Any]:
 
     Returns:
         `bundle`, its folder, and `version`, `released` (UTC, ISO 8601), `rollback_to`, `replaced` (the version before
-        it), `digests` (SHA-256 of all files, by model) and `altered` (bundle files that are not as they were
-        released): None if the bundle is of no release that is known here. `data`: `digest`, and `images` by class by
+        it, None if none has a marker), `digests` (SHA-256 of all files, by model) and `altered` (bundle files that are
+        not as they were released): None if the bundle is of no release that is known here. `data`: `digest`, and `images` by class by
         split; `configuration`, `saved_model`, `weights` and `test_data`: digests; `code`: digests by step; `versions`:
         library versions by step; `gates`, as in `bundle.json`. `executions`, the oldest first: `component`, `execution`
         (its id in ML Metadata), `run`, `started`, `seconds`, `blessed` (None if it is not a gate), `code_digest`,
@@ -87,7 +87,7 @@ def as_text(found: Mapping[str, Any]) -> list[str]:
     else:
         back = f", a rollback to {found['rollback_to']}" if found["rollback_to"] else ""
         lines.append(f"version        {found['version']}, released {found['released']}{back}")
-        lines.append(f"replaced       {found['replaced'] or 'nothing: it was the first'}")
+        lines.append(f"replaced       {found['replaced'] or 'no earlier release is recorded here'}")
         if found["altered"]:
             lines.append(f"altered        {len(found['altered'])} files, the first is {shown(found['altered'][0])}")
     images = ", ".join(

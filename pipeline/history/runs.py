@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,6 +23,8 @@ from edgetune.pipeline.report.words import interval, percent
 from edgetune.pipeline.terminal.table import table
 
 BLESSED, REFUSED, FAILED_RUN, INTERRUPTED, RUNNING = "blessed", "refused", "failed", "interrupted", "running"
+GONE = "files gone"
+"""Verdict of a run that was blessed, and of which it cannot be shown any more."""
 _ACCURACY = "evaluation.min_accuracy"
 
 
@@ -40,7 +43,8 @@ def runs(settings: RunSettings, workdir: Path, last: int | None = None) -> dict[
         (`measured`, `low`, `high`, each 0..1, and `images`; None if it was not measured or its files are gone) and
         `version` (None if nothing was released); `rollbacks`, the latest first: `version`, `created` and `rollback_to`;
         `unmarked`, the versions that were decided and have no marker;
-        `uncompletable`, those of them that never get one, because files are lost or altered.
+        `uncompletable`, those of them that never get one, because files are lost or altered; `edge`, the folder or URL
+        of the bundles.
 
     Raises:
         ConfigError: No run of this pipeline is recorded here, or the records cannot be read.
@@ -61,6 +65,7 @@ def runs(settings: RunSettings, workdir: Path, last: int | None = None) -> dict[
         "rollbacks": rollbacks,
         "unmarked": unmarked,
         "uncompletable": lost,
+        "edge": pushed.of()[marker.EDGE],
     }
 
 
@@ -78,7 +83,8 @@ def as_text(found: Mapping[str, Any]) -> list[str]:
     for version in found["unmarked"]:
         why = "it is being made, or it was interrupted and the next run will complete it"
         if version in found["uncompletable"]:
-            why = "it was interrupted, and cannot be completed: files of it are lost or altered"
+            path = marker.path_of(found["edge"], version, intent=True)
+            why = f"it was interrupted, and cannot be completed: files of it are lost or altered; remove {path}"
         lines.append(f"release {version} has no marker: {why}")
     return lines
 
@@ -90,7 +96,7 @@ def records(settings: RunSettings, workdir: Path) -> Any:
         ConfigError: It has no run here; the remedy names the pipelines that have.
     """
     database = places.metadata_db(settings, workdir)
-    if settings.state.metadata is None and not database.is_file():
+    if settings.state.metadata is None and not os.path.lexists(database):
         there = sorted(path.parent.name for path in workdir.glob("tfx_metadata/*/metadata.db"))
         _named_instead(f"{database}: no run is recorded here", there)
     store = open_store(connection(settings.state.metadata, database))
@@ -121,7 +127,7 @@ def verdict(outcome: Outcome, *, running: bool = False) -> str:
         return FAILED_RUN
     if outcome.failed or any(outcome.node(gate).state == NOT_RUN for gate in GATES):
         return RUNNING if running else INTERRUPTED
-    return REFUSED
+    return GONE if outcome.refused_by == outcome.lost else REFUSED
 
 
 def accuracy(outcome: Outcome) -> dict[str, Any] | None:

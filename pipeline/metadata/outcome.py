@@ -104,6 +104,16 @@ class Outcome:
         return [gate for gate in GATES if self.node(gate).succeeded and not self._gate_blessed(gate)]
 
     @property
+    def lost(self) -> list[str]:
+        """Ids of the gates that blessed the model, by the records, and whose files are gone."""
+        return [
+            gate
+            for gate in self.refused_by
+            if self._is_recorded(gate)
+            and any(not filesystem.exists(one.uri) for kept in self.node(gate).outputs.values() for one in kept)
+        ]
+
+    @property
     def reasons(self) -> list[str]:
         """Reasons why the run is not blessed, one sentence each; empty if it is."""
         if self.blessed:
@@ -131,11 +141,13 @@ class Outcome:
         ]
 
     def _gate_blessed(self, gate: str) -> bool:
-        node = self.node(gate)
-        artifact = node.artifact(GATES[gate])
-        said = artifact is not None and artifact.custom_properties.get(names.BLESSED) == 1
         # What was judged must be there to be shown, and say the same.
-        return said and not (gate != names.EDGE_EVALUATOR and _REASONS[gate](node))
+        shown = gate == names.EDGE_EVALUATOR or not _REASONS[gate](self.node(gate))
+        return self._is_recorded(gate) and shown
+
+    def _is_recorded(self, gate: str) -> bool:
+        artifact = self.node(gate).artifact(GATES[gate])
+        return artifact is not None and artifact.custom_properties.get(names.BLESSED) == 1
 
 
 def read_outcome(metadata: Path | ConnectionConfig, pipeline_name: str, run_id: str | None = None) -> Outcome:

@@ -98,6 +98,7 @@ def check(config: ConnectionConfig) -> None:
     """
     kind = config.WhichOneof("config")
     if kind == "sqlite":
+        _check_kind(Path(describe(config)))
         if Path(describe(config)).is_file() and _check_file(Path(describe(config))):
             _check_types(config)
         return
@@ -114,6 +115,13 @@ def check(config: ConnectionConfig) -> None:
             "to null for a file in the workdir",
         ) from None
     _check_types(config)
+
+
+def _check_kind(path: Path) -> None:
+    """Reject what is there and is not a file: SQLite would wait for the other end of a pipe."""
+    if os.path.lexists(path) and not path.is_file():
+        what = "a folder" if path.is_dir() else "not a file"
+        raise DatabaseError(f"{path}: the records of the runs should be here, and this is {what}", MOVE_AWAY)
 
 
 def _check_file(path: Path) -> bool:
@@ -212,6 +220,7 @@ def open_store(config: ConnectionConfig) -> Any:
 
     reading = pb.ConnectionConfig.FromString(config.SerializeToString())
     if config.WhichOneof("config") == "sqlite":
+        _check_kind(Path(describe(config)))
         _roll_back(Path(describe(config)))
         if not Path(describe(config)).is_file() or not Path(describe(config)).stat().st_size:
             raise ConfigError(

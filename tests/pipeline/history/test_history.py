@@ -13,7 +13,7 @@ import pytest
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-from edgetune.modules.core.errors import BundleError, ConfigError, NotBlessed, PushError
+from edgetune.modules.core.errors import BundleError, ConfigError, DatabaseError, NotBlessed, PushError
 from edgetune.modules.release import marker
 from edgetune.modules.release.release import EDGE, SAVED_MODEL, complete, newest
 from edgetune.modules.storage import filesystem
@@ -151,6 +151,45 @@ def test_a_release_that_was_interrupted_is_named_until_it_is_complete(nights, ca
     complete(nights.places)
     found = runs(nights.settings, nights.workdir)
     assert found["unmarked"] == found["uncompletable"] == []
+
+
+@pytest.mark.parametrize("content", ["no JSON", None])
+def test_what_a_killed_release_cannot_have_written_is_named_until_it_is_removed(nights, capsys, content):
+    """As the remedy says; the runs, and what can be released, are not touched by it."""
+    made = nights.night()
+    path = Path(marker.path_of(nights.places.edge, made.version + 1, intent=True))
+    path.write_text(content) if content else path.mkdir()
+    assert command(nights, "runs") == 0
+    said = capsys.readouterr().out
+    assert "blessed" in said and f"{made.version}  served" in said
+    assert f"release {made.version + 1} has no marker: it was interrupted, and cannot be completed" in said
+    assert f"; remove {path}" in said
+    assert complete(nights.places) == [] and nights.night().version > made.version + 1
+    path.unlink() if content else path.rmdir()
+    command(nights, "runs")
+    assert "has no marker" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command_line", [["runs"], ["rollback", "--to", "7"], ["compare", "latest", "latest"], ["gc"]])
+def test_records_that_are_a_pipe_are_an_error_and_not_waited_for(nights, capsys, command_line):
+    nights.night()
+    nights.db.unlink()
+    os.mkfifo(nights.db)
+    ended = main(["gc", "--workdir", str(nights.workdir)]) if "gc" in command_line else command(nights, *command_line)
+    assert ended == DatabaseError.exit_code
+    assert f"{nights.db}: the records of the runs should be here" in capsys.readouterr().err
+
+
+def test_a_blessed_run_whose_files_are_gone_is_not_called_refused(nights, capsys):
+    nights.night()
+    shutil.rmtree(nights.folder / "night-1")
+    [run] = runs(nights.settings, nights.workdir)["runs"]
+    assert (run["verdict"], run["by"], run["accuracy"]) == ("files gone", [], None)
+    assert command(nights, "runs") == 0
+    assert "files gone" in capsys.readouterr().out
+    nights.night(0.85, refused_by="EdgeEvaluator")
+    shutil.rmtree(nights.folder / "night-2")
+    assert runs(nights.settings, nights.workdir)["runs"][0]["verdict"] == "refused"
 
 
 def test_without_records_runs_and_rollback_say_so_and_make_nothing(tmp_path, capsys):
@@ -355,6 +394,14 @@ def test_the_lineage_of_a_rollback_is_that_of_its_models(nights):
     assert (found["rollback_to"], found["replaced"]) == (first.version, second.version)
     assert [row["component"] for row in found["executions"]][-1] == "Rollback"
     assert {row["run"] for row in found["executions"]} == {"run-1", None}
+
+
+def test_a_version_whose_predecessor_has_no_marker_is_not_called_the_first(nights, capsys):
+    first, second = nights.night(), nights.night()
+    Path(marker.path_of(nights.places.edge, first.version)).unlink()
+    assert lineage(nights.settings, nights.workdir, str(second.version))["replaced"] is None
+    assert command(nights, "lineage", str(second.version)) == 0
+    assert "replaced       no earlier release is recorded here" in capsys.readouterr().out
 
 
 def test_a_bundle_from_elsewhere_has_its_own_statement_and_one_that_was_altered_is_named(nights, tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import socket
 import sqlite3
 import subprocess
@@ -133,6 +134,16 @@ def test_a_damaged_file_is_refused_before_a_run_and_left_as_it_is(tmp_path, dama
         check(connection(None, path))
     assert str(path) in caught.value.cause and "move the file away" in caught.value.remedy
     assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere")])
+@pytest.mark.parametrize("opened", [check, open_store])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, make, opened):
+    path = tmp_path / "metadata.db"
+    make(path)
+    with pytest.raises(DatabaseError, match="the records of the runs should be here") as caught:
+        opened(connection(None, path))
+    assert str(path) in caught.value.cause and "move the file away" in caught.value.remedy
 
 
 def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path):

@@ -32,7 +32,7 @@ from edgetune.modules.evaluation.gates import from_json
 from edgetune.modules.release import marker
 from edgetune.modules.release.release import Places, newest
 from edgetune.modules.serving import saved_model as saved_model_reader
-from edgetune.modules.settings.run import PushSettings
+from edgetune.modules.settings.run import EdgeSettings, PushSettings
 from edgetune.modules.storage import filesystem
 from tests.helpers import recorded_shards
 from tests.helpers.model_blessing import GATES, INFRA_GATES, infra_blessing, model_blessing
@@ -63,10 +63,10 @@ def measured(tmp_path_factory) -> dict[str, types.Artifact]:
         {"model": [model], "edge_model": [edge_model], "examples": [examples]},
         {"evaluation": [evaluation], "blessing": [blessing]},
         {
+            **{
+                name: getattr(EdgeSettings(), name) for name in ("max_accuracy_drop", "min_agreement", "max_class_drop")
+            },
             "required": ["float32"],
-            "max_accuracy_drop": 0.01,
-            "min_agreement": 0.97,
-            "max_class_drop": 0.1,
             "precision": 0.95,
             "saliency": 0,
             "code_digest": "f" * 64,

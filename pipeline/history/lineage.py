@@ -40,9 +40,9 @@ def lineage(settings: RunSettings, workdir: Path, what: str) -> dict[str, Any]:
         it, None if none has a marker), `digests` (SHA-256 of all files, by model) and `altered` (bundle files that are
         not as they were released): None if the bundle is of no release that is known here. `data`: `digest`, and
         `images` by class by split; `configuration`, `saved_model`, `weights` and `test_data`: digests; `code`: digests
-        by step; `versions`: library versions by step; `gates`, as in `bundle.json`. `executions`, the oldest first: `component`, `execution`
-        (its id in ML Metadata), `run`, `started`, `seconds`, `blessed` (None if it is not a gate), `code_digest`,
-        `library_versions` and `properties`; empty if ML Metadata does not have the version.
+        by step; `versions`: library versions by step; `gates`, as in `bundle.json`. `executions`, the oldest first:
+        `component`, `execution` (its id in ML Metadata), `run`, `started`, `seconds`, `blessed` (None if it is not a
+        gate), `code_digest`, `library_versions` and `properties`; empty if ML Metadata does not have the version.
 
     Raises:
         BundleError: This is not a bundle, or its `bundle.json` is not valid.

@@ -94,15 +94,23 @@ def from_record(record: bytes, source: str, features: RecordFeatures, options: R
     """
     try:
         content, label = image_and_label(record, features)
-        group = _text_of(record, features.group) if features.group else ""
+        group = group_of(record, features.group) if features.group else ""
     except Unusable as error:
         return rejected(source, str(error))
     made = from_image(content, label, source, options)
     return TaggedOutput(ACCEPTED, replace(made.value, group=group)) if made.tag == ACCEPTED else made
 
 
-def _text_of(record: bytes, name: str) -> str:
-    """Return the value of a feature of text or an integer; nothing if there is none and the name is an expression."""
+def group_of(record: bytes, name: str) -> str:
+    """Return the value of a record's feature of text or an integer; empty if it has none and the name is an expression.
+
+    Args:
+        record: A serialized tf.Example.
+        name: `data.group`.
+
+    Raises:
+        Unusable: There is no such feature, or it is empty or not UTF-8.
+    """
     features = tf.train.Example.FromString(record).features.feature
     if is_pattern(name) and name not in features:
         return ""

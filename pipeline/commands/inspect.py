@@ -56,7 +56,7 @@ def inspect(
     what was seen before is printed, and then the error.
     """
     from edgetune.pipeline.inspect import configuration
-    from edgetune.pipeline.inspect.fix import command, write_list
+    from edgetune.pipeline.inspect.fix import command, has_groups, write_list
     from edgetune.pipeline.inspect.inspection import inspect as look_at
     from edgetune.pipeline.inspect.text import as_text
 
@@ -75,7 +75,7 @@ def inspect(
         configuration.write_configuration(found, settings, write, fix)
     click.echo(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(as_text(found)))
     if fix is not None and write is None:
-        run = command(fix, config, overrides, settings.data.columns.given)
+        run = command(fix, config, overrides, settings.data.columns.given, has_groups(found))
         click.echo(f"wrote {fix}; edit it, then: {run}", err=as_json)
     if write is not None:
         click.echo(f"wrote {write}; edit it, then: {configuration.command(write)}", err=as_json)

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.core.untrusted_text import printable
+from edgetune.modules.data.columns import GROUP
 from edgetune.modules.data.digits import EMBEDDED
 from edgetune.modules.settings.architectures import ARCHITECTURES
 from edgetune.modules.settings.run import RunSettings, Settings, Splits
@@ -18,6 +19,7 @@ from edgetune.modules.storage import filesystem
 from edgetune.pipeline.config.load import load
 from edgetune.pipeline.config.reference import fields, json_schema
 from edgetune.pipeline.config.yaml_file import flow
+from edgetune.pipeline.inspect.fix import has_groups
 from edgetune.pipeline.inspect.inspection import Inspection
 from edgetune.pipeline.inspect.suggestions import Suggestion, suggestions
 
@@ -41,6 +43,8 @@ def write_configuration(inspection: Inspection, settings: RunSettings, path: Pat
     check_new(path)
     if data is not None:
         update = {"path": str(data.resolve()), "columns": type(settings.data.columns)()}
+        if has_groups(inspection):
+            update["group"] = GROUP
         settings = settings.model_copy(update={"data": settings.data.model_copy(update=update)})
     try:
         content = as_yaml(inspection, settings, path).encode()

@@ -29,7 +29,7 @@ class File:
     reason: str = ""
     """Why a record has no image or no label."""
     group: str = ""
-    """Value of the column that `data.group` names; empty if there is none."""
+    """Value of the column, or of a record's feature, that `data.group` names; empty if there is none."""
 
 
 def labelled(source: Source, settings: DataSettings) -> Iterator[File]:
@@ -58,7 +58,7 @@ def labelled(source: Source, settings: DataSettings) -> Iterator[File]:
 
 
 def _records(source: Source, settings: DataSettings) -> Iterator[File]:
-    from edgetune.components.image_example_gen.raw_example import RecordFeatures, image_and_label
+    from edgetune.components.image_example_gen.raw_example import RecordFeatures, group_of, image_and_label
     from edgetune.modules.data.tfds import class_names
     from edgetune.modules.data.tfrecords import Bounds, Damaged, read_records
     from edgetune.modules.images.pillow_read import Unusable
@@ -76,10 +76,11 @@ def _records(source: Source, settings: DataSettings) -> Iterator[File]:
                     name = f"{path}#{number}"
                     try:
                         content, label = image_and_label(record, features)
+                        group = group_of(record, settings.group) if settings.group else ""
                     except Unusable as error:
                         yield File(name, "", split, reason=str(error))
                     else:
-                        yield File(name, label, split, content)
+                        yield File(name, label, split, content, group=group)
             except (Damaged, UnreadableFile, OSError) as error:
                 yield File(path, "", split, reason=str(error))
 

@@ -10,16 +10,18 @@ from pathlib import Path
 
 from edgetune.modules.core.errors import ConfigError
 from edgetune.modules.core.untrusted_text import printable
+from edgetune.modules.data.columns import GROUP
 from edgetune.modules.data.sources import Source
 from edgetune.modules.storage import filesystem
 from edgetune.pipeline.inspect.inspection import Image, Inspection
 
 
 def write_list(inspection: Inspection, path: Path) -> None:
-    """Write `path,label[,split]` of all images that can be read, with paths relative to the folder of the list.
+    """Write `path,label[,split][,group]` of all images that can be read; paths are relative to the folder of the list.
 
     The column of splits is written if the data have some. An image of which edgetune makes further splits is in
-    `train`, so that a run with the list makes them, too.
+    `train`, so that a run with the list makes them, too. The column of groups, for `data.group: group`, is written if
+    `data.group` names some.
 
     Args:
         inspection: Of class folders, or of a list.
@@ -40,19 +42,20 @@ def write_list(inspection: Inspection, path: Path) -> None:
             f"--fix {path}: a list names images by paths below its own folder, and the images are in {source.base}",
             f"write it to {source.base.rstrip('/')}/list.csv",
         )
-    splits = set(source.patterns) != {"all"}
+    splits, groups = set(source.patterns) != {"all"}, has_groups(inspection)
     rows = []
     for image in inspection.images:
         relative = image.path.removeprefix(source.base).lstrip("/")
         name = relative if inside == "." else f"{inside}/{relative}"
         _check_names(path, name, image)
-        rows.append([name, image.label, *([image.split or "train"] if splits else [])])
+        split, group = [image.split or "train"] if splits else [], [image.group] if groups else []
+        rows.append([name, image.label, *split, *group])
     # Python before 3.13 does not quote a carriage return by itself.
-    returns = any("\r" in name or "\r" in label for name, label, *_ in rows)
+    returns = any("\r" in cell for row in rows for cell in row)
     try:
         with path.open("x", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
-            writer.writerow(["path", "label", *(["split"] if splits else [])])
+            writer.writerow(["path", "label", *(["split"] if splits else []), *([GROUP] if groups else [])])
             writer.writerows(rows)
     except FileExistsError as error:
         raise ConfigError(f"--fix {path}: exists already", "name another file; nothing is overwritten") from error
@@ -74,7 +77,14 @@ def _check_names(path: Path, name: str, image: Image) -> None:
         )
 
 
-def command(path: Path, config: Path | None, overrides: Sequence[str], columns: Mapping[str, str]) -> str:
+def has_groups(inspection: Inspection) -> bool:
+    """Return whether images have groups that `data.group` names."""
+    return any(image.group for image in inspection.images)
+
+
+def command(
+    path: Path, config: Path | None, overrides: Sequence[str], columns: Mapping[str, str], groups: bool = False
+) -> str:
     """Return the command that runs with a written list and what the inspection was told.
 
     Args:
@@ -82,8 +92,12 @@ def command(path: Path, config: Path | None, overrides: Sequence[str], columns: 
         config: The configuration of the inspection.
         overrides: Its options `--set`, `KEY=VALUE`.
         columns: `data.columns`, of the list that was inspected.
+        groups: Whether the list has a column of groups.
     """
-    told = [value for value in overrides if not value.startswith("data.columns")]
+    left_out = ("data.columns", "data.group=") if groups else ("data.columns",)
+    told = [value for value in overrides if not value.startswith(left_out)]
+    if groups:
+        told.append(f"data.group={GROUP}")
     if config:  # which may name columns of the other list
         told += [f"data.columns.{role}={role}" for role, name in columns.items() if name]
     options = [option for value in told for option in ("--set", value)]

@@ -49,7 +49,7 @@ class Image:
     content_id: str
     """SHA-256 of the file, in hexadecimal."""
     group: str = ""
-    """As `data.group` names it; empty if it is not set, or of records is a feature, which is not read here."""
+    """As `data.group` names it; empty if it is not set."""
 
 
 Refuse = Callable[[Image, str], None]

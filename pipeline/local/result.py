@@ -36,6 +36,9 @@ class Run:
     `needed` and whether it `passed` (None if it was not applied). What was not measured is absent."""
     tensorboard: str | None = None
     """Folder or URL of the training's TensorBoard logs; None if nothing was trained."""
+    artifacts: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """Folder or URL of every output, by the id of its component and by its name, such as `["Evaluator"]["evaluation"]`,
+    which TensorFlow Model Analysis can load."""
 
     def require_blessed(self) -> Run:
         """Return this run.
@@ -80,4 +83,5 @@ def result(outcome: Outcome, report: Path, log: Path) -> Run:
         log=log,
         tensorboard=trained.uri if trained else None,
         metrics=metrics,
+        artifacts={node.id: {key: made[0].uri for key, made in node.outputs.items() if made} for node in outcome.nodes},
     )

@@ -6,6 +6,7 @@ third run       unchanged: nothing is executed or created
 compiled        for Kubeflow and Vertex, and executed task by task as they do: the same models are pushed
 set back        to an earlier configuration: what it pushed is pushed again, because another version came after it
 refused run     a gate that the model does not pass: nothing is pushed, and one line has the reason
+the documents   every command of the tutorial, and the notebook from its first cell to its last
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from edgetune.modules.settings.run import DataSettings
 from edgetune.pipeline.metadata.outcome import CACHED, COMPLETE, Outcome, read_outcome
 from tests.fakes.kfp_launcher import IMPORTED, Platform
 from tests.helpers.camera_files import REFUSED, STORED, features_of, turned
+from tests.helpers.documents import cells, to_run
 from tests.helpers.fork_server import ForkServer
 from tests.helpers.wheel import build_wheel, colliding_project, install
 
@@ -397,3 +399,65 @@ def test_a_refused_model_is_not_pushed_and_one_line_has_the_reason(machine, firs
     reports = (machine.workdir / "reports" / "digits").glob("*/index.html")
     newest = max(reports, key=lambda report: report.stat().st_mtime)
     assert "evaluation.min_accuracy" in newest.read_text()
+
+
+# --- the documentation, on the machine of the first run
+
+
+@pytest.fixture(scope="module")
+def configuration(machine: Machine, first: object, server: ForkServer) -> Path:
+    """Return a file with the configuration of these tests, with which every result is in the cache."""
+    done = machine.edgetune("config", server=server)
+    assert done.returncode == 0, done.stderr
+    path = machine.workdir.parent / "photos.yaml"
+    path.write_text(done.stdout)
+    return path
+
+
+def test_every_command_of_the_tutorial_runs(machine, configuration, server, root):
+    """With this machine's images and its configuration, of which the results are in the cache."""
+    written = configuration.read_text()
+    configuration.unlink()  # until the tutorial writes it
+    place = machine.workdir.parent
+    for arguments in to_run(root / "docs" / "tutorial.md"):
+        if "--config" in arguments and configuration.read_text() != written:
+            assert "model:" in configuration.read_text()
+            configuration.write_text(written)  # the reader may edit it, too
+        latest = next(iter(machine.pushed("edge")[::-1]))
+        first_run = min(path.name for path in (machine.workdir / "reports" / "digits").iterdir())
+        for old, new in (
+            ("pushed/photos/", "pushed/digits/"),
+            ("1796091838", latest.name),
+            ("20261201-101500", first_run),
+            ("photos/daisy", str(machine.data / "0")),
+        ):
+            arguments = [argument.replace(old, new) for argument in arguments]
+        arguments = [str(machine.data) if argument == "photos" else argument for argument in arguments]
+        done = subprocess.run(
+            [*server.command("edgetune"), *arguments],
+            cwd=place,
+            env=machine.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+    assert (place / "app" / "README.md").is_file() and (place / "app-python" / "README.md").is_file()
+
+
+def test_the_notebook_runs_from_its_first_cell_to_its_last(machine, configuration, root):
+    given = f"config, data, workdir, overrides = {str(configuration)!r}, None, {str(machine.workdir)!r}, {{}}"
+    code = "\n".join(given if replaced else source for source, replaced in cells(root / "docs" / "notebook.ipynb"))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=machine.project,
+        env=machine.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    answered = [line.split() for line in done.stdout.splitlines() if line.endswith((" ", "unsure")) and ".png " in line]
+    assert "blessed" in done.stdout and len(answered) == 3

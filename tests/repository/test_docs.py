@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
 import edgetune
+from edgetune.modules.evaluation.intervals import wilson
 from edgetune.modules.settings.data import FINDINGS
 from edgetune.pipeline import cli
 from edgetune.pipeline.config import reference
 from edgetune.pipeline.local.result import Run
+from tests.helpers import documents
 from tests.repository.test_layout import ROOMS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,6 +146,52 @@ def test_commands_and_settings_that_are_named_exist(root):
         named += len(found)
         wrong += [f"{page}: {kind} {name}" for kind, name, exists in found if not exists]
     assert wrong == [] and named > 100
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_has_arguments_that_its_command_takes(root, page):
+    text, whole = (root / page).read_text(encoding="utf-8"), list(documents.to_run(root / page))
+    for name, *written in documents.calls(code(text)):
+        # A place for a number, one of several words, and what is left out.
+        arguments = [re.sub("<version>|VERSION", "1", word).partition("|")[0] for word in written if word != "..."]
+        try:
+            cli.edgetune.commands[name].make_context(name, list(arguments))
+        except click.exceptions.Exit:  # of --help
+            pass
+        except (click.MissingParameter, click.BadOptionUsage) as error:  # in a sentence, a command is named alone
+            if [name, *written] in whole:
+                pytest.fail(f"edgetune {name} {' '.join(arguments)}: {error.format_message()}")
+        except click.UsageError as error:
+            pytest.fail(f"edgetune {name} {' '.join(arguments)}: {error.format_message()}")
+
+
+def test_the_page_of_commands_has_every_command_and_the_first_pages_teach_with_commands(root):
+    text = (root / "docs" / "commands.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+) \|", text[: text.index("## inspect")], re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(cli.edgetune.commands)
+    taught = {arguments[0] for arguments in documents.to_run(root / "docs" / "tutorial.md")}
+    assert {"doctor", "inspect", "run", "runs", "compare", "verify", "predict", "evaluate", "bench", "client"} <= taught
+    assert len(list(documents.to_run(root / "docs" / "howto.md"))) > 10
+
+
+def test_the_table_of_intervals_has_the_intervals_of_the_gates(root):
+    text = (root / "docs" / "explanation.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\d,]+) \| (\d+ to \d+) % \| (\d+ to \d+) % \| (\d+ to \d+) % \|$", text, re.MULTILINE)
+    assert len(rows) == 7
+    for images, *told in rows:
+        count = int(images.replace(",", ""))
+        for interval, share in zip(told, (80, 90, 95), strict=True):
+            low, high = wilson(share * count // 100, count)
+            assert interval == f"{100 * low:.0f} to {100 * high:.0f}", (images, share)
+
+
+def test_the_notebook_has_code_that_compiles_and_no_outputs(root):
+    path = root / "docs" / "notebook.ipynb"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in found["cells"])
+    for number, (source, _) in enumerate(documents.cells(path)):
+        compile(source, f"cell {number}", "exec")
+    assert [given for _, given in documents.cells(path)].count(True) == 1
 
 
 def test_the_architecture_page_has_the_table_of_rooms(root):

@@ -171,6 +171,24 @@ def test_groups_are_checked_as_a_run_does(tmp_path):
     assert any("12 of 24 files (50.0%) cannot be used" in problem for problem in some.problems)
 
 
+def test_fix_writes_the_groups_and_what_follows_reads_them(tmp_path, capsys):
+    data, out = tmp_path / "data", tmp_path / "list.csv"
+    for kind in ("cat", "dog"):
+        patients(data / kind, *("p1", "p2", "p3", "p4") * 3)
+    groups = {image.source: image.group for image in inspected(data, group="(p[0-9])_").images}
+    assert cli.main(["inspect", str(data), "--set", "data.group=(p[0-9])_", "--fix", str(out)]) == 0
+    command = shlex.split(capsys.readouterr().out.rpartition("edit it, then: ")[2])
+    assert command == ["edgetune", "run", "--data", str(out), "--set", "data.group=group"]
+    assert out.read_text().splitlines()[0] == "path,label,group"
+    listed = inspected(out, group="group")
+    assert {image.source.removeprefix("data/"): image.group for image in listed.images} == groups
+    again, written = tmp_path / "again.csv", tmp_path / "list.yaml"
+    told = ["--set", "data.group=(p[0-9])_", "--fix", str(again), "--write", str(written)]
+    assert cli.main(["inspect", str(data), *told]) == 0
+    settings = api.load_settings(written)
+    assert (settings.data.path, settings.data.group) == (str(again), "group")
+
+
 def test_a_group_in_two_splits_of_the_data_is_a_finding(tmp_path):
     for split, names in {"train": ("p1", "p2") * 6, "eval": ("p3",) * 12, "test": ("p2", "p4") * 6}.items():
         for kind in ("cat", "dog"):
@@ -260,6 +278,20 @@ def test_the_command_after_fix_has_all_that_the_inspection_was_told(tmp_path, ca
     assert command[:4] == ["edgetune", "run", "--data", str(out)]
     assert command[4:8] == told[:4]
     assert cli.main(["inspect", str(out), *command[4:]]) == 0
+
+
+def test_groups_of_records_are_those_that_a_run_reads(tmp_path):
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        for number in range(24):
+            texts = {"image": picture(number), "label": b"cat" if number % 2 else b"dog"}
+            features = {k: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v])) for k, v in texts.items()}
+            if number:
+                features["patient"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[number % 5]))
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+    found = inspected(tmp_path, group="patient")
+    assert [image.group for image in found.images] == [str(number % 5) for number in range(1, 24)]
+    [rejected] = found.rejected
+    assert rejected["path"] == "a.tfrecord#1" and "patient" in rejected["reason"]
 
 
 def test_records_are_inspected_one_by_one(tmp_path):

@@ -14,6 +14,7 @@ from edgetune.modules.contracts.thresholds import Thresholds, accepts
 from edgetune.modules.core.errors import ConfigError, DataError
 from edgetune.modules.core.untrusted_text import printable
 from edgetune.modules.core.wording import counted
+from edgetune.modules.data.not_images import not_image
 from edgetune.modules.data.sources import ALL, Source, discover
 from edgetune.modules.evaluation.intervals import wilson
 from edgetune.modules.settings.run import DataSettings
@@ -137,11 +138,13 @@ def evaluate(
     counts = np.zeros([len(model.labels)] * 2, np.int64)
     unknown: dict[str, Counter[str]] = {}
     unreadable, taken, right = list[str](), 0, 0
-    for number, (_, answer) in enumerate(model.answers(images())):
+    for number, (name, answer) in enumerate(model.answers(images())):
         report()
         label = as_text(truth[number].label)
         if isinstance(answer, DataError):
-            unreadable.append(answer.cause)
+            # Notes beside the images are not images that cannot be read, as in a run.
+            if source.kind != "images" or not not_image(name, answer.cause.removeprefix(f"{name}: ")):
+                unreadable.append(answer.cause)
             continue
         best = int(answer.argmax())
         if label not in place:

@@ -429,7 +429,7 @@ def test_every_command_of_the_tutorial_runs(machine, configuration, server, root
             ("pushed/photos/", "pushed/digits/"),
             ("1796091838", latest.name),
             ("20261201-101500", first_run),
-            ("photos/daisy", str(machine.data / "0")),
+            ("photos/daisy", str(machine.data / "1")),  # a folder of images alone
         ):
             arguments = [argument.replace(old, new) for argument in arguments]
         arguments = [str(machine.data) if argument == "photos" else argument for argument in arguments]

@@ -22,13 +22,16 @@ class Told:
 
     path, labels, thresholds = Path("model"), LABELS, None
 
+    def __init__(self, says: str = "damaged") -> None:
+        self.says = says
+
     def answers(self, images: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
         for name, image in images:
             assert isinstance(image, Path) and image.is_file()
             label, share, _ = Path(name).name.split("-")
             scores = np.full(3, (1 - float(share)) / 2, np.float32)
             if label == "broken":
-                yield name, DataError(f"{name}: damaged")
+                yield name, DataError(f"{name}: {self.says}")
             else:
                 scores[LABELS.index(label)] = float(share)
                 yield name, scores
@@ -49,8 +52,8 @@ def data(tmp_path) -> Path:
     return tmp_path
 
 
-def judged(data: Path, split: str | None = None, **options: Any) -> Evaluation:
-    return evaluate(Told(), DataSettings(path=str(data)), split, **options)
+def judged(data: Path, split: str | None = None, says: str = "damaged", **options: Any) -> Evaluation:
+    return evaluate(Told(says), DataSettings(path=str(data)), split, **options)
 
 
 def test_answers_are_counted_by_class_and_the_rest_is_told(data):
@@ -67,6 +70,13 @@ def test_answers_are_counted_by_class_and_the_rest_is_told(data):
     assert (said["accepted"]["answers"]["right"], said["accepted"]["precision"]["right"]) == (14, 13)
     assert said["unknown_classes"] == {"wren": {"jay": 2, "owl": 1}}
     assert said["unreadable"] == ["jay/broken-0-10.jpg: damaged"]
+
+
+def test_notes_beside_the_images_are_not_images_that_cannot_be_read(data):
+    (data / "jay" / "broken-0-notes.txt").touch()
+    found = judged(data, says="not an image of a known format (JPEG, PNG)")
+    assert found.unreadable == ("jay/broken-0-10.jpg: not an image of a known format (JPEG, PNG)",)
+    assert found.accuracy.of == 20
 
 
 def test_it_is_printed_with_intervals_and_all_that_does_not_count(data):

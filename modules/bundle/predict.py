@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from edgetune.modules.bundle.files import BundleFiles, checksum_problems, shown
 from edgetune.modules.bundle.isolated_model import IsolatedModel
 from edgetune.modules.bundle.signing import Trust
 from edgetune.modules.bundle.variants import model_path
-from edgetune.modules.contracts.bundle import BUNDLE_JSON, InputReading, parse_bundle
+from edgetune.modules.contracts.bundle import BUNDLE_JSON, CHECKSUMS, SIGNATURE, InputReading, parse_bundle
 from edgetune.modules.contracts.signatures import LABELS_FILE
 from edgetune.modules.contracts.thresholds import accepts, thresholds_of
 from edgetune.modules.core import bounds
@@ -218,10 +219,14 @@ def open_model(source: Path, variant: str | None = None, trust: Trust | None = N
         ConfigError: The public key does not exist, or the signing tool is not installed.
     """
     path = model_path(source, variant)
-    if not source.is_dir() and not path.with_name(BUNDLE_JSON).exists():
+    # Behind a link, and without one of these files, it is still a part of what was signed.
+    behind = path if source.is_dir() else path.resolve()
+    is_part = any(os.path.lexists(behind.with_name(name)) for name in (BUNDLE_JSON, CHECKSUMS, SIGNATURE))
+    if not source.is_dir() and not is_part:
         if trust is not None and trust.public_key is not None:
             raise BundleError(f"{path}: is not in a bundle, so nothing is signed", "name the folder of a signed bundle")
         return Classifier(path)
+    path = behind
     folder = path.parent
     files = BundleFiles(folder)
     if wrong := checksum_problems(files):

@@ -131,10 +131,9 @@ def read(bundles: str, version: int, *, intent: bool = False) -> Release:
         PushError: It is not what a release writes.
     """
     path = path_of(bundles, version, intent=intent)
-    try:
-        content = filesystem.read(path, _MAX_BYTES)
-    except IsADirectoryError:
-        raise PushError(f"{path}: is a folder, and not the marker of a release", "remove it") from None
+    if not filesystem.is_remote(path) and os.path.lexists(path) and not Path(path).is_file():
+        raise PushError(f"{path}: is not a file, and so not the marker of a release", "remove it")
+    content = filesystem.read(path, _MAX_BYTES)
     try:
         release = Release.model_validate_json(content)
     except ValidationError as error:

@@ -102,6 +102,8 @@ def release(
             if earlier := same or _rolled_back(folders, files[SAVED_MODEL], weights_sha256, recipe_sha256):
                 return earlier
         above = max([*marker.released(bundles), *marker.released(bundles, intent=True)], default=0)
+        if above >= filesystem.LARGEST_VERSION:
+            raise PushError(f"{bundles}/{marker.FOLDER}: has version {above}, and there is no higher one", "remove it")
         copies = claim([(folders[name], files[name], LAST[name]) for name in folders], above)
     except OSError as error:
         raise push_error(" and ".join(folders.values()), error) from error

@@ -194,7 +194,7 @@ def claim(parts: Sequence[tuple[str, Mapping[str, str], str]], above: int = 0) -
     while True:
         if version > filesystem.LARGEST_VERSION:
             raise PushError(
-                f"{where or parts[0][0]}: has version {max(above, highest)}, and there is no higher one",
+                f"{where or parts[0][0]}: has version {highest}, and there is no higher one",
                 "move it away: servers take the highest version",
             )
         copies: list[Copy] = []

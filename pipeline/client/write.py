@@ -70,7 +70,7 @@ def write_client(
             shutil.copytree(TEMPLATES / platform, made, ignore=shutil.ignore_patterns("__pycache__"))
             for name in _SHARED.get(platform, ()):
                 shutil.copyfile(DEMO / "page" / name, made / name)
-            _copy_bundle(bundle, made / PLATFORMS[platform])
+            _copy_bundle(bundle, made / PLATFORMS[platform], trust)
             made.rename(folder)
     except OSError as error:
         where = error.filename or folder
@@ -78,7 +78,7 @@ def write_client(
     return folder / "README.md"
 
 
-def _copy_bundle(bundle: Path, target: Path) -> None:
+def _copy_bundle(bundle: Path, target: Path, trust: Trust | None) -> None:
     """Copy the files of a bundle, and check the copy: the bundle may have been changed since it was verified."""
     for name in BundleFiles(bundle).sizes:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -86,3 +86,4 @@ def _copy_bundle(bundle: Path, target: Path) -> None:
     if problems := checksum_problems(BundleFiles(target)):
         file, cause, _ = problems[0]
         raise BundleError(f"{shown(bundle)}: {shown(file)} {cause} since it was verified", "try again")
+    (trust or Trust()).check(target)

@@ -75,6 +75,12 @@ def _check_names(path: Path, name: str, image: Image) -> None:
             "would be another class",
             f"rename the folder of {printable(image.source)}",
         )
+    if image.group != image.group.strip():
+        raise ConfigError(
+            f"--fix {path}: the group {image.group!r} begins or ends with a blank, which lists do not keep, so that it "
+            "would be another group",
+            f"rename {printable(image.source)}, or change data.group",
+        )
 
 
 def has_groups(inspection: Inspection) -> bool:

@@ -40,8 +40,7 @@ def next_steps(
     commands = []
     for bundle in run.pushed[1:]:  # the edge bundle; the SavedModel is the first
         if not filesystem.is_remote(bundle):
-            # This machine has just made and signed it, and the public key need not be here.
-            signed = ["--ignore-signature"] if Path(bundle, SIGNATURE).exists() else []
+            signed = ["--public-key", "KEY.pub"] if Path(bundle, SIGNATURE).exists() else []
             commands += [[*program, command, bundle, *signed] for command in ("verify", "demo", "bench")]
     commands.append([*program, "runs", *options])
     if run.tensorboard is not None:

@@ -90,6 +90,15 @@ def test_every_command_that_opens_a_model_refuses_a_signature_that_was_not_check
         assert "the folder is signed, and its signature was not checked" in capfd.readouterr().err, command
     with pytest.raises(BundleError, match="its signature was not checked"):
         api.load_bundle(forged)
+    link = tmp_path / "link.tflite"
+    link.symlink_to(forged / "model_float32.tflite")
+    with pytest.raises(BundleError, match="its signature was not checked"):
+        api.load_bundle(link)
+    (forged / "bundle.json").rename(tmp_path / "bundle.json")
+    for alone in (link, forged / "model_float32.tflite"):
+        with pytest.raises(BundleError, match="bundle.json is missing"):
+            api.load_bundle(alone)
+    (tmp_path / "bundle.json").rename(forged / "bundle.json")
     assert not (tmp_path / "client").exists() and not (tmp_path / "bundle.bench").exists()
     assert cli.main(["predict", str(forged), str(images), "--ignore-signature"]) == 0
     assert cli.main(["predict", str(forged), str(images), "--ignore-signature", "--public-key", "key.pub"]) == 2

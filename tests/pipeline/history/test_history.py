@@ -153,19 +153,19 @@ def test_a_release_that_was_interrupted_is_named_until_it_is_complete(nights, ca
     assert found["unmarked"] == found["uncompletable"] == []
 
 
-@pytest.mark.parametrize("content", ["no JSON", None])
+@pytest.mark.parametrize("content", ["no JSON", os.mkdir, os.mkfifo])
 def test_what_a_killed_release_cannot_have_written_is_named_until_it_is_removed(nights, capsys, content):
     """As the remedy says; the runs, and what can be released, are not touched by it."""
     made = nights.night()
     path = Path(marker.path_of(nights.places.edge, made.version + 1, intent=True))
-    path.write_text(content) if content else path.mkdir()
+    path.write_text(content) if isinstance(content, str) else content(path)
     assert command(nights, "runs") == 0
     said = capsys.readouterr().out
     assert "blessed" in said and f"{made.version}  served" in said
     assert f"release {made.version + 1} has no marker: it was interrupted, and cannot be completed" in said
     assert f"; remove {path}" in said
     assert complete(nights.places) == [] and nights.night().version > made.version + 1
-    path.unlink() if content else path.rmdir()
+    path.rmdir() if path.is_dir() else path.unlink()
     command(nights, "runs")
     assert "has no marker" not in capsys.readouterr().out
 

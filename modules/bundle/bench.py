@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetune.modules.bundle.files import BundleFiles, checksum_problems, shown
-from edgetune.modules.bundle.signing import TOOL, Trust, check_signer, sign
+from edgetune.modules.bundle.signing import NO_KEY, TOOL, Trust, check_signer, sign
 from edgetune.modules.contracts.bundle import BUNDLE_JSON, CHECKSUMS, SIGNATURE, parse_bundle
 from edgetune.modules.core import bounds
 from edgetune.modules.core.errors import AccessError, BundleError, ConfigError
@@ -37,7 +37,7 @@ def bench(
     threads: Sequence[int] = (1,),
     runs: int = RUNS,
     report: Callable[[str, Benchmark], None] = lambda *_: None,
-    trust: Trust | None = None,
+    trust: Trust = NO_KEY,
     measure: Callable[[bytes, int, int], Benchmark] = benchmark.measure,
 ) -> dict[str, Any]:
     """Measure all variants of a bundle.
@@ -64,10 +64,7 @@ def bench(
         name, cause, _ = wrong[0]
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise BundleError(f"{folder}: {shown(name)} {cause}{more}", _VERIFY)
-    try:
-        (trust or Trust()).check(folder)
-    except BundleError as error:
-        raise BundleError(f"{folder}: {error.cause}", error.remedy) from None
+    trust.require(folder)
     try:
         content = files.read(BUNDLE_JSON)
         bundle, told = parse_bundle(content), json.loads(content)["variants"]

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from edgetune.modules.bundle.files import BundleFiles, checksum_problems, shown
 from edgetune.modules.bundle.isolated_model import IsolatedModel
-from edgetune.modules.bundle.signing import Trust
+from edgetune.modules.bundle.signing import NO_KEY, Trust
 from edgetune.modules.bundle.variants import model_path
 from edgetune.modules.contracts.bundle import BUNDLE_JSON, CHECKSUMS, SIGNATURE, InputReading, parse_bundle
 from edgetune.modules.contracts.signatures import LABELS_FILE
@@ -205,7 +205,7 @@ class Classifier:
         return [(self.labels[index], float(probabilities[index])) for index in order]
 
 
-def open_model(source: Path, variant: str | None = None, trust: Trust | None = None) -> Classifier:
+def open_model(source: Path, variant: str | None = None, trust: Trust = NO_KEY) -> Classifier:
     """Open a model, reading images as its bundle specifies.
 
     Args:
@@ -223,7 +223,7 @@ def open_model(source: Path, variant: str | None = None, trust: Trust | None = N
     behind = path if source.is_dir() else path.resolve()
     is_part = any(os.path.lexists(behind.with_name(name)) for name in (BUNDLE_JSON, CHECKSUMS, SIGNATURE))
     if not source.is_dir() and not is_part:
-        if trust is not None and trust.public_key is not None:
+        if trust.public_key is not None:
             raise BundleError(f"{path}: is not in a bundle, so nothing is signed", "name the folder of a signed bundle")
         return Classifier(path)
     path = behind
@@ -233,10 +233,7 @@ def open_model(source: Path, variant: str | None = None, trust: Trust | None = N
         named = "; ".join(f"{shown(file)} {cause}" for file, cause, _ in wrong[:_NAMED])
         more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         raise BundleError(f"{folder}: {named}{more}", _VERIFY)
-    try:
-        (trust or Trust()).check(folder)
-    except BundleError as error:
-        raise BundleError(f"{folder}: {error.cause}", error.remedy) from None
+    trust.require(folder)
     try:
         bundle = parse_bundle(files.read(BUNDLE_JSON))
     except BundleError as error:

@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetune.modules.bundle.files import BundleFiles
+from edgetune.modules.bundle.files import BundleFiles, shown
 from edgetune.modules.contracts.bundle import SIGNATURE
 from edgetune.modules.core.errors import BundleError, ConfigError, PushError
 
@@ -61,6 +61,17 @@ class Trust:
                 "the folder is signed, and its signature was not checked",
                 "pass the key of its maker as --public-key FILE, or --ignore-signature",
             )
+
+    def require(self, folder: Path) -> None:
+        """Check a folder as `check` does, with an error that names it."""
+        try:
+            self.check(folder)
+        except BundleError as error:
+            raise BundleError(f"{shown(folder)}: {error.cause}", error.remedy) from None
+
+
+NO_KEY = Trust()
+"""A signed folder is refused, and any other is taken."""
 
 
 def check_signer(key: str, tool: str = TOOL) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from edgetune.modules.bundle.files import BundleFiles, checksum_problems, refuse_parent, shown
 from edgetune.modules.bundle.probe import Task, label_difference, probe, tolerance
-from edgetune.modules.bundle.signing import Trust
+from edgetune.modules.bundle.signing import NO_KEY, Trust
 from edgetune.modules.contracts.bundle import (
     BUNDLE_JSON,
     CHECKSUMS,
@@ -73,7 +73,7 @@ class _Checks:
 
 def verify(
     folder: Path,
-    trust: Trust | None = None,
+    trust: Trust = NO_KEY,
     report: Callable[[Check], None] = lambda _: None,
 ) -> list[Check]:
     """Run all checks on a bundle.
@@ -109,7 +109,7 @@ def verify(
             checks.failed(stray, f"is a model that {BUNDLE_JSON} does not name", "remove it, or push the bundle again")
     if MODEL_CARD not in files.sizes:
         checks.failed(MODEL_CARD, files.refused.get(MODEL_CARD, "is missing"))
-    _check_signature(files, trust or Trust(), checks)
+    _check_signature(files, trust, checks)
     return checks.done
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from edgetune.modules.bundle.files import refuse_parent, shown
-from edgetune.modules.bundle.signing import Trust
+from edgetune.modules.bundle.signing import NO_KEY, Trust
 from edgetune.modules.bundle.variants import model_path, variants_in
 from edgetune.modules.contracts.thresholds import Thresholds, parse_threshold
 from edgetune.modules.core.errors import BundleError, DataError
@@ -104,7 +104,7 @@ def check_is_one(source: Path, command: str) -> None:
         )
 
 
-def open_found(found: Found, trust: Trust | None = None) -> Model:
+def open_found(found: Found, trust: Trust = NO_KEY) -> Model:
     """Open a model in a process of its own.
 
     Args:
@@ -119,10 +119,7 @@ def open_found(found: Found, trust: Trust | None = None) -> Model:
     if found.kind == "saved_model":
         from edgetune.modules.serving.isolated_saved_model import ServedModel
 
-        try:
-            (trust or Trust()).check(found.path)
-        except BundleError as error:
-            raise BundleError(f"{found.path}: {error.cause}", error.remedy) from None
+        trust.require(found.path)
         return ServedModel(found.path)
     from edgetune.modules.bundle.predict import open_model
 

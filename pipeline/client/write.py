@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgetune.modules.bundle.files import BundleFiles, checksum_problems, refuse_parent, shown
-from edgetune.modules.bundle.signing import Trust
+from edgetune.modules.bundle.signing import NO_KEY, Trust
 from edgetune.modules.bundle.verify import Check, verify
 from edgetune.modules.core.errors import BundleError, ConfigError
 from edgetune.modules.core.wording import counted
@@ -34,7 +34,7 @@ def write_client(
     bundle: Path,
     platform: str,
     folder: Path,
-    trust: Trust | None = None,
+    trust: Trust = NO_KEY,
     report: Callable[[Check], None] = lambda _: None,
 ) -> Path:
     """Write a project around a bundle, whole or not at all.
@@ -78,7 +78,7 @@ def write_client(
     return folder / "README.md"
 
 
-def _copy_bundle(bundle: Path, target: Path, trust: Trust | None) -> None:
+def _copy_bundle(bundle: Path, target: Path, trust: Trust) -> None:
     """Copy the files of a bundle, and check the copy: the bundle may have been changed since it was verified."""
     for name in BundleFiles(bundle).sizes:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -86,4 +86,4 @@ def _copy_bundle(bundle: Path, target: Path, trust: Trust | None) -> None:
     if problems := checksum_problems(BundleFiles(target)):
         file, cause, _ = problems[0]
         raise BundleError(f"{shown(bundle)}: {shown(file)} {cause} since it was verified", "try again")
-    (trust or Trust()).check(target)
+    trust.require(target)

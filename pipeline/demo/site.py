@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgetune.modules.bundle.files import refuse_parent, shown
+from edgetune.modules.bundle.files import refuse_parent
 from edgetune.modules.bundle.signing import Trust
-from edgetune.modules.core.errors import BundleError
 from edgetune.pipeline.demo.bundle import bundle_files
 from edgetune.pipeline.demo.npm import installed
 from edgetune.pipeline.demo.server import DemoServer
@@ -62,13 +61,10 @@ def make_server(bundle: Path, host: str, port: int) -> DemoServer:
 def serve(bundle: Path, host: str, port: int, trust: Trust) -> None:
     """Serve the page until Ctrl-C, if the signature of the bundle is as `trust` says.
 
-    Raises the errors of `make_server` and of `Trust.check`.
+    Raises the errors of `make_server` and of `Trust.require`.
     """
     refuse_parent(bundle, "edgetune demo")
-    try:
-        trust.check(bundle)
-    except BundleError as error:
-        raise BundleError(f"{shown(bundle)}: {error.cause}", error.remedy) from None
+    trust.require(bundle)
     with make_server(bundle, host, port) as server:
         print(f"edgetune demo of {bundle}\n  open {server.url}\n  stop with Ctrl-C", flush=True)
         try:

@@ -88,10 +88,15 @@ class Machine:
         """Run a command that takes a configuration, with the configuration of these tests and this machine's images."""
         settings = [part for setting in SETTINGS for part in ("--set", setting)]
         config = self.code / "edgetune" / "configs" / "demo.yaml"
+        given = ("--config", str(config), "--data", str(self.data), *settings, *arguments)
+        return self.call(command, *given, server=server, cwd=self.project)
+
+    def call(self, *arguments: str, server: ForkServer | None, cwd: Path) -> subprocess.CompletedProcess[str]:
+        """Run a command with these arguments and no others."""
         program = server.command("edgetune") if server else [sys.executable, "-m", "edgetune"]
         return subprocess.run(
-            [*program, command, "--config", str(config), "--data", str(self.data), *settings, *arguments],
-            cwd=self.project,
+            [*program, *arguments],
+            cwd=cwd,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -435,15 +440,7 @@ def test_every_command_of_the_tutorial_runs(machine, configuration, server, root
         ):
             arguments = [argument.replace(old, new) for argument in arguments]
         arguments = [str(machine.data) if argument == "photos" else argument for argument in arguments]
-        done = subprocess.run(
-            [*server.command("edgetune"), *arguments],
-            cwd=place,
-            env=machine.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
+        done = machine.call(*arguments, server=server, cwd=place)
         assert done.returncode == 0, (arguments, done.stdout, done.stderr)
     assert (place / "app" / "README.md").is_file() and (place / "app-python" / "README.md").is_file()
 
